@@ -26,7 +26,8 @@ HANDED_OVER = (BackendFailed, BackendTimeout, NotReady, LimitReached)
 """Errors after which another target is tried."""
 REPEATABLE = b"idempotency-key"
 REFUSALS = (501, 505)
-"""Not Implemented, HTTP Version Not Supported. These reject the request; they do not mean that the server failed."""
+"""The statuses Not Implemented and HTTP Version Not Supported. They reject the request and do not mean that the server
+failed."""
 
 
 class Sender(Protocol):
@@ -38,10 +39,9 @@ class Sender(Protocol):
 class Caller:
     """Returns the reply of the first backend on the route that answers.
 
-    A request that a backend took (`RequestError.taken`) is not sent again, unless the client gave it an
-    idempotency key or the model's table sets `repeat`. A backend that cannot be reached is tried once more.
-    A backend that failed `trip_after` times in a row is skipped for `rest_s` seconds if the route has
-    another one.
+    A request that a backend has accepted (`RequestError.taken`) is not sent again, unless the client gave it an
+    idempotency key or the model's configuration sets `repeat`. A backend that cannot be reached is tried once more. A
+    backend that failed `trip_after` times in a row is skipped for `rest_s` seconds if the route has another backend.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class Caller:
         rest_s: float = 10.0,
         mixing: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
-        """`mixing`: backends that can read passages in parallel (NBCE), and the names of their models."""
+        """`mixing` maps each backend that can read passages in parallel (NBCE) to the names of its models."""
         self._mixing = mixing or {}
         self._backends = backends
         self._state = state
@@ -105,7 +105,7 @@ class Caller:
         try:
             reply = await self._send(exchange, target, headers)
         except RequestError as error:
-            # a backend that is loading, whose connections are all in use, or whose model called no tool has not failed
+            # these are no failures: the backend is loading, its connections are all in use, or its model called no tool
             if error.status >= 500 and not isinstance(error, NotReady | CallMissing):
                 await self._failed(target.backend)
             raise
@@ -148,5 +148,5 @@ def is_failure(status: int) -> bool:
 
 
 def is_repeatable(target: Target, headers: Headers) -> bool:
-    """Whether a request that the target's backend took may be sent again."""
+    """Whether a request may be sent again after the target's backend has accepted it."""
     return target.repeat or any(name == REPEATABLE for name, _ in headers)

@@ -15,7 +15,7 @@ from gateway.wire.chat.encode import question
 
 
 class Completions:
-    """The gateway's `Completer`."""
+    """The implementation of `Completer` for the gateway's own calls."""
 
     def __init__(self, caller: Caller, routes: Routes) -> None:
         self._caller = caller

@@ -1,4 +1,4 @@
-"""Pools the connections to one upstream: some in use, some idle until the next request."""
+"""Pools the connections to one upstream server. Idle connections are kept for later requests."""
 
 import asyncio
 import ssl
@@ -11,10 +11,10 @@ from gateway.backends.http1 import AllInUse, AnswerBounds, Broken, Connection, U
 
 KEEP_S = 50.0  # below the usual 60 s after which servers close an idle connection
 SETTLE_S = 0.005
-"""How long a connection stays idle before its next request, if others are free. A duplicate answer arrives within
-milliseconds; on a connection in use again, it would be taken for the next answer."""
+"""A connection is not reused for this long, if others are free. A duplicate answer arrives within milliseconds. If the
+connection were in use again by then, the duplicate would be taken for the answer to the next request."""
 DISTRUST_S = 60.0
-"""For this long after the upstream sent bytes that belong to no request, no connection is used again."""
+"""If the upstream has sent bytes that belong to no request, no connection is reused for this long."""
 LIMITED = 429
 SWEEP_S = 1.0  # a timeout is noticed at most this late
 
@@ -27,7 +27,7 @@ class _Places:
         self._waiting: deque[asyncio.Future[None]] = deque()
 
     def take(self) -> bool:
-        """Take a place if one is free. None is free while there are waiters."""
+        """Take a place and return True, if a place is free. No place is free while there are waiters."""
         if not self._free:
             return False
         self._free -= 1
@@ -40,7 +40,7 @@ class _Places:
         try:
             await turn
         except BaseException:
-            # the place arrived just as the wait was cancelled: pass it on
+            # the place was assigned just before the wait was cancelled, so it goes to the next waiter
             if turn.done() and not turn.cancelled():
                 self.release()
             elif turn in self._waiting:
@@ -48,7 +48,7 @@ class _Places:
             raise
 
     def release(self) -> None:
-        """Give the place to the first waiter."""
+        """Give the place to the first waiter, or mark it as free if there is none."""
         while self._waiting:
             turn = self._waiting.popleft()
             if not turn.done():
@@ -58,7 +58,8 @@ class _Places:
 
 
 class UpstreamAnswer:
-    """An answer that is being received. `close` returns the connection to the pool, or cuts it before the end."""
+    """An answer that is being received. `close` returns the connection to the pool, or closes it if the answer is not
+    complete."""
 
     def __init__(self, pool: "ConnectionPool", connection: Connection) -> None:
         self._pool = pool
@@ -71,7 +72,7 @@ class UpstreamAnswer:
         return self._connection.piece() if self._connection is not None else _nothing()
 
     async def whole(self) -> bytes:
-        """The whole body, which ends the answer."""
+        """Read the whole body and close the answer."""
         connection = self._connection
         assert connection is not None
         try:
@@ -86,14 +87,14 @@ class UpstreamAnswer:
             self.close()
 
     def close(self) -> None:
-        """Give the connection back, or cut it if the answer was not read to its end. Idempotent."""
+        """Return the connection to the pool, or close it if the answer was not read to its end. Idempotent."""
         connection, self._connection = self._connection, None
         if connection is not None:
             self._pool.give_back(connection)
 
 
 class ConnectionPool:
-    """Connections to one origin. `headers` go out with every request."""
+    """Connections to one origin. `headers` are sent with every request."""
 
     def __init__(
         self,
@@ -117,7 +118,8 @@ class ConnectionPool:
         authority = bracketed if standard else f"{bracketed}:{port}"
         self._fixed = b"host: " + authority.encode() + b"\r\n" + _lines(headers)
         self._settling: deque[Connection] = deque()
-        """Connections that were idle for less than `settle_s` at the last check, longest idle first."""
+        """Connections that were idle for less than `settle_s` at the last check. The one that has been idle longest
+        comes first."""
         self._settled: deque[Connection] = deque()
         self._used: set[Connection] = set()
         self._places = _Places(limit)
@@ -125,7 +127,8 @@ class ConnectionPool:
         self._sweep: asyncio.TimerHandle | None = None
 
     async def post(self, path: bytes, body: bytes, headers: tuple[tuple[bytes, bytes], ...] = ()) -> UpstreamAnswer:
-        """Send one request. Raises an `UpstreamFault`; only after `Unreachable` and `AllInUse` is it safe to repeat."""
+        """Send one request. Raises an `UpstreamFault`; the request can be repeated safely only after `Unreachable` or
+        `AllInUse`."""
         head = b"POST %b HTTP/1.1\r\n%b%bcontent-length: %d\r\n\r\n" % (path, self._fixed, _lines(headers), len(body))
         if not self._places.take():
             await self._place()
@@ -140,7 +143,7 @@ class ConnectionPool:
         except BaseException as error:
             self._drop(connection)
             if isinstance(error, Broken | Unreachable):
-                self._forget()  # the cause has probably broken the others, too
+                self._forget()  # the other connections have probably failed too
             if idle is None or not isinstance(error, Unreachable):
                 raise
             return await self.post(path, body, headers)
@@ -166,7 +169,7 @@ class ConnectionPool:
         self._places.release()
         failed = connection.broken or _is_sick(connection.status)
         if failed:
-            self._forget()  # a second try gets a fresh connection, behind which may be another server
+            self._forget()  # a second try then opens a new connection, which may reach another server
         if failed or not connection.reusable or (self._distrusted_until and monotonic() < self._distrusted_until):
             connection.close()
             return
@@ -181,7 +184,8 @@ class ConnectionPool:
             connection.close()
 
     def _rested(self) -> Connection | None:
-        """The connection to use again: the most recently used of those that have been idle for `settle_s`."""
+        """The connection to reuse: the most recently used one of those that have been idle for `settle_s`. If the pool
+        is full, a shorter idle time is accepted."""
         now = monotonic()
         settling, settled = self._settling, self._settled
         while settling and settling[0].rested_at <= now - self._settle_s:
@@ -244,7 +248,8 @@ class ConnectionPool:
 
 
 def _is_sick(status: int) -> bool:
-    """Whether a status tells of a failure of the server; one that it gives to many requests, as 429, does not."""
+    """Whether a status means that the server has failed. 429 does not, because it only means that there are too many
+    requests."""
     return is_failure(status) and status != LIMITED
 
 

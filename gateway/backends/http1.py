@@ -1,8 +1,8 @@
-"""One HTTP/1.1 connection to an upstream: posts bytes, returns the head and then the pieces of the body.
+"""One HTTP/1.1 connection to an upstream server. It posts bytes, and returns the head and then the pieces of the body.
 
-It does not follow redirects, store cookies, decompress or use proxies, since a gateway must pass all
-of these on. httptools (llhttp) parses. General clients cost two to five times the CPU;
-`docs/benchmarks.md` has the figures. `connection_pool.py` pools the connections.
+It does not follow redirects, store cookies, decompress or use proxies, because a gateway passes answers on unchanged.
+httptools (llhttp) parses the answers. General HTTP clients take two to five times the CPU time; `docs/benchmarks.md`
+has the figures. `connection_pool.py` pools the connections.
 """
 
 import asyncio
@@ -18,17 +18,17 @@ from msgspec import Struct
 HEAD_LIMIT = 64 * 1024
 HEAD_TOO_LARGE = f"its head is larger than {HEAD_LIMIT // 1024} kB"
 FRAMING = (b"content-length", b"transfer-encoding")
-# bytes that may wait for a slow client before reading from the upstream pauses
+# reading from the upstream pauses while more bytes than this wait for a slow client
 HIGH_WATER = 256 * 1024
 
 
 class UpstreamFault(Exception):
-    """Why the answer is missing or incomplete. The text never holds the upstream's address."""
+    """The reason why an answer is missing or incomplete. Its text never contains the upstream's address."""
 
 
 class Unreachable(UpstreamFault):
-    """There is no connection, or it broke before the whole request was written: the upstream cannot have acted on
-    it."""
+    """There is no connection, or it broke before the whole request was written. In both cases the upstream cannot have
+    acted on it."""
 
 
 class AllInUse(UpstreamFault):
@@ -63,15 +63,16 @@ class AnswerBounds(Struct, frozen=True):
     """The limits of one answer in time and size."""
 
     idle_s: float
-    """The longest time without a byte."""
+    """The maximum time in which no byte arrives."""
     total_s: float
-    """The longest time from the request to the answer's last byte."""
+    """The maximum time from the request to the answer's last byte."""
     most_bytes: int
-    """The largest size of head and body together, as received."""
+    """The maximum size of head and body together, in bytes as received."""
 
 
 class Connection(asyncio.Protocol):
-    """One connection, one exchange at a time. `on_stray` is called for bytes that belong to no request."""
+    """One connection, which handles one exchange at a time. `on_stray` is called for bytes that belong to no
+    request."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, bounds: AnswerBounds, on_stray: Callable[[], None]) -> None:
         self._loop = loop
@@ -100,7 +101,7 @@ class Connection(asyncio.Protocol):
         self._began_at = self._heard_at = monotonic()
 
     async def post(self, head: bytes, body: bytes) -> None:
-        """Send a request and wait for the head of its answer: then `status` and `headers` are set."""
+        """Send a request and wait for the head of its answer, which sets `status` and `headers`."""
         self._reset()
         self._resting = False
         if self._parser is None:
@@ -119,7 +120,7 @@ class Connection(asyncio.Protocol):
             if self.complete:
                 return b""
             await self._wait()
-        # all bytes so far are passed on together: each hand-over costs more than the copy
+        # all bytes so far are joined to one piece: passing on several pieces costs more than the copy
         piece = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
         self._pieces.clear()
         self._held = 0
@@ -144,14 +145,14 @@ class Connection(asyncio.Protocol):
         return isinstance(self._error, Broken)
 
     def rest(self) -> None:
-        """End the exchange; the connection waits for the next one."""
+        """End the exchange and mark the connection as idle."""
         self.rested_at = monotonic()
         self._resting = True
 
     def quiet(self) -> bool:
-        """Whether the connection can be used again: it is open, and neither bytes nor a close wait to be read.
+        """Whether the connection can be used again: it is open, and the socket has no unread bytes and no unread close.
 
-        Asks the kernel, since the event loop may not have read them yet. Costs a microsecond.
+        The kernel is asked, because the event loop may not have read them yet. This takes a microsecond.
         """
         return not self.closed and not self._unread()
 
@@ -172,7 +173,8 @@ class Connection(asyncio.Protocol):
             self._waiter.set_result(None)
 
     def look(self, now: float) -> None:
-        """Fail if the answer is overdue, or if nothing came for too long. A pause for a slow client does not count."""
+        """Fail the exchange if the answer takes too long, or if no byte has arrived for too long. While reading is
+        paused for a slow client, missing bytes are no failure."""
         if self.complete:
             return
         if now - self._began_at >= self._bounds.total_s:
@@ -190,7 +192,7 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport
-        # so that `pause_writing` shows whether a part of a request is still unsent
+        # this makes asyncio call `pause_writing` whenever a part of a request is still unsent
         self._transport.set_write_buffer_limits(high=0)
         socket = transport.get_extra_info("socket")
         if socket is not None:
@@ -257,7 +259,7 @@ class Connection(asyncio.Protocol):
         if status >= 200:
             self.status = status
         else:
-            self.headers.clear()  # 100 Continue, 103 Early Hints: the answer is still to come
+            self.headers.clear()  # 100 Continue and 103 Early Hints precede the actual answer
 
     def on_body(self, body: bytes) -> None:
         self._pieces.append(body)
@@ -266,13 +268,13 @@ class Connection(asyncio.Protocol):
     def on_message_complete(self) -> None:
         if self.status:
             self.complete = True
-            # read here: the parser forgets the message's length after it
+            # read now, because the parser forgets the message's length afterwards
             self._keeps = self._parser.should_keep_alive()
 
 
 def _unread_check(descriptor: int) -> Callable[[], bool]:
     """Make a function that returns whether the socket has anything to read."""
-    if not hasattr(select, "poll"):  # Windows, where `select` takes any descriptor
+    if not hasattr(select, "poll"):  # Windows, where `select` accepts any descriptor
         return lambda: bool(select.select([descriptor], [], [], 0)[0])
     poll = select.poll()
     poll.register(descriptor, select.POLLIN)

@@ -1,4 +1,4 @@
-"""Decides by the content of an upstream's answer whether it is an error, since the status can say 200 for one.
+"""Decides by the content of an upstream's answer whether it is an error, because an error can have the status 200.
 
 An error that arrives before any content is raised, so that another deployment can answer.
 """
@@ -28,7 +28,7 @@ MOST_CHECKED = 1024 * 1024
 """Longer bodies are not parsed to see whether they are JSON; only their first and last bytes are checked."""
 MOST_UNPACKED = 64 * 1024
 HELD_S = 1.0
-"""How long a chunk without content is held: if an error follows, another backend can still answer."""
+"""A chunk without content is held back for at most this long. If an error follows, another backend can still answer."""
 TELL_AFTER_S = 10.0
 """While the upstream sends only comments, the client gets a comment at this interval, so that it keeps waiting."""
 BROKE_OFF = "broke off in the middle of its stream"
@@ -37,11 +37,11 @@ _LONGEST_NAME = 12
 _json = msgspec.json.Decoder(Raw)
 
 FailureOf = Callable[..., RequestError]
-"""Converts a connection's error, with a text and a code, to the client's error."""
+"""A function that converts a connection's error, with a text and a code, to the client's error."""
 
 
 class PieceSource(Protocol):
-    """The part of an answer that its stream needs."""
+    """The methods of an upstream's answer that `JudgedStream` needs."""
 
     def piece(self) -> Awaitable[bytes]: ...
 
@@ -49,7 +49,7 @@ class PieceSource(Protocol):
 
 
 class JudgedStream:
-    """The pieces of an upstream's stream, each of whole events; checks that the stream ends properly.
+    """Yields an upstream's stream in pieces of whole events, and checks that the stream ends properly.
 
     A class rather than a generator, because closing a generator that was never started runs no code.
     """
@@ -64,8 +64,8 @@ class JudgedStream:
         marked: bool,
         end: StreamEnd | None = None,
     ) -> None:
-        """`first`: the bytes that were already read. `marked`: a stream that ends without its end mark is broken.
-        `end`: reports the end mark."""
+        """`first` holds the bytes that were already read. If `marked` is true, a stream without its end mark counts as
+        broken. `end` records whether the end mark has arrived."""
         self._unread = first
         self._answer = answer
         self._endpoint = endpoint
@@ -90,7 +90,7 @@ class JudgedStream:
                 piece = await self._answer.piece()
             except UpstreamFault as error:
                 self._broke(error, BROKE_OFF, "stream_cut")
-            # the usual piece, of whole events without the end mark, is searched twice
+            # most pieces consist of whole events without the end mark; for these, two searches suffice
             if self._cutter.waiting or piece[-2:] != b"\n\n":
                 piece = self._cut(piece)
             if b"error" in piece or self._mark in piece:
@@ -98,10 +98,10 @@ class JudgedStream:
         return piece
 
     async def begin(self, waits: Callable[[], Awaitable[None]], longest_s: float) -> None:
-        """Read up to the first content. Calls `waits` for each comment before it.
+        """Read up to the first content. Calls `waits` after each piece that holds only comments.
 
         Raises an error that arrives before any content, and `BackendTimeout` after `longest_s` with only comments.
-        Chunks without content, such as the one with the role, are held for `HELD_S` at most.
+        Chunks without content, such as the one with the role, are held back for at most `HELD_S`.
         """
         try:
             await self._begin(waits, longest_s)
@@ -130,7 +130,7 @@ class JudgedStream:
             pass
 
     async def _start(self) -> StreamStart:
-        """Classify the start of the stream by its next piece. Raises the error that the stream starts with."""
+        """Read the next piece and classify the start of the stream. If the stream starts with an error, raise it."""
         piece, self._unread = self._unread, b""
         try:
             piece = self._cut(piece or await self._answer.piece())
@@ -148,17 +148,18 @@ class JudgedStream:
         return self._cutter.feed(piece) if piece else self._rest()
 
     def _broke(self, error: Exception, what: str, code: str | None) -> None:
-        """Raise the client's error, unless the end mark has arrived: then the answer is complete."""
+        """Raise the error for the client, unless the answer is complete because its end mark has arrived."""
         self._answer.close()
         if not self._end.is_reached:
             raise self._failure(error, what, code) from error
 
     def _rest(self) -> bytes:
-        """The last event, if the final empty line is missing. A partial event is dropped: no client can read it."""
+        """Return the last event if only its final empty line is missing. An incomplete event is dropped, because no
+        client can read it."""
         self._over = True
         rest = self._cutter.rest()
         if fault_in(rest, self._endpoint) is not None:
-            return rest + b"\n\n"  # completed, so that every client reads it
+            return rest + b"\n\n"  # the missing empty line, so that every client reads the event
         return rest if not self._marked or end_at(rest, self._endpoint) >= 0 else b""
 
     def _look_at(self, events: bytes) -> None:
@@ -177,7 +178,7 @@ class JudgedStream:
 
 
 async def first_bytes(answer: PieceSource) -> bytes:
-    """Enough of a body to distinguish a stream from JSON, or the whole body if it is shorter."""
+    """Read enough bytes of a body to distinguish a stream from JSON, or the whole body if it is shorter."""
     first = await answer.piece()
     while 0 < len(first) < _LONGEST_NAME and (more := await answer.piece()):
         first += more
@@ -201,7 +202,8 @@ def keep_waiting(exchange: Exchange) -> Callable[[], Awaitable[None]]:
 
 
 def check_body(body: bytes, encoding: str, backend: str, status: int) -> None:
-    """Raise the error in the body of a success, and `BackendFailed` for a body that is not a JSON object."""
+    """Check the body of an answer with a success status. Raises the error that the body reports, and `BackendFailed` if
+    the body is not a JSON object."""
     if encoding:
         plain = unpacked(body, encoding, MOST_UNPACKED)
         if not plain or (len(plain) == MOST_UNPACKED and plain.lstrip()[:1] == b"{"):
@@ -219,7 +221,7 @@ def check_body(body: bytes, encoding: str, backend: str, status: int) -> None:
 
 
 def answers_otherwise(body: bytes) -> bool:
-    """Whether a body that is not a completion holds an answer: a response's output, or embeddings."""
+    """Whether a body holds another answer than a completion: the output of a response, or embeddings."""
     fields = loose_json(body)
     return isinstance(fields, dict) and (bool(fields.get("output")) or bool(fields.get("data")))
 

@@ -1,7 +1,7 @@
 """Removes the default system prompt from a model's own chat template.
 
-Many chat templates add a system message of the model's maker ("You are a helpful AI assistant named
-...") to a conversation that has none. The client did not ask for it, and small models answer worse with it.
+Many chat templates add a system message by the model's maker ("You are a helpful AI assistant named ...") to a
+conversation that has none. The client did not ask for it, and small models answer worse with it.
 """
 
 from typing import Any
@@ -20,7 +20,7 @@ class CannotChange(ValueError):
 
 
 def without_default_system(template: str, *, bos: str = "", eos: str = "") -> str:
-    """The template without its default system message.
+    """Remove the default system message from a chat template.
 
     The result is checked by rendering: conversations with a system message must not change.
     Raises `CannotChange` if the template has a default that cannot be removed.
@@ -42,7 +42,7 @@ def _default(bare: str, spoken: str) -> str:
     before = _shared(bare, spoken)
     after = _shared(bare[before:][::-1], spoken[before:][::-1])
     rest = bare[before : len(bare) - after]
-    # without a default, `bare` lacks the system turn and nothing else
+    # if there is no default, `bare` differs from `spoken` only by the missing system turn
     return "" if MARK not in spoken or USER["content"] in rest else rest.strip()
 
 
@@ -55,7 +55,7 @@ def _shared(first: str, second: str) -> int:
 
 
 def _without(template: str, default: str) -> str:
-    """The template's source with every text literal that holds `default` emptied."""
+    """The template's source, in which each text literal that contains `default` is replaced by an empty one."""
     pieces = []
     for _line, kind, value in _environment().lex(template):
         if kind == "string" and default in _meant(value):

@@ -31,7 +31,7 @@ class EmbedderSettings(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class EmbeddingWorker(Protocol):
-    """The shared embedder behind its worker thread."""
+    """The shared embedder, which computes on its worker thread."""
 
     embedder: Embedder
 
@@ -39,14 +39,15 @@ class EmbeddingWorker(Protocol):
 
 
 class SharesEmbedder(Protocol):
-    """`adapters.Parts`: read at each request, since the embedder may be loaded after the port is open."""
+    """The field of `adapters.Parts` that is used here. It is read at each request, because the embedder may be loaded
+    after the port is open."""
 
     @property
     def embedder(self) -> EmbeddingWorker | None: ...
 
 
 class EmbedderBackend:
-    """Satisfies `ports.Backend`. Opens and closes nothing: the assembly owns the embedder."""
+    """Implements `ports.Backend`. It opens and closes nothing, because the assembly owns the embedder."""
 
     def __init__(self, name: str, settings: EmbedderSettings, parts: SharesEmbedder) -> None:
         self.name = name
@@ -94,7 +95,8 @@ class EmbedderBackend:
 
 
 def _cut(vectors: "Vectors", dimensions: int) -> list[list[float]]:
-    """The vectors as lists, cut to their first `dimensions` numbers (0: all) and normalised to length 1."""
+    """Convert the vectors to lists. If `dimensions` is not 0, each vector is cut to its first `dimensions` numbers and
+    normalised to length 1."""
     if dimensions and dimensions < vectors.shape[1]:
         import numpy as np
 

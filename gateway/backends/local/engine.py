@@ -1,7 +1,7 @@
-"""A loaded llama.cpp. Only this module uses the library xllamacpp.
+"""A model that llama.cpp has loaded. Only this module uses the library xllamacpp.
 
-The library always opens a port of its own. Here that is a Unix socket in a folder that no other
-user may enter, protected by a random key. The gateway uses it only for the tokenizer.
+The library always opens a server port. Here the port is a Unix socket in a folder that no other user may enter, and it
+is protected by a random key. The gateway uses the port only for the tokenizer.
 """
 
 import contextlib
@@ -26,11 +26,12 @@ log = logging.getLogger("foreword.llamacpp")
 ERRORS_ONLY = 1
 PROMPT_BATCH = 256  # prompt tokens that are read in one step
 PROGRESS = b'"prompt_progress":{'
-"""Marks a progress report about reading the prompt. No text can hold it, since its quotes would be escaped."""
+"""Marks a progress report about reading the prompt. No generated text can contain it, because the quotes would be
+escaped."""
 
 
 class LlamaOptions(Struct, frozen=True):
-    """How to load a model; see `LlamaCppSettings`."""
+    """The options for loading a model; `LlamaCppSettings` describes them."""
 
     context_tokens: int = 8192
     parallel: int = 4
@@ -67,7 +68,8 @@ class LlamaEngine:
         except RuntimeError as error:
             self._remove_folder()
             raise RuntimeError(f"llama.cpp cannot load {path}; its reason is on the error output") from error
-        # only the library's loop answers this; an unloading that comes before the loop runs would be lost, and hang
+        # returns when the library's loop runs; to unload before that would hang, because the loop would miss the
+        # request
         self._server.handle_metrics()
         self._tokenizer = SocketTokenizer(socket, secret)
         log.info("llama.cpp loaded", extra={"model": path.name, "instructions": instructions()})
@@ -77,14 +79,14 @@ class LlamaEngine:
         self._server.handle_chat_completions(_with_progress(body), _between_batches(callback))
 
     def complete(self, body: bytes, callback: Callback) -> None:
-        """The same for the completions endpoint."""
+        """Answer a completion request in the same way."""
         self._server.handle_completions(_with_progress(body), _between_batches(callback))
 
     def count_tokens(self, text: str) -> int:
         return self._tokenizer.count(text)
 
     def close(self) -> None:
-        """Unload. Nothing may be running."""
+        """Unload the model. No request may be running."""
         self._server = None
         gc.collect()
         self._remove_folder()
@@ -95,7 +97,7 @@ class LlamaEngine:
 
 
 def instructions() -> str:
-    """The processor's instructions that this build of llama.cpp uses, such as `AVX2 FMA`."""
+    """The instruction sets of the processor that this build of llama.cpp uses, such as `AVX2 FMA`."""
     import xllamacpp
 
     listed = str(xllamacpp.get_system_info()).partition(":")[2].split("|")
@@ -103,15 +105,15 @@ def instructions() -> str:
 
 
 def _with_progress(body: bytes) -> bytes:
-    """The request (a JSON object) with progress reports turned on: one after each batch of the prompt.
+    """Turn on progress reports in a request (a JSON object). The engine then sends one after each batch of the prompt.
 
-    The engine can only notice that a client has left when it passes on a piece.
+    This matters because the engine notices that a client has left only when it passes on a piece.
     """
     return body.rstrip()[:-1] + b',"return_progress":true}'
 
 
 def _between_batches(callback: Callback) -> Callback:
-    """Wrap the callback: each progress report reaches it as an empty piece."""
+    """Wrap the callback, so that it gets an empty piece for each progress report."""
     return lambda piece: callback(b"" if PROGRESS in piece else piece)
 
 
@@ -120,7 +122,7 @@ def _configure(params: Any, file: ModelFile, options: LlamaOptions) -> None:
     # between two batches the engine notices clients that left, and generates tokens for other requests
     params.n_batch = params.n_ubatch = options.batch_tokens
     params.n_parallel = options.parallel
-    # one cache for all: a long request may use the part that short ones leave free
+    # all requests share one cache, so a long request can use the part that short requests leave free
     params.kv_unified = True
     params.cpuparams.n_threads = options.threads
     params.cpuparams_batch.n_threads = options.threads
@@ -131,7 +133,7 @@ def _configure(params: Any, file: ModelFile, options: LlamaOptions) -> None:
     params.endpoint_slots = False
     params.endpoint_metrics = True
     params.n_threads_http = 2
-    # an assistant's message at the end is a finished turn, as with OpenAI
+    # an assistant's message at the end is a finished turn, as in OpenAI's API
     params.prefill_assistant = False
     params.chat_template = options.chat_template or _template(file, options)
     params.n_cache_reuse = options.reuse_tokens
@@ -168,7 +170,7 @@ def _speculate(params: Any, options: LlamaOptions) -> None:
 
 
 def _template(file: ModelFile, options: LlamaOptions) -> str:
-    """The chat template to load; "" means the model's own."""
+    """The chat template to load; "" if the model's own template is used unchanged."""
     if options.default_system or not file.chat_template:
         return ""
     try:

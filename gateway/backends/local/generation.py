@@ -15,8 +15,8 @@ Call = Callable[[bytes, Callback], None]
 class Generation:
     """Runs `call(body, callback)` on a worker thread and passes on the pieces that the callback gets.
 
-    Belongs to one event loop. Read it to its end or call `cancel`. Both free the thread; after `cancel` it
-    is free at the engine's next step.
+    A generation belongs to one event loop. The caller must read it to its end or call `cancel`. Both free the thread;
+    after `cancel` the thread is free at the engine's next step.
     """
 
     def __init__(self, call: Call, body: bytes, pool: ThreadPoolExecutor, over: Callable[[], None]) -> None:
@@ -32,7 +32,8 @@ class Generation:
         pool.submit(self._run)
 
     async def next(self) -> bytes | None:
-        """The next piece, None at the end. Raises what the engine raised, and `BackendFailed` after `cancel`."""
+        """Return the next piece, or None at the end. Raises the engine's exception, and `BackendFailed` after
+        `cancel`."""
         while not self._pieces and not self._finished:
             self._news.clear()
             await self._news.wait()
@@ -58,7 +59,7 @@ class Generation:
         self._tell(lambda: self._end(failure))
 
     def _hand_over(self, piece: bytes) -> bool:
-        """The engine's `Callback`."""
+        """The `Callback` that the engine calls with each piece."""
         if piece and not self._cancelled:
             self._tell(lambda: self._put(piece))
         return self._cancelled

@@ -17,7 +17,7 @@ _LONGEST = 1 << 28
 
 
 class NotAModel(ValueError):
-    """The file is not a GGUF model, or is cut short."""
+    """Raised if the file is not a GGUF model, or is cut short."""
 
 
 class ModelFile(Struct, frozen=True):
@@ -40,7 +40,7 @@ def is_model(path: Path) -> bool:
 
 
 def read(path: Path) -> ModelFile:
-    """The model's description; some 100 ms for a large vocabulary. Raises `NotAModel`."""
+    """Read a model's metadata. This takes about 100 ms if the vocabulary is large. Raises `NotAModel`."""
     with path.open("rb") as file:
         if file.read(4) != MAGIC:
             raise NotAModel(f"{path} is not a GGUF model")
