@@ -1,1 +1,1 @@
-"""Tools for template authors: lint, tests, history, the steps from draft to active."""
+"""Tools for template authors: lint, tests, history, and the steps from draft to active."""

@@ -1,6 +1,6 @@
 """Runs the `tests:` of a template on the messages that it renders. No model is called.
 
-The examples of a pool are left out, since they differ from query to query.
+The examples of a pool are left out, since they are different for each query.
 """
 
 from collections.abc import Iterator, Sequence
@@ -18,7 +18,7 @@ from gateway.prompt.templates.template import Template
 
 
 class Failure(Struct, frozen=True):
-    """A failed expectation."""
+    """An expectation that was not met."""
 
     template: str
     file: str
@@ -30,7 +30,7 @@ class Failure(Struct, frozen=True):
 
 
 def run_cases(template: Template) -> tuple[Failure, ...]:
-    """All failures of the template's own tests."""
+    """Return all failures of the template's own tests."""
     failures = []
     for index, case in enumerate(template.tests):
         line = template.places.get(f"tests.{index}", (0, 0))[0]
@@ -39,14 +39,15 @@ def run_cases(template: Template) -> tuple[Failure, ...]:
 
 
 def render_for(template: Template, query: str) -> tuple[Turn, ...]:
-    """The messages for a query, as the gateway would send them, but with the first examples of a pool instead of the
-    nearest. Raises `KeptAsIs` or `TemplateError`."""
+    """Return the messages that the gateway would send for a query, but with the first examples of a pool in place of
+    the nearest. Raises `KeptAsIs` or `TemplateError`."""
     keep_if_hostile(template, query)
     return compose(template, fill_or_keep(template, query), query, *sample(template)).turns
 
 
 def sample(template: Template) -> tuple[tuple[Shot, ...], tuple[str, ...]]:
-    """The template's own examples, or the first `k` of its pool, and all labels; () and () for a collection."""
+    """Return the template's own examples, or the first `k` of its pool, and all labels. Both are empty for a
+    collection."""
     if not isinstance(template.examples, ExamplePool):
         return template.examples, fixed_labels(template)
     if not template.examples.pool:

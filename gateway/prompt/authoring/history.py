@@ -1,4 +1,4 @@
-"""Lists all versions of a template: where each is, whether it is used, and its parent."""
+"""Lists all versions of a template. For each it shows the place, whether the version is used, and its parent."""
 
 import builtins
 import time
@@ -15,7 +15,7 @@ from gateway.prompt.templates.template import Template
 
 
 class HistoryVersion(Struct, frozen=True):
-    """One content of one version. A `count` over 1 means that the content changed without a new version number."""
+    """One content of one version. If `count` is over 1, the content changed without a new version number."""
 
     id: str
     version: int
@@ -23,14 +23,14 @@ class HistoryVersion(Struct, frozen=True):
     content: str
     file: str
     archived: bool = field(name="kept")
-    """Whether it is in the archive alone."""
+    """Whether it is only in the archive."""
     speaks: bool
     canary: float
-    """Its share of the requests as a canary."""
+    """The share of requests that it gets as a canary."""
     provenance: Provenance
     count: int = 1
     seen: str = ""
-    """The time of its first load, in UTC."""
+    """The time of the first load, in UTC."""
 
     @property
     def ref(self) -> str:
@@ -38,12 +38,13 @@ class HistoryVersion(Struct, frozen=True):
 
     @property
     def parent(self) -> str:
-        """`id@version` of its parent: the one that the file names, or else the version before."""
+        """Return `id@version` of the parent: the version that the file names, or else the previous version."""
         return self.provenance.parent or (f"{self.id}@{self.version - 1}" if self.version > 1 else "")
 
 
 def history(library: Library, id: str) -> tuple[HistoryVersion, ...]:
-    """All versions of a template, oldest first. Blocking: it reads the archive. Broken files of it are left out."""
+    """Return all versions of a template, oldest first. Broken files of the archive are left out. This call blocks: it
+    reads the archive."""
     archive = library.archive
     entries = archive.versions(id) if archive else ()
     archived = {(entry.version, entry.content): entry for entry in entries}
@@ -59,7 +60,7 @@ def history(library: Library, id: str) -> tuple[HistoryVersion, ...]:
 
 
 def present(library: Library, ids: Collection[str] | None = None) -> dict[str, tuple[HistoryVersion, ...]]:
-    """The versions in the library by id: the versions in files, and older ones that are still in use."""
+    """Return the versions in the library, by id: the versions in files, and older versions that are still in use."""
     marks, archive = _VersionMarks(library), library.archive
     by_id: dict[str, list[HistoryVersion]] = {}
     for template in library.templates:
@@ -75,7 +76,7 @@ def present(library: Library, ids: Collection[str] | None = None) -> dict[str, t
 
 
 class _VersionMarks:
-    """The templates in use, stable or as canaries, by identity."""
+    """The templates in use, as stable versions or as canaries, by identity."""
 
     def __init__(self, library: Library) -> None:
         self._speak = {builtins.id(template) for templates in library.by_intent.values() for template in templates}
@@ -98,14 +99,14 @@ class _VersionMarks:
 
 
 def lineage(versions: Sequence[HistoryVersion]) -> tuple[tuple[int, HistoryVersion], ...]:
-    """The versions as a tree: each below its parent, with its depth."""
+    """Return the versions as a tree: each version comes below its parent, with its depth."""
     refs = {version.ref for version in versions}
     below: Mapping[str, list[HistoryVersion]] = {ref: [] for ref in ("", *refs)}
     for version in versions:
         below[version.parent if version.parent in refs and version.parent != version.ref else ""].append(version)
     drawn: list[tuple[int, HistoryVersion]] = []
     _draw("", 0, below, drawn, set())
-    # versions that name each other as parents hang below no root
+    # versions that name each other as parents are not below any root
     drawn += [(0, version) for version in versions if all(version is not other for _, other in drawn)]
     return tuple(drawn)
 

@@ -1,4 +1,4 @@
-"""Checks templates as families: missing translations, and templates that are never chosen."""
+"""Checks families of templates for missing translations, and the library for templates that are never chosen."""
 
 from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
@@ -11,7 +11,7 @@ from gateway.prompt.templates.template import Template
 
 
 def translations(templates: Sequence[Template]) -> Iterator[Finding]:
-    """The missing languages of each family."""
+    """Yield a finding for each language that a family lacks."""
     active = [template for template in templates if template.active]
     languages: dict[str, set[str]] = {}
     for template in active:
@@ -24,7 +24,7 @@ def translations(templates: Sequence[Template]) -> Iterator[Finding]:
 
 
 def unreachable(library: Library, templates: Sequence[Template]) -> Iterator[Finding]:
-    """Active templates that are never used."""
+    """Yield a finding for each active template that is never used."""
     for template in templates:
         if not template.active or template.purpose is not Purpose.ANSWER:
             continue
@@ -46,21 +46,22 @@ def _never_allowed(template: Template) -> Iterator[Finding]:
 
 
 def _shadowed(group: Sequence[Template]) -> Iterator[Finding]:
-    """`group` is in the order of preference. Templates for one question come before all others."""
+    """Yield a finding for each template that another one always replaces. `group` is in the order of preference, with
+    templates for one question before all others."""
     group = [member for member in group if not member.one_question]
     for index, later in enumerate(group):
         for earlier in group[:index]:
             if _covers(earlier, later):
                 what = f"it is never chosen: {earlier.ref} ({earlier.file}) comes before it for every model"
                 remedy = "retire one of the two, or give each its own `models`"
-                # an older version beside the newer one is untidy; an unreachable template is a mistake
+                # an older version beside a newer one is only untidy, but an unreachable template is a mistake
                 level = Severity.WARNING if earlier.id == later.id else Severity.ERROR
                 yield at(later, "status", "unreachable", what, remedy, level)
                 break
 
 
 def _covers(earlier: Template, later: Template) -> bool:
-    """Return whether each model that fits `later` fits `earlier` too."""
+    """Return whether each model that fits `later` also fits `earlier`."""
     if earlier.models.min_window > later.models.min_window or set(earlier.models.deny) - set(later.models.deny):
         return False
     return all(any(fnmatchcase(name, allowed) for allowed in earlier.models.allow) for name in later.models.allow)

@@ -1,7 +1,7 @@
-"""Promotes, retires and rolls back versions: draft, candidate, canary, active, retired.
+"""Promotes, retires and rolls back versions. The statuses are draft, candidate, canary, active and retired.
 
 Lint and tests must pass at each step. A step edits one word of the author's file and one line of `pointers.yaml`, which
-is locked meanwhile.
+is locked during the step.
 """
 
 import re
@@ -25,12 +25,12 @@ from gateway.prompt.templates.template import Template, digest_of, parse
 
 NEXT = {Status.DRAFT: Status.CANDIDATE, Status.CANDIDATE: Status.CANARY, Status.CANARY: Status.ACTIVE}
 Examine = Callable[[Library, Template], Sequence[str]]
-"""Takes the library as it would be after the step, and the template. Returns more reasons against the step."""
+"""A function of the template and of the library after the step. It returns further reasons against the step."""
 STATUS = re.compile(r"^(status[ \t]*:[ \t]*)([\"']?)[\w-]+\2(?=[ \t]*(?:#.*)?\r?$)")
 
 
 class MoveRefused(ForewordError):
-    """The version stays as it is. Each reason names the remedy."""
+    """The version keeps its status. Each reason names the remedy."""
 
     def __init__(self, *reasons: str) -> None:
         super().__init__("\n".join(reasons))
@@ -74,7 +74,7 @@ def promote(
 
 
 def retire(library: Library, folders: Sequence[Path], template: Template) -> MoveResult:
-    """Take a version out of use for good, and out of the pointers."""
+    """Retire a version permanently, and remove it from the pointers."""
     if template.status is Status.RETIRED:
         raise MoveRefused(f"{template.ref} is retired already")
     pointer = library.pointers.get(template.id, Pointer())
@@ -88,7 +88,7 @@ def retire(library: Library, folders: Sequence[Path], template: Template) -> Mov
 
 
 def rollback(library: Library, folders: Sequence[Path], id: str) -> Pointer:
-    """End the canary, which becomes a candidate again. Without a canary, go back to the version before.
+    """End the canary, which becomes a candidate again. If there is no canary, go back to the previous version.
 
     Raises `MoveRefused` if there is no version to go back to.
     """
@@ -96,7 +96,7 @@ def rollback(library: Library, folders: Sequence[Path], id: str) -> Pointer:
 
 
 def end_canary(library: Library, folders: Sequence[Path], id: str) -> Pointer:
-    """Take the canary of a template out of use. It becomes a candidate again."""
+    """End the canary of a template. It becomes a candidate again."""
     return _take_back(library, folders, id, _without_canary)
 
 
@@ -104,7 +104,7 @@ def _take_back(library: Library, folders: Sequence[Path], id: str, change: Calla
     file = next((template.file for template in library.templates if template.id == id), "")
     back = change_pointer(_root(folders, file) or folders[0], id, change, leave_line=True)
     for template in library.templates:
-        # a status that cannot be edited does no harm: the pointer decides
+        # if a status cannot be edited, that does no harm, since the pointer decides
         if template.id == id and template.status is Status.CANARY and template.version != back.production:
             with suppress(MoveRefused):
                 _set_status(folders, template, Status.CANDIDATE)
@@ -130,7 +130,7 @@ def _back(library: Library, id: str, pointer: Pointer) -> Pointer:
 
 
 def _mistakes(library: Library, template: Template, step: Status) -> list[str]:
-    """The errors that lint and the template's own tests would report after the step."""
+    """Return the errors that lint and the template's own tests would report after the step."""
     findings = lint(_as_if(library, template, step))
     reasons = [
         str(finding) for finding in findings if finding.file == template.file and finding.level is Severity.ERROR
@@ -142,7 +142,8 @@ def _mistakes(library: Library, template: Template, step: Status) -> list[str]:
 
 
 def _as_if(library: Library, template: Template, status: Status) -> Library:
-    """The library with another status for one template: lint checks a canary more strictly than a draft."""
+    """Return the library with another status for one template, since lint checks a canary more strictly than a
+    draft."""
     moved = replace(template, status=status)
     return replace(
         library, templates=tuple(moved if other.ref == template.ref else other for other in library.templates)
@@ -150,7 +151,7 @@ def _as_if(library: Library, template: Template, status: Status) -> Library:
 
 
 def with_status(source: str, template: Template, status: Status) -> str:
-    """The source with another status: one word changed, or one line added. Raises `MoveRefused`."""
+    """Return the source with another status. One word is changed, or one line is added. Raises `MoveRefused`."""
     lines = source.split("\n")
     place = template.places.get("status")
     if place is not None:
@@ -171,8 +172,8 @@ def with_status(source: str, template: Template, status: Status) -> str:
 
 
 def _production(library: Library, template: Template, pointer: Pointer) -> Pointer:
-    """The pointers with this version for all requests, and the version before as `previous`. The first version of an
-    id needs no pointer."""
+    """Return the pointers with this version for all requests, and with the last version as `previous`. The first
+    version of an id needs no pointer."""
     spoke = library.speaking.get(template.id)
     before = spoke.version if spoke is not None and spoke.version != template.version else pointer.previous
     if not before and not pointer.production:
@@ -199,7 +200,7 @@ def _make(
 
 
 def _set_status(folders: Sequence[Path], template: Template, status: Status) -> None:
-    """Edit the status in the file of a template folder. Raises `MoveRefused`."""
+    """Edit the status in the file, if it is in a template folder. Raises `MoveRefused`."""
     if _root(folders, template.file) is None:
         return
     source = _raw(template.file)
@@ -209,7 +210,7 @@ def _set_status(folders: Sequence[Path], template: Template, status: Status) -> 
 
 
 def _raw(file: str) -> str:
-    """The text of the file with its original line ends. Raises `TemplateError`."""
+    """Read the text of the file with its original line ends. Raises `TemplateError`."""
     read_source(Path(file))
     return Path(file).read_bytes().decode("utf-8")
 

@@ -1,4 +1,5 @@
-"""Writes a new template file. It is complete, so that it passes lint, and marks the lines for the author to replace."""
+"""Writes a new template file. The file is complete, so that it passes lint, and marks the lines that the author has to
+replace."""
 
 import json
 
@@ -21,7 +22,7 @@ _BODY = {
 
 
 def scaffold(id: str, intent: str, language: Language, technique: Technique) -> str:
-    """The source of a new draft."""
+    """Return the source of a new draft."""
     system, request, match, near = _BODY.get(language, _BODY["en"])
     topic = intent.replace("-", " ").replace("_", " ")
     lines = [
@@ -77,5 +78,5 @@ def _list(technique: Technique) -> list[str]:
 
 
 def _text(text: str) -> str:
-    """A text as a quoted YAML scalar, since it may have a colon."""
+    """Return a text as a quoted YAML scalar, since it may have a colon."""
     return json.dumps(text, ensure_ascii=False)

@@ -1,1 +1,1 @@
-"""All templates together: versions, pointers, pools of examples."""
+"""All templates together, with their versions, pointers and pools of examples."""

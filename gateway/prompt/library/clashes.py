@@ -1,4 +1,4 @@
-"""Finds match examples that belong to two intents. The classifier could learn neither of them."""
+"""Finds match examples that two intents share. The classifier could learn neither of these intents from them."""
 
 from collections.abc import Iterable, Iterator
 
@@ -8,7 +8,8 @@ from gateway.prompt.templates.template import Template
 
 
 def clashes(templates: Iterable[Template]) -> Iterator[Finding]:
-    """A finding for each example that an earlier template of another intent has too. It names the later template."""
+    """Yield a finding for each example that an earlier template of another intent also has. The finding names the later
+    template."""
     owner: dict[str, Template] = {}
     for template in templates:
         for text in template.intent.match:

@@ -16,11 +16,11 @@ from gateway.prompt.templates.template import Template, digest_of, parse
 
 GLOB = "**/*.prompt.md"
 MAX_BYTES = 1_000_000
-"""Longer files are not read. They are not templates, or are meant to overload the gateway."""
+"""Longer files are not read. They are no templates, or somebody wants to overload the gateway with them."""
 
 
 class FolderContents(Struct):
-    """The content of the folders. `fresh` has the source of each file that this read parsed, by file."""
+    """The content of the folders. `fresh` maps each file that this read parsed to its source."""
 
     templates: list[Template] = field(default_factory=list)
     errors: list[TemplateError] = field(default_factory=list)
@@ -29,13 +29,13 @@ class FolderContents(Struct):
 
 
 class TemplateReader:
-    """Reads folders, and remembers the template of each file by the digest of its text."""
+    """Reads folders, and remembers each file's template by the digest of the file's text."""
 
     def __init__(self) -> None:
         self._parsed: dict[str, Template] = {}
 
     def read(self, folders: Sequence[Path]) -> FolderContents:
-        """Read the folders. Blocking; call it from one thread at a time."""
+        """Read the folders. This call blocks, and only one thread may make it at a time."""
         seen = FolderContents()
         parsed: dict[str, Template] = {}
         for folder in folders:
@@ -46,7 +46,7 @@ class TemplateReader:
                 parsed[str(path)] = self._template(path, seen)
             except TemplateError as error:
                 seen.errors.append(error)
-            # a computing thread releases the interpreter only every few milliseconds; requests must not wait for that
+            # a thread that computes keeps the interpreter for some milliseconds; this lets waiting requests run first
             time.sleep(0)
         for folder in dict.fromkeys(folders):
             try:
@@ -68,8 +68,8 @@ class TemplateReader:
 
 
 def _with_pool(template: Template) -> Template:
-    """The template with the digest of its file of examples as it is now. A file that cannot be read is reported where
-    the examples are loaded."""
+    """Return the template with the current digest of its file of examples. If the file cannot be read, the error is
+    reported later, when the examples are loaded."""
     path = pool_path(template)
     if path is None:
         return template
@@ -81,7 +81,7 @@ def _with_pool(template: Template) -> Template:
 
 
 def read_source(path: Path) -> str:
-    """The text of a template file. Raises `TemplateError`."""
+    """Read the text of a template file. Raises `TemplateError`."""
     try:
         size = path.stat().st_size
         if size > MAX_BYTES:
@@ -92,7 +92,7 @@ def read_source(path: Path) -> str:
 
 
 def template_files(folders: Sequence[Path]) -> Iterator[Path]:
-    """Every template file below the folders, once, in order."""
+    """Yield every template file below the folders once, in order."""
     files: dict[Path, None] = {}
     for folder in folders:
         files.update(dict.fromkeys(sorted(folder.glob(GLOB))))

@@ -1,7 +1,7 @@
-"""All templates of some folders, as one frozen value that is replaced whole on reload.
+"""All templates of some folders in one frozen value, which a reload replaces as a whole.
 
-The version in use is the one that the pointer names, or else the newest active one. While the newest file is a draft,
-candidate or canary, or has mistakes, the last active version in the archive is used.
+The version in use is the one that the pointer names, or else the newest active version. If the newest file is a draft,
+a candidate or a canary, or has mistakes, the last active version in the archive is used.
 """
 
 import logging
@@ -30,7 +30,7 @@ SPEAKING = (Status.CANDIDATE, Status.CANARY, Status.ACTIVE)
 
 
 class OfferedVersions(Struct, frozen=True):
-    """The versions for an intent: `stable`, and `canary` in its place for `share` of the requests."""
+    """The versions for an intent. `share` of the requests get the version `canary`, and the others get `stable`."""
 
     stable: Template | None = None
     canary: Template | None = None
@@ -41,30 +41,30 @@ class Library(Struct, frozen=True):
     """The templates, by id and by intent."""
 
     templates: tuple[Template, ...] = ()
-    """The templates of the files, and those from the archive that are in use."""
+    """The templates in files, and the templates of the archive that are in use."""
     by_ref: Mapping[tuple[str, int], Template] = {}
     by_intent: Mapping[tuple[str, str], tuple[Template, ...]] = {}
-    """The templates in use, by (intent, language), in the order of preference."""
+    """The templates in use, by (intent, language). The preferred template comes first."""
     canaries: Mapping[tuple[str, str], tuple[tuple[Template, float], ...]] = {}
-    """The canaries with their shares, by (intent, language)."""
+    """The canaries and their shares, by (intent, language)."""
     speaking: Mapping[str, Template] = {}
-    """The version of each id that is in use."""
+    """The version in use, by template id."""
     pointers: Mapping[str, Pointer] = {}
     changed: tuple[TemplateError, ...] = ()
-    """Versions whose content has changed since their first use."""
+    """The errors for versions whose content has changed since their first use."""
     faulty: tuple[TemplateError, ...] = ()
-    """The mistakes that keep active files from being used, as lint reports them."""
+    """The mistakes that keep active files from being used, in the words of lint."""
     archive: VersionArchive | None = None
 
     @property
     def intents(self) -> tuple[str, ...]:
-        """The names of all intents that have a template in use, sorted."""
+        """The names of all intents with a template in use, sorted."""
         return tuple(sorted({intent for intent, _ in self.by_intent}))
 
     def get(self, id: str, version: int | None = None) -> Template | None:
-        """The template with this id and version; without a version, the highest version in the files.
+        """Return the template with this id and version. Without a version, it is the highest version in the files.
 
-        Older versions are read from the archive. Raises `TemplateError` if that file cannot be read any more.
+        Older versions are read from the archive. Raises `TemplateError` if that file can no longer be read.
         """
         if version is not None:
             listed = self.by_ref.get((id, version))
@@ -73,17 +73,19 @@ class Library(Struct, frozen=True):
         return max(versions, key=lambda template: template.version, default=None)
 
     def candidates(self, intent: str, language: str, model: str = "", window_tokens: int = 0) -> OfferedVersions:
-        """The versions for an intent in exactly this language that fit the model.
+        """Return the versions for an intent in exactly this language that fit the model.
 
-        A query in Chinese never gets an English template, since the answer would be in English. `window_tokens` 0 is
-        unknown and fits everything. A canary of the stable template's own id comes before one of another id.
+        A query in Chinese never gets an English template, since the answer would be in English. If `window_tokens` is
+        0, the size is unknown and every template fits. A canary with the id of the stable template comes before a
+        canary with another id.
         """
         return self.alternatives(intent, language, model, window_tokens)[-1]
 
     def alternatives(
         self, intent: str, language: str, model: str = "", window_tokens: int = 0
     ) -> tuple[OfferedVersions, ...]:
-        """As `candidates`: one for each template that is for one question only, then one for all other requests."""
+        """Return the versions as `candidates` does, but for several kinds of requests. Each template for one question
+        has an entry; the last entry is for all other requests."""
         key = (intent, language)
         stable = [template for template in self.by_intent.get(key, ()) if _fits(template, model, window_tokens)]
         tried = [pair for pair in self.canaries.get(key, ()) if _fits(pair[0], model, window_tokens)]
@@ -103,8 +105,8 @@ def load_library(
 ) -> tuple[Library, list[TemplateError]]:
     """Read every template file below the folders. A broken file is reported and left out.
 
-    The templates are stored in the archive, unless `keep` is False, for files that are not served yet. A `reader` that
-    is passed again parses only the files that changed.
+    The templates are stored in the archive. For files that are not served yet, `keep` is False and nothing is stored. A
+    `reader` that is passed again parses only the files that changed.
     """
     seen = (reader or TemplateReader()).read(folders)
     library = build_library(seen.templates, seen.errors, seen.pointed, archive)
@@ -119,7 +121,7 @@ def build_library(
     pointed: Mapping[str, TemplatePointers] | None = None,
     archive: VersionArchive | None = None,
 ) -> Library:
-    """A library of these templates. The second of two with the same id and version is reported and left out."""
+    """Build a library of these templates. If two have the same id and version, the second is reported and left out."""
     by_ref: dict[tuple[str, int], Template] = {}
     for template in templates:
         first = by_ref.setdefault((template.id, template.version), template)
@@ -149,7 +151,8 @@ def build_library(
 
 
 def _with_clashes(files: Sequence[Template]) -> tuple[Template, ...]:
-    """The files, with a fault in the later of two active templates that share a match example but not the intent."""
+    """Return the files. If two active templates of different intents share a match example, the later one gets a
+    fault."""
     faults: dict[str, tuple[Finding, ...]] = {}
     for finding in clashes([template for template in files if template.active]):
         faults[finding.file] = (*faults.get(finding.file, ()), finding)
@@ -167,7 +170,7 @@ def _unused(template: Template) -> Iterator[TemplateError]:
 
 
 class _VersionsInUse:
-    """Chooses the versions in use from all versions of each id."""
+    """Chooses the versions in use among all versions of each id."""
 
     def __init__(
         self,
@@ -178,7 +181,7 @@ class _VersionsInUse:
     ) -> None:
         self.pointed = pointed
         self.archived: set[str] = set()
-        """The files of templates that came from the archive."""
+        """The files of the templates that came from the archive."""
         self._archive = archive
         self._errors = errors
         self._versions: dict[str, dict[int, Template]] = {}
@@ -187,7 +190,7 @@ class _VersionsInUse:
         self.ids = tuple(dict.fromkeys([*self._versions, *pointed]))
 
     def stable(self, id: str) -> Iterator[Template]:
-        """The version in use; several if several are active and no pointer names one."""
+        """Yield the version in use. Without a pointer, several active versions are all in use."""
         named = self._of_pointer(id, "production")
         if named is not None:
             yield named
@@ -197,7 +200,7 @@ class _VersionsInUse:
         yield from active
         newest = versions.get(max(versions, default=0))
         if not active and newest is not None and newest.status is not Status.RETIRED and self._archive is not None:
-            # the archive has no faulty content, so it may have this very version from before the mistake
+            # the archive has no faulty content, so it may hold this version as it was before the mistake
             below = newest.version + bool(newest.faults)
             older = self._try(lambda archive: archive.last_active(id, below))
             yield from () if older is None else (older,)
@@ -231,7 +234,7 @@ class _VersionsInUse:
         return template or self._try(lambda archive: archive.get(id, version))
 
     def _try(self, look: Callable[[VersionArchive], Template | None]) -> Template | None:
-        """A template of the archive. If it cannot be read, the error is reported."""
+        """Read a template from the archive. If it cannot be read, the error is reported."""
         if self._archive is None:
             return None
         try:
@@ -245,7 +248,8 @@ class _VersionsInUse:
 
 
 def _keep(library: Library, seen: FolderContents, archive: VersionArchive) -> None:
-    """Store new versions in the archive. If the disk is full, their history is lost, but the templates are used."""
+    """Store new versions in the archive. If the disk is full, their history is lost, but the templates are still
+    used."""
     for template in library.templates:
         source = seen.fresh.get(template.file)
         if source is None:
@@ -260,7 +264,7 @@ def _keep(library: Library, seen: FolderContents, archive: VersionArchive) -> No
 def _offered(
     stable: Sequence[Template], tried: Sequence[tuple[Template, float]], belongs: Callable[[str], bool]
 ) -> OfferedVersions:
-    """The versions among those whose id belongs."""
+    """Return the stable version and the canary among the versions whose id belongs."""
     first = next((template for template in stable if belongs(template.id)), None)
     trials = [pair for pair in tried if belongs(pair[0].id)]
     if not trials:
@@ -277,7 +281,7 @@ def _grouped(pairs: Sequence[tuple[Template, T]]) -> dict[tuple[str, str], tuple
 
 
 def _preference(template: Template) -> tuple[bool, int, str]:
-    """Templates for named models first, then the newest, then by id, so that the order is stable."""
+    """Sort templates for named models first, then newer versions, then by id, so that the order never changes."""
     return template.models.allow == ("*",), -template.version, template.id
 
 

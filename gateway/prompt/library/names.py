@@ -1,4 +1,4 @@
-"""One rule for the names of templates, wherever they are given: an id, or a family for the id of one language."""
+"""Finds the template id that a name means. The name is an id, or a family whose template in one language is wanted."""
 
 from gateway.prompt.library.library import Library
 
@@ -6,8 +6,8 @@ ENGLISH = "en"
 
 
 def id_of(library: Library, name: str, language: str = ENGLISH) -> str:
-    """The id that a name means: itself if there is one, else that of the family in the language, in English, or in
-    any; "" if there is neither. Templates in use come before others."""
+    """Return the id that a name means, or "" if there is none. An id means itself. A family means its template in the
+    language, or else in English, or else in any language. Templates in use come first."""
     if name in library.speaking or any(template.id == name for template in library.templates):
         return name
     family = [template for template in library.templates if template.family == name]

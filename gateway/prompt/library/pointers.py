@@ -4,7 +4,7 @@ Each template folder has one such file at its root, with one line for each templ
 
     summarise.en: {production: 3, canary: 4, share: 0.05, previous: 2}
 
-A template without a line needs none: its newest active version is used.
+If a template has no line, its newest active version is used.
 """
 
 from collections.abc import Callable, Mapping
@@ -20,21 +20,21 @@ from gateway.prompt.templates.frontmatter import FrontMatterHead
 
 FILE = "pointers.yaml"
 DEFAULT_SHARE = 0.05
-"""The default share of requests for a canary."""
+"""The default share of requests that get a canary."""
 
 HEADER = "# The version of each template that is in use. Written by `foreword templates promote` and `rollback`.\n"
 
 
 class Pointer(Struct, frozen=True, omit_defaults=True):
-    """The pointers of one template. A version of 0 is no pointer."""
+    """The pointers of one template. The version 0 means that there is no pointer."""
 
     production: int = 0
-    """The version for all requests; 0: the newest active one."""
+    """The version for all requests; 0 means the newest active version."""
     canary: int = 0
     """The version that gets `share` of the requests."""
     share: float = DEFAULT_SHARE
     previous: int = 0
-    """The version in `production` before its last move: the target of a rollback."""
+    """The version that was in `production` before the last move. A rollback goes back to it."""
 
 
 class TemplatePointers(Struct, frozen=True):
@@ -46,7 +46,7 @@ class TemplatePointers(Struct, frozen=True):
 
 
 def read_pointers(folder: Path) -> Mapping[str, TemplatePointers]:
-    """The pointers of a template folder; none if there is no file. Raises `TemplateError`."""
+    """Read the pointers of a template folder. Without a file there are none. Raises `TemplateError`."""
     file = folder / FILE
     try:
         source = file.read_text("utf-8")
@@ -77,15 +77,15 @@ def _pointer(head: FrontMatterHead, id: str, value: object) -> Pointer:
 
 
 def move(folder: Path, id: str, pointer: Pointer) -> None:
-    """Set one template's pointers. Every other line of the file stays as it is."""
+    """Set one template's pointers. All other lines of the file stay unchanged."""
     change_pointer(folder, id, lambda _: pointer)
 
 
 def change_pointer(folder: Path, id: str, change: Callable[[Pointer], Pointer], *, leave_line: bool = False) -> Pointer:
-    """Replace one template's pointers by `change(pointers)`, under a lock on the file.
+    """Replace one template's pointers with `change(pointers)`, under a lock on the file, and return the new pointers.
 
-    Returns the new pointers. If `change` raises, the file is not changed. `leave_line`: write a line even if all
-    pointers are 0, so that no file is a canary by its status alone. Raises `TemplateError` if the file is broken.
+    If `change` raises, the file is not changed. With `leave_line`, a line is written even if all pointers are 0; then
+    the status of a file does not make it a canary. Raises `TemplateError` if the file is broken.
     """
     file = folder / FILE
     with locked(file):
@@ -101,12 +101,12 @@ def _write(file: Path, id: str, after: Pointer, *, leave_line: bool) -> None:
     lines = file.read_text("utf-8").splitlines(keepends=True) if file.exists() else [HEADER]
     first = next((index for index, line in enumerate(lines) if line.startswith((f"{id}:", f'"{id}":'))), len(lines))
     end = first + 1
-    # a value in block style continues on the indented lines
+    # a value in block style continues on indented lines
     while end < len(lines) and lines[end].startswith((" ", "\t")):
         end += 1
     if first == len(lines) and lines and not lines[-1].endswith("\n"):
         lines[-1] += "\n"
-    # a line without a canary means that there is none, whatever status a file has
+    # a line without a canary means that there is none, whatever status the files have
     written = [f"{id}: {_flow(after) or '{canary: 0}'}\n"] if after != Pointer() or leave_line else []
     write_whole(file, "".join([*lines[:first], *written, *lines[end:]]))
 

@@ -1,8 +1,8 @@
-"""Few-shot pools: labelled examples. Each request gets the nearest ones.
+"""Few-shot pools: labelled examples, of which each request gets the most similar ones.
 
-A pool in a file is read and embedded once. Its vectors are on disk under the hash of the inputs and the embedder's
-name. Finding neighbours is one matrix-vector product and a partial sort. A pool in a collection was embedded with the
-collection.
+A pool in a file is read and embedded once. Its vectors are stored on disk; the hash of the inputs and the embedder's
+name is their key. Finding neighbours takes one matrix-vector product and a partial sort. A pool in a collection was
+embedded together with the collection.
 """
 
 from __future__ import annotations
@@ -28,20 +28,20 @@ if TYPE_CHECKING:
 Embed = Callable[[Sequence[str]], "Vectors"]
 Count = Callable[[str], int]
 PoolKey = tuple[Path, str, str]
-"""A pool's file, and its fields for input and output."""
+"""A pool's file and the fields for input and output."""
 
 
 class PoolRows(Struct, frozen=True):
-    """The examples of one pool in the order of its file, and their distinct outputs, sorted."""
+    """The examples of one pool, in the order of its file, and their distinct outputs, sorted."""
 
     shots: tuple[Shot, ...]
     labels: tuple[str, ...]
     tokens: tuple[int, ...] = ()
-    """The tokens of each example, counted only if a template limits them."""
+    """The number of tokens of each example. It is counted only if a template limits the tokens."""
 
 
 class EmbeddedPool(Struct, frozen=True):
-    """A pool with its vectors. `vectors`: [rows, dimensions], float32, each of length 1."""
+    """A pool with its `vectors`, [rows, dimensions], float32, each of length 1."""
 
     rows: PoolRows
     vectors: Vectors
@@ -49,18 +49,19 @@ class EmbeddedPool(Struct, frozen=True):
     balanced: bool
     budget_tokens: int = 0
     least: float = 0.0
-    """How like its nearest example a text is, if it is one of their kind."""
+    """A text of another kind is less similar than this to its nearest example."""
 
     def likeness(self, vector: Vectors) -> float:
-        """The similarity to the nearest example. vector: [dimensions]"""
+        """Return the similarity to the nearest example. `vector` is [dimensions]."""
         import numpy as np
 
         return float((self.vectors @ np.asarray(vector, np.float32).reshape(-1)).max())
 
     def nearest(self, vector: Vectors, k: int = 0) -> tuple[Shot, ...]:
-        """The `k` most similar rows, the most similar last. Rows of equal similarity keep the file's order.
+        """Return the `k` most similar rows, with the most similar last. Rows of equal similarity keep the order of the
+        file.
 
-        vector: [dimensions]
+        `vector` is [dimensions].
         """
         import numpy as np
 
@@ -80,14 +81,14 @@ class EmbeddedPool(Struct, frozen=True):
 
 
 class Pools(Struct, frozen=True):
-    """The loaded pools. Built whole by `load_pools` and replaced whole on reload."""
+    """The loaded pools. `load_pools` builds all of them, and a reload replaces them together."""
 
     loaded: Mapping[PoolKey, EmbeddedPool] = {}
     questions: Mapping[str, PoolQuestion] = {}
-    """By the template's `content`."""
+    """The questions of the pools, by the template's `content`."""
 
     def question_of(self, template: Template) -> PoolQuestion | None:
-        """The one question that the template's examples answer; None if they answer several."""
+        """Return the one question that the template's examples answer, or None if they answer several."""
         return self.questions.get(template.content)
 
     def of(self, template: Template) -> EmbeddedPool | None:
@@ -100,7 +101,7 @@ class Pools(Struct, frozen=True):
 
 
 def fitting(tokens: Sequence[int], budget: int) -> int:
-    """The number of examples, from the first on, whose tokens fit the budget together."""
+    """Return how many examples, counted from the first, fit the budget together."""
     total = 0
     for count, size in enumerate(tokens):
         total += size
@@ -110,7 +111,7 @@ def fitting(tokens: Sequence[int], budget: int) -> int:
 
 
 def of_chunks(chunks: Sequence[Chunk], pool: ExamplePool) -> tuple[Shot, ...]:
-    """The nearest chunks of a collection as examples, the nearest last. A chunk of one line is no example."""
+    """Return chunks of a collection as examples, with the nearest last. A chunk of a single line is no example."""
     shots = []
     for chunk in chunks:
         text, _, output = chunk.text.strip().rpartition("\n")
@@ -123,7 +124,8 @@ def of_chunks(chunks: Sequence[Chunk], pool: ExamplePool) -> tuple[Shot, ...]:
 
 
 def pool_path(template: Template) -> Path | None:
-    """The file of the template's pool: relative to the template's own file, or to its home."""
+    """Return the file of the template's pool. Its path is relative to the folder of the template's file, or to
+    `home`."""
     if not isinstance(template.examples, ExamplePool) or not template.examples.pool:
         return None
     return (Path(template.home or Path(template.file).parent) / template.examples.pool).resolve()
@@ -135,7 +137,7 @@ def _key(template: Template) -> PoolKey | None:
 
 
 def read_pool(template: Template) -> PoolRows:
-    """Read the template's pool. Raises `TemplateError` with the pool's own file and line."""
+    """Read the template's pool. Raises `TemplateError` with the file and line of the pool."""
     path, pool = pool_path(template), template.examples
     assert path is not None
     assert isinstance(pool, ExamplePool)
@@ -147,7 +149,7 @@ def read_pool(template: Template) -> PoolRows:
     shots = [_shot(line, pool, path, number) for number, line in enumerate(lines, 1) if line.strip()]
     if not shots:
         raise TemplateError(str(path), "the pool has no examples", 1, 1)
-    # the same input twice would use two places of k for one example
+    # without this, an input that occurs twice would take two of the k places
     unique = {shot.input: shot for shot in reversed(shots)}
     distinct = tuple(shot for shot in shots if unique[shot.input] is shot)
     return PoolRows(distinct, tuple(sorted({shot.output for shot in distinct})))
@@ -156,7 +158,8 @@ def read_pool(template: Template) -> PoolRows:
 def load_pools(
     templates: Iterable[Template], embed: Embed, embedder: str, cache: Path, count: Count
 ) -> tuple[Pools, list[TemplateError]]:
-    """Read and embed every pool once. Blocking, for a worker thread. A broken pool is reported and left out."""
+    """Read and embed every pool once. A broken pool is reported and left out. This call blocks, so a worker thread
+    makes it."""
     loaded: dict[PoolKey, EmbeddedPool] = {}
     templates = tuple(templates)
     capped = {
@@ -211,7 +214,7 @@ def _shot(line: str, pool: ExamplePool, path: Path, number: int) -> Shot:
 
 
 def _vectors(texts: Sequence[str], embed: Embed, embedder: str, cache: Path) -> Vectors:
-    """The vectors of the texts, from disk if they were embedded before."""
+    """Return the vectors of the texts. They are read from disk if the texts were embedded before."""
     import numpy as np
 
     inputs = list(texts)
@@ -222,7 +225,7 @@ def _vectors(texts: Sequence[str], embed: Embed, embedder: str, cache: Path) -> 
     except (OSError, ValueError):
         vectors = np.asarray(embed(inputs), np.float32)
         cache.mkdir(parents=True, exist_ok=True)
-        # written beside and moved into place, so that neither a crash nor a second worker leaves half a file
+        # moved into place when complete, so that neither a crash nor a second worker leaves a partial file
         beside = cache / f"{key}.{id(vectors)}.tmp.npy"
         np.save(beside, vectors)
         beside.replace(file)
@@ -230,7 +233,8 @@ def _vectors(texts: Sequence[str], embed: Embed, embedder: str, cache: Path) -> 
 
 
 def _fair(order: Iterable[Any], rows: PoolRows, k: int) -> list[int]:
-    """The best `k` of `order`. Each output gets at most an equal share while examples of other outputs are left."""
+    """Choose the best `k` of `order`. While there are examples of other outputs, no output gets more than an equal
+    share."""
     share = max(1, math.ceil(k / len(rows.labels)))
     taken: dict[str, int] = {}
     chosen: list[int] = []

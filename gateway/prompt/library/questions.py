@@ -1,8 +1,8 @@
-"""The one question that a pool of examples answers, and whether a request asks it.
+"""Decides whether a request asks the one question that a pool of examples answers.
 
-Three tests, of which each must pass: the request has no word that wordings of the question do not have; the embedder
-finds it near a wording and nearer to them than to other questions about the same text; and the text is like the
-examples'. The wordings are the pool's `question` and the template's `match` examples without their texts.
+A request must pass three tests. It has no word that the question's wordings do not have. Its embedding is near one of
+the wordings, and nearer to them than to other questions about the same text. Its text is similar to the examples'
+texts. The wordings are the pool's `question`, and the template's `match` examples without their texts.
 """
 
 from __future__ import annotations
@@ -25,23 +25,23 @@ if TYPE_CHECKING:
 Embed = Callable[[Sequence[str]], "Vectors"]
 
 STRENGTH = 0.3
-"""Of the ridge regression that tells the question from others."""
+"""The strength of the ridge regression that separates the question from other questions."""
 LEAST = -0.1
-"""The least value of that regression; its wordings are 1, other questions -1."""
+"""The least value of that regression for a request. It is fitted to 1 for wordings and to -1 for other questions."""
 NEAREST = 0.5
-"""The least similarity to the nearest wording."""
+"""The least similarity of a request to the nearest wording."""
 STRANGE = 0.02
-"""The share of a pool's own texts that are less like the others than a text may be."""
+"""This share of a pool's own texts may be less similar to the other texts than the limit."""
 SPREAD = 0.05
-"""How far below them a new text may lie."""
+"""The limit for a new text is lower than theirs by this much."""
 MOST_FRAMES = 2
-"""Each frame is embedded with every other question."""
+"""The most frames that are used. Each is embedded with every other question."""
 SAMPLED = 600
-"""Texts of a pool whose similarities are compared."""
+"""The most texts of a pool whose similarities are compared."""
 
 
 class PoolQuestion(Struct, frozen=True):
-    """The question of one template's pool. `wordings`: [n, dimensions]; `weights`: [dimensions + 1]."""
+    """The question of one template's pool. `wordings` is [n, dimensions], and `weights` is [dimensions + 1]."""
 
     words: QuestionWording
     wordings: Vectors
@@ -49,7 +49,8 @@ class PoolQuestion(Struct, frozen=True):
     labels: frozenset[str]
 
     def why_other(self, request: str, vector: Vectors) -> str:
-        """Why a request, with `GAP` for its text, asks something else; "" if it asks this question."""
+        """Return the reason why a request asks something else, or "" if it asks this question. In `request`, `GAP`
+        stands for its text."""
         import numpy as np
 
         reason = self.words.why_other(request, self.labels)
@@ -64,12 +65,13 @@ class PoolQuestion(Struct, frozen=True):
 
 
 def without_text(query: str, span: TextSpan) -> str:
-    """The request about a text, with `GAP` in its place."""
+    """Return the request with `GAP` in place of the text that it is about."""
     return f"{query[: span.start]}{GAP}{query[span.end :]}"
 
 
 def question_of(template: Template, labels: Sequence[str], embed: Embed) -> PoolQuestion | None:
-    """The question of the template's pool; None where it names none. Blocking: it embeds some hundred short texts."""
+    """Return the question of the template's pool, or None if the template names none. This call blocks: it embeds a few
+    hundred short texts."""
     import numpy as np
 
     pool = template.examples
@@ -88,7 +90,10 @@ def question_of(template: Template, labels: Sequence[str], embed: Embed) -> Pool
 
 
 def least_likeness(vectors: Vectors) -> float:
-    """How like the nearest example a text must be to be one of their kind. vectors: [rows, dimensions]"""
+    """Return the least similarity to its nearest example with which a text counts as one of the same kind.
+
+    `vectors` is [rows, dimensions].
+    """
     import numpy as np
 
     rows = np.asarray(vectors[:: max(1, len(vectors) // SAMPLED)], np.float32)
@@ -108,7 +113,7 @@ def _wordings(template: Template, question: str) -> Iterator[str]:
 
 
 def _frame(wording: str) -> str:
-    """What a wording says about its text before it asks: all but its last sentence; "" if that is all."""
+    """Return a wording without its last sentence, which asks the question. The result is "" if nothing is left."""
     before, gap, after = wording.partition(GAP)
     if any(mark in after for mark in "?？"):
         return f"{before}{gap}{after[:1].strip()}" if before.strip() else ""
@@ -117,7 +122,8 @@ def _frame(wording: str) -> str:
 
 
 def _weights(own: Any, others: Any) -> Vectors:
-    """Ridge regression in closed form: 1 for the question's wordings, -1 for others; both sides weigh the same."""
+    """Fit a ridge regression in closed form: 1 for the question's wordings, -1 for others. Both sides weigh the
+    same."""
     import numpy as np
 
     rows = np.vstack([own, others])

@@ -8,11 +8,12 @@ from gateway.prompt.library.pointers import FILE
 
 ENDINGS = (".prompt.md", ".jsonl", FILE, "model.json")
 Stamps = dict[str, tuple[int, int, int]]
-"""Time of change, size and inode of each file."""
+"""The time of change, the size and the inode of each file."""
 
 
 def stamps(folders: Sequence[Path]) -> Stamps:
-    """The stamps of all template, example, pointer and classifier files. Blocking: one `stat` for each file."""
+    """Return the stamps of all template, example, pointer and classifier files. This call blocks: each file takes one
+    `stat`."""
     by_file: Stamps = {}
     for folder in folders:
         by_file.update(_below(str(folder)))
@@ -32,4 +33,4 @@ def _below(folder: str) -> Iterator[tuple[str, tuple[int, int, int]]]:
                 stat = entry.stat()
                 yield entry.path, (stat.st_mtime_ns, stat.st_size, stat.st_ino)
         except OSError:
-            continue  # it was deleted in the meantime
+            continue  # the file was deleted in the meantime

@@ -1,8 +1,8 @@
-"""The archive in the data folder: one file for each version of each template that was ever loaded.
+"""The archive in the data folder. It has one file for each version of each template that was ever loaded.
 
-The name of a file is enough to find it: `summarise.en@3.1-1f2e3d4c5b6a.prompt.md` is the first content of version 3,
-with the first digits of its digest. A second content of the same version is stored as `3.2-...` and reported, since
-only drafts may change. Drafts are not stored.
+The name of a file identifies its content: `summarise.en@3.1-1f2e3d4c5b6a.prompt.md` is the first content of version 3,
+and the name ends with the first digits of its digest. If the same version gets a second content, it is stored as
+`3.2-...` and reported, since only drafts may change. Drafts are not stored.
 """
 
 import os
@@ -23,12 +23,12 @@ from gateway.prompt.templates.template import Template, parse
 NAME = re.compile(r"(?P<id>[a-z0-9._-]+)@(?P<version>\d+)\.(?P<count>\d+)-(?P<content>[0-9a-f]{12})\.prompt\.md")
 ACTIVE = re.compile(r"^status[ \t]*:[ \t]*[\"']?active\b", re.MULTILINE)
 HOMES = "homes.json"
-"""By id, the folder that a template with a pool of examples came from."""
-SHORT = 12  # digits of a digest in a name
+"""The file with the folder that each template with a pool of examples came from, by id."""
+SHORT = 12  # the digits of a digest that a name has
 
 
 class ArchivedVersion(Struct, frozen=True):
-    """One content of a version. `count` 1 is the original content."""
+    """One content of a version. `count` is 1 for the original content."""
 
     id: str
     version: int
@@ -38,7 +38,7 @@ class ArchivedVersion(Struct, frozen=True):
 
 
 class VersionArchive:
-    """The folder of stored versions. The folder is listed once; later files are added to the list."""
+    """The folder of stored versions. It is listed once; files that are stored later are added to the list."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -53,8 +53,8 @@ class VersionArchive:
                 )
 
     def keep(self, template: Template, source: str) -> None:
-        """Store this version, unless it is a draft or has mistakes. If its content is stored already, replace the
-        source, in which the status may differ."""
+        """Store this version, unless it is a draft or has mistakes. If its content is stored already, only the source
+        is replaced, since its status may differ."""
         if template.status is Status.DRAFT or template.faults:
             return
         known = self._entries.get(template.id, {}).get(template.version, [])
@@ -74,17 +74,17 @@ class VersionArchive:
             os.utime(same.file, ns=(first_seen.st_atime_ns, first_seen.st_mtime_ns))
 
     def versions(self, id: str) -> Sequence[ArchivedVersion]:
-        """Every content of a template, oldest first."""
+        """Return every content of a template, with the oldest first."""
         versions = self._entries.get(id, {})
         return [entry for version in sorted(versions) for entry in versions[version]]
 
     def get(self, id: str, version: int) -> Template | None:
-        """The version with its original content, or None. Raises `TemplateError` if its file cannot be read."""
+        """Return the version with its original content, or None. Raises `TemplateError` if its file cannot be read."""
         entries = self._entries.get(id, {}).get(version)
         return self.read(entries[0]) if entries else None
 
     def read(self, entry: ArchivedVersion) -> Template:
-        """The parsed file, from memory the second time. Raises `TemplateError`."""
+        """Return the parsed file. It stays in memory after the first time. Raises `TemplateError`."""
         if entry.file not in self._parsed:
             try:
                 source = entry.file.read_text("utf-8")
@@ -96,7 +96,7 @@ class VersionArchive:
         return self._parsed[entry.file]
 
     def changed(self, template: Template) -> TemplateError | None:
-        """The error for a version that is stored with other content; None if its content is the same."""
+        """Return the error for a version that is stored with other content, or None if the content is the same."""
         if template.status is Status.DRAFT:
             return None
         known = self._entries.get(template.id, {}).get(template.version)
@@ -108,14 +108,15 @@ class VersionArchive:
         return TemplateError(template.file, what, line, column)
 
     def last_active(self, id: str, below: int) -> Template | None:
-        """The newest stored version under `below` that was active when it was last loaded."""
+        """Return the newest stored version below `below` that was active when it was last loaded."""
         for entry in reversed(self.versions(id)):
             if entry.version < below and entry.count == 1 and self._was_active(entry) and self.read(entry).active:
                 return self.read(entry)
         return None
 
     def _was_active(self, entry: ArchivedVersion) -> bool:
-        """Return whether the text has `status: active`. A text search saves the parsing of most old versions."""
+        """Return whether the file's text has `status: active`. Searching the text avoids parsing most of the old
+        versions."""
         if entry.file in self._parsed:
             return True
         try:
@@ -124,7 +125,7 @@ class VersionArchive:
             return False
 
     def _remember_home(self, template: Template) -> None:
-        """Store the folder of a template's examples, which older versions need: examples are not archived."""
+        """Store the folder of a template's examples. Older versions need it, since examples are not archived."""
         home = str(Path(template.file).parent.resolve())
         if self._homes.get(template.id) != home:
             self._homes[template.id] = home
@@ -140,4 +141,4 @@ def _read_homes(file: Path) -> dict[str, str]:
     try:
         return msgspec.json.decode(file.read_bytes(), type=dict[str, str])
     except (OSError, msgspec.DecodeError):
-        return {}  # they are written again as the templates are read
+        return {}  # the folders are stored again when the templates are read

@@ -1,7 +1,7 @@
 """Examines a judge with 200 pairs of a right and a wrong answer.
 
-A judge that orders fewer than three of four pairs correctly is not used for the gain table. Each pair is shown in
-both orders, and both verdicts must be correct.
+A judge that orders fewer than three of four pairs correctly is not used for the gain table. Each pair is shown in both
+orders, and it counts only if both verdicts are correct.
 """
 
 from collections.abc import Callable, Sequence
@@ -45,13 +45,13 @@ class JudgeExam(Struct, frozen=True):
 
 @cache
 def known_pairs() -> Sequence[KnownPair]:
-    """The pairs that come with the package."""
+    """Return the pairs that come with the package."""
     decoder = msgspec.json.Decoder(KnownPair)
     return tuple(decoder.decode(line) for line in FILE.read_bytes().splitlines())
 
 
 async def examine(judge: str, target: Target, scorer: PairScorer, tick: Callable[[], None]) -> JudgeExam:
-    """Ask the judge about all pairs. Every second one has the better answer first. Raises `RequestError`."""
+    """Ask the judge about all pairs. In every second pair, the better answer comes first. Raises `RequestError`."""
     right = 0
     for number, known in enumerate(known_pairs()):
         asked = AnswerPair(f"known-{number}", ("", "", ""), target, (Turn("user", known.request),), (), Sampling.NONE)
@@ -63,7 +63,7 @@ async def examine(judge: str, target: Target, scorer: PairScorer, tick: Callable
 
 
 def read_exam(path: Path, judge: str) -> JudgeExam | None:
-    """The result of an earlier exam of this judge with the same pairs."""
+    """Read the result of an earlier exam of this judge with the same pairs. It is None if there is none."""
     return next((exam for exam in _exams(path) if exam.judge == judge and exam.pairs == len(known_pairs())), None)
 
 
@@ -77,4 +77,4 @@ def _exams(path: Path) -> list[JudgeExam]:
     try:
         return msgspec.json.decode(path.read_bytes(), type=list[JudgeExam])
     except (OSError, msgspec.MsgspecError):
-        return []  # it is asked again
+        return []  # the file cannot be used, so the judge is examined again

@@ -1,7 +1,7 @@
 """Gets the answers to a raw and to a rewritten prompt, scores them, and makes rows of the gain table.
 
-There are three sources of scores: the right answer, the checks that the client's prompt states, and a judge that
-passed its exam (`known_order`). A template's own checks are not used, since they favour the template.
+There are three sources of scores: the right answer, the checks that the client's prompt states, and a judge that passed
+its exam (`known_order`). A template's own checks are not used, since they favour the template.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ from gateway.records.scores import paired
 
 RIGHT, STATED, JUDGED = "right answers", "client's checks", "judge"
 ANSWER_TOKENS = 160
-"""The length of an answer where the template sets none."""
+"""The most tokens of an answer, if the template sets no limit."""
 JUDGE = Sampling(max_tokens=8, temperature=0.0)
 GIVE_UP_AFTER = 5
 SEED = 1
@@ -32,10 +32,11 @@ _NUMBER = re.compile(r"-?\d[\d,]*(?:\.\d+)?")
 
 
 class AnswerPair(Struct, frozen=True):
-    """One request, to be sent raw and rewritten. `key` is the row of the gain table that it counts for.
+    """One request that is sent raw and rewritten. `key` is the row of the gain table that the pair counts for.
 
-    `right` is the right answer, "" if unknown; `compare` says how an answer is compared with it (`COMPARISONS`).
-    `marker` begins the line of the final answer to the rewritten prompt, where the template separates the reasoning.
+    `right` is the right answer, or "" if it is unknown. `compare` names the way to compare an answer with it
+    (`COMPARISONS`). If the template separates the reasoning, `marker` begins the line with the final answer to the
+    rewritten prompt.
     """
 
     id: str
@@ -52,7 +53,8 @@ class AnswerPair(Struct, frozen=True):
     marker: str = ""
 
     def scored_by(self, judge: str) -> str:
-        """The best source of a score: the right answer, else the client's checks, else the judge, else ""."""
+        """Return the best source of a score: the right answer, or else the client's checks, or else the judge, or else
+        ""."""
         if self.right:
             return RIGHT
         if self.checks:
@@ -61,7 +63,7 @@ class AnswerPair(Struct, frozen=True):
 
 
 class ScoredPair(Struct, frozen=True):
-    """The difference in score, rewritten less raw, from -1 to 1, and its source."""
+    """The difference in score, rewritten minus raw, from -1 to 1, and the source of the scores."""
 
     pair: AnswerPair
     difference: float
@@ -69,13 +71,14 @@ class ScoredPair(Struct, frozen=True):
 
 
 class OutOfCalls(Exception):
-    """The cap on calls or tokens is reached."""
+    """The limit on calls or on tokens is reached."""
 
 
 class PairScorer:
-    """Gets both answers, greedily and with the same limits, and scores them.
+    """Gets both answers, without randomness and with the same limits, and scores them.
 
-    `calls` caps the model calls, `tokens` those of prompts and answers as the backend reports them (0: no cap).
+    `calls` limits the model calls. `tokens` limits the tokens of prompts and answers that the backend reports (0: no
+    limit).
     """
 
     def __init__(self, completer: Completer, calls: int, judge: str = "", tokens: int = 0) -> None:
@@ -86,7 +89,7 @@ class PairScorer:
         self.tokens = 0
 
     async def score(self, pair: AnswerPair) -> ScoredPair:
-        """Score one pair. Raises `RequestError`, or `OutOfCalls` if the calls do not suffice for the whole pair."""
+        """Score one pair. Raises `RequestError`, or `OutOfCalls` if there are too few calls left for the whole pair."""
         by = pair.scored_by(self._judge)
         if self.left < (4 if by == JUDGED else 2) or (self._most_tokens and self.tokens >= self._most_tokens):
             raise OutOfCalls
@@ -95,7 +98,8 @@ class PairScorer:
         return ScoredPair(pair, await self._difference(pair, by, rewritten, raw), by)
 
     async def judged(self, pair: AnswerPair, first: str, second: str) -> float:
-        """From -1 (the second answer is better) to 1 (the first is). The judge is asked twice, in both orders."""
+        """Return a score from -1 (the second answer is better) to 1 (the first is). The judge is asked once for each
+        order."""
         request = "\n\n".join(turn.text for turn in pair.raw)
         forward = await self._ask(pair, question(request, first, second), "judge", JUDGE, self._judge)
         swapped = await self._ask(pair, question(request, second, first), "judge", JUDGE, self._judge)
@@ -122,13 +126,13 @@ class PairScorer:
 
 
 def final(answer: str, marker: str) -> str:
-    """The part of an answer that the client gets: without the reasoning, where the template separates it."""
+    """Return the part of an answer that the client gets. If the template separates the reasoning, it is left out."""
     parts = split(answer, marker) if marker else None
     return parts[1] if parts is not None else answer
 
 
 def is_right(answer: str, pair: AnswerPair) -> float:
-    """1 for the right answer, else 0."""
+    """Return 1 for the right answer, and 0 for any other."""
     return COMPARISONS[pair.compare](answer, pair.right)
 
 
@@ -138,7 +142,8 @@ def _last_number(answer: str, right: str) -> float:
 
 
 def _label(answer: str, right: str) -> float:
-    """1 if the answer has the right label and no wrong one, else 0. `right`: the right label, then the wrong ones."""
+    """Return 1 if the answer has the right label and no wrong one, and 0 otherwise. In `right`, the right label comes
+    first and the wrong ones follow."""
     label, *others = right.casefold().split("|")
     said = answer.casefold()
     return float(label in said and not any(other in said for other in others))
@@ -149,7 +154,7 @@ def _value(number: str) -> float:
 
 
 COMPARISONS: Mapping[str, Callable[[str, str], float]] = {
-    "text": matches,  # the same but for case, outer white space and a full stop
+    "text": matches,  # equal except for case, outer white space and a full stop
     "number": _last_number,
     "label": _label,
     "contains": lambda answer, right: float(right.casefold() in answer.casefold()),
@@ -159,10 +164,10 @@ COMPARISONS: Mapping[str, Callable[[str, str], float]] = {
 async def scores_of(
     pairs: Iterable[AnswerPair], scorer: PairScorer, tick: Callable[[ScoredPair], None], failed: list[str]
 ) -> list[ScoredPair]:
-    """Score pairs until the calls are used up. A failed pair is left out; after an interruption the scores so far are
+    """Score pairs until no calls are left. A failed pair is left out. After an interruption the scores up to then are
     returned.
 
-    Raises `BackendFailed` when several pairs fail in a row and there are no scores.
+    Raises `BackendFailed` if several pairs fail in a row and there are no scores.
     """
     scored: list[ScoredPair] = []
     in_a_row = 0
@@ -187,7 +192,8 @@ async def scores_of(
 
 
 def gains_of(scored: Iterable[ScoredPair], now_s: float) -> list[Gain]:
-    """One row for each template's text, language and model. The interval is set when the row enters a table."""
+    """Return one row for each combination of template text, language and model. A row gets its interval when it enters
+    a table."""
     groups: dict[GainKey, list[ScoredPair]] = {}
     for one in scored:
         groups.setdefault(one.pair.key, []).append(one)

@@ -1,7 +1,7 @@
-"""Prompts of our own to measure a template with before there is traffic.
+"""Our own prompts, with which a template is measured before there is any traffic.
 
-The answer to each can be checked: by a right answer, or by a limit that the prompt states. The file mixes the intents
-and languages evenly, so that a small budget still covers all of them.
+Each answer can be checked by a right answer, or by a limit that the prompt states. The file mixes the intents and
+languages evenly, so that a small budget still covers all of them.
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ FILE = Path(__file__).parent / "prompts.jsonl"
 
 
 class MeasuredPrompt(Struct, frozen=True):
-    """One prompt. `right` is its right answer; "" if the limits that the prompt states are checked instead."""
+    """One prompt. `right` is its right answer. If it is "", the limits that the prompt states are checked instead."""
 
     id: str
     language: str
@@ -23,11 +23,11 @@ class MeasuredPrompt(Struct, frozen=True):
     prompt: str
     right: str = ""
     compare: str = "text"
-    """How an answer is compared with `right`: see `pairs.COMPARISONS`."""
+    """The way to compare an answer with `right`, one of `pairs.COMPARISONS`."""
 
 
 @cache
 def shipped_prompts() -> Sequence[MeasuredPrompt]:
-    """The prompts that come with the package."""
+    """Return the prompts that come with the package."""
     decoder = msgspec.json.Decoder(MeasuredPrompt)
     return tuple(decoder.decode(line) for line in FILE.read_bytes().splitlines())

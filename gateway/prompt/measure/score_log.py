@@ -1,4 +1,4 @@
-"""Stores each score on a line of its own, so that an interrupted measurement continues where it stopped."""
+"""Stores each score on its own line, so that an interrupted measurement continues at the same place."""
 
 import hashlib
 import logging
@@ -35,11 +35,11 @@ class ScoreLog:
                 try:
                     score = msgspec.json.decode(line, type=LoggedScore)
                 except msgspec.MsgspecError:
-                    continue  # a line that was cut off by a crash is measured again
+                    continue  # a line that a crash cut off is ignored, and its pair is scored again
                 self._known[score.pair] = score
 
     def known(self, pair: AnswerPair, judge: str) -> ScoredPair | None:
-        """The score of a pair from an earlier run, with the same source of scores."""
+        """Return the score of a pair from an earlier run with the same source of scores, or None."""
         score = self._known.get(_digest(pair, judge))
         return None if score is None else ScoredPair(pair, score.difference, score.by)
 
@@ -54,7 +54,7 @@ class ScoreLog:
 
 
 def _digest(pair: AnswerPair, judge: str) -> str:
-    """A digest of everything that the score depends on."""
+    """Return a digest of everything that the score depends on."""
     turns = [[(turn.role, turn.text) for turn in prompt] for prompt in (pair.raw, pair.rewritten)]
     scored = [pair.right, pair.compare, pair.checks, pair.marker, pair.scored_by(judge)]
     judged = judge if pair.scored_by(judge) == "judge" else ""

@@ -1,4 +1,5 @@
-"""Lists the templates that are not proven for a model, and the cost of measuring them. Renders and calls nothing."""
+"""Lists the templates that are not proven for a model, and the cost of measuring them. It renders no template and calls
+no model."""
 
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -18,11 +19,12 @@ LISTED = 5
 
 
 class UnprovenTemplates(Struct, frozen=True):
-    """The templates that are not proven for a model. `templates`: the number that the classifier may choose."""
+    """The templates that are not proven for a model. `templates` is the number of templates that the classifier may
+    choose."""
 
     model: str
     name: str
-    """The model's name for clients."""
+    """The name of the model that clients use."""
     refs: Sequence[str]
     templates: int
     cost: MeasureCost
@@ -37,7 +39,7 @@ class UnprovenTemplates(Struct, frozen=True):
         )
 
     def of_one(self) -> str:
-        """The text for a single template."""
+        """Return the text for a single template."""
         return (
             f"{self.refs[0]} is not proven for model {self.model} and decides in the shadow there. Measure it: "
             f"foreword gains measure --template {self.refs[0]} --model {self.name} ({self.cost})"
@@ -47,9 +49,9 @@ class UnprovenTemplates(Struct, frozen=True):
 def unproven(
     library: Library, policy: RewritePolicy, model: tuple[str, str], prices: Mapping[str, Price], only: str = ""
 ) -> UnprovenTemplates | None:
-    """The templates for which no row of the gain table says that they help the model; None if there are none.
+    """Return the templates for which no row of the gain table says that they help the model, or None if there are none.
 
-    `model`: an item of `models_of`. `only`: the `id` or `id@version` of one template.
+    `model` is an item of `models_of`. `only` is the `id` or `id@version` of one template.
     """
     upstream, name = model
     templates = list(measurable(library, only))
@@ -61,7 +63,8 @@ def unproven(
 
 
 def models_of(settings: Settings) -> Mapping[str, str]:
-    """The default model and all configured ones: from the name at the backend to the first name for clients."""
+    """Return the default model and all configured models. The key is a model's name at its backend, the value its first
+    name for clients."""
     names = [settings.routing.default, *settings.models] if settings.routing.default else list(settings.models)
     models: dict[str, str] = {}
     for name in names:
