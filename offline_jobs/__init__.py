@@ -1,1 +1,1 @@
-"""Jobs that learn from recorded exchanges: `foreword jobs`. The gateway imports none of them."""
+"""Jobs that learn from recorded exchanges, run by `foreword jobs`. The gateway imports none of these modules."""

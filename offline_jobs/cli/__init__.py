@@ -1,1 +1,1 @@
-"""`foreword jobs`."""
+"""The commands of `foreword jobs`."""

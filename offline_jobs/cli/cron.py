@@ -45,7 +45,8 @@ MOUNT = "                - {{name: templates, mountPath: {path}, subPath: {place
 
 
 def program() -> list[str]:
-    """The command of this process with absolute paths: cron's PATH has no virtual environment."""
+    """Return the command of this process with absolute paths, since cron's PATH does not include a virtual
+    environment."""
     called = Path(sys.argv[0])
     if called.suffix == ".py":  # python -m gateway.cli.main
         return [sys.executable, "-m", "gateway.cli.main"]
@@ -54,11 +55,12 @@ def program() -> list[str]:
 
 
 def crontab(schedules: Sequence[Schedule], command: Sequence[str], config: Path) -> str:
-    """One line for each schedule. With `--continue` an interrupted run is resumed in place of a new one."""
+    """Return one line of a crontab for each schedule. The option `--continue` in it resumes an interrupted run, if
+    there is one, rather than start a new one."""
     lines = ["# foreword jobs cron | crontab -"]
     for schedule in schedules:
         words = [*command, "jobs", "run", schedule.kind, *schedule.words, "--continue", "--config", str(config)]
-        # cron reads a bare % as the end of the command
+        # cron takes a % without a backslash as the end of the command
         lines.append(f"{schedule.when} {shlex.join(words)}".replace("%", "\\%"))
     return "\n".join(lines)
 
@@ -73,10 +75,10 @@ def cronjobs(
     claim: str,
     templates_claim: str,
 ) -> str:
-    """One manifest for each schedule, in one YAML stream.
+    """Return a manifest for each schedule, all in one YAML stream.
 
-    `templates`: the template folders. They are mounted from `templates_claim`, so that winners and pointers outlive
-    the pod. The gateway has to mount the same claim.
+    `templates` are the template folders. They are mounted from `templates_claim`, so that winners and pointers are kept
+    after the pod ends. The gateway has to mount the same claim.
     """
     places = {folder: f"{number}-{folder.name}" for number, folder in enumerate(templates)}
     copy = " && ".join(
@@ -103,12 +105,13 @@ def cronjobs(
 
 
 def _names(schedules: Sequence[Schedule]) -> list[str]:
-    """`foreword-KIND`, with a number from the second schedule of a kind on."""
+    """Return the names of the CronJobs. The first job of a kind is `foreword-KIND`, and further ones also have a
+    number."""
     kinds = [schedule.kind for schedule in schedules]
     counts = [kinds[: place + 1].count(kind) for place, kind in enumerate(kinds)]
     return [f"foreword-{kind}" + (f"-{count}" if count > 1 else "") for kind, count in zip(kinds, counts, strict=True)]
 
 
 def _quoted(value: str | Sequence[str]) -> str:
-    """The value as JSON, which is valid YAML: no character of it has a special meaning."""
+    """Return the value as JSON. This is valid YAML, in which no character of the value has a special meaning."""
     return json.dumps(value, ensure_ascii=False)

@@ -1,4 +1,4 @@
-"""`foreword jobs datasets`: list, export, import."""
+"""`foreword jobs datasets`: lists, exports and imports datasets."""
 
 from pathlib import Path
 

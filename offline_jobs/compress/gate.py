@@ -6,7 +6,7 @@ from gateway.backends.local.variants import Perplexities
 from offline_jobs.errors import JobFailed
 
 AGREE = 0.01
-"""The largest relative difference between llama.cpp's perplexity and torch's."""
+"""The largest relative difference that is allowed between the perplexities in llama.cpp and in torch."""
 
 
 def perplexity(losses: list[float]) -> float:
@@ -14,7 +14,8 @@ def perplexity(losses: list[float]) -> float:
 
 
 def rise_of(before: Perplexities, after: Perplexities) -> float:
-    """The largest relative rise, over both engines and the int8 cache if there is one."""
+    """Return the largest relative rise of perplexity, out of those in both engines and with the int8 cache if it is
+    used."""
     rises = [after.torch / before.torch, after.llamacpp / before.llamacpp]
     if after.llamacpp_int8_cache:
         rises.append(after.llamacpp_int8_cache / before.llamacpp)
@@ -22,7 +23,8 @@ def rise_of(before: Perplexities, after: Perplexities) -> float:
 
 
 def pass_gate(before: Perplexities, after: Perplexities, limit: float, *, changed: bool) -> None:
-    """Raises `JobFailed` if a variant is too bad, if llama.cpp reads it differently, or if it equals its source."""
+    """Raise `JobFailed` if a variant's perplexity rises too much, if llama.cpp reads the variant differently from
+    torch, or if the variant equals its source."""
     if not changed:
         raise JobFailed("the scheme changed nothing: every weight and the size are the source's; choose another scheme")
     if not all(math.isfinite(value) for value in (after.torch, after.llamacpp)):

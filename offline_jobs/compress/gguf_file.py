@@ -1,6 +1,6 @@
-"""Reads and writes GGUF files: the description as raw values, the tensors as views of the mapped file.
+"""Reads and writes GGUF files. The description is read as raw values, and tensors are views of the mapped file.
 
-Unchanged values are written back as the bytes that were read.
+Values that are not changed are written back as the bytes that were read.
 """
 
 import math
@@ -40,25 +40,25 @@ BLOCKS = {
     23: (256, 136),  # IQ4_XS
     30: (1, 2),  # BF16
 }
-"""For each type of tensor: the numbers in a block, and its bytes."""
+"""The count of numbers in a block and the bytes of a block, for each type of tensor."""
 
 
 @dataclass(frozen=True)
 class Pair:
-    """One value of the description, as the bytes of the file. `kind` is GGUF's number of its type."""
+    """One value of the description, as the bytes in the file. `kind` is GGUF's number for the value's type."""
 
     kind: int
     data: bytes
 
     @property
     def value(self) -> Any:
-        """A number, a text or a list. A text that is not valid UTF-8 stays bytes."""
+        """The value as a number, a text or a list. A text that is not valid UTF-8 is returned as bytes."""
         return _decoded(self.kind, self.data, 0)[0]
 
 
 @dataclass(frozen=True)
 class GgufTensor:
-    """A tensor in the file. `shape` is torch's: rows before columns."""
+    """A tensor in the file. `shape` is in torch's order, with rows before columns."""
 
     name: str
     shape: tuple[int, ...]
@@ -93,7 +93,8 @@ class GgufFile:
 
 
 def bytes_of(type: int, shape: Sequence[int]) -> int:
-    """The bytes of a tensor. Raises `NotAModel` for an unknown type, or rows that are not whole blocks."""
+    """Return the size of a tensor in bytes. Raises `NotAModel` if its type is unknown or its rows are not whole
+    blocks."""
     if type not in BLOCKS:
         raise NotAModel(f"tensors of type {type} cannot be read")
     numbers, size = BLOCKS[type]
@@ -103,7 +104,7 @@ def bytes_of(type: int, shape: Sequence[int]) -> int:
 
 
 def read_gguf(path: Path) -> GgufFile:
-    """Read a file's description and map its tensors. Raises `NotAModel` for a foreign or truncated file."""
+    """Read a file's description and map its tensors. Raises `NotAModel` if the file is truncated or is not GGUF."""
     with path.open("rb") as file:
         if file.read(4) != MAGIC:
             raise NotAModel(f"{path} is not a GGUF model")
@@ -164,7 +165,7 @@ def _text(whole: Any, at: int) -> tuple[bytes, int]:
 
 
 def _skip(whole: Any, at: int, kind: int) -> int:
-    """The index of the first byte after the value at `at`."""
+    """Return the index of the first byte after the value that begins at `at`."""
     if kind == TEXT:
         return _text(whole, at)[1]
     if kind != ARRAY:
@@ -241,7 +242,7 @@ def _encoded_text(data: bytes) -> bytes:
 def write_gguf(
     path: Path, pairs: Mapping[str, Pair], specs: Sequence[TensorSpec], data: Iterable[NDArray[Any]]
 ) -> None:
-    """Write a file, one tensor at a time, and wait until it is on the disk. `data` comes in the order of `specs`.
+    """Write a file, one tensor at a time, and wait until it is on the disk. `data` has the order of `specs`.
 
     Raises `ValueError` if a tensor's bytes do not have the size of its spec, and `OSError` if the disk is full.
     """

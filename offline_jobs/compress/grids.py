@@ -1,7 +1,7 @@
 """Rounds weights to grids, and searches for the scales of the grids. Matrices are [rows, columns].
 
-Each scale is rounded to float16 before codes are made, since the file holds float16. `weight` in the searches is the
-importance of a column: the mean square of its inputs, or nothing.
+Each scale is rounded to float16 before codes are made, since the file holds float16. In the searches, `weight` is the
+importance of each column: the mean square of its inputs if that is known.
 """
 
 from collections.abc import Callable
@@ -16,15 +16,15 @@ from offline_jobs.compress.blocks import BLOCK, CODEBOOK, IQ4_NL, Q4_0, Q4_1, Q8
 
 GROUPS = (128, 64, 32)
 STEPS = 20
-"""The number of scales to try, from `NARROWEST` to 1 times the largest absolute value."""
+"""The number of scales to try between `NARROWEST` and 1.15 times the scale that the largest absolute value sets."""
 NARROWEST = 0.7
 LEAST = 1e-12
 
 
 @dataclass(frozen=True)
 class Grid:
-    """`group` columns share a scale; 0: a whole row. `searched`: scales have the least squared error; otherwise
-    the largest value sets them."""
+    """The values to which weights are rounded. `group` columns share a scale; if it is 0, a whole row does. If
+    `searched` is true, the scales with the least squared error are searched for, else the largest value sets them."""
 
     bits: int
     group: int = BLOCK
@@ -42,7 +42,8 @@ class Grid:
         return Q4_0 if self.symmetric else Q4_1
 
     def group_of(self, columns: int) -> int:
-        """The group size for a matrix: `group` if it divides the columns, else a smaller one; 0 if 32 does not."""
+        """Return the group size for a matrix: `group` if it divides the columns, else a smaller size. Returns 0 if even
+        32 does not divide them."""
         if columns % BLOCK:
             return 0
         if not self.group:
@@ -52,8 +53,8 @@ class Grid:
 
 @dataclass(frozen=True)
 class Quantized:
-    """Codes [rows, columns], and for each group of columns a scale (and in asymmetric grids the least value), float32
-    numbers that float16 holds exactly: [rows, groups]."""
+    """A matrix as codes [rows, columns]. Each group of columns has a scale and, in asymmetric grids, a least value:
+    float32 [rows, groups], with numbers that float16 can hold exactly."""
 
     grid: Grid
     codes: Tensor
@@ -62,7 +63,7 @@ class Quantized:
 
     @property
     def values(self) -> Tensor:
-        """The values of the codes, exactly as llama.cpp computes them: float32 [rows, columns]."""
+        """The values of the codes, exactly as llama.cpp computes them, as float32 [rows, columns]."""
         groups = self.codes.reshape(*self.scales.shape, -1)
         numbers = _codebook()[groups.long()] if self.grid.nonlinear else groups.float()
         spread = numbers * self.scales[..., None]
@@ -71,13 +72,13 @@ class Quantized:
         return spread.reshape(self.codes.shape)
 
     def map_rows(self, turn: Callable[[Tensor], Tensor]) -> "Quantized":
-        """The same matrix, with its rows in another order."""
+        """Return the same matrix with its rows in the order that `turn` makes."""
         least = None if self.least is None else turn(self.least)
         return Quantized(self.grid, turn(self.codes), turn(self.scales), least)
 
     @property
     def coded(self) -> Coded:
-        """The codes for the file, in which the scale of a larger group is repeated in each of its blocks of 32."""
+        """The codes for the file, in which each block of 32 repeats the scale of the group that it belongs to."""
         repeat = self.codes.shape[1] // self.scales.shape[1] // BLOCK
         scales = _half(self.scales.repeat_interleave(repeat, 1))
         least = None if self.least is None else _half(self.least.repeat_interleave(repeat, 1))
@@ -85,7 +86,7 @@ class Quantized:
 
 
 def quantize(weights: Tensor, grid: Grid, importance: Tensor | None = None) -> Quantized:
-    """Round a matrix to a grid. `importance`: [columns]. The columns must be divisible by 32."""
+    """Round a matrix to a grid. `importance` is [columns]. The number of columns must be divisible by 32."""
     group = grid.group_of(weights.shape[1])
     groups = weights.float().reshape(weights.shape[0], -1, group)
     weight = torch.ones(groups.shape[1:]) if importance is None else importance.float().reshape(-1, group)
@@ -95,7 +96,7 @@ def quantize(weights: Tensor, grid: Grid, importance: Tensor | None = None) -> Q
 
 
 def to_codes(groups: Tensor, grid: Grid, scales: Tensor, least: Tensor | None) -> Tensor:
-    """The nearest codes of values [rows, groups, n]: int8 of the same shape."""
+    """Return the nearest codes for values [rows, groups, n], as int8 of the same shape."""
     inverse = torch.where(scales == 0, 0.0, 1.0 / torch.where(scales == 0, 1.0, scales))[..., None]
     numbers = (groups if least is None else groups - least[..., None]) * inverse
     if grid.nonlinear:
@@ -105,7 +106,7 @@ def to_codes(groups: Tensor, grid: Grid, scales: Tensor, least: Tensor | None) -
 
 
 def limits(grid: Grid) -> tuple[int, int]:
-    """The lowest and the highest code."""
+    """Return the lowest and the highest code of a grid."""
     if grid.bits == 8:
         return -127, 127
     return (-8, 7) if grid.symmetric else (0, 15)
@@ -115,7 +116,7 @@ def _scales(groups: Tensor, grid: Grid, weight: Tensor) -> tuple[Tensor, Tensor 
     if not grid.symmetric:
         return _asymmetric(groups, grid, weight)
     most = _signed_most(groups)
-    # the end of a four-bit grid is -8, so the sign of the scale is that of the largest value turned over
+    # the longer end of a four-bit grid is -8, so the scale gets the opposite sign of the largest value
     full = {8: most.abs() / 127, 4: most / (-127 if grid.nonlinear else -8)}[grid.bits]
     best, error = _rounded(full), torch.full(full.shape, torch.inf)
     for share in _shares(grid):
@@ -144,12 +145,12 @@ def _asymmetric(groups: Tensor, grid: Grid, weight: Tensor) -> tuple[Tensor, Ten
 def _shares(grid: Grid) -> list[float]:
     if not grid.searched:
         return [1.0]
-    # above 1 as well: the largest value is then rounded down a little, and the others may fit better
+    # factors above 1 are tried too: the largest value is then rounded a little, and the others may fit better
     return [1.0, *np.linspace(NARROWEST, 1.15, STEPS).tolist()]
 
 
 def _error(groups: Tensor, grid: Grid, scales: Tensor, least: Tensor | None, weight: Tensor) -> Tensor:
-    """The weighted squared error of each group: [rows, groups]."""
+    """Return the weighted squared error of each group, [rows, groups]."""
     codes = to_codes(groups, grid, scales, least)
     numbers = _codebook()[codes.long()] if grid.nonlinear else codes.float()
     values = numbers * scales[..., None]
@@ -159,13 +160,13 @@ def _error(groups: Tensor, grid: Grid, scales: Tensor, least: Tensor | None, wei
 
 
 def _signed_most(groups: Tensor) -> Tensor:
-    """The value of largest magnitude, with its sign: [rows, groups]."""
+    """Return the value of largest magnitude in each group, with its sign, [rows, groups]."""
     place = groups.abs().argmax(2, keepdim=True)
     return groups.gather(2, place)[..., 0]
 
 
 def _nearest(numbers: Tensor) -> Tensor:
-    """The index of the nearest entry of the codebook."""
+    """Return the index of the nearest entry of the codebook for each number."""
     book = _codebook()
     return torch.bucketize(numbers.contiguous(), (book[1:] + book[:-1]) / 2)
 

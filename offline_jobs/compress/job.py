@@ -68,7 +68,7 @@ class CompressReport(Struct, frozen=True):
 
 @dataclass(frozen=True)
 class Workshop:
-    """The values that the stages of one job share. `original`: the source in the form that llama.cpp reads."""
+    """The values that the stages of one job share. `original` is the source in the form that llama.cpp reads."""
 
     run: JobRun
     options: CompressOptions
@@ -114,19 +114,20 @@ def run(run: JobRun, options: CompressOptions) -> CompressReport:
 
 
 def estimate(settings: Settings, options: CompressOptions) -> Spent:
-    """Nothing, since no model is called."""
+    """Return an empty estimate, since no model is called."""
     return Spent(seconds=expected(settings, options).seconds)
 
 
 def expected(settings: Settings, options: CompressOptions) -> Forecast:
-    """The expected sizes and time. Opens the source, so that a damaged source or an unknown scheme is refused."""
+    """Return the expected sizes and time. This opens the source, so that a damaged source or an unknown scheme is
+    refused."""
     plan = plan_of(options)
     source = open_source(_located(settings, options.source), options.sha256)
     return forecast(source.config, plan, options)
 
 
 def variant_name(options: CompressOptions, source: Path) -> str:
-    """The name of the new variant. Raises `JobFailed` if it cannot be the name of a folder."""
+    """Return the name of the new variant. Raises `JobFailed` if a folder cannot have this name."""
     made = f"{source.stem}-{options.scheme}".lower()
     name = options.name or re.sub(r"[^a-z0-9._-]+", "-", made).strip("-.")
     if not NAME.fullmatch(name) or name == AUTO:
@@ -135,7 +136,7 @@ def variant_name(options: CompressOptions, source: Path) -> str:
 
 
 class _Draft:
-    """A hidden folder beside the variants. At the end it is renamed to a variant, or deleted."""
+    """A hidden folder beside the variants. In the end it is either renamed to become a variant or deleted."""
 
     def __init__(self, place: Path) -> None:
         place.mkdir(parents=True, exist_ok=True)
@@ -173,7 +174,8 @@ def _workshop(run: JobRun, options: CompressOptions, plan: Plan, source: Source,
 
 
 def _as_gguf(source: Source, file: Path, check: Callable[[], None]) -> Source:
-    """Write a folder's model in float16. This also shows whether llama.cpp can read it, and how it splits words."""
+    """Write the model of a folder as GGUF in float16. This also shows whether llama.cpp can read the model, and how it
+    splits words."""
     network = load_network(source)
     pairs = proven_pairs(source.path, source.pairs, file.parent, check)
     half = file.with_suffix(".half")
@@ -186,7 +188,7 @@ def _before(shop: Workshop) -> Perplexities:
     evaluate = shop.windows.evaluate
 
     def measured() -> Perplexities:
-        # llama.cpp first, so that a model that it refuses fails before any work
+        # llama.cpp runs first, so that the job fails before any work if llama.cpp refuses the model
         in_llamacpp = losses_of(shop.original, evaluate, shop.check, threads=shop.options.threads)
         in_torch = mean_losses(load_network(shop.source), evaluate, shop.check)
         return Perplexities(perplexity(in_torch), perplexity(in_llamacpp))
@@ -218,7 +220,7 @@ def _cache(plan: Plan) -> str:
 
 @torch.no_grad()
 def _changed(shop: Workshop, model: Compressed) -> bool:
-    """Whether a weight or the size differs from the source. True if the plan changes only the cache."""
+    """Whether a weight or the size differs from the source. If the plan changes only the cache, this returns True."""
     if shop.plan.int8_cache and len(shop.plan.schemes) == 1:
         return True
     if shop.plan.cuts is not None and model.bytes < Compressed(shop.source, load_network(shop.source)).bytes:

@@ -16,14 +16,15 @@ Check = Callable[[], None]
 
 @dataclass
 class InputStatistics:
-    """Sums over the inputs of a linear layer. `products`: [columns, columns], if it was requested."""
+    """Sums over the inputs of a linear layer. `products` is [columns, columns], and is summed only if it was
+    requested."""
 
     tokens: int = 0
     squares: Tensor = field(default_factory=lambda: torch.zeros(0))
     highest: Tensor = field(default_factory=lambda: torch.zeros(0))
     products: Tensor | None = None
     sample: Tensor = field(default_factory=lambda: torch.zeros(0))
-    """The inputs of the first tokens: [tokens, columns]."""
+    """The inputs of the first tokens, [tokens, columns]."""
 
     def add(self, inputs: Tensor, *, products: bool, sample: int) -> None:
         """Add inputs [..., columns] to the sums."""
@@ -44,18 +45,18 @@ class InputStatistics:
 
 
 class Texts:
-    """The hidden states of windows of one length, on their way through a model's layers: [tokens, width] each."""
+    """The hidden states of windows of one length after the layers that they have passed. Each is [tokens, width]."""
 
     def __init__(self, network: Any, windows: Sequence[Sequence[int]]) -> None:
         self._layers: list[nn.Module] = list(network.model.layers)
         self._others = [_arguments(network, windows[0], index) for index in range(len(self._layers))]
         self.states = [_embedded(network, window) for window in windows]
         self.place = 0
-        """The next layer."""
+        """The index of the next layer."""
 
     @torch.inference_mode()
     def statistics(self, check: Check, *, products: bool = False, sample: int = 0) -> dict[str, InputStatistics]:
-        """The statistics of the inputs of the next layer's linear layers, by their names in the layer."""
+        """Return the statistics of the inputs of each linear layer in the next layer, by the linear layer's name."""
         layer = self._layers[self.place]
         seen = {name: InputStatistics() for name in LINEARS if _has(layer, name)}
         with _watched(layer, seen, products=products, sample=sample):
@@ -66,7 +67,7 @@ class Texts:
 
     @torch.inference_mode()
     def advance(self, check: Check) -> None:
-        """Run the texts through the next layer with its present weights."""
+        """Run the texts through the next layer with its current weights."""
         for row, state in enumerate(self.states):
             check()
             self.states[row] = self._through(state)
@@ -79,13 +80,13 @@ class Texts:
 
 
 class LayerFiles:
-    """The layers that a stage of a job has finished, in the job's folder, so that a killed job does not repeat them."""
+    """Stores the layers that a stage has finished in the job's folder, so that a resumed job does not repeat them."""
 
     def __init__(self, folder: Path, stage: str) -> None:
         self._folder, self._stage = folder, stage
 
     def restore(self, number: int, layer: nn.Module) -> bool:
-        """Load a layer from its file. Returns False if it is not finished."""
+        """Load a layer from its file. Returns False if the layer is not finished."""
         from safetensors.torch import load_file
 
         file = self._file(number)
@@ -107,7 +108,8 @@ class LayerFiles:
 
 @torch.inference_mode()
 def importances(network: Any, windows: Sequence[Sequence[int]], check: Check) -> dict[str, Tensor]:
-    """The mean square of each input channel of every linear layer, by the weight's name: [columns]."""
+    """Return the mean square of each input channel of every linear layer, [columns], by the name of the layer's
+    weight."""
     texts, means = Texts(network, windows), {}
     for number in range(len(network.model.layers)):
         for name, seen in texts.statistics(check).items():
@@ -133,13 +135,13 @@ def _watched(layer: nn.Module, seen: Mapping[str, InputStatistics], *, products:
             hook.remove()
 
 
-class _Reached(Exception):  # it stops a run
-    """The requested layer was reached."""
+class _Reached(Exception):  # this exception stops a run, so its name does not end in Error
+    """The run has reached the requested layer."""
 
 
 @torch.inference_mode()
 def _arguments(network: Any, window: Sequence[int], index: int) -> dict[str, Any]:
-    """The arguments that the model gives to a layer beside the hidden states: positions and masks."""
+    """Return the arguments other than the hidden states that the model gives to a layer: positions and masks."""
     caught: dict[str, Any] = {}
 
     def catch(_: nn.Module, given: tuple[Any, ...], named: dict[str, Any]) -> None:
@@ -149,7 +151,7 @@ def _arguments(network: Any, window: Sequence[int], index: int) -> dict[str, Any
     layers = network.model.layers
     originals, probe = list(layers), layers[index]
     hook = probe.register_forward_pre_hook(catch, with_kwargs=True)
-    # layers before it are skipped: its arguments do not depend on them
+    # the layers before this layer are skipped, since its arguments do not depend on them
     network.model.layers = nn.ModuleList([_Skipped(layer) for layer in originals[:index]] + originals[index:])
     try:
         network(torch.tensor([list(window)]), use_cache=False)
@@ -162,7 +164,7 @@ def _arguments(network: Any, window: Sequence[int], index: int) -> dict[str, Any
 
 
 class _Skipped(nn.Module):
-    """Stands for a layer and returns what it was given. It has the layer's attributes, which some models read."""
+    """Replaces a layer, and returns its input unchanged. It has the layer's attributes, which some models read."""
 
     def __init__(self, layer: nn.Module) -> None:
         super().__init__()
@@ -176,7 +178,7 @@ class _Skipped(nn.Module):
 
 @torch.inference_mode()
 def _embedded(network: Any, window: Sequence[int]) -> Tensor:
-    """The input of the first layer: [tokens, width]."""
+    """Return the input of the first layer, [tokens, width]."""
     caught: list[Tensor] = []
 
     def catch(_: nn.Module, given: tuple[Any, ...], named: dict[str, Any]) -> None:

@@ -1,6 +1,7 @@
-"""Calls llama.cpp's C functions for the tokens of a text and for whole distributions, which xllamacpp's API lacks.
+"""Calls C functions of llama.cpp that return the tokens of a text and whole distributions. xllamacpp's API lacks these.
 
-The functions are in xllamacpp's library. Its layouts may change with any version, so they are checked before use.
+The functions are in xllamacpp's library. The layouts of its structs may change with any version, so they are checked
+before use.
 """
 
 import ctypes
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from offline_jobs.errors import JobFailed
 
 CHUNK = 128
-"""Tokens whose distributions are in memory at a time."""
+"""The number of tokens whose distributions are in memory at the same time."""
 CACHE_TYPES = {"f16": 1, "q8_0": 8}
 FLASH_ON = 1
 ERROR = 4
@@ -131,7 +132,7 @@ def _library() -> Any:
 
 
 def _prove(library: Any) -> None:
-    """Raises `JobFailed` if the default values are not at the offsets of the known version."""
+    """Raise `JobFailed` if the default values are not at the offsets of the known version."""
     context, model = library.llama_context_default_params(), library.llama_model_default_params()
     place = (context.n_ctx, context.n_batch, context.yarn_ext_factor, context.type_k, context.type_v)
     ends = (context.embeddings, context.offload_kqv, context.swa_full, model.n_gpu_layers, model.use_extra_bufts)
@@ -143,17 +144,17 @@ _reasons: list[str] = []
 
 
 def _listen(level: int, line: bytes, _: Any) -> None:
-    """Drop llama.cpp's log, except for the errors that explain a refusal."""
+    """Receive llama.cpp's log. Only errors are kept, since they explain a refusal."""
     if level == ERROR:
         _reasons.append(line.decode(errors="replace").strip())
 
 
 _LOG = LOGGER(_listen)
-"""Stored here, so that it lives as long as the library, which calls it."""
+"""The callback for the library's log. It is stored here, so that it exists as long as the library that calls it."""
 
 
 class LoadedModel:
-    """A model in llama.cpp, in this process. Call `close` at the end."""
+    """A model that llama.cpp has loaded into this process. Call `close` at the end."""
 
     def __init__(self, path: Path, *, vocabulary_only: bool = False) -> None:
         self._library = _library()
@@ -171,13 +172,14 @@ class LoadedModel:
 
     @property
     def first_token(self) -> int | None:
-        """The token that begins each text, if the model wants one."""
+        """The token with which each text must begin, or None if the model needs no such token."""
         if not self._library.llama_vocab_get_add_bos(self._vocabulary):
             return None
         return int(self._library.llama_vocab_bos(self._vocabulary))
 
     def tokens(self, text: str) -> list[int]:
-        """The tokens of a text, without one for its beginning. Names of control tokens are read as plain characters."""
+        """Return the tokens of a text, without a token for its beginning. Names of control tokens are read as plain
+        text."""
         data = text.encode()
         room = len(data) + 8
         into = (I32 * room)()
@@ -188,7 +190,7 @@ class LoadedModel:
 
     @contextmanager
     def context(self, tokens: int, *, threads: int = 1, rows: int = 1, cache: str = "f16") -> Iterator["LlamaContext"]:
-        """A context for `rows` texts of `tokens` tokens each. `cache`: f16 or q8_0."""
+        """Open a context for `rows` texts of `tokens` tokens each. `cache` is `f16` or `q8_0`."""
         params = self._library.llama_context_default_params()
         params.n_ctx, params.n_seq_max = tokens * rows, rows
         params.n_batch = params.n_ubatch = 512
@@ -217,8 +219,9 @@ class LlamaContext:
         self._library.llama_memory_clear(PTR(self._library.llama_get_memory(self._context)), FLAG(True))
 
     def read(self, tokens: Sequence[int], start: int, *, rows: int = 1, logits: bool = True) -> NDArray[np.float32]:
-        """Read `tokens` at position `start` into each of `rows`. Returns the logits of all tokens of all rows, or of
-        the last token of each: [tokens or rows, vocabulary]. The array is valid until the next call."""
+        """Read `tokens` at position `start` into each of `rows` texts. Returns [read tokens, vocabulary]: the logits of
+        all tokens of all texts or, if `logits` is false, of the last token of each text. The array is valid until the
+        next call."""
         count = len(tokens) * rows
         batch = self._library.llama_batch_init(count, 0, 1)
         outputs = 0
@@ -237,7 +240,7 @@ class LlamaContext:
 
 
 def losses(context: LlamaContext, window: Sequence[int]) -> NDArray[np.float64]:
-    """The negative log-likelihood of each token of a window after its first."""
+    """Return the negative log-likelihood of each token of a window except the first token."""
     context.clear()
     each = []
     for start in range(0, len(window) - 1, CHUNK):

@@ -1,6 +1,6 @@
-"""Perplexity in torch, with the activations that llama.cpp's kernels compute with.
+"""Measures perplexity in torch, with activations rounded as in llama.cpp's kernels.
 
-llama.cpp rounds the input of a quantized matrix to int8, 32 numbers at a time, before it multiplies.
+Before llama.cpp multiplies a quantized matrix, it rounds the matrix's input to int8, 32 numbers at a time.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -15,7 +15,8 @@ from offline_jobs.compress.blocks import BLOCK
 
 
 def round_input(values: Tensor) -> Tensor:
-    """Activations [..., columns] as Q8_0 and Q8_1 hold them: codes from the exact scale, the scale in float16."""
+    """Round activations [..., columns] as Q8_0 and Q8_1 do: codes are made with the exact scale, and the scale is then
+    rounded to float16."""
     blocks = values.reshape(*values.shape[:-1], -1, BLOCK)
     scales = blocks.abs().amax(-1, keepdim=True) / 127
     codes = torch.round(blocks / torch.where(scales == 0, 1.0, scales))
@@ -40,7 +41,8 @@ def rounded_inputs(network: Any, names: Sequence[str]) -> Iterator[None]:
 
 @torch.inference_mode()
 def mean_losses(network: Any, windows: Sequence[Sequence[int]], check: Callable[[], None]) -> list[float]:
-    """The mean negative log-likelihood of each window's tokens after its first. `check` is called between windows."""
+    """Return the mean negative log-likelihood of the tokens of each window, without the window's first token. `check`
+    is called between windows."""
     means = []
     for window in windows:
         check()

@@ -1,6 +1,6 @@
-"""Pruning of single weights: by magnitude, Wanda (Sun et al., 2023) and SparseGPT (Frantar and Alistarh, 2023).
+"""Prunes single weights by magnitude, Wanda (Sun et al., 2023) or SparseGPT (Frantar and Alistarh, 2023).
 
-`share` is the part of the weights that becomes zero; 2:4 keeps the best two of every four columns instead.
+`share` is the part of the weights that becomes zero. With 2:4, the best two of every four columns are kept instead.
 """
 
 from collections.abc import Iterable, Iterator
@@ -15,14 +15,14 @@ from offline_jobs.compress.layers import Check, InputStatistics, LayerFiles, Tex
 
 Method = Literal["magnitude", "wanda", "sparsegpt"]
 COLUMNS = 128
-"""The size of SparseGPT's blocks: masks are chosen, and errors passed on, for this number of columns at a time."""
+"""The size of SparseGPT's blocks. Masks are chosen and errors are passed on for this number of columns at a time."""
 DAMPING = 0.01
 PATTERN, REMOVED = 4, 2
 
 
 @dataclass(frozen=True)
 class Sparsity:
-    """The weights to remove: `share` of them, or two of every four (2:4)."""
+    """The weights to remove: either the given share of them, or two of every four (2:4)."""
 
     share: float = 0.5
     two_of_four: bool = False
@@ -33,7 +33,7 @@ class Sparsity:
 
 
 def read_sparsity(word: str) -> Sparsity:
-    """The sparsity of `0.5`, `50%` or `2:4`. Raises `ValueError`."""
+    """Read a sparsity such as `0.5`, `50%` or `2:4`. Raises `ValueError`."""
     if word.strip() == "2:4":
         return Sparsity(two_of_four=True)
     share = float(word.rstrip("%")) / (100 if word.endswith("%") else 1)
@@ -45,7 +45,8 @@ def read_sparsity(word: str) -> Sparsity:
 def prune(
     network: Any, windows: list[list[int]], method: Method, sparsity: Sparsity, check: Check, files: LayerFiles
 ) -> Iterator[tuple[int, float]]:
-    """Prune a model in place, one layer after the other; each layer gets the outputs of the pruned layers before it.
+    """Prune a model in place, one layer after the other. The inputs of a layer are the outputs of the layers before it
+    after they were pruned.
 
     Yields the number of each finished layer and its share of zeros.
     """
@@ -63,7 +64,7 @@ def prune(
 
 
 def zeros_of(matrices: Iterable[Tensor]) -> float:
-    """The share of zeros in all matrices together."""
+    """Return the share of zeros in all matrices together."""
     zeros = total = 0
     for matrix in matrices:
         zeros, total = zeros + int((matrix == 0).sum()), total + matrix.numel()
@@ -85,7 +86,8 @@ def prune_matrix(weight: Tensor, seen: InputStatistics | None, method: Method, s
 
 
 def lowest(scores: Tensor, sparsity: Sparsity, *, by_row: bool) -> Tensor:
-    """The mask of the weights with the lowest scores: of each row, of the matrix, or two of every four columns."""
+    """Return the mask of the weights with the lowest scores, chosen in each row, in the whole matrix, or as two of
+    every four columns."""
     if sparsity.two_of_four:
         fours = scores.reshape(scores.shape[0], -1, PATTERN)
         places = fours.topk(REMOVED, 2, largest=False).indices
@@ -97,9 +99,10 @@ def lowest(scores: Tensor, sparsity: Sparsity, *, by_row: bool) -> Tensor:
 
 
 def sparsegpt(weight: Tensor, products: Tensor, sparsity: Sparsity) -> Tensor:
-    """The pruned matrix. The effect of a removed weight is passed on to the columns to the right of it.
+    """Return the pruned matrix (algorithm 1 of the paper). The columns to the right of a removed weight are changed to
+    make up for its effect.
 
-    `products`: the sum of x x^T over the inputs, [columns, columns]. Algorithm 1 of the paper.
+    `products` is the sum of x x^T over the inputs, [columns, columns].
     """
     w, hessian = weight.clone(), products.clone()
     dead = hessian.diagonal() == 0
@@ -128,6 +131,6 @@ def _prune_block(block: Tensor, inverse: Tensor, sparsity: Sparsity) -> Tensor:
         pruned = torch.where(mask[:, column], 0.0, block[:, column])
         errors[:, column] = (block[:, column] - pruned) / diagonal[column]
         block[:, column] = pruned
-        # rank one, in place: the columns right of it within the block
+        # update the columns to its right within the block in place, by a matrix of rank one
         block[:, column + 1 :].addr_(errors[:, column], inverse[column, column + 1 :], alpha=-1)
     return errors

@@ -20,7 +20,7 @@ PASSES = {"smooth": 2.0, "magnitude": 0.0, "wanda": 2.0, "sparsegpt": 2.0}
 
 
 class Forecast(Struct, frozen=True):
-    """The estimated sizes and time of a compression."""
+    """The estimated sizes and the estimated time of a compression."""
 
     parameters: int
     bytes: int
@@ -84,11 +84,11 @@ def _seconds(weights: int, plan: Plan, options: CompressOptions) -> float:
     a @ a
     began = time.process_time()
     a @ a
-    each_s = max(time.process_time() - began, 1e-4) / size**3  # of one multiplication and addition
+    each_s = max(time.process_time() - began, 1e-4) / size**3  # for one multiplication and addition
     calibrating = options.windows * (sum(PASSES.get(word, 0.0) for word in (plan.prune, "smooth" * plan.smooth)) + 1)
-    # torch and llama.cpp, before and after; llama.cpp's kernels take about as long
+    # four evaluations: in torch and in llama.cpp, before and after; both take about equally long
     evaluating = options.evaluated * 4
-    # forward and backward, and the update of the weights
+    # the factor covers the forward pass, the backward pass, and the update of the weights
     learning = plan.tuning.steps * 3.5
     reading = (calibrating + evaluating + learning) * options.window_tokens * weights * each_s
     searching = weights * 1.2e-6 if plan.grid and plan.grid.searched else weights * 1e-7
@@ -97,7 +97,7 @@ def _seconds(weights: int, plan: Plan, options: CompressOptions) -> float:
 
 
 def look_for_room(expected: Forecast, folder: Path) -> None:
-    """Raises `JobFailed` if the disk or the memory is too small."""
+    """Raise `JobFailed` if the disk or the memory is too small."""
     place = folder
     while not place.exists():
         place = place.parent
@@ -110,7 +110,7 @@ def look_for_room(expected: Forecast, folder: Path) -> None:
 
 
 def _available() -> int:
-    """The available memory in bytes; 0 if the system does not report it."""
+    """Return the available memory in bytes, or 0 if the system does not report it."""
     if not MEMORY.exists():
         return 0
     lines = dict(line.split(":", 1) for line in MEMORY.read_text().splitlines())

@@ -1,4 +1,4 @@
-"""The schemes by name, the rules for combining them, and the options of a compression."""
+"""Defines the schemes by name, the rules for combining them, and the options of a compression."""
 
 from typing import Annotated
 
@@ -72,13 +72,13 @@ class CompressOptions(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Plan(Struct, frozen=True):
-    """The steps of a compression, in this order: cut, smooth, prune, tune, quantize."""
+    """The steps of a compression. They run in this order: cut, smooth, prune, tune, quantize."""
 
     schemes: tuple[str, ...]
     grid: Grid | None
     smooth: bool
     prune: str
-    """A method, `gradual`, or ""."""
+    """The name of a pruning method, `gradual`, or "" if nothing is pruned."""
     sparsity: Sparsity
     int8_cache: bool
     cuts: Cuts | None = None
@@ -95,7 +95,7 @@ class Plan(Struct, frozen=True):
 
 
 def plan_of(options: CompressOptions) -> Plan:
-    """The plan of these options. Raises `JobFailed` for an unknown scheme, or schemes that exclude each other."""
+    """Return the plan for these options. Raises `JobFailed` if a scheme is unknown or schemes exclude each other."""
     schemes = tuple(dict.fromkeys(word.strip() for word in options.scheme.split(JOIN) if word.strip()))
     unknown = [word for word in schemes if word not in SCHEMES]
     if unknown or not schemes:
@@ -147,7 +147,7 @@ def _sparsity(word: str) -> Sparsity:
 
 
 def notes_of(plan: Plan) -> list[str]:
-    """Notes about the schemes for readers of the manifest."""
+    """Return notes about the schemes, for readers of the manifest."""
     notes = [KERNEL_NOTE] if plan.grid else []
     if plan.grid and plan.grid.group != 32:
         notes.append("GGUF's blocks hold 32 numbers: the scale of a larger group is repeated and saves no bytes")

@@ -1,7 +1,8 @@
-"""SmoothQuant (Xiao et al., 2022): moves outliers of activations into the weights, where rounding is finer.
+"""Moves outliers of activations into the weights, where rounding is finer (SmoothQuant, Xiao et al., 2022).
 
-An input channel is divided by a factor in the layer before it and multiplied by it in the weights, so the function
-stays the same. The factors are folded into norms, `up_proj` and `v_proj`; nothing is computed when the model is used.
+Each input channel is divided by a factor in the module before it, and the weights that read it are multiplied by the
+same factor, so the function of the model stays the same. The factors are folded into norms, `up_proj` and `v_proj`, so
+they cost nothing when the model is used.
 """
 
 from collections.abc import Iterator, Mapping
@@ -17,7 +18,7 @@ from offline_jobs.compress.perplexity import round_input
 
 ALPHAS = (0.0, 0.25, 0.4, 0.5, 0.6, 0.75)
 SAMPLE = 256
-"""The number of tokens to try an alpha on."""
+"""The number of tokens on which each alpha is tried."""
 INT8 = Grid(8, 0, searched=False)
 SMALLEST = 1e-5
 
@@ -31,7 +32,7 @@ class Fold:
 
 
 def folds_of(layer: nn.Module) -> list[Fold]:
-    """The places of a decoder layer where factors can be folded in."""
+    """Return the places of a decoder layer into which factors can be folded."""
     feed = "pre_feedforward_layernorm" if hasattr(layer, "pre_feedforward_layernorm") else "post_attention_layernorm"
     return [
         Fold("input_layernorm", ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj")),
@@ -44,10 +45,11 @@ def folds_of(layer: nn.Module) -> list[Fold]:
 def smooth(
     network: Any, windows: list[list[int]], check: Check, files: LayerFiles, *, raised: bool
 ) -> Iterator[dict[str, float]]:
-    """Smooth every layer in place, with the alpha that makes the least error after rounding to int8.
+    """Smooth every layer in place, with the alpha that gives the least error after rounding to int8.
 
-    Yields the alphas of each finished layer, by the name of the module before; -1 where no smoothing was best, and
-    nothing for a layer of an earlier run. `raised`: norms multiply by 1 more than their weight.
+    Yields the alphas of each finished layer, by the name of the module before. An alpha is -1 if the error was least
+    without smoothing. An empty mapping is yielded for a layer that an earlier run finished. `raised` tells whether
+    norms multiply by 1 more than their weight.
     """
     texts = Texts(network, windows)
     for number, layer in enumerate(network.model.layers):
@@ -77,7 +79,8 @@ def _fold(layer: Any, fold: Fold, seen: Mapping[str, InputStatistics], *, raised
 
 
 def channels_of(layer: Any, fold: Fold, columns: int) -> Tensor:
-    """For each input channel, the row of the module before that computes it. Heads that share a value share a row."""
+    """Return for each input channel the row of the previous module that computes it. Heads with a common value have a
+    common row."""
     if fold.before != "self_attn.v_proj":
         return torch.arange(columns)
     width = layer.self_attn.head_dim
@@ -86,18 +89,20 @@ def channels_of(layer: Any, fold: Fold, columns: int) -> Tensor:
 
 
 def _factors(matrices: list[Tensor], highest: Tensor, alpha: float, shared: Tensor) -> Tensor:
-    """s_j = max|X_j|^alpha / max|W_j|^(1 - alpha) of the paper's equation 4, made equal where a row is shared."""
+    """Return the factors s_j = max|X_j|^alpha / max|W_j|^(1 - alpha) of the paper's equation 4. Channels with a common
+    row get the same factor."""
     weights = torch.stack([matrix.abs().amax(0) for matrix in matrices]).amax(0)
     rows = int(shared.max()) + 1
     x = torch.zeros(rows).scatter_reduce_(0, shared, highest, "amax").clamp(min=SMALLEST)
     w = torch.zeros(rows).scatter_reduce_(0, shared, weights, "amax").clamp(min=SMALLEST)
     factors = x**alpha / w ** (1 - alpha)
-    # scaled to a geometric mean of 1: a common factor does not change the sums, but could leave the range of float16
+    # the factors are scaled to a geometric mean of 1, since large or small ones could leave the range of float16;
+    # a common scale does not change the sums
     return (factors / factors.log().mean().exp()).clamp(1e-3, 1e3)[shared]
 
 
 def _loss(matrices: list[Tensor], sample: Tensor, factors: Tensor | None) -> float:
-    """The squared error of the outputs after both sides are rounded to int8."""
+    """Return the squared error of the outputs after activations and weights are rounded to int8."""
     divided = sample if factors is None else sample / factors
     rounded = round_input(divided)
     total = 0.0

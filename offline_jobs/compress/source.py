@@ -1,4 +1,4 @@
-"""The model to compress: a GGUF file, or a folder with safetensors. Its description, its weights, its digest."""
+"""Opens the model to compress, a GGUF file or a folder with safetensors: its description, its weights, its digest."""
 
 import hashlib
 from collections.abc import Iterator, Mapping
@@ -22,7 +22,7 @@ DIGESTED = (".safetensors", ".json", ".model")
 
 @dataclass(frozen=True)
 class Source:
-    """An open model. `config` is that of transformers, `pairs` that of GGUF. Weights are read when they are used."""
+    """An open model. `config` describes it for transformers, `pairs` for GGUF. Weights are read when they are used."""
 
     path: Path
     family: Family
@@ -37,7 +37,7 @@ class Source:
         return families.head_width_of(self.config)
 
     def weights(self) -> Iterator[tuple[str, Tensor]]:
-        """The weights one at a time: their names in transformers, and their values in float32."""
+        """Yield the weights one at a time, each with its name in transformers and its values in float32."""
         yield from self._from_folder() if self.file is None else self._from_gguf(self.file)
 
     def _from_gguf(self, file: GgufFile) -> Iterator[tuple[str, Tensor]]:
@@ -60,7 +60,7 @@ class Source:
 
 
 def open_source(path: Path, sha256: str = "") -> Source:
-    """Open a model. Raises `JobFailed` for a damaged or foreign one, or one whose digest is not `sha256`."""
+    """Open a model. Raises `JobFailed` if it is damaged, if it is no model, or if its digest is not `sha256`."""
     if not path.exists():
         raise JobFailed(f"{path} does not exist")
     if sha256 and digest_of(path) != sha256.lower():
@@ -72,12 +72,13 @@ def open_source(path: Path, sha256: str = "") -> Source:
 
 
 def bytes_in_half(source: Source) -> int:
-    """The size of the source's tensors in bytes, if matrices are float16 and vectors float32."""
+    """Return the size that the source's tensors have in bytes with matrices in float16 and vectors in float32."""
     return sum(values.numel() * (2 if values.dim() > 1 else 4) for _, values in source.weights())
 
 
 def digest_of(path: Path) -> str:
-    """The SHA-256 of a file, or of the weights and descriptions in a folder with their names."""
+    """Return the SHA-256 of a file. For a folder, it covers the weights and descriptions and the names of these
+    files."""
     whole = hashlib.sha256()
     files = [path] if path.is_file() else sorted(part for part in path.iterdir() if part.suffix in DIGESTED)
     for file in files:
@@ -133,7 +134,8 @@ def _open_folder(path: Path) -> Source:
 
 
 def load_network(source: Source) -> Any:
-    """The model in torch: float32, without gradients. Raises `JobFailed` if weights are missing or do not fit."""
+    """Load the model into torch as float32, without gradients. Raises `JobFailed` if weights are missing or do not
+    fit."""
     from transformers import AutoModelForCausalLM
 
     factory: Any = AutoModelForCausalLM
@@ -157,7 +159,7 @@ def load_network(source: Source) -> Any:
 
 
 def _stretch(rotary: Any, source: Source) -> None:
-    """Set Llama 3's frequencies. A config that came from a GGUF file does not name them."""
+    """Set Llama 3's frequencies, since a config that was made from a GGUF file does not hold them."""
     assert source.factors is not None
     rope = source.config.rope_parameters
     width = source.head_width

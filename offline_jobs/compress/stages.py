@@ -1,5 +1,7 @@
-"""Changes a model as a plan says: cut, smooth, prune, fine-tune, round. Finished parts come from files of an earlier
-run."""
+"""Changes a model by the steps of a plan: cut, smooth, prune, fine-tune, round.
+
+Parts that an earlier run of the job finished are read from its files.
+"""
 
 import logging
 from collections.abc import Callable, Mapping
@@ -25,7 +27,8 @@ log = logging.getLogger("foreword.jobs")
 
 @dataclass(frozen=True)
 class Bench:
-    """What all stages need. `folder`: for the files of finished parts; `check` may raise between parts."""
+    """The values that all stages need. `folder` holds the files of finished parts. `check` is called between parts and
+    may raise."""
 
     plan: Plan
     windows: TextWindows
@@ -34,7 +37,7 @@ class Bench:
 
 
 def compressed(source: Source, network: Any, bench: Bench) -> tuple[Compressed, Mapping[str, Pair]]:
-    """The changed model, and its description for GGUF."""
+    """Change the model, and return it with its description for GGUF."""
     plan, pairs = bench.plan, source.pairs
     if plan.cuts is not None:
         shape = structured.cut(network, bench.windows.calibrate, plan.cuts, source.family, bench.check)
@@ -60,7 +63,7 @@ def _prune(network: Any, bench: Bench) -> None:
 
 
 def _tune(network: Any, bench: Bench) -> None:
-    """Train to recover after pruning, or prune gradually. Training on the grid is not done here but in `_rounded`."""
+    """Train the model to recover from pruning, or prune it gradually. `_rounded` does the training on the grid."""
     plan, windows = bench.plan, bench.windows
     if plan.qat or not plan.tuning.steps:
         return

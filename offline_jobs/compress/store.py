@@ -1,7 +1,7 @@
 """Stores a GGUF model once in Q8_0, in seconds and without torch or measurements.
 
-llama.cpp reads prompts twice as fast from Q8_0 as from Q4_1, and rounding to 8 bits hardly changes a model, so this is
-the type to store the packaged model in.
+llama.cpp reads prompts twice as fast with Q8_0 as with Q4_1, and rounding to 8 bits hardly changes a model. Therefore
+the packaged model should be stored in this type.
 """
 
 from collections.abc import Iterator
@@ -19,7 +19,8 @@ HIGHEST = 127
 
 
 def store_q8_0(source: Path, target: Path) -> None:
-    """Write `target` whole or not at all. Raises `NotAModel` for a damaged source, `OSError` if the disk is full."""
+    """Write `target` completely or not at all. Raises `NotAModel` if the source is damaged, and `OSError` if the disk
+    is full."""
     file = read_gguf(source)
     target.parent.mkdir(parents=True, exist_ok=True)
     half = target.with_suffix(".half")
@@ -32,7 +33,7 @@ def store_q8_0(source: Path, target: Path) -> None:
 
 
 def rounded_to_q8_0(values: Floats) -> Coded:
-    """A matrix [rows, columns] with a scale for each 32 columns, from the largest value."""
+    """Round a matrix [rows, columns]. Every 32 columns of a row get a scale, which their largest value sets."""
     groups = values.reshape(len(values), -1, blocks.BLOCK)
     scales = (np.abs(groups).max(2) / HIGHEST).astype(np.float16)
     divisors = np.where(scales == 0, 1, scales).astype(np.float32)[..., None]
@@ -41,7 +42,8 @@ def rounded_to_q8_0(values: Floats) -> Coded:
 
 
 def _stays(tensor: GgufTensor) -> bool:
-    """Vectors, rows that are no whole blocks, and what is in Q8_0 already."""
+    """Whether a tensor keeps its type: a vector, a tensor whose rows are not whole blocks, or one that is already
+    Q8_0."""
     return len(tensor.shape) != 2 or tensor.shape[1] % blocks.BLOCK != 0 or tensor.type == Q8_0
 
 

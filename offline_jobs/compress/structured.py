@@ -1,7 +1,7 @@
-"""Structured pruning: removes the MLP channels, the groups of heads and the layers that have the least influence.
+"""Removes the MLP channels, the groups of heads and the layers that have the least influence (structured pruning).
 
-This makes a model smaller and faster in every engine; zeros in single weights do not. Layers of different widths need
-llama.cpp's architecture `deci`, which exists only for Llama's family; other families are cut evenly.
+This makes a model smaller and faster in every engine. Zeros in single weights do not. Layers of different widths need
+llama.cpp's architecture `deci`, which exists only for Llama's family. Other families are cut evenly.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,7 +18,7 @@ from offline_jobs.compress.layers import Check, InputStatistics, Texts
 from offline_jobs.errors import JobFailed
 
 MULTIPLE = 32
-"""Widths stay multiples of GGUF's blocks."""
+"""Widths stay multiples of this number, the size of GGUF's blocks."""
 NARROWEST = 64
 
 
@@ -34,7 +34,7 @@ class Cuts:
 
 @dataclass(frozen=True)
 class Influence:
-    """The influence of each layer's MLP channels [channels], of its groups of heads [groups], and of the layer."""
+    """The influence of each layer, of the layer's MLP channels [channels], and of its groups of heads [groups]."""
 
     channels: list[Tensor]
     heads: list[Tensor]
@@ -43,7 +43,7 @@ class Influence:
 
 @dataclass(frozen=True)
 class NewShape:
-    """The widths after a cut, layer by layer."""
+    """The widths of each layer after a cut."""
 
     widths: list[int]
     heads: list[int]
@@ -75,8 +75,11 @@ def cut(network: Any, windows: Sequence[Sequence[int]], cuts: Cuts, family: Fami
 
 @torch.inference_mode()
 def measure(network: Any, windows: Sequence[Sequence[int]], check: Check) -> Influence:
-    """Measure the influence. Channels and heads: the mean square of their output, times the squares of the weights that
-    read it. Layers: 1 - cosine between input and output (block influence, Men et al., 2024)."""
+    """Measure the influence of channels, heads and layers.
+
+    For channels and heads it is the mean square of their output, times the squares of the weights that read the output.
+    For layers it is 1 - cosine between input and output (block influence, Men et al., 2024).
+    """
     texts, channels, heads, layers = Texts(network, windows), [], [], []
     for layer in network.model.layers:
         seen = texts.statistics(check)
@@ -95,8 +98,8 @@ def _columns(seen: Mapping[str, InputStatistics], name: str, weight: Tensor) -> 
 
 
 def _widths(channels: list[Tensor], share: float, *, uneven: bool) -> list[int]:
-    """The number of channels that each layer keeps, a multiple of 32. If uneven, the weakest channels of the whole
-    model are removed; the influence of a channel is its share of its layer's sum."""
+    """Return the number of channels that each layer keeps, a multiple of 32. If `uneven` is true, the weakest channels
+    of the whole model are removed. For this, the influence of a channel is its share of the sum in its layer."""
     width = len(channels[0])
     if not 0 <= share < 1:
         raise JobFailed(f"a share of {share} of the channels cannot be cut")
@@ -114,7 +117,7 @@ def _multiple(kept: float, width: int) -> int:
 
 
 def _best_heads(influence: Tensor, share: float) -> Tensor:
-    """The groups of heads that stay; a group shares its keys and values."""
+    """Return the groups of heads to keep. The heads of a group have common keys and values."""
     count = max(1, len(influence) - round(len(influence) * share))
     return influence.topk(count).indices.sort().values
 
@@ -161,7 +164,7 @@ def _shape(network: Any) -> NewShape:
 
 
 def described_shape(pairs: Mapping[str, Pair], architecture: str, shape: NewShape, head_width: int) -> dict[str, Pair]:
-    """The GGUF description of the cut model."""
+    """Return the GGUF description of the cut model."""
     changed = dict(pairs)
     changed[f"{architecture}.block_count"] = number(len(shape.widths))
     changed[f"{architecture}.attention.key_length"] = number(head_width)

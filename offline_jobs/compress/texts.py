@@ -16,11 +16,11 @@ from offline_jobs.datasets.dataset import find
 from offline_jobs.errors import JobFailed
 
 CHARACTERS_A_TOKEN = 16
-"""The most characters to read for each token that is needed."""
+"""The most characters of the text that are read for each token that is needed."""
 
 
 class TextWindows(Struct, frozen=True):
-    """Windows of one length, as token numbers."""
+    """Windows of equal length, as token numbers."""
 
     calibrate: list[list[int]]
     evaluate: list[list[int]]
@@ -29,7 +29,8 @@ class TextWindows(Struct, frozen=True):
 
 @dataclass(frozen=True)
 class _WindowCutter:
-    """Cuts windows. `first` is the token that begins each of them, if the model needs one."""
+    """Cuts tokens into windows. `first` is the token with which each window must begin, or None if the model needs
+    none."""
 
     tokens: int
     first: int | None
@@ -55,7 +56,9 @@ def read_windows(options: CompressOptions, settings: Settings, model: Path, chec
         other = _tokens(model, root / options.evaluate, options.evaluated * options.window_tokens, check)
         evaluate, left = cut.windows(other.tokens, options.evaluated, from_end=False), tokens.tokens
     else:
-        cut.windows(tokens.tokens, options.windows + options.evaluated, from_end=False)  # raises if they would overlap
+        cut.windows(
+            tokens.tokens, options.windows + options.evaluated, from_end=False
+        )  # raises an error if the two parts would overlap
         evaluate = cut.windows(tokens.tokens, options.evaluated, from_end=True)
         left = tokens.tokens[: -options.evaluated * options.window_tokens]
     if options.dataset:
@@ -65,7 +68,7 @@ def read_windows(options: CompressOptions, settings: Settings, model: Path, chec
 
 
 def _learning_windows(options: CompressOptions) -> int:
-    """The windows for training: one for each step, none if the plan does not train."""
+    """Return the number of windows for training: one for each step, or none if the plan does not train."""
     return plan_of(options).tuning.steps
 
 
@@ -74,7 +77,7 @@ def _tokens(model: Path, file: Path, needed: int, check: Callable[[], None]) -> 
 
 
 def _recorded(settings: Settings, name: str) -> str:
-    """Questions and answers of a dataset as one text."""
+    """Return the questions and answers of a dataset as one text."""
     rows = find(settings.data_folder, name).read()
     return "\n\n".join(f"{row.query}\n{row.wanted}" for row in rows)
 

@@ -1,6 +1,6 @@
-"""A short fine-tune of a model that is being compressed: on the grid that will be exported, or with zeros kept.
+"""Trains a model for a short time while it is compressed: on the grid that will be exported, or with its zeros kept.
 
-Norms and linear layers learn; the embedding and the head do not. A job that was killed resumes at its last checkpoint.
+Norms and linear layers are trained. The embedding and the head are not. A killed job resumes at its last checkpoint.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -20,18 +20,18 @@ from offline_jobs.compress.prune import Sparsity, lowest
 
 SAVE_EVERY = 20
 WARM_UP = 0.1
-"""The share of the steps in which the learning rate rises."""
+"""The share of the steps during which the learning rate rises."""
 SCALES_RATE = 0.1
-"""Scales learn at this share of the rate of weights, relative to their size."""
+"""The learning rate of scales, as a share of that of weights. It is relative to the size of the scale."""
 CLIP = 1.0
 GROWING = 0.8
-"""The share of the steps in which sparsity grows; the rest recovers."""
+"""The share of the steps during which sparsity grows. In the rest of the steps the model recovers."""
 REMASK_EVERY = 5
 
 
 @dataclass(frozen=True)
 class LayerTuning:
-    """The settings of a fine-tune. Each of the `steps` trains on one window; `rate` is AdamW's learning rate."""
+    """The settings of the training. Each of the `steps` trains on one window. `rate` is AdamW's learning rate."""
 
     steps: int
     rate: float
@@ -39,9 +39,9 @@ class LayerTuning:
 
 
 class FakeQuantized(nn.Module):
-    """A weight rounded to its grid in each forward pass, with scales that learn (LSQ, Esser et al., 2020).
+    """Rounds a weight to its grid in each forward pass, with scales that are trained (LSQ, Esser et al., 2020).
 
-    Gradients are computed as if there were no rounding (straight-through). `Grid.nonlinear` is not supported.
+    Gradients ignore the rounding (straight-through estimator). `Grid.nonlinear` is not supported.
     """
 
     def __init__(self, made: Quantized) -> None:
@@ -49,7 +49,7 @@ class FakeQuantized(nn.Module):
         self.grid = made.grid
         self.unit = nn.Buffer(made.scales.clone())
         self.scale = nn.Parameter(torch.ones_like(made.scales))
-        """Relative to `unit`, so that one learning rate suits all."""
+        """The scales relative to `unit`, so that one learning rate suits all of them."""
         self.least = None if made.least is None else nn.Parameter(made.least.clone())
 
     def forward(self, weight: Tensor) -> Tensor:
@@ -64,7 +64,7 @@ class FakeQuantized(nn.Module):
 
     @torch.no_grad()
     def quantized(self, weight: Tensor) -> Quantized:
-        """The codes of the last step."""
+        """Return the codes for the weight with the current scales."""
         scales, least = self._halves()
         codes = to_codes(weight.reshape(*scales.shape, -1), self.grid, scales, least)
         return Quantized(self.grid, codes.reshape(weight.shape), scales, least)
@@ -74,12 +74,12 @@ class FakeQuantized(nn.Module):
 
 
 class Masked(nn.Module):
-    """A weight with some of its values held at zero."""
+    """Keeps some values of a weight at zero."""
 
     def __init__(self, mask: Tensor) -> None:
         super().__init__()
         self.mask = nn.Buffer(mask)
-        """1 where a weight stays."""
+        """1 for each value that is kept, 0 for each that stays zero."""
 
     def forward(self, weight: Tensor) -> Tensor:
         return weight * self.mask
@@ -98,8 +98,8 @@ def tune_on_grid(
     check: Check,
     importance: Mapping[str, Tensor],
 ) -> dict[str, Quantized]:
-    """Quantization-aware training. Returns the codes, by the names of the weights. Matrices whose columns cannot be
-    divided into groups are trained without rounding."""
+    """Train the model with its weights rounded to the grid (quantization-aware training). Returns the codes, by the
+    names of the weights. Matrices whose columns cannot be divided into groups are trained without rounding."""
     named = [name for name in linear_names(network) if grid.group_of(network.get_parameter(name).shape[1])]
     made = {name: quantize(network.get_parameter(name), grid, importance.get(name)) for name in named}
     with torch.enable_grad():
@@ -117,7 +117,7 @@ def tune_on_grid(
 
 
 def tune(network: Any, windows: Sequence[Sequence[int]], tuning: LayerTuning, file: Path, check: Check) -> None:
-    """Train a pruned model to recover its quality. Weights that are zero stay zero."""
+    """Train a pruned model to recover its quality. Weights that are zero remain zero."""
     _tune_masked(network, windows, tuning, file, check, None)
 
 
@@ -130,9 +130,10 @@ def tune_sparser(
     sparsity: Sparsity,
     norms: Mapping[str, Tensor],
 ) -> None:
-    """Gradual pruning (Zhu and Gupta, 2017): the share of zeros grows along a cubic curve while the rest learns.
+    """Prune a model gradually (Zhu and Gupta, 2017): the share of zeros grows along a cubic curve while the other
+    weights are trained.
 
-    Weights are chosen by Wanda's score; `norms` are the root mean squares of each matrix's inputs.
+    The weights to remove are chosen by Wanda's score. `norms` holds the root mean squares of each matrix's inputs.
     """
 
     def remask(step: int) -> None:
@@ -177,7 +178,8 @@ def _train(
     check: Check,
     before: Callable[[int], None] | None = None,
 ) -> None:
-    """AdamW with a warm-up and a linear decay. `before(step)` is called before each step, from 1."""
+    """Train with AdamW, with a warm-up and a linear decay. `before(step)` is called before each step; steps count from
+    1."""
     network.requires_grad_(False)
     weights, scales = _learning(network)
     for parameter in (*weights, *scales):
@@ -204,7 +206,7 @@ def _train(
 
 
 def _learning(network: Any) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
-    """Weights of linear layers and norms; scales of grids."""
+    """Return the parameters to train: first the weights of linear layers and norms, then the scales of grids."""
     weights, scales = [], []
     for name, parameter in network.named_parameters():
         if name.endswith((".scale", ".least")):
@@ -232,7 +234,7 @@ def _save(file: Path, step: int, network: Any, optimiser: Any, schedule: Any) ->
 
 
 def _resumed(file: Path, network: Any, optimiser: Any, schedule: Any) -> int:
-    """The steps that are done."""
+    """Load the last checkpoint if there is one. Returns the number of steps that are done."""
     if not file.exists():
         return 0
     state = torch.load(file, weights_only=True)
@@ -248,5 +250,5 @@ def _module(network: Any, name: str) -> nn.Module:
 
 
 def norms_of(importance: Mapping[str, Tensor], names: Iterable[str]) -> dict[str, Tensor]:
-    """The root mean squares of the inputs, from their mean squares."""
+    """Compute the root mean squares of the inputs from their mean squares."""
     return {name: importance[name].sqrt() for name in names}

@@ -1,7 +1,7 @@
 """Converts the vocabulary of a folder with a `tokenizer.json` to a GGUF description.
 
-llama.cpp has a name for each way of splitting text into words; a folder has rules instead. So all names are tried, and
-the one with which llama.cpp makes the same tokens as the folder is used.
+llama.cpp has a name for each way of splitting text into words, while a folder holds rules. Therefore all names are
+tried. The name with which llama.cpp makes the same tokens as the folder's tokenizer is used.
 """
 
 import json
@@ -27,7 +27,8 @@ SPECIAL = {
 
 
 def vocabulary_pairs(folder: Path, config: Any) -> dict[str, Pair]:
-    """Tokens, merges and control tokens. Raises `JobFailed` for a folder without a `tokenizer.json` of type BPE."""
+    """Return the tokens, merges and control tokens. Raises `JobFailed` if the folder has no `tokenizer.json` of type
+    BPE."""
     rules = _json(folder / "tokenizer.json")
     options = _json(folder / "tokenizer_config.json", optional=True)
     model = rules.get("model", {})
@@ -55,7 +56,7 @@ def vocabulary_pairs(folder: Path, config: Any) -> dict[str, Pair]:
 
 
 def candidates(pairs: Mapping[str, Pair]) -> list[Mapping[str, Pair]]:
-    """One description for each way of splitting words that llama.cpp might need."""
+    """Return one description for each way of splitting words that llama.cpp might have to use."""
     if "tokenizer.ggml.pre" not in pairs:
         return [pairs]
     return [{**pairs, "tokenizer.ggml.pre": text(cut)} for cut in CUTS]
@@ -103,7 +104,7 @@ def _marks(options: dict[str, Any], tokens: list[str], adds_first: bool) -> dict
 
 
 def _adds_first(rules: dict[str, Any], options: dict[str, Any]) -> bool:
-    """Whether the tokenizer puts a token before each text."""
+    """Whether the tokenizer adds a token at the beginning of each text."""
     if "add_bos_token" in options:
         return bool(options["add_bos_token"])
     after = rules.get("post_processor") or {}
@@ -119,7 +120,8 @@ def _prefixed(rules: dict[str, Any]) -> bool:
 
 
 def _scores(tokens: list[str], merges: list[str]) -> list[float]:
-    """The scores of tokens by the rank of their first merge: llama.cpp merges the highest score first."""
+    """Return the scores of tokens, made from the rank of their first merge. llama.cpp merges the highest score
+    first."""
     ranks: dict[str, int] = {}
     for rank, merge in enumerate(merges):
         left, _, right = merge.partition(" ")
@@ -131,7 +133,8 @@ def _scores(tokens: list[str], merges: list[str]) -> list[float]:
 def proven_pairs(
     folder: Path, pairs: Mapping[str, Pair], scratch: Path, check: Callable[[], None]
 ) -> Mapping[str, Pair]:
-    """The description with which llama.cpp makes the same tokens of `PROBE` as the folder. Raises `JobFailed`."""
+    """Return the description with which llama.cpp makes the same tokens from `PROBE` as the folder's tokenizer. Raises
+    `JobFailed` if there is none."""
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
