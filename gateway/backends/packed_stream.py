@@ -1,4 +1,5 @@
-"""Unpacks compressed answers that the request did not ask for, since only a plain answer can be read and extended."""
+"""Decompresses answers if the request did not ask for compression, because only a plain answer can be read and
+extended."""
 
 import asyncio
 import zlib
@@ -8,13 +9,13 @@ from gateway.backends.http1 import Broken, TooLong, UpstreamFault
 from gateway.backends.judged import BROKE_OFF, FailureOf, PieceSource
 
 READABLE = ("gzip", "x-gzip", "deflate", "zstd")
-_GZIP_OR_ZLIB = 47  # both headers, the largest window
+_GZIP_OR_ZLIB = 47  # accepts both headers, with the largest window
 _HEADER = 2
 _MOST_AT_ONCE = 256 * 1024
 _ZSTD_STEP = 1024
-"""The packed bytes of one step: they hold at most 256 blocks of 128 kB."""
+"""The number of compressed bytes in one step. They hold at most 256 blocks, which expand to 128 kB each."""
 _MOST_WINDOW = 2**27
-"""The largest window of a zstd frame, in bytes, which its decoder has to keep."""
+"""The maximum window of a zstd frame, in bytes. The decoder has to keep the window in memory."""
 
 
 class _Inflater:
@@ -37,7 +38,8 @@ class _Inflater:
 
 
 def _window_bits(first: bytes) -> int:
-    """Whether the data are bare deflate, which some servers send: they fail the check of a zlib header."""
+    """The `wbits` for zlib. Some servers send bare deflate data, which are recognised because they have no valid
+    header."""
     is_zlib = first[0] & 15 == zlib.DEFLATED and int.from_bytes(first[:_HEADER], "big") % 31 == 0
     return _GZIP_OR_ZLIB if is_zlib or first[:_HEADER] == b"\x1f\x8b" else -zlib.MAX_WBITS
 
@@ -72,18 +74,18 @@ class WholeSource(PieceSource, Protocol):
 
 
 class UnpackedAnswer:
-    """An upstream's compressed answer. `piece` returns unpacked bytes."""
+    """An upstream's compressed answer. `piece` returns the decompressed bytes."""
 
     def __init__(self, answer: PieceSource, encoding: str, most_bytes: int) -> None:
-        """`encoding`: one of `READABLE`; `most_bytes`: the largest unpacked size, since a few megabytes can unpack to
-        gigabytes."""
+        """`encoding` is one of `READABLE`. `most_bytes` limits the decompressed size, because a few megabytes can
+        expand to gigabytes."""
         self._answer = answer
         self._room = most_bytes
         self._unpack = _ZstdUnpacker() if encoding == "zstd" else _Inflater()
         self._tail = b""
 
     async def piece(self) -> bytes:
-        """The next unpacked piece; b"" at the end.
+        """The next decompressed piece; b"" at the end.
 
         Raises `Broken` for bytes that cannot be unpacked, and `TooLong` beyond `most_bytes`.
         """
@@ -100,7 +102,7 @@ class UnpackedAnswer:
         return b""
 
     async def whole(self) -> bytes:
-        """The whole body, which ends the answer. Raises what `piece` raises."""
+        """Read the whole body and close the answer. Raises the errors of `piece`."""
         pieces = []
         try:
             while piece := await self.piece():

@@ -45,7 +45,8 @@ NOT_PASSED_BACK = frozenset(
 OF_THE_CODING = (b"content-encoding", b"etag", b"content-md5")
 """Headers that are valid only for the compressed bytes."""
 PREFIXES = (b"x-foreword-", b"access-control-", b"cross-origin-")
-"""Prefixes of headers that are not passed on. The ids of another Foreword behind this one would look like its own."""
+"""Prefixes of headers that are not passed on. If another Foreword is behind this one, its ids would look like those of
+this one."""
 
 
 def passed_back(headers: Iterable[tuple[bytes, bytes]]) -> Headers:
@@ -54,7 +55,7 @@ def passed_back(headers: Iterable[tuple[bytes, bytes]]) -> Headers:
 
 
 def unpacked_headers(headers: Headers) -> Headers:
-    """The headers of an answer that is passed on after unpacking."""
+    """The headers of an answer that is passed on after decompression."""
     return tuple([header for header in headers if header[0] not in OF_THE_CODING])
 
 

@@ -1,4 +1,5 @@
-"""Raises an error for an answer that lacks the tool call which `tool_choice` requires. Wraps every backend."""
+"""Raises an error if an answer lacks the tool call that `tool_choice` requires. This wrapper is put around every
+backend."""
 
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
@@ -27,7 +28,7 @@ class RequiredCalls:
         return self._backend.models()
 
     async def send(self, exchange: Exchange, model: str, headers: Headers) -> Reply:
-        """Send a request. Raises `CallMissing` for a whole answer without the required call; a stream raises it at its
+        """Send a request. Raises `CallMissing` if a whole answer lacks the required call. A stream raises it at its
         end."""
         names = required_names(exchange.ask)
         if not names:

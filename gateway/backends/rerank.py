@@ -1,4 +1,4 @@
-"""A reranking model behind HTTP: Cohere's `/rerank`, which Jina, vLLM, TEI and others offer too.
+"""Calls a reranking model over HTTP at Cohere's `/rerank`, an API that Jina, vLLM, TEI and others also offer.
 
 A search calls it on its worker thread, over a new connection. Redirects are not followed.
 """
@@ -18,7 +18,7 @@ from gateway.registry import AdapterKind
 from gateway.settings.numbers import Seconds, Share
 
 MOST_BYTES = 1 << 20
-"""A longer answer is not read: thirty scores take a few thousand bytes."""
+"""The maximum length of an answer that is read. Thirty scores take a few thousand bytes."""
 
 
 class HttpSettings(Struct, frozen=True, forbid_unknown_fields=True):
@@ -49,7 +49,7 @@ _answer = msgspec.json.Decoder(_RerankBody)
 
 
 class HttpReranker:
-    """Satisfies `ports.Reranker`."""
+    """Implements `ports.Reranker`."""
 
     def __init__(self, settings: HttpSettings) -> None:
         self.weight = settings.weight
@@ -59,7 +59,7 @@ class HttpReranker:
             self._headers["authorization"] = f"Bearer {settings.api_key}"
 
     def scores(self, query: str, texts: Sequence[str]) -> Sequence[float]:
-        """The model's scores. A text that it leaves out gets the lowest one. Raises `BackendFailed`."""
+        """The model's score of each text. A text without a score gets the lowest score. Raises `BackendFailed`."""
         body = {"model": self._settings.model, "query": query, "documents": texts, "top_n": len(texts)}
         try:
             results = _answer.decode(self._post(msgspec.json.encode(body))).results

@@ -1,6 +1,6 @@
 """Lets every backend that serves chat answer `/v1/responses` too, by translating the request and the answer.
 
-If a backend serves `/v1/responses` for the model itself, both pass through byte for byte.
+If a backend itself serves `/v1/responses` for the model, request and answer pass through byte for byte.
 """
 
 from collections.abc import AsyncIterator, Sequence
@@ -51,7 +51,7 @@ def speaks(backend: ModelSender, model: str) -> bool:
 
 
 def uncompressed(headers: Headers) -> Headers:
-    """The headers with a request for an uncompressed answer, since the translation must read it."""
+    """Change the request's headers to ask for an uncompressed answer, because the translation must read it."""
     return tuple([header for header in headers if header[0] != b"accept-encoding"])
 
 
@@ -74,8 +74,8 @@ async def as_response(exchange: Exchange, reply: Reply) -> Reply:
 
 
 def as_chat(exchange: Exchange, model: str) -> Exchange:
-    """Translate the request to one for a chat completion. Raises `BadRequest` for fields that chat lacks."""
-    # sampling settings travel beside the body, since each backend has its own name for the answer's length
+    """Translate the request to a chat completion request. Raises `BadRequest` for fields that chat completions lack."""
+    # sampling settings are not in the body, because the field for the answer's length has another name in each backend
     body = encode.body(replace(exchange, sampling=Sampling.NONE), model)
     ask = decode.chat(chat_body(body, searched=exchange.searched is not None), {})
     wished = exchange.sampling if exchange.changed else Sampling.NONE

@@ -1,4 +1,4 @@
-"""Finds the backends for a model's name, in the order in which to try them."""
+"""Finds the backends for a model's name, in the order in which they are tried."""
 
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
@@ -33,8 +33,8 @@ def matches(name: str, pattern: str) -> bool:
 
 
 class BrokenParts(Struct, frozen=True):
-    """Tables with mistakes. `models` are their names and patterns, as far as they can be read. `may_be_any` is set if a
-    table names no models: it may then serve any."""
+    """The configuration tables that have mistakes. `models` are the model names and patterns in them, if they can be
+    read. `may_be_any` is true if a table names no models, because it may then serve any model."""
 
     backends: frozenset[str] = frozenset()
     models: tuple[str, ...] = ()
@@ -48,18 +48,19 @@ NOTHING_BROKEN = BrokenParts()
 
 
 class Routes:
-    """Finds targets by a model's name: first in `[models.x]`, then in the backends' names, then in their patterns."""
+    """Finds targets by a model's name: first in `[models.x]`, then among the backends' model names, then in their
+    patterns."""
 
     def __init__(self, models: Mapping[str, ModelTable], backends: Mapping[str, Backend], default: str) -> None:
         self._models = models
         offers = [Offer(name, card) for name, backend in backends.items() for card in backend.models()]
-        # a name is more specific than a pattern, wherever its table is in the file
+        # names come before patterns, in whatever order their tables are in the file
         self._offers = sorted(offers, key=lambda offer: offer.card.name.endswith("*"))
         self._default = default
         self._known: dict[tuple[str, Endpoint], tuple[Target, ...]] = {}
 
     def targets(self, name: str, endpoint: Endpoint) -> tuple[Target, ...]:
-        """The targets for a model, first choice first. Raises `NotFound` for an unknown one."""
+        """The targets for a model, in the order in which they are tried. Raises `NotFound` for an unknown model."""
         targets = self._known.get((name, endpoint))
         if targets is None:
             targets = self._find(name, endpoint)
@@ -80,7 +81,7 @@ class Routes:
         return None if model is None or model.canary is None else CanaryTrial(f"models.{name}", model.canary)
 
     def shared(self, name: str, unit: str) -> str:
-        """The model of `[models.x] shares` that answers this conversation; "" if the named one does."""
+        """The model of `[models.x] shares` that answers this conversation; "" if the model `name` itself answers it."""
         name = self._default if name in AUTO else name
         model = self._models.get(name)
         if model is None or not model.shares:
@@ -112,7 +113,7 @@ class Routes:
         return next((offer.backend for offer in self._offers if matches(name, offer.card.name)), None)
 
     def problems(self, file: str, refiner: str = "", broken: BrokenParts = NOTHING_BROKEN) -> list[Problem]:
-        """The mistakes in `[models]`, `[routing]` and `[refiner]`, given the backends.
+        """The mistakes in `[models]`, `[routing]` and `[refiner]`, which are checked against the backends.
 
         A name that a broken table may offer is not reported as unknown.
         """
@@ -170,7 +171,7 @@ class Routes:
         return ()
 
     def _default_for(self, endpoint: Endpoint) -> str:
-        """The configured default; for an endpoint that it does not serve, the first model that does."""
+        """The configured default. If it does not serve the endpoint, the first model that does."""
         if any(offer.serves(self._default, endpoint) for offer in self._offers) or self._default in self._models:
             return self._default
         for offer in self._offers:
@@ -185,7 +186,7 @@ class Routes:
         return None
 
     def _window(self, name: str) -> int:
-        """The length that the model reads well; 0 if unknown."""
+        """The window in tokens that the model reads well; 0 if unknown."""
         model = self._models.get(name)
         if model is None:
             return next((offer.card.window_tokens for offer in self._offers if matches(name, offer.card.name)), 0)
@@ -193,7 +194,7 @@ class Routes:
         return model.window_tokens or (card.window_tokens if card else 0)
 
     def _longer_problems(self, where: str, name: str, model: ModelTable) -> list[Problem]:
-        """Mistakes in `longer`. Each window must be longer than the one before, which also excludes cycles."""
+        """The mistakes in `longer`. Each window must be longer than the previous one, which also excludes cycles."""
         if not self._serves(model.longer):
             return [Problem(where, f"no model {model.longer!r}", self._known_models())]
         own, other = self._window(name), self._window(model.longer)
@@ -208,13 +209,14 @@ class Routes:
         return name in self._models or any(matches(name, offer.card.name) for offer in self._offers)
 
     def _known_models(self, endpoint: Endpoint | None = None) -> str:
-        """The models that a client may name; with an endpoint, only those that serve it."""
+        """A text that lists the models that a client may name. If an `endpoint` is given, only its models are
+        listed."""
         offers = [offer for offer in self._offers if endpoint is None or offer.card.answers(endpoint)]
         configured = [name for name in self._models if endpoint is None or self._answers(name, endpoint)]
         return f"Known: {_list(list(dict.fromkeys([*configured, *(offer.card.name for offer in offers)])))}."
 
     def _answers(self, name: str, endpoint: Endpoint) -> bool:
-        """Whether a configured model serves the endpoint, as far as its backend reports."""
+        """Whether a configured model serves the endpoint. If its backend does not list the model, it is assumed to."""
         model = self._models[name]
         card = self._card(model.backend, model.upstream or name)
         return card is None or card.answers(endpoint)
@@ -229,7 +231,8 @@ def _target(
     *,
     repeat: bool = False,
 ) -> Target:
-    """`window` is the configured one. If no other deployment is named, the engine's own longer window is next."""
+    """Build a target. `window` is the configured window. If `longer` is None, the engine's own longer window is used
+    for it."""
     window = window or (card.window_tokens if card else 0)
     if longer is None and card is not None and card.longest_tokens > window > 0:
         longer = Target(backend, model, card.longest_tokens, repeat=repeat)
@@ -237,7 +240,7 @@ def _target(
 
 
 def check_model(routes: Routes, key: ClientKey, model: str, endpoint: Endpoint) -> None:
-    """Raises `KeyNotAllowed` if the key may not use the model. Also checked for the gateway's own calls."""
+    """Raise `KeyNotAllowed` if the key may not use the model. The gateway's own calls are checked too."""
     if not key.models:
         return
     name = routes.name(model, endpoint)
@@ -246,7 +249,7 @@ def check_model(routes: Routes, key: ClientKey, model: str, endpoint: Endpoint) 
 
 
 class RouteStage:
-    """The first stage: unknown models are answered here, before any work is done for them."""
+    """The first stage. Requests for unknown models are refused here, before any other work is done for them."""
 
     name = "route"
 
@@ -264,7 +267,8 @@ class RouteStage:
         return replace(exchange, route=targets, mode=mode, trials=trials, notes=(*exchange.notes, *notes))
 
     def _targets(self, exchange: Exchange) -> tuple[tuple[Target, ...], tuple[Note, ...]]:
-        """The targets of the model that answers this conversation; the named model stands behind it."""
+        """The targets of the model that answers this conversation. The targets of the requested model follow as
+        fallbacks."""
         ask = exchange.ask
         targets = self.routes.targets(ask.model, ask.endpoint)
         other = self.routes.shared(ask.model, ask.controls.conversation or ask.user or exchange.id)
@@ -274,7 +278,8 @@ class RouteStage:
         return (*self.routes.targets(other, ask.endpoint), *targets), (note,)
 
     def _trials(self, exchange: Exchange) -> tuple[CanaryTrial, ...]:
-        """The route's experiment, unless the request itself sets mode `on`, and in any case the key's."""
+        """The experiments of the request: that of the route, unless the request itself sets mode `on`, and that of the
+        key."""
         ask, key = exchange.ask, exchange.key
         trials = [] if ask.controls.mode is Mode.ON else [self.routes.trial(ask.model) or self._trial]
         if key.canary < 1.0:
@@ -283,7 +288,7 @@ class RouteStage:
 
 
 def _mode(exchange: Exchange, configured: Mode, key: ClientKey) -> Mode:
-    """The request's mode, else the configured one; never more than the key allows."""
+    """The mode of the request, or else the configured mode. It never exceeds the mode that the key allows."""
     mode = exchange.ask.controls.mode or configured
     return mode if RANK[mode] <= RANK[key.mode] else key.mode
 

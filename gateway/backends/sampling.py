@@ -1,4 +1,5 @@
-"""Selects the decoder settings of a template that a backend accepts: some models refuse `temperature` or `stop`."""
+"""Selects the decoder settings of a template that a backend accepts, since some models refuse `temperature` or
+`stop`."""
 
 from collections.abc import Collection
 
@@ -10,8 +11,8 @@ from gateway.ports import Backend
 
 
 def within(exchange: Exchange, accepted: Collection[str]) -> Exchange:
-    """The exchange with only the accepted settings. The answer's length also stays if the client set one: a request to
-    `/v1/responses` carries it here when it is translated."""
+    """Remove the settings that are not accepted. The answer's length also stays if the client set one, because a
+    translated `/v1/responses` request has the client's length in these settings."""
     wished = exchange.sampling
     if wished == Sampling.NONE:
         return exchange

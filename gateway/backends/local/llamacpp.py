@@ -81,10 +81,10 @@ class LlamaCpp(LocalModel):
         variant: StoredVariant | None = None,
         root: Path = Path(),
     ) -> None:
-        """Reads the file's metadata, not the weights. Raises `gguf.NotAModel`.
+        """Read the metadata of the model file, but not the weights. Raises `gguf.NotAModel`.
 
-        `path` is the model's file; for a variant, the variant's file. Relative paths in the settings start at
-        `root`.
+        `path` is the file of the model, or of the variant if there is one. Relative paths in the settings are resolved
+        against `root`.
         """
         self._settings = settings
         self._path = path
@@ -106,7 +106,8 @@ class LlamaCpp(LocalModel):
         super().__init__(name, serving)
 
     def _load(self) -> LlamaEngine:
-        """Load the weights. Takes about a second for the default model. Raises `NoSuchVariant` for a changed file."""
+        """Load the weights, which takes about a second for the default model. Raises `NoSuchVariant` if the variant's
+        file was changed."""
         if self._variant is not None:
             variants.check_digest(self._variant)
         return LlamaEngine(self._path, self._file, self._options())

@@ -10,8 +10,8 @@ log = logging.getLogger("foreword.profile")
 
 
 class LengthProfile(Struct, frozen=True):
-    """The result for one length and method: the perplexity of the distant text, and `right` of `keys` pass-keys
-    found."""
+    """The result for one length and method. `perplexity` is that of the distant text; `right` is how many of the `keys`
+    pass-keys the model found."""
 
     length: int
     method: str
@@ -34,16 +34,18 @@ class Profile(Struct, frozen=True):
 
     window_tokens: int = 0
     best: tuple[tuple[float, str], ...] = ()
-    """(length as a multiple of the trained window, method), shortest first."""
+    """(length as a multiple of the trained window, method), the shortest length first."""
     measured: tuple[LengthProfile, ...] = ()
     reach: tuple[tuple[str, int], ...] = ()
     """(method, the longest usable length)."""
     well_tokens: int = 0
-    """The effective window: up to this length the model finds one fact among many similar ones. 0: not measured."""
+    """The effective window. Up to this length the model finds one fact among many similar ones; 0 if it was not
+    measured."""
     look_ups: tuple[LookUp, ...] = ()
 
     def usable(self, method: str) -> int:
-        """The usable window in tokens with `method`; with the best method if that was not measured. 0: unknown."""
+        """The usable window in tokens with `method`, or with the best method if `method` was not measured; 0 if
+        unknown."""
         return dict(self.reach).get(method, self.window_tokens)
 
 
@@ -52,7 +54,7 @@ def place(data: Path, backend: str) -> Path:
 
 
 def read(data: Path, backend: str) -> Profile:
-    """Read the profile; an empty one if nothing was measured, or the file cannot be read."""
+    """Read the profile. Returns an empty profile if nothing was measured or the file cannot be read."""
     path = place(data, backend)
     try:
         return msgspec.json.decode(path.read_bytes(), type=Profile)

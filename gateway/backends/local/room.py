@@ -1,4 +1,4 @@
-"""Limits the requests that an engine runs, by their number and by the tokens that its cache holds.
+"""Limits the number of requests that an engine runs, and the number of tokens that they need in its cache.
 
 llama.cpp breaks off every running answer when its cache overflows. Therefore a request waits until its
 longest possible answer fits together with the others.
@@ -9,7 +9,7 @@ from collections import deque
 
 
 class EngineRoom:
-    """Slots and tokens, assigned in order of arrival. Belongs to one event loop."""
+    """Assigns slots and tokens in the order in which requests arrive. It belongs to one event loop."""
 
     def __init__(self, slots: int, tokens: int) -> None:
         self._slots = slots
@@ -21,8 +21,8 @@ class EngineRoom:
         return len(self._queue)
 
     async def take(self, tokens: int) -> None:
-        """Wait for a slot and `tokens` of the cache, or the whole cache if it is smaller. Call `give` with the same
-        number later."""
+        """Wait for a slot and for `tokens` tokens of the cache, which must not exceed the whole cache. The caller later
+        calls `give` with the same number."""
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._queue.append((tokens, turn))
         self._admit()

@@ -1,7 +1,7 @@
 """Backend kind `scripted`: answers from the configuration, without a model or a network.
 
 Use it for demonstrations and for tests of an application. It is also the shortest example of a kind:
-settings, a class that satisfies `ports.Backend`, and the `KIND` that joins them.
+it consists of settings, a class that implements `ports.Backend`, and the `KIND` that combines them.
 """
 
 import re
@@ -44,7 +44,7 @@ class ScriptedSettings(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Script:
-    """Satisfies `serve.LoadedEngine`."""
+    """Implements `serve.LoadedEngine` with the answers of the settings."""
 
     def __init__(self, settings: ScriptedSettings) -> None:
         self._settings = settings
@@ -70,7 +70,7 @@ class Script:
         return len(text.split())
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Do nothing, because a script holds no resources."""
 
     def _speak(
         self, request: EngineRequest, index: int, prompt: str, read: int, endpoint: Endpoint, callback: Callback
@@ -93,7 +93,7 @@ class Script:
 
 
 class Scripted(LocalModel):
-    """A script with the common parts of a local model: queue, streams, limits."""
+    """Serves a script with the common parts of a local model, such as the queue, streams and limits."""
 
     def __init__(self, name: str, settings: ScriptedSettings) -> None:
         self._settings = settings

@@ -36,13 +36,13 @@ class LoadedEngine(Protocol):
         ...
 
     def complete(self, body: bytes, callback: Callback) -> None:
-        """The same for the completions endpoint."""
+        """Answer a completion request in the same way."""
         ...
 
     def count_tokens(self, text: str) -> int: ...
 
     def close(self) -> None:
-        """Unload. Nothing may be running."""
+        """Unload the model. No request may be running."""
         ...
 
 
@@ -57,19 +57,19 @@ class Serving(Struct, frozen=True):
     ready_wait_s: float
     answer_tokens: int
     control_tokens: tuple[str, ...] = ()
-    """Control tokens that the engine would parse. They must be broken up in a client's texts."""
+    """The control tokens that the engine parses. They must be broken up in the texts of clients."""
     logits: bool = False
     """Whether the engine returns full token distributions, which NBCE needs."""
     read_well_tokens: int = 0
-    """How much of `window_tokens` the model reads well; 0: all of it."""
+    """The part of `window_tokens` that the model reads well; 0 if that is the whole window."""
     has_grammar: bool = False
-    """Whether the engine can hold an answer to a JSON schema."""
+    """Whether the engine can enforce a JSON schema."""
     reads_tools: bool = True
-    """Whether the model's chat template knows tools."""
+    """Whether the model's chat template supports tools."""
 
 
 class LocalModel:
-    """Satisfies `ports.Backend`, except for `_load`, which a subclass adds. Belongs to one event loop."""
+    """Implements `ports.Backend`, except for `_load`, which a subclass adds. A model belongs to one event loop."""
 
     def __init__(self, name: str, serving: Serving) -> None:
         self.name = name
@@ -95,7 +95,7 @@ class LocalModel:
         raise NotImplementedError
 
     async def _call(self, loaded: LoadedEngine, ask: EngineAsk, exchange: Exchange, notes: list[Note]) -> Call:
-        """The engine's method for a request. It may add to `notes` until its last piece."""
+        """Choose the engine's method for a request. The method may add to `notes` until its last piece."""
         return loaded.chat if ask.endpoint is Endpoint.CHAT else loaded.complete
 
     async def open(self) -> None:
@@ -123,7 +123,8 @@ class LocalModel:
         return [ModelCard(serving.name, ENDPOINTS, well, serving.logits, longest_tokens=serving.window_tokens)]
 
     def count_tokens(self, text: str) -> int:
-        """Exact after the model is loaded, before that a low estimate. The engine itself refuses long inputs."""
+        """The exact number after the model is loaded, and a low estimate before. The engine itself refuses inputs that
+        are too long."""
         loaded = self._engine
         return loaded.count_tokens(text) if loaded is not None else len(text.encode()) // 4
 
@@ -139,7 +140,7 @@ class LocalModel:
         shown = exchange.ask.model if exchange.ask.model not in ("", "auto") else self._serving.name
         reply = Reply(200, EVENTS if ask.stream else JSON, backend=self.name, model=model, notes=notes)
         if ask.stream:
-            # the first event is pulled here, so that a refusal is still a status
+            # the first event is read here, so that a refusal can still set the status
             events = Events(ask, shown)
             first = await self._first(generation, events)
             reply.pieces = _Stream(generation, events, first)
@@ -158,7 +159,8 @@ class LocalModel:
         return self._engine
 
     async def _started(self, ask: EngineAsk, loaded: LoadedEngine, call: Call, passages: Sequence[str]) -> Generation:
-        """Wait for room and start the generation. Raises `LimitReached` if too many requests wait."""
+        """Wait for a slot and for cache tokens, then start the generation. Raises `LimitReached` if too many requests
+        wait."""
         serving, room = self._serving, self._room
         if len(self._running) + self._waiting >= serving.parallel + serving.queue:
             raise LimitReached(
@@ -181,11 +183,11 @@ class LocalModel:
         return generation
 
     async def _needed(self, ask: EngineAsk, loaded: LoadedEngine, passages: Sequence[str]) -> int:
-        """The largest number of tokens in the engine's cache that the request can fill.
+        """The maximum number of tokens that the request can take in the engine's cache.
 
         `passages` are read in parallel, each with its own copy of the question and the answer.
         """
-        # the JSON syntax has more tokens than the chat template adds
+        # an upper bound, since the JSON syntax takes more tokens than the chat template adds
         prompt = await asyncio.to_thread(loaded.count_tokens, ask.body.decode())
         answers = ask.choices * ask.prompts
         if answers == 1:
@@ -224,13 +226,13 @@ class LocalModel:
 
 
 def _stopped(generation: Generation, error: BaseException) -> BaseException:
-    """End the generation, and return the error to raise before the first byte."""
+    """Cancel the generation, and return the error to raise. No byte of the answer has been sent yet."""
     generation.cancel()
     return refusal(error) if isinstance(error, Exception) else error
 
 
 class _Stream:
-    """A reply's body. Closing it stops the engine, for example when the client leaves.
+    """The body of a streamed reply. Closing it stops the engine, for example when the client disconnects.
 
     A class rather than a generator, because closing a generator that was never started runs no code.
     """

@@ -1,7 +1,7 @@
 """Restores the process's signal handlers after loading a C library that installs its own.
 
 llama.cpp's server installs handlers for SIGINT and SIGTERM, so the gateway would no longer get these signals.
-Python's `signal` can set handlers on the main thread only; the C function can on any thread.
+Python's `signal` can set handlers only on the main thread, but the C function can set them on any thread.
 """
 
 import ctypes

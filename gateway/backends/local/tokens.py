@@ -9,7 +9,8 @@ LONG = 4000  # characters; longer texts are documents, which are rarely counted 
 
 
 class SocketTokenizer:
-    """Counts exactly for the loaded model. Any thread may call it; each call opens one short connection."""
+    """Counts the exact number of tokens for the loaded model. Any thread may call it; each call opens one short
+    connection."""
 
     def __init__(self, path: str, secret: str) -> None:
         self._path = path
@@ -17,7 +18,8 @@ class SocketTokenizer:
         self._remembered = lru_cache(maxsize=2048)(self._ask)
 
     def count(self, text: str) -> int:
-        """The number of tokens of `text` as plain text: `<|im_end|>` written by a user is not a control token."""
+        """The number of tokens in `text`, which is read as plain text: if a user writes `<|im_end|>`, it is no control
+        token."""
         return self._ask(text) if len(text) > LONG else self._remembered(text)
 
     def _ask(self, text: str) -> int:

@@ -1,4 +1,5 @@
-"""Variants of local models: folders with a `model.gguf` and a `manifest.json`, made by `foreword engines compress`.
+"""Reads variants of local models. They are folders with `model.gguf` and `manifest.json` that `foreword engines
+compress` makes.
 
 They are in `engines/variants/<name>` of the data folder. Reading a variant needs neither torch nor llama.cpp.
 """
@@ -16,22 +17,23 @@ from gateway.settings.tables import Settings
 
 AUTO = "auto"
 READ_TOKENS, WRITTEN_TOKENS = 400, 100
-"""A typical answer."""
+"""The numbers of tokens that are read and written for a typical answer."""
 MODEL, MANIFEST = "model.gguf", "manifest.json"
 TORCH_FOLDER = "safetensors"
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,99}")
 
 
 class NoSuchVariant(LookupError):
-    """The variant does not exist or cannot be read. The message lists the existing ones."""
+    """Raised if a variant does not exist or cannot be read."""
 
 
 class VariantInUse(LookupError):
-    """A backend of the configuration uses this variant."""
+    """Raised if a backend in the configuration uses the variant."""
 
 
 class Perplexities(Struct, frozen=True):
-    """Perplexity on the same tokens: `torch` imitates the rounding of llama.cpp's kernels. 0: not measured."""
+    """The perplexities on the same tokens. For `torch`, the rounding of llama.cpp's kernels is imitated. 0 means not
+    measured."""
 
     torch: float = 0.0
     llamacpp: float = 0.0
@@ -39,14 +41,14 @@ class Perplexities(Struct, frozen=True):
 
 
 class TextDigest(Struct, frozen=True):
-    """The text of a measurement: the SHA-256 of its tokens, and their number."""
+    """Identifies the text of a measurement, by the SHA-256 of its tokens and their number."""
 
     sha256: str = ""
     tokens: int = 0
 
 
 class Speeds(Struct, frozen=True):
-    """Tokens for each second of CPU, with `threads` threads. 0: not measured."""
+    """The numbers of tokens per second of CPU time, with `threads` threads. 0 means not measured."""
 
     threads: int = 1
     read: float = 0.0
@@ -55,7 +57,7 @@ class Speeds(Struct, frozen=True):
 
 
 class VariantManifest(Struct, frozen=True):
-    """The description of a variant: how it was made, and its measurements."""
+    """Describes how a variant was made, and holds its measurements."""
 
     name: str
     source: str
@@ -65,13 +67,13 @@ class VariantManifest(Struct, frozen=True):
     scheme: tuple[str, ...]
     settings: dict[str, str | int | float | bool]
     tensors: dict[str, str]
-    """For each tensor its type and the columns that share a scale: `Q8_0/576`."""
+    """Maps each tensor to its type and the number of columns that share a scale, such as `Q8_0/576`."""
     before: Perplexities
     after: Perplexities
     rise: float
-    """The relative rise of perplexity, the larger of both engines': 0.01 is 1 %."""
+    """The relative rise of the perplexity, where 0.01 is 1 %. If the two engines differ, it is the larger rise."""
     limit: float
-    """The largest rise with which this variant could be published."""
+    """The maximum rise for this variant. A variant with a higher rise is not published."""
     bytes: int
     bytes_f16: int
     calibration: TextDigest = TextDigest()
@@ -103,7 +105,7 @@ def variants_folder(data: Path) -> Path:
 
 
 def stored_variants(data: Path) -> Iterator[StoredVariant]:
-    """All readable variants, by name."""
+    """All variants that can be read, sorted by name."""
     place = variants_folder(data)
     for folder in sorted(place.iterdir()) if place.is_dir() else ():
         if NAME.fullmatch(folder.name) and (folder / MANIFEST).is_file():
@@ -133,8 +135,8 @@ def _read(folder: Path) -> StoredVariant:
 
 
 def cheapest_variant(data: Path, source: str, most_rise: float) -> StoredVariant | None:
-    """The variant of `source` with the least CPU time for an answer, among those whose perplexity rose by at most
-    `most_rise`; None if there is none."""
+    """Find the variant of `source` that needs the least CPU time for an answer. Only variants whose perplexity rose by
+    at most `most_rise` are considered; None if there are none."""
     accepted = [
         variant
         for variant in stored_variants(data)
@@ -149,8 +151,8 @@ def answer_s(speeds: Speeds) -> float:
 
 
 def check_digest(variant: StoredVariant) -> None:
-    """Raises `NoSuchVariant` if the model's file was changed after the measurements. Reads the whole file: 0.1 s for
-    140 MB."""
+    """Raise `NoSuchVariant` if the model's file was changed after the measurements. This reads the whole file, which
+    takes 0.1 s for 140 MB."""
     with variant.model.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     if digest != variant.manifest.model_sha256:
@@ -158,7 +160,7 @@ def check_digest(variant: StoredVariant) -> None:
 
 
 def users_of(settings: Settings, name: str) -> list[str]:
-    """The backends whose tables name this variant."""
+    """The names of the backends whose configuration names this variant."""
     return [key for key, table in settings.backends.items() if table.table.get("variant") == name]
 
 
@@ -169,7 +171,7 @@ def write_manifest(folder: Path, manifest: VariantManifest) -> None:
 def remove_variant(settings: Settings, name: str) -> None:
     """Delete a variant. Raises `NoSuchVariant`, or `VariantInUse` if the configuration names it.
 
-    An engine that has it open keeps running with it.
+    An engine that has loaded the variant continues to use it.
     """
     folder = stored_variant(settings.data_folder, name).folder
     users = users_of(settings, name)

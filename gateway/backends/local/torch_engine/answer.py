@@ -16,7 +16,7 @@ from gateway.errors import ContextTooLong
 from gateway.wire.engine.pieces import EngineRequest
 
 CHUNK = 256
-"""How many tokens of a prompt are read in one step. Other requests wait for that long at most."""
+"""The number of prompt tokens that are read in one step. Other requests wait at most until the step ends."""
 
 
 def answer(

@@ -1,6 +1,6 @@
 """Backend kind `torch`: a transformers model in this process, with access to logits and positions.
 
-Slower than llama.cpp. Use it for NBCE, for stretched positions, and for a model in training.
+It is slower than llama.cpp. Use it for NBCE, for stretched positions, and for a model in training.
 """
 
 import importlib.util
@@ -78,7 +78,7 @@ class Mixing(Protocol):
 
 @runtime_checkable
 class Stretching(Protocol):
-    """An engine whose positions can be set for a length."""
+    """An engine that can set its positions for a given length."""
 
     def reaching(self, tokens: int) -> LoadedEngine: ...
 
@@ -89,8 +89,8 @@ class TorchModel(LocalModel):
     def __init__(
         self, name: str, settings: TorchSettings, path: Path, data: Path, embedder: Batcher | None = None
     ) -> None:
-        """Reads the model's metadata, not the weights. `data` is the gateway's data folder; `embedder` computes
-        the relevance of a passage to a question."""
+        """Read the model's metadata, but not the weights. `data` is the gateway's data folder; `embedder` computes the
+        relevance of a passage to a question."""
         self._embedder = embedder
         self._settings = settings
         self._path = path
@@ -131,7 +131,8 @@ class TorchModel(LocalModel):
         return loaded.mix(passages, mixed, tell)
 
     def _reaching(self, loaded: LoadedEngine, ask: EngineAsk, exchange: Exchange, notes: list[Note]) -> LoadedEngine:
-        """The engine with positions for the length that the prompt needs, the same in each call of the exchange."""
+        """Choose the engine's positions by the length that the prompt needs, so that all calls of the exchange use the
+        same positions."""
         plan = exchange.plan
         if not plan.reach_tokens or not isinstance(loaded, Stretching):
             return loaded
@@ -146,8 +147,8 @@ class TorchModel(LocalModel):
         return self._settings.threads
 
     def load(self) -> "TorchEngine":
-        """Load the engine without the backend, to measure it. Blocks."""
-        # imported here: torch and transformers take seconds
+        """Load the engine without the backend, to measure it. The call blocks."""
+        # imported here, because torch and transformers take seconds to import
         from gateway.backends.local.torch_engine.engine import TorchEngine, TorchOptions
 
         settings = self._settings
@@ -172,7 +173,7 @@ def asked_last(prompt: str) -> str:
     """The last question of a raw prompt, without the start of an answer that follows it; the whole prompt if there is
     no question.
 
-    The start of an answer would mislead a comparison by meaning.
+    The start of an answer would distort a comparison by meaning.
     """
     asking = [line for line in prompt.splitlines() if "?" in line or "？" in line]
     if not asking:
@@ -182,7 +183,7 @@ def asked_last(prompt: str) -> str:
 
 
 async def relevance(embedder: Batcher, question: str, passages: Sequence[str]) -> tuple[float, ...]:
-    """The cosine similarity of each passage to the question, 0 to 1; a negative one becomes 0."""
+    """The cosine similarity of each passage to the question, from 0 to 1. Negative values become 0."""
     vectors = await embedder.embed([question, *passages])
     return tuple((vectors[1:] @ vectors[0]).clip(0, 1).tolist())
 
@@ -224,7 +225,7 @@ def _check(settings: TorchSettings, root: Path) -> Iterable[Problem]:
 
 
 def _build(name: str, settings: TorchSettings, parts: Any) -> TorchModel:
-    """A relative model path starts at `parts.settings.root`."""
+    """Build the backend. A relative model path is resolved against `parts.settings.root`."""
     path = locate(settings.model, parts.settings.root)
     try:
         return TorchModel(name, settings, path, parts.settings.data_folder, parts.embedder)

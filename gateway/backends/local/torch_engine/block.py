@@ -1,4 +1,4 @@
-"""The keys and values of one request's rows, and attention over them.
+"""Holds the keys and values of one request's rows, and computes attention over them.
 
 Rows of different lengths are padded on the left and end at the same slot. A mask hides the padding, and each row's
 positions count from its own first token, so the padding has no effect.
@@ -12,30 +12,30 @@ from gateway.backends.local.torch_engine import int8, rope
 from gateway.backends.local.torch_engine.positions import NATIVE, Variant
 
 NEAR = 1024
-"""Within this distance Self-Extend changes nothing."""
+"""Self-Extend does not change positions within this distance."""
 MOST_SCORES = 1 << 24
-"""How many attention scores Self-Extend holds in memory at a time."""
+"""The number of attention scores that Self-Extend keeps in memory at a time."""
 
 
 class CacheShape:
     """The shape of a model's caches."""
 
     def __init__(self, layers: int, heads: int, width: int, dtype: torch.dtype, *, int8: bool = False) -> None:
-        """`int8`: keys and values are rounded to int8 in the cache, and computed with in `dtype`."""
+        """If `int8` is true, keys and values are stored as int8 in the cache and converted to `dtype` for computing."""
         self.layers, self.heads, self.width, self.dtype, self.int8 = layers, heads, width, dtype, int8
 
     @property
     def row_bytes(self) -> int:
-        """The bytes of one token of one head, keys or values."""
+        """The number of bytes for the key of one token in one head, and also for its value."""
         return self.width + int8.SCALE_BYTES if self.int8 else self.width * self.dtype.itemsize
 
     def bytes_of(self, tokens: int) -> int:
         return 2 * self.layers * self.heads * tokens * self.row_bytes
 
     def empty(self, rows: int, capacity: int) -> Tensor:
-        """An empty cache: [layers, 2, rows, heads, capacity, width], of bytes if `int8`."""
+        """An empty cache: [layers, 2, rows, heads, capacity, width], with packed bytes if `int8` is true."""
         width, dtype = (self.row_bytes, torch.int8) if self.int8 else (self.width, self.dtype)
-        # not `empty`: hidden values are still multiplied by zero, and leftover memory may hold NaN
+        # `empty` would be wrong: masked values are still multiplied by zero, and uninitialised memory may hold NaN
         return torch.zeros((self.layers, 2, rows, self.heads, capacity, width), dtype=dtype)
 
 
@@ -49,8 +49,8 @@ class RowBlock:
         self.begins = torch.zeros(rows, dtype=torch.long)
         self.end = 0
         self.gap = 0
-        """Added to the positions of the next tokens. The probe can thereby emulate a distance without reading a text of
-        that length."""
+        """Added to the positions of the next tokens. With this, the probe can simulate a distance without reading a
+        text of that length."""
         self._places = torch.arange(capacity)
 
     @property
@@ -68,7 +68,7 @@ class RowBlock:
         return places[None, :] - self.begins[:, None]
 
     def load(self, row: int, prefix: Tensor) -> None:
-        """Put a prefix before `end`. prefix: [layers, 2, heads, tokens, width]"""
+        """Copy a prefix into a row, just before `end`. prefix: [layers, 2, heads, tokens, width]"""
         tokens = prefix.shape[3]
         self.values[:, :, row, :, self.end - tokens : self.end] = prefix
         self.begins[row] = self.end - tokens
@@ -78,7 +78,7 @@ class RowBlock:
         return self.values[:, :, row, :, self.begins[row] : self.end].clone()
 
     def select(self, rows: Tensor) -> None:
-        """Continue with these rows, in this order; a row may occur several times."""
+        """Keep only these rows, in this order. A row may occur several times."""
         self.values = self.values[:, :, rows]
         self.begins = self.begins[rows]
 
@@ -115,8 +115,8 @@ class RowBlock:
         return bool(self.begins.any())
 
     def _attend_one(self, q: Tensor, keys: Tensor, values: Tensor, scaling: float) -> Tensor:
-        """Attention for one new token per row. Heads that share keys are passed as several queries, which copies
-        nothing."""
+        """Attention for one new token per row. Heads that share keys are passed as several queries, so that no keys are
+        copied."""
         rows, _, _, width = q.shape
         grouped = q.reshape(rows, self.shape.heads, -1, width)
         mask = self._mask(1, keys.shape[2]) if self._filled else None
@@ -133,7 +133,7 @@ class RowBlock:
         return (causal[None] & own[:, None])[:, None]
 
     def _extended(self, q: Tensor, keys: Tensor, values: Tensor, scaling: float, theta: Tensor) -> Tensor:
-        """Self-Extend, one row at a time and some queries at a time."""
+        """Compute Self-Extend attention, one row at a time and a limited number of queries at a time."""
         out = torch.empty_like(q)
         group = q.shape[1] // self.shape.heads
         for row in range(q.shape[0]):

@@ -1,4 +1,4 @@
-"""One growing choice of an answer: takes tokens and sends OpenAI-like pieces until it ends."""
+"""Generates one choice of an answer: it receives tokens and sends OpenAI-like pieces until the choice ends."""
 
 from collections.abc import Callable, Sequence
 
@@ -9,14 +9,14 @@ from gateway.backends.local.torch_engine.conversation import Tokens
 from gateway.wire.engine.pieces import ChosenToken, EnginePiece, EngineRequest, Likely, TokenUsage
 
 Say = Callable[[EnginePiece], bool]
-"""Passes a piece on and returns True if the client is gone."""
+"""A function that passes a piece on, and returns True if the client is gone."""
 
 
 class RunningChoice:
     def __init__(
         self, index: int, tokens: Tokens, request: EngineRequest, prompt_tokens: int, room: int, say: Say
     ) -> None:
-        """`room`: the number of tokens until the window is full."""
+        """`room` is the number of tokens that still fit in the window."""
         self.index = index
         self.over = False
         self.written = 0
@@ -32,8 +32,8 @@ class RunningChoice:
         self._first = True
 
     def add(self, token: int, logprobs: Tensor, heard: Callable[[], None] = lambda: None) -> None:
-        """Add a token, chosen from `logprobs` [vocab]. Calls `heard` after `length` is updated and before a piece is
-        sent. Sets `over` at the end."""
+        """Add a token, which was chosen from `logprobs` [vocab]. Calls `heard` after `length` is updated and before a
+        piece is sent. Sets `over` if the choice has ended."""
         self.written += 1
         if token in self._tokens.ends:
             heard()
@@ -57,7 +57,7 @@ class RunningChoice:
             self._speak()
 
     def _speak(self) -> None:
-        """Send the text that can no longer be the start of a stop text."""
+        """Send the text up to the point where a stop text may have started."""
         free = len(self._held) - longest_start(self._held, self._stop)
         if not free and not self._first:
             return

@@ -22,7 +22,7 @@ log = logging.getLogger("foreword.torch")
 
 
 class Tokens:
-    """One model's tokenizer and chat template. Threads may share it."""
+    """The tokenizer and the chat template of one model. Several threads may use it."""
 
     def __init__(self, tokenizer: Any, *, chat_template: str = "", default_system: bool = False) -> None:
         self._whole = tokenizer
@@ -44,14 +44,15 @@ class Tokens:
         return list(self._real.encode(text).ids)
 
     def foreign(self, text: str) -> list[int]:
-        """The tokens of text that is put before a raw prompt and is not the client's; control tokens are plain text."""
+        """The tokens of a text that is put before the client's raw prompt. Control tokens in it are plain text."""
         return list(self._plain.encode(text).ids)
 
     def chat(self, messages: Sequence[EngineMessage]) -> list[int]:
         return self.around(messages, "")[1]
 
     def around(self, messages: Sequence[EngineMessage], cut: str) -> tuple[list[int], list[int]]:
-        """A conversation in two parts, split at `cut` (if not ""), which is removed."""
+        """The tokens of a conversation before and after the text `cut`, which is removed. If `cut` is "", the first
+        part is empty."""
         marks = _ControlMarks(self._controls)
         shown = [{"role": message.role, "content": marks.hidden(message.content)} for message in messages]
         try:
@@ -80,7 +81,7 @@ class Tokens:
 
 
 class TextStream:
-    """Tokens to text, one at a time; an incomplete character waits for its remaining bytes."""
+    """Converts tokens to text, one at a time. An incomplete character is held back until its remaining bytes arrive."""
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         self._tokenizer = tokenizer
@@ -91,7 +92,7 @@ class TextStream:
 
 
 class _ControlMarks:
-    """Hides control tokens in texts behind a random mark for this conversation."""
+    """Replaces control tokens in texts by marks with a random name, which is used for one conversation."""
 
     def __init__(self, controls: re.Pattern[str]) -> None:
         self._controls = controls
@@ -102,7 +103,7 @@ class _ControlMarks:
         return self._controls.sub(self._hide, text)
 
     def pieces(self, text: str) -> list[tuple[str, str]]:
-        """The text as pairs: plain text, and the hidden control token after it."""
+        """Split a text into pairs of a plain text and the hidden control token that follows it."""
         parts = re.split(rf"\[{self._name}:(\d+)\]", text)
         literals = [self._hidden[int(number)] for number in parts[1::2]] + [""]
         return list(zip(parts[::2], literals, strict=True))

@@ -29,7 +29,7 @@ BETWEEN = "\n\n"
 
 
 class TorchOptions(Struct, frozen=True):
-    """How to load a model; see `TorchSettings`."""
+    """The options for loading a model; `TorchSettings` describes them."""
 
     keep: Path
     positions: Positions
@@ -43,7 +43,7 @@ class TorchOptions(Struct, frozen=True):
 
 
 class TorchEngine:
-    """A loaded model. The constructor loads it and blocks. Satisfies `serve.LoadedEngine`."""
+    """A loaded model. The constructor loads it and blocks. Implements `serve.LoadedEngine`."""
 
     def __init__(self, path: Path, options: TorchOptions) -> None:
         self.model, tokenizer = load(path, options.keep, options.dtype, int8_cache=options.int8_cache)
@@ -94,8 +94,8 @@ class TorchEngine:
         return call
 
     def _cut_chat(self, request: EngineRequest, passages: Sequence[str]) -> tuple[list[list[int]], list[int]]:
-        """Two values: the tokens before the question for each row (first the row without a passage), and the tokens of
-        the question, which is tokenized separately since all rows share it."""
+        """Return two values. The first holds each row's tokens before the question; row 0 has no passage. The second
+        holds the tokens of the question, which is tokenized separately because all rows share it."""
         messages = request.messages
         place = max((at for at, message in enumerate(messages) if message.role == "user"), default=-1)
         if place < 0:
@@ -110,15 +110,15 @@ class TorchEngine:
         return [bare, *[around(text + BETWEEN)[0] for text in passages]], behind
 
     def _cut_prompt(self, request: EngineRequest, passages: Sequence[str]) -> tuple[list[list[int]], list[int]]:
-        """Two values like those of `_cut_chat`, for a raw prompt. The row without a passage starts with a blank line,
-        since it must not be empty."""
+        """Return two values like those of `_cut_chat`, for a raw prompt. The row without a passage consists of a blank
+        line, because it must not be empty."""
         (prompt,) = request.prompts
         behind = self._ids(prompt)
         return [self.tokens.foreign(text + BETWEEN) for text in ("", *passages)], behind
 
     def _ids(self, prompt: str | list[int]) -> list[int]:
-        """The token numbers. Raises `BadRequest` for an empty prompt and for invalid numbers, which would fail the step
-        of all requests."""
+        """The token numbers of a prompt. Raises `BadRequest` for an empty prompt, and for invalid numbers, which would
+        make the step of all requests fail."""
         ids = self.tokens.prompt(prompt) if isinstance(prompt, str) else prompt
         if not ids:
             raise BadRequest("'prompt' has no tokens.", param="prompt")

@@ -1,7 +1,7 @@
-"""Keys and values in int8, with one scale for each token and head.
+"""Stores keys and values as int8, with one scale for each token and head.
 
-The codes and the scale (float16, as two bytes) of a token stand in one row of bytes, so that a cache of them is copied,
-cut and selected like one of plain numbers.
+One row of bytes holds the codes of a token and its scale (float16, as two bytes). So a cache of such rows can be
+copied, cut and indexed like a cache of plain numbers.
 """
 
 import torch
@@ -21,6 +21,6 @@ def pack(values: Tensor) -> Tensor:
 
 
 def unpack(packed: Tensor, dtype: torch.dtype) -> Tensor:
-    """The values of packed rows [..., width + 2]: [..., width]."""
+    """Convert packed rows [..., width + 2] back to values: [..., width]."""
     scales = packed[..., -SCALE_BYTES:].contiguous().view(torch.float16)
     return packed[..., :-SCALE_BYTES].to(dtype) * scales.to(dtype)

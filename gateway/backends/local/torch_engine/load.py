@@ -20,13 +20,13 @@ from gateway.backends.local.torch_engine.model import NAME, TorchNetwork, attent
 log = logging.getLogger("foreword.torch")
 
 BFLOAT16 = ("avx512_bf16", "amx_bf16", "bf16", "sve_bf16")
-"""Abilities of processors that compute in bfloat16."""
+"""The capabilities of processors that have instructions for bfloat16."""
 
 
 def load(path: Path, keep: Path, dtype: str, *, int8_cache: bool = False) -> tuple[TorchNetwork, Any]:
-    """Load the model and its tokenizer. `keep`: the folder for unpacked models. `dtype` may be `auto`."""
+    """Load the model and its tokenizer. `keep` is the folder for unpacked models. `dtype` may be `auto`."""
     ALL_ATTENTION_FUNCTIONS.register(NAME, attention)
-    # the attention function makes its own masks
+    # the attention function creates its own masks
     masking_utils.ALL_MASK_ATTENTION_FUNCTIONS.register(NAME, lambda *_, **__: None)
     number_format = best_dtype() if dtype == "auto" else getattr(torch, dtype)
     folder = _unpacked(path, keep, number_format) if path.is_file() else path
@@ -39,9 +39,10 @@ def load(path: Path, keep: Path, dtype: str, *, int8_cache: bool = False) -> tup
 
 
 def best_dtype() -> torch.dtype:
-    """bfloat16 if this processor has instructions for it, else float32: emulated bfloat16 is several times slower.
+    """bfloat16 if this processor has instructions for it, otherwise float32, because emulated bfloat16 is several times
+    slower.
 
-    The answer depends on the processor alone, so that an engine computes the same after each start.
+    The result depends only on the processor, so that an engine computes the same after each start.
     """
     has = torch.cpu.get_capabilities()
     return torch.bfloat16 if any(has.get(name) for name in BFLOAT16) else torch.float32
@@ -60,7 +61,7 @@ def _unpacked(path: Path, keep: Path, dtype: torch.dtype) -> Path:
         _unpack(path, half, dtype)
         half.rename(folder)
     except OSError:
-        if not folder.is_dir():  # or another process was quicker
+        if not folder.is_dir():  # if it exists, another process was faster
             raise
     finally:
         shutil.rmtree(half, ignore_errors=True)

@@ -8,7 +8,7 @@ from gateway.backends.local.torch_engine import nbce
 
 PATIENCE = 4
 FAR = 4.0
-"""The margin in nats, and how many tokens a row may stay beyond it before it is dropped."""
+"""The margin in nats. A row that stays beyond it for `PATIENCE` tokens is dropped."""
 FEW = 4
 """At least this many passages are kept."""
 LEAST = 1e-3
@@ -16,7 +16,7 @@ LEAST = 1e-3
 
 
 class Mixer:
-    """The state of one answer. Rows have numbers: 0 is the question alone, k is passage k."""
+    """The state of one answer. Rows are numbered: row 0 is the question alone, row k contains passage k."""
 
     def __init__(self, mixed: Nbce) -> None:
         self.pooling = mixed.pooling or ("expert" if mixed.scores else "min_entropy")
@@ -30,7 +30,7 @@ class Mixer:
 
     @property
     def asks_for_likelihood(self) -> bool:
-        """Whether the mix depends on the likelihood of the question given each passage."""
+        """Whether the mixture depends on the likelihood of the question, given each passage."""
         return self.pooling != "mean" and self._mixed.alpha > 0
 
     def explain(self, numbers: list[int], likelihood: Tensor) -> None:
@@ -58,14 +58,14 @@ class Mixer:
         return self._last
 
     def far(self, numbers: list[int]) -> set[int]:
-        """The rows that stayed beyond the margin."""
+        """The rows that were beyond the margin in all steps so far. At least `FEW` passages are kept."""
         if self._steps < PATIENCE:
             return set()
         ranked = sorted(numbers[1:], key=lambda number: self._near[number])
         return {number for number in ranked[FEW:] if self._near[number] > FAR}
 
     def worst(self, logits: Tensor, numbers: list[int], most: int) -> set[int]:
-        """The rows to drop so that `most` are left. Only the logits of the first token decide."""
+        """The rows to drop so that `most` rows are left. The decision uses only the logits of the first token."""
         surplus = len(numbers) - max(most, FEW + 1)
         if surplus <= 0:
             return set()

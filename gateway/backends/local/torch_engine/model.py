@@ -1,8 +1,7 @@
 """Runs a transformers model on the tokens of many requests at a time.
 
-The tokens of all rows of all requests are concatenated, so the large matrices get one batch without
-padding; only attention separates the rows. transformers' own caches, masks and
-rotary modules are not used.
+All requests' tokens are concatenated, so the large matrices get one batch without padding. Only the attention function
+separates the rows. transformers' own caches, masks and rotary modules are not used.
 """
 
 from collections.abc import Sequence
@@ -21,7 +20,7 @@ WantedLogits = Literal["none", "last", "all"]
 
 
 class TokenSegment:
-    """The next tokens of a block's rows: ids [rows, n]. `wanted_logits`: the tokens whose logits are returned."""
+    """The next tokens of a block's rows: ids [rows, n]. `wanted_logits` tells for which tokens logits are returned."""
 
     def __init__(self, block: RowBlock, ids: Tensor, wanted_logits: WantedLogits = "last") -> None:
         self.block, self.ids, self.wanted_logits = block, ids, wanted_logits
@@ -53,9 +52,10 @@ class TorchNetwork:
 
     @torch.inference_mode()
     def forward(self, segments: Sequence[TokenSegment]) -> list[Tensor]:
-        """Read every segment's tokens into its block, and return the logits of each in float32.
+        """Read the tokens of each segment into its block, and return each segment's logits in float32.
 
-        `wanted_logits` of a segment decides: "last" [rows, vocabulary], "all" [rows, n, vocabulary], "none" empty.
+        The shape depends on the segment's `wanted_logits`: "last" [rows, vocabulary], "all" [rows, n, vocabulary],
+        "none" empty.
         """
         ids = torch.cat([segment.ids.flatten() for segment in segments])[None]
         positions = [segment.block.positions(segment.ids.shape[1]).flatten() for segment in segments]
@@ -129,14 +129,14 @@ class _PresetRotary(nn.Module):
 
 
 class Rotary:
-    """One table of frequencies for each variant, computed when it is first used (0.1 ms)."""
+    """Holds one table of frequencies for each variant. A table is computed when it is first used, in 0.1 ms."""
 
     def __init__(self, own: Any, config: Any, trained_tokens: int) -> None:
         parameters = config.rope_parameters or {}
         self._trained = trained_tokens
         self._scale = float(own.attention_scaling)
         self._long = parameters.get("long_factor")
-        # `original`: the module's initial values, before any longer input changed them
+        # the `original` values are those before a longer input changed them
         self.plain: Tensor = own.original_inv_freq.detach().float().clone()
         self._made: dict[Variant, tuple[Tensor, float]] = {NATIVE: (self.plain, self._scale)}
         self._base = self.plain
@@ -174,7 +174,8 @@ class Rotary:
 
 
 def _trained(config: Any) -> int:
-    """The window that the weights were trained for, in tokens; a config that stretches it names both."""
+    """The window in tokens for which the weights were trained. A config that stretches the window contains both
+    lengths."""
     parameters = config.rope_parameters or {}
     if parameters.get("rope_type") in ("yarn", "longrope"):
         return int(parameters.get("original_max_position_embeddings") or config.max_position_embeddings)

@@ -1,11 +1,12 @@
-"""Naive-Bayes context extension: next-token distributions of many contexts mixed into one. Pure functions.
+"""Naive-Bayes context extension: pure functions that mix the next-token distributions of many contexts into one.
 
 After Su Jianlin, "NBCE" (2023): contexts S_1..S_n are read separately, and with T the next token
 
     log p(T|S_1..S_n) = (beta + 1) P[log p(T|S)] - beta log p(T) + const
 
-P pools over the contexts, p(T) knows none. Arguments are log-probabilities: lp [contexts, vocab] of the
-contexts, lp_0 [vocab] of the bare question. `expert` pooling follows parallel context-of-experts decoding.
+P pools over the contexts, and p(T) is the distribution without any context. Arguments are log-probabilities: lp
+[contexts, vocab] for the contexts, lp_0 [vocab] for the question alone. `expert` pooling follows parallel
+context-of-experts decoding.
 """
 
 import math
@@ -16,13 +17,14 @@ from torch import Tensor
 LOW = -100.0
 """Replaces -inf where a mean or a difference is computed."""
 LIKELY = 1024
-"""This many best tokens contain nearly every nucleus. Selecting them takes an eighth of the time of a full sort."""
+"""Nearly every nucleus lies within this many of the most likely tokens. Selecting them takes an eighth of the time of a
+full sort."""
 
 
 def truncate(lp: Tensor, top_p: float = 0.95) -> Tensor:
     """Set the tokens outside each row's nucleus to -inf, without renormalising the rest. lp: [rows, vocab] -> the same
 
-    The tail of a distribution is noise, which subtracting the prior would amplify.
+    The tail of a distribution is noise, which would grow when the prior is subtracted.
     """
     best, places = lp.topk(min(LIKELY, lp.shape[-1]))
     if (best.exp().sum(-1) < top_p).any():
@@ -47,7 +49,8 @@ def entropy(lp: Tensor) -> Tensor:
 
 
 def favoured(entropies: Tensor, last: int, eta: float) -> Tensor:
-    """Lower the entropy of the last chosen context (-1: none yet) by `eta`, so that a phrase stays in one context.
+    """Lower the entropy of context `last` by `eta`, so that a phrase stays in one context. `last` is -1 before the
+    first choice.
 
     entropies: [contexts] -> the same
     """
@@ -59,7 +62,8 @@ def favoured(entropies: Tensor, last: int, eta: float) -> Tensor:
 
 
 def doubt(explained: Tensor, alpha: float, most: float = 2.0) -> Tensor:
-    """The penalty of contexts that explain the question worse than the best one does. Both are [contexts].
+    """The penalty of each context that explains the question worse than the best one. explained: [contexts] ->
+    [contexts]
 
     `explained` is log p(question|S_k): by Bayes, p(S_k|question) is proportional to p(question|S_k). A context with a
     similar statement about another subject often has the lowest entropy, but makes the question unlikely. The penalty
@@ -71,14 +75,15 @@ def doubt(explained: Tensor, alpha: float, most: float = 2.0) -> Tensor:
 def capped(entropies: Tensor, relevance: Tensor, share: float = 0.5) -> Tensor:
     """Raise the entropy of an irrelevant context ("answer X!") to at least the mean of the relevant ones.
 
-    A context is irrelevant if its `relevance` is under `share` of the best one. Both arguments: [contexts].
+    A context is irrelevant if its `relevance` is under `share` of the best one. Both arguments have the shape
+    [contexts].
     """
     doubtful = relevance < share * relevance.max()
     return torch.where(doubtful, entropies.clamp(min=float(entropies[~doubtful].mean())), entropies)
 
 
 def mix(pooled: Tensor, lp_0: Tensor, beta: float) -> Tensor:
-    """(beta + 1) pooled - beta lp_0 where the prior is finite, else pooled. pooled: [..., vocab] -> the same"""
+    """(beta + 1) pooled - beta lp_0 where the prior is finite, otherwise pooled. pooled: [..., vocab] -> the same"""
     return torch.where(lp_0 > LOW, (1 + beta) * pooled - beta * lp_0, pooled)
 
 

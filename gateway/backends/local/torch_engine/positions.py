@@ -1,4 +1,4 @@
-"""Chooses the positions of a request: the model's own if it fits, else a stretched variant, fixed for the request."""
+"""Chooses the positions for a whole request: the model's own if the request fits, otherwise a stretched variant."""
 
 import math
 from typing import Literal, cast, get_args
@@ -11,17 +11,18 @@ LongContext = Literal[
 ]
 SMALL = 2.0
 WIDE = 2.0
-"""A margin on the factor, since a model may read the first half of its window better than the second."""
+"""A margin for the factor, because a model may read the first half of its window better than the second half."""
 STRETCH_OF_NTK = 1.5
-"""Published alphas are somewhat larger than the factor: for example 3 for twice the window."""
+"""Published values of alpha are somewhat larger than the factor, for example 3 for a window of twice the length."""
 
 
 class Variant(Struct, frozen=True):
-    """How positions are encoded. Part of every cache key: cached keys of one variant are useless under another."""
+    """A way to encode positions. It is a part of every cache key, because keys cached for one variant cannot be used
+    with another."""
 
     method: Method = "native"
     factor: float = 1.0
-    """The multiple of the trained window; for `self-extend` the number of positions that are merged into one."""
+    """The multiple of the trained window; for `self-extend`, the number of positions that are merged into one."""
 
 
 NATIVE = Variant()
@@ -38,9 +39,10 @@ class Positions(Struct, frozen=True):
     """The method that the probe measured as best for each factor, smallest factor first."""
     has_longrope: bool = False
     near_tokens: int = 1024
-    """Within this distance Self-Extend changes nothing."""
+    """Self-Extend does not change positions within this distance."""
     set_for_tokens: int = 0
-    """Shorter requests get the positions for this length too, since it was chosen before their tokens were counted."""
+    """Shorter requests also get the positions for this length, because the length was chosen before their tokens were
+    counted."""
 
     def variant(self, length: int) -> Variant:
         """The variant for a request of up to `length` tokens in total."""
@@ -76,5 +78,5 @@ class Positions(Struct, frozen=True):
 
 
 def _step(stretch: float) -> float:
-    """Round up to 2, 4, 8, ...: with few variants, more requests share a cache."""
+    """Round up to a power of two, at least 2. With fewer variants, more requests can share a cache."""
     return float(2 ** max(1, math.ceil(math.log2(stretch))))

@@ -10,7 +10,7 @@ from gateway.backends.local.torch_engine.positions import Variant
 
 
 class Prefixes:
-    """The most recently used prefixes. Only the engine's thread uses it.
+    """Holds the most recently used prefixes. Only the engine's thread uses this cache.
 
     The key contains the tokens and the variant of their positions, since cached values of one variant are wrong for
     another.

@@ -1,7 +1,7 @@
-"""Measures how far a model's context reaches: perplexity and pass-keys at growing distances, method by method.
+"""Measures how far a model's context reaches, by perplexity and pass-keys at growing distances, for each method.
 
-Reading 32,768 tokens takes a small machine half an hour, so distances are emulated. The first half of a shorter text
-stands at the beginning, and the positions of the second half jump to the end of the tested length. A pass-key, with
+Reading 32,768 tokens takes a small machine half an hour, so distances are simulated. The first half of a shorter text
+is at the beginning, and the positions of the second half are moved to the end of the tested length. A pass-key, with
 some text around it, is inserted at a depth between the two. That tests positions, but not the effect of a long text.
 """
 
@@ -32,9 +32,10 @@ SUBJECTS = (
     "postal code of the harbour", "account of the merchant at the bank", "number of stars on the map",
     "length of the bridge in inches", "number of books in the library", "secret number",
 )  # fmt: skip
-"""The subjects of the pass-keys. They are all different: confused subjects would hide the effect of positions."""
+"""The subjects of the pass-keys. They are all different, because similar subjects could be confused, which would hide
+the effect of positions."""
 AROUND = 32
-"""The tokens of text before and after a pass-key."""
+"""The number of tokens of text before a pass-key, and also after it."""
 KINDS = ("red", "old", "tiny", "cold", "loud", "soft", "green", "round")
 BEARABLE = 1.25
 """The perplexity may grow by at most this factor."""
@@ -54,7 +55,7 @@ Question = tuple[list[int], list[int]]
 
 
 class PassKey(Struct):
-    """Tokens of a text that states a number, of the text behind it, and of the question about it."""
+    """The tokens of a text that states a number, of the text after it, and of the question about the number."""
 
     statement: list[int]
     behind: list[int]
@@ -91,8 +92,8 @@ def pass_keys(tokens: Tokens, count: int, seed: int = 0) -> list[tuple[list[int]
 
 
 def document(tokens: Tokens, text: str, size: int, keys: int, seed: int = 0) -> ProbeDocument:
-    """A document of `size` tokens of `text`, with more of the text around the keys. Raises `ValueError` if the text is
-    too short."""
+    """Build a document from the first `size` tokens of `text`. The text around the keys is taken from the rest. Raises
+    `ValueError` if the text is too short."""
     ids = tokens.prompt(text)
     needed = size + keys * 2 * AROUND
     if len(ids) < needed:
@@ -105,7 +106,8 @@ def document(tokens: Tokens, text: str, size: int, keys: int, seed: int = 0) -> 
 
 
 def alike(tokens: Tokens, text: str, size: int, seed: int = 0) -> ProbeText:
-    """About `size` tokens of text in passages that each hold a key. Each `seed` uses a different piece of the text.
+    """Build a text of about `size` tokens from passages, each of which contains a key. Each `seed` uses a different
+    piece of the text.
 
     Raises `ValueError` if the text is too short.
     """
@@ -137,11 +139,12 @@ def look_up(model: TorchNetwork, reads: Sequence[ProbeText], length: int) -> Loo
 
 
 def look_ups(model: TorchNetwork, tokens: Tokens, text: str, trained: int) -> Iterator[LookUp]:
-    """Look-ups at 512, 1024, ... tokens. Stops when too few succeed, or when the window or the text ends."""
+    """Count the look-ups that succeed at 512, 1024, ... tokens. Stops if too few succeed, or if the window or the text
+    is too short."""
     length = SHORTEST
     while length <= min(trained, len(KINDS) * len(WORDS) * PASSAGE_TOKENS):
         try:
-            # a short text holds fewer keys than needed, so several short texts are read
+            # a short text contains fewer keys than needed, so several short texts are read
             texts = -(-LOOK_UPS * PASSAGE_TOKENS // length)
             result = look_up(model, [alike(tokens, text, length, seed) for seed in range(texts)], length)
         except ValueError:
@@ -154,7 +157,8 @@ def look_ups(model: TorchNetwork, tokens: Tokens, text: str, trained: int) -> It
 
 @torch.inference_mode()
 def measure(model: TorchNetwork, read: ProbeDocument, length: int, variant: Variant, method: str) -> LengthProfile:
-    """Read the document as if it were `length` tokens long: the keys at evenly spread depths, then the second half."""
+    """Measure a simulated length of `length` tokens. The keys are read at evenly spread depths, then the second half is
+    read."""
     begin = len(read.first)
     longest = max([len(read.second), *map(len, read.keys)])
     block = model.block(1, begin + longest, variant)
@@ -188,8 +192,8 @@ def sweep(
 
 
 def concluded(trained: int, measured: Sequence[LengthProfile], looked: Sequence[LookUp] = ()) -> Profile:
-    """The profile: the usable length with the best method at each length, the usable length of each method, and the
-    effective window."""
+    """Derive the profile from the measurements: the best method at each length, the usable length with these methods
+    and with each single method, and the effective window."""
     base = measured[0]
     winners: dict[int, LengthProfile] = {}
     for profile in sorted(measured, key=lambda profile: profile.length):
@@ -251,7 +255,7 @@ def loss(model: TorchNetwork, block: RowBlock, ids: Sequence[int]) -> float:
 
 
 def is_found(model: TorchNetwork, block: RowBlock, question: Question) -> bool:
-    """Whether greedy decoding would give all the digits. Does not change the block."""
+    """Whether greedy decoding would give all the digits. The end of the block stays the same."""
     before, digits = question
     end = block.end
     (logits,) = model.forward([TokenSegment(block, torch.tensor([[*before, *digits]]), "all")])

@@ -1,7 +1,7 @@
 """Rotary positions beyond the trained window, as pure functions of a model's inverse frequencies.
 
-Letters as in the papers: `theta` [d/2] are the inverse frequencies, L (`trained`) the trained window, s
-(`factor`) the multiple of it, m a position.
+The letters are those of the papers: `theta` [d/2] are the inverse frequencies, L (`trained`) is the trained window, s
+(`factor`) is the multiple of this window, and m is a position.
 """
 
 import math
@@ -11,12 +11,14 @@ from torch import Tensor
 
 
 def linear(theta: Tensor, factor: float) -> Tensor:
-    """Position interpolation (Chen et al. 2023): m -> m/s. Blurs neighbours, so a model must be trained for it."""
+    """Position interpolation (Chen et al. 2023): m -> m/s. Neighbouring positions become similar, so a model must be
+    trained for it."""
     return theta / factor
 
 
 def ntk(theta: Tensor, alpha: float) -> Tensor:
-    """NTK-aware: the base grows by alpha^(d/(d-2)), so the slowest pair is stretched by alpha and the fastest one not.
+    """NTK-aware: the base grows by alpha^(d/(d-2)), so the slowest pair is stretched by alpha and the fastest pair is
+    not stretched.
 
     theta: [d/2] -> the same
     """
@@ -27,7 +29,8 @@ def ntk(theta: Tensor, alpha: float) -> Tensor:
 def yarn(theta: Tensor, factor: float, trained: int, fast: float = 32.0, slow: float = 1.0) -> tuple[Tensor, float]:
     """YaRN (Peng et al. 2023). -> theta [d/2], and the factor 0.1 ln s + 1 for cos and sin
 
-    Pairs that turn often within L stay, pairs that do not turn once are interpolated, and a ramp lies between them.
+    Pairs with many turns within L stay unchanged, pairs with less than one turn are interpolated, and a ramp joins
+    them.
     """
     pairs = torch.arange(len(theta), dtype=theta.dtype)
     steepness = float((theta[0].log() - theta[-1].log()) / (len(theta) - 1))
@@ -42,8 +45,8 @@ def yarn(theta: Tensor, factor: float, trained: int, fast: float = 32.0, slow: f
 
 
 def llama3(theta: Tensor, factor: float, trained: int, low: float = 1.0, high: float = 4.0) -> Tensor:
-    """As in Llama 3.1: frequencies of wavelengths under L/high stay, those over L/low are divided by s, and the step
-    between them is smooth. theta: [d/2] -> the same"""
+    """The method of Llama 3.1: frequencies with wavelengths under L/high stay unchanged, those with wavelengths over
+    L/low are divided by s, and the transition between them is smooth. theta: [d/2] -> the same"""
     turns = trained * theta / (2 * math.pi)
     smooth = ((turns - low) / (high - low)).clamp(0, 1)
     return theta * smooth + theta / factor * (1 - smooth)
@@ -70,7 +73,8 @@ def rotate(x: Tensor, theta: Tensor, positions: Tensor) -> Tensor:
 
 
 def self_extend(q: Tensor, k: Tensor, theta: Tensor, at: Tensor, keys: Tensor, window: int, group: int) -> Tensor:
-    """Attention scores of Self-Extend: exact distances under `window`, larger ones in steps of `group`.
+    """Attention scores of Self-Extend. Distances under `window` are exact; larger distances are rounded to steps of
+    `group`.
 
     q [..., n, d] and k [..., t, d] are not rotated; their positions are `at` [n] and `keys` [t]. -> [..., n, t],
     with -inf where a key comes after its query.

@@ -1,4 +1,4 @@
-"""Chooses the next token from logits: pure functions, and a `Sampler` that holds their state."""
+"""Chooses the next token from logits, with pure functions and a `Sampler` that holds the state."""
 
 from collections import Counter
 from typing import Any
@@ -10,7 +10,8 @@ from gateway.wire.engine.pieces import SamplingKnobs
 
 
 def nucleus(logits: Tensor, share: float) -> Tensor:
-    """Set all tokens to -inf but the smallest set of best ones (at least one) that holds `share` of the mass.
+    """Keep the smallest set of most likely tokens (at least one) that holds `share` of the probability; set others to
+    -inf.
 
     logits: [vocab] -> the same
     """
@@ -21,7 +22,7 @@ def nucleus(logits: Tensor, share: float) -> Tensor:
 
 
 def penalised(logits: Tensor, drawn: Counter[int], frequency: float, presence: float) -> Tensor:
-    """Lower the logits of tokens that were drawn before: by count * frequency + presence, OpenAI's formula.
+    """Lower the logits of tokens that were drawn before by count * frequency + presence, which is OpenAI's formula.
 
     logits: [vocab] -> the same
     """
@@ -59,7 +60,8 @@ class Sampler:
             self._bias = torch.tensor(list(knobs.logit_bias)), torch.tensor(list(knobs.logit_bias.values()))
 
     def logprobs(self, logits: Tensor) -> Tensor:
-        """The model's distribution with bias and penalties, whose log probabilities are returned."""
+        """The log probabilities of the model's distribution with bias and penalties. These are also sent to the
+        client."""
         if self._bias is not None:
             known = (self._bias[0] >= 0) & (self._bias[0] < len(logits))
             logits = logits.index_add(-1, self._bias[0][known], self._bias[1][known])

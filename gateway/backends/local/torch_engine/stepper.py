@@ -1,6 +1,6 @@
-"""The compute thread: one forward pass per step for all running requests.
+"""Runs the compute thread, which makes one forward pass per step for all running requests.
 
-A run is a generator: it yields segments to read and receives their logits. Runs join and leave the batch between two
+A run is a generator that yields segments to read and receives their logits. Runs join and leave the batch between two
 steps.
 """
 
@@ -38,7 +38,7 @@ class Stepper:
         over.result()
 
     def close(self) -> None:
-        """Ends the thread. Nothing may be running."""
+        """End the thread. No run may be active."""
         self._new.put(None)
         self._thread.join()
 
@@ -49,7 +49,7 @@ class Stepper:
                 self._step()
 
     def _admit(self) -> bool:
-        """Admit new runs; waits only if none is running. False after `close`."""
+        """Admit new runs, and wait for one if none is running. Returns False after `close`."""
         while not (self._new.empty() and self._running):
             run = self._new.get()
             if run is None:
@@ -92,7 +92,7 @@ class _Running:
         return self._advance(logits)
 
     def left(self) -> bool:
-        """Whether the caller is gone, which ends the run."""
+        """Whether the caller is gone. If so, the run is ended."""
         if not self._gone():
             return False
         self._run = None
@@ -105,7 +105,7 @@ class _Running:
 
     @torch.inference_mode()
     def _advance(self, logits: list[Tensor] | None) -> bool:
-        """Advance the run by one step. False if it has ended, with or without an error."""
+        """Advance the run by one step. Returns False if the run has ended, with or without an error."""
         try:
             if self._run is None or logits is None:
                 self._run = self._make()

@@ -1,4 +1,4 @@
-"""NBCE as a run: reads many passages in parallel, and the question alone, and generates one answer.
+"""Runs NBCE: reads many passages in parallel, and also the question alone, and generates one answer.
 
 Row 0 is the question alone, row k is passage k and the question. Each passage is read once and cached; the question
 is read after each of them, and every chosen token is added to all rows.
@@ -24,11 +24,12 @@ from gateway.backends.local.torch_engine.stepper import Run
 from gateway.wire.engine.pieces import EngineRequest
 
 READ_AT_ONCE = 1024
-"""The number of tokens in one step, in all rows together."""
+"""The maximum number of tokens in one step, for all rows together."""
 GROUP = 32
-"""The number of rows in one block. Rows are sorted by length, so that there is little padding."""
+"""The number of rows in one block. Rows are sorted by length, so that little padding is needed."""
 JUDGED = 128
-"""How many last tokens of the question are scored: their likelihood measures how well a passage explains it."""
+"""The number of tokens at the end of the question that are scored. Their likelihood measures how well a passage
+explains the question."""
 SHARE = 4
 """Long rows are read in smaller groups, so that reading them needs at most 1 / SHARE of the memory of all rows."""
 
@@ -42,8 +43,8 @@ class PassageSpan(Struct):
 
 
 class Windows(Struct):
-    """The input of a request as token numbers: a prefix for each row (row 0, the question alone, first), and the
-    question."""
+    """The input of a request as token numbers: the question, and a prefix for each row. The first prefix is for row 0,
+    which is the question alone."""
 
     prefixes: Sequence[Sequence[int]]
     question: Sequence[int]
@@ -62,7 +63,7 @@ class WindowsReport(Struct):
     rows: int = 0
     dropped: int = 0
     remembered: int = 0
-    """How many passages came from the cache."""
+    """The number of passages that came from the cache."""
     spans: list[PassageSpan] = []
 
 
@@ -127,7 +128,8 @@ def _speak(
 
 
 def _spoken_up_to(spans: list[PassageSpan], context: int, length: int) -> None:
-    """Assign the text up to `length` characters to `context`, and cut spans beyond it, which a stop text removed."""
+    """Assign the new text, up to `length` characters, to `context`. Spans beyond `length` are cut, because a stop text
+    has removed their text."""
     while spans and spans[-1].start >= length:
         spans.pop()
     end = spans[-1].end if spans else 0
@@ -138,7 +140,7 @@ def _spoken_up_to(spans: list[PassageSpan], context: int, length: int) -> None:
 
 
 def _groups(texts: Sequence[Sequence[int]], size: int) -> list[list[int]]:
-    """The row numbers in groups of similar length. Row 0, the question alone, is always first."""
+    """Group the row numbers by similar length. Row 0, the question alone, is always first."""
     order = [0, *sorted(range(1, len(texts)), key=lambda row: len(texts[row]))]
     return [order[start : start + size] for start in range(0, len(order), size)]
 
@@ -150,7 +152,7 @@ def _read(
     variant: Variant,
     report: WindowsReport,
 ) -> Generator[list[TokenSegment], list[Tensor], list[Tensor]]:
-    """The cached values of each text; a text that is not in the cache is read."""
+    """Return the cached values of each text. A text that is not in the cache is read first."""
     values = [prefixes.get(ids, variant) for ids in texts]
     report.remembered += sum(row is not None for row in values)
     missing = [at for at, row in enumerate(values) if row is None]
@@ -169,9 +171,10 @@ def _read(
 def _ask(
     block: RowBlock, question: Sequence[int], judged: int
 ) -> Generator[list[TokenSegment], list[Tensor], tuple[Tensor, Tensor]]:
-    """Read the question after every row. -> logits [rows, vocab], and log p of its last `judged` tokens [rows].
+    """Read the question after every row. -> logits [rows, vocab], and log p of the question's last `judged` tokens
+    [rows].
 
-    The very first token has no log p.
+    The first token of the question has no log p.
     """
     ids = torch.tensor([question]).expand(block.rows, -1)
     first, last = max(1, len(question) - judged), len(question)
@@ -190,14 +193,15 @@ def _ask(
 
 
 def _likelihood(logits: Tensor, ids: Tensor) -> Tensor:
-    """The log-likelihood of tokens. logits: [rows, n, vocab], before each of the tokens; ids: [rows, n] -> [rows]"""
-    # row by row, since a copy of all logits is large
+    """The log-likelihood of the tokens `ids`, given the logits before each. logits: [rows, n, vocab], ids: [rows, n] ->
+    [rows]"""
+    # row by row, because a copy of all logits would be large
     whole = torch.stack([row.logsumexp(-1) for row in logits])
     return (logits.gather(-1, ids[..., None])[..., 0] - whole).sum(-1)
 
 
 def _advance(blocks: Sequence[RowBlock], texts: Sequence[Sequence[int]]) -> Run:
-    """Read several texts in parallel, some tokens of each per step."""
+    """Read several texts in parallel, at most `CHUNK` tokens of each per step."""
     for start in range(0, max(map(len, texts)), CHUNK):
         yield [
             TokenSegment(block, torch.tensor([text[start : start + CHUNK]]), "none")
@@ -207,7 +211,8 @@ def _advance(blocks: Sequence[RowBlock], texts: Sequence[Sequence[int]]) -> Run:
 
 
 class _WindowRows:
-    """All rows, in blocks of similar length. `numbers` are the row numbers in the order of `logits`; 0 is first."""
+    """All rows, in blocks of similar length. `numbers` are the row numbers in the order of `logits`, starting with
+    0."""
 
     def __init__(self, model: TorchNetwork, behind: int, variant: Variant) -> None:
         self._model, self._behind, self._variant = model, behind, variant
@@ -228,7 +233,7 @@ class _WindowRows:
         return block
 
     def drop(self, gone: set[int]) -> None:
-        """Forget rows."""
+        """Remove rows from all further steps."""
         if not gone:
             return
         self.logits = self.logits[[at for at, row in enumerate(self.numbers) if row not in gone]]
