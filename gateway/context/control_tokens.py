@@ -1,10 +1,9 @@
-"""Control tokens of common model families, and how to break them up in text from elsewhere.
+"""Control tokens of common model families, and the code that breaks them up in text from outside.
 
-A tokenizer that parses special tokens in a message reads such text as the real token: the end of a turn, a tool
-call, the start of the reasoning. The model behind a remote server is unknown, so the tokens of all these
-families are broken up with a space, for every backend. The names come from the `tokenizer_config.json` and the
-chat templates of the models named beside them. Letters and digits stay as they are, so readers and searches
-still find them.
+A tokenizer that parses special tokens in a message reads such text as the real token: the end of a turn, a tool call,
+the start of the reasoning. The model behind a remote server is unknown, so for every backend the tokens of all these
+families are broken up with a space. The names come from the `tokenizer_config.json` and the chat templates of the
+models named beside them. Letters and digits are not changed, so readers and searches still find the words.
 """
 
 import re
@@ -37,10 +36,10 @@ IN_ANGLES = {
         "img_context",
     ),
 }
-"""For each family the names between `<` and `>`, as patterns. Each also occurs with a `/` before it."""
+"""For each family, patterns of the names between `<` and `>`. Each name also occurs with a `/` before it."""
 
 IN_CAPITALS = {"Code Llama": ("PRE", "SUF", "MID", "EOT")}
-"""The same for names in capitals only, since `<pre>` is HTML."""
+"""More names between `<` and `>`, which count in capitals only, since `<pre>` is HTML."""
 
 IN_BRACKETS = {
     "Llama 2, Mistral": ("INST", "SYSTEM_PROMPT"),
@@ -55,7 +54,7 @@ IN_BRACKETS = {
     "Gemma 3": ("multimodal", "@BOS@"),
     "Apriel": ("(?:BEGIN|END) FINAL RESPONSE",),
 }
-"""The names between `[` and `]`. Each also occurs with a `/` before it."""
+"""The names between `[` and `]`. Each name also occurs with a `/` before it."""
 
 WHOLE = {
     "Llama 2": ("<<SYS>>", "<</SYS>>"),
@@ -73,7 +72,7 @@ def _any(families: Mapping[str, Sequence[str]]) -> str:
 
 
 def _ahead(token: str) -> str:
-    """A pattern for the first character of a token, if the rest follows."""
+    """A pattern that matches the first character of a token if the rest of the token follows."""
     return f"{re.escape(token[0])}(?={re.escape(token[1:])})"
 
 
@@ -86,7 +85,7 @@ CONTROL = re.compile(
     rf"|{'|'.join(_ahead(token) for tokens in WHOLE.values() for token in tokens)}",
     re.IGNORECASE,
 )
-"""The positions in control tokens behind which a space is inserted."""
+"""Matches the position in a control token after which a space is inserted."""
 
 
 def broken(text: str) -> str:

@@ -1,7 +1,8 @@
 """Selects the best sentences of the retrieved passages if whole passages do not fit.
 
-A passage is split into sentences and lines. The value of a part is the score of its passage, plus its own share
-of the query's words. The excerpt of a passage is one span, so that a citation can name its position.
+A passage is split into parts, which are sentences and lines. The value of a part combines the score of its passage with
+the part's own share of the query's words. The excerpt of a passage is one span, so that a citation can name its
+position.
 """
 
 from __future__ import annotations
@@ -25,16 +26,17 @@ if TYPE_CHECKING:
 
 PART_TOKENS = 64
 WORDS_SHARE = 0.6
-"""The weight of a part's words beside the score of its passage. Both are counted from their minimum."""
+"""The weight of a part's words in its value. The score of its passage has the rest. Each is counted from its
+minimum."""
 ADJOINING = 200
-"""Passages with at most this many characters between them are neighbours, so a heading may stand between them."""
+"""Two passages with at most this many characters between them are neighbours. Only a heading fits between them."""
 
 Shares = Callable[[str, Sequence[str]], Sequence[float]]
-"""Takes a collection's id and texts. Returns each text's share of the query's words, weighted as in BM25."""
+"""Takes the id of a collection, and texts. Returns each text's share of the query's words, weighted as in BM25."""
 
 
 class ExcerptPart(Struct, frozen=True):
-    """Characters `start` to `end` of the text of passage number `chunk`, without the repeated head of its table."""
+    """Characters `start` to `end` of the text of chunk number `chunk`, not counting the repeated head of its table."""
 
     chunk: int
     start: int
@@ -43,7 +45,7 @@ class ExcerptPart(Struct, frozen=True):
 
 
 def excerpts(chunks: Sequence[Chunk], budget: SourceBudget, shares: Shares) -> list[Chunk]:
-    """Excerpts of the chunks in their order, together of about the budget."""
+    """The excerpts of the chunks, in the order of the chunks. Together they have about as many tokens as the budget."""
     lined = sorted(range(len(chunks)), key=lambda at: (chunks[at].collection, chunks[at].source, chunks[at].start))
     parts = [part for at in lined for part in parts_of(at, chunks[at])]
     taken: dict[int, tuple[int, int]] = {}
@@ -61,7 +63,7 @@ def excerpts(chunks: Sequence[Chunk], budget: SourceBudget, shares: Shares) -> l
 
 
 def parts_of(number: int, chunk: Chunk) -> list[ExcerptPart]:
-    """The sentences and lines of a chunk. Their tokens are estimated in proportion from those of the chunk."""
+    """Split a chunk into sentences and lines. Their tokens are estimated as a proportion of the chunk's tokens."""
     text, rate = chunk.text[lead_length(chunk) :], chunk.tokens / max(1, len(chunk.text))
     spans = sentences(text, PART_TOKENS, lambda some: math.ceil(len(some) * rate))
     # white space between two parts belongs to the first one
@@ -83,7 +85,7 @@ def _best_first(chunks: Sequence[Chunk], parts: Sequence[ExcerptPart], shares: S
 
 
 def _shares_of(chunks: Sequence[Chunk], parts: Sequence[ExcerptPart], shares: Shares) -> Any:
-    """Each part's share of the query's words, with the idf of its own collection: [parts]."""
+    """The share of the query's words that each part has, with the idf of the part's collection: [parts]."""
     import numpy as np
 
     result = np.zeros(len(parts))
@@ -95,7 +97,7 @@ def _shares_of(chunks: Sequence[Chunk], parts: Sequence[ExcerptPart], shares: Sh
 
 
 def _places(chunks: Sequence[Chunk], parts: Sequence[ExcerptPart]) -> NDArray[np.int64]:
-    """Ascending numbers for the parts: those of neighbours differ by one, others by more."""
+    """Give the parts ascending numbers. Neighbours have numbers that differ by one; other numbers differ by more."""
     import numpy as np
 
     steps = [1 if _adjoin(chunks, first, second) else 2 for first, second in pairwise(parts)]
@@ -115,7 +117,7 @@ def _tokens(parts: Sequence[ExcerptPart], first: int, last: int) -> int:
 
 
 def _own(chunk: Chunk) -> str:
-    """A passage's text without the repeated head of a table or list."""
+    """The text of a passage without the repeated head of a table or list."""
     return chunk.text[lead_length(chunk) :]
 
 
@@ -124,7 +126,7 @@ def _lead_tokens(chunk: Chunk) -> int:
 
 
 def _excerpt(chunk: Chunk, parts: Sequence[ExcerptPart], taken: tuple[int, int]) -> Chunk:
-    """The excerpt of a chunk. An excerpt of a table keeps the title row."""
+    """Make the excerpt of a chunk. The excerpt of a table keeps the title row."""
     start, end = parts[taken[0]].start, parts[taken[1]].end
     own = _own(chunk)
     if (start, end) == (0, len(own)):

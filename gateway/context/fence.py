@@ -1,7 +1,8 @@
-"""Puts retrieved text into a prompt as data: numbered, fenced, and unable to imitate anything else.
+"""Puts retrieved text into a prompt as data. The text is numbered and fenced, and cannot imitate other parts of the
+prompt.
 
-Each request draws a new mark for the fence, so no document can contain it. Invisible characters are removed,
-and control tokens (`<|im_end|>`, `[INST]`) are broken up: see `control_tokens.py`.
+Each request draws a new mark for the fence, so no document can contain it. Invisible characters are removed, and
+control tokens (`<|im_end|>`, `[INST]`) are broken up (see `control_tokens.py`).
 """
 
 import hashlib
@@ -25,14 +26,14 @@ INSTRUCTIONS = {
 }
 
 UNSEEN = ("Cc", "Cf", "Cs", "Co", "Zl", "Zp")
-"""Unicode categories of invisible characters: control, zero-width and bidi characters, tags, private use."""
+"""Unicode categories of invisible characters: control, zero-width and bidi characters, tags and private use."""
 SELECTORS = range(0xE0100, 0xE01F0)
 """Variation selectors, which no text needs and which can carry a hidden text."""
 
 SOURCE_NUMBER = re.compile(
     r"^([\s>*_#|~+-]*)[\[［【〔〖〚⟦⁅❲﹝](\s*[\d¹²³⁰⁴-⁹₀-₉①-⑳]+\s*)[\]］】〕〗〛⟧⁆❳﹞]", re.MULTILINE
 )
-"""A number in brackets at the start of a line, in any script. A text could use it to forge a source."""
+"""Matches a number in brackets at the start of a line, in any script. A text could forge a source with it."""
 
 CJK = re.compile(r"[㐀-鿿豈-﫿]")
 
@@ -51,7 +52,7 @@ def unknown_to(text: str, draw: Callable[[], str] = new_mark) -> str:
 
 
 def fenced(chunks: Sequence[Chunk], language: str, draw: Callable[[], str] = new_mark, *, instruction: str = "") -> str:
-    """The sources as text for the prompt, to be put before the user's own words. [1] is the first chunk."""
+    """The sources as text for the prompt, to be put before the user's own words. The first chunk has the number [1]."""
     sources = "\n\n".join(
         f"[{number}] {_title(chunk)}\n{harmless(chunk.text)}" for number, chunk in enumerate(chunks, 1)
     )
@@ -61,10 +62,10 @@ def fenced(chunks: Sequence[Chunk], language: str, draw: Callable[[], str] = new
 
 
 def marked(text: str, draw: Callable[[], str] = new_mark, *, stable: str = "") -> str:
-    """The text between two marks that it does not contain.
+    """Put the text between two marks that it does not contain.
 
-    `stable` gives the same text the same mark, so that a result can be cached. The text cannot contain this
-    mark, since it is a hash of the whole text.
+    If `stable` is set, the mark is a hash of `stable` and the text, so the same text gets the same mark and a result
+    can be cached. The text cannot contain such a hash of itself.
     """
     body = harmless(text)
     mark = hashlib.sha256(f"{stable}\0{text}".encode("utf-8", "surrogatepass")).hexdigest()[:12] if stable else draw()
@@ -74,7 +75,7 @@ def marked(text: str, draw: Callable[[], str] = new_mark, *, stable: str = "") -
 
 
 def harmless(text: str) -> str:
-    """The visible text, without control tokens, and without numbers that look like those of sources."""
+    """The visible text without control tokens, and without numbers that look like the numbers of sources."""
     seen = "".join(char for char in text if _is_seen(char))
     return SOURCE_NUMBER.sub(r"\1(\2)", broken(seen))
 
@@ -91,6 +92,6 @@ def language_of(text: str) -> str:
 
 
 def _title(chunk: Chunk) -> str:
-    """The source of a chunk, on one line."""
+    """The title of a chunk's source, on one line."""
     page = f"page {chunk.page}" if chunk.page else ""
     return " ".join(harmless(", ".join(filter(None, (chunk.cited, page, chunk.heading)))).split())

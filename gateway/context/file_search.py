@@ -1,8 +1,8 @@
-"""The stage for a client's tool `file_search`: it searches the gateway's vector stores for the last message
-before the model is called, and puts the results before the user's own words.
+"""The stage for a client's tool `file_search`. Before the model is called, it searches the gateway's vector stores for
+the last message and puts the results before the user's own words.
 
-The client asks for the search, so the stage runs in every mode, and a failed search fails the request. If the
-backend can search stores itself, an unknown store may be the backend's.
+The client asks for the search, so the stage runs in every mode, and a failed search fails the request. If the backend
+can search stores itself, a store that is unknown here may be one of the backend's.
 """
 
 import asyncio
@@ -21,14 +21,14 @@ from gateway.ports import Vectors
 
 SEARCH_S = 30.0
 NO_LIMIT = 10**9
-"""If a request sets the number of results, only the model's window limits their tokens."""
+"""If a request sets the number of results, their tokens are limited only by the model's window."""
 
 
 class FileSearchStage:
-    """Stage `search`. `collections` None: this gateway has none. `hosts` returns whether a target searches
-    stores of its own.
+    """Stage `search`. If `collections` is None, this gateway has no stores. `hosts` returns whether a target can search
+    stores itself.
 
-    `retrieve` has the embedder after it is loaded, and fits the results into the window.
+    `retrieve` is the stage that has the embedder once it is loaded, and that fits the results into the window.
     """
 
     name = "search"
@@ -61,7 +61,7 @@ class FileSearchStage:
         return done.noted(self.name, "retrieved", reason, data)
 
     def _stores(self, tool: FileSearch, key: ClientKey) -> list[Collection]:
-        """The stores that exist here and that the key may read."""
+        """The requested stores that exist in this gateway and that the key may read."""
         if self._collections is None:
             return []
         stores = [self._collections.by_id(id, key) for id in tool.stores]
@@ -70,7 +70,7 @@ class FileSearchStage:
     async def _results(
         self, exchange: Exchange, tool: FileSearch, stores: Sequence[Collection], queries: Sequence[str]
     ) -> tuple[tuple[Chunk, ...], tuple[FileSource, ...]]:
-        """The chunks to use, in document order, and the file of each."""
+        """The chunks to use, in document order, and the file that each comes from."""
         retrieve, controls = self._retrieve, exchange.ask.controls
         if retrieve.embed is None:
             raise NotReady("The collections are still loading. Try again.", retry_after_s=2.0)
@@ -95,7 +95,7 @@ class FileSearchStage:
         self, tool: FileSearch, stores: Sequence[Collection], queries: Sequence[str], vectors: Vectors
     ) -> list[Hit]:
         """Search the stores. Called on a worker thread."""
-        assert self._collections is not None  # else there are no stores
+        assert self._collections is not None  # not None, since otherwise there are no stores
         limit = tool.limit or self._retrieve.settings.top_k
         wishes = [
             Wish(query, vector, limit * SPARE_CHUNKS, tool.filters, tool.weight, tool.rerank)
@@ -109,13 +109,13 @@ class FileSearchStage:
 
     def _packed(self, hits: Sequence[Hit], limits: RetrievalLimits) -> tuple[Chunk, ...]:
         """Choose the chunks that fit the limits. Called on a worker thread."""
-        assert self._collections is not None  # else there are no stores
+        assert self._collections is not None  # not None, since otherwise there are no stores
         return self._retrieve.packed(self._collections, [hit.chunk for hit in hits], limits)
 
 
 def queries_of(exchange: Exchange, tool: FileSearch) -> tuple[str, ...]:
-    """The queries: the user's last message, and in a conversation also this message together with the one before, which
-    a follow-up such as "And for trainees?" refers to."""
+    """The queries of the search. The first is the user's last message. In a conversation, this message together with
+    the one before is another query, since a follow-up such as "And for trainees?" refers to it."""
     questions = [turn for turn in exchange.ask.turns if turn.role == "user"]
     last = (questions[-1].text if questions and questions[-1].plain else tool.query).strip()
     earlier = questions[-2].text.strip() if len(questions) > 1 else ""
@@ -125,7 +125,7 @@ def queries_of(exchange: Exchange, tool: FileSearch) -> tuple[str, ...]:
 
 
 def _check(exchange: Exchange, tool: FileSearch, stores: Sequence[Collection]) -> None:
-    """Raises `BadRequest` or `NotFound` with the field at fault."""
+    """Check the request. Raises `BadRequest` or `NotFound`, which name the field at fault."""
     where = f"tools[{tool.place}]"
     if tool.fault:
         raise BadRequest(tool.fault, param=tool.faulty or where, code=tool.code)

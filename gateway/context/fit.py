@@ -1,7 +1,7 @@
-"""The stage that fits a prompt into the model's window: it uses a longer window of the model, or drops old turns.
+"""The stage that fits a prompt into the model's window. It uses a longer window of the model, or drops old turns.
 
-System messages, and everything from the last user message on, always stay. Tokens are counted only if the bytes
-do not fit, since a text never has more tokens than bytes.
+System messages always stay, and so does everything from the last user message on. Tokens are counted only if the prompt
+has more bytes than the window has tokens, since a text never has more tokens than bytes.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ from gateway.exchange import ContextPlan, Exchange, Rewrite, Sampling, Target
 
 
 class FitStage:
-    """Stage `fit`: decides `direct` or `trimmed`. Undoes a rewrite that makes a prompt too long."""
+    """Stage `fit`. It decides `direct` or `trimmed`, and undoes a rewrite that makes a prompt too long."""
 
     name = "fit"
 
@@ -65,8 +65,8 @@ class FitStage:
         )
 
     async def _more_than_text(self, exchange: Exchange, target: Target) -> Exchange:
-        """Handle a prompt with tool calls or images, which cannot be counted. The JSON of the request is counted
-        instead, if a longer window exists."""
+        """Handle a prompt with tool calls or images, whose tokens cannot be counted. If a longer window exists, the
+        tokens of the request's JSON are counted instead."""
         if target.longer is not None:
             raw = exchange.ask.raw.decode("utf-8", "replace")
             tokens = await asyncio.to_thread(self.count, target.backend, raw)
@@ -88,7 +88,7 @@ class FitStage:
 
 
 def _direct(exchange: Exchange, target: Target, tokens: int, reason: str) -> Exchange:
-    # the strategy of an earlier stage stays
+    # the strategy in the plan stays, since an earlier stage set it
     plan = replace(exchange.plan, window_tokens=target.window_tokens, prompt_tokens=tokens)
     return replace(exchange, plan=plan).noted(
         "fit", "direct", reason, {"window_tokens": target.window_tokens, "at_most_tokens": tokens}

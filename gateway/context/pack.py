@@ -1,4 +1,4 @@
-"""Chooses the chunks for the prompt, within a token budget, and numbers them."""
+"""Chooses the chunks for the prompt within a token budget, and numbers them."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,12 +8,12 @@ from msgspec import Struct
 from gateway.exchange import Chunk
 
 CHUNK_TOKENS = 24
-"""The tokens of the line above a source: its number, name and heading."""
+"""The tokens of the line above each source, which has its number, name and heading."""
 
 
 class SourceBudget(Struct, frozen=True):
-    """The limits of the sources in tokens: `tokens` for their texts, and `room` for the texts and the lines above
-    them."""
+    """The limits of the sources in tokens. `tokens` limits their texts, and `room` limits the texts together with the
+    lines above them."""
 
     tokens: int
     room: int
@@ -40,7 +40,7 @@ def pack(chunks: Sequence[Chunk], budget: SourceBudget) -> tuple[Chunk, ...]:
 
 
 def citations(chunks: Sequence[Chunk]) -> list[dict[str, Any]]:
-    """The chunk behind each number in the answer, in the form for the client and the record."""
+    """The chunk behind each number in the answer, in the form that the client and the record get."""
     return [
         {
             "n": number,

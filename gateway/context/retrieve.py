@@ -1,5 +1,5 @@
-"""The stage that searches the collections which a request names, and puts the results before the user's own words:
-fenced as data, numbered, within a token budget, never as a system message."""
+"""The stage that searches the collections named in a request. It puts the results before the user's own words: fenced
+as data, numbered, within a token budget, and never as a system message."""
 
 import asyncio
 from collections import Counter
@@ -27,16 +27,16 @@ Embed = Callable[[Sequence[str]], Awaitable[Vectors]]
 
 MOST_CHUNKS = 50
 SPARE_CHUNKS = 2
-"""A search returns this many times the chunks that are needed, since some are dropped as duplicates."""
+"""A search returns this many times as many chunks as are needed, since some are dropped as duplicates."""
 FENCE_TOKENS = 160
-"""The tokens of the instruction and the fence, counted for the Chinese one with a tokenizer that has no Chinese
+"""The tokens of the instruction and the fence. This is the number for the Chinese one and a tokenizer without Chinese
 words."""
 LISTED = 20
-"""The number of collections that an error names."""
+"""The number of collections that an error message lists."""
 
 
 class RetrievalLimits(Struct, frozen=True):
-    """The limits of a request: the number of chunks, and their tokens as `backend` counts them."""
+    """The limits of a request: the number of chunks, and the number of their tokens as `backend` counts them."""
 
     query: str
     collections: tuple[str, ...]
@@ -47,8 +47,8 @@ class RetrievalLimits(Struct, frozen=True):
 
 
 class RetrievedChunks(Struct, frozen=True):
-    """The chunks to use, the best score of the search, and the floor with which it was compared. `tight`: there are
-    chunks, but none fits."""
+    """The chunks to use, the best score of the search, and the floor that this score was compared with. `tight` is true
+    if there are chunks but none of them fits."""
 
     chunks: tuple[Chunk, ...]
     best: float = 0.0
@@ -57,7 +57,7 @@ class RetrievedChunks(Struct, frozen=True):
 
 
 class RetrieveStage:
-    """Stage `retrieve`. `embed` and `collections` are None while they are loading; a note then says so."""
+    """Stage `retrieve`. While `embed` and `collections` are loading they are None, and a note says so."""
 
     name = "retrieve"
 
@@ -97,7 +97,7 @@ class RetrieveStage:
         if limits.budget.room <= 0:
             return exchange.noted(self.name, "skipped", "the model's window has no room left for sources")
         try:
-            # the time limit is set here rather than around the stage, since most requests name no collection
+            # the time limit is set here and not around the stage, since most requests name no collection
             async with asyncio.timeout(self.settings.budget_ms / 1000):
                 vectors = await self.embed([query])
                 result = await asyncio.to_thread(self._look_up, self.collections, exchange.key, limits, vectors)
@@ -122,7 +122,8 @@ class RetrieveStage:
         return RetrievalLimits(query, names, chunks, budget, backend, controls.filters)
 
     async def budget(self, exchange: Exchange, tokens: int, chunks: int) -> SourceBudget:
-        """The budget for that many chunks and tokens, limited by the room in the answering model's window."""
+        """The budget for up to that many chunks and tokens. The room in the answering model's window limits it
+        further."""
         room = await self._room(exchange, tokens + chunks * CHUNK_TOKENS)
         return SourceBudget(min(tokens, room), room)
 
@@ -143,9 +144,9 @@ class RetrieveStage:
         chunks: Sequence[Chunk],
         limits: RetrievalLimits,
     ) -> tuple[Chunk, ...]:
-        """The chunks for the prompt: all of them if they fit, else their best sentences.
+        """Choose the chunks for the prompt. All of them stay if they fit; otherwise their best sentences stay.
 
-        The chunks name their collections by id. Call it on a worker thread.
+        The chunks must name their collections by id. Call it on a worker thread.
         """
         counted = self._counted(chunks, limits.backend)
         if counted and not limits.budget.holds(sum(chunk.tokens for chunk in counted), len(counted)):
@@ -157,7 +158,7 @@ class RetrieveStage:
         return pack(counted, limits.budget)
 
     def _counted(self, chunks: Sequence[Chunk], backend: str) -> list[Chunk]:
-        """The chunks with their tokens as the answering model counts them."""
+        """The chunks with the numbers of tokens that the answering model counts."""
         return [replace(chunk, tokens=self.count(backend, chunk.text)) for chunk in chunks] if backend else list(chunks)
 
     def floor(self, collection: Collection) -> float:
@@ -201,7 +202,7 @@ class RetrieveStage:
 
 
 def titles_of(collections: Sequence[Collection]) -> dict[str, str]:
-    """The names of collections in citations, by id: the name, followed by the id if two collections have that name."""
+    """The names of collections in citations, by id. If two collections have the same name, the id follows the name."""
     names = Counter(collection.name for collection in collections)
     return {
         collection.id: collection.name if names[collection.name] == 1 else f"{collection.name} ({collection.id})"
@@ -217,7 +218,7 @@ def described(chunks: Sequence[Chunk]) -> tuple[str, dict[str, Any]]:
 
 
 def ahead_of_the_user(turns: Sequence[Turn], sources: str) -> tuple[Turn, ...]:
-    """The prompt with the sources in the last user turn; if that is not plain text, in a new turn before it."""
+    """The prompt with the sources in the last user turn, or in a new turn before it if that turn is not plain text."""
     place = max(place for place, turn in enumerate(turns) if turn.role == "user")
     last = turns[place]
     if last.plain:
@@ -226,14 +227,14 @@ def ahead_of_the_user(turns: Sequence[Turn], sources: str) -> tuple[Turn, ...]:
 
 
 def _below(text: str, turn: Turn) -> Turn:
-    """The turn with a text before its own. The client's message in it keeps its other fields."""
+    """Put a text before the turn's own text. The client's message in the turn keeps its other fields."""
     own, offset = (turn.source, 0) if turn.source >= 0 else (turn.around, turn.offset)
     return Turn("user", text + turn.text, around=own, offset=len(text) + offset if own >= 0 else 0)
 
 
 def _named(collections: Collections, name: str, key: ClientKey) -> Collection:
-    """Find the collection that a request names. Raises `KeyNotAllowed` or `NotFound`, which never name another
-    key's."""
+    """Find the collection that a request names. Raises `KeyNotAllowed` or `NotFound`, which never name a collection of
+    another key."""
     collection = collections.find(name, key)
     if collection is not None:
         return collection

@@ -1,4 +1,4 @@
-"""The arithmetic of windows: tokens of turns, room for prompt and answer, and the turns that can be dropped."""
+"""Computes with windows: the tokens of turns, the room for prompt and answer, and the turns that can be dropped."""
 
 import sys
 from collections.abc import Callable, Sequence
@@ -9,7 +9,7 @@ from gateway.ask import Turn
 from gateway.exchange import ContextPlan, Exchange, Target
 
 Count = Callable[[str, str], int]
-"""The number of tokens of a text for a backend, given the backend's name. Blocking."""
+"""Counts the tokens of a text for a backend. The arguments are the backend's name and the text. Blocking."""
 
 
 SYSTEM_ROLES = ("system", "developer")
@@ -20,17 +20,17 @@ TURN_TOKENS = 8
 
 
 PROMPT_TOKENS = 32
-"""The tokens that a chat template adds to the prompt: the opening of the answer, a system message of its own."""
+"""The tokens that a chat template adds to the prompt for the start of the answer and a system message of its own."""
 
 
 ANSWER_TOKENS = 256
-"""The room for the answer, in tokens, if the request sets none."""
+"""The room for the answer in tokens if the request does not set it."""
 
 
 def lengthened(exchange: Exchange, prompt_tokens: int, stage: str, why: str) -> Exchange | None:
-    """The exchange on a longer window of the model that fits the prompt; None if there is none.
+    """Move the exchange to a longer window of the model that fits the prompt. Returns None if there is no such window.
 
-    Stretched positions cover prompt and answer, and are set once for all calls of the exchange.
+    Stretched positions apply to prompt and answer. They are set once for all calls of the exchange.
     """
     if exchange.ask.controls.strategy == "trimmed":
         return None
@@ -49,7 +49,8 @@ def lengthened(exchange: Exchange, prompt_tokens: int, stage: str, why: str) -> 
 
 
 def _holding(exchange: Exchange, target: Target | None, prompt_tokens: int) -> Target | None:
-    """The first of a target and its longer ones in which prompt and answer fit. An unknown window fits all."""
+    """The first of a target and its longer ones in which prompt and answer fit. A target with an unknown window fits
+    all."""
     while target is not None and target.window_tokens:
         if prompt_tokens + answer_room(exchange, target) <= target.window_tokens:
             break
@@ -58,7 +59,8 @@ def _holding(exchange: Exchange, target: Target | None, prompt_tokens: int) -> T
 
 
 def longest_tokens(target: Target) -> int:
-    """The model's longest window beyond this one, in tokens; 0: none. An unknown window counts as unlimited."""
+    """The longest window of the model beyond this one in tokens, or 0 if there is none. An unknown window has no
+    limit."""
     longest = 0
     while target.longer is not None:
         target = target.longer
@@ -67,13 +69,14 @@ def longest_tokens(target: Target) -> int:
 
 
 def answer_room(exchange: Exchange, target: Target) -> int:
-    """The tokens to reserve for the answer: as many as the request sets, up to half of the window."""
+    """The tokens to reserve for the answer. The request can set them, but they are at most half of the window."""
     room = exchange.ask.room_tokens or min(ANSWER_TOKENS, target.window_tokens // 4)
     return min(room, target.window_tokens // 2)
 
 
 def prompt_room(exchange: Exchange, target: Target) -> int:
-    """The most tokens of the prompt. If the engine can stretch positions, the answer may pass the end of the window."""
+    """The largest number of tokens of the prompt. If the engine can stretch positions, the answer may go beyond the
+    window."""
     longer = target.longer
     if longer is not None and longer.stretches(target):
         return min(target.window_tokens, longer.window_tokens - answer_room(exchange, longer))
@@ -81,17 +84,17 @@ def prompt_room(exchange: Exchange, target: Target) -> int:
 
 
 def upper_bound(turns: Sequence[Turn]) -> int:
-    """An upper bound for the tokens of plain turns; images and tool calls are not counted."""
+    """An upper bound for the tokens of plain turns. Images and tool calls are not counted."""
     return PROMPT_TOKENS + sum(TURN_TOKENS + len(turn.text.encode("utf-8", "surrogatepass")) for turn in turns)
 
 
 def sizes_of(turns: Sequence[Turn], backend: str, count: Count) -> list[int]:
-    """The tokens of each turn, with those that the chat template adds. Blocking."""
+    """The tokens of each turn, including those that the chat template adds. Blocking."""
     return [TURN_TOKENS + count(backend, turn.text) for turn in turns]
 
 
 def is_kept(turns: Sequence[Turn]) -> list[bool]:
-    """Whether each turn always stays: those of the system, and all from the last user message on."""
+    """Whether each turn must stay. These are the system turns, and all turns from the last user message on."""
     last = max((place for place, turn in enumerate(turns) if turn.role == "user"), default=0)
     return [turn.role in SYSTEM_ROLES or place >= last for place, turn in enumerate(turns)]
 
@@ -99,7 +102,7 @@ def is_kept(turns: Sequence[Turn]) -> list[bool]:
 def trim(turns: Sequence[Turn], sizes: Sequence[int], budget: int) -> tuple[int, ...] | None:
     """The indexes of the turns that stay, or None if the turns that must stay do not fit.
 
-    The oldest turns are dropped first, an answer together with its question, so that the rest begins with a
+    The oldest turns are dropped first. An answer is dropped together with its question, so that the rest begins with a
     user turn.
     """
     must_stay = is_kept(turns)

@@ -1,7 +1,7 @@
 """Runs a blocking `Embedder` on one worker thread, so that the event loop never waits for it.
 
-Calls that arrive while a batch is running form the next batch. Short calls (a query) go before long ones (a
-document), and recent embeddings are cached.
+Calls that arrive while a batch is running form the next batch. Short calls, such as queries, go before long ones, such
+as documents. Recent embeddings are cached.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ REMEMBERED_CHARACTERS = 2000  # longer texts are documents, which are rarely emb
 
 
 class Batcher:
-    """`await embed(texts)` from the event loop, `embed_sync(texts)` from any other thread.
+    """Embeds texts: `await embed(texts)` is for the event loop, `embed_sync(texts)` for any other thread.
 
-    At most `queue` texts wait; beyond that, calls are refused with `NotReady`. A batch holds at most `batch` texts
-    and about `characters` characters, which bounds how long a query waits for a document's batch.
-    Belongs to one event loop; `aclose` ends its thread.
+    At most `queue` texts wait; a call that would exceed this is refused with `NotReady`. A batch has at most `batch`
+    texts and about `characters` characters, which limits how long a query waits for a document's batch. A batcher
+    belongs to one event loop, and `aclose` ends its thread.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class Batcher:
         rows = [self._remembered.get(text) for text in texts]
         if any(row is None for row in rows):
             futures = self._enqueue(texts)
-            # Shielded: another call may wait for the same text.
+            # Shielded, since another call may wait for the same text.
             rows = [await asyncio.shield(future) for future in futures]
         else:
             for text in texts:
@@ -64,8 +64,8 @@ class Batcher:
         return np.stack([row for row in rows if row is not None])
 
     def embed_sync(self, texts: Sequence[str]) -> Vectors:
-        """Embed texts for callers outside the event loop, in several batches on the same thread: [texts,
-        dimensions]."""
+        """Embed texts for a caller outside the event loop. They are embedded in several batches on the same worker
+        thread. Returns [texts, dimensions]."""
         import numpy as np
 
         if self._closed:
@@ -112,7 +112,7 @@ class Batcher:
         if remembered is not None:
             future.set_result(remembered)
             return future
-        # Retrieved even if every caller has left, so that asyncio does not warn of an unread exception.
+        # Every exception is retrieved here, since asyncio warns of an unread one if all callers have left.
         future.add_done_callback(lambda done: done.cancelled() or done.exception())
         self._waiting[text] = future
         if urgent:
@@ -137,7 +137,7 @@ class Batcher:
                 self._running = {}
 
     def _first(self, texts: Iterable[str]) -> list[str]:
-        """The texts for the next batch: at least one."""
+        """Take the texts for the next batch. There is at least one."""
         chosen: list[str] = []
         characters = 0
         for text in texts:
@@ -150,7 +150,7 @@ class Batcher:
     def _keep(self, text: str, vector: Vectors) -> None:
         if len(text) > REMEMBERED_CHARACTERS:
             return
-        # A copy: a row would keep its whole batch alive.
+        # A copy, since a row would keep its whole batch in memory.
         self._remembered[text] = vector.copy()
         if len(self._remembered) > self._remember:
             self._remembered.popitem(last=False)

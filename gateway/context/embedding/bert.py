@@ -1,9 +1,9 @@
 """The sentence encoder of the BERT family in plain numpy, for models like MiniLM.
 
-torch, transformers and sentence-transformers take seconds and hundreds of megabytes before the first text is
-embedded, only to compute six layers of matrix products for these models. Texts are not padded to one length:
-their tokens go through the linear layers as one long matrix, and only attention separates the texts. Models of
-other kinds are run by sentence-transformers.
+torch, transformers and sentence-transformers need seconds and hundreds of megabytes before the first text is embedded.
+For these models, they then only compute six layers of matrix products. Here texts are not padded to one length: their
+tokens go through the linear layers as one long matrix, and only attention separates the texts. Models of other kinds
+run in sentence-transformers.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 TOGETHER = 512  # tokens that go through the layers as one matrix
 SCORES_IN_CACHE = 100_000
-IN_CACHE = 32  # rows that stay in the processor's cache during the dozen passes of an activation
+IN_CACHE = 32  # rows that stay in the processor's cache while an activation passes over them a dozen times
 
 
 class Layer(Struct, frozen=True):
@@ -66,7 +66,7 @@ class Bert:
         self._window = window_tokens
 
     def embed(self, texts: Sequence[str]) -> Floats:
-        """The mean of each text's states: [texts, dimensions], each row of length 1."""
+        """The mean of the states of each text: [texts, dimensions]. Each row has length 1."""
         rows = self._rows(texts)
         vectors = np.empty((len(rows), self._words.shape[1]), np.float32)
         for some in _batches([len(row) for row in rows]):
@@ -77,8 +77,8 @@ class Bert:
         return vectors
 
     def token_states(self, texts: Sequence[str]) -> list[Floats]:
-        """The states of each text's tokens: [tokens, dimensions], rows of length 1, without the model's own first and
-        last token."""
+        """The states of each text's tokens: [tokens, dimensions] with rows of length 1. The first and last token, which
+        the model adds, are left out."""
         rows = self._rows(texts)
         states_of_texts: list[Floats] = [np.empty(0, np.float32)] * len(rows)
         for some in _batches([len(row) for row in rows]):
@@ -89,19 +89,19 @@ class Bert:
         return states_of_texts
 
     def _rows(self, texts: Sequence[str]) -> list[list[int]]:
-        """The texts' token ids, cut to the window."""
+        """The token ids of the texts, each cut to the window."""
         rows = [encoding.ids for encoding in self._tokenizer.encode_batch(list(texts))]
         return [row if len(row) <= self._window else [*row[: self._window - 1], row[-1]] for row in rows]
 
     def mean_states(self, rows: Sequence[Sequence[int]]) -> Floats:
-        """The mean of the states of each row: [rows, dimensions]. All rows must have the same length."""
+        """The mean of the states of each row of token ids: [rows, dimensions]. All rows must have the same length."""
         states, _ = self.states(rows)
         means: Floats = states.reshape(len(rows), -1, states.shape[1]).mean(axis=1)
         return means
 
     def states(self, rows: Sequence[Sequence[int]]) -> tuple[Floats, list[int]]:
         """The states after the last layer, [all tokens, dimensions], and the index at which each row starts.
-        Neighbouring rows of the same length are computed together, which is faster."""
+        Neighbouring rows of the same length are computed together, because that is faster."""
         lengths = [len(row) for row in rows]
         starts = [0, *np.cumsum(lengths).tolist()[:-1]]
         runs = _runs(lengths, self._heads)
@@ -109,7 +109,7 @@ class Bert:
         x = self._words[np.concatenate(rows)]
         x += self._places[places]
         self._scale(x, self._norm)
-        # allocated once for all layers: allocation costs more than the computation
+        # allocated once for all layers, since allocation costs more than the computation
         tokens, size = x.shape
         qkv, mixed, y = (np.empty((tokens, width), np.float32) for width in (3 * size, size, size))
         wide = np.empty((tokens, self._layers[0].wide_w.shape[1]), np.float32)
@@ -133,8 +133,8 @@ class Bert:
         return x, starts
 
     def _attend(self, qkv: Floats, count: int, out: Floats) -> None:
-        """Attention within each of `count` texts of one length. qkv: [tokens, 3 * dimensions], out: [tokens,
-        dimensions]."""
+        """Compute the attention within each of `count` texts that have the same length. `qkv` is [tokens, 3 *
+        dimensions], `out` is [tokens, dimensions]."""
         length = len(qkv) // count
         # each [count, heads, length, size]
         q, k, v = qkv.reshape(count, length, 3, self._heads, -1).transpose(2, 0, 3, 1, 4)
@@ -150,7 +150,7 @@ class Bert:
             np.matmul(scores, v[:, some], out=mixed[:, some])
 
     def _scale(self, x: Floats, norm: tuple[Floats, Floats]) -> None:
-        """Layer normalisation, in place."""
+        """Apply layer normalisation in place."""
         x -= x.mean(axis=-1, keepdims=True)
         variance = np.einsum("ij,ij->i", x, x)[:, None] / np.float32(x.shape[-1])
         x /= np.sqrt(variance + np.float32(self._epsilon))
@@ -159,7 +159,8 @@ class Bert:
 
 
 def gelu(x: Floats) -> None:
-    """x * (1 + erf(x / sqrt 2)) / 2 in place, with erf by Abramowitz and Stegun 7.1.26: off by at most 4e-7."""
+    """Compute x * (1 + erf(x / sqrt 2)) / 2 in place, with erf by Abramowitz and Stegun 7.1.26. The error is at most
+    4e-7."""
     size, t, tail = (np.empty((min(IN_CACHE, len(x)), x.shape[1]), np.float32) for _ in range(3))
     for first in range(0, len(x), IN_CACHE):
         rows = x[first : first + IN_CACHE]
@@ -182,7 +183,7 @@ def gelu(x: Floats) -> None:
 
 
 def fits(folder: Path) -> bool:
-    """Whether `Bert` can compute this model: BERT with exact GELU, mean pooling, and no further layer."""
+    """Whether `Bert` can compute this model. It must be BERT with exact GELU, mean pooling, and no further layer."""
     try:
         config = json.loads((folder / "config.json").read_text("utf-8"))
         modules = [module["type"].rpartition(".")[2] for module in json.loads((folder / "modules.json").read_text())]
@@ -221,7 +222,7 @@ def _norm(weights: dict[str, Any], name: str) -> tuple[Floats, Floats]:
 
 
 def _batches(lengths: Sequence[int]) -> list[list[int]]:
-    """Indexes in `lengths`, sorted by length, in groups of at most `TOGETHER` tokens."""
+    """Sort the indexes in `lengths` by length, and group them so that a group has at most `TOGETHER` tokens."""
     batches: list[list[int]] = []
     total = TOGETHER
     for place in sorted(range(len(lengths)), key=lengths.__getitem__):
@@ -234,8 +235,8 @@ def _batches(lengths: Sequence[int]) -> list[list[int]]:
 
 
 def _runs(lengths: Sequence[int], heads: int) -> list[tuple[int, int, int]]:
-    """(first token, number of texts, tokens of each) for neighbours of one length whose scores fit the cache
-    together."""
+    """Group neighbours of the same length whose scores fit the cache together. Each group is (first token, number of
+    texts, tokens of each text)."""
     runs: list[tuple[int, int, int]] = []
     start = 0
     for length, same in groupby(lengths):

@@ -1,7 +1,8 @@
-"""Reranks by late interaction: compares each token of the query with the nearest token of the text (ColBERT's MaxSim).
+"""Reranks by late interaction: each token of the query is compared with the nearest token of the text (ColBERT's
+MaxSim).
 
-The vectors of tokens are states of the embedding model, so no other model is needed. That model was not trained
-for this, and reading thirty chunks again takes a second or more.
+The vectors of tokens are states of the embedding model, so no other model is needed. That model was not trained for
+this, and it takes a second or more to embed thirty chunks again.
 """
 
 from __future__ import annotations
@@ -46,12 +47,13 @@ class MaxSim:
 
 
 def maxsim(query: Vectors, text: Vectors) -> float:
-    """The mean over the query's tokens of the best cosine. Both [tokens, dimensions], rows of length 1."""
+    """The best cosine of each token of the query, averaged over these tokens. Both arrays are [tokens, dimensions] with
+    rows of length 1."""
     return float((query @ text.T).max(axis=1).mean())
 
 
 def build(_name: str, settings: MaxSimSettings, parts: Any) -> MaxSim:
-    """Build the reranker from the embedder in `parts`. Raises `ConfigError` if that is not a sentence model."""
+    """Build the reranker from the embedder in `parts`. Raises `ConfigError` if the embedder is not a sentence model."""
     embedder: Any = getattr(parts.embedder, "embedder", None)
     if not hasattr(embedder, "token_states"):
         remedy = 'Add [embedder] with kind = "sentence", or use [reranker] kind = "http".'

@@ -1,8 +1,8 @@
-"""Sentence embeddings from any sentence-transformers model on disk; by default MiniLM, from a package.
+"""Sentence embeddings from any sentence-transformers model on disk. The default is MiniLM, which comes in a package.
 
-Models like MiniLM are computed by `bert.py`, others by sentence-transformers, which takes seconds to import.
-The constructor only reads small JSON files. The weights are read by `load`, which the assembly calls in the
-background, or else by the first `embed`.
+Models like MiniLM are computed by `bert.py`, and others by sentence-transformers, which takes seconds to import. The
+constructor reads only small JSON files. The weights are read by `load`, which the assembly calls in the background, or
+otherwise by the first `embed`.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ class SentenceSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """`[embedder] kind = "sentence"`: a sentence-transformers model, run in this process on the CPU."""
 
     model: str = DEFAULT_MODEL
-    """The model's folder: `package:name/folder` inside an installed package, or a path."""
+    """The model's folder: a path, or `package:name/folder` for a folder inside an installed package."""
     window_tokens: int = 256
-    """Texts are cut after this many tokens. MiniLM was trained for 256."""
+    """A text is cut after this many tokens. MiniLM was trained for 256."""
     threads: int = 1
-    """Threads for the matrix products. More than one slows a busy machine down."""
+    """The number of threads for matrix products. More than one thread slows a busy machine down."""
     batch: int = 16
     """The number of texts that sentence-transformers computes together."""
 
@@ -82,11 +82,12 @@ class SentenceEmbedder:
         return self.load().mean_states(rows)
 
     def token_states(self, texts: Sequence[str]) -> Sequence[Vectors]:
-        """The model's states of each text's tokens: [tokens, dimensions], rows of length 1."""
+        """The states of each text's tokens: [tokens, dimensions], rows of length 1."""
         return self.load().token_states(texts)
 
     def count_tokens(self, text: str) -> int:
-        """The number of tokens of `text`, without the two that the model adds. Needs neither the weights nor torch."""
+        """The number of tokens of `text`, without the two that the model adds. This needs neither the weights nor
+        torch."""
         if self._pieces is None:
             self._pieces = WordPieces(self.tokenizer())
         return len(self._pieces.ids(text))
@@ -113,7 +114,7 @@ class Transformer:
     """A model that sentence-transformers runs."""
 
     def __init__(self, folder: Path, settings: SentenceSettings) -> None:
-        # Nothing may be looked up on a hub: a missing file is an error here, not a download.
+        # Nothing may be looked up on a hub, so a missing file raises an error and is not downloaded.
         os.environ.setdefault("HF_HUB_OFFLINE", "1")
         os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
         import torch
@@ -180,7 +181,7 @@ def _dimensions(folder: Path) -> int:
 
 
 def build(name: str, settings: SentenceSettings, parts: Any) -> SentenceEmbedder:
-    """Build the embedder. Relative model paths start at `parts.settings.root`."""
+    """Build the embedder. A relative path of a model starts at `parts.settings.root`."""
     return SentenceEmbedder(name, locate(settings.model, _root(parts)), settings)
 
 

@@ -1,10 +1,11 @@
 """The first, very cheap tier of embeddings: the mean of one fixed vector per word piece.
 
-The table is distilled once from the sentence model with the recipe of model2vec: every word piece of the
-vocabulary is embedded alone, PCA keeps 256 dimensions, and frequent pieces get less weight by Zipf's law. The
-recipe is written out here because model2vec's own distiller needs an older transformers. The lookup is plain
-numpy because it runs on the event loop, and sentence-transformers' `StaticEmbedding` takes about ten times as
-long for one short text (it uses torch and batches).
+The table is distilled once from the sentence model with the recipe of model2vec. Every word piece of the vocabulary is
+embedded alone, PCA keeps 256 dimensions, and frequent pieces get less weight by Zipf's law. The recipe is written out
+here because model2vec's own distiller needs an older version of transformers.
+
+The lookup is plain numpy because it runs on the event loop. sentence-transformers' `StaticEmbedding` uses torch and
+batches, and takes about ten times as long for one short text.
 """
 
 from __future__ import annotations
@@ -28,19 +29,19 @@ if TYPE_CHECKING:
     from gateway.ports import Vectors
 
 DIMENSIONS = 256
-SMOOTHING = 1e-4  # SIF's `a`: how strongly frequent pieces are weighted down
-LONGEST = 2000  # characters; a mean over more is not informative, and would block the event loop
+SMOOTHING = 1e-4  # SIF's `a`: the smaller it is, the less weight frequent pieces get
+LONGEST = 2000  # characters; the mean of a longer text says little, and computing it would block the event loop
 
 
 class StaticEmbedder:
-    """Satisfies `ports.Embedder` by a lookup and a mean, which takes some ten microseconds for a short text."""
+    """Satisfies `ports.Embedder` with a lookup and a mean. A short text takes about ten microseconds."""
 
     def __init__(self, name: str, tokenizer: Tokenizer, table: NDArray[np.float32]) -> None:
-        """`table`: [vocabulary, dimensions], with a row of zeros for each piece that does not count."""
+        """`table` is [vocabulary, dimensions]. Each piece that does not count has a row of zeros."""
         import numpy as np
 
         self.name = name
-        # a view without the mapping's type, whose every operation goes through Python
+        # a plain view, since each operation on the type of the mapping runs Python code
         self.table = table.view(type=np.ndarray)
         self.dimensions = int(table.shape[1])
         self.window_tokens = LONGEST // 4
@@ -50,8 +51,8 @@ class StaticEmbedder:
         self._pieces = WordPieces(tokenizer)
 
     def embed(self, texts: Sequence[str]) -> Vectors:
-        """The vectors [texts, dimensions], float32, each row of length 1 (0 for a text without words)."""
-        if len(texts) == 1:  # the case of the hot path
+        """The vectors [texts, dimensions] in float32. Each row has length 1, or 0 for a text without words."""
+        if len(texts) == 1:  # the usual case while a request waits
             return self._vector(texts[0]).reshape(1, -1)
         import numpy as np
 
@@ -60,7 +61,7 @@ class StaticEmbedder:
     def _vector(self, text: str) -> Vectors:
         # in some scripts a character is split into several pieces
         ids = self._pieces.ids(text[:LONGEST])[:LONGEST]
-        # for so few rows, a matrix product is several times as fast as numpy's sum
+        # for only a few rows, a matrix product is several times as fast as numpy's sum
         total: Vectors = self._ones[: len(ids)].dot(self.table.take(ids, 0)) if ids else self._none.copy()
         length = sqrt(total.dot(total))
         if length > 0.0:
@@ -72,10 +73,9 @@ class StaticEmbedder:
 
 
 def load_static(sentence: SentenceEmbedder, data_folder: Path) -> StaticEmbedder:
-    """The static embedding of a sentence model, read from the data folder, or distilled if it is not there.
+    """Read the static embedding of a sentence model from the data folder, or distil it if it is not there.
 
-    Blocking. Distilling takes about half a minute once. After that neither torch nor the sentence model is
-    used.
+    Blocking. Distilling takes about half a minute, once. After that, neither torch nor the sentence model is used.
     """
     import numpy as np
 
@@ -83,13 +83,13 @@ def load_static(sentence: SentenceEmbedder, data_folder: Path) -> StaticEmbedder
     file = data_folder / "static" / f"{digest}.npy"
     if not file.exists():
         _write(file, distil(sentence))
-    # Mapped, so that all workers of a machine share one copy.
+    # The file is mapped, so that all workers of a machine share one copy.
     table = np.load(file, mmap_mode="r", allow_pickle=False)
     return StaticEmbedder(f"static-{digest}", read_tokenizer(sentence.folder), table)
 
 
 def model_digest(folder: Path) -> str:
-    """Sixteen hex digits that identify the model's weights, its vocabulary, and our recipe."""
+    """Sixteen hex digits that identify the model's weights, its vocabulary, and the recipe of the distillation."""
     digest = hashlib.sha256(f"v1 {DIMENSIONS} {SMOOTHING}".encode())
     for file in sorted([*folder.glob("*.safetensors"), *folder.glob("*.bin"), folder / "tokenizer.json"]):
         with file.open("rb") as stream:
@@ -98,8 +98,8 @@ def model_digest(folder: Path) -> str:
 
 
 def distil(sentence: SentenceEmbedder) -> NDArray[np.float32]:
-    """Compute the table [vocabulary, 256]: the weighted vector of each word piece, without the component that all
-    share."""
+    """Compute the table [vocabulary, 256]. It has the weighted vector of each word piece, without the component that
+    all pieces share."""
     import numpy as np
 
     vocabulary = sentence.tokenizer().get_vocab(with_added_tokens=True)
@@ -116,7 +116,8 @@ def _is_reserved(piece: str) -> bool:
 
 
 def _embed_pieces(sentence: SentenceEmbedder, indices: Sequence[int], batch: int = 512) -> NDArray[np.float32]:
-    """The mean of the states of each piece between the model's special tokens: [pieces, model's dimensions]."""
+    """Embed each piece alone, between the model's special tokens, as the mean of its states: [pieces, model's
+    dimensions]."""
     import numpy as np
 
     frame = sentence.tokenizer().encode("", add_special_tokens=True).ids
@@ -124,13 +125,13 @@ def _embed_pieces(sentence: SentenceEmbedder, indices: Sequence[int], batch: int
     rows = [[*before, index, *after] for index in indices]
     pieces = [rows[start : start + batch] for start in range(0, len(rows), batch)]
     sentence.load()
-    # on all cores, because this takes most of the time of a first start
+    # uses all cores, because this takes most of the time of a first start
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
         return np.concatenate(list(pool.map(sentence.states, pieces)))
 
 
 def _reduce(vectors: NDArray[np.float32], dimensions: int) -> NDArray[np.float32]:
-    """PCA: [pieces, model's dimensions] -> [pieces, dimensions]."""
+    """Reduce the vectors by PCA: [pieces, model's dimensions] -> [pieces, dimensions]."""
     import numpy as np
 
     centred = vectors - vectors.mean(axis=0)
@@ -139,7 +140,8 @@ def _reduce(vectors: NDArray[np.float32], dimensions: int) -> NDArray[np.float32
 
 
 def _weights(count: int) -> NDArray[np.float32]:
-    """SIF weights [pieces]. Frequencies are estimated from the index in the vocabulary by Zipf's law."""
+    """The SIF weights: [pieces]. The frequency of a piece is estimated by Zipf's law from its index in the
+    vocabulary."""
     import numpy as np
 
     share = 1.0 / np.arange(2, count + 2)

@@ -1,8 +1,8 @@
-"""Looks up the word pieces of a text word by word, since BERT's tokenizer always splits a word in the same way.
+"""Looks up the word pieces of a text word by word, since BERT's tokenizer always splits the same word in the same way.
 
-A tokenizer takes some 130 µs for 300 characters, because it records the position of each piece. Words repeat,
-so looking them up takes a sixth of that. A text that is not plain ASCII is looked up by the parts between
-spaces. For tokenizers other than BERT's lower-casing one, the tokenizer itself is called for every text.
+A tokenizer takes some 130 µs for 300 characters, because it records the position of each piece. Words repeat, so it
+takes only a sixth of that time to look them up. A text that is not plain ASCII is looked up by the parts between its
+spaces. If the tokenizer is not BERT's lower-casing one, it is called for every text.
 """
 
 from __future__ import annotations
@@ -19,12 +19,13 @@ LONGEST_WORD = 40  # characters; longer strings are not words and would fill the
 _PLAIN = re.compile(r"[\t\n\r -~]*")
 # in ASCII, BERT treats each character other than letters and digits as a separate word
 _WORD = re.compile(r"[a-z0-9]+|[^\sa-z0-9]")
-# white space that no tokenizer includes in a word
+# matches text between white space, which no tokenizer includes in a word
 _BETWEEN_SPACES = re.compile(r"[^ \t\n\r]+")
 
 
 class WordPieces:
-    """Several threads may use it: if two of them look up the same new word, both write the same entry."""
+    """Caches the word pieces of each word. Several threads may use it: two that look up the same new word write the
+    same entry."""
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         from tokenizers.normalizers import BertNormalizer
@@ -37,7 +38,7 @@ class WordPieces:
             and bool(normalizer.lowercase)
             and isinstance(tokenizer.pre_tokenizer, BertPreTokenizer)
         )
-        # `[CLS]` in a text is one piece, which a look-up word by word would miss
+        # `[CLS]` in a text is a single piece, which looking up word by word would miss
         self._added = tuple(token.content for token in tokenizer.get_added_tokens_decoder().values())
         self._known: dict[str, list[int]] = {}
 

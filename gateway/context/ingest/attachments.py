@@ -19,8 +19,8 @@ STATES = (IN_PROGRESS, COMPLETED, CANCELLED, FAILED)
 
 
 class Attachment(Struct, frozen=True):
-    """A file in a collection. `error` is the text of a failure, `error_code` its kind. For a completed file, `error` is
-    the reader's report as JSON, or empty."""
+    """A file in a collection. If it failed, `error` is the text of the failure and `error_code` its kind. If it is
+    completed, `error` is the reader's report as JSON, or empty."""
 
     collection: str
     file: str
@@ -30,7 +30,7 @@ class Attachment(Struct, frozen=True):
     error: str = ""
     attributes: Attributes = {}
     cut: Cut | None = None
-    """The chunking that the client set; None: as configured."""
+    """The chunking that the client set, or None for the configured one."""
     bytes: int = 0
     created: int = 0
 
@@ -54,7 +54,7 @@ class Attachments:
         self.catalog = catalog
 
     def attach(self, attachments: Sequence[Attachment]) -> None:
-        """Attach all files or none. A file that is already attached is ingested again."""
+        """Attach all of the files, or none. A file that is already attached is ingested again."""
         with self.catalog.writing() as database:
             _insert(database, attachments)
 
@@ -66,14 +66,15 @@ class Attachments:
         metadata: Mapping[str, str] | None,
         attachments: Sequence[Attachment],
     ) -> str:
-        """Create a collection and attach the files to it, or do neither. Returns the collection's id."""
+        """Create a collection and attach the files to it. If one of these fails, neither is done. Returns the
+        collection's id."""
         with self.catalog.writing() as database:
             id = self.catalog.create_in(database, owner, name, expires_days, metadata)
             _insert(database, [replace(attachment, collection=id) for attachment in attachments])
         return id
 
     def attach_batch(self, collection: str, attachments: Sequence[Attachment]) -> FileBatch:
-        """Attach all files as one batch, or none."""
+        """Attach all of the files as one batch, or none."""
         batch = FileBatch(f"vsfb_{secrets.token_hex(12)}", collection, int(time()))
         with self.catalog.writing() as database:
             database.execute("INSERT INTO batches VALUES (?, ?, ?, 0)", (batch.id, collection, batch.created))
@@ -84,13 +85,13 @@ class Attachments:
         return next(iter(self._rows("collection = ? AND file = ?", collection, file)), None)
 
     def of(self, collection: str, *, batch: str = "", status: str = "") -> list[Attachment]:
-        """The attachments, in the order in which they were attached."""
+        """The attachments of a collection, in the order in which they were attached."""
         condition = "collection = ? AND (? = '' OR batch = ?) AND (? = '' OR status = ?) ORDER BY created, rowid"
         return self._rows(condition, collection, batch, batch, status, status)
 
     def next_waiting(self, served: str = "", busy: Sequence[Attachment] = ()) -> Attachment | None:
-        """The oldest waiting file of the key whose name follows `served`, so that keys take turns. `busy`: files that
-        are left out."""
+        """The oldest waiting file of the key whose name follows `served`, so that keys take turns. Files in `busy` are
+        skipped."""
         owner = "coalesce((SELECT owner FROM collections WHERE id = attachments.collection), '')"
         order = f"{owner} <= ?, {owner}, created, rowid"
         free = "".join(" AND NOT (collection = ? AND file = ?)" for _ in busy)
@@ -98,7 +99,8 @@ class Attachments:
         return next(iter(self._rows(f"status = 'in_progress'{free} ORDER BY {order} LIMIT 1", *names, served)), None)
 
     def abandoned(self) -> list[tuple[str, int]]:
-        """The collection and key of each unfinished document whose file no longer waits to be ingested."""
+        """The documents that are unfinished although their files no longer wait. Each is given as its collection and
+        its key."""
         waiting = "SELECT 1 FROM attachments a WHERE a.collection = d.collection AND a.file = d.file AND a.status = ?"
         query = (
             f"SELECT collection, key FROM documents d WHERE state != 'live' AND file != '' AND NOT EXISTS ({waiting})"
@@ -110,7 +112,7 @@ class Attachments:
         return self._rows("file = ?", file)
 
     def settle(self, attachment: Attachment, status: str, error_code: str = "", error: str = "") -> None:
-        """Set the outcome of an attachment that is in progress."""
+        """Record the outcome of an attachment that is in progress."""
         with self.catalog.writing() as database:
             database.execute(
                 "UPDATE attachments SET status = ?, error_code = ?, error = ? "
@@ -140,7 +142,7 @@ class Attachments:
             return dict.fromkeys(STATES, 0) | dict(rows.fetchall())
 
     def size(self, collection: str) -> int:
-        """The bytes of the ingested files."""
+        """The total size of the ingested files in bytes."""
         with self.catalog.reading() as database:
             query = "SELECT coalesce(sum(bytes), 0) FROM attachments WHERE collection = ? AND status = ?"
             size: int = database.execute(query, (collection, COMPLETED)).fetchone()[0]

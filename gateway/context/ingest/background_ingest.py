@@ -1,7 +1,7 @@
-"""Ingests attached files in the background of the server, one after another. Keys take turns. Files are read ahead,
-several at a time.
+"""Ingests attached files in the background of the server, one after another. Keys take turns. Several files at a time
+are read ahead.
 
-The list of waiting files is in the catalog, so a gateway that was stopped continues when it starts again.
+The list of waiting files is in the catalog, so a gateway that was stopped continues with it at the next start.
 """
 
 import asyncio
@@ -30,26 +30,27 @@ if TYPE_CHECKING:
 log = logging.getLogger("foreword.intake")
 
 SWEEP_S = 600.0
-"""The time between two rounds if nothing happens. Each round deletes expired files, and ingests files that other
+"""The time between two rounds if nothing wakes the task. Each round deletes expired files, and ingests files that other
 processes attached."""
 RETRY_S = 5.0
-"""The pause after a failure of the catalog."""
+"""The pause after a failure of the catalog, in seconds."""
 TURN_S = 60.0
-"""After this time, another key's file is ingested first if one waits, and this file continues at its next turn. If
-reading the file takes long, its turn is extended by as much, so that it always progresses."""
+"""The length of a turn, in seconds. After it, a waiting file of another key is ingested first, and this file continues
+at its next turn. If reading the file takes long, its turn is extended by that time, so that every turn makes
+progress."""
 
 
 LONGEST_S = 3600.0
-"""The time limit for the work on one file, its reading included."""
+"""The time limit for the work on one file, including the time to read it."""
 DELETED = "The file was deleted before it was read."
 
 
 class IngestStopped(Exception):
-    """The gateway stops, or another key's turn begins. The next call continues with the file."""
+    """Raised when the gateway stops or another key's turn begins. The next call continues with the file."""
 
 
 class BackgroundEmbedder:
-    """The gateway's own embedder for documents. The batcher embeds queries first."""
+    """The gateway's own embedder for documents. The batcher gives priority to queries."""
 
     def __init__(self, batcher: Batcher) -> None:
         self.name = batcher.embedder.name
@@ -63,7 +64,7 @@ class BackgroundEmbedder:
 
 
 class BackgroundIngest:
-    """Ingests in the background. Belongs to one event loop; the caller of `open` must call `aclose`."""
+    """Ingests in the background. It belongs to one event loop. The caller of `open` must also call `aclose`."""
 
     def __init__(
         self,
@@ -75,8 +76,8 @@ class BackgroundIngest:
         readers: int = 1,
         longest_s: float = LONGEST_S,
     ) -> None:
-        """`close` is called at the end, to end the processes that read files. `readers`: how many files `ingest.read`
-        takes at a time; `longest_s`: the time limit for the work on one file."""
+        """`close` is called at the end, to end the processes that read files. `readers` is the number of files that
+        `ingest.read` can read at a time. `longest_s` is the time limit for the work on one file."""
         self.collections = collections
         self.uploads = uploads
         self.attachments = Attachments(collections.catalog)
@@ -84,7 +85,7 @@ class BackgroundIngest:
         self._close = close
         self._longest_s = longest_s
         self._spent_s: dict[tuple[str, str], float] = {}
-        """The time that earlier turns of a file took."""
+        """The time that earlier turns of each file took."""
         self._ahead = ReadAhead(self._load, readers)
         self._more = asyncio.Event()
         self._stopping = False
@@ -94,7 +95,7 @@ class BackgroundIngest:
         self._task = asyncio.create_task(self._run(), name="intake")
 
     async def aclose(self) -> None:
-        """Stop after the current batch of chunks. The next start continues there."""
+        """Stop after the current batch of chunks. After the next start, the work continues from there."""
         self._stopping = True
         self._more.set()
         if self._task is not None:
@@ -103,7 +104,7 @@ class BackgroundIngest:
         await asyncio.to_thread(self._ahead.close)
 
     def wake(self) -> None:
-        """Start a round now. Call it after attaching files."""
+        """Start a round now. Call this after attaching files."""
         self._more.set()
 
     async def _run(self) -> None:
@@ -133,7 +134,7 @@ class BackgroundIngest:
         for file in self.uploads.expired():
             self.forget(file)
         self.uploads.sweep()
-        # documents that a killed gateway could not delete
+        # these documents remain if a gateway is killed before it can delete them
         for collection, document in self.attachments.abandoned():
             self.collections.clear(collection, [document])
         while not self._stopping:
@@ -145,7 +146,7 @@ class BackgroundIngest:
                 self._ingest_file(read)
 
     def _following(self, served: str, busy: list[Attachment]) -> tuple[Attachment, str] | None:
-        """The next file to read, and its key."""
+        """The next file to read, and the key that owns it."""
         attachment = self.attachments.next_waiting(served, busy)
         if attachment is None:
             return None
@@ -191,7 +192,8 @@ class BackgroundIngest:
             self._report(attachment, report)
 
     def _watch(self, read: FileBeingRead, collection: Collection) -> OnProgress:
-        """The check after each batch: whether the file is still wanted, in time, and at its turn."""
+        """Make the check that runs after each batch: is the file still wanted, within its time limit, and within its
+        turn?"""
         attachment = read.attachment
         name = attachment.collection, attachment.file
         turn = IngestTurn(TURN_S)
@@ -237,7 +239,7 @@ class BackgroundIngest:
     def forget(self, file: str) -> None:
         """Delete a file from every collection, and then the file itself."""
         for attachment in self.attachments.having(file):
-            # detached first, so that a running ingest of it stops and deletes what it has stored
+            # detached first, so that a running ingest of the file stops and deletes the part that it has stored
             self.attachments.detach(attachment.collection, file)
             self.take_out(attachment.collection, file)
         self.uploads.remove(file)
@@ -250,7 +252,8 @@ def _too_slow(longest_s: float) -> CollectionError:
 
 
 class IngestTurn:
-    """The time of one file's turn: `duration_s` after its first stored batch; longer if that batch took longer."""
+    """The time of one file's turn. It ends `duration_s` after the first stored batch, or later if that batch took
+    longer."""
 
     def __init__(self, duration_s: float) -> None:
         self._duration_s = duration_s

@@ -1,8 +1,8 @@
-"""Adds files to a collection: read, chunk, embed, store.
+"""Adds files to a collection: reads, chunks, embeds and stores them.
 
-Adding is idempotent. A file whose bytes and chunking have not changed is skipped, a changed one replaces its
-old version at once, and a broken one is reported while the others are added. An ingest that was killed
-continues at the chunk where it stopped.
+Adding is idempotent. A file whose bytes and chunking have not changed is skipped. A changed file replaces its old
+version at once. A broken file is reported, while the others are added. An ingest that was killed continues at the chunk
+at which it stopped.
 """
 
 import hashlib
@@ -34,18 +34,19 @@ log = logging.getLogger("foreword.ingest")
 BATCH = 64
 """The number of chunks that are embedded and written between two reports of progress."""
 PATIENCE_S = 24 * 3600.0
-"""How long an ingest waits for its turn. Only one runs at a time on a machine, since embedding uses all its cores."""
+"""How long an ingest waits for its turn. Only one runs on a machine at a time, since embedding uses all its cores."""
 
 PROBE = "The embedder that this collection was made with."
 SAME_EMBEDDER = 0.999
-"""The lowest cosine of the same model's vectors on another machine or in another batch."""
+"""The lowest cosine between two vectors of a text from the same model, computed on other machines or in other
+batches."""
 
 Read = Callable[[Path, str], Document]
 
 
 class IngestItem(Struct, frozen=True):
-    """A file to add. It replaces the document with the same `source`, and is cited as `title` (by default the
-    source)."""
+    """A file to add. It replaces the document with the same `source`. It is cited as `title`, or as its source by
+    default."""
 
     path: Path
     source: str
@@ -56,7 +57,7 @@ class IngestItem(Struct, frozen=True):
 
 
 class Progress(Struct, frozen=True):
-    """The progress of an ingest: it is at file number `file` of `files`, and `done` of the file's `chunks` are
+    """The progress of an ingest. File number `file` of `files` is being added, and `done` of its `chunks` are
     stored."""
 
     source: str
@@ -67,9 +68,9 @@ class Progress(Struct, frozen=True):
 
 
 class AddedFile(Struct, frozen=True):
-    """The outcome for one file. `state`: added, replaced, unchanged, or failed with a `reason`.
+    """The outcome for one file. `state` is added, replaced, unchanged or failed; a failed file has a `reason`.
 
-    `report` is the reader's. An unchanged file is not read.
+    `report` comes from the reader. An unchanged file is not read, so it has no report.
     """
 
     source: str
@@ -88,7 +89,7 @@ def _ignore(_progress: Progress) -> None:
 
 
 class Ingest(Struct, frozen=True):
-    """Adds files. `turns` is the folder of the lock that allows one ingest at a time on the machine."""
+    """Adds files. `turns` is the folder of the lock that lets only one ingest run on the machine."""
 
     collections: Collections
     embedder: Embedder
@@ -100,12 +101,11 @@ class Ingest(Struct, frozen=True):
     def add(
         self, collection: Collection, items: Iterable[IngestItem], on_progress: OnProgress = _ignore
     ) -> FileReports:
-        """Add the files, one after the other. Blocking. It may be killed and called again.
+        """Add the files one after the other. Blocking. The process may be killed; a new call then continues.
 
-        Raises `CollectionError` if the collection was made with another embedder, and `DocumentGone` if a
-        document or the collection is deleted meanwhile. `on_progress` may raise `DocumentGone` itself: the
-        stored part of the file is then deleted. If it raises any other exception, the next call continues with
-        the file.
+        Raises `CollectionError` if the collection was made with another embedder, and `DocumentGone` if a document or
+        the collection is deleted meanwhile. `on_progress` may raise `DocumentGone` too; the stored part of the file is
+        then deleted. If it raises any other exception, the next call continues with the file.
         """
         files = list({item.source: item for item in items}.values())
         reports = []
@@ -131,8 +131,8 @@ class Ingest(Struct, frozen=True):
             self.tuner.learn(collection)
 
     def _restore_vectors(self, collection: Collection, progress: Progress, on_progress: OnProgress) -> None:
-        """Embed the catalog's texts again if the store lost vectors: its folder was deleted or damaged, or the
-        configuration names another store."""
+        """Embed the catalog's texts again if the store lost their vectors. This happens if the store's folder was
+        deleted or damaged, or if the configuration names another store."""
         documents = self.collections.documents(collection.id)
         if self._count_vectors(collection.id) >= documents.count():
             return
@@ -185,13 +185,13 @@ class Ingest(Struct, frozen=True):
         self, documents: Documents, document: int, chunks: Sequence[Chunk], on_batch: Callable[[int], None]
     ) -> None:
         stored = documents.keys(document)
-        # after a kill all batches but the last are whole; the vectors of the last may be missing
+        # after a kill, only the last batch can be incomplete, and its vectors may be missing
         for first in range(max(0, len(stored) - 1) // BATCH * BATCH, len(chunks), BATCH):
             self._store(documents, document, chunks[first : first + BATCH], stored[first : first + BATCH])
             on_batch(min(first + BATCH, len(chunks)))
 
     def _discard(self, collection: str, document: int) -> None:
-        """Delete the stored part of a document that was deleted meanwhile, perhaps with its collection."""
+        """Delete the stored part of a document that was deleted meanwhile. Its collection may be deleted too."""
         if self.collections.catalog.collection(collection) is None:
             self.collections.vectors.remove(collection)
         else:
@@ -219,7 +219,7 @@ class Ingest(Struct, frozen=True):
         )
 
     def _begun(self, documents: Documents, item: IngestItem, recipe: str) -> int:
-        """The key of the staged document: a new one, or one that an interrupted ingest began."""
+        """The key of the staged document. It is a new document, or one that an interrupted ingest began."""
         for row in documents.at(item.source):
             if row.state == "staged" and row.recipe == recipe:
                 documents.set_attributes(row.key, item.attributes)
@@ -227,14 +227,14 @@ class Ingest(Struct, frozen=True):
         return documents.stage(item.source, recipe, title=item.title, file=item.file, attributes=item.attributes)
 
     def _store(self, documents: Documents, document: int, chunks: Sequence[Chunk], stored: Sequence[int]) -> None:
-        """Store chunks with their vectors. `stored`: their keys, if the catalog already has them."""
+        """Store chunks with their vectors. `stored` are the keys of those chunks that the catalog already has."""
         vectors = embedded([indexed(chunk.heading, chunk.text) for chunk in chunks], self.embedder)
         keys = stored or documents.put(document, chunks)
         self.collections.vectors.add(documents.collection, document, keys, vectors)
 
     def _check_embedder(self, collection: Collection) -> None:
-        """Raises `CollectionError` if the collection was made with another embedder, since their vectors cannot be
-        compared."""
+        """Raise `CollectionError` if the collection was made with another embedder, since vectors of different
+        embedders cannot be compared."""
         import numpy as np
 
         probe = self.embedder.embed([PROBE])[0]
@@ -249,7 +249,7 @@ class Ingest(Struct, frozen=True):
 
 
 def new_ingest(settings: Settings, collections: Collections, embedder: Embedder, read: Read) -> Ingest:
-    """An ingest as configured."""
+    """Build an ingest as the configuration says."""
     cut = chunking.Cut(settings.context.chunk_tokens)
     return Ingest(collections, embedder, read, settings.data_folder / "ingest", cut, Tuner(collections, embedder))
 
@@ -257,8 +257,8 @@ def new_ingest(settings: Settings, collections: Collections, embedder: Embedder,
 def embedded(texts: Sequence[str], embedder: Embedder) -> Vectors:
     """The vectors of the texts: [texts, dimensions].
 
-    A client may ask for chunks that are longer than the embedder's window. Such a text gets the mean vector of
-    its parts, since no search would find a part that was cut off.
+    A client may ask for chunks that are longer than the embedder's window. Such a text is embedded in parts and gets
+    their mean vector, since no search would find a part that was cut off.
     """
     import numpy as np
 
@@ -275,5 +275,5 @@ def embedded(texts: Sequence[str], embedder: Embedder) -> Vectors:
 
 
 def source_name(path: Path, root: Path) -> str:
-    """The name by which a file is cited: its path below `root`, else its full path."""
+    """The name by which a file is cited. It is the path below `root`, or the full path for a file that is not there."""
     return path.relative_to(root).as_posix() if path.is_relative_to(root) else path.as_posix()

@@ -1,4 +1,4 @@
-"""Reads the files that wait for their ingestion ahead of it, several at a time; keys take turns."""
+"""Reads waiting files before the ingest needs them, several at a time. Keys take turns."""
 
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -8,24 +8,25 @@ from gateway.context.ingest.attachments import Attachment
 from gateway.context.reading.document import Document
 
 HEAD_START_S = 0.25
-"""How long the file that began first is waited for, so that quick files keep their order."""
+"""How long to wait for the file that began first, so that files that are read quickly keep their order."""
 LOOK_S = 0.5
-"""A wait for a slow file is interrupted this often, for files that were attached meanwhile."""
+"""During the wait for a slow file, new attachments are looked for at this interval."""
 
 Load = Callable[[Attachment], Document]
 Next = Callable[[str, list[Attachment]], tuple[Attachment, str] | None]
-"""The next file to read and its key, given the key that was served last and the files that are being read."""
+"""Returns the next file to read and its key. The arguments are the key served last and the files that are being
+read."""
 
 
 class FileBeingRead:
-    """An attached file, its key, and its document to come."""
+    """An attached file, its key, and the future result of reading it."""
 
     def __init__(self, attachment: Attachment, owner: str, document: Future[Document]) -> None:
         self.attachment = attachment
         self.owner = owner
         self.document = document
         self.took_s = 0.0
-        """How long the reading took."""
+        """How long it took to read the file."""
         began = monotonic()
         document.add_done_callback(lambda _: self._end(began))
 
@@ -37,7 +38,7 @@ class ReadAhead:
     """The files that are being read. Belongs to one thread."""
 
     def __init__(self, load: Load, count: int) -> None:
-        """`load` is called on up to `count` threads."""
+        """`load` reads a file. It is called on up to `count` threads."""
         self._load = load
         self._count = count
         self._threads = ThreadPoolExecutor(count, thread_name_prefix="read")
@@ -45,7 +46,7 @@ class ReadAhead:
         self._served = ""
 
     def fill(self, following: Next) -> None:
-        """Begin to read more files. One key may keep all readers but one busy."""
+        """Start to read more files. A single key may occupy all readers except one."""
         while len(self._files) < self._count:
             chosen = following(self._served, [file.attachment for file in self._files])
             if chosen is None:
@@ -62,7 +63,8 @@ class ReadAhead:
         return not self._files
 
     def taken(self) -> FileBeingRead | None:
-        """A file that is read, or could not be; None if none is yet. Waits for a short time."""
+        """Take a file that was read or failed to be read. Waits for a short time, and returns None if no file is
+        ready."""
         first = self._files[0]
         if not wait([first.document], timeout=HEAD_START_S).done:
             wait([file.document for file in self._files], timeout=LOOK_S, return_when=FIRST_COMPLETED)

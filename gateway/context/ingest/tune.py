@@ -1,9 +1,8 @@
-"""Learns the floor of a collection: the lowest score of a chunk that may be an answer.
+"""Learns the floor of a collection, which is the lowest score of a chunk that may be an answer.
 
-Documents have no questions, so sentences are used in their place: one is removed from a chunk, and scored
-against the chunk without it (the inverse cloze task). A third of the sentence's words is dropped too, since a
-question rarely has the words of the text. The floor separates these scores from those of questions about other
-subjects.
+Documents have no questions, so sentences stand in for them. A sentence is removed from a chunk, and then scored against
+the chunk without it (the inverse cloze task). A third of the sentence's words is dropped too, since a question rarely
+has the same words as the text. The floor separates these scores from the scores of questions about other subjects.
 """
 
 import math
@@ -27,18 +26,18 @@ if TYPE_CHECKING:
     from gateway.ports import Vectors
 
 FEWEST_CHUNKS = 8
-"""With fewer chunks nothing is learned."""
+"""If a collection has fewer chunks than this, nothing is learned."""
 GROWTH = 0.5
-"""The floor is learned again when the number of chunks has changed by this share."""
+"""The floor is learned again if the number of chunks has changed by this share since the last time."""
 SHARE, FEWEST, MOST = 0.04, 12, 96
-"""The number of sentences: this share of the chunks, but at least `FEWEST` and at most `MOST`."""
+"""The number of sentences. It is this share of the number of chunks, but at least `FEWEST` and at most `MOST`."""
 
 SENTENCE = re.compile(r"[^.!?。！？\n]+(?:[.!?](?=\s)|[。！？]|\n|$)")
 SENTENCE_WORDS = 6
 
 
 class Pseudo(Struct, frozen=True):
-    """A sentence as a query, and its chunk without the sentence."""
+    """A sentence that is used as a query, and its chunk without the sentence."""
 
     key: int
     query: str
@@ -46,20 +45,20 @@ class Pseudo(Struct, frozen=True):
 
 
 class TuningTrial(Struct, frozen=True):
-    """The results of both searches for a pseudo-query, with the scores of its chunk without the sentence."""
+    """The results of both searches for a pseudo-query, and the scores that its chunk gets without the sentence."""
 
     dense: Sequence[tuple[int, float]]
     words: Sequence[tuple[int, float]]
 
 
 class Tuner(Struct, frozen=True):
-    """Learns the floors of collections. Blocking; takes some seconds for a large collection."""
+    """Learns the floors of collections. Blocking. A large collection takes some seconds."""
 
     collections: Collections
     embedder: Embedder
 
     def learn(self, collection: Collection) -> Tuning:
-        """Learn the floor if the collection is new or has changed a lot, and store it in the catalog."""
+        """Learn the floor if the collection is new or has changed a lot. Stores the result in the catalog."""
         documents = self.collections.documents(collection.id)
         known = self.collections.catalog.collection(collection.id)
         tuning = tuning_of(known) if known else Tuning()
@@ -110,10 +109,11 @@ class Tuner(Struct, frozen=True):
 
 
 def floor_between(own: Sequence[float], foreign: Sequence[float]) -> float:
-    """The score that separates a collection's own sentences from foreign questions, given the best score of each.
+    """The score that separates a collection's own sentences from foreign questions. The arguments are the best scores
+    of each.
 
-    The floor is above nine in ten of the foreign scores, unless it would then exclude more than one in twenty
-    of the own ones.
+    The floor is above nine in ten foreign scores. If that would exclude more than one in twenty own scores, the floor
+    is lower.
     """
     upper = sorted(foreign)[int(0.9 * (len(foreign) - 1))] if foreign else 0.0
     lower = sorted(own)[int(0.05 * (len(own) - 1))] if own else upper
@@ -121,7 +121,7 @@ def floor_between(own: Sequence[float], foreign: Sequence[float]) -> float:
 
 
 def pseudo_query(key: int, chunk: Chunk) -> Pseudo | None:
-    """A sentence from the middle of a chunk, without every third word; None if the chunk has too few sentences."""
+    """A sentence from the middle of a chunk, without every third word, or None if the chunk has too few sentences."""
     sentences = [match for match in SENTENCE.finditer(chunk.text) if _size(match[0]) >= SENTENCE_WORDS]
     if len(sentences) < 2:
         return None
@@ -131,7 +131,7 @@ def pseudo_query(key: int, chunk: Chunk) -> Pseudo | None:
 
 
 def thinned(sentence: str) -> str:
-    """The sentence without every third word; in a text without spaces, without every third group of four characters."""
+    """The sentence without every third word. If it has no spaces, every third group of four characters is dropped."""
     words = sentence.split()
     if len(words) < SENTENCE_WORDS:
         words = [sentence[first : first + 4] for first in range(0, len(sentence), 4)]

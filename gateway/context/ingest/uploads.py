@@ -1,4 +1,5 @@
-"""Files that clients uploaded: rows in the catalog, bytes in a folder beside it. A key can only see its own."""
+"""Files that clients uploaded. Rows are in the catalog, bytes in a folder beside it. A key can see only its own
+files."""
 
 import secrets
 from collections.abc import Mapping, Sequence
@@ -15,7 +16,7 @@ from gateway.errors import CatalogUnavailable
 
 
 class UploadedFile(Struct, frozen=True):
-    """An uploaded file. `expires` 0: never."""
+    """An uploaded file. If `expires` is 0, it never expires."""
 
     id: str
     owner: str
@@ -37,7 +38,7 @@ class Uploads:
         self.folder = folder
 
     def draft(self) -> Path:
-        """A path to which an upload can be written. `keep` turns it into a file."""
+        """A path to which an upload can be written. `keep` turns the draft into an uploaded file."""
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -45,7 +46,7 @@ class Uploads:
         return self.folder / f"{secrets.token_hex(8)}.part"
 
     def keep(self, draft: Path, key: ClientKey, name: str, purpose: str, expires_s: int = 0) -> UploadedFile:
-        """Store both the row and the bytes, or neither."""
+        """Turn a draft into an uploaded file. Either both its row and its bytes are stored, or neither."""
         now = int(time())
         id = f"file-{secrets.token_hex(12)}"
         expires = now + expires_s if expires_s else 0
@@ -66,11 +67,11 @@ class Uploads:
         return self.folder / id
 
     def get(self, id: str, key: ClientKey) -> UploadedFile | None:
-        """A file that this key may see; None for those of other keys."""
+        """The file with this id, or None if there is none that this key may see."""
         return next(iter(self._rows("id = ? AND (? OR owner = ?)", id, key.admin, key.name)), None)
 
     def of_ids(self, ids: Sequence[str], key: ClientKey) -> Mapping[str, UploadedFile]:
-        """The files with these ids that this key may see, by their ids."""
+        """The files with these ids that this key may see, as a mapping from ids."""
         rows = [
             file
             for some in groups(ids)
@@ -100,7 +101,7 @@ class Uploads:
         """Delete the remains of crashes: drafts, and bytes without a row."""
         with self.catalog.reading() as database:
             known = {id for (id,) in database.execute("SELECT id FROM files")}
-        # if there is no row at all, the catalog may be lost and these files may be all that is left
+        # if the catalog has no rows at all, it may be lost, and these files may be all that is left
         pattern = "*" if known else "*.part"
         for path in self.folder.glob(pattern):
             if path.name not in known and _is_older(path, older_s):

@@ -1,5 +1,5 @@
-"""Chooses the strategy for a request that does not fit, and gives the reason. The rules are applied in order and use
-cheap features."""
+"""Chooses the strategy for a request that does not fit, and states the reason. The rules use features that are cheap to
+compute, and are applied in order."""
 
 from enum import StrEnum
 
@@ -8,11 +8,11 @@ from msgspec import Struct
 from gateway.context.long.shape import RequestShape
 
 FEW_PARTS = 8
-"""Up to this many parts are read one after another if their order matters."""
+"""The largest number of parts that are read one after another if their order matters."""
 
 
 class Strategy(StrEnum):
-    """The strategies, by the names that a request may give in `"foreword": {"strategy": ...}`."""
+    """The strategies. Their values are the names that a request may give in `"foreword": {"strategy": ...}`."""
 
     DIRECT = "direct"
     TRIMMED = "trimmed"
@@ -26,12 +26,14 @@ class Strategy(StrEnum):
 
 
 class Powers(Struct, frozen=True):
-    """The available means: whether a model may be called for notes, and the abilities of the engine that answers."""
+    """The means that are available: whether a model may be called for notes, and the abilities of the engine that
+    answers."""
 
     calls: bool = False
     logits: bool = False
     stretched_tokens: int = 0
-    """The model's longest window in tokens, with stretched positions or at another deployment. 0: none."""
+    """The longest window of the model in tokens, with stretched positions or at another deployment. 0 if there is
+    none."""
     search: bool = True
 
 
@@ -43,8 +45,8 @@ class StrategyChoice(Struct, frozen=True):
 def choose(shape: RequestShape, *, talk: bool, parts: int, prompt_tokens: int, powers: Powers) -> StrategyChoice | None:
     """The strategy for a prompt that is over its window, or None if none is possible.
 
-    `parts`: the number of parts in which the text would be read. `prompt_tokens`: the tokens of prompt and
-    answer.
+    `parts` is the number of parts in which the text would be read. `prompt_tokens` is the number of tokens of prompt
+    and answer.
     """
     stretches = powers.stretched_tokens >= prompt_tokens
     if talk:

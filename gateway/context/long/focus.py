@@ -1,4 +1,5 @@
-"""Searches one long text with an index for this request alone: by words, and by meaning if there is an embedder."""
+"""Searches one long text with an index that is built for this request only. It searches by words, and by meaning if
+there is an embedder."""
 
 import asyncio
 import sqlite3
@@ -21,15 +22,16 @@ Embed = Callable[[Sequence[str]], Awaitable["Vectors"]]
 
 PIECE_TOKENS = 200
 FEWEST = 4
-"""In a small window the pieces are made so small that at least this many fit."""
+"""If the window is small, the pieces are made so small that at least this many fit."""
 EMBEDDED = 64
-"""Only this many pieces, the best by their words, are compared by meaning, since each comparison costs milliseconds."""
+"""Only this many pieces are compared by meaning, since each comparison costs milliseconds. They are the best by
+words."""
 MEANING_SHARE = 0.7
-"""The weight of the meaning in a piece's score. The rest is the weight of its words."""
+"""The weight of the meaning in a piece's score. Its words have the rest."""
 
 
 async def focus(text: str, task: str, room: int, count: Count, embed: Embed | None) -> tuple[Chunk, ...]:
-    """The pieces that match the task best, in the order of the text, within `room` tokens."""
+    """The pieces that match the task best, in the order in which the text has them, within `room` tokens."""
     candidates = await asyncio.to_thread(pieces, text, min(PIECE_TOKENS, room // FEWEST), count)
     by_words = await asyncio.to_thread(ranked, [piece.text for piece in candidates], task)
     scores = await _scores(candidates, by_words, task, embed)
@@ -38,7 +40,7 @@ async def focus(text: str, task: str, room: int, count: Count, embed: Embed | No
 
 
 def ranked(texts: Sequence[str], query: str) -> list[tuple[int, float]]:
-    """All texts by BM25 for the query, best first. Blocking."""
+    """All texts with their BM25 scores for the query, best first. Blocking."""
     database = sqlite3.connect(":memory:")
     try:
         lexical.create(database, "text")

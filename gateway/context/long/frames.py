@@ -1,4 +1,4 @@
-"""Counts the tokens of our own prompts around a text, which depend on the language."""
+"""Counts the tokens of the gateway's own prompts around a text. The numbers depend on the language."""
 
 from collections.abc import Callable
 
@@ -6,16 +6,16 @@ from gateway.context.fence import fenced, marked
 from gateway.context.long.wording import LongWording
 
 SOURCE_TOKENS = 12
-"""The tokens that each note needs in the last prompt: a number, a title and a blank line."""
+"""The tokens that each note adds to the last prompt: those of a number, a title and a blank line."""
 JOIN_TOKENS = 2
-"""The tokens of a blank line between two pieces or notes that are read together."""
+"""The tokens of the blank line between two pieces or notes that are read together."""
 LONGEST_NUMBER = 9999
 
 Count = Callable[[str], int]
 
 
 def around_part(words: LongWording, count: Count) -> int:
-    """The tokens of the longest prompt with which a part is read, without the task. Blocking."""
+    """The tokens of the longest prompt that is put around a part, without the task. Blocking."""
     numbers = {"n": LONGEST_NUMBER, "of": LONGEST_NUMBER, "task": ""}
     prompts = [prompt.format(**numbers) for prompt in (words.map, words.reduce, words.refine)]
     return max(count(f"{prompt}\n{marked('', stable='-')}") for prompt in prompts)

@@ -1,4 +1,4 @@
-"""Classifies a task by its meaning if its words do not decide: the most similar example counts."""
+"""Classifies a task by its meaning if its words do not decide. The most similar example decides."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from gateway.ports import Vectors
 
 FLOOR = 0.4
-"""If a task is less similar to every example, its words decide."""
+"""If no example is at least this similar to a task, the result of the words stays."""
 MARGIN = 0.05
-"""A task for the whole text must be more similar to such examples than to local questions, the usual case, by this
-much."""
+"""The examples of tasks for the whole text must be more similar to the task by this margin than the examples of local
+questions, which are the usual case."""
 SHORTEST = 12
 SENTENCE_START = re.compile(r"(?<=[.!?:])\s+(?=\S)")
 
@@ -32,7 +32,7 @@ class Meaning:
         self._known: dict[str, tuple[Vectors, Vectors, Vectors]] = {}
 
     async def of(self, shape: RequestShape, embed: Embed | None) -> RequestShape:
-        """The shape with `summary` or `whole` set if the meaning of the task requires it."""
+        """The shape with `summary` or `whole` set, if the examples show that the task needs one of them."""
         like = wording_of(shape.language).like
         if embed is None or not shape.task or shape.summary or shape.whole or not like.summary:
             return shape
@@ -55,6 +55,6 @@ class Meaning:
 
 
 def _core(task: str) -> str:
-    """The last sentence of a task. Courtesies and explanations come before it."""
+    """The last sentence of a task, since courtesies and explanations usually come before it."""
     *_, last = SENTENCE_START.split(task)
     return last if len(last) >= SHORTEST else task

@@ -9,17 +9,18 @@ from gateway.exchange import Chunk
 Count = Callable[[str], int]
 
 PIECES = 10
-"""A part consists of about this many pieces, so that it ends at a paragraph or a sentence."""
+"""A part consists of about this many pieces, so that it can end at a paragraph or a sentence."""
 MESSAGE = "message"
 
 
 def pieces(text: str, tokens: int, count: Count) -> list[Chunk]:
-    """The text in spans of at most `tokens` each. Blocking."""
+    """Split the text into spans of at most `tokens` tokens each. Blocking."""
     return chunk(Document(text), "", MESSAGE, count, Cut(max(16, tokens), strict=True), tokens)
 
 
 def parts(text: str, tokens: int, count: Count) -> list[Chunk]:
-    """The text in as few parts as possible, each of whole pieces with at most `tokens`. Blocking."""
+    """Split the text into as few parts as possible. Each consists of whole pieces and has at most `tokens` tokens.
+    Blocking."""
     filled: list[list[Chunk]] = []
     used = tokens
     for piece in pieces(text, tokens // PIECES, count):

@@ -1,8 +1,9 @@
-"""Lets a model read a long text in parts: in parallel and merged level by level, or one after another.
+"""Lets a model read a long text in parts. They are read in parallel and merged level by level, or read one after
+another.
 
-The quote states the cost in advance. If the call for a part fails, it is repeated; at most a quarter of the calls are
-repeated. If it fails again, the part is left out and counted. Merging stops when a level is hardly shorter than the
-level before; its results are then cut to fit.
+The quote states the cost in advance. If the call for a part fails, it is repeated, but at most a quarter of the calls
+are repeated. If it fails again, the part is left out and counted. Merging stops when a level is hardly shorter than the
+level before; the results of that level are then cut to fit.
 """
 
 import asyncio
@@ -27,15 +28,15 @@ from gateway.ports import Completer
 CALL_S = 120.0
 """The time limit of one call."""
 SECOND_TRIES = 4
-"""One second try is allowed for this many calls."""
+"""One second try is allowed for each group of this many calls."""
 CACHED_RESULTS = 2000
-"""The number of cached results. The same part is read only once for the same task."""
+"""The number of results that are cached. For the same task, the same part is read only once."""
 HARDLY_SHRUNK = 0.8
 SENTENCE_END = re.compile(r"(?<=[.!?])(?=\s)|(?<=[。！？\n])(?=.)", re.DOTALL)
 
 
 class ReadingLevel(Struct, frozen=True):
-    """The results of one step: `map`, `reduce` or `refine`."""
+    """The results of one step, which is `map`, `reduce` or `refine`."""
 
     step: str
     results: tuple[Chunk, ...]
@@ -49,7 +50,7 @@ class ReadingLevel(Struct, frozen=True):
 
 
 class ReadingResult(Struct, frozen=True):
-    """The results in the order of the text, with their spans, and the calls that were made."""
+    """The results in the order of the text, with their spans, and the calls that were made for them."""
 
     results: tuple[Chunk, ...]
     calls: tuple[Call, ...] = ()
@@ -65,7 +66,7 @@ class ReadingResult(Struct, frozen=True):
 
 
 class LongReader:
-    """Reads for many requests, with a limit on parallel calls."""
+    """Reads for many requests. The number of parallel calls is limited."""
 
     def __init__(self, completer: Completer, at_once: int) -> None:
         self._completer = completer
@@ -107,7 +108,7 @@ class LongReader:
         return await work.reading([whole], room.final, count)
 
     async def ask(self, exchange: Exchange, prompt: str, purpose: str, tokens: int) -> tuple[str, Call | None]:
-        """The answer of one call, or the cached answer. A failed call has an `error`."""
+        """The answer of one call, and the call. A cached answer has no call. A failed call has an `error`."""
         model = exchange.route[0].model if exchange.route else exchange.ask.model
         key = hashlib.sha256(f"{model}\0{tokens}\0{prompt}".encode("utf-8", "surrogatepass")).hexdigest()
         if key in self._cache:
@@ -131,7 +132,7 @@ class LongReader:
 
 
 class _Work:
-    """The state of one request's reading: its calls, and the number of parts that could not be read."""
+    """The state while one request is read: its calls, and the number of parts that could not be read."""
 
     def __init__(self, reader: LongReader, exchange: Exchange, words: LongWording, tokens: int, planned: int) -> None:
         self.calls: list[Call] = []
@@ -143,7 +144,7 @@ class _Work:
         self._reader, self._exchange, self._words, self._tokens = reader, exchange, words, tokens
 
     def need(self, results: Sequence[Chunk]) -> None:
-        """Raises `CannotRead` if there are no results."""
+        """Raise `CannotRead` if there are no results."""
         if not results:
             failed = "the model that reads the text in parts did not answer"
             raise CannotRead(failed if self.unread else "nothing in the text is relevant to the task", self.calls)
@@ -155,7 +156,7 @@ class _Work:
         return ReadingResult(tuple(level), tuple(self.calls), self.unread, tuple(self.levels), self.stopped)
 
     async def all(self, purpose: str, prompts: Sequence[str], parts: Sequence[Chunk], count: Count) -> list[Chunk]:
-        """The results of one level, in order, without empty ones. Their tokens are counted."""
+        """The results of one level in order, with their tokens counted. Empty results are left out."""
         pairs = zip(prompts, parts, strict=True)
         texts = await asyncio.gather(*[self._read_part(purpose, prompt, part) for prompt, part in pairs])
         self.unread += sum(text is None for text in texts)
@@ -209,8 +210,8 @@ def _prompt_tokens(level: Sequence[Chunk]) -> int:
 def _cut(level: Sequence[Chunk], tokens: int, count: Count) -> list[Chunk]:
     """Shorten the results at the ends of sentences until all fit. Blocking.
 
-    Short results leave their share to long ones. If there is no room for a sentence of each, only results at
-    even distances stay, so that neither end of the text is lost.
+    Long results get the room that short ones do not need. If there is not enough room for a sentence of each result,
+    only results at even distances stay, so that neither end of the text is lost.
     """
     keep = min(len(level), tokens // SOURCE_TOKENS)
     while keep:

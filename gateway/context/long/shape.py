@@ -10,9 +10,9 @@ from gateway.context.fence import language_of
 from gateway.context.long.wording import WORDINGS, wording_of
 
 TASK_CHARS = 1200
-"""The longest task, in characters. A longer paragraph belongs to the text."""
+"""The greatest length of a task, in characters. A longer paragraph belongs to the text."""
 OPENING_CHARS = 12
-"""The verb or question word of a request begins within this many characters: `Please compare`, `So who`."""
+"""The verb or question word of a request begins within this many characters, as in `Please compare` or `So who`."""
 FEWEST_PASSAGES = 3
 
 _BLOCK = re.compile(r"\n[ \t]*\n+")
@@ -24,17 +24,17 @@ _RULE = re.compile(r"^[ \t]*(?:-{3,}|={3,}|\*{3,})[ \t]*$", re.MULTILINE)
 
 
 class RequestShape(Struct, frozen=True):
-    """The parts of the last user message. `start` is the position of the text in it."""
+    """The parts of the last user message. `start` is the position in the message at which the text begins."""
 
     task: str
     text: str
     start: int = 0
     passages: tuple[str, ...] = ()
-    """The independent passages of the text; () for a single text."""
+    """The independent passages of the text, or () if it is a single text."""
     summary: bool = False
     """Whether the task asks for a summary."""
     whole: bool = False
-    """Whether the task needs the whole text: counts, orders, comparisons."""
+    """Whether the task needs the whole text, for example to count, order or compare."""
     language: str = "en"
 
 
@@ -63,20 +63,21 @@ def shape_of(message: str) -> RequestShape:
 
 
 def is_talk(turns: Sequence[Turn]) -> bool:
-    """Whether the conversation rather than its last message fills the window: the last message is the smaller part."""
+    """Whether the conversation fills the window, which means that the earlier turns are longer than the last
+    message."""
     *earlier, last = [len(turn.text) for turn in turns]
     return sum(earlier) > last
 
 
 def _asks(block: str, usual: int) -> float:
-    """How much a paragraph looks like the task; 0 for text. `usual`: the median length of the paragraphs, in
-    characters."""
+    """How much a paragraph looks like the task, or 0 if it looks like text. `usual` is the median length of the
+    paragraphs in characters."""
     if len(block) > (TASK_CHARS if wording_of(language_of(block)).spaced else TASK_CHARS // 3) or _PASSAGE.match(block):
         return 0.0
     # all languages are tried, since a task may mix two
     kinds = [kind for words in WORDINGS.values() for kind in (words.wants, words.wants_summary, words.wants_whole)]
     places = [match.start() for kind in kinds if (match := kind.search(block))]
-    # if two paragraphs ask for something, the shorter one is more likely the client's own
+    # if two paragraphs ask for something, the shorter one is more likely to be the client's own
     brevity = 1 - len(block) / TASK_CHARS
     if block[-1] in "?？:：" or (places and min(places) <= OPENING_CHARS):
         return 1 + brevity
@@ -86,7 +87,7 @@ def _asks(block: str, usual: int) -> float:
 
 
 def _blocks(message: str) -> list[tuple[int, int]]:
-    """The spans of the paragraphs, without the white space between them."""
+    """The spans of the paragraphs. White space between paragraphs is left out."""
     edges = [0, *[edge for gap in _BLOCK.finditer(message) for edge in gap.span()], len(message)]
     spans = [(start, end) for start, end in zip(edges[::2], edges[1::2], strict=True) if message[start:end].strip()]
     return spans or [(0, len(message))]

@@ -1,4 +1,4 @@
-"""The words that this folder needs in each language: one file each in `words/`."""
+"""The words that this folder needs in each language. Each language has one file in `words/`."""
 
 import re
 import tomllib
@@ -14,8 +14,8 @@ GAP = r"[^.!?。！？\n]{0,40}?"
 
 
 class TaskExamples(Struct, frozen=True, forbid_unknown_fields=True):
-    """Example tasks of each kind, for comparison by meaning. Empty for a language that the default embedder cannot
-    handle."""
+    """Examples of each kind of task, for comparison by meaning. They are empty for a language that the default embedder
+    does not support."""
 
     summary: tuple[str, ...] = ()
     whole: tuple[str, ...] = ()
@@ -23,7 +23,7 @@ class TaskExamples(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class LongWording(Struct, frozen=True, forbid_unknown_fields=True, dict=True):
-    """The patterns of the chooser, and the prompts for a model that reads in parts."""
+    """The patterns for the chooser, and the prompts for the model that reads a text in parts."""
 
     spaced: bool
     summary: tuple[str, ...]
@@ -52,7 +52,7 @@ class LongWording(Struct, frozen=True, forbid_unknown_fields=True, dict=True):
         return self._any(self.asks)
 
     def _any(self, words: tuple[str, ...]) -> re.Pattern[str]:
-        """A pattern for any of the entries. `..` in an entry matches a few words of the same sentence."""
+        """A pattern that matches any of the entries. `..` in an entry stands for a few words of the same sentence."""
         escaped = [re.escape(word).replace(r"\.\.", GAP) for word in sorted(words, key=len, reverse=True)]
         joined = "|".join(escaped)
         return re.compile(rf"(?<!\w)(?:{joined})(?!\w)" if self.spaced else joined, re.IGNORECASE)
@@ -66,5 +66,5 @@ WORDINGS: Mapping[str, LongWording] = {path.stem: _read(path) for path in sorted
 
 
 def wording_of(language: str) -> LongWording:
-    """The words of a language; those of English if it has no file."""
+    """The words of a language, or those of English if the language has no file."""
     return WORDINGS.get(language) or WORDINGS["en"]
