@@ -1,1 +1,1 @@
-"""Improves prompts: classify, choose a template, fill its slots, guard the result."""
+"""Improves prompts: classifies the prompt, chooses a template, fills its slots, and guards the result."""

@@ -1,8 +1,8 @@
-"""Compares a refined prompt with the client's, and finds additions that change the task, and exchanged words.
+"""Compares a refined prompt with the client's. It finds additions that change the task, and words that were exchanged.
 
-`guards.changed` looks for pieces that must survive. A refiner may add advice ("with examples"), but no name, number,
-link, quotation, language, negation, limit or format of its own, and it may not exchange one word for another: *paris*
-for *London*, *rice* for *pasta*.
+`guards.changed` looks for pieces that must survive. A refiner may add advice ("with examples"). It may not add a name,
+number, link, quotation, language, negation, limit or format, and it may not exchange one word for another, such as
+*paris* for *London* or *rice* for *pasta*.
 """
 
 import re
@@ -14,17 +14,18 @@ from gateway.prompt.language.invariants import InvariantKind, items, negating
 from gateway.prompt.language.vocabulary import VOCABULARY, Derived, LanguageWords, any_of, folded
 
 SHORT_WORDS = 4
-"""In a prompt of at most this many content words, one common neighbour identifies the place of a word; else both."""
+"""With at most this many content words, one common neighbour shows that a new word replaces an old one. In a longer
+prompt, both neighbours must be the same."""
 TINY_WORDS = 2
-"""In a prompt of at most this many content words, the start and end of the text count as neighbours."""
+"""In a prompt with at most this many content words, the start and end of the text count as neighbours."""
 COMPARED_WORDS = 12
-"""The words of a prompt with more content words than this are not compared."""
+"""If a prompt has more content words than this, its words are not compared."""
 LIMITED_WORDS = 30
-"""A refiner may add a limit, such as `only`, to a prompt of more words than this."""
+"""If a prompt has more words than this, a refiner may add a limit such as `only`."""
 COMPARED_CHARACTERS = 24
-"""The same as `COMPARED_WORDS`, for writing without blanks."""
+"""The limit in place of `COMPARED_WORDS` for writing without blanks, in characters."""
 STEM_CHARS = 4
-"""Words with the same first characters are forms of one word."""
+"""Words that begin with the same characters, this many, count as forms of one word."""
 
 _NEW = frozenset(
     (
@@ -42,13 +43,13 @@ _TOP = "com|net|org|io|co|info|biz|app|dev|shop|site|xyz|me|ai|cn|de|fr|uk|ru|jp
 _DOMAIN = re.compile(rf"(?<![\w@])(?:www\.)?[a-z][a-z0-9-]+(?:\.[a-z0-9-]+)*\.(?:{_TOP})(?!\w)")
 _WORD = re.compile(r"[^\W\d_]{3,}")
 _COUNT = re.compile(r"[二两三四五六七八九十百千]+(?=[本个条种点句段首篇项位步道张家部次天行字])")
-"""A count in Chinese numerals. 一 is left out, since it is mostly an article."""
+"""A count in Chinese numerals. 一 is left out, since it is mostly used as an article."""
 _ARTICLE = "一"
 _ORDINALS = re.compile(r"^\s*\d{1,2}[.)]\s", re.MULTILINE)
 
 
 def added(original: str, refined: str, language: str) -> tuple[str, ...]:
-    """The pieces of the refined prompt that the client did not write and that change the task."""
+    """Return the pieces of the refined prompt that the client did not write and that change the task."""
     before = RewrittenPrompt(original)
     listed = _ORDINALS.sub("", refined)
     return tuple(
@@ -57,7 +58,7 @@ def added(original: str, refined: str, language: str) -> tuple[str, ...]:
 
 
 def exchanged(original: str, refined: str, language: str) -> tuple[str, ...]:
-    """The words of a short prompt that the refined prompt replaces by other words."""
+    """Return the words of a short prompt that the refined prompt replaces with other words."""
     words = VOCABULARY[language]
     if not words.spaced:
         return _lost_characters(folded(original), folded(refined), words)
@@ -70,7 +71,8 @@ def _content(text: str, language: str) -> list[str]:
 
 
 def _replaced(before: list[str], after: list[str]) -> tuple[str, ...]:
-    """The words with a new word in their place: in a short prompt, with one neighbour in common, else with both."""
+    """Return the words that a new word has replaced. In a short prompt, one common neighbour shows this; in a longer
+    one, both neighbours must be the same."""
     ends = len(before) <= TINY_WORDS
     own, first = set(after), set(before)
     new = [_beside(after, place) for place, word in enumerate(after) if not _is_among(word, first)]
@@ -95,7 +97,8 @@ def _shared(sides: tuple[str, str], others: tuple[str, str], *, ends: bool) -> i
 
 
 def _same(word: str, other: str) -> bool:
-    """Return whether two neighbours are forms of one word. The end of a text is "", and equal to itself."""
+    """Return whether two neighbours are forms of one word. Two neighbours "" are equal: both stand for the end of a
+    text."""
     return word == other or bool(word and other and _is_among(word, {other}))
 
 
@@ -108,14 +111,15 @@ def _new_items(before: RewrittenPrompt, refined: str, language: str) -> Iterator
         if item.kind is InvariantKind.FORMAT and _loose()[language].fullmatch(folded(item.text)):
             continue
         if item.kind is InvariantKind.NEGATION and negating().fullmatch(folded(item.text)):
-            continue  # "if not, why not?" negates no word
+            continue  # "if not, why not?" does not negate a word
         if item.text == _ARTICLE:
-            continue  # "一步一步" and "一下" count nothing
+            continue  # 一 in "一步一步" and "一下" is not a count
         yield item.text
 
 
 def _are_in(text: str, low: str) -> bool:
-    """Whether the client wrote at least half of a name or quotation. A refiner may quote or capitalise such words."""
+    """Return whether the client wrote at least half of the words in a name or quotation. A refiner may quote or
+    capitalise such words."""
     words = _WORD.findall(folded(text))
     own = set(_WORD.findall(low))
     initials = "".join(word[0] for word in re.findall(r"[^\W\d_]+", low))
@@ -131,14 +135,16 @@ def _new_wordings(before: str, refined: str, language: str) -> Iterator[str]:
 
 
 def _is_among(word: str, words: set[str]) -> bool:
-    """Return whether a form of the word is among the words: "plan" and "planning", "tcp" and "tcps"."""
+    """Return whether a form of the word is among the words. "plan" and "planning" are forms of one word, and so are
+    "tcp" and "tcps"."""
     word = word.removesuffix("s")
     stem = word[: max(STEM_CHARS, len(word) - 3)][:6]
     return any(other.startswith(stem) or (len(other) >= STEM_CHARS and word.startswith(other)) for other in words)
 
 
 def _lost_characters(before: str, refined: str, words: LanguageWords) -> tuple[str, ...]:
-    """For writing without blanks: the runs of characters, without loose words, that the refined prompt lacks."""
+    """Return the runs of characters that the refined prompt lacks, without loose words. This is for writing without
+    blanks."""
     rest = any_of(words.refine.loose).sub(" ", before)
     runs = re.findall(r"[^\W\d_a-z]{2,}|[a-z]{2,}", rest)
     if sum(map(len, runs)) > COMPARED_CHARACTERS:
@@ -148,7 +154,7 @@ def _lost_characters(before: str, refined: str, words: LanguageWords) -> tuple[s
 
 
 def _is_lost(run: str, refined: str) -> bool:
-    """Return whether a Latin word, or two neighbouring characters, are missing in the refined prompt."""
+    """Return whether the refined prompt lacks a Latin word or two neighbouring characters of the run."""
     if run.isascii():
         return run not in refined
     gone = [character not in refined for character in run]

@@ -1,8 +1,8 @@
-"""The stage `classify`: the intent of a prompt, the trust in it, and whether a rewrite can help.
+"""The stage `classify`. It finds the intent of a prompt, the trust in it, and whether a rewrite can help.
 
-A cascade: the static embedding answers at once, on the event loop. The sentence model runs on a thread of its own, and
-only if the calibrated confidence is below `[prompt] first_tier`. An unknown intent is a valid answer. Nothing here
-imports numpy: `train.trained` makes the model.
+The static embedding answers first, on the event loop. The sentence model is used only if the calibrated confidence is
+below `[prompt] first_tier`; it runs on a separate thread. An unknown intent is a valid answer. This module does not
+import numpy: `train.trained` makes the model.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from gateway.prompt.language.payload import split
 
 
 class ClassifyStage:
-    """Stage `classify`. `classifier` is None while it is loading."""
+    """The stage `classify`. `classifier` is None while it is loading."""
 
     name = "classify"
 

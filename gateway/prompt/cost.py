@@ -1,4 +1,5 @@
-"""Computes the most that a template's technique can cost beside the call that answers, before any call is made."""
+"""Computes the highest cost of a template's technique before any call is made. The call that answers is not
+included."""
 
 from collections.abc import Iterable
 
@@ -11,7 +12,7 @@ JUDGE_TOKENS = 120
 
 
 class Cost(Struct, frozen=True):
-    """The most extra calls, and the most tokens of their answers. `tokens` -1: no limit."""
+    """The highest number of extra calls, and of tokens in their answers. If `tokens` is -1, there is no limit."""
 
     calls: int = 0
     tokens: int = 0
@@ -24,7 +25,7 @@ class Cost(Struct, frozen=True):
 
 
 def cost_of(template: Template) -> Cost:
-    """The cost that the template allows, whatever the request."""
+    """Return the cost that the template allows for any request."""
     rounds = template.iterate.rounds if template.iterate else 0
     answers = (template.samples.n - 1 if template.samples else 0) + rounds
     judged = len(template.judges) * (rounds + 1) if template.iterate else 0
@@ -36,6 +37,6 @@ def cost_of(template: Template) -> Cost:
 
 
 def estimated_tokens(turns: Iterable[Turn]) -> int:
-    """About how many tokens these messages have: a quarter of their bytes. Counting them exactly would cost a request
-    more than choosing its template."""
+    """Estimate the tokens of these messages as a quarter of their bytes. Counting them exactly would take a request
+    longer than choosing its template."""
     return sum(len(turn.text.encode("utf-8", "surrogatepass")) for turn in turns) // 4

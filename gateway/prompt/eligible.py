@@ -1,4 +1,4 @@
-"""Decides whether the prompt of a request may be changed at all. Rules only, no model."""
+"""Decides by rules, without a model, whether the prompt of a request may be changed at all."""
 
 import re
 
@@ -7,10 +7,10 @@ from gateway.exchange import Exchange
 from gateway.prompt.generic_system import is_generic
 from gateway.prompt.language.literals import fences
 
-LONGEST = 6000  # characters; a longer prompt has its details already
-LONGEST_CODE = 3000  # characters; more is work on a program, not on a prompt
+LONGEST = 6000  # characters; a longer prompt already has its details
+LONGEST_CODE = 3000  # characters; a longer prompt with code is about a program
 
-# Marks of a prompt that was built by hand, by a program, or by a template.
+# signs that a person, a program or a template has built the prompt with care
 _CHAT_MARKUP = re.compile(r"<\|[a-z_]+\|>|\[/?INST\]|<<SYS>>|^### (?:Instruction|Response):", re.M)
 _CHAT_NEEDS = ("<|", "INST]", "<<SYS>>", "### ")
 _SECTION_WORDS = (
@@ -26,9 +26,9 @@ _SHOT = re.compile(
 
 
 def why_untouchable(exchange: Exchange) -> str:
-    """The reason why the prompt must not be changed; "" if it may be rewritten.
+    """Return the reason why the prompt must not be changed, or "" if it may be rewritten.
 
-    A reason that an earlier stage has put on the exchange is used again.
+    If an earlier stage has already put a reason on the exchange, that reason is returned.
     """
     if exchange.untouchable is not None:
         return exchange.untouchable
@@ -39,7 +39,7 @@ def why_untouchable(exchange: Exchange) -> str:
 
 
 def _form(ask: Ask) -> str:
-    """The reason against a rewrite in the form of the request, such as tools; "" if there is none."""
+    """Return the reason against a rewrite in the form of the request, such as tools, or "" if there is none."""
     if not ask.endpoint.takes_messages:
         return f"{ask.endpoint.value} requests are passed on as they are"
     if ask.named is not None:
@@ -54,10 +54,10 @@ def _form(ask: Ask) -> str:
 
 
 def _turns(ask: Ask) -> str:
-    """The reason against a rewrite in the messages; "" if there is none.
+    """Return the reason against a rewrite in the messages, or "" if there is none.
 
-    Only one plain user message is rewritten, with at most a generic system prompt. A request that names its template
-    may have any system prompt.
+    A rewrite needs a single plain user message; a generic system prompt may come before it. A request that names its
+    template may have any system prompt.
     """
     if not ask.turns:
         return "there are no messages"
@@ -89,10 +89,10 @@ def _text(query: str, *, named: bool) -> str:
 
 
 def is_built(text: str) -> bool:
-    """Return whether the text has the marks of a prompt template: chat markup, named sections, worked examples."""
+    """Return whether the text has the signs of a prompt template: chat markup, named sections, or worked examples."""
     if any(map(text.__contains__, _CHAT_NEEDS)) and _CHAT_MARKUP.search(text):
         return True
     if "\n" not in text:
-        return False  # two sections or examples are needed, each on a line of its own
+        return False  # the signs are two sections or two examples, each on its own line
     sections = {match.group(1).lower() for match in _SECTION.finditer(text)}
     return len(sections) >= 2 or len(_SHOT.findall(text)) >= 2

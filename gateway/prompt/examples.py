@@ -1,4 +1,5 @@
-"""Chooses the examples for a request: the nearest of a pool, where the request asks the question that they answer."""
+"""Chooses the examples for a request: the nearest examples of a pool, if the request asks the question that they
+answer."""
 
 from __future__ import annotations
 
@@ -29,11 +30,11 @@ NO_EXAMPLES: Examples = ((), ())
 
 
 class _AsksOtherwise(Exception):
-    """The request does not ask the question of the pool; the message says why."""
+    """The request does not ask the question of the pool. The message gives the reason."""
 
 
 class ExampleChooser:
-    """`pools`, `embed` and `store` are None while they are loading."""
+    """Chooses the examples for a request. `pools`, `embed` and `store` are None while they are loading."""
 
     def __init__(self, pools: Pools | None, embed: Embed | None, store: Nearby | None, budget_ms: int) -> None:
         self._pools = pools
@@ -42,9 +43,9 @@ class ExampleChooser:
         self._budget_ms = budget_ms
 
     async def choose(self, template: Template, filled: FilledSlots, key: ClientKey, *, named: bool) -> Examples:
-        """The examples for a request. Raises `KeptAsIs`.
+        """Return the examples for a request. Raises `KeptAsIs`.
 
-        `named`: the client named the template, which then gets the nearest examples whatever is asked.
+        `named` tells whether the client named the template. Such a request gets the nearest examples whatever it asks.
         """
         pool = template.examples
         if not isinstance(pool, ExamplePool):
@@ -66,14 +67,14 @@ class ExampleChooser:
             raise KeptAsIs(f"the examples of {template.id}: {error}", template, refusal=NotReady) from error
 
     async def _nearest(self, template: Template, pool: ExamplePool, filled: FilledSlots, key: ClientKey) -> Examples:
-        """The examples nearest to the slot that they fill."""
+        """Return the examples that are nearest to the value of their slot."""
         embed, loaded = self._ready(template, pool)
         vector = (await embed([filled.values.get(template.shot_slot, filled.values["query"])]))[0]
         span = None if template.shot_slot == "query" else only_text(filled.split)
         return self._worded(template, filled.split, span, await self._search(template, pool, loaded, vector, key))
 
     async def _answering(self, template: Template, pool: ExamplePool, filled: FilledSlots, key: ClientKey) -> Examples:
-        """The examples nearest to the text of a request that asks their question. Raises `_AsksOtherwise`."""
+        """Return the examples nearest to the text of a request that asks their question. Raises `_AsksOtherwise`."""
         embed, loaded = self._ready(template, pool)
         question = self._pools.question_of(template) if self._pools else None
         if question is None:
@@ -113,7 +114,7 @@ class ExampleChooser:
         return shots, tuple(sorted({shot.output for shot in shots}))
 
     def _worded(self, template: Template, parts: Split, span: TextSpan | None, examples: Examples) -> Examples:
-        """Each example as the client's own message with the example's text in place of the client's."""
+        """Return each example as the client's own message, in which the example's text replaces the client's text."""
         shots, labels = examples
         if not (template.shot_turns and template.whole and span):
             return examples
@@ -122,7 +123,7 @@ class ExampleChooser:
 
 
 def fixed_labels(template: Template) -> tuple[str, ...]:
-    """The distinct outputs of a template's own examples, in their order."""
+    """Return the distinct outputs of a template's own examples, in their order."""
     shots = () if isinstance(template.examples, ExamplePool) else template.examples
     return tuple(dict.fromkeys(shot.output for shot in shots))
 

@@ -1,4 +1,5 @@
-"""Makes the calls of a template that come before the answer: for background knowledge, or a rephrased question."""
+"""Makes the calls of a template that come before the answer. They ask for background knowledge or a rephrased
+question."""
 
 from collections.abc import Mapping, Sequence
 
@@ -11,7 +12,7 @@ from gateway.prompt.templates.template import Template
 
 
 class CallFailed(Exception):
-    """A first call failed. `calls` are all calls so far, including this one."""
+    """A first call failed. `calls` are all calls up to now, including the failed one."""
 
     def __init__(self, reason: str, calls: tuple[Call, ...]) -> None:
         super().__init__(reason)
@@ -26,9 +27,9 @@ async def first_calls(
     labels: Sequence[str],
     completer: Completer,
 ) -> tuple[dict[str, str], tuple[Call, ...]]:
-    """The values with each call's answer added, and the calls with their cost.
+    """Return the values together with the answers of the calls, and the calls with their cost.
 
-    Raises `CallFailed`, and `TemplateError` if the prompt of a call renders too long.
+    Raises `CallFailed`. Raises `TemplateError` if the rendered prompt of a call is too long.
     """
     known, made = dict(values), list[Call]()
     for name, wish in template.calls.items():
@@ -42,7 +43,7 @@ async def first_calls(
 
 
 def stand_ins(template: Template) -> dict[str, str]:
-    """Placeholders for the answers of first calls, used if no call is made."""
+    """Return placeholders for the answers of first calls. They are used if no call is made."""
     return {name: f"[{name}: a model writes this first]" for name in template.calls}
 
 

@@ -1,8 +1,8 @@
 """Guards a rewrite: the user's words must survive, and hostile prompts get no template.
 
-A template copies the prompt, so each number, quotation, piece of code, link, name, negation and constraint of the query
-must be in the result word for word. A refiner paraphrases it, so the same pieces must be there in any wording, and
-numbers and dates by their value. A rewrite that fails is dropped, and the lost pieces are named.
+A template copies the prompt. So each number, quotation, piece of code, link, name, negation and constraint of the query
+must be in the result word for word. A refiner paraphrases the prompt. So its result needs the same pieces in any
+wording, and numbers and dates with the same value. A rewrite that fails is dropped, and the lost pieces are named.
 """
 
 import re
@@ -17,24 +17,24 @@ from gateway.prompt.language.values import date_of, find_dates, items_of, number
 from gateway.prompt.language.vocabulary import VOCABULARY, Derived, any_of, folded
 
 UNCHECKED_CHARS = 4_000
-"""More text than this outside all slots is not searched for pieces. It counts as lost."""
+"""If there is more text than this outside all slots, it is not searched for pieces. It counts as lost."""
 NEGATED_CHARS = 60
-"""The reach of a negation in a paraphrased prompt."""
+"""In a paraphrased prompt, a negation reaches this many characters."""
 
 MIN_NAME_CHARS = 3
-"""A shorter stem of a name fits too many words."""
+"""A stem of a name must have this many characters, since a shorter one fits too many words."""
 
 _WORDS = re.compile(r"[\w'’-]+")
 _ADJECTIVE = re.compile(r"(?:ian|ean|an|ese|ish)$")
 loose = Derived(lambda: any_of(words.whole(words.refine.loose) for words in VOCABULARY.values() if words.spaced))
-"""Words that a paraphrase may put in other words, of all languages that have blanks between words."""
+"""The words that a paraphrase may replace, in all languages that have blanks between words."""
 
 
 def lost(original: str, turns: Sequence[Turn], repeated: Sequence[tuple[int, int]] = ()) -> tuple[str, ...]:
-    """The pieces of `original` that are missing in the turns; () if there are none.
+    """Return the pieces of `original` that are missing in the turns, or () if there are none.
 
-    `turns` must be rendered without examples, so that no example can replace the user's words. `repeated`: spans of the
-    original that the turns repeat, such as a payload. Each is checked as a whole, and not piece by piece.
+    `turns` must be rendered without examples, so that no example can replace the user's words. `repeated` are spans of
+    the original that the turns repeat, such as a payload. Each span is checked as a whole, and not piece by piece.
     """
     text = "\n".join(turn.text for turn in turns if turn.role in ("system", "user"))
     if original.strip() in text:
@@ -50,7 +50,7 @@ def lost(original: str, turns: Sequence[Turn], repeated: Sequence[tuple[int, int
 
 
 def changed(original: str, refined: str) -> tuple[str, ...]:
-    """The pieces of `original` that are missing in a paraphrase; () if there are none."""
+    """Return the pieces of `original` that are missing in a paraphrase, or () if there are none."""
     if original.strip() in refined:
         return ()
     prompt = RewrittenPrompt(refined)
@@ -58,7 +58,8 @@ def changed(original: str, refined: str) -> tuple[str, ...]:
 
 
 def hostile(text: str) -> str:
-    """The words in the text that tell the model to ignore or to show its instructions; "" if there are none."""
+    """Return the words in the text that tell the model to ignore or to show its instructions, or "" if there are
+    none."""
     low = folded(text)
     for language, hints in _hostile().items():
         if not VOCABULARY[language].spaced and low.isascii():
@@ -72,7 +73,7 @@ def hostile(text: str) -> str:
 
 
 def growth(query: str, turns: Sequence[Turn]) -> int:
-    """The length of the turns minus that of the query, in characters."""
+    """Return by how many characters the turns are longer than the query."""
     return sum(len(turn.text) for turn in turns) - len(query)
 
 
@@ -85,7 +86,7 @@ _hostile = Derived(
 
 
 def _without(original: str, text: str, repeated: Sequence[tuple[int, int]]) -> str:
-    """The original without the spans that the text repeats as a whole."""
+    """Return the original without the spans that the text repeats as a whole."""
     pieces, end = [], 0
     for start, stop in sorted(set(repeated)):
         span = original[start:stop].strip()
@@ -96,7 +97,8 @@ def _without(original: str, text: str, repeated: Sequence[tuple[int, int]]) -> s
 
 
 class RewrittenPrompt:
-    """A rewritten prompt to search for pieces. Its numbers and dates are read once, when first needed."""
+    """A rewritten prompt in which pieces are searched for. Its numbers and dates are read once, when they are first
+    needed."""
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -104,7 +106,8 @@ class RewrittenPrompt:
         self._values: Counter[str] | None = None
 
     def repeats(self, item: Invariant, times: int) -> bool:
-        """Return whether the prompt has the piece as often. Numbers, dates and languages may have another form."""
+        """Return whether the prompt has the piece at least `times` times. Numbers, dates and languages may have another
+        form."""
         if _holds(self.text, item.text, times):
             return True
         if item.kind is InvariantKind.LANGUAGE:
@@ -132,14 +135,14 @@ class RewrittenPrompt:
                 return self._names(small.removesuffix("s").rstrip("'’"))
 
     def _names(self, name: str) -> bool:
-        """Return whether the prompt has the name. "LCDs" is in "LCD displays", but "Ada" is not in "adapt"."""
+        """Return whether the prompt has the name. "LCD displays" has "LCDs", but "adapt" does not have "Ada"."""
         return any(
             re.search(_left(form) + re.escape(form) + r"s?['’]?" + _right(form), self.low) for form in _name_forms(name)
         )
 
     @property
     def values(self) -> Counter[str]:
-        """The number of occurrences of each number and date, by value."""
+        """Count how often each number and each date occurs, by value."""
         if self._values is None:
             numbers = [match[0] for match in NUMBER.finditer(self.text)]
             numbers += [match[0] for match in number_words().finditer(self.low)]
@@ -152,7 +155,7 @@ class RewrittenPrompt:
         return {_language(match[0]) for match in LANGUAGE.finditer(self.low)}
 
     def _negates(self, negation: str) -> bool:
-        """Return whether the prompt negates one of the same words."""
+        """Return whether the prompt negates one of the words that `negation` negates."""
         head = negating().match(negation)
         stems = _stems(negation[head.end() :] if head else negation)
         reaches = (self.low[match.end() : match.end() + NEGATED_CHARS] for match in negating().finditer(self.low))
@@ -160,7 +163,8 @@ class RewrittenPrompt:
 
 
 def _name_forms(name: str) -> Iterator[str]:
-    """The name with its adjective (Rome, Roman), or with its noun if it is an adjective (Australian, Australia)."""
+    """Yield the name and its adjective (Rome, Roman). If the name is an adjective, its noun is yielded (Australian,
+    Australia)."""
     yield name
     core = _ADJECTIVE.sub("", name)
     if core != name and len(core) >= MIN_NAME_CHARS:
@@ -180,14 +184,16 @@ def _language(word: str) -> str:
 
 
 def _stems(text: str) -> list[str]:
-    """A rough common part of the forms of words: `format` and `formatted`; in Chinese each pair of characters."""
+    """Return a rough stem of each word, which is the same for `format` and `formatted`. In Chinese, each pair of
+    characters is a stem."""
     if text.isascii():
         return [word[:6] for word in _WORDS.findall(text)]
     return [text[place : place + 2] for place in range(len(text) - 1)] or [text]
 
 
 def _holds(text: str, item: str, times: int) -> bool:
-    """Return whether `item` occurs at least `times` in the text, other than as a part of a longer word or number."""
+    """Return whether `item` occurs at least `times` times in the text. A part of a longer word or number does not
+    count."""
     if text.count(item) < times:
         return False
     left, right = _left(item), _right(item)
@@ -197,7 +203,7 @@ def _holds(text: str, item: str, times: int) -> bool:
 
 
 def _left(item: str) -> str:
-    """A pattern that fails if the item continues a longer word or number."""
+    """Return a pattern that does not match if the item continues a longer word or number."""
     return r"(?<![A-Za-z0-9_])" if item[:1].isascii() and item[:1].isalnum() else ""
 
 

@@ -1,7 +1,7 @@
-"""The stage for prompts by name: it fills the template that the request names with the request's own values.
+"""The stage for prompts by name. It fills the template that the request names with the values of the request.
 
-The client asks for it, so it works in any mode, and any mistake is an error: an incomplete prompt is never sent. The
-client's own messages follow those of the template.
+The client asked for the template, so the stage works in any mode. Any mistake is an error: an incomplete prompt is
+never sent. The client's own messages follow those of the template.
 """
 
 import re
@@ -30,7 +30,8 @@ QUERY = "query"
 
 
 class NamedPromptStage:
-    """Stage `prompt`. `rewrite` has the library, the examples and the models; None if the gateway has no templates."""
+    """The stage `prompt`. `rewrite` has the library, the examples and the models. It is None if the gateway has no
+    templates."""
 
     name = "prompt"
 
@@ -42,7 +43,7 @@ class NamedPromptStage:
         if named is None:
             return exchange
         if self._rewrite is None:
-            # a plain proxy: the backend may know the prompt
+            # the gateway is a plain proxy here, and the backend may know the prompt
             return exchange.noted(self.name, "passed on", "this gateway has no templates")
         if named.fault:
             raise BadRequest(named.fault, param="prompt.version", code="invalid_value")
@@ -61,7 +62,7 @@ class NamedPromptStage:
 
 
 def find(library: Library, named: NamedTemplate, exchange: Exchange) -> Template:
-    """The template with this id, or that of this family in the caller's language. Raises `NotFound`."""
+    """Return the template with this id, or the template of this family in the caller's language. Raises `NotFound`."""
     id = _id(library, named, exchange)
     try:
         in_use = None if named.version else library.speaking.get(id)
@@ -78,7 +79,7 @@ def find(library: Library, named: NamedTemplate, exchange: Exchange) -> Template
 
 
 def fill_named(template: Template, variables: Mapping[str, str]) -> FilledSlots:
-    """The slots with the caller's values. Raises `BadRequest` for a value that is missing, unknown or of another type.
+    """Fill the slots with the caller's values. Raises `BadRequest` if a value is missing, unknown or of another type.
 
     A required slot without a value takes the value of another slot with the same source.
     """
@@ -109,7 +110,7 @@ def _id(library: Library, named: NamedTemplate, exchange: Exchange) -> str:
 
 
 def _language(named: NamedTemplate, exchange: Exchange) -> str:
-    """The language of the values, or else of the client's messages."""
+    """Return the language of the values, or else of the client's messages."""
     for text in (*sorted(named.variables.values(), key=len, reverse=True), exchange.ask.query):
         language = language_of(text)
         if language:
@@ -142,14 +143,14 @@ def _without_query(template: Template, own: Mapping[str, SlotValue]) -> dict[str
 
 
 def _same_words(slot: Slot, slots: Mapping[str, Slot], own: Mapping[str, SlotValue]) -> str:
-    """Another slot that has a value and the same source; "" if there is none."""
+    """Return the name of another slot that has a value and the same source, or "" if there is none."""
     if slot.sources[0] not in (SlotSource.PAYLOAD, SlotSource.QUERY, SlotSource.QUESTION, SlotSource.CODE):
         return ""
     return next((name for name in own if slots[name].sources[0] is slot.sources[0]), "")
 
 
 def _checked(template: Template, name: str, words: str) -> str:
-    """The value of a variable by its slot's type and limits."""
+    """Return the value of a variable, converted to the type of its slot. Raises `BadRequest` if it does not fit."""
     slot, param = template.slots[name], f"prompt.variables.{name}"
     if slot.required and not words.strip():
         raise _lacking(template, name, "it is empty")
@@ -172,7 +173,7 @@ def _one_of(slot: Slot, words: str, param: str) -> str:
 
 
 def _check_whole(template: Template, filled: FilledSlots) -> None:
-    """Raises `BadRequest` if the template needs the whole question and it is missing."""
+    """Raise `BadRequest` if the template needs the whole question and it is missing."""
     if filled.values[QUERY]:
         return
     given = {name: value for name, value in filled.values.items() if name != QUERY}
@@ -186,11 +187,11 @@ def _check_whole(template: Template, filled: FilledSlots) -> None:
         why = f"it was not given; its prompt has {{{{ {name} }}}}" + (f". Give it, or {choices}" if choices else "")
         raise _lacking(template, name, why) from None
     except TemplateError:
-        return  # too long: reported when the whole prompt is rendered
+        return  # the prompt is too long; this is reported when the whole prompt is rendered
 
 
 def _undefined(template: Template, message: str) -> str:
-    """The slot without which the body cannot be rendered, from jinja's message."""
+    """Find in jinja's message the slot without which the body cannot be rendered."""
     name = next(iter(re.findall(r"'(\w+)' is undefined", message)), QUERY)
     return name if name in template.slots else QUERY
 
@@ -213,7 +214,8 @@ def _spoken(exchange: Exchange, named: NamedTemplate, prompt: ComposedPrompt) ->
 
 
 def ahead_of(rendered: tuple[Turn, ...], own: tuple[Turn, ...]) -> tuple[Turn, ...]:
-    """The template's messages, then the client's. The system texts of both become one, the template's first."""
+    """Return the template's messages, and after them the client's. Both system texts become one, the template's
+    first."""
     systems = [turn for turn in own if turn.role in SYSTEM and turn.plain]
     others = tuple(turn for turn in own if turn not in systems)
     if not systems:

@@ -1,6 +1,6 @@
-"""The stage `refine`: where no template was used, a model improves and completes the prompt.
+"""The stage `refine`. If no template was used, a model improves and completes the prompt.
 
-If anything goes wrong, the client's own prompt is sent, and a note has the reason.
+If anything goes wrong, the client's own prompt is sent, and a note gives the reason.
 """
 
 from __future__ import annotations
@@ -38,14 +38,16 @@ PURPOSE = "refine"
 
 
 class RefinedPrompt(Struct, frozen=True):
-    """The refiner's result: the better prompt, "" if the prompt needs no change, or why the answer was rejected."""
+    """The refiner's result. It is the better prompt, or "" if the prompt needs no change, or the reason why the answer
+    was rejected."""
 
     text: str = ""
     rejected: str = ""
 
 
 class RefinedPromptCache:
-    """The refiner's results by digest: the `entries` used last, each for `ttl_s`. Each worker has its own."""
+    """The refiner's results by digest. It keeps the last `entries` used, each for `ttl_s`. Each worker has its own
+    cache."""
 
     def __init__(self, entries: int, ttl_s: float, clock: Callable[[], float] = monotonic) -> None:
         self._size, self._ttl_s, self._clock = entries, ttl_s, clock
@@ -66,7 +68,7 @@ class RefinedPromptCache:
 
 
 class MeasuredRefiner(Struct, frozen=True):
-    """What a refiner's row of the gain table is for: its template's text and its model."""
+    """The text that a refiner's row of the gain table measures. It combines the refiner's template and model."""
 
     text_digest: str
     language: str
@@ -86,7 +88,7 @@ class _LeftUnrefined(Exception):
 
 
 class RefineStage:
-    """Stage `refine`. The cache outlives the stage, which is built again for each library."""
+    """The stage `refine`. It is built again for each library, but its cache stays."""
 
     name = "refine"
 
@@ -120,7 +122,7 @@ class RefineStage:
         return replace(self._polished(exchange, template, refined, calls), proven=proven)
 
     def _proven(self, template: Template, exchange: Exchange) -> tuple[str, ...] | None:
-        """The models that may get the refined prompt; None: all. Raises `_LeftUnrefined`."""
+        """Return the models that may get the refined prompt, or None for all models. Raises `_LeftUnrefined`."""
         if exchange.mode is Mode.SHADOW or not self._policy.needs_proof(exchange, template.id):
             return None
         refiner = MeasuredRefiner.of(template, self.settings.model)
@@ -131,7 +133,7 @@ class RefineStage:
         return proven
 
     def _template(self, exchange: Exchange) -> Template:
-        """The template of the refiner, if the prompt qualifies. Raises `_LeftUnrefined`."""
+        """Return the template of the refiner, if the prompt may be refined. Raises `_LeftUnrefined`."""
         reason = why_untouchable(exchange)
         if not reason and exchange.ask.controls.template:
             reason = "the request names its template"
@@ -154,7 +156,7 @@ class RefineStage:
         return template
 
     async def _ask(self, template: Template, exchange: Exchange) -> tuple[str, tuple[Call, ...]]:
-        """A better prompt, from the cache or from the model. Raises `_LeftUnrefined`."""
+        """Return a better prompt from the cache or from the model. Raises `_LeftUnrefined`."""
         query = exchange.ask.query
         digest = self._digest(template, query, exchange.key)
         calls: tuple[Call, ...] = ()
@@ -170,7 +172,7 @@ class RefineStage:
                 raise _LeftUnrefined(f"the refiner failed: {call.error}", calls, template)
             self._cache.put(digest, known)
             if known.text:
-                # an application may send a refined prompt again; it is not refined twice
+                # if an application sends a refined prompt again, it is not refined a second time
                 self._cache.put(self._digest(template, known.text, exchange.key), RefinedPrompt())
         if known.rejected:
             raise _LeftUnrefined(known.rejected, calls, template)
@@ -226,13 +228,14 @@ class RefineStage:
         ).noted(self.name, str(arm) or "refined", reason, data)
 
     def _digest(self, template: Template, text: str, key: ClientKey) -> bytes:
-        """The key of the cache. It includes the client key, so that no hit reveals the prompts of another client."""
+        """Return the key of the cache. It includes the client key, so that no hit reveals the prompt of another
+        client."""
         parts = (key.name, template.digest, self.settings.model, text.strip())
         return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogatepass")).digest()
 
 
 def refiner_of(library: Library | None, language: str) -> Template | None:
-    """The newest active template to refine prompts in this language, or None."""
+    """Return the newest active template that refines prompts in this language, or None."""
     templates = library.templates if library else ()
     refiners = [
         template

@@ -1,7 +1,7 @@
-"""Reads a refiner's answer: the better prompt in it, or the reason why there is none.
+"""Reads a refiner's answer. It contains the better prompt, or else it is rejected with a reason.
 
-The filters are those of BPO's data (no residue, length within a ratio), and others for frequent failures of models:
-they refuse, answer the prompt, change its language, or omit a part.
+Some filters are those of BPO's data (no residue, length within a ratio). The others are for frequent failures of
+models, which refuse, answer the prompt, change its language, or omit a part of it.
 """
 
 import re
@@ -16,11 +16,11 @@ from gateway.prompt.language.literals import fences
 from gateway.prompt.language.vocabulary import VOCABULARY, Derived, LanguageWords, any_of, folded
 
 SHRINKS = 0.5
-"""A rewrite with less than this share of the original's length has left something out."""
+"""If a rewrite has less than this share of the original's length, it has left something out."""
 SHORT_CHARS = 60
-"""The growth of a shorter prompt is limited as if it were this long: "haiku?" needs more than six times its letters."""
+"""A shorter prompt may grow as much as a prompt of this length: "haiku?" needs more than six times its letters."""
 SHARED = 0.3
-"""A rewrite has at least this share of the original's words. An answer uses other words."""
+"""A rewrite has at least this share of the original's words, since an answer to the prompt uses other words."""
 
 _TAGGED = re.compile(r"<prompt>\s*(.*?)\s*(?:</prompt>|\Z)", re.DOTALL | re.IGNORECASE)
 _RESIDUE = re.compile(
@@ -34,7 +34,7 @@ _QUOTES = {'"': '"', "“": "”", "「": "」", "'": "'"}
 
 
 class Rejected(Exception):
-    """The answer cannot replace the prompt; the message says why."""
+    """The answer cannot replace the prompt. The message gives the reason."""
 
 
 class _Manner(Struct, frozen=True):
@@ -62,7 +62,7 @@ _manners = Derived(lambda: {language: _manner(words) for language, words in VOCA
 
 
 def read_refined(original: str, answer: str, *, language: str, growth: float) -> str:
-    """The better prompt, or "" if the prompt is good as it is. Raises `Rejected`."""
+    """Return the better prompt, or "" if the prompt is good already. Raises `Rejected`."""
     manner = _manners()[language]
     refined = unwrapped(answer, original, manner.leads)
     if not refined:
@@ -75,10 +75,10 @@ def read_refined(original: str, answer: str, *, language: str, growth: float) ->
 
 
 def unwrapped(answer: str, original: str, leads: re.Pattern[str]) -> str:
-    """The prompt, without tags, fence, quotes and `Here is the improved prompt:`."""
+    """Return the prompt without tags, fence, quotes and introductions such as `Here is the improved prompt:`."""
     tagged = _TAGGED.search(answer)
     text = (tagged[1] if tagged else answer).strip()
-    for _ in range(2):  # "Sure!" and "Here is ...:"
+    for _ in range(2):  # an answer may begin with both "Sure!" and "Here is ...:"
         match = leads.match(folded(text))
         if match and not leads.match(folded(original)):
             text = text[match.end() :].strip()
@@ -122,7 +122,7 @@ def _faults(original: str, refined: str, manner: _Manner, language: str, growth:
 
 
 def shared(before: str, after: str) -> float:
-    """The share of the words of `before` that occur in `after`, from 0 to 1. Only first letters are compared."""
+    """Return the share of the words of `before` that occur in `after`, from 0 to 1. Only first letters are compared."""
     cut: Callable[[str], set[str]] = _word_stems if before.isascii() else _pairs
     own = cut(before)
     return len(own & cut(after)) / len(own) if own else 1.0
@@ -133,11 +133,11 @@ def _word_stems(text: str) -> set[str]:
 
 
 def _pairs(text: str) -> set[str]:
-    """Every two neighbouring characters, which count as words in writing without blanks."""
+    """Return each pair of neighbouring characters. In writing without blanks, such pairs count as words."""
     return {pair for word in re.findall(r"\w+", _loose_parts().sub(" ", text)) for pair in map("".join, pairwise(word))}
 
 
 def named(items: tuple[str, ...]) -> str:
-    """The pieces as a list that is short enough for a note."""
+    """Return a list of the pieces that is short enough for a note."""
     shown = ", ".join(f"{item[:60]!r}" for item in items[:5])
     return shown + (f" and {len(items) - 5} more" if len(items) > 5 else "")

@@ -1,6 +1,6 @@
-"""The stage for a template that the request names (`foreword.template`): it is used, or the request is refused.
+"""The stage for a template that the request names (`foreword.template`). It is used, or else the request is refused.
 
-If the template were skipped without an error, the client would get the answer to another prompt.
+If the template were skipped without an error, the client would get an answer to another prompt.
 """
 
 from gateway.ask import Mode
@@ -14,7 +14,8 @@ RETRY_S = 2.0
 
 
 class RequestedTemplateStage:
-    """Stage `rewrite` for named templates. `rewrite` renders the template; None if the gateway has no templates."""
+    """The stage `rewrite` for named templates. `rewrite` renders the template. It is None if the gateway has no
+    templates."""
 
     name = "rewrite"
 
@@ -36,9 +37,9 @@ class RequestedTemplateStage:
 
 
 def _switched_off(exchange: Exchange) -> Exchange:
-    """Handle mode off. The prompt stays as it is if the client sent the mode itself.
+    """Handle mode off. If the client itself sent the mode, the prompt stays unchanged.
 
-    Raises `KeyNotAllowed` if the key has mode off, `BadRequest` if the configuration has.
+    Raises `KeyNotAllowed` if the key has mode off, or `BadRequest` if the configuration has it.
     """
     if exchange.ask.controls.mode is Mode.OFF:
         return exchange.noted("rewrite", "kept", "the request's own mode is off")

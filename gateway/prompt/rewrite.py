@@ -1,5 +1,5 @@
-"""The stage `rewrite`: chooses the template for the intent, fills its slots, chooses its nearest examples, and drops
-the result if any of the user's words are missing."""
+"""The stage `rewrite`. It chooses the template for the intent, fills its slots, and chooses the nearest examples. If
+any of the user's words are missing in the result, the result is dropped."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from gateway.ports import Completer, Nearby, Vectors
 
 LONGEST_QUERY_CHARS = 200_000
-"""A longer message is a document. To search it would delay other requests."""
+"""A longer message is a document. Searching it would delay other requests."""
 
 SYSTEM = ("system", "developer")
 
@@ -53,7 +53,7 @@ Embed = Callable[[Sequence[str]], Awaitable["Vectors"]]
 
 
 class ComposedPrompt(Struct, frozen=True):
-    """A rendered template, before it replaces the prompt of the exchange."""
+    """A rendered template that has not yet replaced the prompt of the exchange."""
 
     template: Template
     turns: tuple[Turn, ...]
@@ -62,7 +62,7 @@ class ComposedPrompt(Struct, frozen=True):
     procedure: TechniqueRun | None = None
     calls: tuple[Call, ...] = ()
     dropped: tuple[str, ...] = ()
-    """Rejected values of a model for slots."""
+    """The values for slots that a model gave and that were rejected."""
 
     def spoke(self, arm: Arm = Arm.NONE) -> values.Rewrite:
         template, shots = self.template, tuple(shot.id for shot in self.shots)
@@ -70,7 +70,7 @@ class ComposedPrompt(Struct, frozen=True):
 
     @property
     def data(self) -> dict[str, Any]:
-        """For the note: the template, its slots and their places in the query, its examples."""
+        """Return the fields of the note: the template, its slots and their places in the query, and its examples."""
         return {
             "template": self.template.id,
             "version": self.template.version,
@@ -86,7 +86,7 @@ class ComposedPrompt(Struct, frozen=True):
 
 
 class RewriteStage:
-    """Stage `rewrite`. `library`, `pools`, `embed` and `store` are None while they are loading."""
+    """The stage `rewrite`. `library`, `pools`, `embed` and `store` are None while they are loading."""
 
     name = "rewrite"
 
@@ -123,7 +123,8 @@ class RewriteStage:
             return replace(noted, calls=(*exchange.calls, *unchanged.calls)) if unchanged.calls else noted
 
     async def rewritten(self, exchange: Exchange) -> Exchange:
-        """The exchange with the template's prompt, recorded only if it is not to be sent. Raises `KeptAsIs`."""
+        """Return the exchange with the template's prompt. If the prompt is not to be sent, it is only recorded. Raises
+        `KeptAsIs`."""
         *special, general = self._offered(exchange)
         for offered in special:
             with suppress(OtherQuestion):
@@ -132,12 +133,12 @@ class RewriteStage:
 
     async def _rewrite(self, exchange: Exchange, offered: OfferedVersions) -> Exchange:
         template, chosen = self._choose(exchange, offered)
-        # no call is made for a prompt that is not sent
+        # if the prompt is not sent, no model is called for it
         prompt = await self._speak(template, exchange if chosen.speaks else replace(exchange, dry=True))
         return _rewritten(exchange, prompt, chosen)
 
     def _choose(self, exchange: Exchange, offered: OfferedVersions) -> tuple[Template, RewriteDecision]:
-        """The template for the request, and whether to use it. Raises `KeptAsIs`."""
+        """Return the template for the request, and the decision whether to use it. Raises `KeptAsIs`."""
         chosen = self.policy.decide(exchange, offered)
         if chosen.template is None or chosen.arm is Arm.NONE:
             raise KeptAsIs(chosen.why, chosen.template)
@@ -147,8 +148,8 @@ class RewriteStage:
         return chosen.template, chosen
 
     def _offered(self, exchange: Exchange) -> Sequence[OfferedVersions]:
-        """The library's versions for the intent, the more special first, or the template that the client names.
-        Raises `KeptAsIs`."""
+        """Return the library's versions for the intent, the more special ones first. If the client names a template, it
+        is the only one. Raises `KeptAsIs`."""
         reason = why_untouchable(exchange)
         if reason:
             raise KeptAsIs(reason)
@@ -202,7 +203,7 @@ class RewriteStage:
         return replace(prompt, calls=(*more.calls, *prompt.calls), dropped=more.dropped) if more.calls else prompt
 
     async def spoken(self, template: Template, filled: FilledSlots, exchange: Exchange) -> ComposedPrompt:
-        """The prompt for slots that the caller filled, with examples and first calls.
+        """Return the prompt for slots that the caller has filled, with examples and first calls.
 
         Raises `KeptAsIs` or `TemplateError`.
         """
@@ -215,7 +216,7 @@ class RewriteStage:
         return await self._extract(template, exchange, self.embed, self.completer, self.settings.budget_ms / 1000)
 
     def _keep_if_grown(self, prompt: ComposedPrompt, query: str) -> None:
-        """Raises `KeptAsIs` if the prompt grew by more than the template or the gateway allows."""
+        """Raise `KeptAsIs` if the prompt grew by more than the template or the gateway allows."""
         most = prompt.template.growth_chars or self.settings.growth_chars
         grown = guards.growth(query, prompt.turns)
         if grown > most:
@@ -225,7 +226,7 @@ class RewriteStage:
     async def _after_calls(
         self, prompt: ComposedPrompt, exchange: Exchange, filled: FilledSlots, labels: Sequence[str]
     ) -> ComposedPrompt:
-        """The prompt with the answers of the template's first calls in it. Raises `KeptAsIs`, `TemplateError`."""
+        """Return the prompt with the answers of the template's first calls. Raises `KeptAsIs` or `TemplateError`."""
         template = prompt.template
         if self.completer is None or not exchange.may_call:
             known = {**filled.values, **stand_ins(template)}
@@ -243,7 +244,7 @@ class RewriteStage:
 
 
 def keep_if_hostile(template: Template, query: str) -> None:
-    """Raises `KeptAsIs` if the query tells the model to ignore or to show its instructions."""
+    """Raise `KeptAsIs` if the query tells the model to ignore or to show its instructions."""
     words = guards.hostile(query)
     if words:
         raise KeptAsIs(f"the prompt tells the model to ignore or to show its instructions: {words[:60]!r}", template)
@@ -252,7 +253,7 @@ def keep_if_hostile(template: Template, query: str) -> None:
 def fill_or_keep(
     template: Template, query: str, given: Sequence[SlotValue] = (), parts: Split | None = None
 ) -> FilledSlots:
-    """The slots. Raises `KeptAsIs` if a required one is missing."""
+    """Return the filled slots. Raises `KeptAsIs` if a required slot has no value."""
     filled = fill(template, query, given, parts)
     if isinstance(filled, SlotMissing):
         raise KeptAsIs(f"slot {filled.slot!r} of {template.id} cannot be filled: {filled.why}", template)
@@ -264,7 +265,7 @@ def compose(
 ) -> ComposedPrompt:
     """Render the template and check the result.
 
-    Raises `KeptAsIs` if words of the query are missing, `TemplateError` if the prompt gets too long.
+    Raises `KeptAsIs` if words of the query are missing. Raises `TemplateError` if the prompt is too long.
     """
     turns = template.render(filled.values, shots, labels)
     if not template.whole:
@@ -273,7 +274,7 @@ def compose(
 
 
 def _keep_if_lost(template: Template, filled: FilledSlots, query: str, bare: Sequence[Turn]) -> None:
-    """Raises `KeptAsIs` if words of the query are missing in the turns, which were rendered without examples."""
+    """Raise `KeptAsIs` if words of the query are missing in the turns `bare`, which were rendered without examples."""
     spans = [(slot.start, slot.end) for slot in filled.slots if slot.start >= 0]
     gone = guards.lost(query, bare, spans)
     if gone:
@@ -281,14 +282,16 @@ def _keep_if_lost(template: Template, filled: FilledSlots, query: str, bare: Seq
 
 
 def _keep_if_same(prompt: ComposedPrompt, query: str) -> None:
-    """Raises `KeptAsIs` if the template adds nothing, since the prompt settles everything that it would add."""
+    """Raise `KeptAsIs` if the template adds nothing, because the prompt already settles everything that it would
+    add."""
     (*before, last) = prompt.turns
     if not before and last.text == query and prompt.procedure is None:
         raise KeptAsIs(f"{prompt.template.id} adds nothing to this prompt", prompt.template, prompt.calls)
 
 
 def _named(library: Library, ref: str, language: str) -> Template:
-    """The template that the client named: `id` or `id@version`, where `id` may be a family. Raises `KeptAsIs`."""
+    """Return the template that the client named with `id` or `id@version`. The id may be a family. Raises
+    `KeptAsIs`."""
     try:
         id, version = read_ref(ref)
     except ValueError:
@@ -332,7 +335,8 @@ def _rewritten(exchange: Exchange, prompt: ComposedPrompt, chosen: RewriteDecisi
 
 
 def _beside(own: tuple[Turn, ...], rendered: tuple[Turn, ...]) -> tuple[Turn, ...]:
-    """The client's earlier messages, then the template's. Two system texts become one, the client's first."""
+    """Return the client's earlier messages, and after them the template's. Two system texts become one, the client's
+    first."""
     *before, last = own
     if rendered[-1].text.startswith(last.text, rendered[-1].offset):
         rendered = (*rendered[:-1], replace(rendered[-1], around=last.source))
@@ -344,7 +348,7 @@ def _beside(own: tuple[Turn, ...], rendered: tuple[Turn, ...]) -> tuple[Turn, ..
 
 
 def _joined(systems: Sequence[Turn], rendered: Turn) -> Turn:
-    """One system message. If the client has a single one, its other fields stay."""
+    """Join the system texts in one message. If the client sent only one, the message keeps its other fields."""
     text = "\n\n".join([*(turn.text for turn in systems if turn.text.strip()), rendered.text])
     if len(systems) == 1 and text.startswith(systems[0].text):
         return Turn(systems[0].role, text, around=systems[0].source)

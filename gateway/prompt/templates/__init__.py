@@ -1,1 +1,1 @@
-"""One template file: reading, checking, rendering."""
+"""Reads, checks and renders one template file."""

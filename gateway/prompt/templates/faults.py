@@ -1,6 +1,6 @@
-"""Finds mistakes in one template file, beyond those that `parse` refuses.
+"""Finds mistakes in one template file that `parse` does not refuse.
 
-An active template with a mistake of level error is not used until the file is corrected.
+If an active template has a mistake of level error, it is not used until the file is corrected.
 """
 
 import re
@@ -17,22 +17,22 @@ MIN_MATCH = 8
 MIN_NOT = 2
 MAX_BODY_CHARS = 4000
 DEFAULT_WINDOW = 4096
-"""Tokens, for a template without `min_window`."""
+"""The context window in tokens for a template without `min_window`."""
 
 _QUOTED_SLOT = re.compile(
     r"(?P<open>\"{3}|'{3}|```+|~~~+|[\"'“”‘’「『«`])(?P<kind>\w*)(?P<gap>\s*)\{\{-?\s*(?P<slot>\w+)[^{}|]*\}\}\s*"
     r"(?:(?P=open)|[”’」』»])"
 )
-"""A slot between quotes or fences that are written by hand."""
+"""A slot between quotes or fences that the author wrote by hand."""
 
 Count = Callable[[str], int]
-"""Text to tokens."""
+"""A function that counts the tokens of a text."""
 
 PLACEHOLDERS = (
     *("Replace me: ", "Replace me with one line", "Replace this line with ", "input: replace me", "author: replace me"),
     *("请替换：", "请把这一行换成"),
 )
-"""Phrases in a new file that its author has to replace."""
+"""The phrases in a new file that its author has to replace."""
 
 SECRETS = {
     "private key": re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----"),
@@ -48,17 +48,17 @@ SECRETS = {
 
 SPEAKING = (Status.CANARY, Status.ACTIVE)
 PROBE = "qzxprobe"
-"""Stands for the user's words in a test rendering, to check that the body includes them."""
+"""The text in place of the user's words in a test rendering, which shows whether the body includes them."""
 
 
 def estimated(text: str) -> int:
-    """A rough count of tokens: four ASCII characters, or one other character, are a token."""
+    """Estimate the number of tokens. Four ASCII characters, or one other character, count as a token."""
     ascii_only = sum(character.isascii() for character in text)
     return ascii_only // 4 + len(text) - ascii_only
 
 
 def faults_of(template: Template, source: str, count: Count = estimated) -> Iterator[Finding]:
-    """The mistakes of one file. `source` is its text."""
+    """Yield the mistakes of one file. `source` is the text of the file."""
     yield from _unused(template)
     yield from _without_the_user(template)
     yield from _hand_made_fences(template)
@@ -78,25 +78,25 @@ def faults_of(template: Template, source: str, count: Count = estimated) -> Iter
 
 
 def errors_of(template: Template, source: str) -> tuple[Finding, ...]:
-    """The mistakes that keep an active template from being used."""
+    """Return the mistakes that keep an active template from being used."""
     return tuple(finding for finding in faults_of(template, source) if finding.level is Severity.ERROR)
 
 
 def at(
     template: Template, key: str, code: str, what: str, remedy: str = "", level: Severity = Severity.ERROR
 ) -> Finding:
-    """A finding at a key of the head, such as `intent.match`."""
+    """Return a finding at the place of a key in the head, such as `intent.match`."""
     line, column = template.places.get(key) or template.places.get(key.partition(".")[0]) or (1, 1)
     return Finding(template.file, line, column, code, what, remedy, level)
 
 
 def plain(text: str) -> str:
-    """An example without letter case, extra white space and the last punctuation mark."""
+    """Return an example without letter case, extra white space and closing punctuation."""
     return " ".join(text.lower().split()).rstrip(".?!。？！")
 
 
 def _without_the_user(template: Template) -> Iterator[Finding]:
-    """A finding if the rendered messages contain nothing of the user's message."""
+    """Yield a finding if the rendered messages contain nothing of the user's message."""
     used = set().union(*(part.body.names for part in template.parts))
     if used & {"query", *template.slots} and _arrives(template):
         return
@@ -105,7 +105,7 @@ def _without_the_user(template: Template) -> Iterator[Finding]:
 
 
 def _hand_made_fences(template: Template) -> Iterator[Finding]:
-    """Slots with the user's text between quotes that the text can close."""
+    """Yield a finding for each slot with the user's text between quotes that the text itself could close."""
     for part in template.parts:
         for match in _QUOTED_SLOT.finditer(part.source):
             name = match["slot"]
@@ -133,7 +133,7 @@ def _shows(template: Template, values: Mapping[str, Any]) -> bool:
     try:
         turns: Sequence[Turn] = template.render({**dict.fromkeys(template.calls, "x"), **values})
     except TemplateError:
-        return True  # too long is another mistake
+        return True  # a text that is too long is a different mistake
     text = "".join(turn.text for turn in turns if turn.role != "assistant").casefold()
     return PROBE in text or any(
         value.casefold() in text for name, value in values.items() if name in template.slots and value
@@ -159,7 +159,7 @@ def _size(template: Template, count: Count) -> Iterator[Finding]:
 
 
 def _secrets(file: str, rows: Sequence[str]) -> Iterator[Finding]:
-    """Lines that contain something like a credential. The finding does not repeat it."""
+    """Yield a finding for each line that seems to contain a credential. The finding does not repeat the line."""
     for number, row in enumerate(rows, 1):
         for kind, pattern in SECRETS.items():
             match = pattern.search(row)
@@ -169,7 +169,7 @@ def _secrets(file: str, rows: Sequence[str]) -> Iterator[Finding]:
 
 
 def _placeholders(file: str, rows: Sequence[str]) -> Iterator[Finding]:
-    """Lines that `foreword templates new` wrote for the author to replace."""
+    """Yield a finding for each line of `foreword templates new` that the author has not replaced yet."""
     for number, row in enumerate(rows, 1):
         places = [row.index(mark) for mark in PLACEHOLDERS if mark in row]
         if places:
@@ -178,7 +178,7 @@ def _placeholders(file: str, rows: Sequence[str]) -> Iterator[Finding]:
 
 
 def _unfinished(template: Template, rows: Sequence[str]) -> Iterator[Finding]:
-    """The lines that the author of a draft has still to fill in, as one finding."""
+    """Yield a single finding for all lines of a draft that its author has not filled in yet."""
     lines = [finding.line for finding in _placeholders(template.file, rows)]
     if lines:
         what = f"{len(lines)} lines are still those of a new file"
@@ -187,7 +187,7 @@ def _unfinished(template: Template, rows: Sequence[str]) -> Iterator[Finding]:
 
 
 def _unused(template: Template) -> Iterator[Finding]:
-    """Slots that the body does not use. A required slot is a condition, so it may be unused."""
+    """Yield a finding for each slot that the body does not use. A required slot is a condition, so it may be unused."""
     used = set().union(*(part.body.names for part in template.parts))
     for name, slot in template.slots.items():
         if name not in used and not slot.required and name != template.shot_slot:

@@ -1,4 +1,4 @@
-"""The fields of a template file. `schema.py` reads them, `docs/templates.md` explains them."""
+"""The fields of a template file. `schema.py` reads them, and `docs/templates.md` explains them."""
 
 import re
 from collections.abc import Mapping
@@ -34,15 +34,15 @@ class Technique(StrEnum):
 
 
 class Purpose(StrEnum):
-    """Whether a template answers prompts, or asks a refiner for better ones."""
+    """Whether a template answers prompts, or tells a refiner to improve them."""
 
     ANSWER = "answer"
     REFINE = "refine"
 
 
 class Language(StrEnum):
-    """The languages of templates: the shipped ones are its members, an added one is made a member when it is first
-    named."""
+    """The languages of templates. The built-in languages are its members. An added language becomes a member when it is
+    first named."""
 
     EN = "en"
     ZH = "zh"
@@ -57,7 +57,7 @@ class Language(StrEnum):
 
 
 class SlotSource(StrEnum):
-    """The sources of a slot's value; `finders.py` has a function for each."""
+    """The sources of a slot's value. `finders.py` has a function for each source."""
 
     QUERY = "query"
     PAYLOAD = "payload"
@@ -77,7 +77,7 @@ class SlotSource(StrEnum):
 
 
 class SlotType(StrEnum):
-    """The types of a slot's value; `values.py` has a function that reads each."""
+    """The types of a slot's value. `values.py` has a function for each type, which reads the value."""
 
     TEXT = "text"
     NUMBER = "number"
@@ -96,11 +96,12 @@ class IntentSpec(Struct, frozen=True):
     not_: tuple[str, ...] = field(default=(), name="not")
     keywords: tuple[str, ...] = ()
     always: bool = False
-    """Without effect: a template is used for every prompt of its intent. Still read, for older files."""
+    """This has no effect: a template is used for every prompt of its intent. It is still read, since older files have
+    it."""
 
 
 class Slot(Struct, frozen=True):
-    """One value that the body needs. `sources` are tried in turn."""
+    """One value that the body needs. The `sources` are tried in order."""
 
     sources: tuple[SlotSource, ...]
     required: bool = False
@@ -108,20 +109,20 @@ class Slot(Struct, frozen=True):
     max_chars: int = 0
     pattern: Pattern | None = None
     values: Mapping[str, tuple[str, ...]] = {}
-    """For `choice` and `section`: each value with the words that mean it."""
+    """Each value of a `choice` or `section`, with the words that mean it."""
     type: SlotType | None = None
-    """None: the words are used as they are."""
+    """With None, the words are used unchanged."""
     nearest: float = 0.0
-    """For an enum: the least similarity of a word to the nearest value; 0: only the words of `values` count."""
+    """The least similarity of a word to the nearest value of an enum. With 0, only the words of `values` count."""
 
 
 class Extract(Struct, frozen=True):
     """One call of a model for the slots that the rules left empty."""
 
     model: str = ""
-    """The model to call; "" for the model that answers."""
+    """The model to call; "" means the model that answers."""
     slots: tuple[str, ...] = ()
-    """The slots to fill; () for every slot with a type."""
+    """The slots to fill; () means every slot with a type."""
     timeout_ms: int = 3000
     max_tokens: int = 200
 
@@ -138,30 +139,30 @@ class ExamplePool(Struct, frozen=True):
     """Labelled examples in a file or a collection. Each request gets the `k` examples nearest to its `slot`."""
 
     pool: str = ""
-    """A JSONL file, relative to the template's own."""
+    """A JSONL file. Its path is relative to the template's file."""
     collection: str = ""
     """A collection whose chunks are the examples. The input of an example is everything before its last line."""
     k: int = 6
     input: str = "text"
     output: str = "label"
     as_: str = field(default="list", name="as")
-    """`turns`: each example is a user and an assistant message. `list`: the body writes them."""
+    """With `turns`, each example is a user and an assistant message. With `list`, the body writes the examples."""
     balanced: bool = False
-    """At most an equal share of `k` for each output."""
+    """Whether each output gets at most an equal share of `k`."""
     budget_tokens: int = 0
-    """The most tokens of all examples together; the farthest are left out first. 0: no cap."""
+    """The most tokens of all examples together; 0 means no limit. The least similar examples are left out first."""
     slot: str = ""
-    """The slot that an example's input fills; left out: the slot filled from `payload`, else the query."""
+    """The slot that an example's input fills. By default it is the slot filled from `payload`, or else the query."""
     question: str = ""
-    """The one question about a text that every example answers; "" for examples of several questions."""
+    """The one question about a text that every example answers; "" if the examples answer several questions."""
     labels: tuple[str, ...] = ()
-    """The answers to it; left out: the outputs of the examples."""
+    """The answers to the question. By default they are the outputs of the examples."""
     required: bool | None = None
-    """Whether the template is only for that question; left out: it is, if there is a `question`."""
+    """Whether the template is only for that question. By default it is, if there is a `question`."""
 
 
 class Output(Struct, frozen=True):
-    """Decoder settings, used where the client sets none."""
+    """Settings of the decoder, which are used if the client sets none."""
 
     max_tokens: int = 0
     temperature: float | None = None
@@ -169,18 +170,19 @@ class Output(Struct, frozen=True):
 
 
 class FirstCall(Struct, frozen=True):
-    """A call before the one that answers. Its prompt is the part `# call <name>`, its answer the value `<name>`."""
+    """A call before the one that answers. The part `# call <name>` is its prompt, and its answer is the value
+    `<name>`."""
 
     max_tokens: int = 200
     temperature: float | None = 0.0
     stop: tuple[str, ...] = ()
     timeout_s: float = 20.0
     model: str = ""
-    """The model to call; "" for the model that answers."""
+    """The model to call; "" means the model that answers."""
 
 
 class ReasoningRule(Struct, frozen=True):
-    """The handling of the reasoning. `split` moves it to `reasoning_content`, out of the answer."""
+    """The handling of the reasoning. `split` moves it from the answer to `reasoning_content`."""
 
     mode: str = "keep"
     marker: str = ""
@@ -193,8 +195,8 @@ class Samples(Struct, frozen=True):
     n: int
     temperature: float = 0.7
     answer: Pattern | None = None
-    """Finds the result in an answer (its last match, the group if there is one); left out: the text after the
-    marker."""
+    """The pattern that finds the result in an answer. Its last match counts, or the group of that match. By default the
+    result is the text after the marker."""
 
 
 class Check(Struct, frozen=True):
@@ -209,19 +211,20 @@ class Check(Struct, frozen=True):
     contains: str = ""
     not_contains: str = ""
     judge: str = ""
-    """A question to a model, with `{{ answer }}` and the slots."""
+    """A question to a model, which may use `{{ answer }}` and the slots."""
     passes: str = "yes"
-    """The answer passes if the judge's reply begins with this."""
+    """The answer passes if the judge's reply begins with this text."""
     model: str = ""
-    """The judge; "" for the model that answers."""
+    """The judge; "" means the model that answers."""
 
 
 class Iterate(Struct, frozen=True):
-    """Answer, check, send the failures back (the part `# retry`), at most `rounds` times. The best answer is kept."""
+    """The rounds after a failed check. Each sends the failures back (the part `# retry`) and checks the new answer.
+    There are at most `rounds`, and the best answer is used."""
 
     rounds: int = 1
     budget_tokens: int = 0
-    """No further round once the answers have cost this many tokens; 0: no cap."""
+    """No round begins after the answers have cost this many tokens; 0 means no limit."""
 
 
 class ModelPatterns(Struct, frozen=True):
@@ -233,7 +236,7 @@ class ModelPatterns(Struct, frozen=True):
 
 
 class Optimise(Struct, frozen=True):
-    """The parts that an optimising job may change."""
+    """The parts of the template that an optimising job may change."""
 
     components: tuple[str, ...] = ()
     max_chars: int = 0
@@ -241,7 +244,7 @@ class Optimise(Struct, frozen=True):
 
 
 class Expect(Struct, frozen=True):
-    """One expectation of a test, on the rendered messages."""
+    """One expectation of a test on the rendered messages."""
 
     contains: str = ""
     not_contains: str = ""
@@ -249,11 +252,11 @@ class Expect(Struct, frozen=True):
     roles: tuple[str, ...] = ()
     system_contains: str = ""
     no_match: bool = False
-    """Expect that the slots cannot be filled, so that the template is not used."""
+    """Whether the slots should stay empty, so that the template is not used."""
 
 
 class TemplateTest(Struct, frozen=True):
-    """One test: a query or slot values, and expectations on the rendered messages."""
+    """One test, which has a query or slot values, and expectations on the rendered messages."""
 
     expect: tuple[Expect, ...]
     query: str = ""

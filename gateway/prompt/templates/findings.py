@@ -1,4 +1,4 @@
-"""One mistake in a template: its place, and its remedy."""
+"""One mistake in a template, with its place and its remedy."""
 
 from enum import StrEnum
 
@@ -11,11 +11,12 @@ class Severity(StrEnum):
     ERROR = "error"
     WARNING = "warning"
     NOTE = "note"
-    """Not counted, also not by `--strict`."""
+    """It is not counted, even with `--strict`."""
 
 
 class Finding(Struct, frozen=True):
-    """`line` and `column` count from 1; 0 is unknown. `code` is stable, for scripts."""
+    """A mistake or a note. `line` and `column` count from 1; 0 means unknown. Scripts may rely on `code`, which never
+    changes."""
 
     file: str
     line: int
@@ -32,6 +33,6 @@ class Finding(Struct, frozen=True):
 
 
 def of_error(error: TemplateError) -> Finding:
-    """A file that could not be loaded, as a finding."""
+    """Return the finding for a file that could not be loaded."""
     code = "unknown-slot" if error.what.startswith("no slot ") else "unreadable"
     return Finding(error.file, error.line, error.column, code, error.what)

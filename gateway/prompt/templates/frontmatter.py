@@ -1,7 +1,7 @@
 """The YAML head of a template file as plain data, with the place of each key.
 
-Every scalar is text until a struct gives it another type, so `- yes`, `- 12` and `version: 3` all mean what the author
-wrote.
+Every scalar is a text until a struct gives it another type. So `- yes`, `- 12` and `version: 3` all keep the characters
+that the author wrote.
 """
 
 import difflib
@@ -22,7 +22,7 @@ Data = dict[str, Any]
 
 FENCE = "---"
 LARGEST = 999_999_999
-"""The largest number in a head."""
+"""The largest number that a head may contain."""
 
 
 class FrontMatterHead:
@@ -43,14 +43,14 @@ class FrontMatterHead:
         self.data: Data = data
 
     def error(self, what: str, *path: str | int) -> TemplateError:
-        """A `TemplateError` at the deepest part of `path` that the file has."""
+        """Return a `TemplateError` at the deepest part of `path` that the file has."""
         while path and path not in self._places:
             path = path[:-1]
         line, column = self._places.get(path, (self._first_line, 1))
         return TemplateError(self.file, what, line, column)
 
     def line(self, *path: str | int) -> tuple[int, int]:
-        """Line and column of a key or item."""
+        """Return the line and the column of a key or an item."""
         error = self.error("", *path)
         return error.line, error.column
 
@@ -80,7 +80,8 @@ class FrontMatterHead:
 
 
 def _bounded(value: Any) -> Any:
-    """Raises `msgspec.ValidationError` for a number out of bounds. Huge numbers cannot be printed."""
+    """Return the value. Raises `msgspec.ValidationError` for a number out of bounds, since huge numbers cannot be
+    printed."""
     if isinstance(value, int | float) and not -LARGEST <= value <= LARGEST:
         raise msgspec.ValidationError(f"a number is at most {LARGEST:,}")
     return value
@@ -88,12 +89,13 @@ def _bounded(value: Any) -> Any:
 
 @functools.cache
 def _fields(struct: type[Struct]) -> Mapping[str, Any]:
-    """The fields by their names in a file. Cached, since msgspec reads all annotations on each call."""
+    """Return the fields by their names in a file. The result is cached, since msgspec reads all annotations on each
+    call."""
     return {info.encode_name: info for info in msgspec.structs.fields(struct)}
 
 
 def split_head(source: str, file: str) -> tuple[FrontMatterHead, str, int]:
-    """The head, the body, and the line number where the body begins. Raises `TemplateError`."""
+    """Return the head, the body, and the number of the body's first line. Raises `TemplateError`."""
     lines = source.split("\n")
     if lines[0].strip().lstrip("\ufeff") != FENCE:
         raise TemplateError(file, "a template starts with a line `---`, then its front matter", 1, 1)
@@ -105,19 +107,19 @@ def split_head(source: str, file: str) -> tuple[FrontMatterHead, str, int]:
 
 
 def suggest(word: str, known: Any) -> str:
-    """The nearest of the known names as a question, or a list of all."""
+    """Return the most similar of the known names as a question, or else a list of all names."""
     names = sorted(str(name) for name in known)
     close = difflib.get_close_matches(word, names, 1)
     return f"did you mean {close[0]!r}?" if close else f"known: {', '.join(names)}"
 
 
 def _steps(inside: str) -> Path:
-    """The path in msgspec's message, `.tests[2].query`, as keys and indices."""
+    """Return the path in msgspec's message, such as `.tests[2].query`, as keys and indices."""
     return tuple(int(index) if index else name for name, index in re.findall(r"\.(\w+)|\[(\d+)\]", inside))
 
 
 def _plain(what: str, value: Any) -> str:
-    """msgspec's message in words for an author of YAML."""
+    """Return msgspec's message in words that an author of YAML understands."""
     words = {
         "`str`": "a text",
         "`array`": "a list",

@@ -1,7 +1,7 @@
-"""Regular expressions of template authors, with a limit on their work.
+"""Regular expressions that template authors write, with a limit on their run time.
 
-Python's `re` cannot be stopped, and `(a+)+$` keeps it busy for years. So nested repetitions are refused when the file
-is read, and a slow search is stopped after `LIMIT_S`, which the `regex` package supports.
+Python's `re` cannot be stopped, and `(a+)+$` would keep it busy for years. So nested repetitions are refused when the
+file is read. A slow search is stopped after `LIMIT_S`, which the `regex` package supports.
 """
 
 import re
@@ -12,26 +12,26 @@ from re import _parser  # type: ignore[attr-defined]
 from typing import Any
 
 MAX_CHARS = 500
-"""The longest pattern."""
+"""The longest pattern, in characters."""
 MAX_REPEATS = 1000
-"""The most repetitions of nested repetitions, multiplied with each other."""
+"""The limit for the product of repetitions that are nested in each other."""
 LIMIT_S = 0.02
 SEARCHED_CHARS = 50_000
-"""The rest of a text is not searched."""
+"""Only this many characters of a text are searched."""
 
 _REPEATS = (codes.MAX_REPEAT, codes.MIN_REPEAT, codes.POSSESSIVE_REPEAT)
 
 
 class NotBounded(ValueError):
-    """The pattern is wrong or has no bound on its work; the message names the remedy."""
+    """The pattern is wrong, or its run time has no bound. The message names the remedy."""
 
 
 class Pattern:
-    """Searches like `re.Pattern`, ignoring letter case. A search that takes too long has no match."""
+    """A pattern that searches like `re.Pattern`, ignoring letter case. If a search takes too long, it has no match."""
 
     def __init__(self, pattern: str) -> None:
-        """Raises `NotBounded`."""
-        # imported here: a gateway without templates does not need it
+        """Compile the pattern. Raises `NotBounded`."""
+        # imported here, since a gateway without templates does not need it
         import regex  # type: ignore[import-untyped]
 
         _check(pattern)
@@ -77,7 +77,7 @@ def _check(pattern: str) -> None:
 
 
 def _check_repeats(tree: Any, outer: int) -> None:
-    """Refuse a repetition within a repetition, unless their product is small."""
+    """Refuse a repetition within a repetition, unless the product of both is small."""
     for code, value in tree:
         times = outer
         if code in _REPEATS:
@@ -93,7 +93,7 @@ def _check_repeats(tree: Any, outer: int) -> None:
 
 
 def _parts(value: Any) -> Iterator[Any]:
-    """The patterns inside one node of the parser's tree."""
+    """Yield the patterns inside one node of the parser's tree."""
     if isinstance(value, _parser.SubPattern):
         yield value
     elif isinstance(value, tuple | list):

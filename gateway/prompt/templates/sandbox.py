@@ -1,7 +1,7 @@
 """The subset of jinja2 for template bodies: `if`, one level of `for`, and a dozen filters.
 
-An allow-list is checked on the syntax tree when a file is loaded. Everything else is refused: calls, includes, imports,
-macros, assignments, arithmetic, and attributes other than those of an example and of `loop`.
+When a file is loaded, its syntax tree is checked against an allow-list. Everything else is refused: calls, includes,
+imports, macros, assignments, arithmetic, and attributes other than those of an example and of `loop`.
 """
 
 import functools
@@ -23,7 +23,7 @@ MAX_CHARS = 400_000
 MAX_SOURCE_CHARS = 100_000
 MAX_NODES = 2000
 MAX_DEPTH = 40
-"""Limits on the syntax tree of a part: nodes and depth."""
+"""The limits on the syntax tree of a part, for its nodes and its depth."""
 MAX_INDENT = 16
 
 QUERY = "query"
@@ -34,7 +34,7 @@ LISTS = ("examples", "labels", "failures")
 
 EXAMPLE_FIELDS = ("input", "output")
 GIVEN = "given"
-"""The name for the properties that the query itself settles. Only its fields are used, such as `given.length`."""
+"""The name for the properties that the query itself specifies. Only its fields are used, such as `given.length`."""
 LOOP_FIELDS = ("index", "index0", "first", "last", "length")
 
 ALLOWED = (
@@ -60,7 +60,7 @@ ALLOWED = (
 
 
 class ForbiddenSyntax(Exception):
-    """The body uses something outside the allow-list. `line` counts from 1 within the part."""
+    """The body uses something that is not on the allow-list. `line` counts from 1 within the part."""
 
     def __init__(self, what: str, line: int, word: str = "") -> None:
         super().__init__(what)
@@ -72,35 +72,37 @@ class RenderedTooLong(Exception):
 
 
 def fenced(text: str, kind: str = "") -> str:
-    """The text between two fences. They are longer than any run of backticks in the text, so it cannot close them."""
+    """Return the text between two fences. The fences are longer than any run of backticks in the text, so that the text
+    cannot close them."""
     longest = max((len(run) for run in re.findall(r"`+", text)), default=0)
     fence = "`" * max(3, longest + 1)
     return f"{fence}{kind}\n{text}\n{fence}"
 
 
 def indent(text: str, width: int = 4, first: bool = False) -> str:
-    """Indent each line but the first (`first=True`: that too) by `width` blanks; at most `MAX_INDENT`."""
+    """Indent each line except the first by `width` blanks, at most `MAX_INDENT`. With `first`, the first line is
+    indented too."""
     blanks = " " * min(MAX_INDENT, max(0, width if isinstance(width, int) else 4))
     indented = "\n".join(blanks + line if line.strip() else line for line in text.splitlines())
     return indented if first else indented.removeprefix(blanks)
 
 
 def join(items: Any, between: str = "") -> str:
-    """The items as one text."""
+    """Join the items to one text."""
     texts = [str(item) for item in items]
-    # checked before it is built: a thousand items and a long separator would fill the memory
+    # checked before joining: a thousand items and a long separator would fill the memory
     if sum(map(len, texts)) + len(between) * len(texts) > MAX_CHARS:
         raise RenderedTooLong(f"renders to more than {MAX_CHARS} characters")
     return between.join(texts)
 
 
 def one_line(text: str) -> str:
-    """The text with each run of white space as one blank."""
+    """Return the text with each run of white space replaced by one blank."""
     return " ".join(text.split())
 
 
 def bullets(items: Any) -> str:
-    """A list, or the lines of a text, as Markdown bullets."""
+    """Return a list, or the lines of a text, as Markdown bullets."""
     lines = items.splitlines() if isinstance(items, str) else items
     return "\n".join(f"- {line}" for line in lines)
 
@@ -128,7 +130,7 @@ TESTS = ("defined", "in", "eq", "ne")
 
 
 def _capped(work: Callable[..., Any]) -> Callable[..., Any]:
-    """The filter with a limit on the length of its result, so that a chain of filters cannot fill the memory."""
+    """Return the filter with a limit on the length of its result, so that a chain of filters cannot fill the memory."""
 
     @functools.wraps(work)
     def capped(*given: Any, **named: Any) -> Any:
@@ -161,7 +163,8 @@ class Value(Struct, frozen=True):
 
 
 class Filled(Struct, frozen=True):
-    """A test of a slot, or of a field of `given`: that it has a value, or, with `holds` False, that it is empty."""
+    """A test whether a slot, or a field of `given`, has a value. If `holds` is False, it tests that there is no
+    value."""
 
     name: str
     field: str = ""
@@ -169,7 +172,7 @@ class Filled(Struct, frozen=True):
 
 
 class SlotChoice(Struct, frozen=True):
-    """Two bodies: one is used if all tests are true, the other if not."""
+    """Two bodies. The first is used if all tests are true, and the second otherwise."""
 
     tests: tuple[Filled, ...]
     then: "Plain"
@@ -177,24 +180,24 @@ class SlotChoice(Struct, frozen=True):
 
 
 Plain: TypeAlias = tuple[str | Value | SlotChoice, ...]
-"""A body of only words, slots and `if` with slots and fields of `given`. Most bodies are like that, and are rendered
-without jinja: a message takes 1.2 us instead of 30."""
+"""A body that has only words, slots, and `if` with slots and fields of `given`. Most bodies are plain. They are
+rendered without jinja, which takes 1.2 us for a message instead of 30 us."""
 
 
 class WholeText(str):
-    """A text that a rendering writes as one piece of its own, so that its place is known without a search."""
+    """A text that a rendering writes as a separate piece, so that its place is known without a search."""
 
     __slots__ = ()
 
     def __str__(self) -> str:
-        # jinja calls `str` on each value; the result is this very object
+        # jinja calls `str` on each value, and must get this same object
         return self
 
 
 class CompiledBody(Struct, frozen=True):
     """One compiled part. `names` are the slots and lists that it uses.
 
-    `whole`: every rendering writes `{{ query }}` once, without a filter.
+    `whole` tells whether every rendering writes `{{ query }}` exactly once, without a filter.
     """
 
     compiled: jinja2.Template
@@ -203,11 +206,11 @@ class CompiledBody(Struct, frozen=True):
     whole: bool = False
 
     def render(self, values: Mapping[str, Any]) -> str:
-        """The text. Raises `RenderedTooLong`."""
+        """Return the rendered text. Raises `RenderedTooLong`."""
         return "".join(self._pieces(values)).strip()
 
     def render_around(self, values: Mapping[str, Any]) -> tuple[str, str]:
-        """The text before and after the query, which a `whole` body writes once. Raises `RenderedTooLong`."""
+        """Return the text before and after the query, which a `whole` body writes once. Raises `RenderedTooLong`."""
         pieces = self._pieces({**values, QUERY: WholeText(values[QUERY])})
         place = next(index for index, piece in enumerate(pieces) if isinstance(piece, WholeText))
         return "".join(pieces[:place]).lstrip(), "".join(pieces[place + 1 :]).rstrip()
@@ -217,7 +220,7 @@ class CompiledBody(Struct, frozen=True):
         return self._rendered(values) if pieces is None else pieces
 
     def _written(self, values: Mapping[str, Any]) -> list[str] | None:
-        """The pieces without jinja; None if jinja is needed, for example to report a missing value."""
+        """Return the pieces without using jinja, or None if jinja is needed, for example to report a missing value."""
         pieces: list[str] = []
         if self.plain is None or not _write(self.plain, values, pieces):
             return None
@@ -238,7 +241,7 @@ class CompiledBody(Struct, frozen=True):
 
 
 def _write(plain: Plain, values: Mapping[str, Any], pieces: list[str]) -> bool:
-    """Write the text. Returns whether all slots have a text."""
+    """Append the pieces of the body to `pieces`. Returns False if a slot has no text."""
     for step in plain:
         if isinstance(step, str):
             pieces.append(step)
@@ -256,7 +259,7 @@ def _write(plain: Plain, values: Mapping[str, Any], pieces: list[str]) -> bool:
 
 
 def _hold(tests: Iterable[Filled], values: Mapping[str, Any]) -> bool | None:
-    """Return whether all tests are true; None if a value is not a string."""
+    """Return whether all tests are true, or None if a value is not a string."""
     for test in tests:
         value = values.get(test.name)
         value = getattr(value, test.field, None) if test.field else value
@@ -268,7 +271,8 @@ def _hold(tests: Iterable[Filled], values: Mapping[str, Any]) -> bool | None:
 
 
 def _tests(node: nodes.Node) -> tuple[Filled, ...] | None:
-    """The tests of a condition that joins slots and fields with `and` and `not`; None for any other."""
+    """Return the tests of a condition that joins slots and fields with `and` and `not`, or None for any other
+    condition."""
     match node:
         case nodes.Name():
             return (Filled(node.name),)
@@ -284,7 +288,7 @@ def _tests(node: nodes.Node) -> tuple[Filled, ...] | None:
 
 
 def _plain(body: Iterable[nodes.Node]) -> Plain | None:
-    """The body as words, slots and choices; None if it has anything else."""
+    """Return the body as words, slots and choices, or None if it has anything else."""
     steps: list[str | Value | SlotChoice] = []
     for node in body:
         if isinstance(node, nodes.Output):
@@ -306,7 +310,7 @@ def _plain(body: Iterable[nodes.Node]) -> Plain | None:
 
 
 def _writes(body: Iterable[nodes.Node]) -> set[int]:
-    """The possible numbers of times that the body writes the bare query. 2 means more than once."""
+    """Return how many times the body may write the bare query. 2 means more than once."""
     totals = {0}
     for node in body:
         totals = {min(2, total + times) for total in totals for times in _times(node)}
@@ -360,9 +364,9 @@ def _check_size(tree: nodes.Node) -> None:
 
 
 def _check(node: nodes.Node, known: Collection[str], loop: Mapping[str, str]) -> Iterator[str]:
-    """Walk the tree and yield the names used. `loop` maps the loop's variables to the lists they iterate over."""
+    """Walk the tree and yield the names used. `loop` maps each loop variable to the list that it iterates over."""
     if not isinstance(node, ALLOWED):
-        # jinja adds some nodes of its own, which have no line
+        # jinja adds some nodes itself, which have no line
         raise ForbiddenSyntax(f"{_word(node)} is not allowed in a template", node.lineno or 1, _word(node))
     if isinstance(node, nodes.Name):
         if node.name in loop:
@@ -408,9 +412,9 @@ def _check_for(node: nodes.For, known: Collection[str], loop: Mapping[str, str])
 
 
 def _check_attribute(node: nodes.Getattr, known: Collection[str], loop: Mapping[str, str]) -> str:
-    """The owner of an attribute: `given`, or the list or loop of its variable. Raises `ForbiddenSyntax`."""
+    """Return the owner of an attribute: `given`, `loop`, or the list of a loop variable. Raises `ForbiddenSyntax`."""
     name = node.node.name if isinstance(node.node, nodes.Name) else ""
-    # a slot of that name goes first
+    # a slot of the same name has priority
     owner = loop.get(name, GIVEN if name == GIVEN and GIVEN not in known else "")
     fields = {"examples": EXAMPLE_FIELDS, "loop": LOOP_FIELDS, GIVEN: FIELDS}.get(owner, ())
     if node.attr not in fields:
@@ -421,7 +425,7 @@ def _check_attribute(node: nodes.Getattr, known: Collection[str], loop: Mapping[
 
 
 def _word(node: nodes.Node) -> str:
-    """The name of this node in the words of a template author."""
+    """Return the name of this node that template authors use."""
     names = {"Call": "a call", "Getitem": "[...]", "Assign": "set", "AssignBlock": "set", "FromImport": "import"}
     name = type(node).__name__
     return names.get(name, name.lower())

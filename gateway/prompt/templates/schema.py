@@ -35,7 +35,7 @@ RESERVED = ("query", "examples", "labels", "loop", "answer", "failures")
 
 
 class _FrontMatter(Struct, frozen=True):
-    """The keys of a head. The functions below read the values that need more than a type."""
+    """The keys of a head. If a value needs more than a type, a function below reads it."""
 
     schema: int
     id: str
@@ -64,7 +64,7 @@ class _FrontMatter(Struct, frozen=True):
 
 
 def read_head(head: FrontMatterHead) -> dict[str, Any]:
-    """The fields of a `Template` that are in its head. Raises `TemplateError`."""
+    """Return the fields of a `Template` that its head contains. Raises `TemplateError`."""
     if head.data.get("schema") != str(SCHEMA):
         raise head.error(f"the front matter must say `schema: {SCHEMA}`", "schema")
     tests = head.data.pop("tests", [])

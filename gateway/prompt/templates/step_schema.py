@@ -1,4 +1,4 @@
-"""Reads the keys of techniques: first calls, reasoning, samples, checks, rounds."""
+"""Reads the keys of techniques: first calls, reasoning, samples, checks and rounds."""
 
 import json
 import re

@@ -1,7 +1,7 @@
-"""One template file: parsed once, then rendered to messages.
+"""One template file, which is parsed once and then rendered to messages.
 
 The source is split at the lines `# system`, `# user` and `# assistant` before any slot is filled, and each part is
-compiled alone. So no value can add a message, change a role, or be expanded a second time.
+compiled separately. So no value can add a message, change a role, or be expanded a second time.
 """
 
 import hashlib
@@ -54,11 +54,11 @@ RETRY = "retry"
 VERSION = re.compile("[0-9]{1,9}")
 LONE = re.compile("[\ud800-\udfff]")
 BESIDES = ("schema", "id", "version", "status", "description", "family", "intent", "optimise", "tests", "provenance")
-"""Keys that may change without a new version: they do not affect the text that goes to a model."""
+"""The keys that may change without a new version, since they do not affect the text that a model gets."""
 
 
 class TemplatePart(Struct, frozen=True):
-    """One message of the template. `line` is the heading's line in the file."""
+    """One message of the template. `line` is the line of its heading in the file."""
 
     role: str
     source: str
@@ -69,7 +69,7 @@ class TemplatePart(Struct, frozen=True):
 class Template(Struct, frozen=True):
     """A parsed template file. `digest` is the SHA-256 of its source.
 
-    `content` is the SHA-256 of everything that goes to a model: versions with the same `content` render alike.
+    `content` is the SHA-256 of everything that a model gets. Versions with the same `content` render the same messages.
     """
 
     id: str
@@ -94,31 +94,31 @@ class Template(Struct, frozen=True):
     parts: tuple[TemplatePart, ...]
     """The messages, in order."""
     first: Mapping[str, TemplatePart]
-    """The prompt of each of `calls`."""
+    """The prompt of each first call in `calls`."""
     retry: TemplatePart | None
-    """The message to the model after an answer that failed a check."""
+    """The message that the model gets after an answer that failed a check."""
     judges: Mapping[int, CompiledBody]
-    """The question of each check that has a judge, by the check's index."""
+    """The question of each check that has a judge, by the index of the check."""
     file: str
     digest: str
     content: str = ""
     description: str = ""
     purpose: Purpose = Purpose.ANSWER
     growth_chars: int = 0
-    """The most characters that it may add to the query; 0: the gateway's limit."""
+    """The most characters that it may add to the query; 0 means the gateway's limit."""
     extract: Extract | None = None
     places: Mapping[str, tuple[int, int]] = {}
-    """Line and column of the head's top keys, of each slot and of each test, for reports on the file."""
+    """Line and column of the head's top keys, of each slot and of each test. Reports on the file show them."""
     home: str = ""
-    """The folder of its pool of examples; "" for the folder of `file`."""
+    """The folder of its pool of examples. If it is "", this is the folder of `file`."""
     pool_digest: str = ""
-    """The SHA-256 of its file of examples, where it has one that can be read."""
+    """The SHA-256 of its file of examples, or "" if there is no such file or it cannot be read."""
     faults: tuple[Finding, ...] = ()
     """The errors that were found when the library was loaded. An active template with faults is not used."""
 
     @property
     def ref(self) -> str:
-        """`id@version`, as `read_ref` reads it."""
+        """Return `id@version`, which `read_ref` can read."""
         return f"{self.id}@{self.version}"
 
     @property
@@ -128,12 +128,13 @@ class Template(Struct, frozen=True):
 
     @property
     def whole(self) -> bool:
-        """Whether the client's message is one whole piece of the last turn, so that the classifier may choose it."""
+        """Return whether the client's message is a whole piece of the last turn, as the classifier's choice
+        requires."""
         return self.parts[-1].body.whole
 
     @property
     def bodies(self) -> Iterator[CompiledBody]:
-        """Everything that it renders."""
+        """Yield every body that it renders."""
         parts = (*self.parts, *self.first.values(), *([self.retry] if self.retry else ()))
         return chain((part.body for part in parts), self.judges.values())
 
@@ -145,14 +146,15 @@ class Template(Struct, frozen=True):
 
     @property
     def text_digest(self) -> str:
-        """The digest of all that it can send to a model, its file of examples included. Gains are measured for it."""
+        """Return the digest of everything that a model can get, including its file of examples. Gains are measured for
+        it."""
         if not self.pool_digest:
             return self.content
         return hashlib.sha256(f"{self.content}{self.pool_digest}".encode()).hexdigest()
 
     @property
     def shot_slot(self) -> str:
-        """The slot that an example's input fills."""
+        """Return the name of the slot that an example's input fills."""
         if isinstance(self.examples, ExamplePool) and self.examples.slot:
             return self.examples.slot
         return next((name for name, slot in self.slots.items() if SlotSource.PAYLOAD in slot.sources), "query")
@@ -165,9 +167,9 @@ class Template(Struct, frozen=True):
     def render(
         self, values: Mapping[str, str], shots: Sequence[Shot] = (), labels: Sequence[str] = ()
     ) -> tuple[Turn, ...]:
-        """The messages. `values` has each slot and `query`; a missing slot is "".
+        """Render the messages. `values` has each slot and `query`; a missing slot is "".
 
-        Raises `TemplateError` if a part renders too long.
+        Raises `TemplateError` if a rendered part is too long.
         """
         context = self._context(values, () if self.shot_turns else shots, labels)
         turns: list[Turn] = []
@@ -183,16 +185,16 @@ class Template(Struct, frozen=True):
         return tuple(turns)
 
     def ask_first(self, name: str, values: Mapping[str, str], shots: Sequence[Shot], labels: Sequence[str]) -> str:
-        """The prompt of the first call `name`. Raises `TemplateError` if it renders too long."""
+        """Render the prompt of the first call `name`. Raises `TemplateError` if the prompt is too long."""
         return self._text(self.first[name], self._context(values, shots, labels))
 
     def ask_again(self, values: Mapping[str, str], answer: str, failures: Sequence[str]) -> str:
-        """The message to the model after an answer that failed. Raises `TemplateError` if it renders too long."""
+        """Render the message after an answer that failed a check. Raises `TemplateError` if the message is too long."""
         assert self.retry is not None
         return self._text(self.retry, {**self._context(values), "answer": answer, "failures": tuple(failures)})
 
     def ask_judge(self, check: int, values: Mapping[str, str], answer: str) -> str:
-        """The question to the judge of a check. Raises `TemplateError` if it renders too long."""
+        """Render the question to the judge of a check. Raises `TemplateError` if the question is too long."""
         part = TemplatePart("checks", "", self.places.get("checks", (0, 0))[0], self.judges[check])
         return self._text(part, {**self._context(values), "answer": answer})
 
@@ -208,13 +210,14 @@ class Template(Struct, frozen=True):
         return context
 
     def _example(self, part: TemplatePart, shot: Shot, context: Mapping[str, Any]) -> str:
-        """The message of an example. Where the client's own goes in whole, so does the example's, without additions."""
+        """Return the user message of an example. If the client's message is sent whole, so is the example's input."""
         if self.whole:
             return shot.input
         return self._text(part, {**context, QUERY: shot.input, self.shot_slot: shot.input})
 
     def _question(self, part: TemplatePart, context: Mapping[str, Any]) -> Turn:
-        """The last message, with the place of the client's text where it is one whole piece of it."""
+        """Render the last message. If the client's text is a whole piece of it, the turn records the place of the
+        text."""
         if not part.body.whole or QUERY not in context:
             return Turn(part.role, self._text(part, context))
         with self._located(part):
@@ -234,7 +237,7 @@ class Template(Struct, frozen=True):
 
 
 def read_ref(ref: str) -> tuple[str, int | None]:
-    """The id and version of `id@version`; the version of an id alone is None. Raises `ValueError`."""
+    """Return the id and the version of `id@version`. For an id alone, the version is None. Raises `ValueError`."""
     id, at, version = ref.partition("@")
     if at and not VERSION.fullmatch(version):
         raise ValueError(f"{version[:40]!r} is no version: that is a whole number")
@@ -269,7 +272,7 @@ def parse(source: str, file: str) -> Template:
 
 
 def digest_of(source: str) -> str:
-    """The digest of a file's text. It does not depend on the line ends."""
+    """Return the digest of a file's text. It does not depend on the line ends."""
     return hashlib.sha256(_plain(source).encode("utf-8", "surrogatepass")).hexdigest()
 
 
@@ -299,7 +302,7 @@ def _parts(body: str, file: str, first_line: int, names: set[str], calls: Sequen
 
 
 def _more_names(role: str, calls: Sequence[str]) -> set[str]:
-    """The names that a part may use besides slots and examples: the answers of the calls before it."""
+    """Return the names that a part may use besides slots and examples: the answers of the calls before it."""
     if role.startswith(CALL):
         name = role.removeprefix(CALL)
         return set(calls[: calls.index(name)]) if name in calls else set()
@@ -343,7 +346,7 @@ def _judges(head: FrontMatterHead, checks: Sequence[Check], names: set[str]) -> 
 
 
 def _split(body: str, file: str, first_line: int) -> list[tuple[str, str, int]]:
-    """The parts as (role, text, line of the heading). Text before the first heading is a mistake."""
+    """Return the parts as (role, text, line of the heading). Text before the first heading is a mistake."""
     parts: list[tuple[str, list[str], int]] = []
     for number, line in enumerate(body.split("\n"), first_line):
         heading = HEADING.match(line)
