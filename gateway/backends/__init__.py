@@ -1,1 +1,1 @@
-"""Backends: routing, calling, and remote servers."""
+"""Chooses and calls backends, and implements those for remote servers and local engines."""

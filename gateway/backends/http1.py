@@ -52,7 +52,7 @@ class Idle(UpstreamFault):
 
 
 class Overdue(UpstreamFault):
-    """The answer took too long as a whole."""
+    """The whole answer took too long."""
 
 
 class TooLong(UpstreamFault):

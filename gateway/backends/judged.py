@@ -221,7 +221,7 @@ def check_body(body: bytes, encoding: str, backend: str, status: int) -> None:
 
 
 def answers_otherwise(body: bytes) -> bool:
-    """Whether a body holds another answer than a completion: the output of a response, or embeddings."""
+    """Whether a body holds an answer that is not a completion, such as the output of a response, or embeddings."""
     fields = loose_json(body)
     return isinstance(fields, dict) and (bool(fields.get("output")) or bool(fields.get("data")))
 

@@ -1,1 +1,1 @@
-"""Runs the techniques that need more than one plain call: several answers, checks, another round."""
+"""Runs the techniques that need more than one plain call, for several answers, checks, or another round."""

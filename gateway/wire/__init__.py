@@ -1,1 +1,1 @@
-"""OpenAI's JSON and SSE, which only this folder knows: decoding requests, encoding prompts, error envelopes."""
+"""Decodes requests, and encodes prompts and errors, in OpenAI's JSON and SSE. Only this folder knows these formats."""

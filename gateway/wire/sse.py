@@ -1,4 +1,4 @@
-"""Server-sent events: joins the pieces of a stream into whole events, and reads their data.
+"""Joins the pieces of a stream into whole server-sent events, and reads the data of these events.
 
 Only this module cuts streams. All later code receives pieces that consist of whole events.
 """

@@ -42,7 +42,7 @@ def fault_in(piece: bytes, endpoint: Endpoint) -> CompletionFault | None:
 
 
 class StreamStart(NamedTuple):
-    """How a stream begins: with an error, with chunks, or with content."""
+    """Tells whether a stream begins with an error, with chunks, or with content."""
 
     fault: CompletionFault | None = None
     has_chunk: bool = False

@@ -1,4 +1,4 @@
-"""Reads text, finish reason and usage from a reply: a JSON body or a whole SSE stream.
+"""Reads text, finish reason and usage from a reply, which is a JSON body or a whole SSE stream.
 
 The background task that writes the records calls it after the answer was sent, so no request waits for it.
 """

@@ -307,7 +307,7 @@ def _objects(value: Any) -> list[dict[str, Any]]:
 
 
 def text_of(value: Any) -> str:
-    """The value if it is a string; "" for anything else."""
+    """Return the value if it is a string, otherwise ""."""
     return _text(value) or ""
 
 

@@ -5,7 +5,7 @@ from gateway.wire.chat.completion import ERROR, NO_REASON, CompletionFault, loos
 
 LONGEST_REASON = 2000
 MARK = b'"error"'
-"""The JSON of every failure contains this word: as a field's name, a type, or a finish reason."""
+"""The JSON of every failure contains this word as the name of a field, a type, or a finish reason."""
 
 
 def fault_of(data: bytes) -> CompletionFault | None:

@@ -1,4 +1,4 @@
-"""Builds the request for one more answer: the client's chat request without streaming and with another seed."""
+"""Builds the request for one more answer from the client's chat request, without streaming and with another seed."""
 
 from typing import Any
 

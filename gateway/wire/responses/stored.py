@@ -1,4 +1,4 @@
-"""Reads a stored response: lists its input as items, and builds a request that continues it."""
+"""Lists the input of a stored response as items, and builds a request that continues the response."""
 
 from collections.abc import Sequence
 from typing import Any

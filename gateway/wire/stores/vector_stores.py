@@ -1,4 +1,4 @@
-"""`/v1/vector_stores` in OpenAI's JSON: decodes the bodies, and builds the objects from plain values.
+"""Decodes the bodies of `/v1/vector_stores` in OpenAI's JSON, and builds its objects from plain values.
 
 Only the gateway reads these bodies, so an unknown field is a mistake and is refused. OpenAI does the same.
 """

@@ -1,4 +1,4 @@
-"""The plain decode loop: reads the prompt, then generates one token at a time for each choice."""
+"""Contains the plain decode loop, which reads the prompt and then generates one token at a time for each choice."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""The loaded torch engine: answers an `EngineRequest` with pieces."""
+"""The loaded torch engine, which answers an `EngineRequest` with pieces."""
 
 import secrets
 import time

@@ -1,6 +1,6 @@
 """Naive-Bayes context extension: pure functions that mix the next-token distributions of many contexts into one.
 
-After Su Jianlin, "NBCE" (2023): contexts S_1..S_n are read separately, and with T the next token
+The method is that of Su Jianlin, "NBCE" (2023). Contexts S_1..S_n are read separately. If T is the next token,
 
     log p(T|S_1..S_n) = (beta + 1) P[log p(T|S)] - beta log p(T) + const
 
@@ -37,8 +37,8 @@ def truncate(lp: Tensor, top_p: float = 0.95) -> Tensor:
 def floored(lp_0: Tensor) -> Tensor:
     """Give tokens outside the nucleus the value of its least likely token. lp_0: [vocab], truncated -> the same
 
-    With -inf, a token that the prior almost excludes would always win by its contrast. Without any contrast it would
-    lose to the tokens that the prior prefers.
+    If these tokens had -inf, a token that the prior almost excludes would always win, because of its contrast with the
+    prior. If they had no contrast, they would lose to the tokens that the prior prefers.
     """
     return lp_0.clamp(min=float(lp_0[lp_0 > LOW].min()))
 
@@ -100,8 +100,9 @@ def mean(lp: Tensor, lp_0: Tensor, entropies: Tensor, beta: float) -> tuple[Tens
 
 
 def expert(lp: Tensor, lp_0: Tensor, weight: Tensor, beta: float, mask: float = 0.1) -> tuple[Tensor, Tensor]:
-    """Each token's best context: max_k (1 + beta) lp_k - beta lp_0 + weight_k, over those that find the token
-    plausible, that is at least `mask` of their own best. -> [vocab], and each token's context [vocab].
+    """Use the best context of each token: max_k (1 + beta) lp_k - beta lp_0 + weight_k. Only contexts that find the
+    token plausible count; there its probability is at least `mask` times that of the context's best token. -> [vocab],
+    and each token's context [vocab].
 
     `weight` [contexts] is gamma log(retrieval score). `lp` is whole, `lp_0` floored.
     """

@@ -1,7 +1,7 @@
 """Runs NBCE: reads many passages in parallel, and also the question alone, and generates one answer.
 
-Row 0 is the question alone, row k is passage k and the question. Each passage is read once and cached; the question
-is read after each of them, and every chosen token is added to all rows.
+Row 0 contains the question alone, and row k contains passage k and the question. Each passage is read once and cached;
+the question is read after each of them, and every chosen token is added to all rows.
 """
 
 from collections.abc import Callable, Generator, Sequence
