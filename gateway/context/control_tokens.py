@@ -89,5 +89,5 @@ CONTROL = re.compile(
 
 
 def broken(text: str) -> str:
-    """The text with a space in each control token."""
+    """Insert a space into each control token of the text."""
     return CONTROL.sub(lambda match: f"{match[0]} ", text)

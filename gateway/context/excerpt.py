@@ -66,7 +66,7 @@ def parts_of(number: int, chunk: Chunk) -> list[ExcerptPart]:
     """Split a chunk into sentences and lines. Their tokens are estimated as a proportion of the chunk's tokens."""
     text, rate = chunk.text[lead_length(chunk) :], chunk.tokens / max(1, len(chunk.text))
     spans = sentences(text, PART_TOKENS, lambda some: math.ceil(len(some) * rate))
-    # white space between two parts belongs to the first one
+    # white space between two parts is included in the first part
     ends = [*(start for start, _ in spans[1:]), *([len(text)] if spans else [])]
     return [
         ExcerptPart(number, start, end, math.ceil((upto - start) * rate))

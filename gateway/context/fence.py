@@ -87,7 +87,7 @@ def _is_seen(char: str) -> bool:
 
 
 def language_of(text: str) -> str:
-    """`zh` if at least a fifth of the characters are Chinese, else `en`."""
+    """The language of a text: `zh` if at least a fifth of its characters are Chinese, or else `en`."""
     return "zh" if len(CJK.findall(text)) * 5 >= len(text.strip() or "x") else "en"
 
 

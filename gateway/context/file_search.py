@@ -94,7 +94,7 @@ class FileSearchStage:
     def _look_up(
         self, tool: FileSearch, stores: Sequence[Collection], queries: Sequence[str], vectors: Vectors
     ) -> list[Hit]:
-        """Search the stores. Called on a worker thread."""
+        """Search the stores for the queries. Call it on a worker thread."""
         assert self._collections is not None  # not None, since otherwise there are no stores
         limit = tool.limit or self._retrieve.settings.top_k
         wishes = [
@@ -108,7 +108,7 @@ class FileSearchStage:
         return hits[:limit]
 
     def _packed(self, hits: Sequence[Hit], limits: RetrievalLimits) -> tuple[Chunk, ...]:
-        """Choose the chunks that fit the limits. Called on a worker thread."""
+        """Choose the chunks that fit the limits. Call it on a worker thread."""
         assert self._collections is not None  # not None, since otherwise there are no stores
         return self._retrieve.packed(self._collections, [hit.chunk for hit in hits], limits)
 

@@ -23,7 +23,7 @@ class SourceBudget(Struct, frozen=True):
 
 
 def pack(chunks: Sequence[Chunk], budget: SourceBudget) -> tuple[Chunk, ...]:
-    """Keep the best-scored chunks that fit the budget, in document order.
+    """Keep the chunks with the best scores that fit the budget, in document order.
 
     The document with the best chunk comes first.
     """

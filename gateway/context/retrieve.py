@@ -166,7 +166,7 @@ class RetrieveStage:
         return tuning_of(collection).floor if self.settings.floor is None else self.settings.floor
 
     def with_sources(self, exchange: Exchange, chunks: tuple[Chunk, ...]) -> Exchange:
-        """The exchange with the chunks before the user's own words."""
+        """Put the chunks before the user's own words."""
         language = exchange.intent.language or language_of(exchange.ask.query)
         turns = ahead_of_the_user(exchange.prompt, fenced(chunks, language, self.draw))
         return replace(exchange, turns=turns, chunks=chunks)

@@ -16,7 +16,7 @@ SYSTEM_ROLES = ("system", "developer")
 
 
 TURN_TOKENS = 8
-"""The tokens that a chat template adds to one message; common ones add 4 to 7."""
+"""The tokens that a chat template adds to one message. Common templates add 4 to 7."""
 
 
 PROMPT_TOKENS = 32

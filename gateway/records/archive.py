@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 LOOK_AGAIN_S = 0.1
 ANSWER_S = 1.5
-"""If the database is locked or hangs, a request gets an error after this time, in seconds, rather than waiting."""
+"""If the database is locked or hangs, a request gets an error after this time, in seconds."""
 OPENING_S = 20.0
 """The same limit for the first query, which also loads libraries and upgrades the schema. A locked database is still
 noticed earlier, because the connection for reading waits less for a lock."""

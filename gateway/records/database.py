@@ -28,7 +28,7 @@ PURGE_ROWS = 1000
 PORTION = 200
 COLUMNS = [column.name for column in exchanges.c]
 REFUSALS = ("22", "23", "54")
-"""SQLSTATE classes of PostgreSQL for invalid values: data exception, integrity violation, limit exceeded."""
+"""The SQLSTATE classes of PostgreSQL for invalid values: data exception, integrity violation, limit exceeded."""
 
 
 class ExchangeFilter(Struct, frozen=True):
@@ -233,7 +233,7 @@ def _translated() -> Iterator[None]:
         cause = getattr(error, "orig", None) or error
         failure = RecordRefused if _blames_values(error) else DatabaseFailed
         raise failure(_failure(cause)) from error
-    # sqlite3 raises these itself, for values that it cannot bind or store
+    # sqlite3 itself raises these errors for values that it cannot bind or store
     except (ValueError, TypeError, OverflowError, MemoryError) as error:
         raise RecordRefused(_failure(error)) from error
 

@@ -1,4 +1,4 @@
-"""The paths of the records of a configuration."""
+"""The paths and URLs at which a configuration stores its records."""
 
 from pathlib import Path
 

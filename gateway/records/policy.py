@@ -24,7 +24,7 @@ class RecordPolicy(StrEnum):
 
 
 def is_recorded(key: ClientKey, default: str) -> bool:
-    """Whether a key's exchanges are recorded. `default` is `[records] policy`."""
+    """Whether a key's exchanges are recorded. `default` is the value of `[records] policy`."""
     return (key.record or default) != RecordPolicy.NONE
 
 

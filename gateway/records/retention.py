@@ -51,7 +51,7 @@ class Retention:
         return min(self._clock(), start_s + up_s + JUMP_S) - self._retention_s
 
     def jump_s(self) -> float:
-        """How many seconds the wall clock has jumped ahead since the start; 0.0 if it has not."""
+        """The number of seconds that the wall clock has jumped ahead since the start, or 0.0 if it has not."""
         up_s = self._uptime() - self._start_uptime_s
         ahead_s = self._clock() - self._start_s - up_s
         return ahead_s if ahead_s > JUMP_S else 0.0

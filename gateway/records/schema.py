@@ -17,7 +17,7 @@ from gateway.exchange import Call, Chunk, ContextPlan, Exchange, Intent, Note, R
 from gateway.ports import Answer, ExchangeOutcome
 
 ReadAnswer = Callable[[bytes, str, str], Answer]
-"""Converts a reply's bytes, content type and content encoding to an answer, as `wire.chat.answer.read_answer` does."""
+"""Converts a reply's bytes, content type and content encoding to an answer; see `wire.chat.answer.read_answer`."""
 
 SCHEMA = 1
 RAW_LIMIT = 64 * 1024
@@ -188,7 +188,8 @@ def decode(data: bytes | msgspec.Raw) -> ExchangeRecord:
 
 
 def entry(data: bytes | msgspec.Raw, answer: Answer | None = None) -> StoredRecord:
-    """Build the database's entry from an encoded record of any version and its answer. Raises what `decode` raises.
+    """Build the database's entry from an encoded record of any version and its answer. Raises the same errors as
+    `decode`.
 
     A record of the current version is stored almost unchanged, because decoding and encoding it again would cost more
     than the rest of the drain.

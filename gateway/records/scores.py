@@ -157,7 +157,7 @@ class Paired(Struct, frozen=True):
 
 
 def paired(differences: Sequence[float], random: Random) -> Paired:
-    """Test the differences of pairs, each from -1 to 1. If all are -1, 0 or 1, `p` is that of McNemar's exact test."""
+    """Test the differences of pairs, each from -1 to 1. If all are -1, 0 or 1, McNemar's exact test gives `p`."""
     seen = Scores.of(differences)
     if not seen.n:
         return Paired(0, 0.0, -1.0, 1.0, 1.0)
@@ -177,7 +177,7 @@ def mcnemar(better: int, worse: int) -> float:
 
 
 def sign_flip(differences: Sequence[float], random: Random) -> float:
-    """The two-sided p-value of a random-sign permutation test of no difference."""
+    """The two-sided p-value of a permutation test with random signs. It tests that there is no difference."""
     sizes = [abs(size) for size in differences if size]
     observed = abs(math.fsum(differences)) - 1e-9
     extreme = 0

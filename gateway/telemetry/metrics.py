@@ -25,7 +25,7 @@ _Alike: TypeAlias = tuple[Endpoint, int, str, tuple[tuple[str, str], ...]]
 
 
 class Metrics:
-    """The counters of this worker. `shared` is True if several workers write to one folder."""
+    """The counters of this worker. `shared` is True if the metrics of several workers are in one folder."""
 
     def __init__(self, *, shared: bool = False) -> None:
         self._shared = shared
@@ -58,7 +58,7 @@ class Metrics:
 
     def gauge(self, name: str, text: str, value: Callable[[], float]) -> None:
         """Add a gauge. Its value is computed when the page is read."""
-        if not self._shared:  # a callback gauge has no meaning across processes
+        if not self._shared:  # a gauge with a callback has no meaning across processes
             Gauge(name, text, registry=self._registry).set_function(value)
 
     def counting_tokens(self, read_answer: ReadAnswer) -> ReadAnswer:

@@ -36,7 +36,8 @@ class Traces:
         self._tracer = self._provider.get_tracer("foreword")
 
     def add(self, exchange: Exchange, outcome: ExchangeOutcome, traceparent: str) -> None:
-        """Export the exchange as a span and its stages as children, under the caller's own trace if it sent one."""
+        """Export the exchange as a span with its stages as children. If the caller sent a trace, the span belongs to
+        it."""
         from opentelemetry import trace
         from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 

@@ -34,11 +34,11 @@ class SentenceSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """`[embedder] kind = "sentence"`: a sentence-transformers model, run in this process on the CPU."""
 
     model: str = DEFAULT_MODEL
-    """The model's folder: a path, or `package:name/folder` for a folder inside an installed package."""
+    """The model's folder: `package:name/folder` inside an installed package, or a path."""
     window_tokens: int = 256
-    """A text is cut after this many tokens. MiniLM was trained for 256."""
+    """Texts are cut after this many tokens. MiniLM was trained for 256."""
     threads: int = 1
-    """The number of threads for matrix products. More than one thread slows a busy machine down."""
+    """Threads for the matrix products. More than one slows a busy machine down."""
     batch: int = 16
     """The number of texts that sentence-transformers computes together."""
 

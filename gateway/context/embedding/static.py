@@ -135,7 +135,7 @@ def _reduce(vectors: NDArray[np.float32], dimensions: int) -> NDArray[np.float32
     import numpy as np
 
     centred = vectors - vectors.mean(axis=0)
-    _, axes = np.linalg.eigh(centred.T @ centred)  # ascending
+    _, axes = np.linalg.eigh(centred.T @ centred)  # eigenvalues ascend, so the last columns are the main axes
     return np.asarray(centred @ axes[:, ::-1][:, :dimensions], dtype=np.float32)
 
 

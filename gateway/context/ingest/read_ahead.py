@@ -35,7 +35,7 @@ class FileBeingRead:
 
 
 class ReadAhead:
-    """The files that are being read. Belongs to one thread."""
+    """The files that are being read. An instance belongs to one thread."""
 
     def __init__(self, load: Load, count: int) -> None:
         """`load` reads a file. It is called on up to `count` threads."""

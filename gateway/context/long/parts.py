@@ -1,4 +1,4 @@
-"""Cuts a long text into parts that fit a window, between paragraphs or sentences."""
+"""Cuts a long text into parts that fit a window. It cuts between paragraphs, or between sentences."""
 
 from collections.abc import Callable, Sequence
 

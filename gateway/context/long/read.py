@@ -58,7 +58,7 @@ class ReadingResult(Struct, frozen=True):
     levels: tuple[ReadingLevel, ...] = ()
     """The results of all steps, including those that were shortened later."""
     stopped: bool = False
-    """Whether the last level hardly shrank, so that it was shortened instead of merged."""
+    """Whether merging stopped because the last level hardly shrank. The results were then shortened instead."""
 
     def data(self) -> Mapping[str, Any]:
         levels = [level.data() for level in self.levels]
@@ -150,7 +150,7 @@ class _Work:
             raise CannotRead(failed if self.unread else "nothing in the text is relevant to the task", self.calls)
 
     async def reading(self, level: Sequence[Chunk], room: int, count: Count) -> ReadingResult:
-        """The results for the last prompt, within `room` tokens."""
+        """Build the result from the last level. Its results are shortened if they need more than `room` tokens."""
         if _prompt_tokens(level) > room:
             level = await asyncio.to_thread(_cut, level, room, count)
         return ReadingResult(tuple(level), tuple(self.calls), self.unread, tuple(self.levels), self.stopped)

@@ -39,7 +39,7 @@ class RequestShape(Struct, frozen=True):
 
 
 def shape_of(message: str) -> RequestShape:
-    """Split a message: the task is the paragraph at either end that asks for something, and the rest is the text."""
+    """Split a message. The task is the first or the last paragraph, if it asks for something; the rest is the text."""
     blocks = _blocks(message)
     task, text = (0, 0), (0, len(message))
     if len(blocks) > 1:

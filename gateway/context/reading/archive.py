@@ -37,7 +37,7 @@ class Archive:
 
 
 def parsed(raw: bytes) -> "_Element":
-    """Parse XML, without external files and without entities that grow."""
+    """Parse XML. External files are not loaded, and entities are not expanded."""
     from lxml import etree
 
     parser: Any = etree.XMLParser(resolve_entities=False, no_network=True, recover=True, huge_tree=False)

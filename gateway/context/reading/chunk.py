@@ -50,7 +50,7 @@ PLACES = tuple(
 )
 SENTENCES = 2
 LEAD_SHARE = 3
-"""The repeated head takes at most one part in this many of a chunk. With 3, that is a third."""
+"""The repeated head takes at most a chunk's length divided by this number."""
 WHOLE_RECORD = 4
 """A record of at most this many times the limit is not cut."""
 
@@ -240,7 +240,7 @@ def chunk_id(collection: str, source: str, start: int, end: int, text: str) -> s
 
 
 def _sections(document: Document) -> Iterator[tuple[Span, tuple[str, ...]]]:
-    """The spans between headings, each with its heading path.
+    """The sections between headings. Each is a span with its heading path.
 
     A heading without text is joined with the section below it.
     """

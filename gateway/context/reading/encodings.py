@@ -48,7 +48,7 @@ PREFERRED = 2.0
 MARGIN = 64
 """In a long line, this many bytes before the first byte beyond ASCII are examined too."""
 FEW_BAD = 50
-"""UTF-8 may contain one invalid sequence, and one more for every 50 valid ones."""
+"""UTF-8 may contain one invalid sequence, and one more for each group of this many valid sequences."""
 
 
 class DecodedText(Struct, frozen=True):

@@ -1,9 +1,11 @@
-"""Chroma as the vector store: embedded in a folder, or a Chroma server by URL.
+"""Chroma as the vector store. It is embedded in a folder, or a Chroma server with a URL.
 
-Chroma lets only one process open a folder. Here several can, because each call locks the folder (see
-`shared_folder.py`): `foreword collections add` works while the gateway runs. Within one process, open only one
-`ChromaStore` for a folder. A search does not return deleted vectors, but an embedded Chroma leaves their
-numbers on the disk. It never stores the texts.
+Chroma lets only one process open a folder. Here several processes can use the folder, because each call locks it (see
+`shared_folder.py`). So `foreword collections add` works while the gateway runs. Within one process, open only one
+`ChromaStore` for a folder.
+
+A search does not return deleted vectors, but an embedded Chroma leaves their numbers on the disk. Chroma never stores
+the texts.
 """
 
 from __future__ import annotations
@@ -43,7 +45,7 @@ class ChromaSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """`[store] kind = "chroma"`: an embedded Chroma, or a Chroma server."""
 
     path: str = ""
-    """The folder of the embedded store, relative to the config file. The default is `chroma` in the data folder."""
+    """The folder of the embedded store, relative to the config file; left out: `chroma` in the data folder."""
     url: str = ""
     """A Chroma server (`chroma run`), such as `http://127.0.0.1:8000`, instead of the embedded store. For gateways on
     several machines."""
@@ -208,10 +210,10 @@ def _open_folder(folder: Path) -> Client:
         with _translated(folder):
             client: Any = chromadb.PersistentClient(path=str(folder), settings=Settings(anonymized_telemetry=False))
     except BaseException:
-        # otherwise Chroma would reuse the half-made client for the next call
+        # without this, Chroma would reuse the half-made client for the next call
         SharedSystemClient._identifier_to_system.pop(str(folder), None)
         raise
-    return cast("Client", client)  # declared as an interface without `close`
+    return cast("Client", client)  # Chroma declares it as an interface without `close`
 
 
 def _connect(url: str) -> Client:

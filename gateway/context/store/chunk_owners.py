@@ -76,7 +76,7 @@ def _live(database: sqlite3.Connection, collection: str, documents: Sequence[int
 
 
 def groups(values: Sequence[T]) -> Iterable[Sequence[T]]:
-    """The values in groups that fit one statement."""
+    """Split the values into groups, each small enough for one statement."""
     return (values[first : first + AT_ONCE] for first in range(0, len(values), AT_ONCE))
 
 

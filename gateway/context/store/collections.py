@@ -91,7 +91,7 @@ class Collections:
         """The reason why the vectors cannot be read, for the operator, or "" if they can be read."""
 
     def open(self) -> None:
-        """Open the files, which for some stores takes a second, and delete expired collections."""
+        """Open the files and delete expired collections. Some stores take a second to open."""
         try:
             self.vectors.collections()
         except StoreDamaged as error:
@@ -135,7 +135,7 @@ class Collections:
             return own
         if key.admin or not key.collections or name in key.collections:
             return self.catalog.latest(name, "")
-        # a key may be limited to ids of the operator's collections
+        # the configuration may limit a key to ids of the operator's collections
         by_id = [self.by_id(id, key) for id in key.collections]
         named = [collection for collection in by_id if collection and collection.name == name]
         return max(named, key=lambda collection: collection.created, default=None)
@@ -157,8 +157,8 @@ class Collections:
     def look_up_all(
         self, named: Sequence[Collection], wishes: Sequence[Wish], least: Callable[[Collection], float]
     ) -> list[Hit]:
-        """The hits of all wishes in all collections whose score is at least the collection's `least`, best first. Each
-        chunk occurs once, and chunks that repeat a better one are left out."""
+        """The hits of all wishes in all collections, best first. A hit's score is at least its collection's `least`.
+        Each chunk occurs once, and a chunk that repeats a better one is left out."""
         best: dict[tuple[str, str], Hit] = {}
         for collection in named:
             floor = least(collection)
@@ -172,7 +172,7 @@ class Collections:
         return [hit for hit in ranked if id(hit.chunk) in distinct_ids]
 
     def best(self, documents: Documents, wish: Wish) -> float:
-        """The best score of a search; 0 without results."""
+        """The best score of a search, or 0 if it has no results."""
         ranked = self._ranked(documents, wish, None)
         return ranked[0][1] if ranked else 0.0
 

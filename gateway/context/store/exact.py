@@ -60,7 +60,7 @@ class ExactSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """`[store] kind = "exact"`: compares every vector; needs numpy and a folder."""
 
     path: str = ""
-    """The folder, relative to the config file. The default is `vectors` in the data folder."""
+    """The folder, relative to the config file; left out: `vectors` in the data folder."""
 
 
 class ExactStore:
@@ -130,7 +130,7 @@ class ExactStore:
         return self.folder / collection
 
     def _index(self, collection: str) -> _Index | None:
-        """The collection's current files; None if there are none. Raises `StoreDamaged`."""
+        """The collection's current files, or None if it has none. Raises `StoreDamaged`."""
         folder = self._folder(collection)
         known = self._open.get(collection)
         stamp = stamp_of(folder, known.stamp if known else None)

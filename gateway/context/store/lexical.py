@@ -128,7 +128,7 @@ def _length_code(words: int) -> int:
 
 
 def purge(database: Database, collection: str) -> None:
-    """Rewrite the index. Until then, the words of removed chunks are still in the file."""
+    """Rewrite the index, which still contains the words of removed chunks until then."""
     if not _exists(database, collection):
         return
     database.execute(f"INSERT INTO words_{collection} (words_{collection}) VALUES ('optimize')")

@@ -54,8 +54,8 @@ class Documents:
     def stage(
         self, source: str, recipe: str, *, title: str = "", file: str = "", attributes: Attributes | None = None
     ) -> int:
-        """Begin a document that no search sees yet. Returns its key. Raises `DocumentGone` if its collection was
-        deleted."""
+        """Create a staged document, which no search finds yet. Returns its key. Raises `DocumentGone` if the collection
+        was deleted."""
         with self.catalog.writing() as database:
             inserted = database.execute(
                 "INSERT INTO documents (collection, source, file, recipe, state, attributes, title) "

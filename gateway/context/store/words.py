@@ -20,7 +20,7 @@ def terms_of(query: str) -> list[str]:
 
 
 def words_of(text: str) -> list[str]:
-    """The words of a text, in their indexed form."""
+    """The words of a text in the form in which they are indexed."""
     # replace compatibility forms (full width, ligatures), and drop accents
     plain = unicodedata.normalize("NFKD", text).casefold()
     if not plain.isascii():

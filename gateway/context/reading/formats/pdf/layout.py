@@ -17,7 +17,7 @@ SHORT = 0.75
 """A line that is shorter than this share of its column's width ends a paragraph."""
 CAPTION = re.compile(r"(?:Table|Tab\.|Tabelle|Tableau|Tabla|Tabela|Tabella|Таблица|表)\s*[\w.:-]", re.IGNORECASE)
 STEPS = 1000
-"""The number of positions across a page at which a gap between columns is searched for."""
+"""The number of positions across a page that are tested for a gap between columns."""
 BULLET = re.compile(r"(?:[•◦▪‣●○■–*·-]|\(?\d{1,3}[.)]|[a-z]\))$")
 
 

@@ -1,4 +1,4 @@
-"""PDF: reads pages in order, headings by their size, and tables as rows with their titles."""
+"""PDF: reads pages in order. Headings are recognised by their size, and tables become rows with their titles."""
 
 import re
 from collections import Counter
@@ -119,7 +119,7 @@ def _write(writer: DocumentWriter, pages: Sequence[PdfPage]) -> None:
 
 
 class _Sizes:
-    """The line heights of headings, with their levels."""
+    """The heights of the lines that are headings, with the level of each."""
 
     def __init__(self, pages: Sequence[PdfPage]) -> None:
         heights = Counter[float]()

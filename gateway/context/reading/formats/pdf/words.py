@@ -118,7 +118,7 @@ def _word(text: Any, signs: list[int], first: int, end: int) -> Iterator[tuple[i
         return
     angle = pdfium.FPDFText_GetCharAngle(text, first)
     turn = round(math.degrees(max(angle, 0.0)) / 90) % 4
-    # pdfium gives a hyphen at a line's end as 2 or U+FFFE
+    # pdfium represents a hyphen at the end of a line as 2 or U+FFFE
     letters = "".join(chr(sign) if sign not in (2, 0xFFFE) else "\xad" for sign in signs[first:end] if sign)
     letters = letters.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     box = (
