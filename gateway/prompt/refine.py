@@ -80,7 +80,7 @@ class MeasuredRefiner(Struct, frozen=True):
 
 
 class _LeftUnrefined(Exception):
-    """The client's own prompt is sent, for this reason."""
+    """The client's own prompt is sent unrefined. The message gives the reason."""
 
     def __init__(self, reason: str, calls: tuple[Call, ...] = (), template: Template | None = None) -> None:
         super().__init__(reason)

@@ -1,1 +1,1 @@
-"""The classifier: its features, its training, its evaluation."""
+"""The classifier, with its features, its training and its evaluation."""

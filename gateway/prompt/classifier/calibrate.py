@@ -230,6 +230,6 @@ def _temperature(scores: Array, labels: NDArray[np.intp]) -> float:
         return float((np.log(np.exp(scaled, out=scaled).sum(axis=1)) - right).mean())
 
     grid = np.geomspace(0.1, 10.0, 81).tolist()
-    # the loss is convex in the inverse of the divisor: it falls, then rises
+    # the loss is convex in the inverse of the divisor, so it first falls and then rises
     least = bisect_left(range(len(grid) - 1), True, key=lambda place: surprise(place + 1) >= surprise(place))
     return float(grid[least])

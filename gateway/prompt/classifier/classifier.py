@@ -150,7 +150,7 @@ class Classifier:
             row: Vectors = self._static.embed([seen.request])[0]
             return row
         if kind == "sentence" and self._sentence is not None:
-            return (await self._sentence.embed([seen.request]))[0]  # type: ignore[no-any-return]  # numpy's row
+            return (await self._sentence.embed([seen.request]))[0]  # type: ignore[no-any-return]  # a numpy row
         return None
 
     def _unknown(self, verdict: TierVerdict) -> tuple[str, ...]:

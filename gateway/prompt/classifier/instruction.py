@@ -16,7 +16,7 @@ from gateway.split import Split
 
 FIRST_LINES, LAST_LINES = 6, 3  # an instruction is at the start or at the end
 LINE_CHARS = 300
-HARDLY, CLEARLY = 1.0, 1.5  # log-odds
+HARDLY, CLEARLY = 1.0, 1.5  # log-odds, used by `_asks_more`
 LEADS = 1.5  # log-odds added to a first line that the rules of the split also take for the instruction
 _LEADING = frozenset({"colon", "line", "dash", "fence"})
 """The rules whose payload follows the instruction."""

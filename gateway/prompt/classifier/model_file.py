@@ -56,7 +56,7 @@ def save(model: ClassifierModel, folder: Path) -> None:
             arrays |= {f"{language}.{kind}.{key}": value for key, value in tier.arrays.items()}
     draft = folder / f"model.npz.{os.getpid()}.tmp"
     with draft.open("wb") as stream:
-        np.savez(stream, **arrays)  # type: ignore[arg-type]  # numpy's stub takes names for its option
+        np.savez(stream, **arrays)  # type: ignore[arg-type]  # numpy's stub confuses the names with an option
     header = _Header(
         format=FORMAT,
         trained_on=model.trained_on,

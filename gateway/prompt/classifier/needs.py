@@ -36,7 +36,7 @@ _FORMAT, _CONSTRAINTS, _NUMBERS, _AUDIENCE, _QUESTION, _POLITE, _PASTED, _QUOTES
         "words",
     )
 )
-_DAMPED_FEW = 1.4  # ln(1 + 3), rounded up: up to three words name a topic, not a task
+_DAMPED_FEW = 1.4  # ln(1 + 3), rounded up, since one to three words name a topic and no task
 
 
 class NeedWords(Struct, frozen=True):

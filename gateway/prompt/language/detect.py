@@ -63,7 +63,7 @@ SURE = 0.3
 decides. It is called for 27 % of real prompts and takes 0.2 ms for each."""
 DETECTED_CHARS = 300
 FOREIGN_HEAD = 6
-"""A request is foreign if at least this many of its words are in another language, whatever text is pasted below it.
+"""A foreign request with at least this many words decides the language, even if the pasted text below it is English.
 The detector is not certain about fewer words."""
 
 
