@@ -23,7 +23,7 @@ log = logging.getLogger("foreword.call")
 
 UNREACHABLE = "backend_unreachable"
 HANDED_OVER = (BackendFailed, BackendTimeout, NotReady, LimitReached)
-"""Errors after which another target is tried."""
+"""The errors after which the next target on the route is tried."""
 REPEATABLE = b"idempotency-key"
 REFUSALS = (501, 505)
 """The statuses Not Implemented and HTTP Version Not Supported. They reject the request and do not mean that the server

@@ -20,7 +20,7 @@ SWEEP_S = 1.0  # a timeout is noticed at most this late
 
 
 class _Places:
-    """A semaphore that serves waiters in order. Without waiters it is only a counter."""
+    """A semaphore that serves waiters in the order in which they came. While nobody waits, it only counts."""
 
     def __init__(self, free: int) -> None:
         self._free = free

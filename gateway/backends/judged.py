@@ -25,7 +25,8 @@ from gateway.wire.stream_ends import StreamStart, end_at, fault_in, mark_of, sta
 from gateway.wire.unpack import unpacked
 
 MOST_CHECKED = 1024 * 1024
-"""Longer bodies are not parsed to see whether they are JSON; only their first and last bytes are checked."""
+"""Bodies up to this length are parsed to check that they are JSON. In longer bodies only the first and last bytes are
+checked."""
 MOST_UNPACKED = 64 * 1024
 HELD_S = 1.0
 """A chunk without content is held back for at most this long. If an error follows, another backend can still answer."""
@@ -186,12 +187,12 @@ async def first_bytes(answer: PieceSource) -> bytes:
 
 
 def is_stream(first: bytes) -> bool:
-    """Whether a body begins like a stream of events, whatever its media type."""
+    """Whether a body begins like a stream of events. The media type is not used, because it can be wrong."""
     return _FIRST_FIELD.match(first) is not None
 
 
 def keep_waiting(exchange: Exchange) -> Callable[[], Awaitable[None]]:
-    """Make a function that sends a streaming client a comment at intervals while it waits."""
+    """Make a function that sends comments to a streaming client at intervals, while the client waits for the model."""
     tell, began = exchange.tell, monotonic()
 
     async def waits() -> None:

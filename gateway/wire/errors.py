@@ -1,4 +1,4 @@
-"""OpenAI's error object, as a body and as the event that ends a broken stream."""
+"""Encodes OpenAI's error object as a body, and as the event that ends a broken stream."""
 
 import re
 

@@ -16,7 +16,7 @@ SYSTEM = {"role": "system", "content": MARK}
 
 
 class CannotChange(ValueError):
-    """The template cannot be changed by this module."""
+    """Raised if this module cannot change the template."""
 
 
 def without_default_system(template: str, *, bos: str = "", eos: str = "") -> str:
@@ -47,7 +47,7 @@ def _default(bare: str, spoken: str) -> str:
 
 
 def _shared(first: str, second: str) -> int:
-    """The length of the common prefix."""
+    """The length of the common prefix of two texts."""
     return next(
         (at for at, pair in enumerate(zip(first, second, strict=False)) if pair[0] != pair[1]),
         min(len(first), len(second)),

@@ -48,8 +48,8 @@ class LlamaOptions(Struct, frozen=True):
 
 
 class LlamaEngine:
-    """A loaded model. The constructor loads it and blocks; `chat` and `complete` block too, and
-    release the interpreter's lock while they compute. Several threads may call them at a time."""
+    """A loaded model. The constructor loads the model and blocks. `chat` and `complete` also block, but release the
+    interpreter's lock while they compute. Several threads may call them at the same time."""
 
     def __init__(self, path: Path, file: ModelFile, options: LlamaOptions) -> None:
         import xllamacpp

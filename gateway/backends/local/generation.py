@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from gateway.errors import BackendFailed
 
 Callback = Callable[[bytes], bool]
-"""Receives a piece and returns True if the client is gone. An empty piece is only a check for that."""
+"""A function that receives a piece and returns True if the client is gone. With an empty piece it only checks this."""
 Call = Callable[[bytes, Callback], None]
 
 

@@ -1,6 +1,6 @@
 """Reads the metadata of a GGUF model file without loading the model or a library.
 
-The layout is llama.cpp's: a magic, counts, then typed key/value pairs, then the tensors.
+The layout is that of llama.cpp: a magic number, counts, typed key/value pairs, and the tensors.
 """
 
 import struct

@@ -1,4 +1,4 @@
-"""The measurements of an engine's model, stored in the data folder as `engines/<backend>.json`."""
+"""Stores the measurements of an engine's model in the data folder, as `engines/<backend>.json`."""
 
 import logging
 from pathlib import Path
@@ -34,10 +34,10 @@ class Profile(Struct, frozen=True):
 
     window_tokens: int = 0
     best: tuple[tuple[float, str], ...] = ()
-    """(length as a multiple of the trained window, method), the shortest length first."""
+    """Pairs of a length, as a multiple of the trained window, and a method. The shortest length comes first."""
     measured: tuple[LengthProfile, ...] = ()
     reach: tuple[tuple[str, int], ...] = ()
-    """(method, the longest usable length)."""
+    """Pairs of a method and the longest length for which it is usable."""
     well_tokens: int = 0
     """The effective window. Up to this length the model finds one fact among many similar ones; 0 if it was not
     measured."""

@@ -1,4 +1,4 @@
-"""Serves a model inside this process as a backend, with any library.
+"""Serves a model as a backend inside this process. The engine may use any library.
 
 Requests wait here for room and run on worker threads. `wire/engine/` converts between OpenAI's JSON and
 the engine's calls. The engine only computes.
@@ -29,7 +29,7 @@ EVENTS: Headers = ((b"content-type", b"text/event-stream; charset=utf-8"), (b"ca
 
 
 class LoadedEngine(Protocol):
-    """An engine with its model in memory. All methods block; several threads may call them at a time."""
+    """An engine with its model in memory. All methods block. Several threads may call them at the same time."""
 
     def chat(self, body: bytes, callback: Callback) -> None:
         """Answer a chat request. Each piece is passed to the callback, which returns True to stop."""
@@ -91,7 +91,7 @@ class LocalModel:
         self._waiting = 0
 
     def _load(self) -> LoadedEngine:
-        """Load the engine; runs on a worker thread."""
+        """Load the engine. This method runs on a worker thread."""
         raise NotImplementedError
 
     async def _call(self, loaded: LoadedEngine, ask: EngineAsk, exchange: Exchange, notes: list[Note]) -> Call:
@@ -109,7 +109,7 @@ class LocalModel:
             self._opened.set()
 
     async def aclose(self) -> None:
-        """Stop the running requests, then unload."""
+        """Stop the running requests, then unload the model."""
         for generation in tuple(self._running):
             generation.cancel()
         await asyncio.to_thread(self._pool.shutdown)

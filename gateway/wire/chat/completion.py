@@ -302,7 +302,7 @@ def _code(value: Any) -> str | int | None:
 
 
 def _objects(value: Any) -> list[dict[str, Any]]:
-    """The objects of a list; a single object counts as a list of one."""
+    """The objects in a list. A single object counts as a list with one element."""
     return [each for each in (value if isinstance(value, list) else [value]) if isinstance(each, dict)]
 
 

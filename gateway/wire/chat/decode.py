@@ -54,7 +54,7 @@ class ChatBody(Struct):
     """The fields of a chat request that the gateway uses; all others pass through unread."""
 
     messages: Annotated[list[_RequestMessage], Meta(min_length=1)] | UnsetType = UNSET
-    """Required, unless `prompt` names a template."""
+    """This field is required, unless `prompt` names a template."""
     model: str = ""
     stream: bool | None = None
     max_tokens: int | None = None

@@ -78,7 +78,7 @@ def body(
 
 
 def question(model: str, turns: Sequence[Turn], sampling: Sampling, schema: Mapping[str, Any] | None = None) -> bytes:
-    """The body of the gateway's own chat request; `schema` is the JSON schema of the answer."""
+    """Encode the gateway's own chat request. `schema` is the JSON schema of the answer."""
     fields: dict[str, Any] = {
         "model": model,
         "messages": [{"role": turn.role, "content": turn.text} for turn in turns],

@@ -1,1 +1,1 @@
-"""The marks with which an answer cites its sources."""
+"""Finds the marks with which an answer cites its sources, and reports them."""

@@ -1,4 +1,4 @@
-"""The marks with which a text cites its sources: [1], [2, 3], 【1】."""
+"""Finds the marks with which a text cites its sources: [1], [2, 3], 【1】."""
 
 import re
 

@@ -197,7 +197,7 @@ def _with_tools(fields: dict[str, Raw], limits: Limits) -> tuple[bool, tuple[Not
 
 
 def _open_tools(fields: dict[str, Raw], choice: Any, tools: Any, limits: Limits) -> tuple[Note, ...]:
-    """Convert tools that the model may call but need not."""
+    """Convert the tools if the model may answer without a call. Returns notes on the parts that are ignored."""
     if isinstance(choice, dict):  # only some of the tools are allowed
         names = {text_of(function.get("name")) for function in allowed_functions(choice, tools)}
         tools = [tool for tool in tools or () if tool["function"].get("name") in names]

@@ -60,7 +60,7 @@ def _is_function(tool: Any) -> bool:
 
 
 def call_schema(functions: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """The JSON schema of one call of one of the functions."""
+    """Build the JSON schema of a single call, which may call any of the functions."""
     parameters = {f"f{place}": _parameters(function) for place, function in enumerate(functions)}
     calls = [_call(text_of(function.get("name")), f"f{place}") for place, function in enumerate(functions)]
     # references in a function's schema begin at its root, which is now a part of the larger schema

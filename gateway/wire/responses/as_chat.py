@@ -112,7 +112,8 @@ def chat_body(body: bytes, *, searched: bool = False) -> bytes:
 
 
 def left_out(raw: bytes) -> tuple[str, ...]:
-    """The values of `include` that a chat completion cannot provide and a client can do without."""
+    """The values of `include` that are ignored, because a chat completion cannot provide them and a client can do
+    without."""
     return tuple([name for name in decoded(_knobs, raw).include or () if name not in INCLUDED])
 
 

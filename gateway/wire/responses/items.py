@@ -1,7 +1,7 @@
 """Translates the items of a response's `input` to chat messages.
 
-One answer of the model (reasoning, text, function calls) is several items in `input`, and one assistant message
-in chat.
+An answer of the model consists of several items in `input` (reasoning, text, function calls), but is one assistant
+message in chat.
 """
 
 from typing import Any

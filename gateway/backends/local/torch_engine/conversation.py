@@ -40,7 +40,7 @@ class Tokens:
         return len(self._plain.encode(text, add_special_tokens=False).ids)
 
     def prompt(self, text: str) -> list[int]:
-        """The tokens of a raw prompt; control tokens in it are parsed."""
+        """The tokens of a raw prompt, in which control tokens are parsed."""
         return list(self._real.encode(text).ids)
 
     def foreign(self, text: str) -> list[int]:

@@ -70,15 +70,15 @@ class TorchEngine:
             self.stepper.run(begin, _leaving(callback))
 
     def reaching(self, tokens: int) -> "TorchEngine":
-        """A copy of the engine, with positions for requests of at least `tokens`. It shares the model, so do not close
-        it."""
+        """A copy of the engine, with positions for requests of at least `tokens`. The copy shares the model with the
+        original, so it must not be closed."""
         other = copy(self)
         other.positions = replace(self.positions, set_for_tokens=tokens)
         return other
 
     def mix(self, passages: Sequence[str], mixed: Nbce, tell: Callable[[WindowsReport], None]) -> Call:
-        """Make a method like `chat` and `complete` that reads the passages in parallel, each before the last message
-        or the prompt."""
+        """Make a method like `chat` and `complete` that reads the passages in parallel. Each passage is put before the
+        last user message, or before the prompt."""
 
         def call(body: bytes, callback: Callback) -> None:
             request = read_request(body)

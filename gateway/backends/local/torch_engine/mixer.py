@@ -12,7 +12,7 @@ FAR = 4.0
 FEW = 4
 """At least this many passages are kept."""
 LEAST = 1e-3
-"""The lowest retrieval score."""
+"""Lower retrieval scores are raised to this one, so that their logarithm stays finite."""
 
 
 class Mixer:

@@ -27,7 +27,7 @@ class TokenSegment:
 
 
 class TorchNetwork:
-    """A loaded network. One thread at a time may run it."""
+    """A loaded network. Only one thread at a time may run it."""
 
     def __init__(self, network: Any, *, int8_cache: bool = False) -> None:
         self.network = network
@@ -115,7 +115,7 @@ def attention(
 
 
 def _own(line: Tensor, rows: int, count: int) -> Tensor:
-    """[heads, rows * count, d] -> [rows, heads, count, d]"""
+    """Separate the rows: [heads, rows * count, d] -> [rows, heads, count, d]"""
     return line.view(line.shape[0], rows, count, -1).transpose(0, 1)
 
 
