@@ -1,8 +1,8 @@
 """Finds the instruction in a prompt: the lines with the request, not the pasted text.
 
 A logistic model scores the words of a line. It is trained on our seed prompts, which store instruction and payload
-separately. In a prompt of one line it only tells whether the words before a colon are the instruction. In all other
-cases the rules of `language/payload.py` decide.
+separately. In a prompt of one line, the model only decides whether the words before a colon are the instruction. The
+rules of `language/payload.py` decide the rest.
 """
 
 from __future__ import annotations

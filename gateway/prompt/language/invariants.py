@@ -41,8 +41,8 @@ class Invariant(Struct, frozen=True):
 
 
 def _followed(*, negations: bool) -> re.Pattern[str]:
-    """Return a pattern for each negation or constraint and the words after it. Without these words it would prove
-    nothing: almost every template has a "not"."""
+    """Return a pattern that matches each negation or constraint together with the words after it. The word alone would
+    prove nothing, since almost every template has a "not"."""
     patterns = []
     for words in VOCABULARY.values():
         keep = words.keep
