@@ -242,7 +242,7 @@ def _named(exchange: Exchange) -> Strategy | None:
 
 
 def _moved(chunks: Sequence[Chunk], start: int) -> tuple[Chunk, ...]:
-    """The chunks with their positions in the client's message. Before, they have positions in the text."""
+    """Convert the chunks' positions in the text to positions in the client's message."""
     return tuple(replace(chunk, start=chunk.start + start, end=chunk.end + start) for chunk in chunks)
 
 

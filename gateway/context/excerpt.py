@@ -29,7 +29,7 @@ WORDS_SHARE = 0.6
 """The weight of a part's words in its value. The score of its passage has the rest. Each is counted from its
 minimum."""
 ADJOINING = 200
-"""Two passages with at most this many characters between them are neighbours. Only a heading fits between them."""
+"""Two passages with at most this many characters between them are neighbours. A heading may stand between them."""
 
 Shares = Callable[[str, Sequence[str]], Sequence[float]]
 """Takes the id of a collection, and texts. Returns each text's share of the query's words, weighted as in BM25."""

@@ -1,8 +1,8 @@
 """The cost of reading a long text in parts. The parts, levels, calls and tokens are all known before the first call.
 
-With a window of W tokens, t tokens in each prompt besides the text, and m tokens for each result, a part has c = W - t
-- m tokens. One call merges f = c / m results, with a blank line between them. The text is cut first, which costs
-nothing, so the number of parts is exact.
+With a window of W tokens, t tokens in each prompt besides the text, and m tokens for each result, a part has
+c = W - t - m tokens. One call merges f = c / m results, with a blank line between them. The text is cut first, which
+costs nothing, so the number of parts is exact.
 """
 
 from collections.abc import Mapping, Sequence

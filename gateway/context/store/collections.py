@@ -254,7 +254,7 @@ class Collections:
 
 
 def reranked(reranker: Reranker, query: str, hits: Sequence[Hit]) -> list[Hit]:
-    """Sort the first `RERANKED` hits by the reranker's scores. If the reranker fails, the hits are returned unchanged.
+    """Put the first `RERANKED` hits into the reranker's order. If the reranker fails, the hits are returned unchanged.
 
     The hits still carry the scores of the search, in sorted order, since these are compared with floors and with hits
     of other collections.
