@@ -1,8 +1,9 @@
-"""Compares each template in use with its own controls, and puts a worse one back into the shadow.
+"""Compares each template in use with its controls, and puts a template that is worse back into the shadow.
 
-The controls are conversations that the template's experiment left unchanged. Their answers and the rewritten ones are
-scored by feedback, else by the limits that the client's prompt states, else by a judge that sees one answer and does
-not know its side. The template's own checks do not count: a template would pass its own.
+The controls are conversations that the template's experiment left unchanged. Both the answers to controls and the
+answers to rewritten prompts are scored: by feedback, else by the limits that the client's prompt states, else by a
+judge. The judge sees one answer and does not know which kind it is. The checks in the template do not count, since
+rewritten prompts are made to pass them.
 """
 
 from collections import defaultdict
@@ -42,7 +43,7 @@ from offline_jobs.statistics.sequential import CONTROL_ALARM, ScoredAnswer, judg
 
 
 class WatchVerdict(Struct, frozen=True):
-    """The decision on a canary (`rolled back`, `active`, `ready`, `kept waiting`), or on a template with controls
+    """The decision about a canary (`rolled back`, `active`, `ready`, `kept waiting`) or about a template with controls
     (`shadow`, `settled`, `kept waiting`)."""
 
     template: str
@@ -56,20 +57,20 @@ class _Question(Struct):
 
 
 class _JudgedAnswer(Struct, frozen=True):
-    """`score` is -1 if the judge did not decide."""
+    """The judge's score of one answer. `score` is -1 if the judge did not decide."""
 
     exchange: str
     score: float
 
 
 _read_question = msgspec.msgpack.Decoder(_Question).decode
-# the scores take few values, so a million answers share a few objects
+# there are only few different scores, so a million answers can share a few objects
 _scored = cache(ScoredAnswer)
 
 
 def compared_with_controls(run: JobRun, only: str = "", judge: int = 0) -> list[WatchVerdict]:
-    """Compare every template in use, or `only` this one. Of the answers that nothing else scores, at most `judge` are
-    sent to the judge. Templates without controls have no verdict."""
+    """Compare every template in use, or only the template `only` if it is given. At most `judge` of the answers that
+    have no other score are sent to the judge. Templates without controls get no verdict."""
     settings = run.settings
     library, _ = load_library([(settings.root / folder).resolve() for folder in settings.prompt.templates])
     standings = read_standings(standings_path(settings.data_folder))
@@ -104,9 +105,9 @@ def _decided(run: JobRun, template: Template, standings: Standings, answers: lis
 
 
 def compared(answers: list[ScoredAnswer], needed: int) -> tuple[StandingState, str]:
-    """What the answers so far lead to, and why. `canary` marks the rewritten ones.
+    """Decide by the answers so far. Returns the state and its reason. `canary` marks the answers to rewritten prompts.
 
-    `needed`: the scored rewritten answers without which a template is not settled.
+    `needed` is the number of scored answers to rewritten prompts without which a template is not settled.
     """
     verdict = judged(answers, alarm=CONTROL_ALARM)
     if verdict.worse:
@@ -125,7 +126,7 @@ def compared(answers: list[ScoredAnswer], needed: int) -> tuple[StandingState, s
 def _answers(
     settings: Settings, templates: Mapping[str, Template], standings: Standings
 ) -> Mapping[str, list[ScoredAnswer]]:
-    """The scored answers of each template that has any, in their order."""
+    """Return the scored answers of each template that has any, in their order."""
     judgements = {row.exchange: row.score for row in _judgements(settings) if row.score >= 0}
     answers: dict[str, list[ScoredAnswer]] = defaultdict(list)
     for spoken, record in _compared_records(settings, templates, standings):
@@ -139,7 +140,7 @@ def _answers(
 def _compared_records(
     settings: Settings, templates: Mapping[str, Template], standings: Standings
 ) -> Iterator[tuple[SpokenAnswer, SpokenRecord]]:
-    """The complete answers for which chance decided whether the template's version in use would rewrite the prompt."""
+    """Yield the complete answers to prompts for which chance decided whether the version in use rewrites them."""
     database = Database.open(database_url(settings))
     try:
         for spoken in database.spoken(sorted(templates)):
@@ -157,7 +158,8 @@ def _compared_records(
 
 
 def _score(spoken: SpokenAnswer, record: SpokenRecord) -> float | None:
-    """The score by feedback, else by the limits that the client's prompt states; None without both."""
+    """Return the score by feedback, else by the limits that the client's prompt states. Returns None if there is
+    neither."""
     if spoken.score is not None or record.policy != "full":
         return spoken.score
     checks = stated_checks(_query(spoken))
@@ -170,7 +172,7 @@ def _query(spoken: SpokenAnswer) -> str:
 
 
 def _judge(run: JobRun, templates: Mapping[str, Template], standings: Standings, most: int) -> None:
-    """Let the judge score the oldest answers that nothing else scores, and store its verdicts."""
+    """Let the judge score the oldest answers that have no other score, and store its verdicts."""
     known = {row.exchange for row in _judgements(run.settings)}
     rows: list[DatasetRow] = []
     for spoken, record in _compared_records(run.settings, templates, standings):

@@ -1,4 +1,5 @@
-"""The job `drift`: compares recent traffic with earlier traffic. It reports, alerts, and can start a harvest."""
+"""The job `drift`: compares recent traffic with earlier traffic. It reports changes, sends alerts, and can start a
+harvest."""
 
 import time
 from collections import Counter
@@ -33,7 +34,7 @@ from offline_jobs.statistics.compare_windows import FEWEST, Change, ComparedWind
 Names = tuple[list[str], list[str]]
 CHANGED, NO_CHANGE, TOO_FEW = "changed", "no change", "too few to tell"
 EMBEDDED = 1500
-"""The most prompts of each window that are embedded."""
+"""The largest number of prompts that are embedded for each window."""
 PAGE = """<!doctype html><meta charset="utf-8"><title>Drift</title>
 <style>body{{font:15px system-ui;max-width:60em;margin:2em auto;padding:0 1em}}text{{font:11px system-ui}}
 td,th{{text-align:left;padding:.3em .8em;border-bottom:1px solid #ddd}}.alarm{{color:#b00020;font-weight:600}}
@@ -58,7 +59,8 @@ class DriftOptions(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class DriftReport(Struct, frozen=True):
-    """The outcome of the comparison. `before` and `now` count exchanges. `webhook` is the webhook's error, or ""."""
+    """The outcome of the comparison. `before` and `now` count exchanges. `webhook` is the error that the webhook gave,
+    or "" if it gave none."""
 
     alarm: bool
     verdict: str
@@ -73,14 +75,14 @@ class DriftReport(Struct, frozen=True):
 
 
 class Spans(Struct, frozen=True):
-    """The two windows, fixed when the job begins."""
+    """The two windows. They are fixed when the job begins."""
 
     before: Span
     now: Span
 
 
 class DriftPortion(Struct, frozen=True):
-    """A portion to read, with the prices for its cost."""
+    """A portion to read, with the prices for computing its cost."""
 
     url: str
     span: Span
@@ -114,7 +116,8 @@ def run(run: JobRun, options: DriftOptions) -> DriftReport:
 
 
 def _verdict(changes: Sequence[Change]) -> str:
-    """The verdict in words. Without comparisons, one of the windows has fewer than `FEWEST` exchanges."""
+    """Return the verdict in words. If there are no comparisons, one of the windows has fewer than `FEWEST`
+    exchanges."""
     if not changes:
         return TOO_FEW
     return CHANGED if any(change.alarm for change in changes) else NO_CHANGE
@@ -125,7 +128,7 @@ def estimate(_settings: Settings, _options: DriftOptions) -> Spent:
 
 
 def look(part: DriftPortion) -> ComparedWindow:
-    """The values of one portion to compare. A task for an executor."""
+    """Read the values of one portion that are compared. This function is a task for an executor."""
     window = ComparedWindow()
     for seen in read(part.url, part.span, part.portion):
         record = seen.record
@@ -167,7 +170,7 @@ def _window(run: JobRun, span: Span) -> ComparedWindow:
 
 
 def _some(prompts: list[str]) -> list[str]:
-    """A sample that does not depend on the order of the prompts."""
+    """Return a sample of the prompts that does not depend on their order."""
     if len(prompts) <= EMBEDDED:
         return prompts
     return sorted(prompts, key=lambda text: int(signature(text)[0]))[:EMBEDDED]
@@ -176,7 +179,7 @@ def _some(prompts: list[str]) -> list[str]:
 def _prompts(
     run: JobRun, before: ComparedWindow, now: ComparedWindow, changes: list[Change]
 ) -> tuple[Names, list[PromptGroup]]:
-    """The cluster name of each prompt in both windows, and the clusters that grew."""
+    """Return the name of the cluster of each prompt in both windows, and the clusters that grew."""
     if run.settings.embedder is None or min(len(before.prompts), len(now.prompts)) < FEWEST:
         return ([], []), []
     embedder = open_embedder(run.settings)

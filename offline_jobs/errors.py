@@ -4,7 +4,7 @@ from gateway.errors import ForewordError
 
 
 class JobFailed(ForewordError):
-    """The job cannot be done. The message has the reason and the remedy."""
+    """The job cannot be done. The message gives the reason and a remedy."""
 
 
 class BudgetSpent(ForewordError):
@@ -12,4 +12,4 @@ class BudgetSpent(ForewordError):
 
 
 class Cancelled(ForewordError):
-    """The job was cancelled: `foreword jobs cancel`."""
+    """The job was cancelled with `foreword jobs cancel`."""

@@ -1,7 +1,8 @@
-"""The job `harvest`: makes a dataset version of recorded failures, successes, and prompts without a template.
+"""The job `harvest`: makes a dataset version from recorded failures, successes, and prompts without a template.
 
-The window is cut into portions; each is read, judged, scrubbed and signed in a step of its own, on any executor. Then
-near-duplicates are removed, and prompts without a template are grouped. Signatures are in memory, texts are not.
+The window is cut into portions. Each portion is read, judged, scrubbed and signed in a separate step, on any executor.
+Then near-duplicates are removed, and prompts without a template are grouped. Only signatures are kept in memory, not
+texts.
 """
 
 import shutil
@@ -29,7 +30,7 @@ from offline_jobs.engine.run import JobRun
 from offline_jobs.engine.since import at
 
 GROUPED = 4000
-"""The most prompts to group, since the number of distances grows with the square."""
+"""The most prompts to group. It is limited, since the number of distances grows with the square of this number."""
 KINDS = tuple(What)
 _row = msgspec.json.Decoder(DatasetRow)
 
@@ -75,7 +76,7 @@ class HarvestPortion(Struct, frozen=True):
 
 
 class HarvestedPortion(Struct, frozen=True):
-    """The result of a portion: the file with its rows, and counts of rows, exchanges and secrets."""
+    """The result of a portion: the file that holds its rows, and the counts of its rows, exchanges and secrets."""
 
     file: str
     rows: int
@@ -125,12 +126,12 @@ def run(run: JobRun, options: HarvestOptions) -> HarvestReport:
 
 
 def estimate(settings: Settings, options: HarvestOptions) -> Spent:
-    """The judge's calls. Nothing else has a cost."""
+    """Return the cost of the judge's calls. Nothing else has a cost."""
     return Spent(calls=options.judge, tokens=options.judge * 700)
 
 
 def take(part: HarvestPortion) -> HarvestedPortion:
-    """Read one portion and write its rows and their signatures to files. A task for an executor."""
+    """Read one portion, and write its rows and their signatures to files. This function is a task for an executor."""
     library = library_of(part.folders)
     base = Path(part.into) / f"{part.portion.number:06d}"
     draft = base.with_suffix(".tmp")
@@ -155,14 +156,14 @@ def take(part: HarvestPortion) -> HarvestedPortion:
 
 
 def _window(options: HarvestOptions) -> RecordWindow:
-    """The window in seconds, fixed at the first run, so that a resumed job reads the same exchanges."""
+    """Return the window in seconds. It is fixed at the first run, so that a resumed job reads the same exchanges."""
     now = time.time()
     until = at(options.until, now) or now
     return RecordWindow(at(options.since, now), until, options.model, options.intent, options.template, options.key)
 
 
 def _take_all(run: JobRun, parts: Sequence[HarvestPortion]) -> list[HarvestedPortion]:
-    """Run one step for each portion. The executor gets the portions that are not done yet."""
+    """Run one step for each portion. Only portions that are not done yet are given to the executor."""
     waiting = [part for part in parts if not run.known("portion", part)]
     results = run.executor.map(take, waiting)
     harvested = []
@@ -173,7 +174,7 @@ def _take_all(run: JobRun, parts: Sequence[HarvestPortion]) -> list[HarvestedPor
 
 
 def _table(harvested: Sequence[HarvestedPortion]) -> Mapping[str, Any]:
-    """The arrays of all portions, joined: an entry for each row, without its text."""
+    """Return the joined arrays of all portions. They have an entry for each row, but not the row's text."""
     parts = [np.load(Path(portion.file).with_suffix(".npz")) for portion in harvested]
     none = {
         "signatures": np.zeros((0, HASHES), np.uint32),
@@ -208,7 +209,7 @@ def _all_rows(harvested: Sequence[HarvestedPortion]) -> Iterator[DatasetRow]:
 
 
 def _judged(run: JobRun, options: HarvestOptions, harvested: Sequence[HarvestedPortion]) -> Mapping[str, DatasetRow]:
-    """The answers that the judge scored, by exchange."""
+    """Return the rows whose answers the judge scored, by exchange."""
     if not options.judge:
         return {}
     from offline_jobs.datasets.judge_answers import judge_rows

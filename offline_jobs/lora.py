@@ -1,4 +1,7 @@
-"""Low-rank adapters (LoRA, Hu et al. 2021, arXiv 2106.09685) on the projections of attention; all else is frozen."""
+"""Low-rank adapters on the projections of attention (LoRA, Hu et al. 2021, arXiv 2106.09685).
+
+All other weights are frozen.
+"""
 
 import math
 from typing import Any
@@ -20,12 +23,12 @@ class Lora(nn.Module):
         self.scale = 2.0
 
     def forward(self, x: Tensor) -> Tensor:
-        """The output of the layer with its adapter. x: [..., in] -> [..., out]"""
+        """Return the output of the layer with its adapter. x: [..., in] -> [..., out]"""
         plain: Tensor = self.base(x)
         return plain + self.scale * (x @ self.a.T @ self.b.T)
 
     def merged(self) -> nn.Linear:
-        """The base layer, with the adapter added to its weights."""
+        """Return the base layer with the adapter added to its weights."""
         with torch.no_grad():
             self.base.weight += self.scale * (self.b @ self.a)
         return self.base
@@ -44,7 +47,7 @@ def adapted(network: Any, rank: int) -> list[Lora]:
 
 
 def merge(network: Any) -> None:
-    """Add each adapter to its layer's weights, and remove it."""
+    """Add each adapter to the weights of its layer, and remove the adapter."""
     for module in list(network.modules()):
         for name, child in list(module.named_children()):
             if isinstance(child, Lora):

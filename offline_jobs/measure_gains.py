@@ -1,7 +1,7 @@
-"""The job `measure-gains`: measures the templates whose text has no row of the gain table yet, within the job's budget.
+"""The job `measure-gains`: measures, within its budget, the templates that have no row in the gain table yet.
 
-A text that changes loses its row, and is not used in the mode `proven` until it has a new one. Run on a schedule, this
-job measures it.
+A row is valid only for one text of a template. If the text changes, the template is not used in the mode `proven` until
+its new text has a row. When this job runs on a schedule, it measures such templates.
 """
 
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ from offline_jobs.engine.run import JobRun
 from offline_jobs.errors import BudgetSpent, JobFailed
 
 PROMPT_TOKENS = 250
-"""About what a pair of our prompts takes, answers apart."""
+"""The approximate number of prompt tokens that a pair of answers to one of our prompts takes."""
 
 
 class MeasureGainsOptions(Struct, frozen=True, forbid_unknown_fields=True):
@@ -38,7 +38,7 @@ class MeasureGainsOptions(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class MeasureGainsReport(Struct, frozen=True):
-    """The rows that were written, and the number of pairs that the budget left out."""
+    """The rows that were written, and the number of pairs that were left out because of the budget."""
 
     rows: Sequence[Gain]
     scored: int
@@ -68,7 +68,7 @@ def run(run: JobRun, options: MeasureGainsOptions) -> MeasureGainsReport:
             try:
                 scored = await measurement.scores(pairs, scorer, run.check)
             except BudgetSpent:
-                # what was scored before the end is in the log of scores
+                # the pairs that were scored before the budget ended are in the log of scores
                 scored = list((await measurement.pairs()).known)
             rows = measurement.write(scored)
             left = len(pairs.fresh) + len(pairs.known) - len(scored) - len(measurement.failed)
@@ -78,7 +78,8 @@ def run(run: JobRun, options: MeasureGainsOptions) -> MeasureGainsReport:
 
 
 def estimate(settings: Settings, options: MeasureGainsOptions) -> Spent:
-    """An upper bound: each of our prompts, once for each arm, as far as the budget allows."""
+    """Return an upper bound of the cost. Each of our prompts is answered once for each arm, as far as the budget
+    allows."""
     from gateway.prompt.measure.pairs import ANSWER_TOKENS
     from gateway.prompt.measure.prompts import shipped_prompts
 

@@ -1,7 +1,7 @@
 """The job `optimise`: searches for a better version of one template.
 
-The rows of a dataset are split in three. The search sees two parts. On the third, sealed part a paired test decides
-whether the best candidate is better than the template. If it is not, nothing is written.
+The rows of a dataset are split into three parts, of which the search sees two. A paired test on the third, sealed part
+decides whether the best candidate is better than the template. If it is not better, nothing is written.
 """
 
 import importlib
@@ -47,25 +47,25 @@ from offline_jobs.search.trial import CandidateTrial
 
 LEVEL = 0.05
 LOOKED = 2 * MINIBATCH
-"""The most rows to answer in search of failures."""
+"""The most rows that are answered to find failures."""
 JUDGED = 3
-"""The calls for each row if a judge compares: one for the answer, two for the judge."""
+"""The number of calls for each row if a judge compares answers: one for the answer and two for the judge."""
 
 
 class SearchEnd(Struct, frozen=True):
-    """The number of calls after which the search ended. A resumed job ends it there again."""
+    """The number of calls after which the search ended. A resumed job ends the search at the same number."""
 
     calls: int
 
 
 def run(run: JobRun, options: OptimiseOptions) -> OptimiseReport:
-    # the inputs of the search are fixed at the first run, so that a resumed job continues the same search
+    # the inputs of the search are stored in the first run, so that a resumed job continues the same search
     inputs = run.step("inputs", options, lambda: _inputs(run.settings, options), SearchInputs)
     parent = _parent(run.settings, inputs.template)
     rows = _rows(run.settings, inputs.dataset)
     calls = _calls(parent, run.job.budget.calls)
     each = _each(rows, options.judge or run.settings.jobs.judge)
-    # the calls for the sealed rows are set aside before anything else
+    # the calls for the sealed rows are reserved before any other call is made
     sizes = run.step("sizes", inputs, lambda: affordable(calls, each, options.choose, options.sealed), SplitSizes)
     splits = split(rows, options.seed, sizes.choose, sizes.sealed)
     model = options.model or run.settings.jobs.model or run.settings.routing.default
@@ -82,7 +82,8 @@ def run(run: JobRun, options: OptimiseOptions) -> OptimiseReport:
 
 
 def estimate(settings: Settings, options: OptimiseOptions) -> Spent:
-    """An upper bound, close to the budget: the search uses all calls that are left for it."""
+    """Return an upper bound of the cost. It is close to the budget, since the search uses all calls that are left for
+    it."""
     rows = _rows(settings, options.dataset)
     each = _each(rows, options.judge or settings.jobs.judge)
     calls = _calls(_parent(settings, options.template), settings.jobs.calls)
@@ -104,7 +105,7 @@ def _calls(parent: Parent, budget: int) -> int:
 
 
 def _each(rows: Sequence[DatasetRow], judge: str) -> int:
-    """The number of calls for one row."""
+    """Return the number of calls that one row needs."""
     return JUDGED if judge and not all(row.wanted for row in rows) else 1
 
 
@@ -117,9 +118,10 @@ def _search_budget(run: JobRun, inputs: SearchInputs, loop: Loop, calls: int, re
 
 
 def _search(run: JobRun, options: OptimiseOptions, problem: TemplateSearch) -> None:
-    """Search until nothing is left to try, or the search's budget is used up.
+    """Search until nothing is left to try or the search's budget is used up.
 
-    Raises `BudgetSpent` if it is used up before there is a better candidate: an unfinished search proves nothing.
+    Raises `BudgetSpent` if the budget is used up before a better candidate is found, since an unfinished search proves
+    nothing.
     """
     optimizer = _optimizer(options.engine)
     raced = run.step("raced", options, problem.affordable_rules, int)
@@ -145,7 +147,7 @@ def _problem(
     budget: SearchBudget,
     each: int,
 ) -> TemplateSearch:
-    # a row that is also an example is answered by copying, which shows nothing about other rows
+    # if a row is also an example, the model copies its answer, which shows nothing about other rows
     looked = splits.learn[: LOOKED if inputs.examples else min(LOOKED, len(splits.learn) // 3)]
     shots = _rows(run.settings, inputs.examples) if inputs.examples else splits.learn[len(looked) :]
     taken = {row.query for row in (*looked, *splits.choose, *splits.sealed)}
@@ -167,7 +169,8 @@ def _problem(
 def _decide(
     problem: TemplateSearch, best: int, sealed: Sequence[DatasetRow]
 ) -> tuple[list[AnswerScore], list[AnswerScore]]:
-    """The answers of the template and of the best candidate to the sealed rows, which the search never saw."""
+    """Return the scores of the template's answers and of the best candidate's answers to the sealed rows, which the
+    search has never seen."""
     seed = problem.trial.weigh(problem.seed, sealed, against=problem.seed)
     return seed, problem.trial.weigh(problem.log[best].pieces, sealed, against=problem.seed)
 

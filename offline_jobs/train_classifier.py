@@ -1,7 +1,8 @@
 """The job `train-classifier`: trains the classifier on labels from a harvest, and keeps it if it is better.
 
-Labels come from feedback, from templates that gave good answers, and from a judge. A part of the rows is held out; a
-classifier with the new labels is compared with one without, and is kept only if it is right more often on these rows.
+Labels come from feedback, from templates that gave good answers, and from a judge. A part of the rows is held out. A
+classifier with the new labels is compared with one without them on the held-out rows. It is kept only if it is right
+more often.
 """
 
 import asyncio
@@ -38,7 +39,8 @@ from offline_jobs.errors import JobFailed
 LEVEL = 0.05
 HELD_OUT, TRIED_OUT = 0.4, 0.2
 MOST = (10, 40, 1000)
-"""The numbers of new examples for each intent to try: more are not always better, since some labels are wrong."""
+"""The numbers of new examples for each intent that are tried. More are not always better, since some labels are
+wrong."""
 FEWEST = 20
 GOOD = 0.75
 QUESTION = """\
@@ -67,7 +69,7 @@ class TrainClassifierOptions(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class TrainClassifierReport(Struct, frozen=True):
-    """The outcome. `before` and `after`: the share of right decisions on the held-out rows."""
+    """The outcome. `before` and `after` are the shares of right decisions on the held-out rows."""
 
     accepted: bool
     verdict: str
@@ -110,7 +112,7 @@ def run(run: JobRun, options: TrainClassifierOptions) -> TrainClassifierReport:
 
 
 def estimate(settings: Settings, options: TrainClassifierOptions) -> Spent:
-    """The judge's calls. Nothing else has a cost."""
+    """Return the cost of the judge's calls. Nothing else has a cost."""
     return Spent(calls=min(options.judge, settings.jobs.calls), tokens=options.judge * 400)
 
 
@@ -134,7 +136,7 @@ class _Trainer:
         )
 
     def right(self, classifier: Classifier, rows: Sequence[Labelled]) -> NDArray[np.float64]:
-        """1.0 for each row with a right decision, else 0.0, [rows]. *Unknown* is a decision too."""
+        """Return [rows] with 1.0 for each row whose decision is right, else 0.0. *Unknown* is a decision too."""
 
         async def all_of() -> list[float]:
             return [float((await classifier.classify(row.text)).name == row.intent) for row in rows]
@@ -175,7 +177,8 @@ def _labels(run: JobRun, options: TrainClassifierOptions, library: Library) -> l
 
 
 def _known(row: DatasetRow, library: Library) -> str:
-    """The label from feedback, or else the intent of a template that gave a good answer; "" without both."""
+    """Return the label from feedback, or else the intent of the template that gave a good answer. Returns "" if there
+    is neither."""
     if row.label in library.intents:
         return row.label
     served = row.what is What.SUCCESS and row.score >= GOOD and row.template
@@ -183,7 +186,7 @@ def _known(row: DatasetRow, library: Library) -> str:
 
 
 def _labelled_by_judge(run: JobRun, rows: Sequence[DatasetRow], library: Library) -> list[Labelled]:
-    """Labels by the judge. If its reply names no intent, the row gets no label."""
+    """Return labels that the judge gives. If its reply names no intent, the row gets no label."""
     name = run.settings.jobs.judge
     if not name:
         raise JobFailed("there is no judge: name a model in [jobs] judge")
@@ -210,7 +213,7 @@ def _split(rows: Sequence[Labelled], seed: int) -> tuple[list[Labelled], list[La
 
 
 def _at_most(rows: Sequence[Labelled], count: int) -> list[Labelled]:
-    """Up to `count` rows of each intent."""
+    """Return up to `count` rows of each intent."""
     taken: dict[str, int] = {}
     chosen = []
     for row in rows:

@@ -1,8 +1,8 @@
 """The job `train-refiner`: trains a local model on pairs of plain and better prompts.
 
-It learns to answer the prompt of the stage `refine`: the refine template of the library. Adapters are trained, merged
-and written as a folder that the backend kind `torch` serves. They are saved every few steps, and a killed job
-continues from there.
+The model learns to answer the prompt of the stage `refine`, which is the refine template of the library. Adapters are
+trained, merged and written as a folder that the backend kind `torch` serves. The adapters are saved every few steps,
+and a killed job continues from the last saved step.
 """
 
 import json
@@ -61,7 +61,8 @@ class TrainRefinerOptions(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class TrainRefinerReport(Struct, frozen=True):
-    """`before` and `after`: the loss per token on held-out pairs. `folder` is "" if the loss did not fall."""
+    """The outcome. `before` and `after` are the loss per token on held-out pairs. `folder` is "" if the loss did not
+    fall."""
 
     folder: str
     verdict: str
@@ -96,7 +97,7 @@ def run(run: JobRun, options: TrainRefinerOptions) -> TrainRefinerReport:
 
 
 def _written(run: JobRun, options: TrainRefinerOptions, network: Any, tokenizer: Any, verdict: str) -> Path:
-    """Write the folder that the backend kind `torch` serves, with the configuration that uses it."""
+    """Write the folder that the backend kind `torch` serves, with a configuration that uses it."""
     folder = run.settings.data_folder / "models" / f"{options.name}-{run.job.id.rpartition('-')[2]}"
     network.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
@@ -112,7 +113,7 @@ def _written(run: JobRun, options: TrainRefinerOptions, network: Any, tokenizer:
 
 
 def _refine_template(settings: Settings, language: str) -> Template:
-    """The template of the stage `refine` in this language. Raises `JobFailed` if the library has none."""
+    """Return the template of the stage `refine` in this language. Raises `JobFailed` if the library has none."""
     library, _ = load_library([(settings.root / folder).resolve() for folder in settings.prompt.templates])
     template = refiner_of(library, language)
     if template is None:
@@ -127,7 +128,8 @@ def _pair(row: DatasetRow) -> dict[str, str]:
 
 
 def estimate(_settings: Settings, _options: TrainRefinerOptions) -> Spent:
-    """Nothing, since no model is called. A step with the default options takes some seconds of one core."""
+    """Return an empty estimate, since no model is called. A step with the default options takes some seconds of one
+    core."""
     return Spent()
 
 
@@ -175,7 +177,7 @@ def _resume(file: Path, weights: Sequence[nn.Parameter], optimiser: torch.optim.
 def _batches(
     pairs: Sequence[tuple[Tensor, Tensor]], options: TrainRefinerOptions
 ) -> Iterator[list[tuple[Tensor, Tensor]]]:
-    """The batches by the seed. They are the same in a resumed job, which skips the batches that are done."""
+    """Yield the batches, shuffled by the seed. A resumed job gets the same batches, and skips those that are done."""
     draw = Random(options.seed)
     for _ in range(options.steps):
         yield [pairs[draw.randrange(len(pairs))] for _ in range(options.batch)]
@@ -189,10 +191,10 @@ def _padded(batch: Sequence[tuple[Tensor, Tensor]]) -> dict[str, Tensor]:
 
 
 def tokens(tokenizer: Any, template: Template, row: DatasetRow, longest: int) -> tuple[Tensor, Tensor] | None:
-    """The ids and labels of a pair as one chat, each [tokens]; None if the pair is too long.
+    """Return the token ids and the labels of a pair as one chat, each [tokens]. Returns None if the pair is too long.
 
-    Only the better prompt counts for the loss. A pair cut short could have no label that counts, and its loss would be
-    NaN.
+    Only the tokens of the better prompt count for the loss. Long pairs are not shortened, since a shortened pair could
+    have no token that counts, and its loss would be NaN.
     """
     turns = [{"role": turn.role, "content": turn.text} for turn in template.render({"query": row.query})]
     start = tokenizer.apply_chat_template(turns, add_generation_prompt=True, return_dict=False)
@@ -206,7 +208,7 @@ def tokens(tokenizer: Any, template: Template, row: DatasetRow, longest: int) ->
 
 
 def _loss(network: Any, pairs: Sequence[tuple[Tensor, Tensor]]) -> float:
-    """The mean loss over all tokens whose label is not `IGNORED`."""
+    """Return the mean loss over all tokens whose label is not `IGNORED`."""
     network.eval()
     total, count = 0.0, 0
     with torch.inference_mode():
@@ -227,7 +229,7 @@ def _loaded(path: Path) -> tuple[Any, Any]:
     packed: Any = AutoModelForCausalLM.from_pretrained(
         path.parent, gguf_file=path.name, dtype=torch.float32, quantization_config=GgufConfig(dequantize=True)
     )
-    # transformers cannot save a model from a GGUF file, so its weights are copied into a new one
+    # transformers cannot save a model that was loaded from a GGUF file, so its weights are copied into a new model
     described = {key: value for key, value in packed.config.to_dict().items() if key != "quantization_config"}
     fresh: Any = type(packed)(type(packed.config)(**described))
     fresh.load_state_dict(packed.state_dict())
@@ -239,7 +241,7 @@ def _table(name: str, folder: Path) -> str:
 
 
 def usable(rows: Sequence[DatasetRow]) -> list[DatasetRow]:
-    """The pairs that pass BPO's filters on the ratio of their lengths."""
+    """Return the pairs whose ratio of lengths passes the filters of BPO."""
     return [row for row in rows if row.wanted and 0.5 <= len(row.wanted) / max(1, len(row.query)) <= 6]
 
 

@@ -1,7 +1,7 @@
 """The job `train-shots`: finds the labelled examples of a pool that help, and writes them as a new dataset.
 
-Each example gets a value for the vote of the nearest examples. Harmful examples are left out if the vote on held-out
-rows is no worse without them. No model is called.
+The job computes the value of each example for the vote of the nearest examples. Harmful examples are left out if the
+vote on held-out rows is no worse without them. No model is called.
 """
 
 from collections.abc import Sequence
@@ -93,7 +93,8 @@ def _table(rows: Sequence[DatasetRow], vectors: dict[str, Any]) -> tuple[Any, An
 
 
 def _test(learn: tuple[Any, Any], helps: Any, sealed: tuple[Any, Any], options: TrainShotsOptions) -> Paired:
-    """Compare the vote of the helpful examples with the vote of all, on rows that were not used for the values."""
+    """Compare the vote of the helpful examples with the vote of all examples, on rows that were not used to compute the
+    values."""
     all_of = vote(*learn, sealed[0], options.k)
     helpful = vote(learn[0][helps], learn[1][helps], sealed[0], options.k)
     right = [

@@ -1,6 +1,6 @@
-"""The job `watch`: rolls back worse canaries, and promotes the others if `[jobs] auto` allows it. Run it often.
+"""The job `watch`: rolls back canaries that are worse, and promotes the others if `[jobs] auto` allows it.
 
-It also compares the templates in use with their own controls (`offline_jobs/controls.py`).
+It also compares the templates in use with their controls (`offline_jobs/controls.py`). The job should run often.
 """
 
 from collections import deque
@@ -33,9 +33,9 @@ from offline_jobs.publish.winner import point, take_back
 from offline_jobs.statistics.sequential import ScoredAnswer, judged
 
 KNOWN = 500
-"""The most earlier scores of the stable version to use for the first guess of its mean."""
+"""The most earlier scores of the stable version that are used for the first guess of its mean."""
 JUDGED_TOKENS = 1000
-"""About the tokens of one call of the judge."""
+"""The approximate number of tokens of one call of the judge."""
 
 
 class WatchOptions(Struct, frozen=True, forbid_unknown_fields=True):
@@ -63,7 +63,7 @@ def estimate(_settings: Settings, options: WatchOptions) -> Spent:
 
 
 def _canaries(library: Library, root: Path) -> dict[str, int]:
-    """The canary of each template: by its pointer, or else by the status in its file."""
+    """Return the version of each template's canary, by the template's pointer or else by the status in its file."""
     served = (template for pairs in library.canaries.values() for template, _ in pairs)
     pointed = {id: entry.pointer.canary for id, entry in read_pointers(root).items() if entry.pointer.canary}
     return {**{template.id: template.version for template in served}, **pointed}
@@ -98,7 +98,8 @@ def _decided(settings: Settings, answers: list[ScoredAnswer], before: Sequence[f
 
 
 def _answers(settings: Settings, library: Library, id: str, version: int) -> tuple[list[ScoredAnswer], Sequence[float]]:
-    """The scored answers of both versions since the canary's first one, and the stable version's last scores before."""
+    """Return the scored answers of both versions since the canary's first answer, and the last scores that the stable
+    version got before that."""
     database = Database.open(database_url(settings))
     try:
         answers: list[ScoredAnswer] = []
@@ -120,7 +121,7 @@ def _answers(settings: Settings, library: Library, id: str, version: int) -> tup
 
 
 def _checks(library: Library, id: str, version: int) -> Any:
-    """The checks of the canary, which score both versions; None if it has none."""
+    """Return the checks of the canary, with which both versions are scored, or None if the canary has none."""
     try:
         template: Template | None = library.get(id, version)
     except TemplateError:
@@ -129,7 +130,8 @@ def _checks(library: Library, id: str, version: int) -> Any:
 
 
 def _score(spoken: SpokenAnswer, record: SpokenRecord, checks: Any) -> float | None:
-    """The score from feedback, or else the share of checks that the answer passes; None without both."""
+    """Return the score from feedback, or else the share of checks that the answer passes. Returns None if there is
+    neither."""
     if spoken.score is not None:
         return spoken.score
     if checks is None or record.policy != "full":

@@ -56,9 +56,8 @@ def read_windows(options: CompressOptions, settings: Settings, model: Path, chec
         other = _tokens(model, root / options.evaluate, options.evaluated * options.window_tokens, check)
         evaluate, left = cut.windows(other.tokens, options.evaluated, from_end=False), tokens.tokens
     else:
-        cut.windows(
-            tokens.tokens, options.windows + options.evaluated, from_end=False
-        )  # raises an error if the two parts would overlap
+        # raises an error if the two parts would overlap
+        cut.windows(tokens.tokens, options.windows + options.evaluated, from_end=False)
         evaluate = cut.windows(tokens.tokens, options.evaluated, from_end=True)
         left = tokens.tokens[: -options.evaluated * options.window_tokens]
     if options.dataset:

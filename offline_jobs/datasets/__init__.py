@@ -1,1 +1,1 @@
-"""Datasets of rows to learn from: reading records, judging, scrubbing, storing."""
+"""Datasets of rows to learn from: the modules that read records and judge, scrub and store rows."""

@@ -1,4 +1,4 @@
-"""Dataset versions: rows in a file named by their hash, with their origin. A version never changes."""
+"""Dataset versions. A version is a file of rows, named by their hash, with their origin. It never changes."""
 
 import json
 import os
@@ -23,13 +23,13 @@ _row = msgspec.json.Decoder(DatasetRow)
 
 
 class Dataset(Struct, frozen=True):
-    """One version. Later steps cite its `ref`, `name@hash`."""
+    """One version. Later steps name it by its `ref`, which is `name@hash`."""
 
     name: str
     hash: str
     rows: int
     counts: Mapping[str, int]
-    """The number of rows of each kind, and of those left out."""
+    """The number of rows of each kind, and the number of rows that were left out."""
     query: Mapping[str, Any]
     """The options of the harvest, or the file of the import."""
     job: str
@@ -41,7 +41,7 @@ class Dataset(Struct, frozen=True):
         return f"{self.name}@{self.hash[:SHORT]}"
 
     def read(self) -> Iterator[DatasetRow]:
-        """Yield the rows one by one. Raises `JobFailed` at the end if the file was changed."""
+        """Yield the rows one by one. After the last row, raises `JobFailed` if the file was changed."""
         digest = sha256()
         with (Path(self.folder) / ROWS).open("rb") as file:
             for line in file:
@@ -64,7 +64,7 @@ def write(
     query: Mapping[str, Any],
     job: str = "",
 ) -> Dataset:
-    """Write a new version, completely or not at all. The same rows give the same version."""
+    """Write a new version, completely or not at all. The same rows always give the same version."""
     parent = datasets_folder(data_folder)
     parent.mkdir(parents=True, exist_ok=True)
     beside = parent / f".{name}.{os.getpid()}.{time.monotonic_ns()}"
@@ -103,13 +103,13 @@ def _written(
 
 
 def versions(data_folder: Path) -> Sequence[Dataset]:
-    """All versions, the newest first."""
+    """Return all versions, the newest first."""
     files = datasets_folder(data_folder).glob(f"*@*/{ABOUT}")
     return sorted((_about(file) for file in files), key=lambda dataset: dataset.created_s, reverse=True)
 
 
 def find(data_folder: Path, ref: str) -> Dataset:
-    """The version `name@hash`, or the newest version of `name`. Raises `JobFailed`."""
+    """Return the version `name@hash`, or the newest version of `name`. Raises `JobFailed` if there is none."""
     name, _, hash = ref.partition("@")
     for dataset in versions(data_folder):
         if dataset.name == name and dataset.hash.startswith(hash):
@@ -138,7 +138,8 @@ def export(dataset: Dataset, file: Path) -> int:
 
 
 def rows_in(file: Path, fields: Mapping[str, str] | None = None) -> Iterator[DatasetRow]:
-    """The rows of a `.jsonl` or `.parquet` file. `fields` maps our names to the file's: `{"query": "text"}`."""
+    """Yield the rows of a `.jsonl` or `.parquet` file. `fields` maps our names of fields to those in the file, such as
+    `{"query": "text"}`."""
     names = {"query": "query", **(fields or {})}
     for number, line in enumerate(_lines(file), 1):
         ours = {our: line[theirs] for our, theirs in names.items() if line.get(theirs) is not None}

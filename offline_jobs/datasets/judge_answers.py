@@ -1,4 +1,4 @@
-"""Asks a model to judge answers of rows without a right answer: a single answer, or two of them."""
+"""Asks a model to judge one answer, or to compare two answers, of rows whose right answer is unknown."""
 
 from collections.abc import Sequence
 
@@ -28,7 +28,7 @@ LONGEST = 6000
 
 
 def judge_rows(run: JobRun, rows: Sequence[DatasetRow]) -> list[DatasetRow]:
-    """The rows as failures or successes, by `[jobs] judge`. Rows that it does not decide are left out."""
+    """Return the rows as failures or successes, as `[jobs] judge` decides. Rows that it cannot decide are left out."""
     name = run.settings.jobs.judge
     if not name:
         raise JobFailed("there is no judge: name a model in [jobs] judge")
@@ -42,9 +42,10 @@ def judge_rows(run: JobRun, rows: Sequence[DatasetRow]) -> list[DatasetRow]:
 
 
 async def preferred(models: JobModels, name: str, request: str, first: str, second: str) -> float:
-    """The judge's preference, from -1 (the second answer is better) to 1 (the first is).
+    """Return the judge's preference, from -1 (the second answer is better) to 1 (the first answer is better).
 
-    It judges twice, with the answers swapped. A judge that prefers a position contradicts itself: the result is 0.
+    The judge is asked twice, the second time with the answers swapped. If it prefers a position, it contradicts itself,
+    and the result is 0.
     """
     if first.strip() == second.strip():
         return 0.0
@@ -63,5 +64,5 @@ def _with(row: DatasetRow, reply: str) -> DatasetRow | None:
 
 
 def _fenced(text: str) -> str:
-    """The text without runs of `===`, which would end its section of the prompt."""
+    """Return the text without runs of `===`, since these would end the text's section of the prompt."""
     return text[:LONGEST].replace("===", "= = =")

@@ -1,7 +1,8 @@
-"""Finds and drops near-duplicates by MinHash: texts that share most of their five-letter pieces.
+"""Finds and drops near-duplicates, which are texts with mostly the same five-letter pieces, by MinHash.
 
-Broder 1997, On the resemblance and containment of documents; banding after Leskovec, Rajaraman and Ullman, Mining of
-Massive Datasets, ch. 3. Everything is integer arithmetic on fixed constants, so a text always has the same signature.
+Sources: Broder 1997, On the resemblance and containment of documents. For banding: Leskovec, Rajaraman and Ullman,
+Mining of Massive Datasets, ch. 3. All arithmetic uses integers and fixed constants, so a text always has the same
+signature.
 """
 
 from __future__ import annotations
@@ -13,8 +14,8 @@ from numpy.typing import NDArray
 
 PIECE = 5  # letters
 HASHES = 32
-ROWS = 4  # hashes that must agree before two texts are compared: 98 % of pairs with a likeness of 0.8 are
-ALIKE = 0.75  # two texts with at least this share of equal hashes count as one
+ROWS = 4  # texts with this many equal hashes are compared; this finds 98 % of pairs with a likeness of 0.8
+ALIKE = 0.75  # two texts are near-duplicates if at least this share of their hashes is equal
 LONGEST = 4000
 
 Signature = NDArray[np.uint32]
@@ -25,7 +26,7 @@ _POWERS = np.array([pow(1_099_511_628_211, power, 2**64) for power in range(PIEC
 
 
 def signature(text: str) -> Signature:
-    """The MinHash signature of a text, [HASHES], uint32. Letter case and white space do not count."""
+    """Return the MinHash signature of a text, uint32 [HASHES]. Letter case and white space are ignored."""
     plain = " ".join(text.lower().split())[:LONGEST].ljust(PIECE)
     letters = np.frombuffer(plain.encode("utf-32-le", "surrogatepass"), np.uint32).astype(np.uint64)
     windows = np.lib.stride_tricks.sliding_window_view(letters, PIECE)
@@ -36,7 +37,7 @@ def signature(text: str) -> Signature:
 
 
 def firsts(signatures: Signature) -> NDArray[np.bool_]:
-    """A mask of the texts that are no near-duplicate of an earlier text of the mask.
+    """Return a mask of the texts to keep. A text is kept unless it is a near-duplicate of an earlier text that is kept.
 
     signatures: [texts, HASHES] -> [texts]
     """
@@ -63,7 +64,7 @@ def distinct_rows(
     keep: Sequence[int],
     most: int,
 ) -> NDArray[np.bool_]:
-    """A mask of up to `most` rows of each kind in `keep`, without near-duplicates. Labelled rows come first.
+    """Return a mask of up to `most` rows of each kind in `keep`, without near-duplicates. Labelled rows are preferred.
 
     kinds, labelled: [rows]; signatures: [rows, HASHES] -> [rows]
     """
@@ -81,7 +82,7 @@ def _likeness(text: Signature, others: Signature) -> float:
 
 
 def _bands(signatures: Signature) -> NDArray[np.uint64]:
-    """One number for each group of hashes of each text, [texts, HASHES // ROWS]."""
+    """Return one number for each text and each group of its hashes, [texts, HASHES // ROWS]."""
     groups = signatures.reshape(len(signatures), HASHES // ROWS, ROWS).astype(np.uint64)
     factors = _FACTORS[:ROWS]
     bands: NDArray[np.uint64] = (groups * factors).sum(axis=2, dtype=np.uint64)
@@ -89,7 +90,8 @@ def _bands(signatures: Signature) -> NDArray[np.uint64]:
 
 
 def _shared(bands: NDArray[np.uint64]) -> NDArray[np.bool_]:
-    """A mask of the numbers that at least two texts have, in the shape of `bands`: others cannot show a duplicate."""
+    """Return a mask, in the shape of `bands`, of the numbers that at least two texts have. Only these can show a
+    duplicate."""
     shared = np.zeros(bands.shape, np.bool_)
     for band in range(bands.shape[1]):
         _, inverse, counts = np.unique(bands[:, band], return_inverse=True, return_counts=True)
@@ -98,5 +100,5 @@ def _shared(bands: NDArray[np.uint64]) -> NDArray[np.bool_]:
 
 
 def likeness(first: str, second: str) -> float:
-    """The estimated share of common pieces, from 0 to 1."""
+    """Return the estimated share of pieces that two texts have in common, from 0 to 1."""
     return float((signature(first) == signature(second)).mean())

@@ -1,4 +1,4 @@
-"""Datasets as Parquet files, for pandas, Spark and the like. Needs pyarrow."""
+"""Reads and writes datasets as Parquet files, for example for pandas and Spark. This needs pyarrow."""
 
 from collections.abc import Iterable, Iterator
 from itertools import islice

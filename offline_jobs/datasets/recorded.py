@@ -1,4 +1,5 @@
-"""Reads recorded exchanges in portions that are always the same, so that each can be a step and run anywhere."""
+"""Reads recorded exchanges in portions. The portions are always the same, so each can be a step of a job and can be
+read on any machine."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,11 +17,11 @@ from gateway.records.tables import exchanges, feedback
 PORTION = 5000
 FETCH = 500
 Place = tuple[float, str]
-"""The time and the id of an exchange. The id orders exchanges of the same time."""
+"""The time and the id of an exchange. Exchanges of the same time are ordered by their ids."""
 
 
 class RecordWindow(Struct, frozen=True):
-    """The exchanges from `since_s` on and before `until_s`. An empty filter selects all of them."""
+    """The exchanges from `since_s` until before `until_s`. A filter that is empty selects all exchanges."""
 
     since_s: float
     until_s: float
@@ -36,7 +37,7 @@ class RecordWindow(Struct, frozen=True):
 
 
 class Portion(Struct, frozen=True):
-    """A part of a window: the exchanges from `start` on and before `end`."""
+    """A part of a window: the exchanges from `start` until before `end`."""
 
     number: int
     start: Place
@@ -44,14 +45,15 @@ class Portion(Struct, frozen=True):
 
 
 class JudgedExchange(Struct, frozen=True):
-    """An exchange with its feedback."""
+    """An exchange together with its feedback."""
 
     record: ExchangeRecord
     feedback: tuple[Feedback, ...]
 
 
 def portions(url: str, window: RecordWindow, size: int = PORTION) -> list[Portion]:
-    """Cut a window into portions of `size` exchanges. It brings the schema up to date, and reads only the index."""
+    """Cut a window into portions of `size` exchanges. Only the index is read. The database's schema is updated
+    first."""
     Database.open(url).close()
     query = select(exchanges.c.time_s, exchanges.c.id).where(*_within(window)).order_by(*_order())
     engine = engine_for(url)
@@ -66,7 +68,8 @@ def portions(url: str, window: RecordWindow, size: int = PORTION) -> list[Portio
 
 
 def read(url: str, window: RecordWindow, portion: Portion) -> Iterator[JudgedExchange]:
-    """The exchanges of a portion, in order. Calls of jobs are left out, so that no job learns from itself."""
+    """Yield the exchanges of a portion, in order. The calls that jobs made are left out, so that jobs do not learn from
+    their own calls."""
     engine = engine_for(url)
     try:
         opinions = _feedback(engine, window, portion)
@@ -93,7 +96,7 @@ def _feedback(engine: Engine, window: RecordWindow, portion: Portion) -> Mapping
 def _ranged(query: Select[Any], window: RecordWindow, portion: Portion) -> Select[Any]:
     place = tuple_(exchanges.c.time_s, exchanges.c.id)
     inside = and_(place >= tuple_(*portion.start), place < tuple_(*portion.end))
-    # the times again, since the index has only times
+    # times are also compared alone, since the index holds only times
     times = exchanges.c.time_s.between(portion.start[0], portion.end[0])
     return query.where(times, inside, *_within(window))
 

@@ -10,13 +10,13 @@ class What(StrEnum):
 
     FAILURE = "failure"  # the answer was wrong by feedback, a check or a judge
     SUCCESS = "success"  # the answer was right by one of them, and wrong by none
-    UNFITTED = "unfitted"  # no template was for it
+    UNFITTED = "unfitted"  # no template fitted the prompt
     UNSCORED = "unscored"  # a template was used, and the answer has no score
-    GIVEN = "given"  # from a file, not from an exchange
+    GIVEN = "given"  # the row comes from a file, not from an exchange
 
 
 class DatasetRow(Struct, frozen=True):
-    """`query` is the user's prompt, `wanted` the right answer ("" if unknown)."""
+    """One row. `query` is the user's prompt, and `wanted` is the right answer, or "" if that is unknown."""
 
     query: str
     what: What = What.GIVEN
@@ -24,9 +24,9 @@ class DatasetRow(Struct, frozen=True):
     answer: str = ""
     label: str = ""
     score: float = -1.0
-    """From 0 to 1; -1: not scored."""
+    """The score from 0 to 1, or -1 if there is none."""
     why: tuple[str, ...] = ()
-    """The sources of the score: `feedback`, `checks: ...`, `judge`."""
+    """The sources of the score, such as `feedback`, `checks: ...` or `judge`."""
     intent: str = ""
     template: str = ""
     version: int = 0

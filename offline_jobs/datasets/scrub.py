@@ -1,7 +1,7 @@
-"""Removes secrets and personal data from a text before it leaves the store: by rules, so that equal texts stay equal.
+"""Removes secrets and personal data from a text before it leaves the records. Rules do this, so equal texts stay equal.
 
-Rules recognise text of a fixed form: addresses, numbers, keys. They do not recognise names or stories about people, so
-a dataset of users' texts is still personal data: protect it like the records.
+Rules recognise text of a fixed form, such as addresses, numbers and keys. They do not recognise names or stories about
+people. A dataset of users' texts is therefore still personal data, and must be protected like the records.
 """
 
 import re
@@ -12,17 +12,18 @@ from msgspec import Struct
 
 
 class ScrubRule(Struct, frozen=True):
-    """A match becomes `<name>` if it passes `holds`, for checks that a pattern cannot make."""
+    """Replaces each match of a pattern by `<name>` if `holds` accepts it. `holds` makes the checks that a pattern
+    cannot make."""
 
     name: str
     pattern: re.Pattern[str]
     holds: Callable[[str], bool] = lambda _: True
     marks: str = ""
-    """Each match has one of these characters. Texts without them are skipped, which is fast."""
+    """Characters of which each match has at least one. Texts without any of them are skipped, which is fast."""
 
 
 def luhn(number: str) -> bool:
-    """Whether a number has the check digit of payment cards (ISO/IEC 7812)."""
+    """Whether a number has a valid check digit of payment cards (ISO/IEC 7812)."""
     digits = [int(digit) for digit in number if digit.isdigit()]
     doubled = [2 * digit - 9 * (digit > 4) if index % 2 else digit for index, digit in enumerate(reversed(digits))]
     return len(digits) >= 13 and len(set(digits)) > 1 and sum(doubled) % 10 == 0
@@ -36,7 +37,7 @@ def iban(text: str) -> bool:
 
 
 def chinese_id(text: str) -> bool:
-    """Whether a number has the check character of Chinese resident identity numbers (GB 11643)."""
+    """Whether a number has a valid check character of Chinese resident identity numbers (GB 11643)."""
     weights = (7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2)
     total = sum(weight * int(digit) for weight, digit in zip(weights, text[:17], strict=True))
     return "10X98765432"[total % 11] == text[17].upper()
@@ -97,7 +98,8 @@ RULES = (
 
 
 def scrubbed(text: str, taken: Counter[str] | None = None) -> str:
-    """The text with `<email>`, `<card>` and so on in place of matches. `taken` counts the matches by rule."""
+    """Return the text with all matches replaced by `<email>`, `<card>` and so on. If `taken` is given, the matches are
+    counted in it by rule."""
     letters = set(text)
     for rule in RULES:
         if rule.marks and letters.isdisjoint(rule.marks):

@@ -1,4 +1,7 @@
-"""Splits a dataset in three: rows to learn from, rows to choose by, and sealed rows that the search never sees."""
+"""Splits a dataset into three parts: rows to learn from, rows to choose by, and sealed rows.
+
+The search never sees the sealed rows.
+"""
 
 from collections.abc import Sequence
 
@@ -10,15 +13,15 @@ from offline_jobs.errors import JobFailed
 
 CHOOSE, SEALED = 0.3, 0.4
 FEWEST = 10
-"""The least number of sealed rows for a test."""
+"""The smallest number of sealed rows that is enough for a test."""
 TO_DECIDE = 0.4
-"""The largest share of the calls for the sealed rows."""
+"""The largest share of the calls that may be used for the sealed rows."""
 LOOKS = 6
-"""The least number of candidates that can answer all rows to choose by."""
+"""The calls must suffice for at least this many candidates to answer all rows to choose by."""
 
 
 class SplitSizes(Struct, frozen=True):
-    """The numbers of rows to choose by and to decide by."""
+    """The number of rows to choose by, and the number of rows to decide by."""
 
     choose: int
     sealed: int
@@ -33,7 +36,8 @@ class Splits(Struct, frozen=True):
 
 
 def affordable(calls: int, each: int, choose: int, sealed: int) -> SplitSizes:
-    """The sizes that the calls allow, at most `choose` and `sealed`. A row costs `each` calls. Raises `JobFailed`."""
+    """Return the sizes that the calls allow, which are at most `choose` and `sealed`. A row costs `each` calls. Raises
+    `JobFailed` if there are too few calls."""
     sealed = min(sealed, max(FEWEST, int(TO_DECIDE * calls) // (2 * each)))
     left = calls - 2 * each * sealed
     if left < LOOKS * each:
@@ -43,7 +47,8 @@ def affordable(calls: int, each: int, choose: int, sealed: int) -> SplitSizes:
 
 
 def split(rows: Sequence[DatasetRow], seed: int, most_choose: int, most_sealed: int) -> Splits:
-    """Split by a hash of each query, so that a row stays in its part when others are added. Raises `JobFailed`."""
+    """Split the rows by a hash of each query, so that a row stays in its part when other rows are added. Raises
+    `JobFailed`."""
     distinct = {row.query: row for row in rows}
     order = sorted(distinct.values(), key=lambda row: key_of(seed, row.query))
     sealed = order[: min(most_sealed, int(len(order) * SEALED))]

@@ -1,4 +1,4 @@
-"""Alerts: a webhook, and a metric in a file that Prometheus' node exporter collects."""
+"""Sends alerts: to a webhook, and as a metric in a file that Prometheus' node exporter collects."""
 
 import json
 import logging
@@ -17,7 +17,8 @@ PATIENCE_S = 10
 
 
 def alert(settings: Settings, job: str, what: Mapping[str, Any]) -> str:
-    """Post `what` to `[jobs] webhook`. Returns the error as text, or "". A job does not fail because of it."""
+    """Post `what` to `[jobs] webhook`. Returns the error as text, or "" if there was none. A job does not fail because
+    of such an error."""
     url = settings.jobs.webhook
     if not url:
         return ""
@@ -36,7 +37,8 @@ def metrics_file(data_folder: Path) -> Path:
 
 
 def measure(data_folder: Path, name: str, about: str, values: Mapping[str, float]) -> None:
-    """Write a gauge for each label in Prometheus' text format. Other metrics in the file are not changed."""
+    """Write a gauge in Prometheus' text format, with a value for each label. Other metrics in the file are not
+    changed."""
     file = metrics_file(data_folder)
     others = [line for line in _lines(file) if not line.split(" ")[0].startswith(name) and f" {name} " not in line]
     own = [f"# HELP {name} {about}", f"# TYPE {name} gauge"]

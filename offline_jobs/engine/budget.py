@@ -1,4 +1,4 @@
-"""The budget of a job. The limits are hard: a call that might exceed one is not made."""
+"""The budget of a job. Its limits are strict: a call that could exceed a limit is not made."""
 
 from collections.abc import Mapping
 
@@ -11,7 +11,7 @@ MILLION = 1_000_000
 
 
 class JobBudget(Struct, frozen=True):
-    """The limits of one job. `money` 0 means no limit."""
+    """The limits of one job. If `money` is 0, it is not limited."""
 
     calls: int
     tokens: int
@@ -20,7 +20,7 @@ class JobBudget(Struct, frozen=True):
 
 
 class Spent(Struct, frozen=True):
-    """A job's spending so far, or the most that it would spend."""
+    """What a job has spent so far, or the most that it would spend."""
 
     calls: int = 0
     tokens: int = 0
@@ -37,13 +37,14 @@ def budget_of(settings: Jobs) -> JobBudget:
 
 
 def cost(prices: Mapping[str, Price], model: str, prompt_tokens: int, completion_tokens: int) -> float:
-    """The cost in the currency of the prices. A model without a price is free."""
+    """Return the cost in the currency of the prices. A model without a price is free."""
     price = prices.get(model, Price())
     return (prompt_tokens * price.prompt + completion_tokens * price.completion) / MILLION
 
 
 def admit(budget: JobBudget, spent: Spent, tokens: int, money: float) -> None:
-    """Raises `BudgetSpent` if one more call of up to `tokens` and `money` could exceed a limit."""
+    """Raise `BudgetSpent` if one more call, of up to `tokens` tokens and a cost of up to `money`, could exceed a
+    limit."""
     if spent.calls + 1 > budget.calls:
         raise BudgetSpent(f"its {budget.calls:,} calls are used up")
     if spent.tokens + tokens > budget.tokens:
@@ -57,6 +58,6 @@ def admit(budget: JobBudget, spent: Spent, tokens: int, money: float) -> None:
 
 
 def in_time(budget: JobBudget, spent: Spent) -> None:
-    """Raises `BudgetSpent` if the time is over."""
+    """Raise `BudgetSpent` if the job's time is over."""
     if spent.seconds >= budget.seconds:
         raise BudgetSpent(f"its {budget.seconds / 60:g} minutes are over")

@@ -1,4 +1,4 @@
-"""The configured embedding model for jobs, without batcher and event loop."""
+"""Opens the configured embedding model for jobs, which use it without a batcher and an event loop."""
 
 from gateway.adapters import Parts, build_adapter
 from gateway.errors import ConfigError, Problem

@@ -1,7 +1,7 @@
-"""Executors for a job's tasks: processes of this machine, or a Ray cluster. The same functions run on both.
+"""Runs a job's tasks, either in processes of this machine or on a Ray cluster. The same functions run on both.
 
-A task is a function of a module that takes and returns plain values. If a process or a node dies, the task runs again,
-so it must write the same files each time.
+A task is a module-level function that takes and returns plain values. If a process or a node dies, its task runs again.
+A task must therefore write the same files each time.
 """
 
 import importlib
@@ -17,7 +17,8 @@ Task = Callable[[Any], Any]
 
 
 class Executor(Protocol):
-    """Runs a task on many inputs. The results come in the order of the inputs; few are in memory at a time."""
+    """Runs a task on many inputs. The results have the order of the inputs. Only a few are in memory at the same
+    time."""
 
     def map(self, task: Task, inputs: Iterable[Any]) -> Iterator[Any]: ...
 
@@ -25,11 +26,11 @@ class Executor(Protocol):
 
 
 class Local:
-    """Runs tasks in processes of this machine; if `processes` is 1, in this process."""
+    """Runs tasks in processes of this machine. If `processes` is 1, tasks run in this process."""
 
     def __init__(self, processes: int = 1) -> None:
         self._processes = processes
-        # spawned: a fork would copy the threads and locks of loaded libraries
+        # processes are spawned, since a fork would copy the locks of loaded libraries
         self._pool = ProcessPoolExecutor(processes, get_context("spawn")) if processes > 1 else None
 
     def map(self, task: Task, inputs: Iterable[Any]) -> Iterator[Any]:
@@ -45,7 +46,7 @@ class Local:
 
 
 def ahead(start: Callable[[Any], Any], wait: Callable[[Any], Any], inputs: Iterable[Any], most: int) -> Iterator[Any]:
-    """The results in the order of the inputs. Up to `most` of them are started ahead."""
+    """Yield the results in the order of the inputs. Up to `most` tasks are started before their results are needed."""
     under_way: deque[Any] = deque()
     for value in inputs:
         under_way.append(start(value))

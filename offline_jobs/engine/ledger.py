@@ -1,7 +1,7 @@
-"""The ledger: the jobs, their finished steps, and the costs and answers of model calls.
+"""The ledger stores the jobs, their finished steps, and the costs and answers of model calls.
 
-One SQLite file in the data folder. A step or a call is stored completely or not at all. A killed job continues
-where it stopped: it runs its code again, and skips the steps and calls in the ledger.
+It is one SQLite file in the data folder. A step or a call is stored completely or not at all. A killed job continues
+where it stopped: its code runs again from the start, and skips the steps and calls that are in the ledger.
 """
 
 import fcntl
@@ -40,11 +40,11 @@ CREATE TABLE IF NOT EXISTS calls (
 """
 RUNNING, DONE, FAILED, CANCELLED, SPENT = "running", "done", "failed", "cancelled", "out of budget"
 FAILED_CALL = "-failed-"
-"""A part of the key of each failed call. Such a call counts against the budget, and is made again."""
+"""A part of the key of each failed call. Such a call counts against the budget. A resumed job makes it again."""
 
 
 class LedgerJob(Struct, frozen=True):
-    """One job. `worked_s` is the time of all its runs; `report` is JSON, and "" until the job is done."""
+    """One job. `worked_s` is the time of all its runs. `report` is JSON, or "" until the job is done."""
 
     id: str
     kind: str
@@ -59,7 +59,7 @@ class LedgerJob(Struct, frozen=True):
 
 
 class LedgerStep(Struct, frozen=True):
-    """A finished step. `size`: bytes of its result."""
+    """A finished step. `size` is the size of its result in bytes."""
 
     name: str
     took_s: float
@@ -67,7 +67,7 @@ class LedgerStep(Struct, frozen=True):
 
 
 class LedgerCall(Struct, frozen=True):
-    """A finished call of a model: the bytes of its reply, and its cost."""
+    """A finished call of a model, with the bytes of its reply and its cost."""
 
     reply: bytes
     tokens: int
@@ -75,14 +75,14 @@ class LedgerCall(Struct, frozen=True):
 
 
 class Ledger:
-    """The ledger in a folder. Threads may share it; each process opens its own."""
+    """The ledger in a folder. Threads may share this object. Each process must open the ledger itself."""
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         self._lock = threading.Lock()
         self._open = sqlite3.connect(folder / "ledger.db", timeout=30, isolation_level=None, check_same_thread=False)
-        # the journal survives the end of the process; after a loss of power the last steps may have to be repeated
+        # nothing is lost if the process is killed; after a loss of power the last steps may have to be repeated
         self._open.executescript("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;" + TABLES)
 
     def close(self) -> None:
@@ -98,28 +98,29 @@ class Ledger:
         return self.job(id)
 
     def job(self, id: str) -> LedgerJob:
-        """The job with this id, or the only job whose id begins with it. Raises `JobFailed`."""
+        """Return the job with this id, or the only job whose id begins with it. Raises `JobFailed` if there is none."""
         jobs = self._jobs("WHERE id LIKE ? || '%' ORDER BY id = ? DESC, created_s DESC", (id, id))
         if not jobs or (len(jobs) > 1 and jobs[0].id != id):
             raise JobFailed(f"there {'are several jobs' if jobs else 'is no job'} {id!r}; see: foreword jobs list")
         return jobs[0]
 
     def jobs(self, limit: int = 20) -> list[LedgerJob]:
-        """The last `limit` jobs, the newest first."""
+        """Return the last `limit` jobs, the newest first."""
         return self._jobs("ORDER BY created_s DESC, id DESC LIMIT ?", (limit,))
 
     def under_way(self) -> list[LedgerJob]:
-        """The jobs that a process works on, the newest first."""
+        """Return the jobs on which a process is working, the newest first."""
         unfinished = self._jobs("WHERE state = ? ORDER BY created_s DESC, id DESC", (RUNNING,))
         return [job for job in unfinished if self.running(job.id)]
 
     def last(self, kind: str, words: Mapping[str, Any]) -> LedgerJob | None:
-        """The newest job of that kind with exactly these words; without words, the newest of the kind."""
+        """Return the newest job of this kind with exactly these words. If there are no words, return the newest of the
+        kind."""
         jobs = self._jobs("WHERE kind = ? ORDER BY created_s DESC, id DESC", (kind,))
         return next((job for job in jobs if not words or job.words == words), None)
 
     def allow(self, id: str, budget: JobBudget) -> LedgerJob:
-        """Replace a job's budget. Its earlier spending counts against the new one."""
+        """Replace a job's budget. What the job has already spent counts against the new budget."""
         self._do("UPDATE jobs SET budget = ? WHERE id = ?", (msgspec.json.encode(budget).decode(), id))
         return self.job(id)
 
@@ -133,7 +134,7 @@ class Ledger:
         )
 
     def cancel(self, id: str) -> None:
-        """Ask a job to stop, which it does before its next step or call."""
+        """Ask a job to stop. It stops before its next step or call."""
         self._do("UPDATE jobs SET cancel = 1 WHERE id = ?", (id,))
 
     def cancelled(self, id: str) -> bool:
@@ -143,7 +144,7 @@ class Ledger:
         self._do("UPDATE jobs SET worked_s = worked_s + ? WHERE id = ?", (seconds, id))
 
     def result(self, job: str, key: str) -> bytes | None:
-        """The result of a step; None if it is not done."""
+        """Return the result of a step, or None if the step is not done."""
         rows = self._do("SELECT result FROM steps WHERE job = ? AND key = ?", (job, key))
         return rows[0][0] if rows else None
 
@@ -155,7 +156,7 @@ class Ledger:
         return [LedgerStep(*row) for row in rows]
 
     def call(self, job: str, key: str) -> LedgerCall | None:
-        """The finished call with this key, or None."""
+        """Return the finished call with this key, or None if there is none."""
         rows = self._do("SELECT reply, tokens, money FROM calls WHERE job = ? AND key = ?", (job, key))
         return LedgerCall(*rows[0]) if rows else None
 
@@ -167,14 +168,15 @@ class Ledger:
         return int(rows[0][0])
 
     def spent(self, job: str) -> Spent:
-        """The job's spending up to now. The time of the present run counts from its last booking."""
+        """Return what the job has spent. The time of the current run is included up to its last booking."""
         calls = self._do("SELECT count(*), total(tokens), total(money) FROM calls WHERE job = ?", (job,))[0]
         worked = self._do("SELECT worked_s FROM jobs WHERE id = ?", (job,))[0][0]
         return Spent(calls[0], int(calls[1]), calls[2], worked)
 
     @contextmanager
     def locked(self, id: str) -> Iterator[None]:
-        """Lock a job for this process, until the process ends. Raises `JobFailed` if another process runs the job."""
+        """Lock a job for this process. The lock is also released if the process ends. Raises `JobFailed` if another
+        process runs the job."""
         folder = self.folder / id
         folder.mkdir(parents=True, exist_ok=True)
         file = os.open(folder / "lock", os.O_CREAT | os.O_RDWR, 0o600)
@@ -188,7 +190,8 @@ class Ledger:
             os.close(file)
 
     def running(self, id: str) -> bool:
-        """Whether a process works on the job. A killed job still has the state `running`, but is not running."""
+        """Whether a process is working on the job. A killed job still has the state `running`, but no process works on
+        it."""
         try:
             with self.locked(id):
                 return False
@@ -196,7 +199,7 @@ class Ledger:
             return True
 
     def _jobs(self, where: str, values: tuple[Any, ...]) -> list[LedgerJob]:
-        # the column of the words was named `asked` first, and ledgers outlive versions
+        # older versions named the column of the words `asked`, and their ledgers must still be readable
         columns = ", ".join("asked" if name == "words" else name for name in LedgerJob.__struct_fields__)
         rows = self._do(f"SELECT {columns} FROM jobs {where}", values)
         return [_job(row) for row in rows]
@@ -213,5 +216,5 @@ def _job(row: tuple[Any, ...]) -> LedgerJob:
 
 
 def key_of(*parts: Any) -> str:
-    """A hash of the inputs of a step or a call. The same inputs have the same key."""
+    """Return a hash of the inputs of a step or a call. The same inputs always have the same key."""
     return sha256(msgspec.json.encode(parts, order="deterministic")).hexdigest()

@@ -1,4 +1,4 @@
-"""A job's tasks on a Ray cluster: the one that `RAY_ADDRESS` names, or a local one."""
+"""Runs a job's tasks on the Ray cluster that `RAY_ADDRESS` names, or on a local Ray cluster."""
 
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -11,7 +11,7 @@ RETRIES = 5
 
 
 class Cluster:
-    """Runs a task again elsewhere when its node dies."""
+    """Runs tasks on the cluster. If a node dies, its task runs again on another node."""
 
     def __init__(self, processes: int) -> None:
         self._processes = processes
@@ -30,6 +30,6 @@ class Cluster:
 
 
 def cores() -> int:
-    """The CPU cores of all nodes that are up."""
+    """Return the number of CPU cores of all nodes that are running."""
     resources: dict[str, float] = ray.cluster_resources()
     return int(resources.get("CPU", 1))

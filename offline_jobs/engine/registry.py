@@ -1,4 +1,4 @@
-"""The kinds of jobs. Each is imported when it is used."""
+"""The kinds of jobs. The module of a kind is imported when the kind is used."""
 
 import importlib
 from collections.abc import Callable, Mapping
@@ -27,9 +27,9 @@ KINDS = {
 
 
 class JobKind(Struct, frozen=True):
-    """A kind of jobs: a description of one line, its options, and `run`, which returns the report.
+    """A kind of jobs. It has a description of one line, options, and `run`, which returns the report.
 
-    `estimate` returns an upper bound of its cost without calling a model.
+    `estimate` returns an upper bound of a job's cost without calling a model.
     """
 
     about: str
@@ -39,7 +39,7 @@ class JobKind(Struct, frozen=True):
 
 
 def kind_of(name: str) -> JobKind:
-    """The kind of jobs with this name. Raises `JobFailed` if it is unknown, or its extra is not installed."""
+    """Return the kind of jobs with this name. Raises `JobFailed` if it is unknown or its extra is not installed."""
     path = KINDS.get(name)
     if path is None:
         raise JobFailed(f"there is no job {name!r}; there are {', '.join(KINDS)}")
@@ -55,7 +55,7 @@ def kind_of(name: str) -> JobKind:
 
 
 def read_options(name: str, kind: JobKind, words: Mapping[str, Any]) -> Any:
-    """The words of a job as its options. Raises `JobFailed` with the name of the wrong word."""
+    """Decode the words of a job to its options. Raises `JobFailed` with the name of the wrong word."""
     options, problems = decode(words, kind.options, name)
     if problems:
         raise JobFailed(str(ConfigError(problems)))

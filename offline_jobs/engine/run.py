@@ -1,4 +1,4 @@
-"""A run of a job: its steps, its budget, its folder."""
+"""A run of a job, with its steps, its budget and its folder."""
 
 import logging
 import threading
@@ -21,7 +21,7 @@ LOOK_EVERY_S = 1.0
 
 
 class JobRun:
-    """One run of a job; a resumed job has several. `folder` is the folder of the job."""
+    """One run of a job. A resumed job has several runs. `folder` is the folder of the job."""
 
     def __init__(
         self,
@@ -45,9 +45,10 @@ class JobRun:
         self._over: Cancelled | BudgetSpent | None = None
 
     def step(self, name: str, inputs: Any, do: Callable[[], T], type: Any) -> T:
-        """The result of `do`, or that in the ledger if a step with this name and these inputs is done already.
+        """Call `do` and return its result. If a step with this name and these inputs is already done, return the result
+        from the ledger instead.
 
-        The result is decoded to `type`. `do` may write files, if it always writes the same ones.
+        The result is decoded to `type`. `do` may write files if it always writes the same files.
         """
         known: T | None = self.result(name, inputs, type)
         if known is not None:
@@ -61,7 +62,7 @@ class JobRun:
         return result
 
     def result(self, name: str, inputs: Any, type: Any) -> Any:
-        """The result of a finished step, decoded to `type`; None if it is not done."""
+        """Return the result of a step, decoded to `type`, or None if the step is not done."""
         encoded = self.ledger.result(self.job.id, key_of(name, inputs))
         return None if encoded is None else msgspec.json.decode(encoded, type=type)
 
@@ -70,7 +71,8 @@ class JobRun:
         return self.ledger.result(self.job.id, key_of(name, inputs)) is not None
 
     def check(self) -> None:
-        """Raises `Cancelled`, or `BudgetSpent` if the time is over; after that, each call raises the same error.
+        """Raise `Cancelled` if the job was cancelled, or `BudgetSpent` if its time is over. All later calls raise the
+        same error.
 
         The ledger is read at most once a second.
         """
@@ -90,7 +92,8 @@ class JobRun:
             raise
 
     def book_time(self) -> None:
-        """Store the time of this run, so that a kill loses about a second of it."""
+        """Store the time that this run has taken so far. If the job is killed, only about a second is then not
+        counted."""
         with self._booking:
             so_far = self._clock() - self._began
             self.ledger.worked(self.job.id, so_far - self._booked_s)

@@ -1,6 +1,6 @@
-"""The schedules of `[jobs]`: the times of a job in cron's five fields, and its words.
+"""Reads the schedules of `[jobs]`. A schedule holds the times of a job in cron's five fields, and the job's words.
 
-`optimise = "0 5 * * sun template=summarise.en"`; a list of such texts runs a job several times.
+An example is `optimise = "0 5 * * sun template=summarise.en"`. A list of such texts runs a job several times.
 """
 
 import re
@@ -31,7 +31,7 @@ ITEM = re.compile(r"(\*|[0-9a-z]+(?:-[0-9a-z]+)?)(?:/(\d+))?")
 
 
 class CronField(Struct, frozen=True):
-    """One of the five fields: its name, its bounds, and names for its numbers."""
+    """One of the five fields, with its name, its bounds, and the names for its numbers."""
 
     name: str
     low: int
@@ -39,7 +39,7 @@ class CronField(Struct, frozen=True):
     names: tuple[str, ...] = ()
 
     def values(self, text: str) -> set[int]:
-        """The numbers of a cron field. Raises `ValueError` if it is not valid."""
+        """Return the numbers that the text of a field selects. Raises `ValueError` if the text is not valid."""
         return {value for item in text.lower().split(",") for value in self._item(item)}
 
     def _item(self, item: str) -> range:
@@ -71,12 +71,12 @@ FIELDS = (
     CronField("hour", 0, 23),
     CronField("day of the month", 1, 31),
     CronField("month", 1, 12, MONTHS),
-    CronField("day of the week", 0, 7, DAYS),  # 0 and 7 are Sunday
+    CronField("day of the week", 0, 7, DAYS),  # both 0 and 7 mean Sunday
 )
 
 
 class Schedule(Struct, frozen=True):
-    """One line: the kind of job, cron's five fields, and the job's words as they were written."""
+    """One schedule: the kind of job, cron's five fields, and the job's words as they were written."""
 
     kind: str
     when: str
@@ -84,12 +84,12 @@ class Schedule(Struct, frozen=True):
 
 
 def schedules(table: Mapping[str, str | Sequence[str]]) -> list[Schedule]:
-    """The schedules of `[jobs.schedules]`. Raises `JobFailed` with the first mistake."""
+    """Return the schedules of `[jobs.schedules]`. Raises `JobFailed` with the first mistake."""
     return [_schedule(kind, text) for kind, text in _texts(table)]
 
 
 def schedule_problems(settings: Settings) -> Iterator[Problem]:
-    """Every schedule that would not run, for `foreword check`."""
+    """Yield a problem for every schedule that would not run, for `foreword check`."""
     where = f"{settings.file} [jobs.schedules]"
     for kind, text in _texts(settings.jobs.schedules):
         try:
@@ -122,7 +122,7 @@ def _schedule(kind: str, text: str) -> Schedule:
         days, months, _ = [field.values(part) for field, part in zip(FIELDS, fields, strict=True)][2:]
     except ValueError as error:
         raise _mistake(kind, f"{text!r}: {error}") from None
-    # if both days are given, cron runs on either of them
+    # if both a day of the month and a day of the week are given, cron runs on each day that is one of them
     if fields[4] == "*" and not any(day <= DAYS_OF_MONTH[month - 1] for day in days for month in months):
         raise _mistake(kind, f"{text!r} names a day that no month has")
     _check_words(kind, text, words)
@@ -133,7 +133,7 @@ def _check_words(kind: str, text: str, words: Sequence[str]) -> None:
     try:
         job = kind_of(kind)
     except JobFailed:
-        return  # a package that is missing here may be installed on the machine that runs the job
+        return  # a package that is not installed here may be installed on the machine that runs the job
     try:
         read_options(kind, job, read_words(words))
     except JobFailed as error:

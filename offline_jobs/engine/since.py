@@ -9,7 +9,8 @@ UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 
 
 def at(text: str, now_s: float) -> float:
-    """The time of `30s`, `15m`, `2h`, `7d` or `1w` ago, or of a date, in seconds since 1970; 0 for an empty text."""
+    """Convert a text to a time in seconds since 1970. `30s`, `15m`, `2h`, `7d` and `1w` mean that long ago, and a date
+    means the date's beginning. An empty text gives 0."""
     if not text:
         return 0.0
     if ago := re.fullmatch(r"(\d{1,5})([smhdw])", text):

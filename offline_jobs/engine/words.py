@@ -1,4 +1,4 @@
-"""Reads the words of a job, `name=value`, from the command line and from schedules."""
+"""Reads the words of a job, such as `name=value`, from the command line and from schedules."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -9,7 +9,7 @@ from offline_jobs.errors import JobFailed
 
 
 def read_words(words: Iterable[str]) -> dict[str, Any]:
-    """The words `name=value` as a table. Values in JSON are decoded. Raises `JobFailed`."""
+    """Convert words such as `name=value` to a table. Values that are JSON are decoded. Raises `JobFailed`."""
     table: dict[str, Any] = {}
     for word in words:
         name, equals, value = word.partition("=")

@@ -1,1 +1,1 @@
-"""Publishing a winner: files, pointers, git branches."""
+"""Publishes a winner: writes its files, moves pointers, and makes git branches."""

@@ -1,4 +1,5 @@
-"""The log of decisions about templates, with their authors and reasons: one line each, in the data folder."""
+"""The log of decisions about templates. It is a file in the data folder. Each line is a decision with its author and
+its reason."""
 
 import time
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ class LoggedDecision(Struct, frozen=True):
     template: str
     version: int
     what: str
-    """`candidate`, `canary`, `active`, `rolled back`, `kept waiting`."""
+    """The decision: `candidate`, `canary`, `active`, `rolled back` or `kept waiting`."""
     reason: str
     by: str
     time_s: float = 0.0
@@ -25,7 +26,7 @@ def decisions_file(data_folder: Path) -> Path:
 
 
 def log_decision(data_folder: Path, decision: LoggedDecision) -> None:
-    """Append a decision to the log, with the present time if it has none."""
+    """Append a decision to the log. If it has no time, it gets the current time."""
     file = decisions_file(data_folder)
     file.parent.mkdir(parents=True, exist_ok=True)
     now = msgspec.structs.replace(decision, time_s=decision.time_s or time.time())
@@ -34,7 +35,7 @@ def log_decision(data_folder: Path, decision: LoggedDecision) -> None:
 
 
 def decisions(data_folder: Path) -> Iterator[LoggedDecision]:
-    """All decisions, the oldest first."""
+    """Yield all decisions, the oldest first."""
     file = decisions_file(data_folder)
     if file.exists():
         with file.open("rb") as lines:

@@ -17,7 +17,7 @@ AUTHOR = {
 
 
 def commit(folder: Path, files: Mapping[Path, str], branch: str, message: str) -> str:
-    """Make a branch from HEAD with one commit that adds these files. Returns the commit's id. Raises `JobFailed`."""
+    """Make a branch from HEAD with one commit that writes these files. Returns the commit's id. Raises `JobFailed`."""
     top = Path(_git(folder, "rev-parse", "--show-toplevel"))
     head = _git(folder, "rev-parse", "HEAD")
     with tempfile.TemporaryDirectory(prefix="foreword-git-") as scratch:

@@ -1,6 +1,7 @@
-"""Promotes a winner, the better template that a job has made: to a candidate, a canary, or the active version.
+"""Promotes a winner to a candidate, a canary or the active version.
 
-A winner is a folder with the template's file, the files that it needs, and `lineage.json`.
+A winner is a better template that a job has made. It is a folder with the template's file, the files that the template
+needs, and `lineage.json`.
 """
 
 import difflib
@@ -39,13 +40,13 @@ class Winner(Struct, frozen=True):
 
     @property
     def file(self) -> Path:
-        """Its path among the templates."""
+        """The path of the winner's file among the templates."""
         stem = self.parent_file.name.removesuffix(".prompt.md").partition(".v")[0]
         return self.parent_file.with_name(f"{stem}.v{self.template.version}.prompt.md")
 
     @property
     def others(self) -> Mapping[Path, Path]:
-        """The files that it needs, each with its path among the templates."""
+        """The files that the winner needs, each with its path among the templates."""
         own = {WINNER, LINEAGE}
         return {
             file: self.parent_file.parent / file.name
@@ -55,7 +56,7 @@ class Winner(Struct, frozen=True):
 
 
 def read_winner(folder: Path) -> Winner:
-    """The winner in a job's folder. Raises `JobFailed` if there is none."""
+    """Return the winner in a job's folder. Raises `JobFailed` if there is none."""
     file = folder / WINNER
     if not file.exists():
         raise JobFailed(f"{folder.parent.name} has no winner: no candidate was better than the template")
@@ -65,17 +66,17 @@ def read_winner(folder: Path) -> Winner:
 
 
 def diff(winner: Winner) -> str:
-    """The changes from its parent, as a unified diff."""
+    """Return the changes from the winner's parent to the winner, as a unified diff."""
     before = winner.parent_file.read_text("utf-8").splitlines(keepends=True)
     after = winner.source.splitlines(keepends=True)
     return "".join(difflib.unified_diff(before, after, str(winner.parent_file), str(winner.file)))
 
 
 def promote(settings: Settings, winner: Winner, to: str, by: str, *, branch: str = "") -> Path:
-    """Write its files beside the parent's, and for `canary` or `active` also move the pointer.
+    """Write the winner's files beside the parent's files, and for `canary` or `active` also move the pointer.
 
-    With `branch` the files are committed to that branch instead. Raises `JobFailed` if a job goes beyond
-    `[jobs] auto`, which only a person may do.
+    If `branch` is given, the files are committed to that branch instead. Raises `JobFailed` if a job tries to do more
+    than `[jobs] auto` allows. Only a person may do more.
     """
     if by != PERSON and STEPS.index(to) > STEPS.index(settings.jobs.auto):
         raise JobFailed(f'[jobs] auto = "{settings.jobs.auto}" leaves {to} to a person: foreword jobs promote {by}')
@@ -117,7 +118,7 @@ def take_back(settings: Settings, id: str, file: Path) -> None:
 
 
 def library_root(settings: Settings, file: Path) -> Path:
-    """The template folder of a file, which also holds its pointers. Raises `JobFailed`."""
+    """Return the template folder in which a file is. That folder also holds the pointers. Raises `JobFailed`."""
     for folder in settings.prompt.templates:
         root = (settings.root / folder).resolve()
         if file.resolve().is_relative_to(root):
@@ -126,7 +127,8 @@ def library_root(settings: Settings, file: Path) -> Path:
 
 
 def _before(root: Path, id: str, version: int) -> int:
-    """The version in use without a pointer: the newest active one below `version`; 0 if there is none."""
+    """Return the version that is in use if there is no pointer: the newest active version below `version`, or 0 if
+    there is none."""
     library, _ = load_library([root])
     below = [
         other.version for other in library.templates if other.id == id and other.active and other.version < version

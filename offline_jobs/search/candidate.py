@@ -1,7 +1,7 @@
-"""Takes a template's source apart into the pieces that a search may change, and puts them together again.
+"""Splits a template's source into the pieces that a search may change, and joins the pieces again.
 
-Candidates are source, never rendered text: a winner is a file that a person could have written. Lines of the head
-that belong to no piece are not changed, including comments.
+Candidates are source rather than rendered text, so a winner is a file that a person could have written. Lines of the
+head that belong to no piece, such as comments, are not changed.
 """
 
 import json
@@ -17,7 +17,8 @@ from gateway.prompt.templates.fields import ExamplePool
 from gateway.prompt.templates.template import HEADING, Template, parse
 
 Pieces = dict[str, str]
-"""`system`, `user`: sources of the parts. `examples`: JSON of `CandidateExamples`. `settings`: the keys of the head."""
+"""The pieces by name. `system` and `user` hold the source of these parts, `examples` a `CandidateExamples` as JSON, and
+`settings` the keys of the head."""
 
 PIECES = ("system", "user", "examples", "settings")
 SETTINGS = ("technique", "output", "reasoning")
@@ -29,8 +30,9 @@ _KEY = re.compile(r"[A-Za-z_]+:")
 class CandidateExamples(Struct, frozen=True):
     """The labelled examples of a candidate, and their form in the prompt.
 
-    `kept`: as in the parent. `none`. `turns`: each a user and an assistant message. `list`: in the user's message.
-    `nearest`: for each request the `k` most similar, as turns.
+    With `kept`, the examples are those of the parent. With `none`, there are no examples. With `turns`, each example is
+    a user message and an assistant message. With `list`, the examples are in the user's message. With `nearest`, each
+    request gets the `k` most similar examples as turns.
     """
 
     form: str = "kept"
@@ -56,7 +58,7 @@ def read_parent(file: Path) -> Parent:
 
 
 def pieces_of(parent: Parent) -> Pieces:
-    """The pieces of the template itself."""
+    """Return the pieces of the parent."""
     parts = {part.role: part.source for part in parent.template.parts if part.role in ("system", "user")}
     return {
         "system": parts.get("system", ""),
@@ -77,7 +79,7 @@ def examples_in(pieces: Pieces) -> CandidateExamples:
 
 
 def pool_file(examples: CandidateExamples) -> str:
-    """The name of the pool file. The same rows have the same name."""
+    """Return the name of the pool file. The same rows always give the same name."""
     return f"examples-{sha256(examples_text(examples).encode()).hexdigest()[:10]}.jsonl"
 
 
@@ -87,7 +89,7 @@ def pool_text(examples: CandidateExamples) -> str:
 
 
 def assembled(parent: Parent, pieces: Pieces, *, provenance: Mapping[str, Any] | None = None) -> str:
-    """The source of the next version, with the status `candidate`."""
+    """Return the source of the next version, with the status `candidate`."""
     examples = examples_in(pieces)
     head, body = _split(parent.source)
     head = set_key(head, "version", str(parent.template.version + 1))
@@ -102,7 +104,7 @@ def assembled(parent: Parent, pieces: Pieces, *, provenance: Mapping[str, Any] |
 
 
 def set_key(head: str, key: str, value: str) -> str:
-    """The head with one top-level key replaced, or added at its end. If `value` is "", the key is removed."""
+    """Return the head with one top-level key replaced, or added at the end. If `value` is "", the key is removed."""
     lines = head.splitlines(keepends=True)
     first = next((index for index, line in enumerate(lines) if line.startswith(f"{key}:")), len(lines))
     after = first + 1
@@ -118,7 +120,7 @@ def _split(source: str) -> tuple[str, str]:
 
 
 def _body(parent: Parent, body: str, pieces: Pieces, examples: CandidateExamples) -> str:
-    """The body: the parts of first calls and retries, then the messages."""
+    """Return the body: first the parts for first calls and retries, then the messages."""
     parts = []
     if pieces["system"].strip():
         parts.append(f"# system\n{pieces['system'].strip()}\n")
@@ -137,7 +139,7 @@ def _body(parent: Parent, body: str, pieces: Pieces, examples: CandidateExamples
 
 
 def _between(body: str) -> Sequence[tuple[str, str]]:
-    """The turns between the system part and the last user part."""
+    """Return the turns between the system part and the last user part."""
     turns = [(role, text) for role, text in _sections(body) if role in ("user", "assistant")]
     return turns[:-1]
 
@@ -154,20 +156,20 @@ def _sections(body: str) -> list[tuple[str, str]]:
 
 
 def _filled(user: str, slot: str, given: str) -> str:
-    """The user's message of an example with this input."""
+    """Return the user's message for an example whose input is `given`."""
     place = re.compile(r"\{\{-?\s*(?:" + re.escape(slot) + r"|query)\s*(?:\|[^}]*)?-?\}\}")
     return place.sub(lambda _: quoted(given), user.strip())
 
 
 def quoted(text: str) -> str:
-    """A text as template source that renders to itself: its tags and headings are escaped."""
+    """Return template source that renders to this text. Tags and headings in the text are escaped."""
     lines = [f"\\{line}" if HEADING.match(line) else line for line in text.strip().split("\n")]
     plain = "\n".join(lines)
     return f"{{% raw %}}{plain}{{% endraw %}}" if _TAG.search(plain) else plain
 
 
 def quotable(text: str) -> bool:
-    """Whether a text can stand in a template's source."""
+    """Whether a text can be put into a template's source."""
     return bool(text.strip()) and "endraw" not in text
 
 
@@ -200,7 +202,7 @@ def _head_value(template: Template, key: str) -> Any:
 
 
 def _flow(value: Any) -> str:
-    """The value as JSON, which is valid YAML."""
+    """Return the value as JSON, which is also valid YAML."""
     return (
         value
         if isinstance(value, str) and value.isascii() and value.replace("-", "").isalnum()

@@ -1,8 +1,8 @@
-"""A model reviews the wrong answers of a candidate, explains them, and writes better pieces.
+"""Lets a model review the wrong answers of a candidate, explain them, and write better pieces.
 
-Its prompt follows the literature: the place of each piece and the slots that it must keep (PE2), answers with their
-mistakes (ProTeGi, GEPA), earlier attempts with their scores (OPRO), and a fixed form for the reply. The reply becomes
-the source of a candidate, which has to pass the gate like any other.
+The prompt follows the literature. It holds the place of each piece and the slots that the piece must keep (PE2),
+answers with their mistakes (ProTeGi, GEPA), earlier attempts with their scores (OPRO), and a fixed form for the reply.
+The reply becomes the source of a candidate, which has to pass the gate like all candidates.
 """
 
 import re
@@ -70,7 +70,7 @@ def question(
     outcomes: Sequence[AnswerScore],
     earlier: Sequence[tuple[Pieces, float]] = (),
 ) -> tuple[Turn, ...]:
-    """The critic's prompt, with the worst answers first."""
+    """Return the critic's prompt, in which the worst answers come first."""
     worst = sorted(zip(rows, outcomes, strict=True), key=lambda pair: pair[1].score)[:SHOWN]
     cases = "\n\n".join(
         CASE.format(query=_cut(row.query), answer=_cut(outcome.answer), feedback=_cut(outcome.feedback or "Nothing."))
@@ -88,10 +88,10 @@ def question(
 
 
 def read(reply: str, frozen: Sequence[str] = ()) -> Critique:
-    """The review and the new pieces in a critic's reply, without pieces that are frozen."""
+    """Return the review and the new pieces from a critic's reply. Pieces in `frozen` are left out."""
     pieces = {name: text.strip() for name, text in _BLOCK.findall(reply) if name not in frozen}
     if not pieces.get("user", "x"):
-        del pieces["user"]  # a template needs a user part
+        del pieces["user"]  # an empty user part is not used, since a template needs one
     return Critique(_BLOCK.sub("", reply).strip(), pieces)
 
 

@@ -1,4 +1,4 @@
-"""Checks candidates before they cost a call: a candidate must parse, pass lint, and pass its own tests."""
+"""Checks candidates before any call is made for them. A candidate must parse, pass lint, and pass its own tests."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from gateway.prompt.templates.template import Template, parse
 
 
 def admitted(source: str, file: Path, limits: Optimise) -> Template | str:
-    """The template, or its mistake in words, as feedback for the next proposal."""
+    """Return the template, or a text that describes its mistake, as feedback for the next proposal."""
     try:
         template = parse(source, str(file))
     except TemplateError as error:

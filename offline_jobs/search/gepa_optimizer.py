@@ -1,8 +1,8 @@
-"""The gepa package as the engine of the search: reflective evolution with a Pareto front over the rows.
+"""Uses the gepa package as the engine of the search: reflective evolution with a Pareto front over the rows.
 
-Agrawal et al. 2025, arXiv 2507.19457. Our adapter passes candidates as pieces of template source, and makes the
-proposals, so the package calls no model. It stores no files: a resumed run searches again, and takes all earlier
-answers from the ledger.
+The method is by Agrawal et al. 2025, arXiv 2507.19457. Our adapter passes candidates as pieces of template source and
+makes the proposals itself, so the package calls no model. The package stores no files either. A resumed run searches
+again from the start, and takes all earlier answers from the ledger.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,7 +17,7 @@ from offline_jobs.search.optimizer import MINIBATCH, SearchProblem
 from offline_jobs.search.score import AnswerScore
 
 PATIENCE = 12
-"""The search ends after this many candidates in a row for which there is no new proposal."""
+"""The search ends if there is no new proposal for this many candidates in a row."""
 
 
 class Gepa:
@@ -44,14 +44,16 @@ class Gepa:
 
 
 class _Adapter:
-    """The problem in gepa's terms: its data are indices of rows, its trajectories are `AnswerScore`s."""
+    """The problem in the form that gepa needs. Its data are indices of rows, and its trajectories are
+    `AnswerScore`s."""
 
     propose_new_texts = None
 
     def __init__(self, problem: SearchProblem) -> None:
         self.idle = 0
         self.over: Exception | None = None
-        """An exception that must end the search; the package itself continues after an exception in a proposal."""
+        """The exception that must end the search. It is kept here, since the package goes on after an exception in a
+        proposal."""
         self._problem = problem
 
     def evaluate(
@@ -93,4 +95,4 @@ def _objectives(outcome: AnswerScore) -> dict[str, float]:
 
 class _Silent:
     def log(self, message: str) -> None:
-        """Log nothing, since the job's lineage has everything."""
+        """Log nothing, since the job's lineage holds everything."""

@@ -1,4 +1,6 @@
-"""The port for searches for a better candidate, the entries of their log, and a small hill climber.
+"""Defines the port for optimizers, which search for a better candidate, and the entries of their log.
+
+It also has a small optimizer that climbs hills.
 
 `gepa_optimizer.py` implements the port with the gepa package.
 """
@@ -17,7 +19,7 @@ MINIBATCH = 8
 
 
 class Proposal(Struct, frozen=True):
-    """A changed candidate and its author: `rule: ...` or `critic`. `why` is the critique."""
+    """A changed candidate, with its author, which is `rule: ...` or `critic`. `why` is the critique."""
 
     pieces: Pieces
     by: str
@@ -25,11 +27,11 @@ class Proposal(Struct, frozen=True):
 
 
 class SearchOver(Exception):
-    """The search's share of the budget is used up. Evaluations raise it."""
+    """The search's share of the budget is used up. Evaluating a candidate raises this."""
 
 
 class SearchProblem(Protocol):
-    """A search problem. Rows are named by their index: first the rows to learn from, then the rows to choose by."""
+    """A search problem. Rows are named by their index. The rows to learn from come before the rows to choose by."""
 
     start: Pieces
     """The best candidate when the search begins."""
@@ -38,26 +40,26 @@ class SearchProblem(Protocol):
 
     @property
     def settled(self) -> bool:
-        """Whether the search should end: all rows are right, or too many proposals in a row did not help."""
+        """Whether the search should end, since all rows are right or too many proposals in a row did not help."""
         ...
 
     def weigh(self, pieces: Pieces, rows: Sequence[int]) -> list[AnswerScore]:
-        """The scores of a candidate, one for each row. Raises `SearchOver`."""
+        """Return the scores of a candidate, one for each row. Raises `SearchOver`."""
         ...
 
     def propose(self, pieces: Pieces) -> Proposal | None:
-        """A new candidate made from this one, or None if nothing is left to try on it."""
+        """Return a new candidate made from this one, or None if nothing is left to try on it."""
         ...
 
 
 class Optimizer(Protocol):
-    """Searches until nothing is left to try or `SearchOver` is raised. The candidates are in the problem's log."""
+    """Searches until nothing is left to try or `SearchOver` is raised. The problem logs all candidates."""
 
     def search(self, problem: SearchProblem, draw: Random) -> None: ...
 
 
 class TriedCandidate(Struct, frozen=True):
-    """One candidate with its scores. `parent` is the index of its parent in the log, -1 for the template."""
+    """One candidate with its scores. `parent` is the index of its parent in the log, or -1 for the template itself."""
 
     pieces: Pieces
     by: str
@@ -66,13 +68,13 @@ class TriedCandidate(Struct, frozen=True):
     outcomes: Mapping[int, AnswerScore]
 
     def mean(self, rows: Sequence[int]) -> float | None:
-        """Its mean score over these rows; None if it was not tried on all of them."""
+        """Return the candidate's mean score over these rows, or None if it was not tried on all of them."""
         scores = [self.outcomes[row].score for row in rows if row in self.outcomes]
         return sum(scores) / len(rows) if rows and len(scores) == len(rows) else None
 
     @property
     def so_far(self) -> float:
-        """Its mean score over all rows that it answered; -1 if there are none."""
+        """The candidate's mean score over all rows that it answered, or -1 if it answered none."""
         scores = [outcome.score for outcome in self.outcomes.values()]
         return sum(scores) / len(scores) if scores else -1.0
 
@@ -82,7 +84,8 @@ def id_of(pieces: Pieces) -> str:
 
 
 def pareto(tried: Sequence[TriedCandidate], rows: Sequence[int]) -> list[int]:
-    """The candidates that no other beats in score, prompt tokens and time at once."""
+    """Return the Pareto front: the candidates that no other candidate beats in score, prompt tokens and time
+    together."""
     points = {index: point for index, candidate in enumerate(tried) if (point := _point(candidate, rows)) is not None}
     return [
         index
@@ -92,7 +95,7 @@ def pareto(tried: Sequence[TriedCandidate], rows: Sequence[int]) -> list[int]:
 
 
 def _point(candidate: TriedCandidate, rows: Sequence[int]) -> tuple[float, float, float] | None:
-    """Mean score, tokens and time, each with a sign so that higher is better."""
+    """Return the mean score, the tokens and the time. Signs are chosen so that higher is better for each of them."""
     mean = candidate.mean(rows)
     if mean is None:
         return None
@@ -106,8 +109,8 @@ def _beats(first: tuple[float, ...], second: tuple[float, ...]) -> bool:
 
 
 class Climb:
-    """Hill climbing: compares proposals on a few rows, scores the better ones on all rows for selection, continues from
-    the best."""
+    """Climbs hills: compares proposals on a few rows, scores those that are better on all rows to choose by, and
+    continues from the best candidate."""
 
     def search(self, problem: SearchProblem, draw: Random) -> None:
         best, score = problem.start, _mean(problem.weigh(problem.start, problem.choose))

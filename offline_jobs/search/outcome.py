@@ -1,4 +1,4 @@
-"""The outcome of a search for a better template: the report, the lineage of all candidates, the winner's files."""
+"""Writes the outcome of a search: the report, the lineage of all candidates, and the winner's files."""
 
 import json
 from collections import Counter
@@ -26,7 +26,8 @@ from offline_jobs.search.template_search import OptimiseOptions, TemplateSearch
 
 
 class OptimiseReport(Struct, frozen=True):
-    """The outcome. `won` is the new version's name, "" if none was better; `tried` counts the candidates."""
+    """The outcome. `won` is the name of the new version, or "" if no candidate was better. `tried` counts the
+    candidates."""
 
     won: str
     verdict: str
@@ -35,14 +36,15 @@ class OptimiseReport(Struct, frozen=True):
     start: float = 0.0
     best: float = 0.0
     commonest: float = 0.0
-    """The share of the most common right answer in the sealed rows, which is the score of a constant answer."""
+    """The share of the sealed rows that have the most common right answer. A constant answer would get this score."""
     parts: dict[str, float] = {}
-    """The score after each change on the way to the winner: on the rows to choose by, or else on all answered rows."""
+    """The score after each change that led to the winner, on the rows to choose by or else on all answered rows."""
     file: str = ""
 
 
 class SearchInputs(Struct, frozen=True):
-    """The template and the datasets, with versions: a name alone may mean another version when a job is resumed."""
+    """The template and the datasets with their versions, since a name alone may mean another version when a job is
+    resumed."""
 
     template: str
     dataset: str
@@ -50,13 +52,13 @@ class SearchInputs(Struct, frozen=True):
 
 
 def commonest_share(rows: Sequence[DatasetRow]) -> float:
-    """The share of the most common right answer; 0.0 if no row has one."""
+    """Return the share of rows with the most common right answer, or 0.0 if no row has a right answer."""
     counts = Counter(row.wanted.strip().casefold() for row in rows if row.wanted)
     return max(counts.values(), default=0) / max(1, len(rows))
 
 
 def score_path(problem: TemplateSearch, best: int) -> dict[str, float]:
-    """The mean score of each candidate from the template to `best`, by its proposer."""
+    """Return the mean score of each candidate on the path from the template to `best`, by the candidate's proposer."""
     path: dict[str, float] = {}
     place = best
     while place >= 0:
@@ -76,7 +78,7 @@ def write_lineage(
     report: OptimiseReport,
     model: str,
 ) -> dict[str, Any]:
-    """Write every candidate to a JSON file: its parent, its proposer and reason, its score. Returns the same data."""
+    """Write every candidate with its parent, proposer, reason and score to a JSON file. Returns the same data."""
     parent = problem.trial.parent
     front = set(pareto(problem.log, problem.choose))
     tried = [
@@ -115,7 +117,7 @@ def write_lineage(
 
 
 def write_winner(run: JobRun, problem: TemplateSearch, best: int, lineage: dict[str, Any]) -> str:
-    """Write the winner's folder: the template, its pool of examples, the lineage. Returns its `id@version`."""
+    """Write the winner's folder with the template, its pool of examples and the lineage. Returns its `id@version`."""
     parent, pieces = problem.trial.parent, problem.log[best].pieces
     test = lineage["sealed"]
     scores = {
@@ -149,7 +151,7 @@ def write_winner(run: JobRun, problem: TemplateSearch, best: int, lineage: dict[
 
 
 def _shown(pieces: Pieces) -> Pieces:
-    """The pieces, with only the first rows of a pool."""
+    """Return the pieces with only the first rows of a pool."""
     examples = examples_in(pieces)
     few = CandidateExamples(examples.form, examples.k, examples.rows[:20])
     return {**pieces, "examples": json.dumps(msgspec.to_builtins(few), ensure_ascii=False)}

@@ -1,7 +1,8 @@
-"""Proposals without a model: changes of a candidate's pieces that are known to help.
+"""Makes proposals without a model, by rules that change a candidate's pieces in ways that are known to help.
 
-They add examples as turns, in the prompt, or the nearest for each request; the labels; a line on the form; a checklist;
-limits for the decoder; another technique. One removes the system message. The search finds out which of them help.
+Rules add examples (as turns, in the prompt, or the nearest for each request), the labels, a line about the form, a
+checklist, limits for the decoder, or another technique. One rule removes the system message. The search finds out which
+of these changes help.
 """
 
 import json
@@ -37,15 +38,17 @@ LINES = {
 
 
 class ProposalMaterial(Struct, frozen=True):
-    """The input of the rules. `shots`: (value of the template's slot, right answer), from the rows to learn from."""
+    """The input of the rules. `shots` holds pairs of a value of the template's slot and the right answer, made from the
+    rows to learn from."""
 
     shots: tuple[tuple[str, str], ...]
     measure: AnswerMeasure
     language: str
     nearest: bool
-    """Whether there is an embedding model."""
+    """Whether there is an embedding model, which finds the nearest examples."""
     sampling: tuple[str, ...] = ("max_tokens", "temperature", "stop")
-    """The decoder settings that the model's backend takes. Others would make two proposals one request, paid twice."""
+    """The decoder settings that the model's backend accepts. With other settings, two proposals would send the same
+    request and cost it twice."""
 
 
 Rule = Callable[[Pieces, ProposalMaterial, Random], Pieces | None]
@@ -59,7 +62,7 @@ def material_of(
 
 
 def rules() -> Mapping[str, Rule]:
-    """The rules by name, in the order in which they are tried: first those that show the task."""
+    """Return the rules by name, in the order in which they are tried. Rules that show the task come first."""
     return {
         "nearest examples": _nearest,
         "examples as turns": lambda pieces, known, draw: _turns(
@@ -78,7 +81,7 @@ def rules() -> Mapping[str, Rule]:
 
 
 def proposals(pieces: Pieces, known: ProposalMaterial, draw: Random) -> Iterator[tuple[str, Pieces]]:
-    """The name of each rule that changes something, and the changed pieces."""
+    """Yield the name of each rule that changes something, with the changed pieces."""
     for name, rule in rules().items():
         changed = rule(pieces, known, draw)
         if changed is not None and changed != pieces:
@@ -131,13 +134,13 @@ def _steps(pieces: Pieces, known: ProposalMaterial, _draw: Random) -> Pieces | N
 
 
 def _line(pieces: Pieces, known: ProposalMaterial, name: str) -> Pieces:
-    """The pieces with one more line at the end of the user's message, where small models follow it best."""
+    """Return the pieces with one more line at the end of the user's message. Small models follow a line there best."""
     line = LINES.get(known.language, LINES["en"])[name].format(labels=", ".join(known.measure.labels))
     return pieces if line in pieces["user"] else {**pieces, "user": f"{pieces['user'].rstrip()}\n\n{line}"}
 
 
 def _shorter(pieces: Pieces, known: ProposalMaterial) -> Pieces:
-    """The pieces with a limit on the answer's length, taken from the longest right answer."""
+    """Return the pieces with a limit on the length of the answer. The limit is taken from the longest right answer."""
     outputs = [output for _, output in known.shots]
     if not outputs or not known.sampling:
         return pieces
@@ -155,7 +158,7 @@ def _taken(output: dict[str, Any], known: ProposalMaterial) -> dict[str, Any]:
 
 
 def _enough(known: ProposalMaterial, most: int) -> int:
-    """The number of examples: `most`, or one for each label of a small closed set if that is more.
+    """Return the number of examples: `most`, or one for each label of a small closed set if that is more.
 
     A model rarely gives a label that it has not seen.
     """
@@ -164,7 +167,7 @@ def _enough(known: ProposalMaterial, most: int) -> int:
 
 
 def _balanced(known: ProposalMaterial, draw: Random, most: int) -> tuple[tuple[str, str], ...]:
-    """Examples of as many different answers as possible, shuffled."""
+    """Return shuffled examples with as many different answers as possible."""
     by_answer: dict[str, list[tuple[str, str]]] = {}
     for shot in draw.sample(known.shots, len(known.shots)):
         by_answer.setdefault(shot[1], []).append(shot)
@@ -178,7 +181,8 @@ def _balanced(known: ProposalMaterial, draw: Random, most: int) -> tuple[tuple[s
 
 
 def _shot(parent: Parent, row: DatasetRow) -> tuple[str, str] | None:
-    """The value of the template's slot for the row's query, and the right answer; None if it cannot be an example."""
+    """Return the value of the template's slot for the row's query, and the right answer. Returns None if the row cannot
+    be an example."""
     try:
         values = fill_or_keep(parent.template, row.query).values
     except KeptAsIs:

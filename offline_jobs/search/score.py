@@ -1,4 +1,5 @@
-"""Scores answers in grades. With right and wrong alone a search makes no progress: form improves before content."""
+"""Scores answers in grades. Scores of only right and wrong would not show a search its progress, since the form of
+answers improves before their content."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -12,15 +13,15 @@ from offline_jobs.datasets.rows import DatasetRow
 
 VALID, CORRECT, NEAR = 0.25, 0.65, 0.10
 TOKENS_FOR_ALL = 20_000
-"""A prompt of this many tokens costs the whole score."""
+"""A prompt of this many tokens lowers the score by 1. Shorter prompts lower it in proportion."""
 MOST_LABELS = 64
 SHOWN = 200
 
 
 class AnswerScore(Struct, frozen=True):
-    """The score of one answer of a candidate. The search maximises `score`; the verdict counts `correct`.
+    """The score of one answer of a candidate. The search maximises `score`, and the verdict counts `correct`.
 
-    `feedback` names the mistakes for a proposer.
+    `feedback` describes the mistakes to a proposer.
     """
 
     score: float
@@ -33,7 +34,7 @@ class AnswerScore(Struct, frozen=True):
 
 
 class AnswerMeasure(Struct, frozen=True):
-    """Scores answers of one dataset. `labels` are all right answers, if they are a closed set."""
+    """Scores answers of one dataset. `labels` holds all right answers if they are a closed set."""
 
     labels: tuple[str, ...] = ()
     checks: tuple[Check, ...] = ()
@@ -62,14 +63,15 @@ class AnswerMeasure(Struct, frozen=True):
 
 
 def measure_of(rows: Sequence[DatasetRow], checks: Sequence[Check]) -> AnswerMeasure:
-    """The measure of these rows. Right answers that repeat, on average twice or more, are a closed set of labels."""
+    """Return the measure for these rows. If each right answer occurs at least twice on average, the right answers are a
+    closed set of labels."""
     answers = Counter(row.wanted.strip() for row in rows if row.wanted)
     closed = bool(answers) and len(answers) <= MOST_LABELS and 2 * len(answers) <= answers.total()
     return AnswerMeasure(tuple(sorted(answers)) if closed else (), tuple(checks))
 
 
 def overlap(answer: str, right: str) -> float:
-    """The F1 score of the words of two texts, from 0 to 1."""
+    """Return the F1 score of the words of two texts, from 0 to 1."""
     ours, theirs = Counter(answer.casefold().split()), Counter(right.casefold().split())
     common = (ours & theirs).total()
     return 2 * common / (ours.total() + theirs.total()) if common else 0.0

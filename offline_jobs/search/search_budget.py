@@ -1,25 +1,26 @@
-"""The part of a job's budget that a search may use: all but the calls for the verdict on the sealed rows."""
+"""Counts the part of a job's budget that a search may use. The calls for the verdict on the sealed rows are
+reserved."""
 
 from offline_jobs.engine.budget import JobBudget
 from offline_jobs.engine.models import ANSWER_TOKENS, BookedCaller
 from offline_jobs.search.optimizer import SearchOver
 
 MARGIN = 1.25
-"""The factor by which answers to the sealed rows may be longer than those so far."""
+"""The factor by which answers to the sealed rows may be longer than the answers so far."""
 
 
 class SearchBudget:
-    """Calls, tokens and money that a search may still use. Raises `SearchOver` if the next step does not fit.
+    """The calls, tokens and money that a search may still use. Raises `SearchOver` if the next step does not fit.
 
-    Replies from the ledger count like new ones, so a resumed job has the same budget at each step. `end`: the number of
-    calls at which an earlier run ended the search, which then ends there again.
+    Replies from the ledger count like new replies, so a resumed job has the same budget at each step. `end` is the
+    number of calls at which an earlier run ended the search. The search then ends at the same number again.
     """
 
     def __init__(
         self, caller: BookedCaller, budget: JobBudget, calls: int, reserve: int, parallel: int, end: int | None = None
     ) -> None:
         self.reason = ""
-        """The reason why the budget is used up; "" until then."""
+        """The reason why the budget is used up, or "" until it is."""
         self._caller = caller
         self._budget = budget
         self._calls = calls
@@ -29,12 +30,12 @@ class SearchBudget:
 
     @property
     def left(self) -> int:
-        """The calls that the search may still make."""
+        """The number of calls that the search may still make."""
         end = self._calls - self._reserve if self._end is None else self._end
         return end - self._caller.used.calls
 
     def take(self, calls: int) -> None:
-        """Raises `SearchOver` unless this many calls fit, with the calls for the verdict after them."""
+        """Raise `SearchOver` unless this many calls and the calls for the verdict after them fit into the budget."""
         if calls > self.left:
             self.reason = f"{self._calls:,} calls allow no more, with {self._reserve:,} of them for the sealed rows"
         elif self._end is None:
@@ -47,7 +48,7 @@ class SearchBudget:
         if not used.calls or not used.tokens:
             return ""
         mean = used.tokens / used.calls
-        # the budget allows a call only if its longest possible answer fits
+        # the job's budget allows a call only if the call's longest possible answer fits
         ahead = MARGIN * mean * (calls + self._reserve) + self._parallel * (mean + ANSWER_TOKENS)
         if used.tokens + ahead > self._budget.tokens:
             return f"{used.tokens:,} of {self._budget.tokens:,} tokens are used, and the sealed rows need the rest"

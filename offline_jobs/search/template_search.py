@@ -1,6 +1,7 @@
-"""The search for a better version of one template, as a problem for an optimizer.
+"""Defines the search for a better version of one template, as a problem for an optimizer.
 
-It begins with a race of each rule's candidate against the template. The optimizer continues from the best of them.
+The search begins with a race between the template and one candidate of each rule. The optimizer continues from the best
+of them.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -28,9 +29,10 @@ from offline_jobs.search.trial import CandidateTrial
 STALE = 12
 """The search ends after this many proposals in a row without a better score."""
 USELESS = 3
-"""A critic is not asked again after this many useless replies in a row."""
+"""After this many useless replies in a row, the critic is not asked again."""
 REMOVAL = WORTHWHILE
-"""A candidate without the author's system message must be better by this: no label measures tone or safety rules."""
+"""A candidate without the author's system message must be better by this much, since labels do not measure whether an
+answer keeps the message's rules about tone and safety."""
 
 
 class OptimiseOptions(Struct, frozen=True, forbid_unknown_fields=True):
@@ -77,9 +79,9 @@ class TemplateSearch(SearchProblem):
         budget: SearchBudget,
         each: int,
     ) -> None:
-        """`looked`: the training rows to answer in search of failures. None of them becomes an example.
+        """`looked` holds the training rows that are answered to find failures. None of them becomes an example.
 
-        `each`: the calls that one row takes.
+        `each` is the number of calls that one row takes.
         """
         self.seed = self.start = pieces_of(trial.parent)
         self.rows: tuple[DatasetRow, ...] = (*looked, *splits.choose)
@@ -106,16 +108,16 @@ class TemplateSearch(SearchProblem):
         self._draw = Random(options.seed)
 
     def affordable_rules(self) -> int:
-        """The number of the rules' candidates that can race with the calls that are left."""
+        """Return how many of the rules' candidates can race with the calls that are left."""
         before = self._draw.getstate()
         count = len(list(self._rules_for(self.seed)))
-        self._draw.setstate(before)  # a resumed job has the count from its ledger, and must draw the same
+        self._draw.setstate(before)  # a resumed job reads the count from its ledger, and must draw the same numbers
         while count and answers_needed(1 + count, len(self.choose)) * self._each > self.budget.left:
             count -= 1
         return count
 
     def screen(self, count: int) -> None:
-        """Race the first `count` of the rules' candidates against the template; start from the best."""
+        """Race the first `count` of the rules' candidates against the template. The search starts from the best one."""
         rules = list(self._rules_for(self.seed))[:count]
         places = [self._logged(proposal, self.seed) for proposal in rules]
         if not places:
@@ -151,7 +153,7 @@ class TemplateSearch(SearchProblem):
         return bool(self.seed["system"].strip()) and not pieces["system"].strip()
 
     def propose(self, pieces: Pieces) -> Proposal | None:
-        """Rules and the critic take turns."""
+        """Return a proposal. The rules and the critic make proposals in turn."""
         self._turn += 1
         sources = [self._by_rule, self._by_critic]
         if self._turn % 2 == 0:
@@ -164,7 +166,7 @@ class TemplateSearch(SearchProblem):
         return None
 
     def best(self) -> int:
-        """The index in the log of the candidate with the best mean score on the rows to choose by."""
+        """Return the index in the log of the candidate with the best mean score on the rows to choose by."""
         full = [place for place, tried in enumerate(self.log) if tried.mean(self.choose) is not None]
         return max(full, key=lambda place: (self.log[place].mean(self.choose), -place), default=0)
 
@@ -189,7 +191,7 @@ class TemplateSearch(SearchProblem):
         return next((proposal for proposal in queue if id_of(proposal.pieces) not in self._places), None)
 
     def _rules_for(self, pieces: Pieces) -> Iterator[Proposal]:
-        """The rules' new changes of these pieces."""
+        """Yield the rules' changes of these pieces that are new."""
         if not self._options.rules:
             return
         known = set(self._places)
@@ -200,7 +202,8 @@ class TemplateSearch(SearchProblem):
                 yield Proposal(allowed, f"rule: {name}")
 
     def _promise(self, pieces: Pieces) -> Callable[[Proposal], tuple[bool, int]]:
-        """A sort key: changes that keep the examples come first, then by rank in the race."""
+        """Return a sort key for proposals. Changes that keep the examples come first. The rank in the race decides
+        next."""
         shown = pieces["examples"] != self.seed["examples"]
         return lambda proposal: (
             shown and proposal.pieces["examples"] != pieces["examples"],
@@ -230,7 +233,8 @@ class TemplateSearch(SearchProblem):
         return None if self._useless else Proposal(changed, "critic", review.text)
 
     def _allowed(self, pieces: Pieces, changed: Pieces) -> Pieces:
-        """The changed pieces, with the old text of pieces that the author froze. Settings may always change."""
+        """Return the changed pieces, but with the old text of pieces that the author froze. Settings may always
+        change."""
         may: Optimise = self.trial.parent.template.optimise
         if not may.components:
             return changed

@@ -1,4 +1,5 @@
-"""Answers rows with a candidate as the gateway does, with slots, guards, examples, first calls and rounds."""
+"""Answers rows with a candidate in the same way as the gateway: with slots, guards, examples, first calls and
+rounds."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,12 +28,12 @@ from offline_jobs.search.score import VALID, AnswerMeasure, AnswerScore
 PATIENCE_MS = 60_000
 MERIT = 1 - VALID
 DEAD = 8
-"""After this many failures in a row the model counts as down."""
+"""If this many calls in a row fail, the model counts as down."""
 OK = 300
 
 
 class CandidateAnswer(Struct, frozen=True):
-    """An answer. `unchanged`: the reason why the template was not used; "" if it was."""
+    """An answer. `unchanged` is the reason why the template was not used, or "" if it was used."""
 
     text: str
     tokens: int
@@ -68,9 +69,11 @@ class CandidateTrial:
         return assembled(self.parent, pieces)
 
     def weigh(self, pieces: Pieces, rows: Sequence[DatasetRow], against: Pieces | None = None) -> list[AnswerScore]:
-        """The scores, one for each row. A candidate that is not admitted scores 0, costs no call, and gets feedback.
+        """Return the scores, one for each row. A candidate that is not admitted scores 0, costs no call, and gets
+        feedback.
 
-        With `against` and a judge, rows without a right answer are judged against that candidate's answers.
+        If `against` is given and there is a judge, the judge compares answers of rows without a right answer with the
+        answers of the candidate `against`.
 
         Raises `JobFailed` if the model is down, since the candidate is not at fault.
         """
@@ -97,7 +100,7 @@ class CandidateTrial:
         return self._stages[source]
 
     def _built(self, source: str, pieces: Pieces) -> RewriteStage | str:
-        """The stage that renders this candidate, or the reason why it is not admitted."""
+        """Return the stage that renders this candidate, or the reason why the candidate is not admitted."""
         examples = examples_in(pieces)
         beside = self._folder if examples.form == "nearest" else self.parent.file.parent
         if examples.form == "nearest":
@@ -169,7 +172,7 @@ class CandidateTrial:
     def _preferred(
         self, rows: Sequence[DatasetRow], outcomes: Sequence[AnswerScore], base: Sequence[CandidateAnswer]
     ) -> list[AnswerScore]:
-        """The scores by a judge, which sees both answers in both orders; 0.5 is a tie."""
+        """Return the scores by a judge, which compares the two answers in both orders. A score of 0.5 is a tie."""
 
         async def merit(pair: tuple[DatasetRow, AnswerScore, CandidateAnswer]) -> AnswerScore:
             row, outcome, other = pair
@@ -183,5 +186,5 @@ class CandidateTrial:
 
 
 def _tokens(exchange: Exchange, prompt_tokens: int) -> int:
-    """All prompt tokens of an answer, including those of first calls."""
+    """Return the number of all prompt tokens of an answer, including those of first calls."""
     return max(0, prompt_tokens) + sum(max(0, call.prompt_tokens) for call in exchange.calls)

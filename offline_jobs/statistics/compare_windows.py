@@ -1,6 +1,7 @@
-"""Compares two windows of exchanges aspect by aspect, with tests of scipy.
+"""Compares two windows of exchanges aspect by aspect, with tests from scipy.
 
-An alarm needs a difference that is significant, corrected for the number of aspects (Holm), and large enough to matter.
+An alarm needs a difference that is large enough to matter, and that is significant after a correction for the number of
+aspects (Holm).
 """
 
 from collections import Counter
@@ -18,12 +19,13 @@ ALARM = 0.002
 FEWEST = 50
 RARE = 0.001
 CLUSTERS, A_CLUSTER = 40, 25
-"""The most clusters of prompts, and the fewest prompts per cluster on average."""
+"""The largest number of clusters of prompts, and the smallest average number of prompts in a cluster."""
 RESIDUAL = 3.0
 
 
 class ComparedWindow(Struct):
-    """The values of exchanges to compare: an entry for each exchange, but `scores` only for those with a score."""
+    """The values of exchanges to compare. The lists have an entry for each exchange, except that `scores` has an entry
+    only for each exchange with a score."""
 
     intents: list[str] = []
     templates: list[str] = []
@@ -33,11 +35,11 @@ class ComparedWindow(Struct):
     cost: list[float] = []
     scores: list[float] = []
     prompts: list[str] = []
-    """A sample of the prompts, to be embedded."""
+    """A sample of the prompts, which are embedded later."""
 
 
 class Change(Struct, frozen=True):
-    """The comparison of one aspect. `size` is the effect size, from 0 to 1; it is large if it is at least `needed`."""
+    """The comparison of one aspect. `size` is the effect size, from 0 to 1. It is large if it is at least `needed`."""
 
     name: str
     test: str
@@ -51,7 +53,7 @@ class Change(Struct, frozen=True):
 
 
 def counted(name: str, before: Sequence[str], now: Sequence[str], needed: float = 0.1) -> Change | None:
-    """Compare the shares of names by chi-squared and Cramér's V; None if there are too few of them.
+    """Compare the shares of names by chi-squared and Cramér's V. Returns None if there are too few values.
 
     The `concerns` of the result are the names whose share has changed.
     """
@@ -81,9 +83,9 @@ def counted(name: str, before: Sequence[str], now: Sequence[str], needed: float 
 
 
 def measured(name: str, before: Sequence[float], now: Sequence[float], needed: float = 0.1) -> Change | None:
-    """Compare numbers by the Kolmogorov-Smirnov test; None if there are too few of them.
+    """Compare numbers by the Kolmogorov-Smirnov test. Returns None if there are too few values.
 
-    The size is the greatest distance between the two distributions.
+    The effect size is the greatest distance between the two distributions.
     """
     if min(len(before), len(now)) < FEWEST:
         return None
@@ -100,10 +102,10 @@ def measured(name: str, before: Sequence[float], now: Sequence[float], needed: f
 
 
 def placed(before: Any, now: Any) -> tuple[Any, Any]:
-    """The cluster number of each prompt, by k-means over both windows together.
+    """Return the cluster number of each prompt, by k-means over both windows together.
 
-    before: [n, d], now: [m, d] -> [n], [m]. The clusters do not depend on the windows, so without a change their shares
-    differ only by chance. New kinds of prompts form clusters of their own, or make a cluster grow.
+    before: [n, d], now: [m, d] -> [n], [m]. The clusters do not depend on the windows. If the traffic has not changed,
+    their shares therefore differ only by chance. New kinds of prompts form new clusters, or make a cluster grow.
     """
     both = np.concatenate([before, now])
     count = max(2, min(CLUSTERS, len(both) // A_CLUSTER))
@@ -112,7 +114,8 @@ def placed(before: Any, now: Any) -> tuple[Any, Any]:
 
 
 def alarmed(changes: Sequence[Change], alarm: float = ALARM) -> list[Change]:
-    """The changes with their alarms: those that are significant by Holm's procedure, and large."""
+    """Return the changes with their alarms set. A change raises an alarm if it is significant by Holm's procedure and
+    its effect is large."""
     order = sorted(range(len(changes)), key=lambda place: changes[place].p)
     sure: set[int] = set()
     for rank, place in enumerate(order):
@@ -123,7 +126,7 @@ def alarmed(changes: Sequence[Change], alarm: float = ALARM) -> list[Change]:
 
 
 def compared(before: ComparedWindow, now: ComparedWindow) -> list[Change]:
-    """Compare all aspects but the prompts, for which vectors are needed. Aspects with too few values are left out."""
+    """Compare all aspects except the prompts, which need vectors. Aspects with too few values are left out."""
     changes: Mapping[str, Change | None] = {
         "intents": counted("intents", before.intents, now.intents),
         "templates": counted("templates", before.templates, now.templates),

@@ -1,4 +1,4 @@
-"""Tests whether a canary is worse. The test is sequential: it keeps its error rate if it is made after every answer.
+"""Tests whether a canary is worse. The test is sequential: its error rate holds even if it is made after every answer.
 
 It bets against *the canary is no worse than the stable version*, on blocks of consecutive answers. If this claim is
 true, the stake reaches 1 / ALARM with a probability of at most ALARM, however often it is examined (Ville's
@@ -20,29 +20,30 @@ from collections.abc import Iterable, Iterator, Sequence
 from msgspec import Struct
 
 ALARM = 0.005
-"""The probability that a canary which is not worse is rolled back."""
+"""The highest probability that a canary is rolled back although it is not worse."""
 CONTROL_ALARM = 0.03
-"""The probability that a template which is not worse than its controls is put back into the shadow. It is higher than a
-canary's, since a few controls must suffice; benchmarks/controls.py has the figures."""
+"""The highest probability that a template is put back into the shadow although it is not worse than its controls. It is
+higher than for a canary, since a few controls must suffice. `benchmarks/controls.py` has the figures."""
 LEVEL, LEVEL_WEIGHT = 0.75, 2.0
-"""The guess of the stable version's mean without any scores, and the number of answers that it counts as."""
+"""The first guess of the stable version's mean score. The guess weighs as much as this number of answers."""
 DROP, DROP_WEIGHT = 0.2, 40.0
-"""The assumed drop of the canary's score, and the number of answers that this assumption counts as."""
+"""The assumed drop of the canary's score. The assumption weighs as much as this number of answers."""
 LEAST = 0.05
-"""The smallest assumed drop. About half of the assumed drop already counts as evidence."""
+"""The smallest drop that is assumed. A real drop of about half the assumed drop already counts as evidence."""
 EDGE = 0.02
-"""The least distance of a guess from 0 and 1, so that no single answer decides."""
+"""The smallest distance of a guess from 0 and from 1. It prevents that a single answer decides."""
 
 
 class ScoredAnswer(Struct, frozen=True):
-    """A scored answer of one of the two versions; the score is from 0 to 1."""
+    """A scored answer of one of the two versions. The score is from 0 to 1."""
 
     canary: bool
     score: float
 
 
 class SequentialVerdict(Struct, frozen=True):
-    """`worse`: whether the stake ever reached 1 / `alarm`; `stake`: its highest value; the means of both versions."""
+    """The result of the test. `worse` tells whether the stake ever reached 1 / `alarm`, and `stake` is its highest
+    value. The means of both versions are included."""
 
     worse: bool
     answers: int
@@ -64,10 +65,10 @@ class AnswerBlock(Struct, frozen=True):
 
 
 def judged(answers: Iterable[ScoredAnswer], before: Sequence[float] = (), alarm: float = ALARM) -> SequentialVerdict:
-    """The verdict from the answers in their order. Reading stops as soon as the canary is known to be worse.
+    """Return the verdict from the answers in their order. Reading stops as soon as the canary is known to be worse.
 
-    `before`: scores of the stable version from before the canary. They are no evidence, but improve the first guess.
-    `alarm`: the probability that a canary which is not worse is called worse.
+    `before` holds scores of the stable version from the time before the canary. They are no evidence, but improve the
+    first guess. `alarm` is the highest probability that a canary is called worse although it is not.
     """
     known = RunningMean(sum(before) + LEVEL * LEVEL_WEIGHT, len(before) + LEVEL_WEIGHT)
     stake, highest, canary, stable = 1.0, 1.0, RunningMean(), RunningMean()
@@ -84,7 +85,7 @@ def judged(answers: Iterable[ScoredAnswer], before: Sequence[float] = (), alarm:
 
 
 def growth(block: AnswerBlock, stable: float, canary: float) -> float:
-    """The factor of the stake for this block, with these guesses of the means."""
+    """Return the factor by which this block multiplies the stake, for these guesses of the means."""
     t_s = min(1 - EDGE, max(2 * EDGE, stable))
     t_c = max(EDGE, min(canary, t_s - EDGE))
     n_c, n_s = len(block.canary), len(block.stable)
@@ -97,7 +98,7 @@ def growth(block: AnswerBlock, stable: float, canary: float) -> float:
 
 
 def blocks(answers: Iterable[ScoredAnswer]) -> Iterator[AnswerBlock]:
-    """Cut the answers into blocks. A block ends as soon as it has an answer of both versions."""
+    """Cut the answers into blocks. A block ends as soon as it has at least one answer of each version."""
     waiting: tuple[list[float], list[float]] = ([], [])
     for answer in answers:
         waiting[not answer.canary].append(answer.score)

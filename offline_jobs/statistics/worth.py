@@ -1,7 +1,8 @@
-"""Computes the value of each labelled example for a vote of the nearest: exact Shapley values.
+"""Computes the value of each labelled example for a vote of the nearest examples, as exact Shapley values.
 
-Jia et al. 2019, Efficient task-specific data valuation for nearest neighbor algorithms, PVLDB 12(11), theorem 1.
-One sort for each query; no model is called. A value below zero means that the vote is better without the example.
+The method is theorem 1 of Jia et al. 2019, Efficient task-specific data valuation for nearest neighbor algorithms,
+PVLDB 12(11). It sorts the examples once for each query and calls no model. If a value is below zero, the vote is better
+without the example.
 """
 
 from typing import Any
@@ -13,7 +14,7 @@ Values = NDArray[np.float64]
 
 
 def worth(examples: Any, labels: Any, queries: Any, answers: Any, k: int) -> Values:
-    """The Shapley value of each example for the vote of the `k` nearest.
+    """Return the Shapley value of each example for the vote of the `k` nearest examples.
 
     examples: [n, d]; labels: [n]; queries: [m, d]; answers: [m], the right labels; rows of length 1 -> [n]
     """
@@ -26,9 +27,9 @@ def worth(examples: Any, labels: Any, queries: Any, answers: Any, k: int) -> Val
 
 
 def _values(right: NDArray[np.bool_], k: int) -> Values:
-    """The values for one query, by the theorem's recursion from the farthest example to the nearest.
+    """Return the values for one query, by the theorem's recursion from the farthest example to the nearest.
 
-    right: [n], whether each label is right, the nearest example first -> [n]
+    right: [n] tells whether each label is right, with the nearest example first -> [n]
     """
     n = len(right)
     hits = right.astype(np.float64)
@@ -39,7 +40,8 @@ def _values(right: NDArray[np.bool_], k: int) -> Values:
 
 
 def vote(examples: Any, labels: Any, queries: Any, k: int) -> list[Any]:
-    """The most frequent label among the `k` nearest examples, for each query. Of equal labels the nearest wins.
+    """Return the most frequent label among the `k` nearest examples, for each query. If labels are equally frequent,
+    the nearest one wins.
 
     examples: [n, d]; labels: [n]; queries: [m, d]; rows of length 1 -> m labels
     """
