@@ -119,7 +119,7 @@ def _language(named: NamedTemplate, exchange: Exchange) -> str:
 
 
 def _from_query(template: Template, query: str, own: Mapping[str, SlotValue], parts: Split) -> dict[str, SlotValue]:
-    filled = fill(template, query, tuple(own.values()), parts)
+    filled = fill(template, query, tuple(own.values()), parts, named=True)
     if isinstance(filled, SlotMissing):
         raise _lacking(template, filled.slot, filled.why)
     return {slot.name: slot for slot in filled.slots}

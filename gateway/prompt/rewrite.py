@@ -186,8 +186,8 @@ class RewriteStage:
         exchange = replace(exchange, split=parts)
         more = await self._more_slots(template, exchange) if wants_more(template) else NOTHING
         try:
-            filled = fill_or_keep(template, query, more.values, parts)
             named = bool(exchange.ask.controls.template)
+            filled = fill_or_keep(template, query, more.values, parts, named=named)
             shots, labels = await self._examples.choose(template, filled, exchange.key, named=named)
             prompt = compose(template, filled, query, shots, labels)
             if template.calls:
@@ -251,10 +251,15 @@ def keep_if_hostile(template: Template, query: str) -> None:
 
 
 def fill_or_keep(
-    template: Template, query: str, given: Sequence[SlotValue] = (), parts: Split | None = None
+    template: Template,
+    query: str,
+    given: Sequence[SlotValue] = (),
+    parts: Split | None = None,
+    *,
+    named: bool = False,
 ) -> FilledSlots:
     """Return the filled slots. Raises `KeptAsIs` if a required slot has no value."""
-    filled = fill(template, query, given, parts)
+    filled = fill(template, query, given, parts, named=named)
     if isinstance(filled, SlotMissing):
         raise KeptAsIs(f"slot {filled.slot!r} of {template.id} cannot be filled: {filled.why}", template)
     return filled

@@ -122,6 +122,6 @@ def test_a_folder_that_is_held_too_long_is_an_error_that_says_so(tmp_path: Path)
         pass
 
     with waiting.use(writing=True) as first:
-        assert first.found == 0
+        assert first.before == 0
     with holder.use(writing=False) as second:
-        assert (second.found, second.held) == (first.held, first.held)
+        assert (second.before, second.held) == (first.held, first.held)

@@ -114,7 +114,7 @@ def test_each_word_of_a_job_is_explained_as_it_would_be_typed(folder: Path) -> N
     for kind in KINDS:
         told = subprocess.run(jobs(folder, "kinds", kind)[:-2], capture_output=True, text=True, check=True).stdout
         words = [line for line in told.splitlines()[2:] if line]
-        assert all(re.match(r"  [a-z_]+=\S* +\S", line) for line in words), told
+        assert all(re.match(r"  [a-z0-9_]+=\S* +\S", line) for line in words), told
     told = subprocess.run(jobs(folder, "kinds", "harvest")[:-2], capture_output=True, text=True, check=True).stdout
     assert 'keep=["failure",' in told and "groups=true" in told
 

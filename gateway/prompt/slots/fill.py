@@ -36,12 +36,20 @@ class SlotMissing(Struct, frozen=True):
 
 
 def fill(
-    template: Template, query: str, given: Sequence[SlotValue] = (), parts: Split | None = None
+    template: Template,
+    query: str,
+    given: Sequence[SlotValue] = (),
+    parts: Split | None = None,
+    *,
+    named: bool = False,
 ) -> FilledSlots | SlotMissing:
     """Return the values of all slots, or the first reason why the template cannot be used.
 
     `given` are values from other sources, for slots that the rules leave empty. `parts` is the split query, if the
     caller has it.
+
+    `named`: the request names the template. A required pattern that the body never uses is then left out: it only says
+    for which prompts the classifier may choose the template.
     """
     reading = QueryReading(parts or split(query), template.language)
     whole = certain(reading.split)
@@ -55,7 +63,8 @@ def fill(
         cut = sure if name in used and not slot.required and slot.type is None else reading
         value = _find(name, slot, reading, cut) or others.get(name)
         why = _unfit(slot, value)
-        if why and slot.required:
+        condition = name not in used and slot.sources == (SlotSource.PATTERN,)
+        if why and slot.required and not (named and condition):
             return SlotMissing(name, why)
         if value is not None and not why:
             values[name] = value.value

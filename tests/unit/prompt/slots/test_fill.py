@@ -95,6 +95,15 @@ def test_a_required_slot_that_is_not_found_silences_the_template() -> None:
     )
 
 
+def test_a_pattern_that_the_body_never_uses_is_no_condition_where_the_template_is_named() -> None:
+    slots = "slots:\n  long: {pattern: '(?s)^.{60,}$', required: true}\n"
+    conditional = template("# user\n{{ query }}\n\nBe brief.", more=slots)
+
+    assert fill(conditional, "short") == SlotMissing("long", "no pattern was found in the query")
+    assert isinstance(fill(conditional, "short", named=True), FilledSlots)
+    assert isinstance(fill(with_slot("{pattern: '(x)', required: true}"), "short", named=True), SlotMissing)
+
+
 def test_a_value_that_is_too_long_is_missing() -> None:
     query = "Summarise this text: the sea is wide"
     found = fill(with_slot("{from: payload, required: true, max_chars: 5}"), query)
