@@ -1,7 +1,8 @@
-"""The exchange, which holds a request with all decisions about it and their reasons, and the values in it.
+"""Defines `Exchange` and the types of its fields. An exchange holds a request, all decisions about it, and the
+reasons.
 
 All of these values are frozen. A stage takes an `Exchange` and returns a new one, made with
-`msgspec.structs.replace`. If a stage fails, the exchange that it got is used.
+`msgspec.structs.replace`. If a stage fails, processing goes on with the exchange that the stage received.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence

@@ -140,7 +140,8 @@ def _answers(
 def _compared_records(
     settings: Settings, templates: Mapping[str, Template], standings: Standings
 ) -> Iterator[tuple[SpokenAnswer, SpokenRecord]]:
-    """Yield the complete answers to prompts for which chance decided whether the version in use rewrites them."""
+    """Yield the complete answers that belong to the experiment: the template's current version rewrote the prompt, or
+    the prompt stayed as it was, at random."""
     database = Database.open(database_url(settings))
     try:
         for spoken in database.spoken(sorted(templates)):

@@ -1,4 +1,5 @@
-"""Receives the signals of the parent process without interrupting its work. A signal only wakes its selector."""
+"""Collects the signals sent to the parent process without interrupting its work. A signal only wakes the parent's
+selector."""
 
 import signal
 import socket

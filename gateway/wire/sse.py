@@ -81,7 +81,8 @@ class SseEvent:
 
 
 def events(piece: bytes) -> Iterator[SseEvent]:
-    """The events with data in a piece of whole events. Comments and empty lines before an event are not part of it."""
+    """Yield each event that has data. `piece` must contain only complete events. The span of an event excludes the
+    comments and empty lines before the event."""
     position, size = 0, len(piece)
     while position < size:
         start = position

@@ -117,7 +117,7 @@ def _multiple(kept: float, width: int) -> int:
 
 
 def _best_heads(influence: Tensor, share: float) -> Tensor:
-    """Return the groups of heads to keep. The heads of a group have common keys and values."""
+    """Return the groups of heads to keep. The heads of a group share their keys and values."""
     count = max(1, len(influence) - round(len(influence) * share))
     return influence.topk(count).indices.sort().values
 

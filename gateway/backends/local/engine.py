@@ -107,7 +107,7 @@ def instructions() -> str:
 def _with_progress(body: bytes) -> bytes:
     """Turn on progress reports in a request (a JSON object). The engine then sends one after each batch of the prompt.
 
-    This matters because the engine notices that a client has left only when it passes on a piece.
+    Without these reports the engine would notice late that a client has left: it checks only when it sends output.
     """
     return body.rstrip()[:-1] + b',"return_progress":true}'
 

@@ -48,8 +48,8 @@ def run(chosen: Sequence[Template], settings: Settings | None) -> TemplateTestRe
 
 
 def examine_with(settings: Settings) -> Examine:
-    """Return a function that checks a template's examples. It uses a classifier for the library as it will be after the
-    promotion."""
+    """Return a function that checks a template's examples. The function trains a classifier on the library that
+    would result from the promotion."""
 
     def examine(library: Library, template: Template) -> list[str]:
         with Console(stderr=True).status("training the classifier"):

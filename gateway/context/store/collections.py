@@ -61,8 +61,8 @@ class Hit(Struct, frozen=True):
 
 
 class Wish(Struct, frozen=True):
-    """A query with its settings. `weight` is the share of the vectors in a score (None: the default); `where` is a
-    filter."""
+    """A query with its settings. `weight` says how much the search by vectors counts in a score, from 0 to 1 (None: the
+    default). `where` is a filter."""
 
     text: str
     vector: Vectors

@@ -77,7 +77,8 @@ def gathered(
 ) -> list[tuple[int, float]]:
     """The best `limit` results of both searches, in the order in which to use them.
 
-    The scores are those of `supported`, in sorted order, so that a floor has the same meaning in all collections.
+    The order and the scores are computed separately: the n-th result gets the n-th highest score of `supported`. So a
+    floor has the same meaning in all collections.
     """
     import numpy as np
 

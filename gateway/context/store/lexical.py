@@ -3,10 +3,10 @@
 Each collection has its own table, so other collections do not affect how rare a word is. Chinese, Japanese and Thai
 have no spaces, so in these scripts each pair of neighbouring characters counts as a word.
 
-FTS5's own `bm25` looks up the length of each chunk, and gives no weight to a word in half of the chunks; in a
-collection of ten chunks, most words are like that. Therefore BM25 is computed here from the positions that FTS5 has for
-each word, with a variant of the idf that stays positive. The number of a chunk in the index includes its length. A
-search of 100,000 chunks takes 3 ms (`benchmarks/retrieval.py`).
+FTS5's own `bm25` looks up the length of each chunk, and gives no weight to a word that occurs in at least half of the
+chunks. In a collection of ten chunks that is true of most words. Therefore BM25 is computed here from the positions
+that FTS5 has for each word, with a variant of the idf that stays positive. A chunk's row number in the index also
+encodes the length of the chunk. A search of 100,000 chunks takes 3 ms (`benchmarks/retrieval.py`).
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ Remembered = dict[tuple[str, str], tuple[int, int]]
 
 
 def _lengths() -> list[int]:
-    """The lengths of chunks that can be represented: exact up to 17 words, then in steps of 6 % up to 10,000 words."""
+    """The chunk lengths that the index can store: every length up to 17 words, then steps of 6 % up to 10,000 words."""
     lengths = [0]
     while len(lengths) < 1 << LENGTH_BITS:
         lengths.append(max(lengths[-1] + 1, round(lengths[-1] * 1.06)))

@@ -50,7 +50,8 @@ class SeedPrompt(Struct, frozen=True):
 
 
 class Seeds(Struct, frozen=True):
-    """Our seed prompts: raw and well-specified ones, pairs of both, and prompts with a known intent or with none."""
+    """Our seed prompts: raw prompts, well-specified prompts, pairs of a raw prompt and its well-specified form, prompts
+    that are labelled with an intent, and prompts that have no intent."""
 
     improvable: tuple[tuple[str, bool], ...]
     pairs: tuple[tuple[str, str], ...]

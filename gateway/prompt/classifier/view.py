@@ -170,8 +170,8 @@ def has_code(text: str) -> bool:
 
 
 def form_marks(seen: Look) -> list[str]:
-    """Return the form of the prompt as marks such as `<code>`. A pasted text is only searched for code and error
-    messages, since its other content does not show what the user wants."""
+    """Return the form of the prompt as marks such as `<code>`. In a pasted text it looks only for code and
+    error messages, since the rest does not show what the user wants."""
     text, request = seen.text[:4000], seen.request
     marks = ["<payload>" if seen.rule else "<no payload>"]
     # this test is quick, and most prompts have no digit

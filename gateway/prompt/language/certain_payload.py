@@ -1,7 +1,7 @@
-"""Separates a payload only if it is certain: in quotes, in a code fence, or on the last line of the query.
+"""Separates a payload only if its boundaries are certain: in quotes, in a code fence, or on the last line of the query.
 
 A template that writes instruction and payload in two places must not cut a sentence, and must not treat a question
-after the text as part of the text. In case of doubt it gets the whole query.
+after the text as part of the text. If they are not certain, the template gets the whole query.
 """
 
 import re

@@ -1,4 +1,4 @@
-"""Finds the template id that a name means. The name is an id, or a family whose template in one language is wanted."""
+"""Resolves a name to a template id. The name is an id or a family. A family stands for its template in one language."""
 
 from gateway.prompt.library.library import Library
 

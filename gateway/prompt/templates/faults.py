@@ -91,7 +91,7 @@ def at(
 
 
 def plain(text: str) -> str:
-    """Return an example without letter case, extra white space and closing punctuation."""
+    """Return an example in lower case, without extra white space or closing punctuation."""
     return " ".join(text.lower().split()).rstrip(".?!。？！")
 
 
