@@ -27,7 +27,7 @@ OTHER = "other reasons"
 NO_TEMPLATE = "(none)"
 """The row of the requests for which no template was chosen."""
 
-_NUMBER = re.compile(r"\d+(?:\.\d+)?")
+_NUMBER = re.compile(r"(?<![\w@.-])\d+(?:\.\d+)?(?![\w-])")  # versions and names of models keep their digits
 
 
 class _Version(Struct):

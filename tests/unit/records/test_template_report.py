@@ -67,13 +67,13 @@ def test_each_template_has_a_row_with_shares_scores_and_added_tokens(database: D
 
 
 def test_a_kept_request_counts_for_its_template_and_reasons_that_differ_in_numbers_are_one(database: Database) -> None:
-    reasons = [f"sum.en would add {n} characters; it may add 900" for n in (1000, 2000, 3000)]
+    reasons = [f"sum.en@2 would add {n} characters for smollm2-135m; it may add 900" for n in (1000, 2000, 3000)]
     database.insert([kept(f"k{n}", reason, "sum.en") for n, reason in enumerate(reasons)])
 
     (use,) = report(database)
 
     assert (use.template, use.kept) == ("sum.en", 3)
-    assert use.top_reasons == [("sum.en would add N characters; it may add N", 3)]
+    assert use.top_reasons == [("sum.en@2 would add N characters for smollm2-135m; it may add N", 3)]
 
 
 def test_requests_without_a_template_are_the_last_row(database: Database) -> None:
