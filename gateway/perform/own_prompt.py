@@ -7,9 +7,8 @@ from msgspec.structs import replace
 from gateway.ask import Turn
 from gateway.context.fence import fenced, language_of, new_mark
 from gateway.context.retrieve import ahead_of_the_user
-from gateway.exchange import Arm, Exchange, Rewrite, Sampling, Target
-
-REWRITES = ("rewrite", "refine")
+from gateway.exchange import Arm, Exchange, Rewrite, Target
+from gateway.perform.withdrawal import withdrawn
 
 
 def split_route(exchange: Exchange) -> tuple[tuple[Target, ...], tuple[Target, ...]]:
@@ -26,25 +25,9 @@ def with_own_prompt(exchange: Exchange, route: tuple[Target, ...]) -> Exchange:
     """Replace the exchange's prompt by the client's own prompt and the passages that were found, and its route by
     `route`. The rewritten prompt is recorded in `rewrite.withheld`."""
     reason = f"not proven for model {route[0].model}, which answers instead"
-    notes = [
-        replace(note, decision=str(Arm.SHADOW), reason=f"{note.reason}; {reason}")
-        if note.stage in REWRITES and note.decision in ("rewritten", "refined")
-        else note
-        for note in exchange.notes
-    ]
-    rewrite = exchange.rewrite
-    if rewrite != Rewrite.NONE:
-        rewrite = replace(rewrite, arm=Arm.SHADOW, withheld=exchange.sent)
-    return replace(
-        exchange,
-        turns=_with_passages(exchange),
-        sampling=Sampling.NONE,
-        procedure=None,
-        proven=None,
-        rewrite=rewrite,
-        route=route,
-        notes=tuple(notes),
-    )
+    own = withdrawn(exchange, str(Arm.SHADOW), reason)
+    rewrite = replace(own.rewrite, arm=Arm.SHADOW) if own.rewrite != Rewrite.NONE else own.rewrite
+    return replace(own, turns=_with_passages(exchange), proven=None, rewrite=rewrite, route=route)
 
 
 def _with_passages(exchange: Exchange) -> tuple[Turn, ...] | None:

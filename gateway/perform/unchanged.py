@@ -4,10 +4,10 @@ import json
 
 from msgspec.structs import replace
 
-from gateway.exchange import Call, Exchange, Note, Rewrite, Sampling
+from gateway.exchange import Call, Exchange, Note
+from gateway.perform.withdrawal import withdrawn
 
 REFUSALS = (400, 422)
-REWRITES = ("rewrite", "refine")
 CAUSE_CHARS = 80
 
 
@@ -25,16 +25,13 @@ def unchanged(exchange: Exchange, status: int, cause: str, backend: str = "", mo
     first = exchange.route[0]
     refused = Call("refused", backend or first.backend, model or first.model, error=f"refused with {status}")
     reason = f"the changed one was refused with {status}" + (f": {cause}" if cause else "")
+    own = withdrawn(exchange, "refused")
     return replace(
-        exchange,
-        turns=None,
-        sampling=Sampling.NONE,
-        procedure=None,
-        rewrite=replace(exchange.rewrite, withheld=exchange.sent) if exchange.rewrite != Rewrite.NONE else Rewrite.NONE,
+        own,
         route=tuple([target for target in exchange.route if (target.backend, target.model) == (backend, model)])
         or exchange.route,
         calls=(*exchange.calls, refused),
-        notes=(*[_taken_back(note) for note in exchange.notes], Note("resend", "the client's own request", reason)),
+        notes=(*own.notes, Note("resend", "the client's own request", reason)),
     )
 
 
@@ -47,9 +44,3 @@ def cause_of(body: bytes) -> str:
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return ""
     return " ".join(name[:CAUSE_CHARS] for name in named if isinstance(name, str))
-
-
-def _taken_back(note: Note) -> Note:
-    """Mark the note of a stage whose changed prompt was refused."""
-    made = note.stage in REWRITES and note.decision in ("rewritten", "refined")
-    return replace(note, decision="refused") if made else note

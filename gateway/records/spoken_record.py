@@ -13,6 +13,8 @@ class SpokenVersion(Struct):
     version: int = 0
     arm: Arm = Arm.NONE
     controls: float = 0.0
+    tokens_without: int = 0
+    tokens_with: int = 0
 
 
 class SpokenText(Struct):

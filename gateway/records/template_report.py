@@ -14,6 +14,7 @@ from msgspec import Struct
 from gateway.exchange import Arm
 from gateway.records.compare import Mean
 from gateway.records.scores import DIGITS, Difference, Scores, difference
+from gateway.records.spoken_record import SpokenVersion
 
 if TYPE_CHECKING:  # importing this module imports SQLAlchemy, and the server imports the report at its start
     from gateway.records.database import Database
@@ -30,13 +31,6 @@ NO_TEMPLATE = "(none)"
 _NUMBER = re.compile(r"(?<![\w@.-])\d+(?:\.\d+)?(?![\w-])")  # versions and names of models keep their digits
 
 
-class _Version(Struct):
-    template: str = ""
-    arm: Arm = Arm.NONE
-    tokens_without: int = 0
-    tokens_with: int = 0
-
-
 class _DecisionNote(Struct):
     stage: str = ""
     decision: str = ""
@@ -47,7 +41,7 @@ class _DecisionNote(Struct):
 class DecidedRecord(Struct):
     """The fields of a record that the report reads. Skipping the others saves most of the decoding time."""
 
-    rewrite: _Version = msgspec.field(default_factory=_Version)
+    rewrite: SpokenVersion = msgspec.field(default_factory=SpokenVersion)
     changed: bool = False
     notes: tuple[_DecisionNote, ...] = ()
 

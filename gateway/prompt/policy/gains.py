@@ -17,6 +17,7 @@ from msgspec.structs import replace
 
 from gateway.atomic_file import locked, write_whole
 from gateway.errors import ForewordError
+from gateway.prompt.policy.reread import RereadFile
 
 log = logging.getLogger("foreword.gains")
 
@@ -27,7 +28,6 @@ RESOLUTION = 0.05
 ALPHA = 0.05
 """The risk that any row of a table seems to help or to harm only by chance. It is divided among the rows
 (Bonferroni)."""
-LOOK_AGAIN_S = 2.0
 SHIPPED = Path(__file__).parent / "shipped_gains.json"
 OLD = "its rows are for intents (schema 1); rows are for templates now, so measure again: foreword gains measure"
 
@@ -183,32 +183,21 @@ class GainTable:
     def __init__(
         self, path: Path, clock: Callable[[], float] = time.monotonic, shipped: Mapping[GainKey, Gain] | None = None
     ) -> None:
-        self._path = path
-        self._clock = clock
         self._shipped = dict(shipped or {})
-        self._gains: Gains = dict(self._shipped)
-        self._seen: tuple[int, int, int] | None = None
-        self._look_at = -1.0
+        self._file: RereadFile[Gains] = RereadFile(path, dict(self._shipped), self._read, clock)
 
     def of(self, text: str, language: str, model: str) -> Gain | None:
         """Return the gain of a template's text with a model, or None if it was not measured."""
-        return self._current().get((text, language, model))
+        return self._file.current().get((text, language, model))
 
-    def _current(self) -> Gains:
-        now = self._clock()
-        if now < self._look_at:
-            return self._gains
-        self._look_at = now + LOOK_AGAIN_S
-        seen = _stamp(self._path)
-        if seen != self._seen:
-            self._seen = seen
-            try:
-                self._gains = self._shipped | read_gains(self._path)
-            except OldGainTable as old:
-                log.warning("the gain table is not used: %s", old)
-            except (OSError, msgspec.MsgspecError) as error:
-                log.error("the gain table %s cannot be read, its last content stays in use: %s", self._path, error)
-        return self._gains
+    def _read(self, path: Path) -> Gains | None:
+        try:
+            return self._shipped | read_gains(path)
+        except OldGainTable as old:
+            log.warning("the gain table is not used: %s", old)
+        except (OSError, msgspec.MsgspecError) as error:
+            log.error("the gain table %s cannot be read, its last content stays in use: %s", path, error)
+        return None
 
 
 def shipped_gains() -> Gains:
@@ -222,11 +211,3 @@ def known_gains(path: Path) -> Gains:
         return shipped_gains() | read_gains(path)
     except OldGainTable:
         return shipped_gains()
-
-
-def _stamp(path: Path) -> tuple[int, int, int] | None:
-    try:
-        stat = path.stat()
-    except OSError:
-        return None
-    return stat.st_mtime_ns, stat.st_size, stat.st_ino

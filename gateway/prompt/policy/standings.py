@@ -14,12 +14,12 @@ import msgspec
 from msgspec import Struct
 
 from gateway.atomic_file import locked, write_whole
+from gateway.prompt.policy.reread import RereadFile
 
 log = logging.getLogger("foreword.controls")
 
 SETTLED_CONTROLS = 0.05
 """The share of controls for a settled template."""
-LOOK_AGAIN_S = 2.0
 
 
 class StandingState(StrEnum):
@@ -93,12 +93,8 @@ class StandingTable:
     """
 
     def __init__(self, path: Path, controls: float = 0.3, clock: Callable[[], float] = time.monotonic) -> None:
-        self._path = path
         self._controls = controls
-        self._clock = clock
-        self._standings: Standings = {}
-        self._seen: tuple[int, int, int] | None = None
-        self._look_at = -1.0
+        self._file: RereadFile[Standings] = RereadFile(path, {}, _read_or_log, clock)
 
     def controls(self, id: str, text: str) -> float:
         """Return the share of the conversations that are held back as controls."""
@@ -107,26 +103,12 @@ class StandingTable:
         return min(SETTLED_CONTROLS, self._controls) if settled else self._controls
 
     def of(self, id: str, text: str) -> Standing | None:
-        return self._current().get((id, text))
-
-    def _current(self) -> Standings:
-        now = self._clock()
-        if now < self._look_at:
-            return self._standings
-        self._look_at = now + LOOK_AGAIN_S
-        seen = _stamp(self._path)
-        if seen != self._seen:
-            self._seen = seen
-            try:
-                self._standings = read_standings(self._path)
-            except (OSError, msgspec.MsgspecError) as error:
-                log.error("%s cannot be read, its last content stays in use: %s", self._path, error)
-        return self._standings
+        return self._file.current().get((id, text))
 
 
-def _stamp(path: Path) -> tuple[int, int, int] | None:
+def _read_or_log(path: Path) -> Standings | None:
     try:
-        stat = path.stat()
-    except OSError:
+        return read_standings(path)
+    except (OSError, msgspec.MsgspecError) as error:
+        log.error("%s cannot be read, its last content stays in use: %s", path, error)
         return None
-    return stat.st_mtime_ns, stat.st_size, stat.st_ino

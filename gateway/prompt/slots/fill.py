@@ -54,7 +54,7 @@ def fill(
     reading = QueryReading(parts or split(query), template.language)
     whole = certain(reading.split)
     sure = reading if whole is reading.split else QueryReading(whole, template.language)
-    used = set().union(*(part.body.names for part in template.parts))
+    used = template.used_names
     others = {value.name: value for value in given}
     values = {"query": query}
     filled: list[SlotValue] = []

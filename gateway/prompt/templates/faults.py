@@ -97,8 +97,7 @@ def plain(text: str) -> str:
 
 def _without_the_user(template: Template) -> Iterator[Finding]:
     """Yield a finding if the rendered messages contain nothing of the user's message."""
-    used = set().union(*(part.body.names for part in template.parts))
-    if used & {"query", *template.slots} and _arrives(template):
+    if template.used_names & {"query", *template.slots} and _arrives(template):
         return
     what = "the messages contain neither `{{ query }}` nor a slot: what the user wrote would be lost"
     yield Finding(template.file, template.parts[-1].line, 1, "no-user-text", what, "write {{ query }} into `# user`")
@@ -188,9 +187,8 @@ def _unfinished(template: Template, rows: Sequence[str]) -> Iterator[Finding]:
 
 def _unused(template: Template) -> Iterator[Finding]:
     """Yield a finding for each slot that the body does not use. A required slot is a condition, so it may be unused."""
-    used = set().union(*(part.body.names for part in template.parts))
     for name, slot in template.slots.items():
-        if name not in used and not slot.required and name != template.shot_slot:
+        if name not in template.used_names and not slot.required and name != template.shot_slot:
             what = f"slot {name!r} is not used in the body"
             yield at(template, f"slots.{name}", "unused-slot", what, "use it or delete it")
 
@@ -201,8 +199,7 @@ def _examples(template: Template) -> Iterator[Finding]:
         yield at(template, "technique", "no-examples", "a few-shot template needs `examples:`")
     if not examples:
         return
-    used = any("examples" in part.body.names for part in template.parts)
-    if not used and not template.shot_turns:
+    if "examples" not in template.used_names and not template.shot_turns:
         what = "the body does not use the examples"
         yield at(template, "examples", "unused-examples", what, "write {% for e in examples %}, or set `as: turns`")
     if isinstance(examples, ExamplePool) and template.shot_turns and not template.whole:

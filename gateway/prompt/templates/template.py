@@ -8,6 +8,7 @@ import hashlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from itertools import chain
 from typing import Any
 
@@ -66,7 +67,7 @@ class TemplatePart(Struct, frozen=True):
     body: CompiledBody
 
 
-class Template(Struct, frozen=True):
+class Template(Struct, frozen=True, dict=True):
     """A parsed template file. `digest` is the SHA-256 of its source.
 
     `content` is the SHA-256 of everything that a model gets. Versions with the same `content` render the same messages.
@@ -144,7 +145,12 @@ class Template(Struct, frozen=True):
         pool = self.examples
         return isinstance(pool, ExamplePool) and bool(pool.question) and pool.required is not False
 
-    @property
+    @cached_property
+    def used_names(self) -> frozenset[str]:
+        """Return the names that the bodies of its messages use: slots, `query`, `given` and the like."""
+        return frozenset().union(*(part.body.names for part in self.parts))
+
+    @cached_property
     def text_digest(self) -> str:
         """Return the digest of everything that a model can get, including its file of examples. Gains are measured for
         it."""

@@ -1,0 +1,31 @@
+"""Takes a rewrite out of an exchange whose changed prompt is not sent."""
+
+from msgspec.structs import replace
+
+from gateway.exchange import Exchange, Note, Rewrite, Sampling
+
+REWRITES = ("rewrite", "refine")
+MADE = ("rewritten", "refined")
+
+
+def withdrawn(exchange: Exchange, decision: str, why: str = "") -> Exchange:
+    """Remove the changed messages, the template's decoder settings and its procedure from the exchange.
+
+    The changed prompt is recorded in `rewrite.withheld`. The note of the stage that changed it gets `decision`, and
+    `why` is added to its reason.
+    """
+    rewrite = exchange.rewrite
+    return replace(
+        exchange,
+        turns=None,
+        sampling=Sampling.NONE,
+        procedure=None,
+        rewrite=replace(rewrite, withheld=exchange.sent) if rewrite != Rewrite.NONE else rewrite,
+        notes=tuple([_marked(note, decision, why) for note in exchange.notes]),
+    )
+
+
+def _marked(note: Note, decision: str, why: str) -> Note:
+    if note.stage not in REWRITES or note.decision not in MADE:
+        return note
+    return replace(note, decision=decision, reason=f"{note.reason}; {why}" if why else note.reason)

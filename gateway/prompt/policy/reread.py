@@ -1,0 +1,46 @@
+"""Keeps the content of a file that another process may change."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Generic, TypeVar
+
+LOOK_AGAIN_S = 2.0
+
+T = TypeVar("T")
+
+
+class RereadFile(Generic[T]):
+    """The content of a file, which is read again after each change. The file is looked at every `LOOK_AGAIN_S`.
+
+    `read` gets the path. It returns the content, or None if the last content stays in use; it logs the reason.
+    """
+
+    def __init__(self, path: Path, first: T, read: Callable[[Path], T | None], clock: Callable[[], float]) -> None:
+        self._path = path
+        self._content = first
+        self._read = read
+        self._clock = clock
+        self._seen: tuple[int, int, int] | None = None
+        self._look_at = -1.0
+
+    def current(self) -> T:
+        """Return the content, after a look at the file if one is due."""
+        now = self._clock()
+        if now < self._look_at:
+            return self._content
+        self._look_at = now + LOOK_AGAIN_S
+        seen = _stamp(self._path)
+        if seen != self._seen:
+            self._seen = seen
+            content = self._read(self._path)
+            if content is not None:
+                self._content = content
+        return self._content
+
+
+def _stamp(path: Path) -> tuple[int, int, int] | None:
+    try:
+        stat = path.stat()
+    except OSError:
+        return None
+    return stat.st_mtime_ns, stat.st_size, stat.st_ino
