@@ -1,4 +1,6 @@
-"""Builds the adapters that a configuration names. Each is built from its table, by its kind, and is not opened here."""
+"""Builds backends, embedder, store, reranker and state from their tables in the configuration. Nothing is opened
+here.
+"""
 
 import difflib
 from collections.abc import Container
@@ -21,7 +23,7 @@ from gateway.settings.tables import KindTable, Settings
 
 
 class Parts(Struct):
-    """Parts that adapters may share. `embedder` is the embedder of `[embedder]`, which runs on its worker thread."""
+    """Parts that several adapters may use. `embedder` is the one of `[embedder]`; it runs on its own worker thread."""
 
     settings: Settings
     embedder: Batcher | None = None
@@ -69,8 +71,7 @@ def build_adapters(settings: Settings) -> tuple[Adapters | None, list[Problem]]:
 
 
 def _broken_parts(settings: Settings, backends: Container[str]) -> BrokenParts:
-    """Return the backends that could not be built, and the model names that they or broken `[models]` tables may
-    serve."""
+    """Return the names of the broken backends, and the names of all models that a broken table may be about."""
     names = {name.removeprefix("backends.") for name in settings.broken if name.startswith("backends.")}
     names |= {name for name in settings.backends if name not in backends}
     models = [name.removeprefix("models.") for name in settings.broken if name.startswith("models.")]
@@ -112,7 +113,7 @@ def build_adapter(group: str, name: str, table: KindTable, parts: Parts, problem
 
 
 def _decoded(kind: registry.AdapterKind, table: KindTable, parts: Parts) -> tuple[Any, list[Problem]]:
-    """Return the table's settings and its mistakes: wrong types, and the mistakes that the kind's `check` finds."""
+    """Return the settings of a table and their mistakes. `settings` is None if a value has a wrong type."""
     settings, wrong = decode(table.table, kind.settings, table.where)
     if settings is not None:
         wrong = [
@@ -123,8 +124,9 @@ def _decoded(kind: registry.AdapterKind, table: KindTable, parts: Parts) -> tupl
 
 
 def _problems_of_nearest(group: str, table: KindTable, parts: Parts) -> list[Problem]:
-    """Return further mistakes in a table with a misspelt kind. The table is checked as the kind that is probably
-    meant."""
+    """Return further mistakes in a table whose kind is misspelt. The table is checked as the kind with the nearest
+    name.
+    """
     meant = difflib.get_close_matches(table.kind, registry.known(group), 1)
     try:
         return _decoded(registry.find(group, meant[0]), table, parts)[1] if meant else []

@@ -1,4 +1,4 @@
-"""The request as the client sent it: the ask with its turns and controls, and the client's key.
+"""Values that describe a request as the client sent it: its turns, its controls, and the client's key.
 
 All of these values are frozen.
 """
@@ -33,7 +33,9 @@ class Mode(StrEnum):
     OFF = "off"  # a plain proxy
     SHADOW = "shadow"  # decide and record, change nothing
     PROVEN = (
-        "proven"  # as `on`, but a change that the client did not request needs a gain that was measured with the model
+        # as `on`, but the prompt changes only if this model measurably gains from the change, or if the client asked
+        # for it
+        "proven"
     )
     ON = "on"
 
@@ -46,9 +48,10 @@ class Mode(StrEnum):
 class Turn(Struct, frozen=True):
     """One message. `text` is "" if the content is not plain text (images, audio, tool calls).
 
-    If the turn is a message of the client, unchanged byte for byte, `source` is the index of that message, else -1.
-    If the turn adds text to a message of the client, `around` is the index of that message, else -1. The text of that
-    message then begins at character `offset` of `text`, and its other fields are kept.
+    `source` is the index of the client's message that this turn repeats byte for byte, or -1.
+
+    `around` is the index of the client's message that this turn adds text to, or -1. The client's text then begins at
+    character `offset` of `text`, and the other fields of the message are kept.
     """
 
     role: str
@@ -60,10 +63,11 @@ class Turn(Struct, frozen=True):
 
 
 class Nbce(Struct, frozen=True):
-    """How the engine mixes passages that it reads in parallel; `backends/local/torch_engine/nbce.py` has the formulas.
+    """How the engine mixes passages that it reads in parallel. The formulas are in
+    `backends/local/torch_engine/nbce.py`.
 
     If `pooling` is "", the engine uses `expert` if there are retrieval scores, else `min_entropy`. `scores` holds the
-    relevance of each passage, from 0 to 1. If it is empty, the gateway's embedder computes the relevance.
+    relevance of each passage, from 0 to 1. If `scores` is empty, the gateway's embedder computes the relevance.
     """
 
     pooling: str = ""
@@ -75,7 +79,7 @@ class Nbce(Struct, frozen=True):
 
 
 class Controls(Struct, frozen=True):
-    """The settings for the gateway in a request (in its object `"foreword"` or its headers `x-foreword-*`)."""
+    """The gateway's settings in a request: its object `"foreword"` or its headers `x-foreword-*`."""
 
     mode: Mode | None = None
     template: str = ""
@@ -88,9 +92,9 @@ class Controls(Struct, frozen=True):
     contexts: tuple[str, ...] = ()
     """Passages for one question. The model reads each passage independently of the others."""
     account: bool = False
-    """Whether the reply must hold the `foreword` object."""
+    """Whether the client wants the `foreword` object in the reply."""
     strategy: str = ""
-    """How the model reads a text that is longer than its window. If this is "", the gateway chooses."""
+    """How to process a text that is longer than the model's window. If this is "", the gateway chooses."""
     nbce: Nbce = Nbce()
     closing_event: bool | None = None
     """Whether the gateway may add an event at the end of a stream. If this is None, the configuration decides."""
@@ -100,8 +104,7 @@ class NamedTemplate(Struct, frozen=True):
     """A template that the request names by its id, with the values of the template's slots (OpenAI's `prompt`).
 
     `id` names a template or a family. A `version` of 0 means the version in use. `filled` tells whether the ask's turns
-    already begin with the template's messages. `fault` is the reason why `version` cannot be a version of a
-    gateway's template.
+    already begin with the template's messages. `fault` says what is wrong with the requested version, or is "".
     """
 
     id: str
@@ -112,7 +115,7 @@ class NamedTemplate(Struct, frozen=True):
 
 
 class Ask(Struct, frozen=True):
-    """A request as the client sent it. `raw` holds the bytes of the body and never changes.
+    """A request as the client sent it. `raw` holds the bytes of the body.
 
     `room_tokens` is the client's limit for the answer in tokens, or 0 if the client set none.
     """
@@ -126,14 +129,14 @@ class Ask(Struct, frozen=True):
     choices: int = 1
     """The number of answers (`n`)."""
     greedy: bool = False
-    """Whether the client requested the most likely answer (`temperature` 0). Several draws would then all be equal."""
+    """Whether the client asked for the most likely answer (`temperature` 0). All draws would then be equal."""
     has_tools: bool = False
     has_format: bool = False
-    """Whether the client requires an output format (`response_format`). A template could contradict that format."""
+    """Whether the client demands an output format (`response_format`), which a template could contradict."""
     kept_elsewhere: bool = False
-    """Whether the backend holds a part of the prompt: an earlier response, a conversation, or a stored prompt."""
+    """Whether the backend keeps part of the prompt: an earlier response, a conversation, or a stored prompt."""
     previous: str = ""
-    """The id of an earlier response that the request continues."""
+    """The id of the earlier response that this request continues."""
     user: str = ""
     named: NamedTemplate | None = None
     search: FileSearch | None = None
@@ -143,7 +146,9 @@ class Ask(Struct, frozen=True):
 
     @property
     def spoken_for(self) -> bool:
-        """Whether the turns begin with a template's messages. If they do, the body cannot be forwarded unchanged."""
+        """Whether a template's messages stand before the client's. Such a request cannot be sent as the bytes that came
+        in.
+        """
         return self.named is not None and self.named.filled
 
     @property

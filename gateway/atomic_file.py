@@ -1,4 +1,4 @@
-"""Writes text files so that a reader sees either the whole old text or the whole new text."""
+"""Writes text files atomically: a reader sees either the whole old text or the whole new text."""
 
 import fcntl
 import os
@@ -12,10 +12,10 @@ POLL_S = 0.01
 
 
 def write_whole(file: Path, text: str, *, durable: bool = True) -> None:
-    """Write a temporary file and move it into place, with the permissions of the file that it replaces.
+    """Write the text to a temporary file, and rename that file to `file`.
 
-    A file that did not exist can be read by its owner only. If `durable` is true, the text is on the disk before the
-    file is moved, so that the file holds either the old or the new text even after a power failure.
+    An existing file keeps its permissions; only the owner can read a new file. With `durable`, the text is flushed to
+    the disk before the rename, so that a power failure leaves either the old or the new text.
     """
     file.parent.mkdir(parents=True, exist_ok=True)
     mode = file.stat().st_mode & 0o777 if file.exists() else 0o600
@@ -35,10 +35,9 @@ def write_whole(file: Path, text: str, *, durable: bool = True) -> None:
 
 @contextmanager
 def locked(file: Path, patience_s: float = 30.0) -> Iterator[None]:
-    """Lock a file in order to read it and write it back. Other processes that lock the same file wait.
+    """Hold an exclusive lock on a file while the caller reads and rewrites the file.
 
-    The lock is a separate file, since `write_whole` replaces the file itself. Raises `TimeoutError` after
-    `patience_s`.
+    The lock is on a second file, since `write_whole` replaces `file`. Raises `TimeoutError` after `patience_s`.
     """
     file.parent.mkdir(parents=True, exist_ok=True)
     handle = os.open(file.with_name(f".{file.name}.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)

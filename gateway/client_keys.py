@@ -24,11 +24,10 @@ def digest_of(key: AccessKey) -> str:
 
 
 def key_problems(file: str, keys: Mapping[str, AccessKey], broken: Container[str] = ()) -> list[Problem]:
-    """Return the mistakes in keys: no name, no secret, two secrets in one key, a secret that can be guessed, or a
-    secret that two keys share.
+    """Return the mistakes in keys: no name, no secret, two secrets in one key, a weak secret, or a secret that two keys
+    share.
 
-    `broken` holds the names of tables that already have mistakes. If a secret in such a table cannot be read, it is not
-    reported as missing.
+    `broken` holds the names of tables with known mistakes. No missing secret is reported for these tables.
     """
     problems: list[Problem] = []
     owners: dict[str, str] = {}

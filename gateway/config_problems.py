@@ -14,8 +14,9 @@ ORIGIN = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://[^/\s?#@*]+")
 
 
 def server_problems(settings: Settings) -> list[Problem]:
-    """Return the mistakes that can be found only from several tables: an open port without keys, several workers
-    without shared state, missing folders."""
+    """Return mistakes that involve several tables: an open port without keys, several workers without a shared state,
+    missing folders.
+    """
     file, server = settings.file, settings.server
     problems = []
     if not settings.backends and not any(name.startswith("backends.") for name in settings.broken):
@@ -53,7 +54,7 @@ def _resolves(host: str) -> bool:
 
 
 def _origin_problems(settings: Settings) -> list[Problem]:
-    """Return the mistakes in the allowed origins: origins that no page can have, and `*` on a gateway without keys."""
+    """Return the mistakes in `allowed_origins`: entries that are no origin, and `*` on a gateway without keys."""
     where, origins = f"{settings.file} [server] allowed_origins", settings.server.allowed_origins
     problems = [
         Problem(

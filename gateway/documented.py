@@ -1,4 +1,4 @@
-"""Reads the documentation of a struct's fields from its source, for pages, commands and errors."""
+"""Reads the docstrings of a struct's fields from its source. Pages, commands and errors quote them."""
 
 import ast
 import inspect
@@ -13,7 +13,7 @@ from msgspec import Struct
 
 
 def field_texts(struct: type[Struct]) -> dict[str, str]:
-    """Return the docstring below each field, joined to one line. Fields without a docstring are left out."""
+    """Return the docstring of each field as one line. Fields without a docstring are left out."""
     (body,) = ast.parse(textwrap.dedent(inspect.getsource(struct))).body
     assert isinstance(body, ast.ClassDef)
     texts: dict[str, str] = {}
@@ -24,7 +24,7 @@ def field_texts(struct: type[Struct]) -> dict[str, str]:
 
 
 def listed_values(of: Any, path: Sequence[str] = ()) -> Iterator[str]:
-    """List the values that a type allows for the field at `path`."""
+    """List the values that the field at `path` may have."""
     kind, inner = get_origin(of), get_args(of)
     if kind is Literal and not path:
         yield from map(str, inner)

@@ -94,9 +94,11 @@ class RequestError(ForewordError):
     type = "server_error"
     code: str | None = None
     taken = False
-    """Whether a backend accepted the request and may have worked on it. If so, a retry could do the work twice."""
+    """Whether a backend accepted the request before the failure. Sending the request again could then do the work
+    twice.
+    """
     calls: tuple[Any, ...] = ()
-    """The model calls (`exchange.Call`) that were made for the request before it was refused."""
+    """The model calls (`exchange.Call`) that were made before the request was refused."""
 
     def __init__(
         self, message: str, *, param: str | None = None, code: str | None = None, retry_after_s: float = 0.0
@@ -188,15 +190,14 @@ class AnswerLost(BackendFailed):
 
 
 class CallMissing(BackendFailed):
-    """The answer lacks the tool call that `tool_choice` requires. The backend works, but its model made no such
-    call."""
+    """The answer lacks the tool call that `tool_choice` requires."""
 
     code = "tool_call_missing"
     taken = True
 
 
 class StreamFailed(BackendFailed):
-    """The backend's stream reported a failure. The client has already received that report, so no event is added."""
+    """The backend's stream ended with an error event. The client has already received that event, so none is added."""
 
 
 class NotReady(RequestError):
@@ -225,15 +226,16 @@ OUTAGES = {
 
 
 def outage_cause(reason: str) -> str:
-    """Return a text for clients in place of a driver's message about a database, since the message may hold an
-    address."""
+    """Describe a database failure for clients. The driver's own message may hold an address, so it is not shown."""
     state = next((state for words, state in OUTAGES.items() if words in reason.lower()), "")
     return f": their database is {state}" if state else " at the moment"
 
 
 class CatalogUnavailable(CollectionError, NotReady):
-    """The catalog's file is read-only, damaged or locked by another process. The text of the error names the file for
-    the operator. The `message`, which is sent to clients, does not name it."""
+    """The catalog's file is read-only, damaged or locked by another process.
+
+    Clients get `message`, which does not name the file. The operator's log gets the error's text, which names it.
+    """
 
     def __init__(self, file: str, reason: str) -> None:
         super().__init__(f"The collections cannot be used{outage_cause(reason)}. Try again.", retry_after_s=2.0)

@@ -1,8 +1,7 @@
-"""Defines `Exchange` and the types of its fields. An exchange holds a request, all decisions about it, and the
-reasons.
+"""Defines `Exchange` and the types of its fields. An exchange holds a request and all decisions about it.
 
-All of these values are frozen. A stage takes an `Exchange` and returns a new one, made with
-`msgspec.structs.replace`. If a stage fails, processing goes on with the exchange that the stage received.
+All of these values are frozen. A stage takes an `Exchange` and returns a new one, made with `msgspec.structs.replace`.
+If a stage fails, the exchange stays as it was before the stage.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -23,12 +22,12 @@ class Arm(StrEnum):
     NONE = ""  # no experiment: the prompt stays as it is
     STABLE = "stable"  # the template in general use
     CANARY = "canary"  # the version on trial
-    HELD = "held"  # the control: the prompt could be rewritten, but is left unchanged
+    HELD = "held"  # the control: the prompt could be rewritten, but stays as it is
     SHADOW = "shadow"  # the rewrite is decided and recorded, but not sent
 
 
 class CanaryTrial(Struct, frozen=True):
-    """An experiment on rewriting: the share of conversations that are rewritten. The rest are its control."""
+    """An experiment that rewrites a share of the conversations. The other conversations are the control."""
 
     name: str
     share: float
@@ -65,7 +64,9 @@ Intent.UNKNOWN = Intent()
 
 
 class SlotValue(Struct, frozen=True):
-    """A filled slot. Its value is the characters [start, end) of the query. Both are -1 if it is not from the query."""
+    """A filled slot. Its value is the characters [start, end) of the query; both are -1 if the value has another
+    origin.
+    """
 
     name: str
     value: str
@@ -95,17 +96,19 @@ class Rewrite(Struct, frozen=True):
     technique: str = ""
     slots: tuple[SlotValue, ...] = ()
     shots: tuple[str, ...] = ()
-    """The ids of the few-shot examples that were chosen for this request."""
+    """The ids of the few-shot examples in the prompt."""
     arm: Arm = Arm.NONE
     controls: float = 0.0
-    """The share of conversations that the template's experiment leaves unchanged, or 0 if there was no experiment."""
+    """The share of conversations that the experiment keeps as its control, or 0 without an experiment."""
     withheld: tuple[Turn, ...] = ()
-    """The rewritten prompt, if it was not sent. The reason is the arm, the template's policy, or a backend that refused
-    the prompt."""
+    """The rewritten prompt, if it was not sent. The arm, the template's policy or a backend's refusal can be the
+    cause.
+    """
     tokens_without: int = 0
     tokens_with: int = 0
-    """The estimated tokens of the prompt with the rewrite; `tokens_without` are those without it. The estimate is a
-    quarter of the prompt's bytes in UTF-8."""
+    """The estimated tokens of the rewritten prompt, and in `tokens_without` those of the client's prompt. The estimate
+    is a quarter of the bytes in UTF-8.
+    """
 
     NONE: ClassVar["Rewrite"]
 
@@ -114,8 +117,7 @@ Rewrite.NONE = Rewrite()
 
 
 def cited_name(source: str) -> str:
-    """Return the name by which clients know a document. Of a full path this is only the last part, since the path would
-    reveal the machine's folders."""
+    """Return the name of a document for clients. A full path is cut to its last part, so that no folder is revealed."""
     return source.rsplit("/", 1)[-1] if source.startswith("/") else source
 
 
@@ -138,20 +140,21 @@ class Chunk(Struct, frozen=True):
 
     @property
     def cited(self) -> str:
-        """The name of the chunk's document, for clients and prompts."""
+        """The name of the document for clients and prompts."""
         return cited_name(self.source)
 
 
 class ContextPlan(Struct, frozen=True):
-    """How the prompt was fitted into the window, and how much was left out."""
+    """How the prompt was made to fit the window, and how much of it was left out."""
 
     strategy: str = "direct"
     window_tokens: int = 0
     prompt_tokens: int = 0
     dropped_turns: int = 0
     reach_tokens: int = 0
-    """The number of tokens, of prompt and answer together, for which positions are stretched. It is chosen once for an
-    exchange."""
+    """The length in tokens, prompt and answer together, to which positions are stretched. It is the same for all calls
+    of an exchange.
+    """
 
     DIRECT: ClassVar["ContextPlan"]
 
@@ -160,11 +163,11 @@ ContextPlan.DIRECT = ContextPlan()
 
 
 class Target(Struct, frozen=True):
-    """A backend that can answer, and the model's name there.
+    """A backend that can answer, and the name of the model at that backend.
 
-    `window_tokens` is the length of context that the model reads well. `longer` is a target that accepts a longer
-    context: the same engine with stretched positions, or another deployment of the model. `repeat` tells whether a
-    request may be sent again after the backend accepted it.
+    `window_tokens` is the length of context that the model reads well. `longer` is a target with a longer context: the
+    same engine with stretched positions, or another deployment of the model. `repeat` tells whether a request may be
+    sent again after the backend accepted it.
     """
 
     backend: str
@@ -179,10 +182,10 @@ class Target(Struct, frozen=True):
 
 
 class Call(Struct, frozen=True):
-    """One model call that the gateway makes in addition to the call that answers the client.
+    """One model call besides the call whose answer the client gets.
 
-    `purpose` is `refine`, `slots`, the name of a template's first call, `sample`, `retry` or `judge`. Tokens
-    are -1 if the backend did not report them.
+    `purpose` is `refine`, `slots`, the name of a template's first call, `sample`, `retry` or `judge`. Token counts are
+    -1 if the backend did not report them.
     """
 
     purpose: str
@@ -195,7 +198,7 @@ class Call(Struct, frozen=True):
 
 
 class Note(Struct, frozen=True):
-    """One decision, with its stage, its reason, and the time that it took."""
+    """One decision of a stage, its reason, and the time that the stage took."""
 
     stage: str
     decision: str
@@ -213,28 +216,26 @@ class Drawn(Struct, frozen=True):
 
 
 class AnswerDraws(Protocol):
-    """Draws answers to one exchange and counts the cost of each. Raises `RequestError`."""
+    """Draws several answers to one exchange, and counts their cost. Raises `RequestError`."""
 
     async def draw(self, purpose: str, follow: Sequence[Turn] = (), temperature: float | None = None) -> Drawn:
-        """Draw one more answer. `follow` holds turns that come after the prompt. Every answer except the chosen one
-        counts as an extra call."""
+        """Draw one more answer. `follow` holds turns that come after the prompt."""
         ...
 
     async def judge(self, turns: Sequence[Turn], model: str = "") -> Drawn:
-        """Send `turns`, a question that the gateway wrote, to `model`. If `model` is "", the model of the exchange is
-        used. The returned answer has no number."""
+        """Ask `model` a question that the gateway wrote. If `model` is "", the exchange's own model is asked."""
         ...
 
 
 class ChosenAnswer(Struct, frozen=True):
-    """The number of the answer that the client gets, and the way in which it was chosen."""
+    """The number of the answer that the client gets, and notes on how this answer was chosen."""
 
     number: int
     notes: tuple["Note", ...] = ()
 
 
 class Procedure(Protocol):
-    """The part of a technique that runs after the prompt is sent: several answers, checks, further rounds."""
+    """What a technique does with the answer: further samples, checks, further rounds."""
 
     @property
     def several(self) -> bool:
@@ -243,15 +244,14 @@ class Procedure(Protocol):
 
     @property
     def marker(self) -> str:
-        """The text with which the line of the final answer begins, or "" if the reasoning is not split from the
-        answer."""
+        """The beginning of the line with the final answer, or "" if the answer contains no reasoning to remove."""
         ...
 
     async def settle(self, exchange: "Exchange", asking: AnswerDraws) -> ChosenAnswer: ...
 
 
 class Exchange(Struct, frozen=True):
-    """One request with all decisions about it. The defaults are neutral, so any stage can be left out."""
+    """One request with all decisions about it. Any stage can be left out, since every field has a neutral default."""
 
     id: str
     ask: Ask
@@ -260,49 +260,54 @@ class Exchange(Struct, frozen=True):
     dry: bool = False
     """Whether this is a preview, for which no model is called."""
     tell: Callable[[str], Awaitable[None]] | None = None
-    """Sends the progress of slow work to the client, if its stream can carry it."""
+    """Sends a progress message to the client while slow work runs. None if the client's stream cannot carry such
+    messages.
+    """
     job: str = ""
-    """The offline job that makes this request, or "" if a client makes it."""
+    """The name of the offline job that makes this request, or "" for a client's request."""
     started_s: float = 0.0
     trials: tuple[CanaryTrial, ...] = ()
-    """The experiments of the request's route and key."""
+    """The experiments that apply to this route and key."""
     untouchable: str | None = None
-    """The reason why the prompt must not be changed, or "" if it may be changed. It is None until a stage has checked
-    this."""
+    """Why the prompt must not be changed, or "" if it may be changed. None until the first stage has checked the
+    prompt.
+    """
     split: Split | None = None
-    """The query, split into instruction and text. It is None until a stage needs it."""
+    """The query, split into instruction and text. None until a stage has split the query."""
     intent: Intent = Intent.UNKNOWN
     turns: tuple[Turn, ...] | None = None
-    """The prompt to send instead of the ask's turns, or None if no stage has changed the prompt."""
+    """The changed prompt, or None if no stage has changed the prompt."""
     sampling: Sampling = Sampling.NONE
     rewrite: Rewrite = Rewrite.NONE
     proven: tuple[str, ...] | None = None
-    """The names, at their backends, of the models on the route that measurably gain from the rewritten prompt. All
-    other models get the client's prompt. This is None if the rewrite needs no measurement."""
+    """The models on the route, by their names at the backends, that measurably gain from the rewritten prompt. All
+    other models get the client's prompt. None if the rewrite needs no measurement.
+    """
     procedure: Procedure | None = None
     chunks: tuple[Chunk, ...] = ()
     searched: FileSearchResult | None = None
-    """The result of the client's tool `file_search`. It is None if the request has no such tool, or if the backend does
-    the search."""
+    """The result of OpenAI's tool `file_search`. None if the request lacks the tool, or if the backend searches
+    itself.
+    """
     plan: ContextPlan = ContextPlan.DIRECT
     route: tuple[Target, ...] = ()
     spare: bool = False
-    """Whether further targets are tried with another prompt if all targets of `route` fail."""
+    """Whether other targets get another prompt after all targets of `route` have failed."""
     calls: tuple[Call, ...] = ()
     """The model calls that the gateway made to prepare the prompt or to improve the answer."""
     notes: tuple[Note, ...] = ()
 
     @property
     def prompt(self) -> tuple[Turn, ...]:
-        """The turns as the stages that have already run left them."""
+        """The prompt after the stages that have run so far."""
         return self.ask.turns if self.turns is None else self.turns
 
     @property
     def sent(self) -> tuple[Turn, ...]:
-        """The turns that are sent. In shadow mode these are the client's turns.
+        """The turns to send. In shadow mode these are the client's turns.
 
-        Results of the client's tool `file_search` are sent in every mode. In the mode `off`, passages from collections
-        that the request names are sent too. The request asks for both.
+        Two kinds of passages are sent in other modes too, since the client asked for them: results of `file_search` in
+        every mode, and passages of collections that the request names in the mode `off`.
         """
         return self.turns if self.turns is not None and self._improves else self.ask.turns
 
@@ -315,8 +320,7 @@ class Exchange(Struct, frozen=True):
 
     @property
     def changed(self) -> bool:
-        """Whether the turns that are sent differ from the client's turns. In shadow mode they differ only if the
-        request uses a prompt by name."""
+        """Whether `sent` differs from the client's turns."""
         return self.ask.spoken_for or (self.turns is not None and self._improves)
 
     @property
@@ -327,9 +331,8 @@ class Exchange(Struct, frozen=True):
 
     @property
     def may_call(self) -> bool:
-        """Whether a stage may call a model to prepare the prompt. It may not in a preview or in shadow mode."""
+        """Whether a stage may call a model to prepare the prompt. Previews and the shadow mode make no calls."""
         return self.mode.changes and not self.dry
 
     def noted(self, stage: str, decision: str, reason: str = "", data: Mapping[str, Any] | None = None) -> "Exchange":
-        """Return the exchange with one more note."""
         return replace(self, notes=(*self.notes, Note(stage, decision, reason, data or {})))

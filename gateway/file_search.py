@@ -1,4 +1,4 @@
-"""The values for OpenAI's tool `file_search`: the search that the client requests, and its results."""
+"""Values for OpenAI's tool `file_search`: the search that a client asks for, and the results."""
 
 from collections.abc import Mapping
 
@@ -8,13 +8,16 @@ from gateway.filters import Filter, Value
 
 
 class FileSearch(Struct, frozen=True):
-    """A search by the tool. `called` tells whether `tool_choice` allows the search.
+    """A search that the client asks for. `called` tells whether `tool_choice` allows the search.
 
-    If `limit` is 0, the configured limit applies. If `threshold` is None, the floor of each store applies. `weight` is
-    the share of the vectors in the score; if it is None, the usual share is used. `shown` tells whether the client
-    requested the results. `query` is the text of the client's last message, even if that message has other parts too.
-    `place` is the tool's index in the list of tools. `fault` describes a mistake in the field `faulty`. The mistake
-    matters only if the gateway does the search.
+    `limit` is the number of results, or 0 for the configured number. `threshold` is the least score; None stands for
+    the floor of each store. `weight` is the share of the vectors in a score; None stands for the usual share.
+
+    `shown` tells whether the client wants to see the results. `query` is the text of the client's last message, without
+    its images and other parts. `place` is the index of the tool in the list of tools.
+
+    `fault` describes a mistake in the field `faulty`. The request is refused for it only if the gateway does the
+    search.
     """
 
     stores: tuple[str, ...] = ()
@@ -33,7 +36,7 @@ class FileSearch(Struct, frozen=True):
 
 
 class FileSource(Struct, frozen=True):
-    """The file from which a passage comes, with the id and the name that the client knows."""
+    """The file of a passage, with the id and the name that clients use."""
 
     file: str
     name: str
@@ -41,8 +44,7 @@ class FileSource(Struct, frozen=True):
 
 
 class FileSearchResult(Struct, frozen=True):
-    """The queries of a search, and the file of each of the exchange's chunks. If `queries` is empty, no search was
-    made."""
+    """The queries of a search, and the file of each chunk of the exchange. Without a search, `queries` is empty."""
 
     queries: tuple[str, ...] = ()
     sources: tuple[FileSource, ...] = ()

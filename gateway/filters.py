@@ -19,7 +19,7 @@ class AttributeComparison(Struct, frozen=True):
     value: Value | tuple[Value, ...]
 
     def holds(self, attributes: Mapping[str, Value]) -> bool:
-        """Whether the document matches. A document without the attribute matches only `ne` and `nin`."""
+        """Whether a document with these attributes matches. If the attribute is missing, only `ne` and `nin` match."""
         attribute = attributes.get(self.key)
         if self.type in ("in", "nin"):
             values = self.value if isinstance(self.value, tuple) else (self.value,)
@@ -30,7 +30,7 @@ class AttributeComparison(Struct, frozen=True):
 
 
 class Compound(Struct, frozen=True):
-    """Matches if all of the filters match (`and`), or any of them (`or`)."""
+    """Combines filters: all must match (`and`), or one of them (`or`)."""
 
     type: Literal["and", "or"]
     filters: tuple["Filter", ...]
@@ -44,7 +44,7 @@ Filter = AttributeComparison | Compound
 
 
 def _alike(first: Any, second: Any) -> bool:
-    """Whether two values can be compared: numbers with numbers, texts with texts, booleans with booleans."""
+    """Whether two values can be compared. Numbers, texts and booleans are compared only with their own kind."""
     if isinstance(first, bool) or isinstance(second, bool):
         return isinstance(first, bool) and isinstance(second, bool)
     return isinstance(first, str) == isinstance(second, str)

@@ -1,4 +1,4 @@
-"""Holds the parts that are loaded late in one value, from which the stages of a request are built."""
+"""Holds in one value the parts that load after the start. The stages of a request are built from this value."""
 
 from msgspec import Struct
 
@@ -10,8 +10,9 @@ from gateway.prompt.library.pools import Pools
 
 
 class Loaded(Struct, frozen=True):
-    """The parts that are loaded late. A part is None if it is still loading, could not be loaded, or is not
-    configured."""
+    """The parts that load after the start. A part is None while it is loading, if loading failed, or if it is not
+    configured.
+    """
 
     library: Library | None = None
     pools: Pools | None = None

@@ -28,7 +28,7 @@ from gateway.settings.tables import Settings
 log = logging.getLogger("foreword.learning")
 
 SETTLE_S = 0.2
-"""Changed files are read again as soon as no file has changed for this long."""
+"""The time without a further change after which changed files are read."""
 
 
 class ReloadResult(Struct, frozen=True):
@@ -36,24 +36,23 @@ class ReloadResult(Struct, frozen=True):
 
     templates: int
     changed: tuple[str, ...] = ()
-    """`id@version` of the new and the changed templates."""
+    """`id@version` of each new or changed template."""
     gone: tuple[str, ...] = ()
     errors: tuple[TemplateError, ...] = ()
 
 
 class LateLoader:
-    """Loads the slow parts at the start, and again when files change. `current` is replaced as a whole and
-    never changed.
+    """Loads the slow parts at the start and after changes of their files. `current` is replaced as a whole.
 
-    `batcher` is the embedder's. Without it, only the templates are loaded, for requests that name a template.
+    `batcher` is the embedder's. Without a batcher only the templates are loaded, for requests that name a template.
     """
 
     def __init__(self, settings: Settings, batcher: Batcher | None, store: Collections | None) -> None:
         self.current = NOTHING
         self.broken: list[TemplateError] = []
-        """Errors of the template files that were left out at the start."""
+        """The mistakes in template files that were left out at the start."""
         self.refused: list[TemplateError] = []
-        """The errors in changed files. While there are any, the last library without errors stays in use."""
+        """The mistakes in changed files. While there are any, the previous library stays in use."""
         self._settings = settings
         self._batcher = batcher
         self._store = store
@@ -71,14 +70,13 @@ class LateLoader:
 
     @property
     def classifies(self) -> bool:
-        """Whether prompts are classified and improved even if the request does not ask for it."""
+        """Whether prompts are classified without a request for it."""
         return self._batcher is not None
 
     async def load(self, readiness: Readiness, *, classifier: bool = True) -> None:
-        """Load everything. Parts that do not depend on each other load at the same time.
+        """Load everything. Independent parts load at the same time.
 
-        If `classifier` is false, the classifier is not loaded. Training it takes minutes, and not every command needs
-        it.
+        `classifier` is False for commands that need no classifier, since its training can take minutes.
         """
         if not self.classifies:
             # a plain proxy is ready without templates, even if their files are wrong
@@ -87,7 +85,7 @@ class LateLoader:
         names = ["templates", "classifier", "embedder", "examples", *(["collections"] if self._store else [])]
         self._readiness = readiness
         readiness.expect(*names)
-        # numpy is imported before everything else, since its import fails if two threads import it at the same time
+        # import numpy first, since its import fails if two threads start it at the same time
         await asyncio.to_thread(importlib.import_module, "numpy")
         async with asyncio.TaskGroup() as group:
             if self._store is not None:
@@ -99,7 +97,7 @@ class LateLoader:
             group.create_task(readiness.watch("examples", self._load_examples))
 
     async def watch(self) -> None:
-        """Reload when files change, for as long as the gateway runs. Checking takes at most 2 % of a core."""
+        """Reload changed files until the gateway stops. The checks use at most 2 % of a core."""
         interval_s = self._settings.prompt.watch_s
         if not interval_s:
             return
@@ -112,14 +110,15 @@ class LateLoader:
             took_s = time.monotonic() - began
             if now == self._seen:
                 continue
-            # copying a folder or switching a branch changes files over some time, so wait until they stay unchanged
+            # copying a folder or switching a branch changes files one by one, so wait for the last change
             while (later := await self._stamps_after(SETTLE_S)) != now:
                 now = later
             await self.reload()
 
     async def reload(self) -> ReloadResult:
-        """Read the templates again, and replace either the whole library or nothing. The examples and the classifier
-        are loaded after that."""
+        """Read the templates, and replace the library if no file has a mistake. Then load the examples and the
+        classifier.
+        """
         async with self._one_reload:
             library, errors = await asyncio.to_thread(self._read)
             if errors:
@@ -138,12 +137,11 @@ class LateLoader:
         return ReloadResult(len(there), changed, tuple(ref for ref in known if ref not in there))
 
     def classifier_for(self, library: Library) -> Classifier | None:
-        """Return the gateway's classifier for this library. This call blocks, since the classifier may have to be
-        trained."""
+        """Return the gateway's classifier for this library. This call blocks, and may train the classifier."""
         return make_classifier(self._settings, library, self._embedding) if self.classifies else None
 
     def reports(self) -> list[str]:
-        """Return messages about the templates for the operator."""
+        """Return messages for the operator about the templates."""
         library = self.current.library
         changed = library.changed if library else ()
         return [
@@ -198,7 +196,7 @@ class LateLoader:
     def _read(self) -> tuple[Library, list[TemplateError]]:
         if self._archive is None:
             self._archive = VersionArchive(archive_folder(self._settings))
-        # the stamps are taken before the files are read, so that a change during the reading is noticed
+        # stamps come before the reading, so that a change during the reading is noticed later
         self._seen = self._stamps()
         return load_library(self._folders, self._archive, self._reader)
 
@@ -225,8 +223,7 @@ class LateLoader:
         self._swap(pools=pools)
 
     async def _load_classifier(self) -> None:
-        # the first training may still be running when the templates change; its classifier must not replace the one
-        # for the newer library
+        # the first training may still run when the templates change; its classifier must not replace the newer one
         async with self._in_turn:
             classifier = await asyncio.to_thread(make_classifier, self._settings, self._library, self._embedding)
             self._swap(classifier=classifier)
@@ -259,9 +256,8 @@ def archive_folder(settings: Settings) -> Path:
 
 
 def make_classifier(settings: Settings, library: Library, batcher: Any) -> Classifier:
-    """Train the classifier, or read it from the disk if its training data are the same. This call blocks, since
-    training takes seconds."""
-    # imported here, since numpy and scikit-learn would add 60 MB to a gateway that does not need them
+    """Train the classifier, or read the stored one if it has the same training data. This call blocks for seconds."""
+    # imported here, since numpy and scikit-learn take 60 MB
     from gateway.context.embedding.sentence import SentenceEmbedder
     from gateway.context.embedding.static import load_static
     from gateway.prompt.classifier.train import Embedders, trained

@@ -1,7 +1,6 @@
-"""Splits an answer into its reasoning and the final answer, at a line that starts with a marker.
+"""Splits an answer into its reasoning and the final answer, at a line that begins with a marker.
 
-Models write `**Answer:** 42` as well as `answer: 42`, so letter case and Markdown around the marker are
-ignored.
+Letter case and Markdown around the marker are ignored: models write `**Answer:** 42` as well as `answer: 42`.
 """
 
 import re
@@ -20,7 +19,7 @@ def _line(marker: str) -> re.Pattern[str]:
 
 
 def split(text: str, marker: str) -> tuple[str, str] | None:
-    """Return the reasoning and the answer, or None if no line starts with the marker."""
+    """Return the reasoning and the final answer, or None if no line begins with the marker."""
     line = _line(marker).search(text)
     if line is None:
         return None
@@ -28,7 +27,7 @@ def split(text: str, marker: str) -> tuple[str, str] | None:
 
 
 class Splitter:
-    """Splits a text that arrives in pieces. It holds back at most one line, which may begin with the marker."""
+    """Splits a stream of text in the same way. At most one line is held back, since it may begin with the marker."""
 
     def __init__(self, marker: str) -> None:
         self._marker = marker
@@ -40,8 +39,7 @@ class Splitter:
         self._started = False
 
     def feed(self, text: str) -> tuple[str, str]:
-        """Return the next text that certainly belongs to the reasoning, and the next that certainly belongs to the
-        answer."""
+        """Take the next piece. Return the reasoning and the answer that are certain by now."""
         if self._is_past_marker:
             return "", self._answer(text)
         self._seen.append(text)
@@ -65,7 +63,7 @@ class Splitter:
         return released, ""
 
     def finish(self) -> tuple[str, str]:
-        """Return the rest of the reasoning and of the answer. If there was no marker, the whole text is the answer."""
+        """Return the rest of the reasoning and of the answer. Without a marker, the whole text is the answer."""
         if self._is_past_marker:
             return "", ""
         match = _line(self._marker).search(self._held)

@@ -22,8 +22,9 @@ async def own_call(
     timeout_s: float,
     schema: Mapping[str, Any] | None = None,
 ) -> tuple[str, Call]:
-    """Make the call, and return the text of the answer and the call. If the call fails, the text is "" and the call has
-    an `error`."""
+    """Make the call, and return the text of the answer and the `Call`. After a failure the text is "" and the call has
+    an `error`.
+    """
     began = perf_counter_ns()
     try:
         async with asyncio.timeout(timeout_s):

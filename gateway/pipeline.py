@@ -1,4 +1,4 @@
-"""Runs the stages of `prepare` in order, so that a failure in one of them does not fail the request."""
+"""Runs the stages of `prepare` in order. A failure of a stage does not fail the request."""
 
 import asyncio
 import logging
@@ -18,10 +18,10 @@ log = logging.getLogger("foreword.pipeline")
 
 
 class PipelineStep(Struct, frozen=True):
-    """A stage, and how it is run.
+    """A stage with its time budget.
 
-    `budget_s` is the time limit, or 0 for none. A stage with `improves` only improves prompts, so it is skipped in the
-    mode `off`. If a stage with `must` fails, the request fails, since it would have another meaning without the stage.
+    `budget_s` is 0 for no limit. A stage with `improves` is skipped in the mode `off`. The failure of a stage with
+    `must` fails the request, since the request would mean something else without the stage.
     """
 
     stage: Stage
@@ -33,9 +33,9 @@ class PipelineStep(Struct, frozen=True):
 async def prepare(exchange: Exchange, steps: Sequence[PipelineStep]) -> Exchange:
     """Run all steps on the exchange.
 
-    If a step fails or exceeds its budget, the exchange stays as it was, and a note records the failure. A
-    `RequestError` is raised, since it is an answer to the client, unless the step only improves the prompt.
-    Cancellation and any failure of a step with `must` are always raised.
+    A step that fails or exceeds its budget leaves the exchange as it was, and a note says so. Cancellation and a
+    failure of a step with `must` are raised. A `RequestError` is an answer to the client, so it is raised too, unless
+    the step only improves the prompt.
     """
     for step in steps:
         if step.improves and exchange.mode is Mode.OFF:
@@ -68,8 +68,8 @@ async def prepare(exchange: Exchange, steps: Sequence[PipelineStep]) -> Exchange
 class _WithinBudget:
     """Awaits a stage. Raises `TimeoutError` if the stage waits for longer than its budget.
 
-    The timeout is set when the stage first waits. Most stages never wait, and `asyncio.timeout` takes longer
-    than some stages.
+    The timeout starts when the stage first waits. Most stages never wait, and `asyncio.timeout` costs more than some
+    stages.
     """
 
     def __init__(self, budget_s: float, work: Coroutine[Any, Any, Exchange]) -> None:
@@ -92,7 +92,7 @@ class _WithinBudget:
 
 
 class _StartedCoroutine:
-    """Continues a coroutine that was already started. It first awaits the future that the coroutine is waiting for."""
+    """Continues a coroutine after its first `send`. The future that this `send` returned is awaited first."""
 
     def __init__(self, work: Coroutine[Any, Any, Any], awaited: Any) -> None:
         self._work = work
@@ -116,6 +116,6 @@ class _StartedCoroutine:
 
 
 def _timed(exchange: Exchange, took_us: int) -> Exchange:
-    """Write the time that a step took into the last note, which the step added."""
+    """Write the time into the exchange's last note, which is the step's own."""
     note: Note = replace(exchange.notes[-1], took_us=took_us)
     return replace(exchange, notes=(*exchange.notes[:-1], note))

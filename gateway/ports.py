@@ -1,6 +1,6 @@
-"""The ports: Protocols through which the parts use each other. Adapters implement them without inheriting from them.
+"""The ports: Protocols between the parts of the gateway. Adapters satisfy them without inheritance.
 
-An adapter is chosen by `kind = "..."` in the configuration and built through `registry.py`.
+An adapter is chosen by `kind = "..."` in the configuration. `registry.py` finds its class.
 """
 
 from __future__ import annotations
@@ -36,8 +36,7 @@ class Stage(Protocol):
 
 
 class StreamEnd(Struct):
-    """Tells whether the end mark of a stream has arrived. The check of the stream sets this, so that no other part has
-    to search for the mark again."""
+    """Whether the end mark of a stream has arrived. The check of the stream sets this for all later readers."""
 
     is_reached: bool = False
 
@@ -45,10 +44,9 @@ class StreamEnd(Struct):
 class Reply(Struct):
     """An answer as bytes: the whole `body`, or the `pieces` of a stream.
 
-    Each piece holds whole events, byte for byte as the backend sent them, except that the pieces of a compressed
-    stream may be cut anywhere. The owner of a stream must iterate it to its end or call `aclose`. If an error occurs
-    after the first byte, `pieces` raises it as a `RequestError`. `notes` holds the decisions of the backend, and grows
-    until the stream ends.
+    A piece holds whole events, exactly as the backend sent them; only a compressed stream may be cut anywhere. The
+    owner of a stream iterates it to its end or calls `aclose`. An error after the first byte is raised by `pieces` as a
+    `RequestError`. `notes` holds the backend's decisions, and grows until the stream ends.
     """
 
     status: int
@@ -59,8 +57,9 @@ class Reply(Struct):
     model: str = ""
     notes: list[Note] = []
     end: StreamEnd | None = None
-    """Tells whether the end mark has arrived. It is set before the piece with the end mark is returned. It is None if
-    no check searches for the end mark."""
+    """Whether the end mark has arrived. This is set before the piece with the end mark is returned. None if no check
+    reads the stream.
+    """
 
     async def aclose(self) -> None:
         close = getattr(self.pieces, "aclose", None)
@@ -71,11 +70,13 @@ class Reply(Struct):
 class ModelCard(Struct, frozen=True):
     """A model that a backend offers.
 
-    `window_tokens` is the length of context that the model reads well. It is 0 if that is unknown, and prompts are then
-    never shortened for the model. `longest_tokens` is the longest request if that is more, for example with stretched
-    positions. `endpoints` are the endpoints that the backend itself serves. A model with chat can also answer
-    `/v1/responses`, since the gateway translates the request. `logits` tells whether the backend returns full
-    distributions over the next token, which NBCE mixes. `sampling` lists the decoder settings that a template may send.
+    `window_tokens` is the length of context that the model reads well. If it is 0, the length is unknown and prompts
+    are never shortened for the model. `longest_tokens` is the longest request, if that is more (for example with
+    stretched positions).
+
+    `endpoints` are the endpoints that the backend serves itself. A model with chat also answers `/v1/responses`,
+    because the gateway translates such requests. `logits` tells whether the backend returns the full distribution over
+    the next token, which NBCE needs. `sampling` lists the parameters that a template may send.
     """
 
     name: str
@@ -86,22 +87,21 @@ class ModelCard(Struct, frozen=True):
     sampling: tuple[str, ...] = ("max_tokens", "temperature", "stop")
 
     def answers(self, endpoint: Endpoint) -> bool:
-        """Whether the model can answer requests to this endpoint, if necessary by translating them."""
+        """Whether the model can answer requests to this endpoint, directly or through translation."""
         return endpoint in self.endpoints or (endpoint is Endpoint.RESPONSES and Endpoint.CHAT in self.endpoints)
 
 
 class Backend(Protocol):
     """A remote server or a local engine that answers requests.
 
-    `send` raises `BackendFailed`, `BackendTimeout` or `NotReady` before the first byte, so that the caller can
-    try the next backend. A refusal by the backend (4xx) is a `Reply`, not an error.
+    `send` raises `BackendFailed`, `BackendTimeout` or `NotReady` before the first byte; the caller then tries the next
+    backend. A refusal by the backend (4xx) is a `Reply`, not an error.
     """
 
     name: str
 
     async def open(self) -> None:
-        """Load the model or open the connection pool. This may take long, and the server already runs during that
-        time."""
+        """Load the model or open the connections. This may take long; the port is already open."""
 
     async def aclose(self) -> None: ...
 
@@ -110,13 +110,13 @@ class Backend(Protocol):
         ...
 
     def count_tokens(self, text: str) -> int:
-        """Return the number of tokens of `text` for the models of this backend. This call blocks, so call it on a
-        thread for long texts."""
+        """Return the number of tokens for this backend's models. This call blocks, so count long texts on a thread."""
         ...
 
     async def send(self, exchange: Exchange, model: str, headers: Headers) -> Reply:
-        """Send a request and return the answer. `headers` are the client's headers to forward (tracing,
-        idempotency)."""
+        """Send a request and return the answer. `headers` are the client's headers to pass on (tracing,
+        idempotency).
+        """
         ...
 
 
@@ -133,12 +133,12 @@ class Manageable(Protocol):
 
 
 class Embedder(Protocol):
-    """Converts texts to unit vectors. Calls block; `context/embedding/batcher.py` batches them on a worker thread."""
+    """Converts texts to unit vectors. Calls block; `context/embedding/batcher.py` makes them on a worker thread."""
 
     name: str
     dimensions: int
     window_tokens: int
-    """The model ignores text after this many tokens, so chunks must be shorter."""
+    """The model ignores the rest of a longer text, so chunks must be shorter."""
 
     def embed(self, texts: Sequence[str]) -> Vectors:
         """Return the vectors [texts, dimensions] as float32. Each row has length 1."""
@@ -150,33 +150,38 @@ class Embedder(Protocol):
 class VectorStore(Protocol):
     """Stores vectors and searches them by similarity. Names, texts and access rights are in the catalog.
 
-    `keys` are the numbers of chunks, and `document` is the number of their document. The catalog never uses a number
-    twice. Calls block, so make them on a worker thread only.
+    `keys` are the numbers of chunks, and `document` is the number of their document. Numbers are never reused. Calls
+    block, so make them on a worker thread.
     """
 
     def collections(self) -> Sequence[str]: ...
 
     def add(self, collection: str, document: int, keys: Sequence[int], vectors: Vectors) -> None:
-        """Insert vectors, or replace those with the same keys. Creates the collection if necessary. Raises
-        `CollectionError` if the vectors do not fit the collection."""
+        """Insert vectors, or replace those with the same keys. A missing collection is created. Raises
+        `CollectionError` if the vectors have other dimensions than the collection.
+        """
         ...
 
     def search(
         self, collection: str, vector: Vectors, limit: int, documents: Sequence[int] | None = None
     ) -> Sequence[tuple[int, float]]:
-        """Return the keys of the most similar vectors with their cosine similarities, the best first. If `documents` is
-        given, only the vectors of those documents are searched."""
+        """Return the keys and cosine similarities of the most similar vectors, the best first. With `documents`, only
+        the vectors of these documents are searched.
+        """
         ...
 
     def remove(self, collection: str, documents: Sequence[int] | None = None) -> int:
-        """Delete the vectors of documents, or the whole collection. Returns the number of deleted vectors."""
+        """Delete the vectors of these documents, or the whole collection. Return the number of deleted vectors."""
         ...
 
     def count(self, collection: str) -> int: ...
 
     def mend(self, collection: str) -> None:
-        """Rename files that cannot be read, so that the collection can be filled again. An intact collection keeps its
-        vectors. All other methods raise `StoreDamaged` if files cannot be read."""
+        """Rename the files of a damaged collection, so that it can be filled again. An intact collection stays as it
+        is.
+
+        The other methods raise `StoreDamaged` for a damaged collection.
+        """
         ...
 
     def close(self) -> None: ...
@@ -191,12 +196,11 @@ class Nearby(Protocol):
 
 
 class Reranker(Protocol):
-    """Scores how well texts answer a query. This is slower and more exact than vector similarity. Calls block."""
+    """Scores how well texts answer a query. A reranker is slower and more exact than vector similarity. Calls block."""
 
     @property
     def weight(self) -> float:
-        """The weight of these scores, from 0 to 1. The search's scores have the rest; with 1, only these scores
-        count."""
+        """The share of these scores in the final score, from 0 to 1. The search's own scores have the rest."""
         ...
 
     def scores(self, query: str, texts: Sequence[str]) -> Sequence[float]:
@@ -205,11 +209,10 @@ class Reranker(Protocol):
 
 
 class HotState(Protocol):
-    """State that is kept between requests and shared by workers: counters and cool-downs."""
+    """Counters and cool-downs that outlive a request. Workers share them."""
 
     async def hit(self, key: str, limit: int, window_s: float) -> float:
-        """Count one event for `key`. Returns 0.0 if the count in the current window is within `limit`, else the seconds
-        to wait."""
+        """Count one event for `key`. Return 0.0 within `limit`, else the seconds until the next window."""
         ...
 
     async def block(self, key: str, for_s: float) -> None:
@@ -217,16 +220,15 @@ class HotState(Protocol):
         ...
 
     async def blocked(self, key: str) -> float:
-        """Return the seconds for which `key` is still blocked, or 0.0 if it is not."""
+        """Return for how many more seconds `key` is blocked, or 0.0."""
         ...
 
     async def aclose(self) -> None: ...
 
 
 class ExchangeOutcome(Struct, frozen=True):
-    """How an exchange ended: `finished`, `failed`, or `left` (the client disconnected).
-
-    `body` holds the reply's bytes as they were sent to the client.
+    """How an exchange ended: `finished`, `failed`, or `left` (the client disconnected). `body` holds the bytes that the
+    client got.
     """
 
     ending: str
@@ -242,10 +244,10 @@ class ExchangeOutcome(Struct, frozen=True):
 
 
 class Answer(Struct, frozen=True):
-    """The contents of a reply: the text, the reason why it ended, and its usage in tokens (-1 if unknown).
+    """The text of a reply, the reason why it ended, and its usage in tokens (-1 if unknown).
 
-    `cached_tokens` counts the prompt tokens that the backend took from a cache. `reasoning_tokens` counts the tokens of
-    the answer that were reasoning.
+    `cached_tokens` are prompt tokens that the backend took from a cache. `reasoning_tokens` are the part of the
+    answer's tokens that was reasoning.
     """
 
     text: str = ""
@@ -258,14 +260,14 @@ class Answer(Struct, frozen=True):
 
 
 class Completed(Struct, frozen=True):
-    """A model's answer to a call that the gateway made for itself, and the cost of the call."""
+    """The answer to a call that the gateway made for itself, and the call's cost."""
 
     answer: Answer
     call: Call
 
 
 class Completer(Protocol):
-    """Makes the model calls that the gateway needs for itself: for a refiner, a judge, or a template's first call."""
+    """Makes model calls for the gateway itself: for a refiner, a judge, or a template's first call."""
 
     async def complete(
         self,
@@ -277,9 +279,9 @@ class Completer(Protocol):
         sampling: Sampling = Sampling.NONE,
         schema: Mapping[str, Any] | None = None,
     ) -> Completed:
-        """Send `turns` to `model`. If `model` is "", the model that will answer the exchange is used.
+        """Send `turns` to `model`, or to the exchange's own model if `model` is "".
 
-        `schema` is a JSON schema for the answer. Not every backend enforces it. The caller sets the time limit.
+        `schema` is a JSON schema for the answer, which not every backend enforces. The caller sets the time limit.
         Raises `RequestError` if no target answers with a 200.
         """
         ...

@@ -1,4 +1,4 @@
-"""Keeps the state of the parts that load late. A part is loading, is ready, or has failed for a reason."""
+"""Keeps the state of the parts that load after the start: loading, ready or failed."""
 
 import asyncio
 import logging
@@ -11,15 +11,15 @@ LOADING, READY = "loading", "ready"
 
 
 class Readiness:
-    """Keeps the state of each part under the part's name: `loading`, `ready`, or `failed: reason`."""
+    """The state of each part: `loading`, `ready`, or `failed: reason`."""
 
     def __init__(self) -> None:
         self.parts: dict[str, str] = {}
         self.draining = False
-        """Whether the gateway is shutting down. It is then not ready, even if all its parts are ready."""
+        """Whether the gateway is shutting down. A gateway that shuts down is never ready."""
 
     def expect(self, *parts: str) -> None:
-        """Add parts that will be loaded. The gateway is not ready until all of them are."""
+        """Add parts that will be loaded. Until all of them are ready, the gateway is not."""
         self.parts.update(dict.fromkeys(parts, LOADING))
 
     @property
@@ -31,12 +31,12 @@ class Readiness:
         return any(state.startswith("failed") for state in self.parts.values())
 
     def mended(self, part: str) -> None:
-        """Mark a failed part as ready. A part that is still loading stays as it is."""
+        """Mark a failed part as ready. This changes no part that is still loading."""
         if self.parts.get(part, "").startswith("failed"):
             self.parts[part] = READY
 
     async def watch(self, part: str, load: Callable[[], Awaitable[None]]) -> bool:
-        """Load one part and set its state. If loading fails, log the reason, keep it as the state, and return False."""
+        """Load one part and set its state. After a failure, log the reason and return False."""
         self.parts[part] = LOADING
         began = monotonic()
         try:

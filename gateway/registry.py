@@ -1,7 +1,7 @@
-"""The table of kinds. It maps a kind in the configuration, such as `kind = "openai"`, to the class that implements it.
+"""The table of kinds: `kind = "openai"` in the configuration stands for a class in this table.
 
 A value is `module:ATTRIBUTE`; the attribute is an `AdapterKind`. A module is imported when its kind is first used, so a
-gateway with remote backends only never loads torch. Third parties add kinds as entry points in the groups
+gateway with remote backends never loads torch. Other packages add kinds as entry points in the groups
 `foreword.backends`, `foreword.embedders`, `foreword.stores`, `foreword.rerankers` and `foreword.state`.
 """
 
@@ -42,12 +42,12 @@ BUILT_IN: dict[str, dict[str, str]] = {
 
 
 class AdapterKind(Struct, frozen=True):
-    """One kind of adapter: the struct of its settings, the function that builds it, and the function that checks it.
+    """One kind of adapter: the struct of its settings, and the functions that build and check it.
 
-    `build(name, settings, parts)` gets the table's name, its decoded settings, and the parts that adapters may
-    share (`adapters.Parts`). `check(settings, root)` returns the mistakes other than wrong types, such as a missing
-    model file. The `where` of each is the key. `check` must be fast and must not import heavy libraries. Relative
-    paths start at `root`.
+    `build(name, settings, parts)` gets the name of the table, its settings, and shared parts (`adapters.Parts`).
+
+    `check(settings, root)` returns mistakes that types cannot show, such as a missing model file. The `where` of each
+    mistake is the key. `check` must be fast and must not import heavy libraries. Relative paths start at `root`.
     """
 
     settings: type[Struct]
@@ -61,7 +61,7 @@ class UnknownKind(LookupError):
 
 
 def find(group: str, kind: str) -> AdapterKind:
-    """Find a kind by its name. Raises `UnknownKind`, or `ImportError` if its extra is not installed."""
+    """Find a kind by its name. Raises `UnknownKind`, or `ImportError` if a package is not installed."""
     path = known(group).get(kind)
     if path is None:
         raise UnknownKind(group, kind, known(group))

@@ -7,7 +7,7 @@ PACKAGE = "package:"
 
 
 class NoSuchResource(LookupError):
-    """The file does not exist. The message names its expected path and a remedy."""
+    """A file does not exist. The message names the path and a remedy."""
 
 
 def locate(name: str, root: Path) -> Path:

@@ -1,4 +1,4 @@
-"""The two parts of a query: the instruction, and the text that the instruction is about.
+"""The two parts of a query: its instruction, and the text that the instruction is about.
 
 `prompt/language/payload.py` splits queries.
 """

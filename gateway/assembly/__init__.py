@@ -1,1 +1,1 @@
-"""Puts the parts together: from settings to a gateway, and the path of a request through it."""
+"""Builds a gateway from settings, and the list of stages that a request passes."""

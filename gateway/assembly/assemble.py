@@ -1,7 +1,4 @@
-"""Builds a gateway from settings.
-
-No heavy library is imported here: the gateway's `open` starts to load them.
-"""
+"""Builds a gateway from settings. Heavy libraries are loaded later, by the gateway's `open`."""
 
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -44,7 +41,7 @@ from gateway.wire.chat.answer import read_answer
 def assemble(settings: Settings, *, only_prepare: bool = False) -> Gateway:
     """Build a gateway. Raises `ConfigError` with every mistake in the configuration.
 
-    `only_prepare` is for commands that only show decisions. Nothing is recorded then.
+    With `only_prepare`, nothing is recorded. Commands that only show decisions use this.
     """
     VOCABULARY.use(settings.root / folder for folder in settings.prompt.languages)
     adapters, problems = build_adapters(settings)
@@ -111,7 +108,7 @@ def _intake(settings: Settings, adapters: Adapters) -> BackgroundIngest | None:
 
 
 def _mixing(backends: Mapping[str, Backend]) -> dict[str, list[str]]:
-    """Return the backends that return logits, each with the names of its models."""
+    """Return the backends that return logits, with the names of their models."""
     able = {name: [card.name for card in backend.models() if card.logits] for name, backend in backends.items()}
     return {name: models for name, models in able.items() if models}
 
@@ -138,6 +135,6 @@ def _keeping(settings: Settings, metrics: Metrics) -> Recording | None:
         retention_days=records.retention_days,
         open_for_reading=lambda: opened(wait_s=1.2),
     )
-    # an exchange that another worker answered reaches the database only at that worker's next drain
+    # another worker's exchange is not in the database before that worker's next drain
     patience_s = records.drain_s + 0.5 if settings.server.workers > 1 else 0.0
     return Recording(spool, drain, RecordArchive(drain, patience_s=patience_s))

@@ -1,7 +1,7 @@
-"""A configured gateway: it prepares, calls and records.
+"""A configured gateway. It prepares requests, calls models and records exchanges.
 
-Stages get the loaded parts in their constructors and never change. The path of a request is therefore built again
-whenever a part was loaded, which takes microseconds.
+Stages take the loaded parts in their constructors and never change. Therefore the list of stages is built again after
+each load, which takes microseconds.
 """
 
 import asyncio
@@ -37,7 +37,7 @@ log = logging.getLogger("foreword.assembly")
 
 
 class Recording(Struct):
-    """The recorder: the spool takes exchanges, the drain stores them, the archive reads them."""
+    """The parts that keep records: the spool takes exchanges, the drain stores them, the archive reads them."""
 
     spool: Spool
     drain: Drain
@@ -89,13 +89,12 @@ class Gateway:
 
     @property
     def loaded(self) -> Loaded:
-        """The parts that are loaded. Read this property once per request, since the parts may be replaced at any
-        `await`."""
+        """The parts that are loaded. Read this property once per request: any `await` may replace the parts."""
         return self.loader.current if self.loader else NOTHING
 
     @property
     def steps(self) -> tuple[PipelineStep, ...]:
-        """The path of a request, built from the loaded parts."""
+        """The stages of a request, built from the loaded parts."""
         loaded = self.loaded
         if loaded is not self._built_from:
             self._built_from, self._steps = loaded, self._path(loaded)
@@ -126,7 +125,7 @@ class Gateway:
         await self._stack.aclose()
 
     async def load_prompt(self, *, classifier: bool = True) -> None:
-        """Load everything that `prepare` needs, and wait for it. This is for commands that prepare single requests."""
+        """Load everything that `prepare` needs. Commands that prepare single requests call this instead of `open`."""
         if self.loader is not None:
             self._stack.push_async_callback(self.loader.aclose)
             await self.loader.load(self.readiness, classifier=classifier)
@@ -135,7 +134,7 @@ class Gateway:
         return await prepare(exchange, self.steps)
 
     def over(self, exchange: Exchange, outcome: ExchangeOutcome, traceparent: str = "") -> None:
-        """Count, trace and record an exchange that has ended. This method never waits and never raises."""
+        """Count, trace and record a finished exchange. This method never waits and never raises."""
         self.metrics.count(exchange, outcome)
         if self.traces is not None:
             self.traces.add(exchange, outcome, traceparent)
@@ -143,7 +142,7 @@ class Gateway:
             self.keeping.spool.record(exchange, outcome)
 
     def reports(self) -> list[str]:
-        """Return the messages for the operator. There can be messages even when everything is ready."""
+        """Return messages for the operator. There can be messages even if everything is ready."""
         reports = self.loader.reports() if self.loader else []
         library = self.loaded.library
         if library is not None:
@@ -151,7 +150,7 @@ class Gateway:
         if isinstance(self.state, GuardedState) and self.state.gone:
             reports.append("the shared state cannot be reached, so limits are not counted; the log has the reason")
         if self.keeping is not None and self.keeping.drain.failing:
-            # the reason is left out, since it may name the database's address
+            # no reason is given, since it may name the database's address
             reports.append("records stay in the spool, since the database cannot be used; the log has the reason")
         return reports
 
@@ -177,7 +176,7 @@ class Gateway:
         self._log_unproven()
 
     def _log_unproven(self) -> None:
-        """Log the templates that are not proven for each model, and the cost of measuring them."""
+        """Log for each model which templates are not proven, and what measuring them would cost."""
         library, settings = self.loaded.library, self.settings
         if library is None or settings.prompt.mode is not Mode.PROVEN:
             return

@@ -1,4 +1,4 @@
-"""The path of a request: the list of its stages, built from the loaded parts."""
+"""The list of stages that a request passes, built from the loaded parts."""
 
 from collections.abc import Callable, Mapping, Sequence
 
@@ -33,8 +33,7 @@ from gateway.settings.tables import Settings
 
 
 class StageParts(Struct):
-    """The parts from which the stages are built. They include caches, which are kept when the templates are
-    reloaded."""
+    """The parts from which the stages are built. Their caches survive a reload of the templates."""
 
     settings: Settings
     adapters: Adapters
@@ -42,7 +41,7 @@ class StageParts(Struct):
     count: Count
     archive: RecordArchive | None
     mixing: Mapping[str, Sequence[str]]
-    """The backends that return logits, and the names of their models."""
+    """The backends that return logits, with the names of their models."""
     policy: RewritePolicy
     reader: LongReader
     refined: RefinedPromptCache
@@ -51,7 +50,7 @@ class StageParts(Struct):
 
 
 def request_path(parts: StageParts, loaded: Loaded) -> tuple[PipelineStep, ...]:
-    """Return the steps of a request in the order in which they run."""
+    """Return the steps in the order in which they run."""
     settings, count, completions = parts.settings, parts.count, parts.completions
     routes, backends, stores = parts.adapters.routes, parts.adapters.backends, parts.adapters.collections
     classifies = parts.adapters.embedder is not None
@@ -69,28 +68,27 @@ def request_path(parts: StageParts, loaded: Loaded) -> tuple[PipelineStep, ...]:
     templates = rewrite if has_templates(settings) else None
     retrieve = RetrieveStage(settings.context, count, embed=loaded.embed, collections=loaded.collections)
     return (
-        # this stage is the first, so that a request for an unknown model is refused before any work is done
+        # first, so that a request for an unknown model is refused before any work
         PipelineStep(RouteStage(routes, settings.prompt.mode, settings.prompt.canary)),
-        # if a step with `must` fails, the whole request fails, since the request would have another meaning without
-        # that step
+        # with `must`, a failure fails the request, since the request would mean something else without the step
         PipelineStep(PreviousResponseStage(parts.archive), must=True),
         PipelineStep(NamedPromptStage(templates), must=True),
         PipelineStep(RequestedTemplateStage(templates), must=True),
         *optional(classifies, ClassifyStage(loaded.classifier), budget_s=settings.prompt.budget_ms / 1000),
-        # this step has no budget, since each of a template's first calls has its own
+        # no budget: each of a template's first calls has its own
         *optional(classifies, rewrite),
         *optional(refines, RefineStage(settings.refiner, completions, loaded.library, parts.refined, parts.policy)),
         PipelineStep(FileSearchStage(retrieve, stores, _hosting(backends)), must=True),
         PipelineStep(retrieve),
         PipelineStep(CondenseStage(settings.context, count, parts.reader, parts.meaning, loaded.embed, parts.mixing)),
         PipelineStep(FitStage(count)),
-        # this stage is the last, so that it sees the prompt that is sent
+        # last, so that this stage sees the prompt that is sent
         PipelineStep(WholeStage(), improves=True),
     )
 
 
 def optional(there: bool, stage: Stage, budget_s: float = 0.0) -> tuple[PipelineStep, ...]:
-    """Return a step that only improves the prompt. Returns no step if `there` is false."""
+    """Return a step that only improves the prompt, or no step if `there` is False."""
     return (PipelineStep(stage, budget_s, improves=True),) if there else ()
 
 
@@ -101,5 +99,5 @@ def has_templates(settings: Settings) -> bool:
 
 
 def _hosting(backends: Mapping[str, Backend]) -> Callable[[Target], bool]:
-    """Make a function that returns whether a target serves `/v1/responses` itself, and therefore runs hosted tools."""
+    """Return a function that tells whether a target serves `/v1/responses` itself and runs hosted tools."""
     return lambda target: speaks(backends[target.backend], target.model)

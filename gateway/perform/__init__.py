@@ -1,1 +1,1 @@
-"""Runs the techniques that need more than one plain call, for several answers, checks, or another round."""
+"""Calls the model for an exchange: once, or several times for samples, checks and further rounds."""

@@ -1,4 +1,4 @@
-"""Draws several answers to one exchange, over the same route as a plain call, and counts the cost of each answer."""
+"""Draws several answers to one exchange, over the route of a plain call, and counts the cost of each."""
 
 from collections.abc import Sequence
 from time import perf_counter_ns
@@ -20,7 +20,7 @@ JUDGE_S = 60.0
 
 
 class DrawRefused(Exception):
-    """Raised if the backend refused the first draw. The client gets `reply`, the backend's reply."""
+    """The backend refused the first draw. The client gets the backend's `reply`."""
 
     def __init__(self, reply: Reply) -> None:
         super().__init__(f"refused with {reply.status}")
@@ -28,7 +28,7 @@ class DrawRefused(Exception):
 
 
 class Draws:
-    """The `AnswerDraws` of an exchange. `replies` maps the number of each draw to its reply."""
+    """The `AnswerDraws` of an exchange. `replies` holds the replies by the number of the draw."""
 
     def __init__(self, exchange: Exchange, headers: Headers, caller: Caller, completer: Completer) -> None:
         self.replies: dict[int, Reply] = {}
@@ -36,14 +36,14 @@ class Draws:
         self._judged: list[Call] = []
         self._exchange = exchange
         self._headers = headers
-        # given the same idempotency key, a server may return its first answer again
+        # without the idempotency key, since a server may answer a known key with its first answer
         self._fresh = tuple(header for header in headers if header[0] != b"idempotency-key")
         self._caller = caller
         self._completer = completer
         self._count = 0
 
     def calls(self, chosen: int = -1) -> tuple[Call, ...]:
-        """All calls except the one whose answer is chosen."""
+        """All calls other than the one whose answer was chosen."""
         return (*(call for number, call in sorted(self._drawn.items()) if number != chosen), *self._judged)
 
     async def draw(self, purpose: str, follow: Sequence[Turn] = (), temperature: float | None = None) -> Drawn:

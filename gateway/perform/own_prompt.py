@@ -1,4 +1,4 @@
-"""Sends the client's own prompt to models for which no measurement shows that the rewritten prompt helps."""
+"""Sends the client's own prompt to models for which the rewritten prompt is not proven to help."""
 
 from itertools import takewhile
 
@@ -12,8 +12,7 @@ from gateway.perform.withdrawal import withdrawn
 
 
 def split_route(exchange: Exchange) -> tuple[tuple[Target, ...], tuple[Target, ...]]:
-    """Split the route in two: the first targets get the exchange's prompt, and the others get the client's own
-    prompt."""
+    """Split the route: the first targets get the rewritten prompt, the others get the client's own."""
     if exchange.proven is None or not exchange.changed:
         return exchange.route, ()
     proven = exchange.proven
@@ -22,8 +21,10 @@ def split_route(exchange: Exchange) -> tuple[tuple[Target, ...], tuple[Target, .
 
 
 def with_own_prompt(exchange: Exchange, route: tuple[Target, ...]) -> Exchange:
-    """Replace the exchange's prompt by the client's own prompt and the passages that were found, and its route by
-    `route`. The rewritten prompt is recorded in `rewrite.withheld`."""
+    """Return the exchange for `route`, with the client's own prompt and the retrieved passages.
+
+    The rewritten prompt is recorded in `rewrite.withheld`.
+    """
     reason = f"not proven for model {route[0].model}, which answers instead"
     own = withdrawn(exchange, str(Arm.SHADOW), reason)
     rewrite = replace(own.rewrite, arm=Arm.SHADOW) if own.rewrite != Rewrite.NONE else own.rewrite

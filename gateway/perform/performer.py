@@ -1,4 +1,4 @@
-"""Calls the model once or several times, as the exchange's technique needs, and separates the reasoning."""
+"""Makes the model calls that a technique needs, and separates the reasoning from the answer."""
 
 from msgspec.structs import replace
 
@@ -12,15 +12,14 @@ from gateway.wire.chat.reasoning import SplitStream, split_body
 
 
 class Performer:
-    """Performs an exchange with one plain call, or with several calls if its technique needs them."""
+    """Answers an exchange with one plain call, or with several if its technique needs them."""
 
     def __init__(self, caller: Caller, completer: Completer) -> None:
         self._caller = caller
         self._completer = completer
 
     async def __call__(self, exchange: Exchange, headers: Headers) -> tuple[Exchange, Reply]:
-        """Return the reply, and the exchange with the calls and notes of this step. Raises the errors of
-        `Caller.call`."""
+        """Return the reply, and the exchange with new calls and notes. Raises the errors of `Caller.call`."""
         procedure = exchange.procedure
         if procedure is None or not exchange.changed:
             return exchange, await self._caller.call(exchange, headers)
@@ -48,8 +47,7 @@ class Performer:
 
 
 def _split(exchange: Exchange, reply: Reply) -> Reply:
-    """Convert the reply to the form that the client requested: the reasoning is separated, and a whole body is turned
-    into a stream if the client asked for one."""
+    """Remove the reasoning from the reply. A whole body becomes a stream if the client asked for a stream."""
     procedure, ask = exchange.procedure, exchange.ask
     if reply.status >= 300 or procedure is None:
         return reply

@@ -1,7 +1,6 @@
 """Puts the turns of an earlier response before the turns of a request that continues it.
 
-This works for responses in the gateway's own records. Any other `previous_response_id` is passed on to the
-backend.
+The earlier response must be in the gateway's own records. Any other `previous_response_id` goes to the backend.
 """
 
 from msgspec.structs import replace
@@ -42,8 +41,7 @@ class PreviousResponseStage:
 
 
 async def stored_response(archive: RecordArchive | None, id: str, key: ClientKey) -> tuple[ExchangeRecord, bytes]:
-    """Fetch the record of a response that the gateway sent, and the response's JSON. Raises `NotFound` with the
-    reason."""
+    """Return the record of a response that the gateway sent, and its JSON. Raises `NotFound` with the reason."""
     if archive is None:
         raise NotFound("this gateway keeps no records ([records] policy is none)")
     try:

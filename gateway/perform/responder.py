@@ -1,5 +1,7 @@
-"""Performs requests to `/v1/responses`. They are translated to chat, where techniques work, unless the backend serves
-`/v1/responses` itself and the request needs neither a technique nor a search by the gateway."""
+"""Answers requests to `/v1/responses`, most of them by translation to chat.
+
+A request goes to a backend's own `/v1/responses` if it needs neither a technique nor a search by the gateway.
+"""
 
 from collections.abc import Mapping
 
@@ -26,10 +28,9 @@ class Responder:
         self._backends = backends
 
     async def __call__(self, exchange: Exchange, headers: Headers) -> tuple[Exchange, Reply]:
-        """Return the reply, and the exchange with the calls and notes of this step.
+        """Return the reply, and the exchange with new calls and notes. Raises the errors of `Caller.call`.
 
-        If a changed request is refused with 400 or 422, the client's own request is sent instead. Raises the errors of
-        `Caller.call`.
+        If a changed request is refused with 400 or 422, the client's own request is sent instead.
         """
         route, rest = split_route(exchange)
         if not rest:
@@ -57,7 +58,7 @@ class Responder:
             if reply.status not in REFUSALS or not may_go_unchanged(exchange):
                 return done, reply
             own = unchanged(done, reply.status, cause_of(reply.body), reply.backend, reply.model)
-        # given the same idempotency key, a server may repeat the refusal
+        # without the idempotency key, since a server may answer a known key with its first refusal
         return await self._answer(own, tuple([header for header in headers if header[0] != b"idempotency-key"]))
 
     async def _answer(self, exchange: Exchange, headers: Headers) -> tuple[Exchange, Reply]:

@@ -12,16 +12,21 @@ CAUSE_CHARS = 80
 
 
 def may_go_unchanged(exchange: Exchange) -> bool:
-    """Whether the client's own request can be sent instead. It cannot if the client asked for the change itself (a
-    prompt by name, sources, several contexts), or if its own prompt does not fit the window."""
+    """Whether the client's own request can be sent instead.
+
+    Some clients asked for the change themselves: a prompt by name, sources, several contexts. And a client's own prompt
+    may not fit the window.
+    """
     ask = exchange.ask
     wished = ask.spoken_for or bool(ask.controls.contexts or exchange.chunks) or exchange.searched is not None
     return exchange.changed and not wished and exchange.plan.strategy == "direct"
 
 
 def unchanged(exchange: Exchange, status: int, cause: str, backend: str = "", model: str = "") -> Exchange:
-    """Remove the changes from the exchange, and limit its route to the backend that refused them, if it is known. The
-    refused prompt is recorded in `rewrite.withheld`, the call in `calls`, and the reason in a note."""
+    """Return the exchange with the client's own prompt, for the backend that refused the changed one.
+
+    The refused prompt is recorded in `rewrite.withheld`, the call in `calls`, and the reason in a note.
+    """
     first = exchange.route[0]
     refused = Call("refused", backend or first.backend, model or first.model, error=f"refused with {status}")
     reason = f"the changed one was refused with {status}" + (f": {cause}" if cause else "")
@@ -36,8 +41,9 @@ def unchanged(exchange: Exchange, status: int, cause: str, backend: str = "", mo
 
 
 def cause_of(body: bytes) -> str:
-    """The code and the parameter that a refusal names; "" if it names none. Its message is left out, since it may quote
-    the prompt."""
+    """Return the code and the parameter of a refusal, or "". The refusal's message may quote the prompt, so it is left
+    out.
+    """
     try:
         error = json.loads(body)["error"]
         named = [error.get("code"), error.get("param")]

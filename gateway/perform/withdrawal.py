@@ -1,4 +1,4 @@
-"""Takes a rewrite out of an exchange whose changed prompt is not sent."""
+"""Removes a rewrite from an exchange whose changed prompt is not sent."""
 
 from msgspec.structs import replace
 
@@ -11,8 +11,8 @@ MADE = ("rewritten", "refined")
 def withdrawn(exchange: Exchange, decision: str, why: str = "") -> Exchange:
     """Remove the changed messages, the template's decoder settings and its procedure from the exchange.
 
-    The changed prompt is recorded in `rewrite.withheld`. The note of the stage that changed it gets `decision`, and
-    `why` is added to its reason.
+    The changed prompt is recorded in `rewrite.withheld`. The note of the stage that changed the prompt gets `decision`,
+    and `why` is added to its reason.
     """
     rewrite = exchange.rewrite
     return replace(
