@@ -10,7 +10,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from gateway import registry
-from gateway.backends.route import BrokenParts, Routes
+from gateway.backends.routing.routes import BrokenParts, Routes
 from gateway.config_problems import server_problems
 from gateway.context.embedding.batcher import Batcher
 from gateway.context.store.catalog import Catalog, catalog_file

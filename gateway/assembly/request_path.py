@@ -7,7 +7,7 @@ from msgspec import Struct
 from gateway.adapters import Adapters
 from gateway.backends.complete import Completions
 from gateway.backends.responses import speaks
-from gateway.backends.route import RouteStage
+from gateway.backends.routing.stage import RouteStage
 from gateway.context.condense import CondenseStage
 from gateway.context.file_search import FileSearchStage
 from gateway.context.fit import FitStage

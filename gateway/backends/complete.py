@@ -6,7 +6,7 @@ from typing import Any
 
 from gateway.ask import Ask, Endpoint, Mode, Turn
 from gateway.backends.call import Caller
-from gateway.backends.route import Routes, check_model
+from gateway.backends.routing.routes import Routes, check_model
 from gateway.errors import BackendFailed
 from gateway.exchange import Call, Exchange, Sampling
 from gateway.ports import Answer, Completed, Reply

@@ -9,7 +9,7 @@ from typing import Protocol
 from msgspec.structs import replace
 
 from gateway.ask import Endpoint, Mode
-from gateway.backends.route import AUTO, matches
+from gateway.backends.routing.routes import AUTO, matches
 from gateway.errors import BackendFailed, RequestError
 from gateway.exchange import Exchange, Note, Sampling
 from gateway.ports import Headers, ModelCard, Reply, is_encoded

@@ -7,7 +7,7 @@ import pytest
 from gateway.ask import Ask, ClientKey, Endpoint, Turn
 from gateway.backends.call import Caller
 from gateway.backends.complete import Completions
-from gateway.backends.route import Routes
+from gateway.backends.routing.routes import Routes
 from gateway.errors import KeyNotAllowed
 from gateway.exchange import Exchange, Target
 from gateway.perform.draws import DrawRefused, Draws

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from gateway.ask import Ask, Endpoint, Mode, Turn
 from gateway.backends.call import Caller
 from gateway.backends.complete import Completions
-from gateway.backends.route import Routes
+from gateway.backends.routing.routes import Routes
 from gateway.errors import BackendFailed
 from gateway.exchange import Arm, Chunk, Exchange, Note, Rewrite, Sampling, Target
 from gateway.perform.performer import Performer

@@ -4,17 +4,15 @@ from collections.abc import Mapping, Sequence
 from hashlib import sha256
 
 from msgspec import Struct
-from msgspec.structs import replace
 
 from gateway.ask import ClientKey, Endpoint, Mode
 from gateway.errors import KeyNotAllowed, NotFound, Problem
-from gateway.exchange import CanaryTrial, Exchange, Note, Target
+from gateway.exchange import CanaryTrial, Target
 from gateway.ports import Backend, ModelCard
 from gateway.settings.models import ModelTable
 
 AUTO = ("", "auto")
 LONGEST_NAME = 256
-RANK = {Mode.OFF: 0, Mode.SHADOW: 1, Mode.PROVEN: 2, Mode.ON: 3}
 
 
 class Offer(Struct, frozen=True):
@@ -246,51 +244,6 @@ def check_model(routes: Routes, key: ClientKey, model: str, endpoint: Endpoint) 
     name = routes.name(model, endpoint)
     if not any(matches(name, pattern) for pattern in key.models):
         raise KeyNotAllowed(f"This key may not use the model {name!r}.", param="model", code="model_not_allowed")
-
-
-class RouteStage:
-    """The first stage. Requests for unknown models are refused here, before any other work is done for them."""
-
-    name = "route"
-
-    def __init__(self, routes: Routes, mode: Mode, canary: float = 1.0) -> None:
-        self.routes = routes
-        self._mode = mode
-        self._trial = CanaryTrial("prompt", canary)
-
-    async def __call__(self, exchange: Exchange) -> Exchange:
-        ask, key = exchange.ask, exchange.key
-        check_model(self.routes, key, ask.model, ask.endpoint)
-        targets, notes = self._targets(exchange)
-        mode = _mode(exchange, self.routes.mode(ask.model) or self._mode, key)
-        trials = self._trials(exchange) if mode.changes else ()
-        return replace(exchange, route=targets, mode=mode, trials=trials, notes=(*exchange.notes, *notes))
-
-    def _targets(self, exchange: Exchange) -> tuple[tuple[Target, ...], tuple[Note, ...]]:
-        """The targets of the model that answers this conversation. The targets of the requested model follow as
-        fallbacks."""
-        ask = exchange.ask
-        targets = self.routes.targets(ask.model, ask.endpoint)
-        other = self.routes.shared(ask.model, ask.controls.conversation or ask.user or exchange.id)
-        if not other:
-            return targets, ()
-        note = Note("route", "share", data={"model": other})
-        return (*self.routes.targets(other, ask.endpoint), *targets), (note,)
-
-    def _trials(self, exchange: Exchange) -> tuple[CanaryTrial, ...]:
-        """The experiments of the request: that of the route, unless the request itself sets mode `on`, and that of the
-        key."""
-        ask, key = exchange.ask, exchange.key
-        trials = [] if ask.controls.mode is Mode.ON else [self.routes.trial(ask.model) or self._trial]
-        if key.canary < 1.0:
-            trials.append(CanaryTrial(f"keys.{key.name}", key.canary))
-        return tuple([trial for trial in trials if trial.share < 1.0])
-
-
-def _mode(exchange: Exchange, configured: Mode, key: ClientKey) -> Mode:
-    """The mode of the request, or else the configured mode. It never exceeds the mode that the key allows."""
-    mode = exchange.ask.controls.mode or configured
-    return mode if RANK[mode] <= RANK[key.mode] else key.mode
 
 
 def _list(names: Sequence[str]) -> str:

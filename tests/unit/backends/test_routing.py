@@ -5,7 +5,8 @@ from typing import Any, cast
 import pytest
 
 from gateway.ask import Ask, ClientKey, Controls, Endpoint, Mode
-from gateway.backends.route import Routes, RouteStage
+from gateway.backends.routing.routes import Routes
+from gateway.backends.routing.stage import RouteStage
 from gateway.errors import KeyNotAllowed, NotFound
 from gateway.exchange import CanaryTrial, Exchange, Target
 from gateway.ports import Backend, ModelCard
