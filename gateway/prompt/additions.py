@@ -1,8 +1,8 @@
-"""Compares a refined prompt with the client's. It finds additions that change the task, and words that were exchanged.
+"""Compares a refined prompt with the client's, to find additions that change the task and words that were exchanged.
 
-`guards.changed` looks for pieces that must survive. A refiner may add advice ("with examples"). It may not add a name,
-number, link, quotation, language, negation, limit or format, and it may not exchange one word for another, such as
-*paris* for *London* or *rice* for *pasta*.
+A refiner may add advice ("with examples"). It may not add a name, number, link, quotation, language, negation, limit or
+format. It may not exchange one word for another, such as *paris* for *London*. Pieces that must survive are checked by
+`guards.changed`.
 """
 
 import re
@@ -14,18 +14,19 @@ from gateway.prompt.language.invariants import InvariantKind, items, negating
 from gateway.prompt.language.vocabulary import VOCABULARY, Derived, LanguageWords, any_of, folded
 
 SHORT_WORDS = 4
-"""With at most this many content words, one common neighbour shows that a new word replaces an old one. In a longer
-prompt, both neighbours must be the same."""
+"""In a prompt with at most this many content words, one common neighbour shows that a new word replaced an old one. In
+a longer prompt, both neighbours must be the same.
+"""
 TINY_WORDS = 2
 """In a prompt with at most this many content words, the start and end of the text count as neighbours."""
 COMPARED_WORDS = 12
-"""If a prompt has more content words than this, its words are not compared."""
+"""Words are compared only in prompts with at most this many content words."""
 LIMITED_WORDS = 30
-"""If a prompt has more words than this, a refiner may add a limit such as `only`."""
+"""In a prompt with more words than this, a refiner may add a limit such as `only`."""
 COMPARED_CHARACTERS = 24
-"""The limit in place of `COMPARED_WORDS` for writing without blanks, in characters."""
+"""`COMPARED_WORDS` for writing without blanks, in characters."""
 STEM_CHARS = 4
-"""Words that begin with the same characters, this many, count as forms of one word."""
+"""Words that share this many first characters count as forms of one word."""
 
 _NEW = frozenset(
     (
@@ -49,7 +50,7 @@ _ORDINALS = re.compile(r"^\s*\d{1,2}[.)]\s", re.MULTILINE)
 
 
 def added(original: str, refined: str, language: str) -> tuple[str, ...]:
-    """Return the pieces of the refined prompt that the client did not write and that change the task."""
+    """Return the pieces of the refined prompt that change the task and are not the client's."""
     before = RewrittenPrompt(original)
     listed = _ORDINALS.sub("", refined)
     return tuple(
@@ -58,7 +59,7 @@ def added(original: str, refined: str, language: str) -> tuple[str, ...]:
 
 
 def exchanged(original: str, refined: str, language: str) -> tuple[str, ...]:
-    """Return the words of a short prompt that the refined prompt replaces with other words."""
+    """Return the client's words that the refined prompt replaces with other words. Only short prompts are compared."""
     words = VOCABULARY[language]
     if not words.spaced:
         return _lost_characters(folded(original), folded(refined), words)
@@ -71,8 +72,7 @@ def _content(text: str, language: str) -> list[str]:
 
 
 def _replaced(before: list[str], after: list[str]) -> tuple[str, ...]:
-    """Return the words that a new word has replaced. In a short prompt, one common neighbour shows this; in a longer
-    one, both neighbours must be the same."""
+    """Return the words that a new word has replaced, judged by the neighbours of the new word."""
     ends = len(before) <= TINY_WORDS
     own, first = set(after), set(before)
     new = [_beside(after, place) for place, word in enumerate(after) if not _is_among(word, first)]
@@ -97,8 +97,7 @@ def _shared(sides: tuple[str, str], others: tuple[str, str], *, ends: bool) -> i
 
 
 def _same(word: str, other: str) -> bool:
-    """Return whether two neighbours are forms of one word. Two neighbours "" are equal: both stand for the end of a
-    text."""
+    """Return whether two neighbours are forms of one word. Two neighbours "" are equal: both are an end of the text."""
     return word == other or bool(word and other and _is_among(word, {other}))
 
 
@@ -118,8 +117,9 @@ def _new_items(before: RewrittenPrompt, refined: str, language: str) -> Iterator
 
 
 def _are_in(text: str, low: str) -> bool:
-    """Return whether the client wrote at least half of the words in a name or quotation. A refiner may quote or
-    capitalise such words."""
+    """Return whether at least half of the words in a name or quotation are the client's. A refiner may quote words or
+    capitalise them.
+    """
     words = _WORD.findall(folded(text))
     own = set(_WORD.findall(low))
     initials = "".join(word[0] for word in re.findall(r"[^\W\d_]+", low))
@@ -135,16 +135,16 @@ def _new_wordings(before: str, refined: str, language: str) -> Iterator[str]:
 
 
 def _is_among(word: str, words: set[str]) -> bool:
-    """Return whether a form of the word is among the words. "plan" and "planning" are forms of one word, and so are
-    "tcp" and "tcps"."""
+    """Return whether a form of the word is among the words, such as "planning" for "plan" and "tcps" for "tcp"."""
     word = word.removesuffix("s")
     stem = word[: max(STEM_CHARS, len(word) - 3)][:6]
     return any(other.startswith(stem) or (len(other) >= STEM_CHARS and word.startswith(other)) for other in words)
 
 
 def _lost_characters(before: str, refined: str, words: LanguageWords) -> tuple[str, ...]:
-    """Return the runs of characters that the refined prompt lacks, without loose words. This is for writing without
-    blanks."""
+    """Return the runs of characters that the refined prompt lacks, without words that may be paraphrased. Used for
+    writing without blanks.
+    """
     rest = any_of(words.refine.loose).sub(" ", before)
     runs = re.findall(r"[^\W\d_a-z]{2,}|[a-z]{2,}", rest)
     if sum(map(len, runs)) > COMPARED_CHARACTERS:
@@ -154,7 +154,7 @@ def _lost_characters(before: str, refined: str, words: LanguageWords) -> tuple[s
 
 
 def _is_lost(run: str, refined: str) -> bool:
-    """Return whether the refined prompt lacks a Latin word or two neighbouring characters of the run."""
+    """Return whether the refined prompt lacks a Latin word of the run, or two neighbouring characters."""
     if run.isascii():
         return run not in refined
     gone = [character not in refined for character in run]

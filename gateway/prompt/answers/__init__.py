@@ -1,1 +1,1 @@
-"""Works on answers: runs checks, votes and further rounds."""
+"""Works on answers: checks, votes and further rounds."""

@@ -1,4 +1,4 @@
-"""Checks an answer against the `checks:` of a template, and describes each failure in one sentence."""
+"""Checks an answer against the `checks:` of a template. Each failure is described in one sentence."""
 
 import json
 import re
@@ -13,7 +13,7 @@ SHOWN = 200
 
 
 def failures(answer: str, checks: Sequence[Check]) -> tuple[str, ...]:
-    """Return one sentence for each failure of an answer. Checks that need a judge are left out."""
+    """Return one sentence for each check that the answer fails. Checks that need a judge are skipped."""
     return tuple(what for check in checks for what in _failures(answer, check))
 
 

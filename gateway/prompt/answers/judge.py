@@ -1,4 +1,4 @@
-"""Scores an answer with a template's checks, with the right answer, or with a model that compares two answers."""
+"""Scores an answer by a template's checks, by the right answer, or by a model that compares two answers."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -31,8 +31,9 @@ _WINNER = re.compile(r"^\W*(?:ANSWER\s+)?([AB])\b|\bANSWER\s+([AB])\b")
 
 
 def passed(answer: str, checks: Sequence[Check]) -> float | None:
-    """Return the share of the checks that the answer passes, from 0 to 1. Checks by a judge are left out; the result is
-    None if no other check is left."""
+    """Return the share of the checks that the answer passes, from 0 to 1. Checks that need a judge are skipped; without
+    any other check the result is None.
+    """
     plain = [check for check in checks if not check.judge]
     if not plain:
         return None
@@ -40,7 +41,9 @@ def passed(answer: str, checks: Sequence[Check]) -> float | None:
 
 
 def yardstick(library: Library, versions: Sequence[tuple[str, int]]) -> Callable[[str], float | None] | None:
-    """Return the score function for all versions, or None. It uses the checks of the newest version that has checks."""
+    """Return one score function for all versions, from the checks of the newest version that has any. None if no
+    version has checks.
+    """
     for id, version in sorted(versions, key=lambda ref: ref[1], reverse=True):
         try:
             template = library.get(id, version)
@@ -52,7 +55,9 @@ def yardstick(library: Library, versions: Sequence[tuple[str, int]]) -> Callable
 
 
 def matches(answer: str, right: str) -> float:
-    """Return 1 for the right answer and 0 for others. Letter case, outer white space and a full stop are ignored."""
+    """Return 1 for the right answer and 0 for others. Letter case, outer white space and a full stop make no
+    difference.
+    """
     return float(_bare(answer) == _bare(right))
 
 
@@ -63,17 +68,16 @@ def question(request: str, first: str, second: str) -> tuple[Turn, ...]:
 
 
 def verdict(reply: str) -> float:
-    """Return 1 for A, -1 for B, and 0 for a tie or any other reply."""
+    """Read the judge's reply: 1 for A, -1 for B, 0 for a tie or anything else."""
     upper = reply.strip().upper()
     winner = None if _TIE.search(upper) else _WINNER.search(upper)
     return {"A": 1.0, "B": -1.0}[winner[1] or winner[2]] if winner else 0.0
 
 
 def agreed(forward: float, swapped: float) -> float:
-    """Return the score of the first answer, from -1 to 1. `forward` and `swapped` are the verdicts on the answers in
-    both orders.
+    """Return the score of the first answer, from -1 to 1, from the verdicts on both orders of the answers.
 
-    If the verdicts contradict each other, the judge prefers a position, and the score is 0, a tie.
+    Contradicting verdicts show that the judge prefers a position, so they count as a tie (0).
     """
     return (forward - swapped) / 2 if forward * swapped <= 0 else 0.0
 
@@ -83,5 +87,5 @@ def _bare(text: str) -> str:
 
 
 def _fenced(text: str) -> str:
-    """Return the text without runs of `===`, since such a run would end its section of the prompt."""
+    """Return the text without runs of `===`, which would end its section of the prompt."""
     return text[:LONGEST].replace("===", "= = =")

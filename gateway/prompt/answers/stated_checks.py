@@ -1,7 +1,7 @@
-"""The checks that a prompt itself states, such as `in at most 20 words`, `only JSON` and `回答“是”或“否”`.
+"""Reads the checks that a prompt itself states, such as `in at most 20 words`, `only JSON` and `回答“是”或“否”`.
 
-A limit is read only if its wording leaves no doubt and no model is needed to check it. The limits are the client's own
-words, so they can judge two answers to its prompt; the checks of a template cannot.
+A limit is read only if its wording is unambiguous and no model is needed to check it. The limits are the client's own
+words, so they judge a raw and a rewritten answer fairly. A template's checks would favour the template.
 """
 
 import json
@@ -16,7 +16,7 @@ from gateway.prompt.language.detect import language_of
 from gateway.prompt.language.payload import split
 
 LONGEST_CHARS = 4000
-"""Only this many characters at the start of an instruction are searched."""
+"""Only the start of an instruction is searched, up to this many characters."""
 SHORT_QUOTE_CHARS = 60
 _LIST_LINE = re.compile(r"^\s*(?:[-*•]|\d{1,2}[.)、])\s*\S", re.M)
 _NUMBERED_LINE = re.compile(r"^\s*\d{1,2}[.)、]\s*\S", re.M)
@@ -26,8 +26,7 @@ _NUMBER = re.compile(r"[-+]?[$€£¥]?\d[\d,]*(?:\.\d+)?%?")
 
 
 class StatedCheck(Struct, frozen=True):
-    """One limit from a prompt. If `most` is -1, there is no upper limit. `options` are the only answers that are
-    allowed."""
+    """One limit from a prompt. `most` is -1 if there is no upper limit. `options` lists the only allowed answers."""
 
     kind: str
     least: int = 0
@@ -40,7 +39,7 @@ class StatedCheck(Struct, frozen=True):
 
 
 def stated_checks(prompt: str) -> tuple[StatedCheck, ...]:
-    """Return the checks that the instruction of a prompt states. The payload is not searched."""
+    """Return the checks that the prompt's instruction states. The payload is not searched."""
     checks = [StatedCheck(*limit) for limit in dict.fromkeys(limits_of(_instruction(prompt)[:LONGEST_CHARS]))]
     # if the prompt lists the allowed answers, no other limit matters
     closed = [check for check in checks if check.kind == "options"]
@@ -48,8 +47,10 @@ def stated_checks(prompt: str) -> tuple[StatedCheck, ...]:
 
 
 def _instruction(prompt: str) -> str:
-    """Return the prompt without its payload, if the payload begins on its own line or is certain. In `Answer no. Be
-    brief.` the second sentence is an instruction, not a payload."""
+    """Return the prompt without its payload, if the payload is certain or begins on its own line.
+
+    An uncertain payload may be an instruction: the second sentence of `Answer no. Be brief.`
+    """
     parts = split(prompt)
     if parts.payload is not None and prompt[: parts.payload.start].rstrip(" \t\"“「'").endswith("\n"):
         return parts.instruction_text
@@ -59,7 +60,7 @@ def _instruction(prompt: str) -> str:
 
 
 def share_passed(answer: str, checks: tuple[StatedCheck, ...]) -> float:
-    """Return the share of the checks that an answer passes. An empty answer passes none."""
+    """Return the share of the checks that the answer passes. An empty answer passes none."""
     if not answer.strip() or not checks:
         return 0.0
     return sum(check.passes(answer) for check in checks) / len(checks)

@@ -1,11 +1,11 @@
-"""The wordings of the limits that `stated_checks` checks, in English and in Chinese."""
+"""The wordings of limits in prompts, in English and in Chinese. `stated_checks` checks answers against them."""
 
 import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
 OUTER = " \t\r\n.。!！\"“”'‘’「」*`"
-"""Characters around an answer or a quotation that do not belong to it."""
+"""Characters around an answer or a quotation that are not part of it."""
 _UP_TO_TWELVE = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
 _WORDS = {word: number for number, word in enumerate(_UP_TO_TWELVE, 1)}
 _WORDS |= {"fifteen": 15, "twenty": 20, "thirty": 30, "forty": 40, "fifty": 50, "a single": 1}
@@ -13,7 +13,7 @@ _HAN = dict(zip("一二三四五六七八九十", range(1, 11), strict=True)) | 
 
 
 class StatedLimit(NamedTuple):
-    """One limit. If `most` is -1, there is no upper limit."""
+    """One limit. `most` is -1 if there is no upper limit."""
 
     kind: str
     least: int = 0
@@ -23,7 +23,7 @@ class StatedLimit(NamedTuple):
 
 
 def limits_of(instruction: str) -> Iterator[StatedLimit]:
-    """Yield every limit in an instruction, in no particular order."""
+    """Yield each limit in an instruction, in no particular order."""
     for kind, bound, pattern in _NUMBERS:
         for match in pattern.finditer(instruction):
             least, most = _bounds(bound, _number(match[1]))

@@ -1,4 +1,4 @@
-"""Applies a template's technique to the answer: several samples and a vote, or checks and further rounds."""
+"""Applies a template's technique: several samples and a vote, or checks and further rounds."""
 
 import asyncio
 import re
@@ -16,7 +16,7 @@ from gateway.prompt.templates.template import Template
 
 
 class TechniqueRun(Struct, frozen=True):
-    """A template's `Procedure` for one request. `values` are the template's filled slots."""
+    """The `Procedure` of a template for one request. `values` are the template's filled slots."""
 
     template: Template
     values: Mapping[str, str]
@@ -56,7 +56,7 @@ class TechniqueRun(Struct, frozen=True):
 
 
 class _Rounds:
-    """Asks again while a check fails, within the budget. The answer with the fewest failures is used."""
+    """Asks again while a check fails and the budget lasts. The answer with the fewest failures is used."""
 
     def __init__(self, technique: TechniqueRun, asking: AnswerDraws) -> None:
         self._template, self._values = technique.template, technique.values
@@ -90,7 +90,9 @@ class _Rounds:
         return (Turn("assistant", drawn.text), Turn("user", self._template.ask_again(self._values, drawn.text, wrong)))
 
     async def _wrong(self, drawn: Drawn) -> tuple[str, ...]:
-        """Return the failures of an answer. A judge costs a call, so it is called only if all other checks pass."""
+        """Return the checks that an answer fails. A judge costs a call, so it is asked only if all other checks
+        pass.
+        """
         self._spent += drawn.tokens
         wrong = failures(drawn.text, self._template.checks)
         if wrong:
@@ -110,7 +112,7 @@ class _Rounds:
 
 
 def technique_of(template: Template, values: Mapping[str, str]) -> TechniqueRun | None:
-    """Return the technique of a template, or None if a single plain call is enough."""
+    """Return the technique of a template, or None if one plain call is enough."""
     if template.samples is None and template.iterate is None and template.reasoning.mode != "split":
         return None
     technique = TechniqueRun(template, values)
@@ -118,12 +120,12 @@ def technique_of(template: Template, values: Mapping[str, str]) -> TechniqueRun 
 
 
 async def _all(asking: AnswerDraws, samples: Samples) -> list[Drawn]:
-    """Return the samples that succeeded. If all of them failed, the error of the first one is raised."""
+    """Return the samples that succeeded. If all failed, the first error is raised."""
     draws = [asking.draw("sample", (), samples.temperature) for _ in range(samples.n)]
     results = await asyncio.gather(*draws, return_exceptions=True)
     successes = [result for result in results if isinstance(result, Drawn)]
     for result in results:
-        # if a backend fails, only its sample is lost; any other error ends the request
+        # a backend's failure costs only this sample; any other error ends the request
         if isinstance(result, BaseException) and (not successes or not isinstance(result, RequestError)):
             raise result
     return successes

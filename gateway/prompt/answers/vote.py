@@ -15,7 +15,9 @@ _EDGES = " \t\n.,;:!?*_`\"'()[]{}<>$。，；：！？“”‘’（）"
 
 
 def result_of(answer: str, marker: str, pattern: Pattern | None) -> str:
-    """Return the result of an answer, or "" if it has none. Results that mean the same are written the same."""
+    """Return the result of an answer in a normal form, so that equal results compare equal. The result is "" if there
+    is none.
+    """
     if pattern is not None:
         results = [match[pattern.groups and 1] or "" for match in pattern.finditer(answer)]
         return _normal(results[-1]) if results else ""
@@ -26,9 +28,10 @@ def result_of(answer: str, marker: str, pattern: Pattern | None) -> str:
 
 
 def elect(results: Sequence[str]) -> tuple[int, int]:
-    """Return the index of the first answer with the winning result, and the number of votes for it. If two results are
-    equally frequent, the earlier one wins. Answers without a result do not count; if no answer has a result, (0, 0) is
-    returned."""
+    """Return the index of the first answer with the most frequent result, and the number of its votes.
+
+    The earlier of two equally frequent results wins. Without any result, (0, 0) is returned.
+    """
     counts = Counter(result for result in results if result)
     if not counts:
         return 0, 0

@@ -1,6 +1,6 @@
-"""Runs the `tests:` of a template on the messages that it renders. No model is called.
+"""Runs the `tests:` of a template on its rendered messages. No model is called.
 
-The examples of a pool are left out, since they are different for each query.
+Examples of a pool are left out, since they differ from query to query.
 """
 
 from collections.abc import Iterator, Sequence
@@ -39,15 +39,17 @@ def run_cases(template: Template) -> tuple[Failure, ...]:
 
 
 def render_for(template: Template, query: str) -> tuple[Turn, ...]:
-    """Return the messages that the gateway would send for a query, but with the first examples of a pool in place of
-    the nearest. Raises `KeptAsIs` or `TemplateError`."""
+    """Return the messages for a query. The first examples of a pool stand in for the nearest ones. Raises `KeptAsIs` or
+    `TemplateError`.
+    """
     keep_if_hostile(template, query)
     return compose(template, fill_or_keep(template, query), query, *sample(template)).turns
 
 
 def sample(template: Template) -> tuple[tuple[Shot, ...], tuple[str, ...]]:
-    """Return the template's own examples, or the first `k` of its pool, and all labels. Both are empty for a
-    collection."""
+    """Return the template's own examples or the first `k` of its pool, and all labels. Both are empty for a
+    collection.
+    """
     if not isinstance(template.examples, ExamplePool):
         return template.examples, fixed_labels(template)
     if not template.examples.pool:

@@ -1,4 +1,4 @@
-"""Lists all versions of a template. For each it shows the place, whether the version is used, and its parent."""
+"""Lists all versions of a template, with the file, the share of requests and the parent of each."""
 
 import builtins
 import time
@@ -15,7 +15,7 @@ from gateway.prompt.templates.template import Template
 
 
 class HistoryVersion(Struct, frozen=True):
-    """One content of one version. If `count` is over 1, the content changed without a new version number."""
+    """One content of one version. `count` is over 1 for content that changed without a new version number."""
 
     id: str
     version: int
@@ -23,14 +23,14 @@ class HistoryVersion(Struct, frozen=True):
     content: str
     file: str
     archived: bool = field(name="kept")
-    """Whether it is only in the archive."""
+    """Whether the version is only in the archive, and in no template folder."""
     speaks: bool
     canary: float
-    """The share of requests that it gets as a canary."""
+    """The share of requests that the version gets as a canary."""
     provenance: Provenance
     count: int = 1
     seen: str = ""
-    """The time of the first load, in UTC."""
+    """The time in UTC when the version was first loaded."""
 
     @property
     def ref(self) -> str:
@@ -38,13 +38,14 @@ class HistoryVersion(Struct, frozen=True):
 
     @property
     def parent(self) -> str:
-        """Return `id@version` of the parent: the version that the file names, or else the previous version."""
+        """`id@version` of the parent. If the file names no parent, the previous version is the parent."""
         return self.provenance.parent or (f"{self.id}@{self.version - 1}" if self.version > 1 else "")
 
 
 def history(library: Library, id: str) -> tuple[HistoryVersion, ...]:
-    """Return all versions of a template, oldest first. Broken files of the archive are left out. This call blocks: it
-    reads the archive."""
+    """Return all versions of a template, oldest first. Broken files of the archive are skipped. This call blocks on the
+    disk.
+    """
     archive = library.archive
     entries = archive.versions(id) if archive else ()
     archived = {(entry.version, entry.content): entry for entry in entries}
@@ -60,7 +61,7 @@ def history(library: Library, id: str) -> tuple[HistoryVersion, ...]:
 
 
 def present(library: Library, ids: Collection[str] | None = None) -> dict[str, tuple[HistoryVersion, ...]]:
-    """Return the versions in the library, by id: the versions in files, and older versions that are still in use."""
+    """Return the versions in the library, by id: those in files, and older ones that are in use."""
     marks, archive = _VersionMarks(library), library.archive
     by_id: dict[str, list[HistoryVersion]] = {}
     for template in library.templates:
@@ -76,7 +77,7 @@ def present(library: Library, ids: Collection[str] | None = None) -> dict[str, t
 
 
 class _VersionMarks:
-    """The templates in use, as stable versions or as canaries, by identity."""
+    """The versions in use, as stable versions or as canaries."""
 
     def __init__(self, library: Library) -> None:
         self._speak = {builtins.id(template) for templates in library.by_intent.values() for template in templates}
@@ -99,14 +100,14 @@ class _VersionMarks:
 
 
 def lineage(versions: Sequence[HistoryVersion]) -> tuple[tuple[int, HistoryVersion], ...]:
-    """Return the versions as a tree: each version comes below its parent, with its depth."""
+    """Return the versions as a tree, with the depth of each. A version comes after its parent."""
     refs = {version.ref for version in versions}
     below: Mapping[str, list[HistoryVersion]] = {ref: [] for ref in ("", *refs)}
     for version in versions:
         below[version.parent if version.parent in refs and version.parent != version.ref else ""].append(version)
     drawn: list[tuple[int, HistoryVersion]] = []
     _draw("", 0, below, drawn, set())
-    # versions that name each other as parents are not below any root
+    # versions that name each other as parents belong to no tree
     drawn += [(0, version) for version in versions if all(version is not other for _, other in drawn)]
     return tuple(drawn)
 

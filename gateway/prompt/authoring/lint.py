@@ -1,4 +1,4 @@
-"""Checks a library of templates for mistakes in single files, and for conflicts between files."""
+"""Checks a library of templates for mistakes in single files and for conflicts between files."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -20,8 +20,8 @@ def lint(
 ) -> tuple[Finding, ...]:
     """Return all findings, sorted by file and line.
 
-    `errors` are the errors from loading the library. They are reported as findings too. With `embed`, examples of
-    different intents are also compared by their meaning.
+    `errors` are mistakes from loading the library; each becomes a finding. With `embed`, the examples of different
+    intents are also compared by meaning.
     """
     findings = [of_error(error) for error in errors]
     findings += [
@@ -45,11 +45,13 @@ def _source(template: Template) -> str:
     try:
         return Path(template.file).read_text("utf-8")
     except (OSError, UnicodeDecodeError):
-        return "\n".join(part.source for part in template.parts)  # a candidate that a job made is not a file yet
+        return "\n".join(part.source for part in template.parts)  # a job's candidate is not a file yet
 
 
 def _in_pieces(template: Template) -> Iterator[Finding]:
-    """Yield a finding for an active template that the classifier cannot use, since it splits the client's message."""
+    """Yield a finding for an active template that the classifier cannot choose, since it splits the client's
+    message.
+    """
     if template.whole or template.purpose is not Purpose.ANSWER or template.status not in SPEAKING:
         return
     what = "`# user` does not write the whole message once, so the classifier cannot choose this template"
@@ -73,8 +75,9 @@ def _pool(template: Template) -> Iterator[Finding]:
 
 
 def _labels(template: Template, pool: ExamplePool, rows: PoolRows) -> Iterator[Finding]:
-    """Yield a finding for each label without an example, each output that is no label, and each example that the
-    classifier never uses."""
+    """Yield a finding for each label without an example, for each output that is no label, and for examples that the
+    classifier never uses.
+    """
     if pool.labels and set(pool.labels) != set(rows.labels):
         other = ", ".join(sorted(set(pool.labels) ^ set(rows.labels))[:3])
         what = f"`labels` and the outputs of the examples differ: {other}"

@@ -1,4 +1,4 @@
-"""Finds match examples of two intents whose words or whose meanings are nearly the same."""
+"""Finds match examples of two intents that have nearly the same words or the same meaning."""
 
 import re
 from collections import Counter, defaultdict
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 Embed = Callable[[Sequence[str]], "Vectors"]
 
 SHARED = 0.8
-"""Two examples overlap if they share at least this part of their words (Jaccard)."""
+"""Two examples overlap if they share at least this share of their words (Jaccard)."""
 MEANING = 0.92
 """Two examples overlap in meaning if the cosine of their vectors is at least this."""
 WORD = re.compile(r"[a-z0-9']+|[^\x00-\x7f\s]")
@@ -33,10 +33,10 @@ class _Example(Struct, frozen=True):
 
 
 def near(templates: Iterable[Template]) -> Iterator[Finding]:
-    """Yield a finding for match examples of two intents that have nearly the same words.
+    """Yield a finding for each pair of match examples of two intents with nearly the same words.
 
-    Two examples that share `SHARED` of their words also share one of the rarest words of each. Only such pairs are
-    compared (prefix filtering), so thousands of templates take seconds instead of hours.
+    Examples that overlap by `SHARED` share one of the rarest words of each. Comparing only such pairs (prefix
+    filtering) takes seconds for thousands of templates, not hours.
     """
     examples = [(example, frozenset(WORD.findall(example.text.lower()))) for example in _examples(templates)]
     examples = [(example, words) for example, words in examples if len(words) >= FEWEST]
@@ -55,7 +55,9 @@ def near(templates: Iterable[Template]) -> Iterator[Finding]:
 
 
 def alike(templates: Iterable[Template], embed: Embed) -> Iterator[Finding]:
-    """Yield a finding for match examples of two intents with nearly the same embedding, in the embedder's language."""
+    """Yield a finding for each pair of match examples of two intents with nearly the same embedding. Only the
+    embedder's language is compared.
+    """
     import numpy as np
 
     examples = [example for example in _examples(templates) if example.template.language == EMBEDDED]

@@ -1,4 +1,4 @@
-"""Checks families of templates for missing translations, and the library for templates that are never chosen."""
+"""Finds missing translations in families of templates, and templates that are never chosen."""
 
 from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
@@ -11,7 +11,7 @@ from gateway.prompt.templates.template import Template
 
 
 def translations(templates: Sequence[Template]) -> Iterator[Finding]:
-    """Yield a finding for each language that a family lacks."""
+    """Yield a finding for each language in which a family has no template."""
     active = [template for template in templates if template.active]
     languages: dict[str, set[str]] = {}
     for template in active:
@@ -46,22 +46,24 @@ def _never_allowed(template: Template) -> Iterator[Finding]:
 
 
 def _shadowed(group: Sequence[Template]) -> Iterator[Finding]:
-    """Yield a finding for each template that another one always replaces. `group` is in the order of preference, with
-    templates for one question before all others."""
+    """Yield a finding for each template that is never chosen, because an earlier one fits wherever it fits.
+
+    `group` is in the order of choice; templates for one question come first.
+    """
     group = [member for member in group if not member.one_question]
     for index, later in enumerate(group):
         for earlier in group[:index]:
             if _covers(earlier, later):
                 what = f"it is never chosen: {earlier.ref} ({earlier.file}) comes before it for every model"
                 remedy = "retire one of the two, or give each its own `models`"
-                # an older version beside a newer one is only untidy, but an unreachable template is a mistake
+                # an old version beside a newer one is only untidy; a template that is never chosen is a mistake
                 level = Severity.WARNING if earlier.id == later.id else Severity.ERROR
                 yield at(later, "status", "unreachable", what, remedy, level)
                 break
 
 
 def _covers(earlier: Template, later: Template) -> bool:
-    """Return whether each model that fits `later` also fits `earlier`."""
+    """Return whether `earlier` fits every model that `later` fits."""
     if earlier.models.min_window > later.models.min_window or set(earlier.models.deny) - set(later.models.deny):
         return False
     return all(any(fnmatchcase(name, allowed) for allowed in earlier.models.allow) for name in later.models.allow)

@@ -1,4 +1,4 @@
-"""Classifies every `match` and `not` example of the templates, and compares the result with the template's intent."""
+"""Classifies the `match` and `not` examples of all templates, and reports wrong results."""
 
 from collections.abc import Awaitable, Callable, Iterable
 
@@ -12,14 +12,14 @@ Classify = Callable[[str], Awaitable[Intent]]
 
 
 class MatchTally(Struct, frozen=True):
-    """The number of classified examples, and the examples with a wrong result."""
+    """The number of classified examples, and those with a wrong result."""
 
     examples: int
     failures: tuple[Failure, ...]
 
 
 async def check_examples(templates: Iterable[Template], classify: Classify) -> MatchTally:
-    """Check that each `match` example gets its template's intent, and that no `not` example gets it."""
+    """Check that each `match` example gets the intent of its template, and that no `not` example does."""
     examples = 0
     failures: list[Failure] = []
     for template in templates:

@@ -1,7 +1,7 @@
 """Promotes, retires and rolls back versions. The statuses are draft, candidate, canary, active and retired.
 
-Lint and tests must pass at each step. A step edits one word of the author's file and one line of `pointers.yaml`, which
-is locked during the step.
+Each step needs a template without errors from lint and tests. A step edits the status in the author's file and one line
+of `pointers.yaml`, which stays locked during the step.
 """
 
 import re
@@ -25,12 +25,12 @@ from gateway.prompt.templates.template import Template, digest_of, parse
 
 NEXT = {Status.DRAFT: Status.CANDIDATE, Status.CANDIDATE: Status.CANARY, Status.CANARY: Status.ACTIVE}
 Examine = Callable[[Library, Template], Sequence[str]]
-"""A function of the template and of the library after the step. It returns further reasons against the step."""
+"""A function of the template and of the library after the step. It returns more reasons against the step."""
 STATUS = re.compile(r"^(status[ \t]*:[ \t]*)([\"']?)[\w-]+\2(?=[ \t]*(?:#.*)?\r?$)")
 
 
 class MoveRefused(ForewordError):
-    """The version keeps its status. Each reason names the remedy."""
+    """The version keeps its status. Each reason says what to do about it."""
 
     def __init__(self, *reasons: str) -> None:
         super().__init__("\n".join(reasons))
@@ -38,7 +38,7 @@ class MoveRefused(ForewordError):
 
 
 class MoveResult(Struct, frozen=True):
-    """The old and the new status of the version, and the new pointers of its template."""
+    """The old and the new status of a version, and the new pointers of its template."""
 
     ref: str
     before: Status
@@ -54,7 +54,9 @@ def promote(
     share: float = 0.0,
     examine: Examine | None = None,
 ) -> MoveResult:
-    """Take the next step. Raises `MoveRefused` if lint, a test or `examine` fails, or if `to` is not the next step."""
+    """Move a version to its next status. Raises `MoveRefused` if lint, a test or `examine` fails, or if `to` is not the
+    next status.
+    """
     step = NEXT.get(template.status)
     if step is None:
         raise MoveRefused(f"{template.ref} is {template.status}: there is no next step")
@@ -74,7 +76,7 @@ def promote(
 
 
 def retire(library: Library, folders: Sequence[Path], template: Template) -> MoveResult:
-    """Retire a version permanently, and remove it from the pointers."""
+    """Retire a version for good, and remove it from the pointers."""
     if template.status is Status.RETIRED:
         raise MoveRefused(f"{template.ref} is retired already")
     pointer = library.pointers.get(template.id, Pointer())
@@ -88,7 +90,7 @@ def retire(library: Library, folders: Sequence[Path], template: Template) -> Mov
 
 
 def rollback(library: Library, folders: Sequence[Path], id: str) -> Pointer:
-    """End the canary, which becomes a candidate again. If there is no canary, go back to the previous version.
+    """End the canary; without a canary, go back to the previous version.
 
     Raises `MoveRefused` if there is no version to go back to.
     """
@@ -96,7 +98,7 @@ def rollback(library: Library, folders: Sequence[Path], id: str) -> Pointer:
 
 
 def end_canary(library: Library, folders: Sequence[Path], id: str) -> Pointer:
-    """End the canary of a template. It becomes a candidate again."""
+    """End the canary of a template. The version becomes a candidate again."""
     return _take_back(library, folders, id, _without_canary)
 
 
@@ -104,7 +106,7 @@ def _take_back(library: Library, folders: Sequence[Path], id: str, change: Calla
     file = next((template.file for template in library.templates if template.id == id), "")
     back = change_pointer(_root(folders, file) or folders[0], id, change, leave_line=True)
     for template in library.templates:
-        # if a status cannot be edited, that does no harm, since the pointer decides
+        # the pointer decides, so a status that cannot be edited does no harm
         if template.id == id and template.status is Status.CANARY and template.version != back.production:
             with suppress(MoveRefused):
                 _set_status(folders, template, Status.CANDIDATE)
@@ -130,7 +132,7 @@ def _back(library: Library, id: str, pointer: Pointer) -> Pointer:
 
 
 def _mistakes(library: Library, template: Template, step: Status) -> list[str]:
-    """Return the errors that lint and the template's own tests would report after the step."""
+    """Return the errors from lint and from the template's tests after the step."""
     findings = lint(_as_if(library, template, step))
     reasons = [
         str(finding) for finding in findings if finding.file == template.file and finding.level is Severity.ERROR
@@ -142,8 +144,7 @@ def _mistakes(library: Library, template: Template, step: Status) -> list[str]:
 
 
 def _as_if(library: Library, template: Template, status: Status) -> Library:
-    """Return the library with another status for one template, since lint checks a canary more strictly than a
-    draft."""
+    """Return the library with another status for one template. Lint checks a canary more strictly than a draft."""
     moved = replace(template, status=status)
     return replace(
         library, templates=tuple(moved if other.ref == template.ref else other for other in library.templates)
@@ -151,7 +152,7 @@ def _as_if(library: Library, template: Template, status: Status) -> Library:
 
 
 def with_status(source: str, template: Template, status: Status) -> str:
-    """Return the source with another status. One word is changed, or one line is added. Raises `MoveRefused`."""
+    """Return the source with another status. Only one word or one line changes. Raises `MoveRefused`."""
     lines = source.split("\n")
     place = template.places.get("status")
     if place is not None:
@@ -172,8 +173,10 @@ def with_status(source: str, template: Template, status: Status) -> str:
 
 
 def _production(library: Library, template: Template, pointer: Pointer) -> Pointer:
-    """Return the pointers with this version for all requests, and with the last version as `previous`. The first
-    version of an id needs no pointer."""
+    """Return pointers with this version in production and the last one as `previous`.
+
+    The first version of an id needs no pointer.
+    """
     spoke = library.speaking.get(template.id)
     before = spoke.version if spoke is not None and spoke.version != template.version else pointer.previous
     if not before and not pointer.production:
@@ -200,7 +203,9 @@ def _make(
 
 
 def _set_status(folders: Sequence[Path], template: Template, status: Status) -> None:
-    """Edit the status in the file, if it is in a template folder. Raises `MoveRefused`."""
+    """Write the status into the template's file. Files outside the template folders stay as they are. Raises
+    `MoveRefused`.
+    """
     if _root(folders, template.file) is None:
         return
     source = _raw(template.file)
@@ -210,7 +215,7 @@ def _set_status(folders: Sequence[Path], template: Template, status: Status) -> 
 
 
 def _raw(file: str) -> str:
-    """Read the text of the file with its original line ends. Raises `TemplateError`."""
+    """Return the text of the file with its own line ends. Raises `TemplateError`."""
     read_source(Path(file))
     return Path(file).read_bytes().decode("utf-8")
 

@@ -1,5 +1,4 @@
-"""Writes a new template file. The file is complete, so that it passes lint, and marks the lines that the author has to
-replace."""
+"""Writes a new template file. The file passes lint, and marks each line that its author has to replace."""
 
 import json
 
@@ -78,5 +77,5 @@ def _list(technique: Technique) -> list[str]:
 
 
 def _text(text: str) -> str:
-    """Return a text as a quoted YAML scalar, since it may have a colon."""
+    """Return a text as a quoted YAML scalar, since a bare text must not contain a colon."""
     return json.dumps(text, ensure_ascii=False)

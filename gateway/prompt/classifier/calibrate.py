@@ -1,4 +1,4 @@
-"""Calibrates a classifier on held-out cases, so that four of five answers with trust 0.8 are right."""
+"""Calibrates a classifier on held-out cases: of the answers with trust 0.8, four of five must be right."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ FOLDS = 5
 MANY, FOLDS_OF_MANY = 4000, 3  # with at least this many cases, three folds are enough
 OUTSIDE_IN_LIFE = 0.7
 """The share of strangers' prompts for which a general library has no template."""
-ANCHORS = 40  # the examples of each intent to compare a prompt with; 120 would take 30 us more
-CHUNK = 512  # the rows to compare with all examples in one step, to limit memory
+ANCHORS = 40  # the examples of each intent that a prompt is compared with; 120 would take 30 us more
+CHUNK = 512  # the rows that are compared with all examples in one step, to limit memory
 
 
 class HeldOutResults(Struct):
     """The results on held-out cases.
 
-    `top` [cases] holds the intent given to each case, and `trust` [cases] the probability that this intent is right.
-    `gate` [features + 1] holds the weights of the gate, with the bias last.
+    `top` [cases] is the intent given to each case. `trust` [cases] is the probability that this intent is right. `gate`
+    [features + 1] are the weights of the gate, with the bias last.
     """
 
     temperature: float
@@ -37,8 +37,7 @@ class HeldOutResults(Struct):
     top: NDArray[np.str_]
     trust: Array
     near: Fitted | None = None
-    """The mean weights of all folds, a good starting point for the final fit. It is None if the folds' classes
-    differ."""
+    """The mean weights of all folds, from which the final fit starts. None if the folds have different classes."""
 
 
 def out_of_fold(
@@ -52,10 +51,11 @@ def out_of_fold(
 ) -> HeldOutResults:
     """Fit the temperature and the gate on predictions for held-out cases.
 
-    `table` has a row for each case, and `labels` its class. Every fold also trains on the rows `extra` with the classes
-    `extra_labels`. `points` [cases, dimensions] has rows of length 1, which give the similarity of two prompts. Cases
-    with the same name in `groups` are held out together; "" marks a case that is held out alone. `share_outside` is the
-    expected share of prompts without a template. If it is None, the share among the cases is used.
+    `table` has a row for each case, and `labels` has the classes. The rows `extra` with the classes `extra_labels` are
+    training data of every fold. `points` [cases, dimensions] has rows of length 1, whose products are similarities.
+    Cases with the same name in `groups` are held out together; "" stands for a case of its own.
+
+    `share_outside` is the expected share of prompts without a template. With None, it is the share among the cases.
     """
     classes = np.unique(labels)
     known = ~outsiders(classes)
@@ -80,12 +80,12 @@ def out_of_fold(
 
 
 def outsiders(names: NDArray[np.str_]) -> NDArray[np.bool_]:
-    """Return for each name whether it is a class of prompts without a template. The result has the shape of `names`."""
+    """Return for each name whether the name is a class of prompts without a template. The shape is that of `names`."""
     return np.array([is_outside(name) for name in names.tolist()], dtype=bool)
 
 
 def spread(rows: NDArray[np.intp], labels: NDArray[np.str_]) -> NDArray[np.intp]:
-    """Choose at most `ANCHORS` rows of each class, evenly spread over the class. `rows` are indices of `labels`."""
+    """Choose at most `ANCHORS` rows of each class, evenly spaced. `rows` are indices of `labels`."""
     own: dict[str, list[int]] = {}
     for row in rows.tolist():
         own.setdefault(str(labels[row]), []).append(row)
@@ -97,10 +97,10 @@ def spread(rows: NDArray[np.intp], labels: NDArray[np.str_]) -> NDArray[np.intp]
 
 
 def _folds(labels: NDArray[np.str_], groups: Sequence[str]) -> list[tuple[NDArray[np.intp], NDArray[np.intp]]]:
-    """Return a pair for each fold: the rows to train on and the rows to hold out. Each class is spread evenly over the
-    folds."""
+    """Return (training rows, held-out rows) for each fold. Every fold has about the same share of each class."""
     names = [group or str(row) for row, group in enumerate(groups or [""] * len(labels))]
-    first = dict(zip(reversed(names), reversed(labels.tolist()), strict=True))  # the class of the group's first case
+    # all cases of a group count for the class of the first
+    first = dict(zip(reversed(names), reversed(labels.tolist()), strict=True))
     fewest = min(Counter(first.values()).values())
     count = min(FOLDS if len(labels) < MANY else FOLDS_OF_MANY, max(2, fewest))
     order = np.random.default_rng(0).permutation(sorted(first))
@@ -114,10 +114,10 @@ def _folds(labels: NDArray[np.str_], groups: Sequence[str]) -> list[tuple[NDArra
 
 
 def _signs(scores: Array, left: Array, shown: Array, own: NDArray[np.str_], classes: NDArray[np.str_]) -> Array:
-    """Compute the gate's features for many prompts. `model.gate_features` computes them for one prompt.
+    """Compute the gate's features for held-out prompts. `model.gate_features` does the same for a single prompt.
 
-    The examples to compare with are `shown` [shown, dimensions], and `own` [shown] holds their classes. The held-out
-    prompts have the rows `scores` [left, classes] and `left` [left, dimensions]. The result is [left, features].
+    The prompts have the rows `scores` [left, classes] and `left` [left, dimensions]. They are compared with the
+    examples `shown` [shown, dimensions], whose classes are `own` [shown]. The result is [left, features].
     """
     order = np.argsort(own, kind="stable")
     shown = shown[order]
@@ -152,11 +152,10 @@ def _signs_of(scores: Array, left: Array, shown: Array, ends: NDArray[np.intp], 
 
 
 def _gate(signs: Array, within: NDArray[np.bool_], share_outside: float | None) -> tuple[Array, Array]:
-    """Fit a logistic model that tells whether a prompt has an intent. The weights include the scaling of the features.
+    """Fit a logistic model of whether a prompt has an intent. The weights include the scaling of the features.
 
-    `signs` is [cases, features], and `within` is [cases]. The function returns the weights [features + 1] and the
-    held-out probabilities [cases]. If every case has an intent, there is nothing to learn, and the gate accepts all
-    prompts.
+    `signs` is [cases, features], and `within` is [cases]. Returned are the weights [features + 1] and the held-out
+    probabilities [cases]. If every case has an intent, the gate accepts all prompts.
     """
     if within.all():
         return np.array([0.0] * len(GATE) + [20.0], np.float32), np.ones(len(signs), np.float32)
@@ -181,9 +180,9 @@ def _gate(signs: Array, within: NDArray[np.bool_], share_outside: float | None) 
 
 
 def figures(trust: Array, right: NDArray[np.bool_], within: NDArray[np.bool_], floor: float = 0.6) -> dict[str, float]:
-    """Return figures for the quality of a classifier on held-out cases, by name.
+    """Return named figures for the quality of a classifier on held-out cases.
 
-    `trust`, `right` and `within` are [cases]. `within` tells whether a case has an intent. `floor` is the lowest
+    `trust`, `right` and `within` are [cases]; `within` tells whether a case has an intent. `floor` is the least
     confidence with which an intent is accepted, by default that of `[prompt] confidence`.
     """
     from sklearn.metrics import roc_auc_score
@@ -216,7 +215,7 @@ def calibration_error(trust: NDArray[np.floating], right: NDArray[np.bool_], bin
 
 
 def _temperature(scores: Array, labels: NDArray[np.intp]) -> float:
-    """Find the divisor of the scores that makes the labels of the held-out cases most probable.
+    """Find the divisor of the scores under which the labels of the held-out cases are most probable.
 
     `scores` is [cases, classes], and `labels` [cases] holds indices of classes.
     """
@@ -230,6 +229,6 @@ def _temperature(scores: Array, labels: NDArray[np.intp]) -> float:
         return float((np.log(np.exp(scaled, out=scaled).sum(axis=1)) - right).mean())
 
     grid = np.geomspace(0.1, 10.0, 81).tolist()
-    # the loss is convex in the inverse of the divisor, so it first falls and then rises
+    # the loss is convex in the inverse of the divisor, so it falls and then rises
     least = bisect_left(range(len(grid) - 1), True, key=lambda place: surprise(place + 1) >= surprise(place))
     return float(grid[least])

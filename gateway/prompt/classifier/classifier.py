@@ -1,4 +1,6 @@
-"""Classifies a prompt in up to two tiers. The result is its intent, the trust in it, and whether a rewrite can help."""
+"""Classifies a prompt with one or two models. The result is the intent, the trust in it, and whether a rewrite can
+help.
+"""
 
 from __future__ import annotations
 
@@ -24,8 +26,8 @@ if TYPE_CHECKING:
     from gateway.prompt.classifier.model import ClassifierModel, Tier, TierVerdict
 
 NO_INTENT = 0.7
-"""If the probability that no template fits a prompt is at least this high, the second tier is not called."""
-QUOTED_CHARACTERS = 80  # the characters of an example that a reason quotes
+"""The second tier is not asked if the first finds no intent with at least this probability."""
+QUOTED_CHARACTERS = 80  # how many characters of an example a reason quotes
 
 
 class Asynchronous(Protocol):
@@ -35,7 +37,7 @@ class Asynchronous(Protocol):
 
 
 class Classifier:
-    """A trained model with its embedders. It is not changed after it was made; a new one replaces it."""
+    """A trained model with its embedders. After a training, a new classifier replaces the old one."""
 
     def __init__(
         self,
@@ -54,7 +56,7 @@ class Classifier:
     async def classify(self, text: str, parts: Split | None = None) -> Intent:
         """Return the intent of a prompt, or an unknown intent with the reasons. `improvable` is always set.
 
-        `parts` is the split prompt, if the caller has it.
+        `parts` is the split prompt, if the caller has already split it.
         """
         language = language_of(text) or self._listed_in(text)
         seen = look(text, parts, self.model.instructions.get(language))
@@ -74,7 +76,7 @@ class Classifier:
         if not known:
             unknown = self._without_intent(language, self._unknown(verdict), measured, lacked, needed)
             return replace(unknown, confidence=verdict.confidence, tier=tier)
-        # the form of a prompt does not show what the task needs; the template leaves out what the prompt already says
+        # the form of a prompt cannot show what the task needs; the template leaves out what the prompt already says
         reasons = (*_known(verdict), "its template adds what the prompt does not settle")
         return Intent(verdict.name, verdict.confidence, verdict.confidence, language, tier, reasons, lacked, needed)
 
@@ -86,15 +88,15 @@ class Classifier:
         lacked: tuple[str, ...],
         needed: tuple[str, ...],
     ) -> Intent:
-        """Return a result without an intent. Only the refiner can improve such a prompt, so only the prompt's form
-        counts."""
+        """Return a result without an intent. Only the prompt's form decides whether the refiner can improve the
+        prompt.
+        """
         raw, signs = self.model.rawness.judge(measured)
         looks = f"looks {'raw' if raw >= self._settings.improvable else 'well specified'}: {', '.join(signs)}"
         return Intent("", 0.0, raw, language, "", (*reasons, looks), lacked, needed)
 
     async def _cascade(self, seen: Look, tiers: dict[str, Tier]) -> tuple[TierVerdict, str]:
-        """Return a verdict and its tier. The second tier is asked only if the first is not certain, neither of an
-        intent nor of "no intent"."""
+        """Return a verdict and the tier that gave it. The second tier is asked only if the first is unsure."""
         first: tuple[TierVerdict, str] | None = None
         seen = as_read(seen, tiers)
         kind, tier = next(iter(tiers.items()))  # all tiers have the same examples
@@ -119,13 +121,15 @@ class Classifier:
         return second.judge(seen, vectors[0]), "sentence"
 
     def _is_clear(self, verdict: TierVerdict) -> bool:
-        """Return whether the first tier's verdict suffices. "No intent" needs less certainty, since leaving a prompt
-        unchanged is the smaller mistake."""
+        """Return whether the first tier's verdict suffices. "No intent" needs less certainty, since a wrongly unchanged
+        prompt is the smaller mistake.
+        """
         return verdict.confidence >= self._settings.first_tier or verdict.none >= NO_INTENT
 
     def _listed_in(self, text: str) -> str:
-        """Return the language of the templates that list exactly this prompt as an example, or "" if none does. It is
-        used when the detector finds no language."""
+        """Return the language of the templates that list exactly this prompt as an example, or "". This helps where the
+        detector finds no language.
+        """
         for code, tiers in self.model.tiers.items():
             if next(iter(tiers.values())).recall(look(text, None, self.model.instructions.get(code))):
                 return code
@@ -136,16 +140,16 @@ class Classifier:
         return self._fixed.occur_in(text)
 
     async def verdict(self, text: str) -> tuple[TierVerdict, str] | None:
-        """Return the most probable intent, even if its probability is small, and the tier that chose it.
+        """Return the most probable intent, whatever its probability, and the tier that chose it.
 
-        The result is None if the language has no template.
+        The result is None if there is no template in the language.
         """
         language = language_of(text)
         tiers = self.model.tiers.get(language)
         return await self._cascade(look(text, None, self.model.instructions.get(language)), tiers) if tiers else None
 
     async def vector(self, kind: str, seen: Look) -> Vectors | None:
-        """Return the prompt's embedding for a tier, [dimensions], or None if the embedder is missing."""
+        """Return the prompt's embedding for a tier, [dimensions], or None without the embedder."""
         if kind == "static" and self._static is not None:
             row: Vectors = self._static.embed([seen.request])[0]
             return row
@@ -161,7 +165,7 @@ class Classifier:
 
 
 def as_read(seen: Look, tiers: Mapping[str, Tier]) -> Look:
-    """Return the part of the prompt that these tiers were trained on: the instruction, or the whole prompt."""
+    """Return what these tiers were trained on: the prompt's instruction, or the whole prompt."""
     return whole(seen.text) if next(iter(tiers.values())).names.whole else seen
 
 

@@ -19,8 +19,9 @@ class Mistake(Struct, frozen=True):
 
 
 class Confusion(Struct, frozen=True):
-    """The number of prompts for each pair of right and given intent. Both indices of `table[intent][got]` follow
-    `names`."""
+    """The number of prompts for each pair of right and given intent, as `table[intent][got]`. Both indices follow
+    `names`.
+    """
 
     names: tuple[str, ...]
     table: tuple[tuple[int, ...], ...]
@@ -37,13 +38,14 @@ class Confusion(Struct, frozen=True):
         return sorted(mistakes, key=lambda mistake: (-mistake.count, mistake.intent, mistake.got))[:limit]
 
     def weakest(self, limit: int = 10) -> list[tuple[str, float, int]]:
-        """Return (intent, share of its prompts that were recognised, number of its prompts), with the smallest share
-        first."""
+        """Return (intent, share of its prompts that were recognised, number of its prompts), the smallest share
+        first.
+        """
         rows = [(name, counts[place] / max(1, sum(counts)), sum(counts)) for place, (name, counts) in self._rows()]
         return sorted((row for row in rows if row[2]), key=lambda row: (row[1], row[0]))[:limit]
 
     def text(self) -> str:
-        """Return a report of the weakest intents and of the intents that they are mistaken for."""
+        """Return a report of the weakest intents, and of the intents that were given in their place."""
         lines = ["recognised  prompts  intent"]
         lines += [f"{share:10.3f}  {count:7d}  {name}" for name, share, count in self.weakest()]
         lines += ["", "prompts  of -> taken for"]
@@ -55,8 +57,9 @@ class Confusion(Struct, frozen=True):
 
 
 def confusion(right: Sequence[str], got: Sequence[str]) -> Confusion:
-    """Count the pairs of right and given intent. `right` and `got` have an entry for each prompt; "" means no
-    intent."""
+    """Count each pair of right and given intent. `right` and `got` have an entry for each prompt; "" means no
+    intent.
+    """
     counted = Counter(zip((name or NONE for name in right), (name or NONE for name in got), strict=True))
     names = tuple(sorted({name for pair in counted for name in pair}))
     return Confusion(names, tuple(tuple(counted[row, column] for column in names) for row in names))

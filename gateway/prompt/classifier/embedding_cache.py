@@ -1,7 +1,6 @@
 """Keeps the embeddings of training texts on disk, so that the next training takes seconds.
 
-Each embedder has one file with the digests of the texts and their vectors. If the file is damaged, the vectors are
-computed again.
+There is one file for each embedder. It holds the digests of the texts and their vectors; a damaged file is ignored.
 """
 
 from __future__ import annotations
@@ -17,8 +16,8 @@ from numpy.typing import NDArray
 
 from gateway.ports import Embedder, Vectors
 
-MOST = 60_000  # the texts to keep, about 90 MB
-PIECE = 512  # the texts between two reports of progress
+MOST = 60_000  # how many texts are kept, about 90 MB
+PIECE = 512  # a progress message comes after each batch of this many texts
 
 
 class EmbeddingCache:
@@ -34,7 +33,7 @@ class EmbeddingCache:
         digests, vectors = self._read()
         known = {digest.tobytes(): row for row, digest in enumerate(digests)}
         keys = [_digest(text) for text in texts]
-        # sorted by length, so that the texts of a batch need little padding
+        # texts of similar length share a batch, so that they need little padding
         new = sorted({d: t for d, t in zip(keys, texts, strict=True) if d not in known}.items(), key=_length)
         if new:
             added = self._embed([text for _, text in new])
@@ -45,8 +44,10 @@ class EmbeddingCache:
         return vectors[[known[digest] for digest in keys]]
 
     def _embed(self, texts: Sequence[str]) -> Vectors:
-        """Embed the texts in pieces, on one thread for each core. These threads never wait for each other, unlike those
-        of BLAS. The result is [texts, dimensions]."""
+        """Embed the texts in pieces, on one thread for each core. The result is [texts, dimensions].
+
+        Threads of BLAS would wait for each other; these do not.
+        """
         from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
         pieces = [texts[start : start + PIECE] for start in range(0, len(texts), PIECE)]

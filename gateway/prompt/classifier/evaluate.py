@@ -1,5 +1,4 @@
-"""Measures a classifier on labelled prompts: its accuracy, its calibration, its false alarms and the cost of a
-query."""
+"""Measures a classifier on labelled prompts: accuracy, calibration, false alarms, and time for a query."""
 
 from __future__ import annotations
 
@@ -16,8 +15,7 @@ from gateway.prompt.classifier.labelled import NONE, Labelled, is_outside
 
 
 class Evaluation(Struct, frozen=True):
-    """The result of an evaluation. `figures` are by name. `unseen` are the intents of the file that the classifier does
-    not know."""
+    """Named figures of an evaluation. `unseen` are the intents in the file that the classifier does not know."""
 
     figures: dict[str, float]
     confusion: Confusion
@@ -25,16 +23,16 @@ class Evaluation(Struct, frozen=True):
 
 
 async def evaluate(classifier: Classifier, rows: Sequence[Labelled], floor: float = 0.6) -> Evaluation:
-    """Classify the prompts one after the other, as a gateway does. `floor` is the value of `[prompt] confidence`.
+    """Classify the prompts one by one, as the gateway does. `floor` is the value of `[prompt] confidence`.
 
-    Accuracy counts the most probable intent, even if its trust is low. The trust is measured separately.
+    The accuracy is that of the most probable intents, whatever the trust in them.
     """
     got, trust, tiers, spent = [], [], [], []
     for row in rows:
         started = time.perf_counter()
         await classifier.classify(row.text)
         spent.append((time.perf_counter() - started) * 1e3)
-        decision = await classifier.verdict(row.text)  # cheap: the embedder still has the vector in memory
+        decision = await classifier.verdict(row.text)  # cheap, since the embedder still has the vector in memory
         verdict, tier = decision if decision else (None, "")
         got.append(verdict.name if verdict else NONE)
         trust.append(verdict.confidence if verdict else 0.0)

@@ -1,5 +1,4 @@
-"""Explains one decision of the classifier by the nearest examples, the words and features that counted, and the
-gate."""
+"""Explains one decision of the classifier: nearest examples, words, features, and the gate."""
 
 from __future__ import annotations
 
@@ -13,7 +12,7 @@ from gateway.prompt.language.detect import language_of
 
 
 class TierWhy(Struct, frozen=True):
-    """The verdict of one tier and its reasons."""
+    """The verdict of one tier and what led to it."""
 
     tier: str
     intent: str
@@ -35,7 +34,7 @@ class Explanation(Struct, frozen=True):
 
     text: str
     request: str = field(name="asked")
-    """The text that was classified: the instruction without its payload."""
+    """The text that was classified: the prompt without its payload."""
     payload_rule: str
     language: str
     intent: str
@@ -49,7 +48,7 @@ class Explanation(Struct, frozen=True):
 
 
 async def why(classifier: Classifier, text: str) -> Explanation:
-    """Classify a prompt and explain the verdict of every tier, including the tiers that the cascade skipped."""
+    """Classify a prompt, and explain the verdicts of all tiers, including those that the cascade skipped."""
     intent = await classifier.classify(text)
     language = language_of(text)
     taught, tiers = classifier.model.tiers.get(language, {}), []

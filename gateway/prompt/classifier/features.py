@@ -1,7 +1,7 @@
 """Measures the form of a prompt as a few named numbers.
 
-These numbers separate raw prompts from well-specified ones better than any embedding. They take microseconds: one pass
-over the words, with one look-up for each. Counts are damped with log1p, since the step from none to one matters most.
+The numbers tell raw prompts from well-specified ones better than any embedding. They take microseconds: one pass over
+the words, with one look-up for each. Counts are damped with log1p, since the first occurrence matters most.
 """
 
 import re
@@ -100,9 +100,10 @@ NAMES = (
 
 
 def features(text: str) -> list[float]:
-    """Return one number for each of `NAMES`. Pasted and quoted texts are counted, but the words in them are not.
+    """Return a number for each of `NAMES`. Words inside pasted and quoted texts are not counted, only the texts
+    themselves.
 
-    Only both ends of a long prompt are measured, since this runs on the event loop.
+    Only the two ends of a long prompt are measured, since this runs on the event loop.
     """
     if len(text) > HEAD + TAIL:
         text = f"{text[:HEAD]}\n{text[-TAIL:]}"

@@ -1,7 +1,7 @@
-"""Recognises prompts that a template has already written, by the templates' fixed sentences.
+"""Recognises prompts that a template has already written, by the fixed sentences of the templates.
 
-Such prompts come from another gateway before this one, or from an application that stores sent prompts. Applying a
-second template to them does not help.
+Such prompts come from another gateway, or from an application that stores sent prompts. A second template would not
+help.
 """
 
 import re
@@ -9,13 +9,13 @@ from collections.abc import Iterable
 
 from gateway.prompt.templates.template import Template
 
-SHORTEST = 50  # characters; users write shorter sentences themselves
+SHORTEST = 50  # characters; users rarely write such long sentences themselves
 _TAG = re.compile(r"\{%.*?%\}|\{\{.*?\}\}|\{#.*?#\}|\n", re.S)
 _SENTENCE = re.compile(r"[^.!?。！？]+[.!?。！？]?")
 
 
 def fingerprints(templates: Iterable[Template]) -> tuple[str, ...]:
-    """Return the long sentences in the templates' bodies that contain no slot."""
+    """Return the long sentences in the templates' bodies that have no slot."""
     sentences = {
         sentence.strip()
         for template in templates
@@ -27,15 +27,15 @@ def fingerprints(templates: Iterable[Template]) -> tuple[str, ...]:
 
 
 def weight(text: str) -> float:
-    """Return the length of a text in Latin letters. A Chinese character counts as three."""
+    """Return the length of a text in Latin letters, of which a Chinese character counts for three."""
     return len(text) if text.isascii() else sum(1 if character < "\u2e80" else 3 for character in text)
 
 
 class FixedSentences:
-    """Sentences that texts are searched for.
+    """Finds fixed sentences in texts.
 
-    Looking up words is much cheaper than searching for each sentence. So a text is searched only if it contains the
-    longest inner word of some sentence.
+    A sentence is searched for only in a text that contains the sentence's longest inner word. Looking up words is much
+    cheaper than searching for sentences.
     """
 
     def __init__(self, sentences: Iterable[str]) -> None:

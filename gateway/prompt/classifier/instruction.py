@@ -1,8 +1,8 @@
-"""Finds the instruction in a prompt: the lines with the request, not the pasted text.
+"""Finds the instruction in a prompt: the lines with the request, without the pasted text.
 
-A logistic model scores the words of a line. It is trained on our seed prompts, which store instruction and payload
-separately. In a prompt of one line, the model only decides whether the words before a colon are the instruction. The
-rules of `language/payload.py` decide the rest.
+A logistic model scores the words of each line. It is trained on our seed prompts, whose instruction and payload are
+known. In a prompt of one line, the model only decides whether the words before a colon are the instruction. In all
+other cases `language/payload.py` decides by rules.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from gateway.split import Split
 FIRST_LINES, LAST_LINES = 6, 3  # an instruction is at the start or at the end
 LINE_CHARS = 300
 HARDLY, CLEARLY = 1.0, 1.5  # log-odds, used by `_asks_more`
-LEADS = 1.5  # log-odds added to a first line that the rules of the split also take for the instruction
+LEADS = 1.5  # log-odds added to a first line that the rules take for the instruction, too
 _LEADING = frozenset({"colon", "line", "dash", "fence"})
-"""The rules whose payload follows the instruction."""
+"""The rules that find a payload after its instruction."""
 _WORD = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)?|\d+|[^\s\w]")
 _PARAGRAPH = re.compile(r"\n\s*\n")
 _COLON = re.compile(r":\s|：")
@@ -29,7 +29,7 @@ _HEAD_ZH, _TAIL_ZH = 50, 30
 
 
 class InstructionModel:
-    """The weights of one language's words."""
+    """The weights of words in one language."""
 
     def __init__(self, weights: Mapping[str, float], *, spaced: bool = True) -> None:
         """`weights` are by token, as `line_tokens` returns them. The key "" is the bias."""
@@ -42,8 +42,9 @@ class InstructionModel:
         return sum([weights[token] for token in line_tokens(line, spaced=self.spaced) if token in weights], weights[""])
 
     def instruction(self, text: str, parts: Split) -> str:
-        """Return the lines with the request, from the start of the prompt or else from its end. The result is "" if no
-        line has one, or if the rules of the split have found the instruction."""
+        """Return the lines with the request, at the start of the prompt or else at its end. The result is "" if there
+        are none, or if the rules already found the instruction.
+        """
         if "\n" not in text.strip():
             return "" if parts.payload else self._before_colon(text)
         end = text[-LINE_CHARS * LAST_LINES :].rstrip()
@@ -55,13 +56,14 @@ class InstructionModel:
         return "\n".join(self._asking(lines, leads) or reversed(self._asking(last[::-1])))
 
     def _asks_more(self, last: str, first: str, leads: float) -> bool:
-        """Return whether the last line is clearly an instruction and the first one is not. A first line that is an
-        instruction has priority, since a pasted text may end with a command."""
+        """Return whether the last line is clearly an instruction and the first one is not. The first line has priority,
+        since a pasted text may end with a command.
+        """
         score = self.score(first[:LINE_CHARS]) + leads
         return score < HARDLY and self.score(last[:LINE_CHARS]) > score + CLEARLY
 
     def has_text_after_colon(self, text: str) -> bool:
-        """Return whether the words before the first colon are the instruction, and text follows the colon."""
+        """Return whether the words before the first colon are an instruction with a text behind it."""
         colon = _COLON.search(text, 0, LINE_CHARS)
         return colon is not None and len(text) > colon.end() and self.score(text[: colon.start()]) > 0.0
 
@@ -72,8 +74,9 @@ class InstructionModel:
         return text[: colon.start()]
 
     def _asking(self, lines: Sequence[str], leads: float = 0.0) -> list[str]:
-        """Return the lines before the first line that is no instruction. `leads` is added to the log-odds of the first
-        line."""
+        """Return the lines up to the first that is no instruction. `leads` is added to the log-odds of the first
+        line.
+        """
         asking: list[str] = []
         for line in lines:
             if self.score(line[:LINE_CHARS]) + (0.0 if asking else leads) <= 0.0:
@@ -83,8 +86,10 @@ class InstructionModel:
 
 
 def line_tokens(line: str, *, spaced: bool) -> set[str]:
-    """Return the tokens of a line: its words and pairs of words, and marks for its length and its end. In an unspaced
-    language, characters and pairs of characters take the place of the words."""
+    """Return the tokens of a line: words, pairs of words, and marks for its length and its end.
+
+    In an unspaced language, characters and pairs of characters take the place of words.
+    """
     line = line.strip().lower()
     if spaced:
         words = ["#" if word.isdigit() else word for word in _WORD.findall(line)]
@@ -118,7 +123,8 @@ def _lines(text: str, end: int) -> Iterator[str]:
 
 
 def _end(parts: Split) -> int:
-    """Return the index where the search for first lines ends: the start of a payload that follows its instruction, or
-    else the end of the prompt."""
+    """Return where the search for first lines ends: at the payload that follows its instruction, or at the end of the
+    prompt.
+    """
     span = parts.payload
     return span.start if span is not None and span.start > 0 and parts.rule in _LEADING else len(parts.query)

@@ -21,7 +21,7 @@ NO_TEMPLATE = "none:"
 
 
 def outside(intent: str) -> str:
-    """Return the name of the class for prompts with this intent, when no template has the intent."""
+    """Return the class for prompts whose intent has no template."""
     return intent if intent.startswith(NO_TEMPLATE) else f"{NO_TEMPLATE}{intent}"
 
 
@@ -31,7 +31,7 @@ def is_outside(name: str) -> bool:
 
 
 class NotLabelled(ForewordError):
-    """A file of labelled prompts cannot be read. The message names the file, the line and the expected form."""
+    """A file of labelled prompts cannot be read. The message gives file, line and expected form."""
 
 
 class Labelled(Struct, frozen=True):
@@ -96,8 +96,7 @@ def _lines(file: Path, text: str) -> Iterator[tuple[int, Any, Any]]:
 
 
 def _json(file: Path, text: str) -> Iterator[tuple[int, Any, Any]]:
-    """Read CLINC150's file, which has a list of [text, label] for each split. A file with a single list is accepted
-    too."""
+    """Read CLINC150's file: a list of [text, label] for each split. A single list is accepted, too."""
     try:
         table = json.loads(text)
         splits = table.values() if isinstance(table, dict) else [table]
@@ -120,6 +119,7 @@ def _csv(file: Path, text: str) -> Iterator[tuple[int, Any, Any]]:
 
 
 def _language(text: str) -> str:
-    """Return the language of the text. A text too short to have one ("50 * 2") counts as English, unless it has a
-    Chinese character."""
+    """Return the language of the text. A text without a detectable language ("50 * 2") counts as English, or as Chinese
+    if it has a Chinese character.
+    """
     return language_of(text) or ("en" if text.isascii() else "")

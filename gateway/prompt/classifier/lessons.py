@@ -1,9 +1,8 @@
-"""Collects the training data: the templates' examples, our seed prompts and the operator's labelled prompts.
+"""Collects the training data: examples in templates, our seed prompts, and the operator's labelled prompts.
 
-The data is separate for each language. A `match` example is a case of its intent, a seed prompt in `unknown.jsonl` is a
-case of no intent, and a labelled prompt is a case of its label. A `not` example is a near miss of its intent. A seed
-prompt with instruction and payload is a case of its intent if the library has a template for it, and otherwise of no
-intent.
+Each language has its own data. A `match` example is a case of its intent, and a labelled prompt a case of its label. A
+`not` example is a near miss of its intent. A prompt in `unknown.jsonl` has no intent. A seed prompt with instruction
+and payload is a case of its intent, or of no intent if the library has no template for it.
 """
 
 from __future__ import annotations
@@ -24,14 +23,15 @@ from gateway.prompt.language.vocabulary import PROMPTS_FILE, VOCABULARY, Languag
 from gateway.prompt.library.library import Library
 from gateway.prompt.templates.template import Template
 
-FEWEST_OF_A_KIND = 10  # if fewer prompts without a template have this kind, they get the common class
+FEWEST_OF_A_KIND = 10  # a kind of prompt without a template needs this many prompts to be a class of its own
 R = TypeVar("R")
 SEED = Path(__file__).parent / "seed"
 
 
 class SeedPrompt(Struct, frozen=True):
-    """A prompt whose instruction and payload are stored separately. `intent` is the name of an intent. For a kind of
-    prompt that has no template, it is `none:` and the name of the kind."""
+    """A prompt whose instruction and payload are stored separately. `intent` is the name of an intent, or `none:` and a
+    kind of prompt that has no template.
+    """
 
     intent: str
     instruction: str
@@ -40,8 +40,7 @@ class SeedPrompt(Struct, frozen=True):
     language: str = ""
 
     def texts(self, nth: int) -> tuple[str, ...]:
-        """Return the prompt as users write it. A prompt with a payload is returned in two layouts, which `nth`
-        chooses."""
+        """Return the prompt as users write it. `nth` chooses one of two layouts for a payload."""
         if not self.payload:
             return (self.instruction,)
         if self.order == "text-first":
@@ -50,28 +49,27 @@ class SeedPrompt(Struct, frozen=True):
 
 
 class Seeds(Struct, frozen=True):
-    """Our seed prompts: raw prompts, well-specified prompts, pairs of a raw prompt and its well-specified form, prompts
-    that are labelled with an intent, and prompts that have no intent."""
+    """Our seed prompts: raw ones, well-specified ones, pairs of both, labelled ones, and ones without an intent."""
 
     improvable: tuple[tuple[str, bool], ...]
     pairs: tuple[tuple[str, str], ...]
     unknown: tuple[tuple[str, str], ...]
-    """The prompts without an intent, as (text, language). A prompt whose language is "" belongs to every language."""
+    """The prompts without an intent, as (text, language). The language "" stands for all languages."""
     prompts: tuple[SeedPrompt, ...] = ()
 
 
 class Lesson(Struct, frozen=True):
-    """A prompt with its class. The class of a near miss is the intent that the prompt does not have."""
+    """A prompt with its class. For a near miss, the class is the intent that the prompt does not have."""
 
     text: str
     intent: str
     seen: Look
     listed: bool = False
-    """Whether it is a `match` example of a template."""
+    """Whether the prompt is a template's `match` example."""
     crossed: bool = False
-    """Whether its payload was taken from another prompt."""
+    """Whether the payload is another prompt's."""
     group: str = ""
-    """The instruction that it shares with other prompts, which are held out with it. "" means that it shares none."""
+    """The instruction that several prompts share; they are held out together. "" if the instruction occurs once."""
 
 
 class Lessons(Struct, frozen=True):
@@ -82,8 +80,7 @@ class Lessons(Struct, frozen=True):
     near_misses: tuple[Lesson, ...]
     keywords: dict[str, tuple[str, ...]]
     whole: bool = False
-    """Whether prompts are read whole. This is the case without templates: instruction and payload are then not
-    separated."""
+    """Whether prompts are read whole, with instruction and payload together. This is so if there are no templates."""
     seeded: bool = False
     """Whether the cases include seed prompts of many kinds."""
 
@@ -110,7 +107,7 @@ def read_seeds(folder: Path = SEED) -> Seeds:
 
 
 def read_prompts(file: Path, language: str) -> tuple[SeedPrompt, ...]:
-    """Read the seed prompts of one language. The result is empty if there is no file. Raises `LanguageUnusable`."""
+    """Read the seed prompts of one language, or nothing if it has no file. Raises `LanguageUnusable`."""
     if not file.exists():
         return ()
     try:
@@ -125,10 +122,10 @@ def lessons(
     labelled: Sequence[Labelled] = (),
     instructions: Mapping[str, InstructionModel] | None = None,
 ) -> list[Lessons]:
-    """Collect the training data of every language that occurs in the active templates or in the labelled prompts.
+    """Collect the training data of every language of the active templates and the labelled prompts.
 
-    If a prompt has two classes, the templates have priority, then the labelled prompts, then our seeds. `instructions`
-    are the models that find an instruction, by language.
+    If a prompt has two classes, templates come first, then labelled prompts, then our seeds. `instructions` are the
+    models that find an instruction, by language.
     """
     active = [template for template in library.templates if template.active]
     languages = {template.language.value for template in active} | {row.language for row in labelled if row.intent}
@@ -172,7 +169,7 @@ def _of(
 
 
 def _seed_cases(prompts: Sequence[SeedPrompt], known: Container[str], read: Callable[[str], Look]) -> Iterator[Lesson]:
-    """Return the seed prompts as cases, and also each instruction combined with the payload of another prompt."""
+    """Return the seed prompts as cases, and each instruction with the payload of another prompt."""
     seen: set[tuple[str, str, tuple[str, ...]]] = set()
     kinds = Counter(prompt.intent for prompt in prompts)
     for prompt, text, crossed in (*_as_written(prompts), *_crossed(prompts)):
@@ -180,7 +177,7 @@ def _seed_cases(prompts: Sequence[SeedPrompt], known: Container[str], read: Call
         intent = prompt.intent if prompt.intent in known else outside(prompt.intent)
         if is_outside(intent) and kinds[prompt.intent] < FEWEST_OF_A_KIND:
             intent = NONE
-        # the view has no payload, so many of these cases look the same
+        # payloads are not read, so many of these cases look the same
         form = (view.request, intent, tuple(form_marks(view)))
         if form not in seen:
             seen.add(form)

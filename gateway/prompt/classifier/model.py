@@ -1,8 +1,7 @@
-"""A trained classifier as plain numpy arrays, and its verdict on a prompt.
+"""A trained classifier as plain numpy arrays, and its verdict on one prompt.
 
-`train.py` makes a model, `model_file.py` stores it. A request has one prompt, so all results are computed for one
-prompt at a time. Products are written `a.dot(b)`, since `a @ b` takes several times as long for such small arrays:
-numpy first prepares for stacks of matrices.
+`train.py` makes a model, and `model_file.py` stores it. Products are written `a.dot(b)`: for such small arrays, `a @ b`
+takes several times as long.
 """
 
 from __future__ import annotations
@@ -27,8 +26,8 @@ from gateway.prompt.classifier.view import Keywords, Look, has_code, plain, toke
 Array: TypeAlias = NDArray[np.float32]
 GATE = ("top", "margin", "entropy", "nearest", "nearest five", "over the mean", "none", "score")
 WITHOUT_TEXT = 0.3
-"""An intent that works on a text or on code has its trust multiplied by this if the prompt has no text or code."""
-CANDIDATES = 3  # the number of classes whose examples are compared with a prompt
+"""The trust in an intent that needs a text or code is multiplied by this if the prompt has neither."""
+CANDIDATES = 3  # the number of classes with whose examples a prompt is compared
 
 
 class TierVerdict(Struct, frozen=True):
@@ -42,38 +41,39 @@ class TierVerdict(Struct, frozen=True):
     similarity: float = 0.0
     words: tuple[str, ...] = ()
     listed: bool = False
-    """Whether a template has exactly this request as a `match` example."""
+    """Whether a template lists exactly this request as a `match` example."""
 
 
 class Names(Struct, frozen=True):
-    """The names of a tier's rows and columns, and of its examples."""
+    """The names of a tier's words and classes, and its examples."""
 
     language: str
     classes: tuple[str, ...]
     vocabulary: tuple[str, ...]
     anchors: tuple[str, ...]
-    """The examples to compare a prompt with, sorted by class."""
+    """The examples that a prompt is compared with, sorted by class."""
     keywords: dict[str, tuple[str, ...]]
     requests: dict[str, str] = field(default_factory=dict, name="asked")
-    """The requests of the examples with their intents. The requests are written as `plain` returns them."""
+    """The requests of the examples, in the form that `plain` returns, with their intents."""
     listed: tuple[str, ...] = ()
-    """The `requests` that a template lists as `match` examples."""
+    """The keys of `requests` that are `match` examples."""
     barred: dict[str, tuple[str, ...]] = {}
-    """The intents that each `not` example excludes. The examples are written as `plain` returns them, with and without
-    their payload."""
+    """The intents that each `not` example excludes. An example is a key with its payload and without, in the form that
+    `plain` returns.
+    """
     on_text: tuple[str, ...] = ()
     """The intents whose examples nearly always have a text to work on."""
     on_code: tuple[str, ...] = ()
     """The intents whose examples nearly always have code or an error message."""
     whole: bool = False
-    """Whether prompts are read whole, including their payload."""
+    """Whether prompts are read whole, with their payload."""
 
 
 class Signs(NamedTuple):
-    """The input of the gate, and some intermediate results."""
+    """The input of the gate, with intermediate results."""
 
     signs: list[float]
-    """The features of the gate, one for each of `GATE`."""
+    """The gate's features, in the order of `GATE`."""
     top: int
     nearest: int
     """The most similar anchor of the top class, or -1 if that class has no anchors."""
@@ -83,27 +83,29 @@ class Signs(NamedTuple):
 
 
 class TierFeatures(NamedTuple):
-    """The part of a prompt that a tier reads."""
+    """What a tier reads from a prompt."""
 
     columns: Sequence[int]
     weights: Array
     length: float
-    """The length of the row of weights, by which the scores are divided."""
+    """The length of the vector of word weights, by which the scores are divided."""
     rows: Array
-    """The weights of each known word for the classes, [columns, classes]."""
+    """The weights of the known words for each class, [columns, classes]."""
     vector: Array | None
 
 
 class Tier:
-    """A classifier that finds the class of a prompt and the trust in it from words, and in some tiers from an
-    embedding."""
+    """A classifier of prompts by words, and in some tiers by an embedding too."""
 
     def __init__(self, names: Names, arrays: Mapping[str, Array]) -> None:
-        """`arrays` has these entries. idf is [words], and words is [words, classes]. vector is [dimensions, classes],
-        with 0 dimensions if the tier has no embedding. bias is [classes], and temperature is [1]. anchors is [anchors,
-        dimensions], with rows of length 1, sorted by class; anchor_class is [anchors]. gate is [features + 1]. A tier
-        without an embedding also has projection [words, dimensions], which gives a prompt a position among the
-        anchors."""
+        """`arrays` has these entries:
+
+        idf [words], words [words, classes], bias [classes], temperature [1]
+        vector [dimensions, classes]: 0 dimensions without an embedding
+        anchors [anchors, dimensions]: rows of length 1, sorted by class
+        anchor_class [anchors], gate [features + 1]
+        projection [words, dimensions]: only without an embedding; it turns words into a place among the anchors
+        """
         self.names = names
         self.arrays = dict(arrays)
         self._keywords = Keywords(names.keywords)
@@ -122,8 +124,7 @@ class Tier:
         self._gate, self._gate_bias = gate[:-1], gate[-1]
 
     def recall(self, seen: Look) -> TierVerdict | None:
-        """Return the verdict on a prompt whose request has the same words as an example's. The result is None for other
-        prompts."""
+        """Return the verdict on a prompt that has the words of an example, or None for other prompts."""
         request = plain(seen.request)
         name = self.names.requests.get(request)
         if name is None or name in self.names.barred.get(plain(seen.text), ()):
@@ -131,9 +132,8 @@ class Tier:
         return TierVerdict(name, 1.0, 0.0, seen.request, 1.0, listed=request in self._listed)
 
     def judge(self, seen: Look, vector: Array | None = None) -> TierVerdict:
-        """Return the verdict on a prompt.
-
-        `vector` [dimensions] is the embedding of `seen.request`. It is None for a tier that reads only words.
+        """Return the verdict on a prompt. `vector` [dimensions] is the embedding of `seen.request`, or None without an
+        embedding.
         """
         known = self._allowed(seen)
         if not known:
@@ -154,7 +154,7 @@ class Tier:
         )
 
     def read(self, seen: Look, vector: Array | None = None) -> TierFeatures:
-        """Return the known words of a prompt as columns, with their tf-idf."""
+        """Return the known words of a prompt as columns, with tf-idf weights."""
         known = self._column
         words = [known[word] for word in tokens(seen, self.names.language, self._keywords) if word in known]
         columns = [*dict.fromkeys(words)]
@@ -167,7 +167,7 @@ class Tier:
         return TierFeatures(columns, weights, length, self._words.take(places, 0), vector)
 
     def _allowed(self, seen: Look) -> list[int]:
-        """Return the classes of intents, without the intents that list this prompt as a `not` example."""
+        """Return the classes of intents, except those that list this prompt as a `not` example."""
         barred = self.names.barred
         if not barred:
             return self._known
@@ -175,9 +175,9 @@ class Tier:
         return [place for place in self._known if self.names.classes[place] not in out] if out else self._known
 
     def weigh(self, read: TierFeatures, known: Sequence[int] | None = None) -> Signs:
-        """Return the scores of the classes, divided by the temperature, and the input of the gate.
+        """Return the scores of the classes, divided by the temperature, and the gate's input.
 
-        `known` are indices of the classes to choose from. None stands for all intents.
+        `known` are indices of the classes to choose from; None stands for all intents.
         """
         length = read.length
         scores_of_words: list[float] = read.weights.dot(read.rows).tolist()
@@ -190,7 +190,7 @@ class Tier:
         )
 
     def place(self, read: TierFeatures) -> Array:
-        """Return the prompt's position among the anchors, [dimensions]."""
+        """Return the place of the prompt among the anchors, [dimensions]."""
         if read.vector is not None:
             return read.vector
         assert self._projection is not None
@@ -215,21 +215,23 @@ class Tier:
         return [(self.names.vocabulary[read.columns[row]], push[row]) for row in best if push[row] > 0.0]
 
     def nearest(self, read: TierFeatures, limit: int = 5) -> list[tuple[str, str, float]]:
-        """Return (example, its intent, cosine) of the most similar anchors, for explanations. The most similar comes
-        first."""
+        """Return (example, its intent, cosine) of the anchors most similar to the prompt. The most similar comes
+        first.
+        """
         likeness = self._anchors @ self.place(read)
         rows = np.argsort(-likeness)[:limit].tolist()
         own = self.arrays["anchor_class"]
         return [(self.names.anchors[r], self.names.classes[int(own[r])], float(likeness[r])) for r in rows]
 
     def pushes(self, signs: Signs) -> list[tuple[str, float, float]]:
-        """Return (feature, its value, its contribution to the gate's score) for each feature in `GATE`."""
+        """Return (feature, its value, its contribution to the gate's score) for each feature."""
         return [(name, value, value * w) for name, value, w in zip(GATE, signs.signs, self._gate, strict=True)]
 
 
 class ClassifierModel(Struct, frozen=True):
-    """The parts of a classifier, which are trained together. The keys of `tiers` are a language and then `static`,
-    `sentence` or `words`."""
+    """The parts of a classifier that are trained together. A key of `tiers` is a language and `static`, `sentence` or
+    `words`.
+    """
 
     trained_on: str
     tiers: dict[str, dict[str, Tier]]
@@ -238,20 +240,19 @@ class ClassifierModel(Struct, frozen=True):
     """The models that find the instruction in a prompt, by language."""
     report: dict[str, float] = {}
     fixed: tuple[str, ...] = ()
-    """Fixed sentences of the templates, which show that a template wrote a prompt."""
+    """Fixed sentences of the templates. They show that a template has already written a prompt."""
     checksum: str = ""
-    """The checksum of the file that the model was read from; "" for a model in memory."""
+    """The checksum of the model's file, or "" for a model in memory."""
 
 
 def gate_features(
     values: Sequence[float], known: Sequence[int], ends: Sequence[int], near: Callable[[int], Array]
 ) -> Signs:
-    """Return the input of the gate: how certain the classifier is, and how similar the prompt is to the examples.
+    """Return the gate's input: how certain the classifier is, and how similar the prompt is to the examples.
 
     `values` are the scores of the classes, divided by the temperature. `known` are the classes that are intents. `near`
-    takes a class and returns the similarity of the prompt to each anchor in [ends[class], ends[class + 1]). Only the
-    most probable classes are compared: with thousands of examples, comparing all of them would cost more than the rest
-    of the verdict.
+    returns the similarities to the anchors of a class, which are [ends[class], ends[class + 1]). Only the examples of
+    the most probable classes are compared, since comparing thousands would take most of the time.
     """
     # for a few dozen numbers Python is faster than numpy
     highest = max(values)
@@ -276,6 +277,6 @@ def gate_features(
 
 
 def softmax(scores: Array) -> Array:
-    """Turn scores into probabilities along the last axis. The result is float32 and has the shape of `scores`."""
+    """Turn scores into probabilities along the last axis. The result is float32."""
     raised = np.exp(scores - scores.max(axis=-1, keepdims=True))
     return np.asarray(raised / raised.sum(axis=-1, keepdims=True), dtype=np.float32)

@@ -1,7 +1,7 @@
-"""Saves and loads a trained classifier: `model.npz` (plain arrays, never pickled objects) and `model.json`.
+"""Saves and loads a trained classifier as `model.npz` (plain arrays, no pickles) and `model.json`.
 
-The JSON file holds the format and the checksum of the arrays. A file that is incomplete, altered or written by another
-version is refused, and the error says why.
+The JSON file holds the format and the checksum of the arrays. Incomplete, altered and older files are refused, with the
+reason in the error.
 """
 
 from __future__ import annotations
@@ -47,8 +47,7 @@ class _ModelFormat(Struct):
 
 
 def save(model: ClassifierModel, folder: Path) -> None:
-    """Write `model.npz` and `model.json`. The JSON file is written last, so that an interrupted write leaves no
-    model."""
+    """Write `model.npz`, then `model.json`. An interrupted write leaves no model, since the JSON file comes last."""
     folder.mkdir(parents=True, exist_ok=True)
     arrays = {f"looks.{key}": value for key, value in model.rawness.arrays.items()}
     for language, tiers in model.tiers.items():

@@ -1,8 +1,7 @@
-"""Finds the missing parts of a prompt and the needs of its answer, by rules on words and numbers that take
-microseconds.
+"""Finds by word lists what a prompt lacks and what its answer needs. This takes microseconds.
 
-The results are hints for notes, for routing and for templates. They cause no rewrite. The words are in
-`seed/needs.jsonl`, by language.
+The results are hints for notes, routing and templates; they never cause a rewrite. The words of each language are in
+`seed/needs.jsonl`.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from gateway.prompt.classifier.view import Look
 
 FILE = Path(__file__).parent / "seed" / "needs.jsonl"
 LONG_CHARS = 3000
-"""A longer prompt is mostly a text to work on, and does not fit a small context window."""
+"""A longer prompt is mostly text to work on, which a small context window cannot hold."""
 _WORD = re.compile(r"[a-z][a-z.'-]*[a-z]|[a-z]")
 _SUM = re.compile(r"\d\s*[-+*/×÷^=]\s*\d|\d\s*%")
 _FORMAT, _CONSTRAINTS, _NUMBERS, _AUDIENCE, _QUESTION, _POLITE, _PASTED, _QUOTES, _WORDS = (
@@ -36,11 +35,11 @@ _FORMAT, _CONSTRAINTS, _NUMBERS, _AUDIENCE, _QUESTION, _POLITE, _PASTED, _QUOTES
         "words",
     )
 )
-_DAMPED_FEW = 1.4  # ln(1 + 3), rounded up, since one to three words name a topic and no task
+_DAMPED_FEW = 1.4  # ln(1 + 3), rounded up: one to three words name a topic, not a task
 
 
 class NeedWords(Struct, frozen=True):
-    """The words of one kind in one language."""
+    """One kind of words in one language."""
 
     kind: str
     language: str
@@ -52,10 +51,9 @@ class NeedWords(Struct, frozen=True):
 
 
 def lacks(seen: Look, measured: list[float], language: str, *, intent: bool) -> tuple[str, ...]:
-    """Return the parts that the prompt lacks: any of task, context, format, constraints and examples.
+    """Return what the prompt lacks, of task, context, format, constraints and examples.
 
-    `measured` is the result of `rawness.measures`. `intent` tells whether the intent is known, since a known intent is
-    a task.
+    `measured` is the result of `rawness.measures`. A prompt with a known intent has a task.
     """
     text, words = _lower_and_words(seen.request)
     task = intent or measured[_QUESTION] or measured[_POLITE] or measured[_WORDS] > _DAMPED_FEW
@@ -70,7 +68,7 @@ def lacks(seen: Look, measured: list[float], language: str, *, intent: bool) -> 
 
 
 def needs(seen: Look, language: str) -> tuple[str, ...]:
-    """Return the things that an answer seems to need: any of context, long context, reasoning and a tool."""
+    """Return what an answer seems to need, of context, long context, reasoning and a tool."""
     text, words = _lower_and_words(seen.request)
     answers = (
         ("context", not seen.rule and _occurs("absent", language, text, words)),
@@ -81,7 +79,7 @@ def needs(seen: Look, language: str) -> tuple[str, ...]:
     return tuple(name for name, there in answers if there)
 
 
-@lru_cache(maxsize=8)  # `lacks` and `needs` read the same prompt
+@lru_cache(maxsize=8)  # `lacks` and `needs` are called for the same prompt
 def _lower_and_words(request: str) -> tuple[str, frozenset[str]]:
     text = request.lower()
     return text, frozenset(_WORD.findall(text))

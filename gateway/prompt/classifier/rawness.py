@@ -21,7 +21,7 @@ FOR, AGAINST = tuple([f"+{name}" for name in MEASURED]), tuple([f"-{name}" for n
 
 
 class RawnessModel:
-    """Estimates the probability that a rewrite can help, from the form of the prompt alone."""
+    """Estimates from a prompt's form alone how probable it is that a rewrite helps."""
 
     def __init__(self, arrays: Mapping[str, Array]) -> None:
         """`arrays` has mean, scale and weights, each [features], and bias [1]."""
@@ -32,7 +32,7 @@ class RawnessModel:
         self._bias = float(arrays["bias"][0])
 
     def judge(self, measured: list[float]) -> tuple[float, tuple[str, ...]]:
-        """Return the probability that a rewrite can help, and the names of the three features that count most.
+        """Return the probability that a rewrite helps, and the names of the three features that count most.
 
         `measured` [features] is the result of `measures`.
         """
@@ -43,10 +43,10 @@ class RawnessModel:
 
 
 def measures(seen: Look) -> list[float]:
-    """Return the features of the instruction. The payload is left out, since it does not show the user's own style."""
+    """Return the features of the instruction. The payload is left out, since the user need not have written it."""
     return [*features(seen.request if seen.rule else seen.text), float(bool(seen.rule))]
 
 
 def logistic(score: float) -> float:
-    """Turn a score into a probability. The score is clipped so that exp does not overflow."""
+    """Turn a score into a probability. Clipping the score keeps exp from overflowing."""
     return 1.0 / (1.0 + exp(-min(60.0, max(-60.0, score))))

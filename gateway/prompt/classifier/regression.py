@@ -1,9 +1,10 @@
 """Multinomial logistic regression in single precision, on sparse words and dense vectors together.
 
-scikit-learn takes one sparse table of both. For 15,000 prompts of 150 intents it took 27.4 s, and this module 17.4 s.
-For 6,000 prompts of 60 intents it took 7.2 s, and this module 2.5 s. The accuracy was the same
-(`benchmarks/regression.py`). The steps are those of L-BFGS (Nocedal and Wright, Numerical Optimization, algorithm 7.4),
-written in numpy: with a million weights scipy's own steps take longer than the gradient.
+scikit-learn needs words and vectors in one sparse table. It took 27.4 s for 15,000 prompts of 150 intents, and this
+module 17.4 s; for 6,000 prompts of 60 intents, 7.2 s and 2.5 s. The accuracy was the same (`benchmarks/regression.py`).
+
+The descent is L-BFGS (Nocedal and Wright, Numerical Optimization, algorithm 7.4), written in numpy. With a million
+weights, scipy's version spends more time on its steps than on the gradient.
 """
 
 from __future__ import annotations
@@ -21,13 +22,14 @@ from gateway.prompt.classifier.labelled import NONE
 from gateway.prompt.classifier.model import Array, softmax
 
 STRENGTH = 30.0  # inverse of the regularisation, for rows of length 1
-ENOUGH = 5e-5  # the descent ends when the largest part of the gradient is smaller
+ENOUGH = 5e-5  # the descent ends when every part of the gradient is smaller
 STEPS, HALVINGS, REMEMBERED = 100, 20, 5
 
 
 class TrainingRows(Struct, frozen=True):
-    """Prompts as rows of `words`, sparse [prompts, words], and of `vectors`, dense [prompts, dimensions]; both are
-    float32."""
+    """Prompts as rows of `words`, sparse [prompts, words], and `vectors`, dense [prompts, dimensions]. Both are
+    float32.
+    """
 
     words: Any
     vectors: Array
@@ -72,7 +74,7 @@ class Fitted(Struct, frozen=True):
 def fit(table: TrainingRows, labels: NDArray[np.str_], near: Fitted | None = None) -> Fitted:
     """Fit the weights. The same rows and labels always give the same weights.
 
-    `labels` is [prompts]. `near` is a similar solution, from which the descent starts.
+    `labels` is [prompts]. The descent starts from `near`, the weights of a similar fit.
     """
     classes, own = np.unique(labels, return_inverse=True)
     weights = _fairly(labels)
@@ -95,8 +97,7 @@ Slope = Callable[[Array], tuple[float, Array]]
 
 
 def _descend(slope: Slope, at: Array) -> Array:
-    """Return the flat weights with the smallest loss. L-BFGS finds them, and halves a step that does not reduce the
-    loss."""
+    """Return the flat weights with the smallest loss, by L-BFGS. A step that does not reduce the loss is halved."""
     loss, gradient = slope(at)
     past: deque[tuple[Array, Array, float]] = deque(maxlen=REMEMBERED)
     for _ in range(STEPS):
@@ -122,7 +123,7 @@ def _descend(slope: Slope, at: Array) -> Array:
 
 
 def _direction(gradient: Array, past: Sequence[tuple[Array, Array, float]]) -> Array:
-    """Return the descent direction, corrected by the change of the gradient over the last steps."""
+    """Return the direction of descent, corrected by the last changes of the gradient."""
     q, alphas = -gradient, []
     for moved, turned, bend in reversed(past):
         alpha = float(moved @ q) / bend
@@ -137,8 +138,9 @@ def _direction(gradient: Array, past: Sequence[tuple[Array, Array, float]]) -> A
 
 
 def _slope(table: TrainingRows, own: NDArray[np.intp], classes: int, weights: Array, penalty: float) -> Slope:
-    """Return the function that computes the loss and its gradient from flat weights. `own` [prompts] are indices of
-    classes."""
+    """Return a function of flat weights that gives the loss and its gradient. `own` [prompts] are indices of
+    classes.
+    """
     rows, split = np.arange(len(table)), table.split
     words_across, total = table.words.T.tocsr(), float(weights.sum())
     each = (weights / total)[:, None]
@@ -165,8 +167,11 @@ def _slope(table: TrainingRows, own: NDArray[np.intp], classes: int, weights: Ar
 
 
 def _fairly(labels: NDArray[np.str_]) -> Array:
-    """Return the weight of each prompt, [prompts]. Intents with few examples weigh as much as the others. The class of
-    no intent weighs more, since it is as broad as all intents together."""
+    """Return the weight of each prompt, [prompts].
+
+    Intents with few examples weigh as much as the others. The class of no intent weighs more, since it is as broad as
+    all intents together.
+    """
     counts = Counter(labels.tolist())
     typical = float(np.median(list(counts.values())))
     weight = {label: min(2.0, (4.0 if label == NONE else 1.0) * typical / count) for label, count in counts.items()}

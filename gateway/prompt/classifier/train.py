@@ -1,7 +1,7 @@
-"""Trains the classifier, or loads the one that was trained on the same data.
+"""Trains the classifier, or loads a classifier that was trained on the same data.
 
-Only this module and those it calls use scikit-learn and scipy; a request needs only numpy. `lessons.py` collects the
-data, `train_tier.py` trains a tier, `calibrate.py` calibrates it.
+scikit-learn and scipy are used only for training; a request needs only numpy. `lessons.py` collects the data,
+`train_tier.py` trains a tier, and `calibrate.py` calibrates it.
 """
 
 from __future__ import annotations
@@ -32,31 +32,31 @@ log = logging.getLogger("foreword.classify")
 
 RECIPE = "12"  # part of the key of a stored model; raise it when the training changes
 LABELLED = "labelled.jsonl"
-"""The file of the labelled prompts that `foreword classifier train` used, in the folder `classifier` of the data
-folder."""
+"""The operator's labelled prompts, in the folder `classifier` of the data folder. `foreword classifier train` writes
+the file.
+"""
 
 Progress = Callable[[str], None]
 
 
 class Embedders(Struct, frozen=True):
-    """The embedders of the two tiers, or None for a tier without one. They are used for English."""
+    """The embedders of the two tiers, or None for a tier without one. Only English uses them."""
 
     static: Embedder | None = None
     sentence: Embedder | None = None
 
 
 class Training(Struct, frozen=True):
-    """A trained model, and the held-out results of its tiers, by language and tier."""
+    """A trained model, and the held-out results by language and tier."""
 
     model: ClassifierModel
     tiers: dict[str, dict[str, TrainedTier]]
 
 
 def trained(library: Library, embedders: Embedders, data_folder: Path, seeds: Seeds | None = None) -> ClassifierModel:
-    """Return the model for exactly this library, these embedders, seeds and labelled prompts. It is loaded, or trained
-    now.
+    """Return the model for this library, these embedders, seeds and labelled prompts. It is loaded, or trained now.
 
-    This call blocks: it takes some seconds of one core the first time, and milliseconds after that.
+    This call blocks. Training takes some seconds on one core, loading takes milliseconds.
     """
     seeds = seeds or read_seeds()
     labelled = kept_labels(data_folder)
@@ -74,18 +74,18 @@ def trained(library: Library, embedders: Embedders, data_folder: Path, seeds: Se
 def model_folder(
     library: Library, embedders: Embedders, data_folder: Path, seeds: Seeds, labelled: Sequence[Labelled] = ()
 ) -> Path:
-    """Return the folder that stores the model for exactly these data."""
+    """Return the folder of the model for these training data."""
     return data_folder / "classifier" / training_key(library, embedders, seeds, labelled)
 
 
 def kept_labels(data_folder: Path) -> tuple[Labelled, ...]:
-    """Read the labelled prompts of the last `foreword classifier train`. Every training uses them."""
+    """Read the labelled prompts of the last `foreword classifier train`. Every training includes them."""
     file = data_folder / "classifier" / LABELLED
     return read_labelled([file]) if file.exists() else ()
 
 
 def training_key(library: Library, embedders: Embedders, seeds: Seeds, labelled: Sequence[Labelled] = ()) -> str:
-    """Return a key of 16 hex digits that changes with any part of the training data."""
+    """Return a key of 16 hex digits, which changes with any part of the training data."""
     intents = sorted((t.language.value, t.id, t.intent) for t in library.templates if t.active)
     names = [embedder.name if embedder else "" for embedder in (embedders.static, embedders.sentence)]
     fixed = fingerprints(template for template in library.templates if template.active)
@@ -100,10 +100,10 @@ def train(
     labelled: Sequence[Labelled] = (),
     data_folder: Path | None = None,
 ) -> ClassifierModel:
-    """Train a model for every language that occurs in the active templates or in the labelled prompts.
+    """Train a model for every language of the active templates and the labelled prompts.
 
-    Training uses one core, since the gateway serves requests at the same time. More BLAS threads would also wait for
-    each other and be slower.
+    Training uses one core, since the gateway serves requests meanwhile. More BLAS threads would be slower, since they
+    wait for each other.
     """
     from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
@@ -119,7 +119,7 @@ def teach(
     data_folder: Path | None = None,
     progress: Progress = lambda what: None,
 ) -> Training:
-    """Train as `train` does, but also return the held-out results. `data_folder` stores the embeddings."""
+    """Train like `train`, and return the held-out results too. `data_folder` stores the embeddings."""
     tiers: dict[str, dict[str, TrainedTier]] = {}
     instructions = _instructions(seeds)
     for lesson in lessons(library, seeds, labelled, instructions):

@@ -1,4 +1,4 @@
-"""Trains the model that finds the instruction in a prompt, using our seed prompts."""
+"""Trains the model that finds the instruction in a prompt, on our seed prompts."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import numpy as np
 from gateway.prompt.classifier.instruction import InstructionModel, line_tokens
 from gateway.prompt.classifier.lessons import SeedPrompt
 
-ENOUGH = 20  # the fewest payloads that a model can be trained on
+ENOUGH = 20  # a language with fewer payloads gets no model
 STRENGTH = 0.3
-SMALLEST = 0.02  # smaller weights are left out, since they decide nothing
-CHAT = "none:chat"  # the kind of prompts that say something and ask for nothing
+SMALLEST = 0.02  # smaller weights are dropped, since they decide nothing
+CHAT = "none:chat"  # the kind of prompts that make a statement and ask for nothing
 
 
 def train_instructions(prompts: Sequence[SeedPrompt], *, spaced: bool) -> InstructionModel | None:
-    """Train the model of one language. The result is None if too few prompts have a payload."""
+    """Train the model of one language, or return None if too few prompts have a payload."""
     pasted = [line for prompt in prompts for line in _pasted(prompt.payload)]
     asking = [prompt.instruction for prompt in prompts if prompt.intent != CHAT]
     if len(pasted) < ENOUGH:
@@ -37,6 +37,6 @@ def train_instructions(prompts: Sequence[SeedPrompt], *, spaced: bool) -> Instru
 
 
 def _pasted(payload: str) -> Iterator[str]:
-    """Return the first and the last line of a payload, which are the lines next to the instruction."""
+    """Return the first and the last line of a payload. These lines are next to an instruction."""
     lines = [line for line in payload.split("\n") if line.strip()]
     yield from dict.fromkeys(lines[:1] + lines[-1:])

@@ -1,7 +1,7 @@
 """Trains the model of raw prompts on our seed prompts.
 
-Leaving a raw prompt unchanged is the smaller mistake. So the bias is set on held-out prompts: only the share `ALARMS`
-of the well-specified prompts may reach `THRESHOLD`.
+Leaving a raw prompt unchanged is the smaller mistake. The bias is therefore set on held-out prompts, so that only the
+share `ALARMS` of the well-specified prompts reaches `THRESHOLD`.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from gateway.prompt.classifier.rawness import RawnessModel, measures
 from gateway.prompt.classifier.view import look
 from gateway.settings.prompt import PromptTable
 
-PAIRED = 4.0  # the weight of a prompt in a pair, which teaches more than an unpaired prompt
+PAIRED = 4.0  # the weight of a prompt in a pair: pairs teach more than single prompts
 ALARMS = 0.15  # the share of well-specified prompts that may look improvable
-THRESHOLD = PromptTable().improvable  # the probability from which a prompt looks improvable
+THRESHOLD = PromptTable().improvable  # a prompt with at least this probability looks improvable
 
 
 def train_rawness(seeds: Seeds) -> RawnessModel:
-    """Fit the model on the seed prompts and pairs. The same seeds always give the same model."""
+    """Fit the model on single prompts and pairs. The same seeds always give the same model."""
     texts = [text for text, _ in seeds.improvable] + [text for pair in seeds.pairs for text in pair]
     raw = np.array([is_raw for _, is_raw in seeds.improvable] + [True, False] * len(seeds.pairs))
     weight = np.array([1.0] * len(seeds.improvable) + [PAIRED, PAIRED] * len(seeds.pairs))

@@ -1,4 +1,4 @@
-"""Trains one tier of one language, which finds an intent and a calibrated trust from words and perhaps an embedding."""
+"""Trains one tier of one language: an intent and a calibrated trust, from words and perhaps an embedding."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from gateway.prompt.classifier.model import Array, Names, Tier
 from gateway.prompt.classifier.regression import Fitted, TrainingRows, fit, join
 from gateway.prompt.classifier.view import Keywords, Look, has_code, plain, tokens
 
-SURE = 0.5  # a `not` example is left out if no class has at least this probability
-LATENT = 96  # without an embedding, the dimensions of a prompt's position among the others
+SURE = 0.5  # a `not` example without a class of at least this probability is left out
+LATENT = 96  # without an embedding: the dimensions of a prompt's place among the anchors
 # The weight of words beside the embedding, chosen by the best held-out result. With many examples words count less.
 WORDS_OF_FEW, WORDS_OF_MANY = 1.2, 0.8
-# An intent works on a text (or code) if it has `FEWEST` examples and at least this share of them has a text (or code).
+# An intent needs a text (or code) if it has `FEWEST` examples and at least this share of them has one.
 FEWEST, WITH_TEXT, WITH_CODE = 12, 0.85, 0.85
 
 Embed = Callable[[Sequence[str]], Array]
 
 
 class TrainedTier(Struct, frozen=True):
-    """A tier with its results on held-out cases."""
+    """A tier, and its results on held-out cases."""
 
     tier: Tier
     held_out: HeldOutResults
@@ -38,8 +38,9 @@ class TrainedTier(Struct, frozen=True):
 
 
 def train_tier(lesson: Lessons, embed: Embed | None) -> TrainedTier:
-    """Train and calibrate one tier. `embed` turns texts into [texts, dimensions]. It is None for a tier that reads only
-    words."""
+    """Train and calibrate one tier. `embed` turns texts into [texts, dimensions]; with None, the tier reads only
+    words.
+    """
     words_weight = WORDS_OF_FEW if len(lesson.cases) < MANY else WORDS_OF_MANY
     keywords = Keywords(lesson.keywords)
     everything = [*lesson.cases, *lesson.near_misses]
@@ -115,7 +116,7 @@ def _tier(
 
 
 def _nearly_all(lesson: Lessons, have: Callable[[Look], bool], share: float) -> tuple[str, ...]:
-    """Return the intents for which `have` is true in at least this share of the examples."""
+    """Return the intents for which `have` is true in nearly all examples."""
     total, having = Counter[str](), Counter[str]()
     for case in lesson.cases:
         if case.crossed:
@@ -127,8 +128,11 @@ def _nearly_all(lesson: Lessons, have: Callable[[Look], bool], share: float) -> 
 
 
 def _barred(lesson: Lessons) -> dict[str, tuple[str, ...]]:
-    """Return the intents that each `not` example excludes. The keys are the whole text of the example and its request
-    without the payload. The request is left out if an example of the intent has the same request."""
+    """Return the intents that each `not` example excludes.
+
+    The keys are the example's whole text, and its request without the payload. A request is left out if an example of
+    the intent has the same one.
+    """
     requests = {(plain(case.seen.request), case.intent) for case in lesson.cases}
     barred: dict[str, set[str]] = {}
     for miss in lesson.near_misses:
@@ -139,8 +143,9 @@ def _barred(lesson: Lessons) -> dict[str, tuple[str, ...]]:
 
 
 def _requests(lesson: Lessons) -> dict[str, str]:
-    """Return the intent of each example's request. The requests are written as `plain` returns them, and a request with
-    two intents is left out."""
+    """Return the intent of each example's request, with requests in the form that `plain` returns. A request with two
+    intents is left out.
+    """
     owners: dict[str, set[str]] = {}
     for case in lesson.cases:
         owners.setdefault(plain(case.seen.request), set()).add(case.intent)
@@ -152,7 +157,9 @@ def _requests(lesson: Lessons) -> dict[str, str]:
 
 
 def _anchors(intents: Sequence[str], classes: Sequence[str]) -> list[int]:
-    """Return the rows to compare with, sorted by class. They are spread evenly over the cases of each class."""
+    """Return the rows that prompts are compared with, sorted by class. They are evenly spaced over the cases of a
+    class.
+    """
     own: dict[str, list[int]] = {}
     for row, intent in enumerate(intents):
         own.setdefault(intent, []).append(row)
@@ -167,8 +174,7 @@ def _anchors(intents: Sequence[str], classes: Sequence[str]) -> list[int]:
 def _settle(
     table: TrainingRows, labels: NDArray[np.str_], misses: TrainingRows, near_misses: Sequence[Lesson]
 ) -> tuple[TrainingRows, NDArray[np.str_]]:
-    """Give each `not` example the class that fits it best and is not its intent. Examples that fit no class are left
-    out."""
+    """Give each `not` example the best class that is not its intent. Examples without a fitting class are left out."""
     if not near_misses:
         return misses, np.array([], dtype=labels.dtype)
     fitted = fit(table, labels)
@@ -186,7 +192,7 @@ def _vectors(embed: Embed | None, cases: Sequence[Lesson]) -> Array:
 
 
 def _vocabulary(documents: Sequence[Sequence[str]]) -> tuple[list[str], Array]:
-    """Return the words that occur in at least two prompts, and their inverse document frequency."""
+    """Return the words that occur in at least two prompts, with their inverse document frequency."""
     counts = Counter(word for document in documents for word in set(document))
     least = 2 if len(documents) < 5000 else 3
     vocabulary = sorted(word for word, count in counts.items() if count >= least)
@@ -196,7 +202,8 @@ def _vocabulary(documents: Sequence[Sequence[str]]) -> tuple[list[str], Array]:
 
 def weigh_all(documents: Sequence[Sequence[str]], vocabulary: Sequence[str], idf: Array) -> sparse.csr_matrix:
     """Return the tf-idf rows of all documents, [documents, vocabulary], each of length 1. `Tier` computes the same for
-    one prompt."""
+    one prompt.
+    """
     column = {word: index for index, word in enumerate(vocabulary)}
     columns: list[int] = []
     values: list[float] = []
@@ -213,8 +220,7 @@ def weigh_all(documents: Sequence[Sequence[str]], vocabulary: Sequence[str], idf
 
 
 def _projection(words: sparse.csr_matrix) -> Array:
-    """Return the directions in which prompts differ most, [vocabulary, LATENT], to compute the similarity of two
-    prompts."""
+    """Return the directions in which prompts differ most, [vocabulary, LATENT]. They give each prompt its place."""
     from sklearn.decomposition import TruncatedSVD
 
     directions = TruncatedSVD(min(LATENT, *words.shape), random_state=0).fit(words)

@@ -1,7 +1,7 @@
-"""The part of a prompt that the classifier reads: the request without its payload.
+"""What the classifier reads of a prompt: the request without its payload.
 
-`What is the intent of this message: "I lost my card"` and the same question about a train ticket are one kind of
-request. So the payload is removed, and only the instruction is embedded and read.
+`What is the intent of this message: "I lost my card"` is the same kind of request for any message. Therefore only the
+instruction is embedded and read.
 """
 
 import re
@@ -17,10 +17,10 @@ from gateway.prompt.language.wording import without_frame
 from gateway.split import Split
 
 HEAD_WORDS, TAIL_WORDS = 40, 16  # an instruction is at the start or at the end
-HEAD_ZH, TAIL_ZH = 60, 24  # the same limits in Chinese characters
-SHORTEST, SHORTEST_ZH = 4, 4  # characters; a shorter instruction is not clear without its payload
-FEW = 8  # characters of an instruction that does not name its object, such as "work out" or "请帮我算一下"
-NEARLY_ALL = 0.9  # if the instruction is at least this share of the prompt, there is no payload
+HEAD_ZH, TAIL_ZH = 60, 24  # the same two limits in Chinese characters
+SHORTEST, SHORTEST_ZH = 4, 4  # characters; a shorter instruction is unclear without its payload
+FEW = 8  # characters; so few words before a colon only announce a request, such as "A riddle:"
+NEARLY_ALL = 0.9  # a prompt with a longer instruction than this share has no payload
 
 _EN = re.compile(r"[a-z]+(?:'[a-z]+)?|\d+|[^\sa-z\d]")
 _SPACED = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)?|\d+|[^\s\w]")
@@ -50,8 +50,11 @@ class Look(Struct, frozen=True):
 
 
 def look(text: str, parts: Split | None = None, instructions: InstructionModel | None = None) -> Look:
-    """Return the view of a prompt. `parts` is the split prompt, if the caller has it. `instructions` is the model that
-    separates the instruction from a pasted text; without it, only the rules of the split decide."""
+    """Return what the classifier reads of a prompt. `parts` is the split prompt, if the caller has it.
+
+    `instructions` is the model that separates an instruction from a pasted text. Without it, the rules of the split
+    decide.
+    """
     parts = parts or split(text)
     asking = "" if instructions is None else instructions.instruction(text, parts)
     if says_something(asking):
@@ -65,8 +68,9 @@ def look(text: str, parts: Split | None = None, instructions: InstructionModel |
 
 
 def _only_announces(parts: Split, instructions: InstructionModel | None) -> bool:
-    """Return whether the words before the colon only announce the request, as in `A riddle: who ...?`. Such words are
-    few, or they ask for nothing."""
+    """Return whether the words before the colon only announce a request, as in `A riddle: who ...?`. Such words are
+    few, or ask for nothing.
+    """
     if instructions is None or parts.rule != "colon" or "\n" in parts.payload_text:
         return False
     head = parts.instruction_text
@@ -80,12 +84,12 @@ def says_something(instruction: str) -> bool:
 
 
 def whole(text: str) -> Look:
-    """Return a view of the whole prompt, for labels that were given to whole prompts."""
+    """Return the whole prompt as the request. Labels of whole prompts need this."""
     return Look(text, ends(text))
 
 
 def ends(text: str) -> str:
-    """Return the start and the end of a text, since the cost of embedding grows with the length."""
+    """Return the start and the end of a text. Embedding all of a long text would cost too much."""
     if len(text) < 4 * HEAD_ZH:
         return text
     words = text.split()
@@ -95,7 +99,7 @@ def ends(text: str) -> str:
 
 
 class Keywords:
-    """The keywords of the templates. In a language with blanks between words, a keyword is found by its first word."""
+    """The keywords of the templates. In a spaced language, a keyword is found by its first word."""
 
     def __init__(self, by_intent: Mapping[str, Sequence[str]]) -> None:
         self._marks: dict[str, list[str]] = {}
@@ -128,15 +132,16 @@ class Keywords:
 
 
 def plain(request: str) -> str:
-    """Return the request in lower case, without extra white space and closing punctuation, to compare requests by
-    words."""
+    """Return the request in lower case, without extra white space and closing punctuation. Requests are compared in
+    this form.
+    """
     return " ".join(request.lower().split()).rstrip(" .!?:。！？：")
 
 
 def tokens(seen: Look, language: str, keywords: Keywords) -> list[str]:
-    """Return the words, and marks of form such as `<code>`. In Chinese, runs of characters take the place of the words.
+    """Return the words, and marks of form such as `<code>`. In Chinese, runs of characters take the place of words.
 
-    Each keyword of a template adds a token that is named after its intent.
+    Each keyword of a template adds a token with the name of its intent.
     """
     request = seen.request.lower()
     if not VOCABULARY[language].spaced:
@@ -170,8 +175,10 @@ def has_code(text: str) -> bool:
 
 
 def form_marks(seen: Look) -> list[str]:
-    """Return the form of the prompt as marks such as `<code>`. In a pasted text it looks only for code and
-    error messages, since the rest does not show what the user wants."""
+    """Return marks for the form of the prompt, such as `<code>`.
+
+    A pasted text is searched only for code and error messages. Its form says nothing else about the user's wish.
+    """
     text, request = seen.text[:4000], seen.request
     marks = ["<payload>" if seen.rule else "<no payload>"]
     # this test is quick, and most prompts have no digit
