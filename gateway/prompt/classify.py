@@ -1,8 +1,8 @@
-"""The stage `classify`. It finds the intent of a prompt, the trust in it, and whether a rewrite can help.
+"""The stage `classify`. It finds the intent of a prompt, the trust in the intent, and whether a rewrite can help.
 
-The static embedding answers first, on the event loop. The sentence model is used only if the calibrated confidence is
-below `[prompt] first_tier`; it runs on a separate thread. An unknown intent is a valid answer. This module does not
-import numpy: `train.trained` makes the model.
+The static embedding answers first, on the event loop. If its confidence is below `[prompt] first_tier`, the sentence
+model answers on another thread. An unknown intent is a valid answer. This module does not import numpy; `train.trained`
+makes the model.
 """
 
 from __future__ import annotations

@@ -1,5 +1,6 @@
-"""Computes the highest cost of a template's technique before any call is made. The call that answers is not
-included."""
+"""Computes the most that a template's technique can cost, before any call. The call that answers the client is not
+counted.
+"""
 
 from collections.abc import Iterable
 
@@ -12,7 +13,7 @@ JUDGE_TOKENS = 120
 
 
 class Cost(Struct, frozen=True):
-    """The highest number of extra calls, and of tokens in their answers. If `tokens` is -1, there is no limit."""
+    """The highest number of extra calls, and of tokens in their answers. `tokens` is -1 if there is no limit."""
 
     calls: int = 0
     tokens: int = 0
@@ -25,7 +26,7 @@ class Cost(Struct, frozen=True):
 
 
 def cost_of(template: Template) -> Cost:
-    """Return the cost that the template allows for any request."""
+    """Return the most that this template can cost for a request."""
     rounds = template.iterate.rounds if template.iterate else 0
     answers = (template.samples.n - 1 if template.samples else 0) + rounds
     judged = len(template.judges) * (rounds + 1) if template.iterate else 0
@@ -37,6 +38,7 @@ def cost_of(template: Template) -> Cost:
 
 
 def estimated_tokens(turns: Iterable[Turn]) -> int:
-    """Estimate the tokens of these messages as a quarter of their bytes. Counting them exactly would take a request
-    longer than choosing its template."""
+    """Estimate the tokens of these messages as a quarter of their bytes. An exact count would take longer than choosing
+    the template.
+    """
     return sum(len(turn.text.encode("utf-8", "surrogatepass")) for turn in turns) // 4

@@ -7,10 +7,10 @@ from gateway.exchange import Exchange
 from gateway.prompt.generic_system import is_generic
 from gateway.prompt.language.literals import fences
 
-LONGEST = 6000  # characters; a longer prompt already has its details
+LONGEST = 6000  # characters; a longer prompt already contains its details
 LONGEST_CODE = 3000  # characters; a longer prompt with code is about a program
 
-# signs that a person, a program or a template has built the prompt with care
+# signs of a carefully built prompt, by a person, a program or a template
 _CHAT_MARKUP = re.compile(r"<\|[a-z_]+\|>|\[/?INST\]|<<SYS>>|^### (?:Instruction|Response):", re.M)
 _CHAT_NEEDS = ("<|", "INST]", "<<SYS>>", "### ")
 _SECTION_WORDS = (
@@ -26,9 +26,9 @@ _SHOT = re.compile(
 
 
 def why_untouchable(exchange: Exchange) -> str:
-    """Return the reason why the prompt must not be changed, or "" if it may be rewritten.
+    """Return why the prompt must not be changed, or "" if it may be rewritten.
 
-    If an earlier stage has already put a reason on the exchange, that reason is returned.
+    A reason that an earlier stage put on the exchange is returned unchanged.
     """
     if exchange.untouchable is not None:
         return exchange.untouchable
@@ -39,7 +39,7 @@ def why_untouchable(exchange: Exchange) -> str:
 
 
 def _form(ask: Ask) -> str:
-    """Return the reason against a rewrite in the form of the request, such as tools, or "" if there is none."""
+    """Return why the form of the request forbids a rewrite, or "". Tools are one such reason."""
     if not ask.endpoint.takes_messages:
         return f"{ask.endpoint.value} requests are passed on as they are"
     if ask.named is not None:
@@ -54,9 +54,9 @@ def _form(ask: Ask) -> str:
 
 
 def _turns(ask: Ask) -> str:
-    """Return the reason against a rewrite in the messages, or "" if there is none.
+    """Return why the messages forbid a rewrite, or "".
 
-    A rewrite needs a single plain user message; a generic system prompt may come before it. A request that names its
+    A rewrite needs a single plain user message, perhaps after a generic system prompt. A request that names its
     template may have any system prompt.
     """
     if not ask.turns:
@@ -89,10 +89,10 @@ def _text(query: str, *, named: bool) -> str:
 
 
 def is_built(text: str) -> bool:
-    """Return whether the text has the signs of a prompt template: chat markup, named sections, or worked examples."""
+    """Return whether the text looks like a prompt template: chat markup, named sections, or worked examples."""
     if any(map(text.__contains__, _CHAT_NEEDS)) and _CHAT_MARKUP.search(text):
         return True
     if "\n" not in text:
-        return False  # the signs are two sections or two examples, each on its own line
+        return False  # two sections or two examples are such a sign, each on its own line
     sections = {match.group(1).lower() for match in _SECTION.finditer(text)}
     return len(sections) >= 2 or len(_SHOT.findall(text)) >= 2

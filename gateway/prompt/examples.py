@@ -1,5 +1,6 @@
-"""Chooses the examples for a request: the nearest examples of a pool, if the request asks the question that they
-answer."""
+"""Chooses the few-shot examples for a request. Examples of a pool are used only if the request asks the question that
+they answer.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +31,7 @@ NO_EXAMPLES: Examples = ((), ())
 
 
 class _AsksOtherwise(Exception):
-    """The request does not ask the question of the pool. The message gives the reason."""
+    """The request does not ask the pool's question. The message gives the reason."""
 
 
 class ExampleChooser:
@@ -45,7 +46,7 @@ class ExampleChooser:
     async def choose(self, template: Template, filled: FilledSlots, key: ClientKey, *, named: bool) -> Examples:
         """Return the examples for a request. Raises `KeptAsIs`.
 
-        `named` tells whether the client named the template. Such a request gets the nearest examples whatever it asks.
+        `named` tells whether the client named the template. Such a request gets the nearest examples, whatever it asks.
         """
         pool = template.examples
         if not isinstance(pool, ExamplePool):
@@ -67,21 +68,25 @@ class ExampleChooser:
             raise KeptAsIs(f"the examples of {template.id}: {error}", template, refusal=NotReady) from error
 
     async def _nearest(self, template: Template, pool: ExamplePool, filled: FilledSlots, key: ClientKey) -> Examples:
-        """Return the examples that are nearest to the value of their slot."""
+        """Return the examples nearest to the value of the template's `shot_slot`."""
         embed, loaded = self._ready(template, pool)
         vector = (await embed([filled.values.get(template.shot_slot, filled.values["query"])]))[0]
         span = None if template.shot_slot == "query" else only_text(filled.split)
         return self._worded(template, filled.split, span, await self._search(template, pool, loaded, vector, key))
 
     async def _answering(self, template: Template, pool: ExamplePool, filled: FilledSlots, key: ClientKey) -> Examples:
-        """Return the examples nearest to the text of a request that asks their question. Raises `_AsksOtherwise`."""
+        """Return the examples nearest to the text of a request that asks the pool's question. Raises
+        `_AsksOtherwise`.
+        """
         embed, loaded = self._ready(template, pool)
         question = self._pools.question_of(template) if self._pools else None
         if question is None:
             raise _not_ready(template)
         span = only_text(filled.split)
         if span is None:
-            raise _AsksOtherwise("no text in it is beyond doubt: quoted, fenced, or all that follows a line break")
+            raise _AsksOtherwise(
+                "it has no text that is certain: one that is quoted, fenced, or alone after a line break"
+            )
         query = filled.split.query
         request = without_text(query, span)
         reason = question.words.why_other(request, question.labels)
@@ -114,7 +119,9 @@ class ExampleChooser:
         return shots, tuple(sorted({shot.output for shot in shots}))
 
     def _worded(self, template: Template, parts: Split, span: TextSpan | None, examples: Examples) -> Examples:
-        """Return each example as the client's own message, in which the example's text replaces the client's text."""
+        """Return each example worded like the client's message, with the example's text in place of the client's
+        text.
+        """
         shots, labels = examples
         if not (template.shot_turns and template.whole and span):
             return examples
@@ -123,7 +130,7 @@ class ExampleChooser:
 
 
 def fixed_labels(template: Template) -> tuple[str, ...]:
-    """Return the distinct outputs of a template's own examples, in their order."""
+    """Return the distinct outputs of a template's own examples, in the order of the examples."""
     shots = () if isinstance(template.examples, ExamplePool) else template.examples
     return tuple(dict.fromkeys(shot.output for shot in shots))
 

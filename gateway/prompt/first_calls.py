@@ -1,5 +1,4 @@
-"""Makes the calls of a template that come before the answer. They ask for background knowledge or a rephrased
-question."""
+"""Makes the calls of a template that come before the answer, for background knowledge or a rephrased question."""
 
 from collections.abc import Mapping, Sequence
 
@@ -12,7 +11,7 @@ from gateway.prompt.templates.template import Template
 
 
 class CallFailed(Exception):
-    """A first call failed. `calls` are all calls up to now, including the failed one."""
+    """A first call failed. `calls` are the calls made so far, including the failed one."""
 
     def __init__(self, reason: str, calls: tuple[Call, ...]) -> None:
         super().__init__(reason)
@@ -27,9 +26,9 @@ async def first_calls(
     labels: Sequence[str],
     completer: Completer,
 ) -> tuple[dict[str, str], tuple[Call, ...]]:
-    """Return the values together with the answers of the calls, and the calls with their cost.
+    """Return the values with the calls' answers added, and the calls with their cost.
 
-    Raises `CallFailed`. Raises `TemplateError` if the rendered prompt of a call is too long.
+    Raises `CallFailed`, or `TemplateError` if the prompt of a call is too long.
     """
     known, made = dict(values), list[Call]()
     for name, wish in template.calls.items():
@@ -43,7 +42,7 @@ async def first_calls(
 
 
 def stand_ins(template: Template) -> dict[str, str]:
-    """Return placeholders for the answers of first calls. They are used if no call is made."""
+    """Return placeholders in place of the first calls' answers. They are used where no call is made."""
     return {name: f"[{name}: a model writes this first]" for name in template.calls}
 
 

@@ -1,4 +1,4 @@
-"""Recognises a system prompt without instructions, such as an empty one or `You are a helpful assistant.`"""
+"""Recognises system prompts without instructions, such as an empty one or `You are a helpful assistant.`"""
 
 import re
 

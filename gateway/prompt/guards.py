@@ -1,8 +1,8 @@
 """Guards a rewrite: the user's words must survive, and hostile prompts get no template.
 
-A template copies the prompt. So each number, quotation, piece of code, link, name, negation and constraint of the query
-must be in the result word for word. A refiner paraphrases the prompt. So its result needs the same pieces in any
-wording, and numbers and dates with the same value. A rewrite that fails is dropped, and the lost pieces are named.
+A template copies the prompt, so each number, quotation, piece of code, link, name, negation and constraint must appear
+in the result literally. A refiner paraphrases the prompt, so these pieces may have another wording, but numbers and
+dates keep their value. A rewrite that loses a piece is dropped, and the note names the piece.
 """
 
 import re
@@ -17,24 +17,24 @@ from gateway.prompt.language.values import date_of, find_dates, items_of, number
 from gateway.prompt.language.vocabulary import VOCABULARY, Derived, any_of, folded
 
 UNCHECKED_CHARS = 4_000
-"""If there is more text than this outside all slots, it is not searched for pieces. It counts as lost."""
+"""The most text outside all slots that is searched for pieces. A longer text counts as lost."""
 NEGATED_CHARS = 60
-"""In a paraphrased prompt, a negation reaches this many characters."""
+"""In a paraphrased prompt, a negation covers this many characters after it."""
 
 MIN_NAME_CHARS = 3
-"""A stem of a name must have this many characters, since a shorter one fits too many words."""
+"""The shortest stem of a name. A shorter one fits too many words."""
 
 _WORDS = re.compile(r"[\w'’-]+")
 _ADJECTIVE = re.compile(r"(?:ian|ean|an|ese|ish)$")
 loose = Derived(lambda: any_of(words.whole(words.refine.loose) for words in VOCABULARY.values() if words.spaced))
-"""The words that a paraphrase may replace, in all languages that have blanks between words."""
+"""The words that a paraphrase may replace, in all spaced languages."""
 
 
 def lost(original: str, turns: Sequence[Turn], repeated: Sequence[tuple[int, int]] = ()) -> tuple[str, ...]:
-    """Return the pieces of `original` that are missing in the turns, or () if there are none.
+    """Return the pieces of `original` that are missing in the turns.
 
-    `turns` must be rendered without examples, so that no example can replace the user's words. `repeated` are spans of
-    the original that the turns repeat, such as a payload. Each span is checked as a whole, and not piece by piece.
+    `turns` must be rendered without examples, since the words of an example prove nothing. `repeated` are spans of the
+    original that the turns contain as a whole, such as a payload; these are not searched for pieces.
     """
     text = "\n".join(turn.text for turn in turns if turn.role in ("system", "user"))
     if original.strip() in text:
@@ -50,7 +50,7 @@ def lost(original: str, turns: Sequence[Turn], repeated: Sequence[tuple[int, int
 
 
 def changed(original: str, refined: str) -> tuple[str, ...]:
-    """Return the pieces of `original` that are missing in a paraphrase, or () if there are none."""
+    """Return the pieces of `original` that are missing in a paraphrase."""
     if original.strip() in refined:
         return ()
     prompt = RewrittenPrompt(refined)
@@ -58,8 +58,7 @@ def changed(original: str, refined: str) -> tuple[str, ...]:
 
 
 def hostile(text: str) -> str:
-    """Return the words in the text that tell the model to ignore or to show its instructions, or "" if there are
-    none."""
+    """Return the words that tell the model to ignore or to show its instructions, or ""."""
     low = folded(text)
     for language, hints in _hostile().items():
         if not VOCABULARY[language].spaced and low.isascii():
@@ -73,7 +72,7 @@ def hostile(text: str) -> str:
 
 
 def growth(query: str, turns: Sequence[Turn]) -> int:
-    """Return by how many characters the turns are longer than the query."""
+    """Return how many characters the turns have more than the query."""
     return sum(len(turn.text) for turn in turns) - len(query)
 
 
@@ -86,7 +85,7 @@ _hostile = Derived(
 
 
 def _without(original: str, text: str, repeated: Sequence[tuple[int, int]]) -> str:
-    """Return the original without the spans that the text repeats as a whole."""
+    """Return the original without the spans that the text contains as a whole."""
     pieces, end = [], 0
     for start, stop in sorted(set(repeated)):
         span = original[start:stop].strip()
@@ -97,8 +96,7 @@ def _without(original: str, text: str, repeated: Sequence[tuple[int, int]]) -> s
 
 
 class RewrittenPrompt:
-    """A rewritten prompt in which pieces are searched for. Its numbers and dates are read once, when they are first
-    needed."""
+    """A rewritten prompt that is searched for pieces. Its numbers and dates are read at most once."""
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -106,8 +104,9 @@ class RewrittenPrompt:
         self._values: Counter[str] | None = None
 
     def repeats(self, item: Invariant, times: int) -> bool:
-        """Return whether the prompt has the piece at least `times` times. Numbers, dates and languages may have another
-        form."""
+        """Return whether the prompt has the piece at least `times` times. Numbers, dates and languages may be written
+        in another form.
+        """
         if _holds(self.text, item.text, times):
             return True
         if item.kind is InvariantKind.LANGUAGE:
@@ -115,7 +114,7 @@ class RewrittenPrompt:
         return item.kind in (InvariantKind.NUMBER, InvariantKind.DATE) and self.values[_value(item)] >= times
 
     def mentions(self, item: Invariant) -> bool:
-        """Return whether the prompt has the piece in any wording."""
+        """Return whether the prompt has the piece, in any wording."""
         small = folded(item.text)
         match item.kind:
             case InvariantKind.CODE | InvariantKind.LINK | InvariantKind.PLACEHOLDER | InvariantKind.QUOTATION:
@@ -135,14 +134,16 @@ class RewrittenPrompt:
                 return self._names(small.removesuffix("s").rstrip("'’"))
 
     def _names(self, name: str) -> bool:
-        """Return whether the prompt has the name. "LCD displays" has "LCDs", but "adapt" does not have "Ada"."""
+        """Return whether the prompt has the name. "LCD displays" contains "LCDs", but "adapt" does not contain
+        "Ada".
+        """
         return any(
             re.search(_left(form) + re.escape(form) + r"s?['’]?" + _right(form), self.low) for form in _name_forms(name)
         )
 
     @property
     def values(self) -> Counter[str]:
-        """Count how often each number and each date occurs, by value."""
+        """Count the occurrences of each number and date, by value."""
         if self._values is None:
             numbers = [match[0] for match in NUMBER.finditer(self.text)]
             numbers += [match[0] for match in number_words().finditer(self.low)]
@@ -155,7 +156,7 @@ class RewrittenPrompt:
         return {_language(match[0]) for match in LANGUAGE.finditer(self.low)}
 
     def _negates(self, negation: str) -> bool:
-        """Return whether the prompt negates one of the words that `negation` negates."""
+        """Return whether the prompt negates one of the words after `negation`."""
         head = negating().match(negation)
         stems = _stems(negation[head.end() :] if head else negation)
         reaches = (self.low[match.end() : match.end() + NEGATED_CHARS] for match in negating().finditer(self.low))
@@ -163,8 +164,7 @@ class RewrittenPrompt:
 
 
 def _name_forms(name: str) -> Iterator[str]:
-    """Yield the name and its adjective (Rome, Roman). If the name is an adjective, its noun is yielded (Australian,
-    Australia)."""
+    """Yield the name, and its adjective or noun: Roman for Rome, Australia for Australian."""
     yield name
     core = _ADJECTIVE.sub("", name)
     if core != name and len(core) >= MIN_NAME_CHARS:
@@ -184,16 +184,16 @@ def _language(word: str) -> str:
 
 
 def _stems(text: str) -> list[str]:
-    """Return a rough stem of each word, which is the same for `format` and `formatted`. In Chinese, each pair of
-    characters is a stem."""
+    """Return a rough stem of each word, the same for `format` and `formatted`. In Chinese, each pair of characters is a
+    stem.
+    """
     if text.isascii():
         return [word[:6] for word in _WORDS.findall(text)]
     return [text[place : place + 2] for place in range(len(text) - 1)] or [text]
 
 
 def _holds(text: str, item: str, times: int) -> bool:
-    """Return whether `item` occurs at least `times` times in the text. A part of a longer word or number does not
-    count."""
+    """Return whether `item` occurs at least `times` times in the text, and not as a part of a longer word or number."""
     if text.count(item) < times:
         return False
     left, right = _left(item), _right(item)
@@ -203,7 +203,7 @@ def _holds(text: str, item: str, times: int) -> bool:
 
 
 def _left(item: str) -> str:
-    """Return a pattern that does not match if the item continues a longer word or number."""
+    """Return a pattern to put before `item`. It does not match if `item` continues a longer word or number."""
     return r"(?<![A-Za-z0-9_])" if item[:1].isascii() and item[:1].isalnum() else ""
 
 

@@ -1,4 +1,4 @@
-"""The exceptions that say why a prompt stays unchanged."""
+"""Exceptions that say why a prompt stays unchanged."""
 
 from gateway.errors import BadRequest, RequestError
 from gateway.exchange import Call
@@ -8,7 +8,7 @@ from gateway.prompt.templates.template import Template
 class KeptAsIs(Exception):
     """The prompt stays unchanged. The message is the reason for the note.
 
-    `refusal` is the type of error that a client gets if it named the template.
+    `refusal` is the error for a client that named the template.
     """
 
     def __init__(
@@ -23,4 +23,4 @@ class KeptAsIs(Exception):
 
 
 class OtherQuestion(KeptAsIs):
-    """The template is for one question, and the request asks another. A more general template may still be used."""
+    """The template is for one question, and the request asks another. A more general template may still fit."""

@@ -1,7 +1,7 @@
-"""The stage for prompts by name. It fills the template that the request names with the values of the request.
+"""The stage for prompts by name. The template that the request names is filled with values from the request.
 
-The client asked for the template, so the stage works in any mode. Any mistake is an error: an incomplete prompt is
-never sent. The client's own messages follow those of the template.
+The client asked for the template, so this stage runs in any mode. A mistake is an error, since an incomplete prompt
+must never be sent. The client's own messages come after the template's.
 """
 
 import re
@@ -26,12 +26,13 @@ from gateway.prompt.templates.template import Template
 from gateway.split import Split
 
 QUERY = "query"
-"""The variable for a whole question, from which the template fills its slots."""
+"""The variable for a whole question. The template's slots are filled from it."""
 
 
 class NamedPromptStage:
-    """The stage `prompt`. `rewrite` has the library, the examples and the models. It is None if the gateway has no
-    templates."""
+    """The stage `prompt`. `rewrite` has the library, the examples and the models. None if the gateway has no
+    templates.
+    """
 
     name = "prompt"
 
@@ -43,7 +44,7 @@ class NamedPromptStage:
         if named is None:
             return exchange
         if self._rewrite is None:
-            # the gateway is a plain proxy here, and the backend may know the prompt
+            # without templates the gateway is a plain proxy, and the backend may know the prompt
             return exchange.noted(self.name, "passed on", "this gateway has no templates")
         if named.fault:
             raise BadRequest(named.fault, param="prompt.version", code="invalid_value")
@@ -62,7 +63,7 @@ class NamedPromptStage:
 
 
 def find(library: Library, named: NamedTemplate, exchange: Exchange) -> Template:
-    """Return the template with this id, or the template of this family in the caller's language. Raises `NotFound`."""
+    """Return the template with this id, or the family's template in the client's language. Raises `NotFound`."""
     id = _id(library, named, exchange)
     try:
         in_use = None if named.version else library.speaking.get(id)
@@ -79,9 +80,9 @@ def find(library: Library, named: NamedTemplate, exchange: Exchange) -> Template
 
 
 def fill_named(template: Template, variables: Mapping[str, str]) -> FilledSlots:
-    """Fill the slots with the caller's values. Raises `BadRequest` if a value is missing, unknown or of another type.
+    """Fill the slots with the client's values. Raises `BadRequest` for a missing, unknown or ill-typed value.
 
-    A required slot without a value takes the value of another slot with the same source.
+    A required slot without a value gets the value of another slot with the same source.
     """
     for name in variables:
         if name not in template.slots and name != QUERY:
@@ -110,7 +111,7 @@ def _id(library: Library, named: NamedTemplate, exchange: Exchange) -> str:
 
 
 def _language(named: NamedTemplate, exchange: Exchange) -> str:
-    """Return the language of the values, or else of the client's messages."""
+    """Return the language of the values, or else that of the client's messages."""
     for text in (*sorted(named.variables.values(), key=len, reverse=True), exchange.ask.query):
         language = language_of(text)
         if language:
@@ -143,14 +144,14 @@ def _without_query(template: Template, own: Mapping[str, SlotValue]) -> dict[str
 
 
 def _same_words(slot: Slot, slots: Mapping[str, Slot], own: Mapping[str, SlotValue]) -> str:
-    """Return the name of another slot that has a value and the same source, or "" if there is none."""
+    """Return another slot that has a value and the same source, or ""."""
     if slot.sources[0] not in (SlotSource.PAYLOAD, SlotSource.QUERY, SlotSource.QUESTION, SlotSource.CODE):
         return ""
     return next((name for name in own if slots[name].sources[0] is slot.sources[0]), "")
 
 
 def _checked(template: Template, name: str, words: str) -> str:
-    """Return the value of a variable, converted to the type of its slot. Raises `BadRequest` if it does not fit."""
+    """Return the value of a variable in the type of its slot. Raises `BadRequest` if the value does not fit."""
     slot, param = template.slots[name], f"prompt.variables.{name}"
     if slot.required and not words.strip():
         raise _lacking(template, name, "it is empty")
@@ -173,7 +174,7 @@ def _one_of(slot: Slot, words: str, param: str) -> str:
 
 
 def _check_whole(template: Template, filled: FilledSlots) -> None:
-    """Raise `BadRequest` if the template needs the whole question and it is missing."""
+    """Raise `BadRequest` if the template needs the whole question and the request lacks it."""
     if filled.values[QUERY]:
         return
     given = {name: value for name, value in filled.values.items() if name != QUERY}
@@ -191,7 +192,7 @@ def _check_whole(template: Template, filled: FilledSlots) -> None:
 
 
 def _undefined(template: Template, message: str) -> str:
-    """Find in jinja's message the slot without which the body cannot be rendered."""
+    """Return the name of the missing slot in jinja's message."""
     name = next(iter(re.findall(r"'(\w+)' is undefined", message)), QUERY)
     return name if name in template.slots else QUERY
 
@@ -214,8 +215,7 @@ def _spoken(exchange: Exchange, named: NamedTemplate, prompt: ComposedPrompt) ->
 
 
 def ahead_of(rendered: tuple[Turn, ...], own: tuple[Turn, ...]) -> tuple[Turn, ...]:
-    """Return the template's messages, and after them the client's. Both system texts become one, the template's
-    first."""
+    """Return the template's messages, then the client's. The two system texts become one, the template's first."""
     systems = [turn for turn in own if turn.role in SYSTEM and turn.plain]
     others = tuple(turn for turn in own if turn not in systems)
     if not systems:

@@ -1,6 +1,6 @@
-"""The stage `refine`. If no template was used, a model improves and completes the prompt.
+"""The stage `refine`. A model improves and completes a prompt for which no template was used.
 
-If anything goes wrong, the client's own prompt is sent, and a note gives the reason.
+After any failure the client's own prompt is sent, and a note gives the reason.
 """
 
 from __future__ import annotations
@@ -38,16 +38,18 @@ PURPOSE = "refine"
 
 
 class RefinedPrompt(Struct, frozen=True):
-    """The refiner's result. It is the better prompt, or "" if the prompt needs no change, or the reason why the answer
-    was rejected."""
+    """The refiner's result: a better prompt, "" if the prompt is good as it is, or the reason why the answer was
+    rejected.
+    """
 
     text: str = ""
     rejected: str = ""
 
 
 class RefinedPromptCache:
-    """The refiner's results by digest. It keeps the last `entries` used, each for `ttl_s`. Each worker has its own
-    cache."""
+    """Results of the refiner by digest. The last `entries` are kept, each for `ttl_s`. Each worker has its own
+    cache.
+    """
 
     def __init__(self, entries: int, ttl_s: float, clock: Callable[[], float] = monotonic) -> None:
         self._size, self._ttl_s, self._clock = entries, ttl_s, clock
@@ -68,7 +70,7 @@ class RefinedPromptCache:
 
 
 class MeasuredRefiner(Struct, frozen=True):
-    """The text that a refiner's row of the gain table measures. It combines the refiner's template and model."""
+    """The subject of a refiner's row in the gain table: the refiner's template with its model."""
 
     text_digest: str
     language: str
@@ -80,7 +82,7 @@ class MeasuredRefiner(Struct, frozen=True):
 
 
 class _LeftUnrefined(Exception):
-    """The client's own prompt is sent unrefined. The message gives the reason."""
+    """The client's prompt is sent as it is. The message gives the reason."""
 
     def __init__(self, reason: str, calls: tuple[Call, ...] = (), template: Template | None = None) -> None:
         super().__init__(reason)
@@ -88,7 +90,7 @@ class _LeftUnrefined(Exception):
 
 
 class RefineStage:
-    """The stage `refine`. It is built again for each library, but its cache stays."""
+    """The stage `refine`. Each new library gets a new stage, but the cache stays."""
 
     name = "refine"
 
@@ -122,7 +124,7 @@ class RefineStage:
         return replace(self._polished(exchange, template, refined, calls), proven=proven)
 
     def _proven(self, template: Template, exchange: Exchange) -> tuple[str, ...] | None:
-        """Return the models that may get the refined prompt, or None for all models. Raises `_LeftUnrefined`."""
+        """Return the models that may get the refined prompt, or None for all. Raises `_LeftUnrefined`."""
         if exchange.mode is Mode.SHADOW or not self._policy.needs_proof(exchange, template.id):
             return None
         refiner = MeasuredRefiner.of(template, self.settings.model)
@@ -133,7 +135,7 @@ class RefineStage:
         return proven
 
     def _template(self, exchange: Exchange) -> Template:
-        """Return the template of the refiner, if the prompt may be refined. Raises `_LeftUnrefined`."""
+        """Return the refiner's template, if the prompt may be refined. Raises `_LeftUnrefined`."""
         reason = why_untouchable(exchange)
         if not reason and exchange.ask.controls.template:
             reason = "the request names its template"
@@ -156,7 +158,7 @@ class RefineStage:
         return template
 
     async def _ask(self, template: Template, exchange: Exchange) -> tuple[str, tuple[Call, ...]]:
-        """Return a better prompt from the cache or from the model. Raises `_LeftUnrefined`."""
+        """Return a better prompt, from the cache or from the model. Raises `_LeftUnrefined`."""
         query = exchange.ask.query
         digest = self._digest(template, query, exchange.key)
         calls: tuple[Call, ...] = ()
@@ -172,7 +174,7 @@ class RefineStage:
                 raise _LeftUnrefined(f"the refiner failed: {call.error}", calls, template)
             self._cache.put(digest, known)
             if known.text:
-                # if an application sends a refined prompt again, it is not refined a second time
+                # a refined prompt that an application sends again is not refined again
                 self._cache.put(self._digest(template, known.text, exchange.key), RefinedPrompt())
         if known.rejected:
             raise _LeftUnrefined(known.rejected, calls, template)
@@ -211,7 +213,7 @@ class RefineStage:
             text = f"{refined}\n\n{label}\n{exchange.ask.query}"
         data = {"template": template.id, "version": template.version, "cached": not calls}
         arm = Arm.SHADOW if exchange.mode is Mode.SHADOW else Arm.NONE
-        reason = f"{template.ref}: no template spoke, and the prompt can be improved"
+        reason = f"{template.ref}: no template was used, and the prompt can be improved"
         turns = (*exchange.prompt[:-1], Turn("user", text))
         return replace(
             exchange,
@@ -228,8 +230,7 @@ class RefineStage:
         ).noted(self.name, str(arm) or "refined", reason, data)
 
     def _digest(self, template: Template, text: str, key: ClientKey) -> bytes:
-        """Return the key of the cache. It includes the client key, so that no hit reveals the prompt of another
-        client."""
+        """Return the key of the cache. It includes the client's key, so that no hit reveals another client's prompt."""
         parts = (key.name, template.digest, self.settings.model, text.strip())
         return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogatepass")).digest()
 

@@ -1,7 +1,7 @@
-"""Reads a refiner's answer. It contains the better prompt, or else it is rejected with a reason.
+"""Reads a refiner's answer: a better prompt, or an answer that is rejected with a reason.
 
-Some filters are those of BPO's data (no residue, length within a ratio). The others are for frequent failures of
-models, which refuse, answer the prompt, change its language, or omit a part of it.
+Some filters are those of BPO's data (no residue, length within a ratio). The others catch frequent failures of models:
+they refuse, answer the prompt, change its language, or leave out a part.
 """
 
 import re
@@ -16,11 +16,11 @@ from gateway.prompt.language.literals import fences
 from gateway.prompt.language.vocabulary import VOCABULARY, Derived, LanguageWords, any_of, folded
 
 SHRINKS = 0.5
-"""If a rewrite has less than this share of the original's length, it has left something out."""
+"""A rewrite that is shorter than this share of the original has left something out."""
 SHORT_CHARS = 60
-"""A shorter prompt may grow as much as a prompt of this length: "haiku?" needs more than six times its letters."""
+"""A shorter prompt may grow as much as one of this length: "haiku?" needs more than six times its letters."""
 SHARED = 0.3
-"""A rewrite has at least this share of the original's words, since an answer to the prompt uses other words."""
+"""A rewrite keeps at least this share of the original's words. An answer to the prompt uses other words."""
 
 _TAGGED = re.compile(r"<prompt>\s*(.*?)\s*(?:</prompt>|\Z)", re.DOTALL | re.IGNORECASE)
 _RESIDUE = re.compile(
@@ -38,7 +38,7 @@ class Rejected(Exception):
 
 
 class _Manner(Struct, frozen=True):
-    """Patterns that find refusals, introductions and requests in one language."""
+    """One language's patterns for refusals, introductions and requests."""
 
     refuses: re.Pattern[str]
     leads: re.Pattern[str]
@@ -62,7 +62,7 @@ _manners = Derived(lambda: {language: _manner(words) for language, words in VOCA
 
 
 def read_refined(original: str, answer: str, *, language: str, growth: float) -> str:
-    """Return the better prompt, or "" if the prompt is good already. Raises `Rejected`."""
+    """Return the better prompt, or "" if the prompt is good as it is. Raises `Rejected`."""
     manner = _manners()[language]
     refined = unwrapped(answer, original, manner.leads)
     if not refined:
@@ -122,7 +122,9 @@ def _faults(original: str, refined: str, manner: _Manner, language: str, growth:
 
 
 def shared(before: str, after: str) -> float:
-    """Return the share of the words of `before` that occur in `after`, from 0 to 1. Only first letters are compared."""
+    """Return the share of the words in `before` that occur in `after`, from 0 to 1. Only the first letters of words are
+    compared.
+    """
     cut: Callable[[str], set[str]] = _word_stems if before.isascii() else _pairs
     own = cut(before)
     return len(own & cut(after)) / len(own) if own else 1.0
@@ -133,11 +135,11 @@ def _word_stems(text: str) -> set[str]:
 
 
 def _pairs(text: str) -> set[str]:
-    """Return each pair of neighbouring characters. In writing without blanks, such pairs count as words."""
+    """Return each pair of neighbouring characters, which count as words in writing without blanks."""
     return {pair for word in re.findall(r"\w+", _loose_parts().sub(" ", text)) for pair in map("".join, pairwise(word))}
 
 
 def named(items: tuple[str, ...]) -> str:
-    """Return a list of the pieces that is short enough for a note."""
+    """Return the pieces as a list that is short enough for a note."""
     shown = ", ".join(f"{item[:60]!r}" for item in items[:5])
     return shown + (f" and {len(items) - 5} more" if len(items) > 5 else "")

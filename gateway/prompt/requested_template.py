@@ -1,6 +1,7 @@
-"""The stage for a template that the request names (`foreword.template`). It is used, or else the request is refused.
+"""The stage for a template that the request names (`foreword.template`). If the template cannot be used, the request is
+refused.
 
-If the template were skipped without an error, the client would get an answer to another prompt.
+Without a refusal, the client would get an answer to another prompt than it asked for.
 """
 
 from gateway.ask import Mode
@@ -14,8 +15,9 @@ RETRY_S = 2.0
 
 
 class RequestedTemplateStage:
-    """The stage `rewrite` for named templates. `rewrite` renders the template. It is None if the gateway has no
-    templates."""
+    """The stage `rewrite` for requests that name a template. `rewrite` renders the template. None if the gateway has no
+    templates.
+    """
 
     name = "rewrite"
 
@@ -37,9 +39,9 @@ class RequestedTemplateStage:
 
 
 def _switched_off(exchange: Exchange) -> Exchange:
-    """Handle mode off. If the client itself sent the mode, the prompt stays unchanged.
+    """Leave the prompt unchanged if the request itself has mode off.
 
-    Raises `KeyNotAllowed` if the key has mode off, or `BadRequest` if the configuration has it.
+    Raises `KeyNotAllowed` if the key has mode off, or `BadRequest` if the configuration has mode off.
     """
     if exchange.ask.controls.mode is Mode.OFF:
         return exchange.noted("rewrite", "kept", "the request's own mode is off")

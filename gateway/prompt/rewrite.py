@@ -1,5 +1,6 @@
-"""The stage `rewrite`. It chooses the template for the intent, fills its slots, and chooses the nearest examples. If
-any of the user's words are missing in the result, the result is dropped."""
+"""The stage `rewrite`. It chooses a template for the intent, fills its slots, and adds the nearest examples. A result
+that lacks any of the user's words is dropped.
+"""
 
 from __future__ import annotations
 
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
     from gateway.ports import Completer, Nearby, Vectors
 
 LONGEST_QUERY_CHARS = 200_000
-"""A longer message is a document. Searching it would delay other requests."""
+"""A longer message is a document, and searching it would delay other requests."""
 
 SYSTEM = ("system", "developer")
 
@@ -53,7 +54,7 @@ Embed = Callable[[Sequence[str]], Awaitable["Vectors"]]
 
 
 class ComposedPrompt(Struct, frozen=True):
-    """A rendered template that has not yet replaced the prompt of the exchange."""
+    """A rendered template, before it replaces the prompt of the exchange."""
 
     template: Template
     turns: tuple[Turn, ...]
@@ -62,7 +63,7 @@ class ComposedPrompt(Struct, frozen=True):
     procedure: TechniqueRun | None = None
     calls: tuple[Call, ...] = ()
     dropped: tuple[str, ...] = ()
-    """The values for slots that a model gave and that were rejected."""
+    """Slot values from a model that were rejected."""
 
     def spoke(self, arm: Arm = Arm.NONE) -> values.Rewrite:
         template, shots = self.template, tuple(shot.id for shot in self.shots)
@@ -70,7 +71,7 @@ class ComposedPrompt(Struct, frozen=True):
 
     @property
     def data(self) -> dict[str, Any]:
-        """Return the fields of the note: the template, its slots and their places in the query, and its examples."""
+        """Return the note's fields: the template, its slots with their places in the query, and its examples."""
         return {
             "template": self.template.id,
             "version": self.template.version,
@@ -123,8 +124,7 @@ class RewriteStage:
             return replace(noted, calls=(*exchange.calls, *unchanged.calls)) if unchanged.calls else noted
 
     async def rewritten(self, exchange: Exchange) -> Exchange:
-        """Return the exchange with the template's prompt. If the prompt is not to be sent, it is only recorded. Raises
-        `KeptAsIs`."""
+        """Return the exchange with the template's prompt, sent or only recorded. Raises `KeptAsIs`."""
         *special, general = self._offered(exchange)
         for offered in special:
             with suppress(OtherQuestion):
@@ -133,23 +133,24 @@ class RewriteStage:
 
     async def _rewrite(self, exchange: Exchange, offered: OfferedVersions) -> Exchange:
         template, chosen = self._choose(exchange, offered)
-        # if the prompt is not sent, no model is called for it
+        # no model is called for a prompt that is not sent
         prompt = await self._speak(template, exchange if chosen.speaks else replace(exchange, dry=True))
         return _rewritten(exchange, prompt, chosen)
 
     def _choose(self, exchange: Exchange, offered: OfferedVersions) -> tuple[Template, RewriteDecision]:
-        """Return the template for the request, and the decision whether to use it. Raises `KeptAsIs`."""
+        """Return the template for the request, and whether to use it. Raises `KeptAsIs`."""
         chosen = self.policy.decide(exchange, offered)
         if chosen.template is None or chosen.arm is Arm.NONE:
             raise KeptAsIs(chosen.why, chosen.template)
         if not chosen.template.whole and not exchange.ask.controls.template:
-            reason = "it does not write the message as one whole piece, so only a request that names it gets it"
+            reason = "it splits the message, so it is used only for requests that name it"
             raise KeptAsIs(f"{chosen.template.ref}: {reason}", chosen.template)
         return chosen.template, chosen
 
     def _offered(self, exchange: Exchange) -> Sequence[OfferedVersions]:
-        """Return the library's versions for the intent, the more special ones first. If the client names a template, it
-        is the only one. Raises `KeptAsIs`."""
+        """Return the versions for the intent, special ones first, or only the template that the client names. Raises
+        `KeptAsIs`.
+        """
         reason = why_untouchable(exchange)
         if reason:
             raise KeptAsIs(reason)
@@ -180,7 +181,7 @@ class RewriteStage:
         """Fill the slots, choose examples, render, and check the result. Raises `KeptAsIs`."""
         query = exchange.ask.query
         if len(query) > LONGEST_QUERY_CHARS:
-            raise KeptAsIs(f"the message has {len(query)} characters; at most {LONGEST_QUERY_CHARS} are looked through")
+            raise KeptAsIs(f"the message has {len(query)} characters; at most {LONGEST_QUERY_CHARS} are searched")
         keep_if_hostile(template, query)
         parts = exchange.split or split(query)
         exchange = replace(exchange, split=parts)
@@ -203,7 +204,7 @@ class RewriteStage:
         return replace(prompt, calls=(*more.calls, *prompt.calls), dropped=more.dropped) if more.calls else prompt
 
     async def spoken(self, template: Template, filled: FilledSlots, exchange: Exchange) -> ComposedPrompt:
-        """Return the prompt for slots that the caller has filled, with examples and first calls.
+        """Return the prompt for slots that are already filled, with examples and first calls.
 
         Raises `KeptAsIs` or `TemplateError`.
         """
@@ -244,7 +245,7 @@ class RewriteStage:
 
 
 def keep_if_hostile(template: Template, query: str) -> None:
-    """Raise `KeptAsIs` if the query tells the model to ignore or to show its instructions."""
+    """Raise `KeptAsIs` if the query tells the model to ignore its instructions or to show them."""
     words = guards.hostile(query)
     if words:
         raise KeptAsIs(f"the prompt tells the model to ignore or to show its instructions: {words[:60]!r}", template)
@@ -279,7 +280,7 @@ def compose(
 
 
 def _keep_if_lost(template: Template, filled: FilledSlots, query: str, bare: Sequence[Turn]) -> None:
-    """Raise `KeptAsIs` if words of the query are missing in the turns `bare`, which were rendered without examples."""
+    """Raise `KeptAsIs` if the template loses words of the query. `bare` are its turns without examples."""
     spans = [(slot.start, slot.end) for slot in filled.slots if slot.start >= 0]
     gone = guards.lost(query, bare, spans)
     if gone:
@@ -287,16 +288,16 @@ def _keep_if_lost(template: Template, filled: FilledSlots, query: str, bare: Seq
 
 
 def _keep_if_same(prompt: ComposedPrompt, query: str) -> None:
-    """Raise `KeptAsIs` if the template adds nothing, because the prompt already settles everything that it would
-    add."""
+    """Raise `KeptAsIs` if the prompt already says everything that the template would add."""
     (*before, last) = prompt.turns
     if not before and last.text == query and prompt.procedure is None:
         raise KeptAsIs(f"{prompt.template.id} adds nothing to this prompt", prompt.template, prompt.calls)
 
 
 def _named(library: Library, ref: str, language: str) -> Template:
-    """Return the template that the client named with `id` or `id@version`. The id may be a family. Raises
-    `KeptAsIs`."""
+    """Return the template that the client names by `id` or `id@version`. A family counts as an id. Raises
+    `KeptAsIs`.
+    """
     try:
         id, version = read_ref(ref)
     except ValueError:
@@ -334,14 +335,15 @@ def _rewritten(exchange: Exchange, prompt: ComposedPrompt, chosen: RewriteDecisi
         procedure=prompt.procedure,
         calls=(*exchange.calls, *prompt.calls),
         sampling=prompt.sampling,
-        # only a prompt that is sent counts as "rewritten"
+        # a prompt that is not sent is not called "rewritten"
         notes=(*exchange.notes, Note("rewrite", "rewritten" if chosen.speaks else str(chosen.arm), reason, data)),
     )
 
 
 def _beside(own: tuple[Turn, ...], rendered: tuple[Turn, ...]) -> tuple[Turn, ...]:
-    """Return the client's earlier messages, and after them the template's. Two system texts become one, the client's
-    first."""
+    """Return the client's earlier messages, then the template's. The two system texts become one, the client's
+    first.
+    """
     *before, last = own
     if rendered[-1].text.startswith(last.text, rendered[-1].offset):
         rendered = (*rendered[:-1], replace(rendered[-1], around=last.source))
@@ -353,7 +355,7 @@ def _beside(own: tuple[Turn, ...], rendered: tuple[Turn, ...]) -> tuple[Turn, ..
 
 
 def _joined(systems: Sequence[Turn], rendered: Turn) -> Turn:
-    """Join the system texts in one message. If the client sent only one, the message keeps its other fields."""
+    """Join the system texts in one message. A single message of the client keeps its other fields."""
     text = "\n\n".join([*(turn.text for turn in systems if turn.text.strip()), rendered.text])
     if len(systems) == 1 and text.startswith(systems[0].text):
         return Turn(systems[0].role, text, around=systems[0].source)

@@ -1,7 +1,7 @@
-"""Separates a payload only if its boundaries are certain: in quotes, in a code fence, or on the last line of the query.
+"""Separates a payload whose boundaries are certain: in quotes, in a code fence, or on the last line of the query.
 
-A template that writes instruction and payload in two places must not cut a sentence, and must not treat a question
-after the text as part of the text. If they are not certain, the template gets the whole query.
+A template that writes instruction and payload in two places must not cut a sentence, or treat a question after the text
+as part of the text. With an uncertain payload, the template gets the whole query.
 """
 
 import re
@@ -15,7 +15,7 @@ _AFTER_QUOTE = re.compile(r"\s*(?:[.!?。！？]\s*|\n\s*|\Z)")
 
 
 def certain(parts: Split) -> Split:
-    """Return the split. If the payload is uncertain, the result is a split without a payload."""
+    """Return the split, without the payload if that is uncertain."""
     span = parts.payload
     if span is None or _is_fenced(parts.query, span) or _is_quoted(parts.query, span) or _is_last_line(parts):
         return parts
@@ -23,21 +23,23 @@ def certain(parts: Split) -> Split:
 
 
 def only_text(parts: Split) -> TextSpan | None:
-    """Return the text that the query is about, if it is certain and occurs only once in the query."""
+    """Return the text that the query is about, if the text is certain and occurs once in the query."""
     span = certain(parts).payload
     return span if span and parts.query.count(parts.query[span.start : span.end]) == 1 else None
 
 
 def _is_fenced(query: str, span: TextSpan) -> bool:
-    """Return whether the span is the only code block. If there were two, the span would include the words between
-    them."""
+    """Return whether the span is the only code block. With two blocks, the span would include the words between
+    them.
+    """
     blocks = fences(query)
     return len(blocks) == 1 and blocks[0].body_start <= span.start and span.end <= blocks[0].body_end
 
 
 def _is_quoted(query: str, span: TextSpan) -> bool:
-    """Return whether the span is the only quotation and ends its sentence, unlike in `how do you say "hello" in
-    Dutch`."""
+    """Return whether the span is the only quotation and ends its sentence. The quotation in `how do you say "hello" in
+    Dutch` does not.
+    """
     opening, closing = query[span.start - 1 : span.start], query[span.end : span.end + 1]
     if not opening or _QUOTES.get(opening) != closing or len(list(QUOTED.finditer(query))) != 1:
         return False
@@ -48,7 +50,7 @@ def _is_quoted(query: str, span: TextSpan) -> bool:
 
 
 def _is_last_line(parts: Split) -> bool:
-    """Return whether the payload is a single line after the instruction, and the last line of the query."""
+    """Return whether the payload is one line, after the instruction and at the end of the query."""
     query, span = parts.query, parts.payload
     assert span is not None
     before = query[: span.start].rstrip(" \t")

@@ -1,10 +1,10 @@
-"""Detects the language of a prompt: English, Chinese, an added language of the configuration, or another language.
+"""Detects the language of a prompt: English, Chinese, a language added by the configuration, or another language.
 
-The language of the request counts, not that of a pasted text. So if a colon or a line break separates the two, the part
-before it decides: `Translate to English: 你好` is English.
+The language of the request decides, not that of a pasted text. If a colon or a line break separates the two, the part
+before it is read: `Translate to English: 你好` is English.
 
-Scripts and function words decide first. A text in Latin letters with few English words is passed to `eld`, which knows
-60 languages.
+Scripts and function words decide first. For a text in Latin letters with few English words, the package `eld` decides,
+which knows 60 languages.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from eld import LanguageDetector
 
 WEIGHT = 2.5  # a Chinese character counts as this many Latin letters
-SHORTEST = 4.0  # a shorter first part, such as "Q:", decides nothing
+SHORTEST = 4.0  # a shorter first part, such as "Q:", is not enough to decide
 
-LONGEST = 2000  # only this many characters are read: they are enough to decide, and cheap enough for the event loop
+LONGEST = 2000  # the characters that are read: enough to decide, and cheap enough for the event loop
 
 _HAN = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]")
 _OTHER = re.compile(
@@ -39,7 +39,7 @@ _HEAD = re.compile(r"[^\n:：]*")
 _LETTERS = (ascii_lowercase + ascii_uppercase).encode()
 _WORD = re.compile(r"[^\W\d_]+")
 
-# A text is foreign if it has at least two foreign function words, and more of them than English ones.
+# A text is foreign if it has at least two foreign function words, and more foreign than English ones.
 _ENGLISH_WORDS = (
     "the a an of to in is are was were be and or for on with this that these it you i me my we our your can could"
     " would should please what how why who which when where do does did not from as at by if into about"
@@ -51,26 +51,31 @@ _FOREIGN_WORDS = (
     " il lo gli di che è per non sono della nel puoi o os um uma do da e não em no na você"
 )
 _ENGLISH, _FOREIGN = frozenset(_ENGLISH_WORDS.split()), frozenset(_FOREIGN_WORDS.split())
-# verbs of prompts with a formula; such prompts have too few words for the detector
+# verbs of prompts with a formula, which have too few words for the detector
 _FORMULA_VERBS = ("factorise", "factorize", "simplify", "differentiate", "integrate")
 _ENGLISH_VERBS = frozenset((*VOCABULARY["en"].task.verbs, *VOCABULARY["en"].refine.asks, *_FORMULA_VERBS))
 
 ENOUGH = 4
-"""With at least this many English function words, and fewer foreign ones, the request is English. A text in another
-language on the same line does not change that."""
+"""A request with at least this many English function words is English, if it has fewer foreign ones. A foreign text on
+the same line makes no difference.
+"""
 SURE = 0.3
-"""A text is English if at least this share of its words are English function words and verbs. Otherwise the detector
-decides. It is called for 27 % of real prompts and takes 0.2 ms for each."""
+"""A text with at least this share of English function words and verbs is English. Any other text goes to the detector:
+27 % of real prompts, at 0.2 ms each.
+"""
 DETECTED_CHARS = 300
 FOREIGN_HEAD = 6
-"""A foreign request with at least this many words decides the language, even if the pasted text below it is English.
-The detector is not certain about fewer words."""
+"""A foreign request of at least this many words decides, even above an English text. With fewer words the detector is
+not certain.
+"""
 
 
 def language_of(text: str) -> str:
-    """Return the code of the language, or "" for a language without templates and for a text without words."""
+    """Return the code of the text's language. The code is "" for a language without templates and for a text without
+    words.
+    """
     text = text[:LONGEST]
-    # testing for quote marks first saves nine tenths of the time
+    # testing for quote marks first saves 90 % of the time
     plain = _PAYLOAD.sub(" ", text) if not text.isascii() or any(map(text.__contains__, _MARKS)) else text
     head = _HEAD.match(plain.strip())
     request = head.group() if head else ""
@@ -81,8 +86,7 @@ def language_of(text: str) -> str:
 
 
 def _decide(text: str) -> str | None:
-    """Return the language, or "" for a language without templates. The result is None if the text is too short to
-    decide."""
+    """Return the language, "" for a language without templates, or None if the text is too short to decide."""
     ascii_bytes = text.encode("ascii", "ignore")
     latin = len(ascii_bytes) - len(ascii_bytes.translate(None, _LETTERS))
     han, other = (0, 0) if text.isascii() else (len(_HAN.findall(text)), len(_OTHER.findall(text)))
@@ -106,8 +110,9 @@ def _decide(text: str) -> str | None:
 
 
 def _by_words(words: Sequence[str]) -> str:
-    """Return the added language whose function words and verbs are at least a share of `SURE` of the words, or "" if
-    there is none."""
+    """Return the added language whose words make up at least `SURE` of the text, or "". Only function words and verbs
+    are counted.
+    """
     for code, known in _added_words().items():
         own = sum(map(known.__contains__, words))
         if own >= max(2.0, SURE * len(words)) and own > sum(map(_ENGLISH.__contains__, words)):
@@ -122,7 +127,7 @@ def _added_words() -> dict[str, frozenset[str]]:
 
 
 def _added(text: str) -> str:
-    """Return the language that the detector finds, if it is an added language, or "" otherwise."""
+    """Return the detector's language if that is an added language, else ""."""
     if not VOCABULARY.folders:
         return ""
     code = _detected(text[:DETECTED_CHARS])
@@ -130,7 +135,7 @@ def _added(text: str) -> str:
 
 
 def load_detector() -> None:
-    """Load the detector, so that the first prompt does not wait for it. This takes half a second and 45 MB."""
+    """Load the detector before the first prompt needs it. This takes half a second and 45 MB."""
     _detector()
 
 
@@ -141,13 +146,14 @@ def _detector() -> LanguageDetector:
     return LanguageDetector()
 
 
-@lru_cache(maxsize=256)  # several stages need the language of the same prompt
+@lru_cache(maxsize=256)  # several stages ask for the language of the same prompt
 def _detected(text: str) -> str:
     return str(_detector().detect(text).language or "")
 
 
 def _is_foreign_script(han: int, latin: int, other: int, text: str) -> bool:
-    """Return whether the script is neither Latin nor Chinese. Chinese characters beside Kana or Hangul are Japanese or
-    Korean."""
+    """Return whether the script is neither Latin nor Chinese. With Kana or Hangul, Chinese characters are Japanese or
+    Korean.
+    """
     kana = len(_KANA.findall(text)) if other else 0
     return (kana > max(1, han // 8) and kana * WEIGHT > latin) or other > latin + han * WEIGHT

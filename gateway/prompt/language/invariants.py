@@ -1,6 +1,7 @@
-"""Finds the pieces of a prompt that a rewrite must keep word for word.
+"""Finds the pieces of a prompt that a rewrite must keep.
 
-Most pieces look the same in every language (`literals.py`). For the others, the rules are in the languages' word files.
+Links, numbers, quotations and code look the same in every language (`literals.py`). The rules for other pieces are in
+the languages' word files.
 """
 
 import re
@@ -15,7 +16,7 @@ from gateway.prompt.language.values import find_dates, number_words
 from gateway.prompt.language.vocabulary import VOCABULARY, Derived, any_of, folded
 
 SEARCHED_CHARS = 4_000
-"""Only this many characters are searched for a list of choices."""
+"""The characters that are searched for a list of choices."""
 
 
 class InvariantKind(StrEnum):
@@ -34,15 +35,16 @@ class InvariantKind(StrEnum):
 
 
 class Invariant(Struct, frozen=True):
-    """One piece, in the spelling of the prompt."""
+    """A piece as the prompt spells it."""
 
     kind: InvariantKind
     text: str
 
 
 def _followed(*, negations: bool) -> re.Pattern[str]:
-    """Return a pattern that matches each negation or constraint together with the words after it. The word alone would
-    prove nothing, since almost every template has a "not"."""
+    """Return a pattern for each negation or constraint with the words after it. A negation alone proves nothing, since
+    almost every template contains "not".
+    """
     patterns = []
     for words in VOCABULARY.values():
         keep = words.keep
@@ -80,7 +82,7 @@ _options_of_languages = Derived(lambda: tuple(_options()))
 
 
 def find_options(text: str) -> tuple[int, int] | None:
-    """Return the place of the first list of choices in the text."""
+    """Return (start, end) of the first list of choices in the text."""
     low = folded(text[:SEARCHED_CHARS])
     first = next((match for match in (pattern.search(low) for pattern in _options_of_languages()) if match), None)
     return first.span("list") if first else None
@@ -90,9 +92,9 @@ _QUOTES = re.compile("[\"'“‘«「『]")
 _PLACEHOLDS = re.compile(r"[{<\[%$]")
 _DIGIT = re.compile(r"\d")
 _NAMES = re.compile(r"(?<!^)[A-Z]|[_/@#]|\w\.\w|\d")
-"""The signs of a name: a capital letter after the first character, a digit, or a special character."""
+"""What makes a word a name: a capital letter after the first character, a digit, or a special character."""
 
-# The patterns apply in this order. Each match is removed from the text, so that a link is not counted as a name too.
+# The patterns apply in this order. Each match is removed, so that a link is not counted as a name too.
 _FIXED = (
     (InvariantKind.CODE, marks.INLINE_CODE, re.compile("`")),
     (InvariantKind.LINK, marks.URL, re.compile("://")),
@@ -106,8 +108,9 @@ _KIND_OF_CODE = re.compile(r"[\w+#.-]*")
 
 
 def items(text: str) -> Iterator[Invariant]:
-    """Yield every piece of the text that must survive, with its kind. A pattern is searched for only if the text has a
-    character that it needs."""
+    """Yield each piece that must survive, with its kind. A pattern is tried only if the text has a character that the
+    pattern needs.
+    """
     for block in reversed(marks.fences(text)) if "```" in text or "~~~" in text else ():
         yield Invariant(InvariantKind.CODE, text[block.body_start : block.body_end])
         text = f"{text[: block.start]}\n{_beside_fence(text[block.start : block.body_start])}\n{text[block.end :]}"
@@ -125,8 +128,9 @@ def _beside_fence(line: str) -> str:
 
 
 def _worded(text: str) -> Iterator[Invariant]:
-    """Yield the pieces whose rules need word lists: dates, numbers, names, choices, negations, constraints, formats,
-    languages."""
+    """Yield the pieces that need word lists: dates, numbers, names, choices, negations, constraints, formats,
+    languages.
+    """
     low = folded(text)
     for start, end in reversed(find_dates(low)):
         yield Invariant(InvariantKind.DATE, text[start:end].strip())
@@ -137,7 +141,7 @@ def _worded(text: str) -> Iterator[Invariant]:
     yield from _matches(InvariantKind.NUMBER, number_words(), low, text)
     if _NAMES.search(text):
         names = _matches(InvariantKind.NAME, marks.NAME, text, text)
-        # a language is no name here, since the new prompt may translate it: 法语 is "French"
+        # a language is no name here, since the new prompt may translate the word: 法语 is "French"
         yield from (name for name in names if not LANGUAGE.fullmatch(folded(name.text)))
     options = find_options(text)
     if options:
@@ -150,8 +154,10 @@ def _worded(text: str) -> Iterator[Invariant]:
 
 
 def _matches(kind: InvariantKind, pattern: re.Pattern[str], searched: str, text: str) -> Iterator[Invariant]:
-    """Yield the matches, written as in `text`, which is as long as `searched`. If the pattern has a group `item`, the
-    piece is that group."""
+    """Yield the matches of `pattern` in `searched`, spelled as in `text`. Both texts have the same length.
+
+    If the pattern has a group `item`, the piece is that group.
+    """
     for match in pattern.finditer(searched):
         start, end = match.span("item") if "item" in pattern.groupindex else match.span()
         yield Invariant(kind, text[start:end].strip())

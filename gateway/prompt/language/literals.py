@@ -1,7 +1,7 @@
 """Finds the literal pieces of a text: links, numbers, quotations and code.
 
-All regular expressions take time linear in the length of the text. `guards.py` checks that the pieces survive;
-`finders.py` and `payload.py` fill slots from them.
+All patterns take time linear in the length of the text. `guards.py` checks that the pieces survive; `finders.py` and
+`payload.py` fill slots with them.
 """
 
 import re
@@ -21,7 +21,7 @@ _FENCE_LINE = re.compile(r"^[ \t]{0,3}(```+|~~~+)([^\n`]*)$", re.MULTILINE)
 
 
 def fences(text: str) -> list[Fence]:
-    """Return the closed code blocks of a text, in one pass. An opening fence that is never closed is plain text."""
+    """Return the closed code blocks of a text, in one pass. An unclosed fence is plain text."""
     blocks: list[Fence] = []
     opened: re.Match[str] | None = None
     for line in _FENCE_LINE.finditer(text):

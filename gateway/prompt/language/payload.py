@@ -1,7 +1,7 @@
 """Splits a query into an instruction and the text that it is about, as in `Translate to French: good morning`.
 
-The rules go from the most certain (a code fence) to the least certain (a verb and its object). If no rule applies,
-there is no payload, and a template that needs one is not used.
+The rules run from the most certain (a code fence) to the least certain (a verb and its object). If none applies, there
+is no payload, and a template that needs a payload is not used.
 """
 
 import re
@@ -27,7 +27,7 @@ DASH = re.compile(r"[ \t](?:--?|–|—)[ \t]|——|=>|->|→|—")
 LINE = re.compile(r"\n")
 PARAGRAPH = re.compile(r"\n[ \t]*\n+")
 BLANK_FIELD = re.compile(r"\n[ \t]*[\w ]{1,20}[:：]\s*\Z")
-"""`Label:` at the very end of the query. It is a field to fill in, not part of the text."""
+"""`Label:` at the very end of the query is a field to fill in, not part of the text."""
 NESTED = re.compile(r'"(?P<payload>[^"\n]*(?:\s"[^\s"][^"\n]*"[^"\n]*)+)"\W*$')
 SENTENCE_END = re.compile(r"[.!?](?=\s)|[。！？]|\n")
 LONG_QUOTE_WORDS = 4
@@ -38,7 +38,7 @@ _DASHES = re.compile("[-–—=→]")
 
 
 class _QueryView:
-    """A query with facts that several rules need: the query in lower case, and the places of its quotations."""
+    """A query with facts for several rules: its lower-case form, and the places of its quotations."""
 
     def __init__(self, query: str) -> None:
         self.query = query
@@ -57,7 +57,7 @@ class _QueryView:
 
 
 def split(query: str) -> Split:
-    """Split a query with the first rule that applies."""
+    """Split a query by the first rule that applies."""
     for rule, payload, drop in _candidates(_QueryView(query)):
         trimmed = _trim(query, payload)
         if trimmed is not None:
@@ -84,7 +84,7 @@ def _fenced(query: str) -> Iterator[tuple[str, TextSpan, TextSpan]]:
     if not blocks:
         return
     first, last = blocks[0], blocks[-1]
-    # two blocks, such as code and its error, belong together: the payload spans both
+    # two blocks belong together, such as code and its error: the payload spans both
     payload = TextSpan(first.body_start, first.body_end) if len(blocks) == 1 else TextSpan(first.start, last.end)
     if (query[: first.start] + query[last.end :]).strip():
         yield "fence", payload, TextSpan(first.start, last.end)
@@ -106,7 +106,7 @@ def _after_break(seen: _QueryView) -> Iterator[tuple[str, TextSpan, TextSpan]]:
 
 
 def _breaks(head: str) -> Sequence[tuple[int, int, str]]:
-    """Return every colon, line break and dash of the head, in order."""
+    """Return the colons, line breaks and dashes of the head, in order."""
     breaks = [(match.start(), match.end(), "colon") for match in _colons(head)]
     if "\n" in head:
         breaks += [(match.start(), match.end(), "line") for match in LINE.finditer(head)]
@@ -114,8 +114,9 @@ def _breaks(head: str) -> Sequence[tuple[int, int, str]]:
 
 
 def _dashes(head: str) -> list[tuple[int, int, str]]:
-    """Return the dashes that separate a text from its task. A pair of dashes in one sentence is a parenthesis
-    instead."""
+    """Return the dashes between a task and its text. A pair of dashes inside one sentence is a parenthesis, and left
+    out.
+    """
     dashes = list(DASH.finditer(head))
     bracketing = {
         match.start()
@@ -128,7 +129,7 @@ def _dashes(head: str) -> list[tuple[int, int, str]]:
 
 
 def _colons(text: str) -> Iterator[re.Match[str]]:
-    """Yield the matches of `COLON`. The pattern is tried only at the colons of the text."""
+    """Yield the matches of `COLON`. The pattern is tried only where the text has a colon."""
     for mark in ":：":
         place = text.find(mark)
         while place >= 0:
@@ -138,15 +139,17 @@ def _colons(text: str) -> Iterator[re.Match[str]]:
 
 
 def _asks_back(left: str, right: str) -> bool:
-    """Return whether the right side is the task and the left side is the text."""
+    """Return whether the left side is the text and the right side is the task."""
     if not is_about_text(right) or not (right.rstrip()[-1:] in ("?", "？") or points_back(right)):
         return False
     return not is_about_text(left) or (names_kind(right) and not names_kind(left))
 
 
 def _closing_question(left: str, right: str) -> str:
-    """Return the question at the end of a text, such as `What is its intent?`. The result is "" if there is no such
-    question, or if `left` is itself a task that names a kind of label."""
+    """Return the question at the end of a text, such as `What is its intent?`, or "" if there is none.
+
+    The result is also "" if `left` is a task that names a kind of label.
+    """
     tail = right[-TASK_CHARS:]
     if not names_kind(tail):
         return ""
@@ -157,13 +160,15 @@ def _closing_question(left: str, right: str) -> str:
 
 
 def _last_lines(text: str) -> str:
-    """Return the last two lines, which decide whether a head is a task. The lines before them are an introduction."""
+    """Return the last two lines. They decide whether a head is a task; the lines before them are an introduction."""
     return "\n".join(text.strip().split("\n")[-2:])
 
 
 def _leading_quote(seen: _QueryView, start: int) -> tuple[TextSpan, TextSpan] | None:
-    """Return the quotation at `start`, without and with its quotes. The result is None if another text follows it; a
-    further task may follow."""
+    """Return the quotation at `start`, without its quotes and with them.
+
+    The result is None if other text follows the quotation. A further task may follow.
+    """
     query = seen.query
     offset = len(query) - len(query[start:].lstrip())
     if query[offset : offset + 1] not in _OPENS:
@@ -181,7 +186,7 @@ def _leading_quote(seen: _QueryView, start: int) -> tuple[TextSpan, TextSpan] | 
 
 
 def _between(seen: _QueryView) -> Iterator[tuple[str, TextSpan, TextSpan]]:
-    """Find the text in three paragraphs: an introduction, a text, and a question about the text."""
+    """Find the text in three paragraphs: an introduction, the text, and a question about it."""
     if "\n" not in seen.query:
         return
     low = seen.low
@@ -197,7 +202,7 @@ def _between(seen: _QueryView) -> Iterator[tuple[str, TextSpan, TextSpan]]:
 
 
 def _before_break(seen: _QueryView) -> Iterator[tuple[str, TextSpan, TextSpan]]:
-    """Find a text that stands before its task: `<text>\\n\\nSummarise the above.`"""
+    """Find a text before its task: `<text>\n\nSummarise the above.`"""
     low = seen.low.rstrip()
     for rule, pattern, needs in (
         ("paragraph-before", PARAGRAPH, LINE),
@@ -214,8 +219,9 @@ def _before_break(seen: _QueryView) -> Iterator[tuple[str, TextSpan, TextSpan]]:
 
 
 def _outer_quotes(seen: _QueryView) -> Iterator[tuple[str, TextSpan, TextSpan]]:
-    """Find a quotation at the end of the query that contains another one in the same straight quotes, as in `Classify
-    "he said "no" to me"`."""
+    """Find a quotation at the end of the query, with another inside it in the same straight quotes: `Classify "he said
+    "no" to me"`.
+    """
     if len(seen.query) > 4 * TASK_CHARS or seen.query.count('"') < 4:
         return
     quotation = NESTED.search(seen.query)
@@ -228,8 +234,7 @@ def _outer_quotes(seen: _QueryView) -> Iterator[tuple[str, TextSpan, TextSpan]]:
 
 
 def _long_quote(seen: _QueryView) -> Iterator[tuple[str, TextSpan, TextSpan]]:
-    """Find the only quotation of the query, if it is a sentence. A single quoted word may be the subject of the
-    question."""
+    """Find the only quotation of the query, if it is a sentence. A quoted word may be the subject of the question."""
     if len(seen.query) > 4 * TASK_CHARS or len(seen.quotes) != 1:
         return
     inside = _inside(seen.quotes[0])
@@ -249,8 +254,7 @@ def _quoted(seen: _QueryView) -> Iterator[tuple[str, TextSpan, TextSpan]]:
 
 
 def _by_sentence(seen: _QueryView) -> Iterator[tuple[str, TextSpan, TextSpan]]:
-    """Find a text that follows its question, as in `What does the customer want? I lost my card`, or stands before
-    it."""
+    """Find a text after its question, as in `What does the customer want? I lost my card`, or before it."""
     query, low = seen.query, seen.low
     if len(query) > 4 * TASK_CHARS:
         return
@@ -268,8 +272,7 @@ def _by_sentence(seen: _QueryView) -> Iterator[tuple[str, TextSpan, TextSpan]]:
 
 
 def _task_end(query: str, ends: Sequence[int]) -> int:
-    """Return the end of the task. The task is the first sentence, and the questions about the text that follow it
-    directly."""
+    """Return the end of the task: the first sentence, with all questions about the text that follow directly."""
     first = ends[0]
     for end in ends[1:]:
         sentence = query[first:end].rstrip()

@@ -1,7 +1,6 @@
-"""Decides by the words of a request whether it asks one known question about a text.
+"""Decides by words whether a request asks one known question about a text.
 
-A request with a further word of content, which no wording of the question has, asks something else, as in "Is the
-*customer* *angry*?".
+A word of content that no wording of the question has means another question, as in "Is the *customer* *angry*?".
 """
 
 import re
@@ -15,7 +14,7 @@ from gateway.prompt.language.vocabulary import VOCABULARY, Derived, LanguageWord
 
 STEM_CHARS = 5
 GAP = "..."
-"""The mark in a request that stands in place of the text."""
+"""The mark that takes the place of the text in a request."""
 
 _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)?")
 _CHARACTER = re.compile(r"[^\W_]")
@@ -24,14 +23,14 @@ _ASKS = re.compile(r"[?？]")
 
 
 class QuestionWording(Struct, frozen=True):
-    """The words that occur in the wordings of one question. `starters` are words that begin their sentences."""
+    """The words in all wordings of one question. `starters` are words that begin their sentences."""
 
     language: str
     known: frozenset[str]
     starters: frozenset[str]
 
     def why_other(self, request: str, labels: frozenset[str]) -> str:
-        """Return the reason why a request asks another question, or "" if its words fit this one. `GAP` stands for its
+        """Return why a request asks another question, or "" if it asks this one. In `request`, `GAP` stands for the
         text.
 
         `labels` are the answers of this question, as `label_of` writes them.
@@ -55,7 +54,7 @@ class QuestionWording(Struct, frozen=True):
 
 
 def wording_of(language: str, questions: Iterable[str]) -> QuestionWording:
-    """Collect the words of all wordings of one question. In each wording, `GAP` stands for the text."""
+    """Collect the words of all wordings of one question. `GAP` stands for the text in each."""
     words = VOCABULARY[language]
     own = words.question
     lists = (*own.stops, *own.frame, *own.asks, *own.labels)
@@ -68,7 +67,7 @@ def wording_of(language: str, questions: Iterable[str]) -> QuestionWording:
 
 
 def label_of(text: str) -> str:
-    """Write a label in the form for comparisons: in lower case, and with blanks in place of underscores and hyphens."""
+    """Return a label in lower case, with blanks for underscores and hyphens. Labels are compared in this form."""
     return " ".join(re.sub(r"[_\-]", " ", text).casefold().split())
 
 
@@ -84,7 +83,7 @@ def _stem(token: str, words: LanguageWords) -> str:
 
 
 def _starters(text: str, words: LanguageWords) -> set[str]:
-    """Return the sentence beginnings in the text that mark a certain kind of question."""
+    """Return the words that begin sentences in the text and show a kind of question."""
     if not words.spaced:
         return {starter for starter in words.question.starters if starter in text}
     begun = {found[0] for sentence in _SENTENCE.split(text) if (found := _WORD.search(sentence))}

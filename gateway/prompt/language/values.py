@@ -1,4 +1,4 @@
-"""Converts the words of a slot to a value: numbers to digits, dates to ISO form, lists to items.
+"""Converts the words of a slot to a value: a number in digits, a date in ISO form, the items of a list.
 
 Words of another type have no value. Nothing is guessed: a date without a year gets no year, and `tomorrow` stays as it
 is.
@@ -33,7 +33,8 @@ class Numbers:
 
     def value(self, text: str) -> Decimal | None:
         """Return the value of number words, such as `two hundred` and `三百二十`. Digits may come before the last
-        word, as in `2.5 million`."""
+        word, as in `2.5 million`.
+        """
         scaled = self._scaled.match(text)
         if scaled:
             digits = digits_value(scaled["digits"])
@@ -55,7 +56,7 @@ def _added_up(words: list[str], numbers: NumberWords) -> int:
     total = part = digit = 0
     for word in words:
         if word in numbers.digits:
-            # the digits of "twenty five" are added; the zero in 一百〇五 adds nothing
+            # "twenty five" is a sum; the zero in 一百〇五 adds nothing
             digit += numbers.digits[word]
         elif word in numbers.units:
             part += (digit or 1) * numbers.units[word]
@@ -88,7 +89,7 @@ def numbers_of_languages() -> Mapping[str, Numbers]:
 
 
 number_words = Derived(lambda: any_of(numbers.pattern for numbers in numbers_of_languages().values()))
-"""The pattern of numbers in words, for lower-case text."""
+"""The pattern of number words, for lower-case text."""
 
 
 def digits_value(text: str) -> Decimal | None:
@@ -135,8 +136,9 @@ _relative_only = Derived(lambda: re.compile(f"(?:{_relative().pattern})$"))
 
 
 def find_dates(low: str) -> list[tuple[int, int]]:
-    """Return the places of dates in lower-case text, in order. If two dates overlap, the one that begins first is kept.
-    If they begin together, the longer one is kept."""
+    """Return (start, end) of each date in lower-case text, in order. Of overlapping dates, the first or else the
+    longest is kept.
+    """
     spans = [match.span() for _, pattern in _dates() for match in pattern.finditer(low)]
     spans += [match.span() for match in _relative().finditer(low)]
     dates: list[tuple[int, int]] = []
@@ -147,7 +149,7 @@ def find_dates(low: str) -> list[tuple[int, int]]:
 
 
 def date_of(text: str) -> str | None:
-    """Return the date as `2026-05-12`, or as `05-12` without a year, or as `2026-05` without a day; None if it is no
+    """Return the date as `2026-05-12`, as `05-12` without a year, or as `2026-05` without a day. None if the text is no
     date.
 
     Words such as `tomorrow` stay as they are.
@@ -191,7 +193,7 @@ def _joints() -> Iterator[str]:
 
 
 _joint = Derived(lambda: any_of(_joints()))
-# 和 joins the last two items, but it is also part of many words
+# 和 joins the last two items, but is also part of many words
 _last_joint = Derived(
     lambda: any_of(word for words in VOCABULARY.values() for word in words.keep.and_ if len(word) == 1)
 )
@@ -200,7 +202,7 @@ _BULLET = re.compile(r"^\s*(?:[-*•·]|\d{1,2}[.)、])\s*")
 
 
 def items_of(text: str) -> tuple[str, ...]:
-    """Return the items of a list that is separated by lines, commas or `and`, without bullets."""
+    """Return the items of a list, without bullets. Lines, commas or `and` separate them."""
     parts = _COMMA.split(text)
     items = [item for part in parts for item in _cut(part, _joint())]
     if len(parts) > 1:
@@ -218,7 +220,7 @@ def _cut(text: str, joint: re.Pattern[str]) -> list[str]:
 
 
 def list_of(text: str) -> str | None:
-    """Return the items, one on each line, or None if there are none. `{{ slot | bullets }}` writes them as bullets."""
+    """Return the items on a line each, or None if there are none. `{{ slot | bullets }}` writes them as bullets."""
     return "\n".join(items_of(text)) or None
 
 
@@ -235,4 +237,4 @@ READERS: Mapping[str, Callable[[str], str | None]] = {
     "language": as_it_is,
     "code": as_it_is,
 }
-"""The function for each slot type that converts words to a value. It returns None for words of another type."""
+"""For each slot type, the function that converts words to a value. It returns None for words of another type."""

@@ -1,7 +1,7 @@
-"""The word lists of the languages: those in `words/`, and those in folders that the configuration names.
+"""The word lists of all languages: the built-in ones in `words/`, and those in folders of the configuration.
 
-The name of such a folder is the code of its language, and its word list is the file `words.toml`. A language with
-`spaced = true` puts blanks between words. Words of other languages may occur anywhere inside a text.
+The name of a folder is the code of its language, and the file `words.toml` is its word list. A language with `spaced =
+true` puts blanks between words; in other languages, words are found anywhere inside a text.
 """
 
 import re
@@ -53,7 +53,7 @@ class KeepWords(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class NumberWords(Struct, frozen=True, forbid_unknown_fields=True):
-    """The words of numbers. A unit multiplies the number before it. A group multiplies everything before it."""
+    """Number words. A unit multiplies the number directly before it, and a group everything before it."""
 
     digits: Mapping[str, int] = {}
     units: Mapping[str, int] = {}
@@ -73,7 +73,7 @@ class DateWords(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class HostileWords(Struct, frozen=True, forbid_unknown_fields=True):
-    """Wordings in prompts that tell a model to ignore its instructions or to show them."""
+    """Words that tell a model to ignore its instructions or to show them."""
 
     verbs: tuple[str, ...] = ()
     objects: tuple[str, ...] = ()
@@ -83,7 +83,7 @@ class HostileWords(Struct, frozen=True, forbid_unknown_fields=True):
 class RefineWords(Struct, frozen=True, forbid_unknown_fields=True):
     """Words that check a refiner's answer, and the label above the original prompt.
 
-    The refiner may paraphrase `loose` words. It must not add words of `limits`, which would change the task.
+    The refiner may paraphrase `loose` words. It must not add `limits`, which would change the task.
     """
 
     refusals: tuple[str, ...] = ()
@@ -96,7 +96,7 @@ class RefineWords(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class QuestionWords(Struct, frozen=True, forbid_unknown_fields=True):
-    """Words of a question that asks for a label, and of other questions about a text."""
+    """Words of a question for a label, and of other questions about a text."""
 
     stops: tuple[str, ...] = ()
     frame: tuple[str, ...] = ()
@@ -121,7 +121,7 @@ class GivenWords(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ExtractWords(Struct, frozen=True, forbid_unknown_fields=True):
-    """The wording of a request that asks a model for the values of slots."""
+    """The text of the request that asks a model for the values of slots."""
 
     ask: str = ""
     text: str = ""
@@ -132,7 +132,7 @@ class LanguageWords(Struct, frozen=True, forbid_unknown_fields=True):
 
     spaced: bool = True
     common: tuple[str, ...] = ()
-    """Function words in lower case. They show the language of a short prompt."""
+    """Function words in lower case. A short prompt shows its language by them."""
     task: TaskWords = TaskWords()
     led: Mapping[str, str] = {}
     keep: KeepWords = KeepWords()
@@ -145,7 +145,7 @@ class LanguageWords(Struct, frozen=True, forbid_unknown_fields=True):
     question: QuestionWords = QuestionWords()
 
     def whole(self, patterns: Iterable[str]) -> str:
-        """Return one pattern that matches any of these patterns. In a spaced language it matches only whole words."""
+        """Return one pattern that matches any of these. In a spaced language, it matches only whole words."""
         joined = "|".join(patterns)
         if not joined:
             return r"(?!)"
@@ -160,9 +160,9 @@ def read_words(folder: Path) -> dict[str, LanguageWords]:
 
 
 class Vocabulary(Mapping[str, LanguageWords]):
-    """The words of all languages, by code: the built-in languages and those that the configuration adds.
+    """The words of all languages by code, built-in and added.
 
-    The process has only one vocabulary, so that a code means the same language in a template, a prompt and a rule.
+    There is one vocabulary in the process, so that a code means the same language in templates, prompts and rules.
     """
 
     def __init__(self, shipped: Mapping[str, LanguageWords]) -> None:
@@ -173,7 +173,7 @@ class Vocabulary(Mapping[str, LanguageWords]):
         self._words = dict(shipped)
 
     def use(self, folders: Iterable[Path]) -> None:
-        """Replace the added languages with those of these folders. Raises `LanguageUnusable`."""
+        """Replace the added languages by those of these folders. Raises `LanguageUnusable`."""
         added = {folder.name: folder.resolve() for folder in folders}
         if added == self.folders:
             return
@@ -198,7 +198,7 @@ class Vocabulary(Mapping[str, LanguageWords]):
 
 
 class LanguageUnusable(ForewordError):
-    """A language's folder cannot be read. The message names the file and the fault."""
+    """A language's folder cannot be used. The message names the file and the mistake."""
 
 
 def _read_folder(folder: Path) -> LanguageWords:
@@ -215,8 +215,9 @@ T = TypeVar("T")
 
 
 class Derived(Generic[T]):
-    """A value that is computed from the words of all languages. It is computed at the first call, and again after the
-    added languages have changed."""
+    """A value computed from the words of all languages. It is computed when first read, and again after a change of the
+    added languages.
+    """
 
     def __init__(self, make: Callable[[], T]) -> None:
         self._make = make
@@ -230,12 +231,12 @@ class Derived(Generic[T]):
 
 
 def any_of(parts: Iterable[str]) -> re.Pattern[str]:
-    """Return one compiled pattern of these parts, for lower-case text. Parts that never match are left out."""
+    """Return one compiled pattern for lower-case text that matches any part. Parts that never match are left out."""
     return re.compile("|".join(part for part in parts if part != r"(?!)") or r"(?!)")
 
 
 def folded(text: str) -> str:
-    """Return the text in lower case, with every character at its original index."""
+    """Return the text in lower case. Every character keeps its index."""
     low = text.lower()
     if len(low) == len(text):
         return low

@@ -1,6 +1,6 @@
-"""Recognises the wording of a task that works on a text, with the word lists of all languages.
+"""Recognises tasks that work on a text, by the word lists of all languages.
 
-All functions read lower-case text. They test sets of words first, since patterns cost ten times as much.
+All functions read lower-case text. They look up words first, since patterns take ten times as long.
 """
 
 import re
@@ -11,19 +11,19 @@ from gateway.prompt.language.language_names import LANGUAGE_WORD
 from gateway.prompt.language.vocabulary import VOCABULARY, Derived, LanguageWords
 
 TASK_CHARS = 400
-"""A longer text is no instruction about another text."""
+"""A longer text is not an instruction about another text."""
 
 CLOSING_CHARS = 40
 _WORD = re.compile(r"\w+")
 
 
-@lru_cache(maxsize=64)  # several rules test the same text
+@lru_cache(maxsize=64)  # several rules ask about the same text
 def _words(text: str) -> frozenset[str]:
     return frozenset(_WORD.findall(text))
 
 
 class TaskWording:
-    """The wordings of one language for a task that works on a text."""
+    """The words of one language for a task that works on a text."""
 
     def __init__(self, words: LanguageWords) -> None:
         task = words.task
@@ -58,8 +58,7 @@ class TaskWording:
         self._closing = re.compile(rf"(?:{closing})\Z" if closing else r"(?!)", re.IGNORECASE)
 
     def without_frame(self, text: str) -> str:
-        """Return the text without a polite opening and closing. A question mark is removed together with the
-        opening."""
+        """Return the text without a polite opening and closing. With the opening, a question mark goes too."""
         opening = self._opening.match(text)
         if opening is not None and opening.end() < len(text):
             text = text[opening.end() :].rstrip("?？ ")
@@ -88,7 +87,7 @@ class TaskWording:
     def names_kind(self, text: str) -> bool:
         if not self.spaced:
             return bool(self._unspaced["kinds"].search(text))
-        # a long text is split into words only if it contains one of these words anywhere
+        # a long text is split into words only if one of these words occurs in it
         return any(map(text.__contains__, self._kinds)) and not self._kinds.isdisjoint(_words(text))
 
     def points_back(self, text: str) -> bool:
@@ -103,7 +102,7 @@ class TaskWording:
         return not words.isdisjoint(self._texts) or any(word in text for word in self._hyphened)
 
 
-# unspaced languages come first: a text with their characters is probably in one of them
+# unspaced languages first: their characters show the language
 _wordings = Derived(
     lambda: tuple(sorted((TaskWording(words) for words in VOCABULARY.values()), key=lambda wording: wording.spaced))
 )
@@ -111,12 +110,12 @@ _spaced = Derived(lambda: tuple(wording for wording in _wordings() if wording.sp
 
 
 def _wordings_for(text: str) -> tuple[TaskWording, ...]:
-    """Return the wordings to test. A text in plain ASCII is in no unspaced language."""
+    """Return the wordings to test. No unspaced language writes in plain ASCII."""
     return _spaced() if text.isascii() else _wordings()
 
 
 def without_frame(text: str) -> str:
-    """Return the request without its polite frame. `Could you please summarise this?` becomes `summarise this`."""
+    """Return the request without its polite frame: `summarise this` for `Could you please summarise this?`"""
     for wording in _wordings_for(text):
         text = wording.without_frame(text) or text
     return text
@@ -133,7 +132,7 @@ def _is_task(text: str, _changes: int) -> bool:
 
 
 def is_about_text(sentence: str) -> bool:
-    """Return whether the sentence is a task that works on a text, and not a question about the world."""
+    """Return whether the sentence is a task about a text, and not a question about the world."""
     return any(wording.is_about(sentence) for wording in _wordings_for(sentence)) and is_task(sentence)
 
 
@@ -143,12 +142,12 @@ def names_kind(text: str) -> bool:
 
 
 def points_back(text: str) -> bool:
-    """Return whether the text refers to an earlier text, as "the above" does."""
+    """Return whether the text refers to a text before it, such as "the above"."""
     return any([wording.points_back(text) for wording in _wordings_for(text)])
 
 
 def offers(text: str) -> bool:
-    """Return whether the text ends with words that announce a list of choices. Such a list is no payload."""
+    """Return whether the text ends with words before a list of choices. Such a list is no payload."""
     return any([wording.offers(text) for wording in _wordings_for(text)])
 
 
@@ -170,7 +169,8 @@ _led_patterns = Derived(lambda: tuple(_led()))
 
 def verb_led(text: str) -> Iterator[tuple[str, re.Match[str]]]:
     """Yield the rules that match the whole text as a verb and its object, such as `translate good morning into
-    french`."""
+    french`.
+    """
     spaced_only = text.isascii()
     for rule, pattern, spaced in _led_patterns():
         if spaced or not spaced_only:

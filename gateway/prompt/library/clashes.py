@@ -1,4 +1,4 @@
-"""Finds match examples that two intents share. The classifier could learn neither of these intents from them."""
+"""Finds match examples that two intents share. The classifier can learn neither intent from them."""
 
 from collections.abc import Iterable, Iterator
 
@@ -8,8 +8,9 @@ from gateway.prompt.templates.template import Template
 
 
 def clashes(templates: Iterable[Template]) -> Iterator[Finding]:
-    """Yield a finding for each example that an earlier template of another intent also has. The finding names the later
-    template."""
+    """Yield a finding for each example that an earlier template of another intent has, too. The finding is about the
+    later template.
+    """
     owner: dict[str, Template] = {}
     for template in templates:
         for text in template.intent.match:

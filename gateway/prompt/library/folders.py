@@ -16,11 +16,11 @@ from gateway.prompt.templates.template import Template, digest_of, parse
 
 GLOB = "**/*.prompt.md"
 MAX_BYTES = 1_000_000
-"""Longer files are not read. They are no templates, or somebody wants to overload the gateway with them."""
+"""A longer file is not read. It is no template, or an attempt to overload the gateway."""
 
 
 class FolderContents(Struct):
-    """The content of the folders. `fresh` maps each file that this read parsed to its source."""
+    """What folders contain. `fresh` maps the files that were parsed in this read to their source."""
 
     templates: list[Template] = field(default_factory=list)
     errors: list[TemplateError] = field(default_factory=list)
@@ -29,7 +29,7 @@ class FolderContents(Struct):
 
 
 class TemplateReader:
-    """Reads folders, and remembers each file's template by the digest of the file's text."""
+    """Reads folders. A template is kept under the digest of its text, so that an unchanged file is not parsed again."""
 
     def __init__(self) -> None:
         self._parsed: dict[str, Template] = {}
@@ -46,7 +46,7 @@ class TemplateReader:
                 parsed[str(path)] = self._template(path, seen)
             except TemplateError as error:
                 seen.errors.append(error)
-            # a thread that computes keeps the interpreter for some milliseconds; this lets waiting requests run first
+            # a busy thread keeps the interpreter for some milliseconds; here waiting requests get their turn
             time.sleep(0)
         for folder in dict.fromkeys(folders):
             try:
@@ -68,8 +68,9 @@ class TemplateReader:
 
 
 def _with_pool(template: Template) -> Template:
-    """Return the template with the current digest of its file of examples. If the file cannot be read, the error is
-    reported later, when the examples are loaded."""
+    """Return the template with the current digest of its examples file. An unreadable file is reported later, when the
+    examples are loaded.
+    """
     path = pool_path(template)
     if path is None:
         return template
@@ -92,7 +93,7 @@ def read_source(path: Path) -> str:
 
 
 def template_files(folders: Sequence[Path]) -> Iterator[Path]:
-    """Yield every template file below the folders once, in order."""
+    """Yield each template file in the folders once, in order."""
     files: dict[Path, None] = {}
     for folder in folders:
         files.update(dict.fromkeys(sorted(folder.glob(GLOB))))

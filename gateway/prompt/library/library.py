@@ -1,7 +1,7 @@
-"""All templates of some folders in one frozen value, which a reload replaces as a whole.
+"""All templates of some folders in one frozen value. A reload replaces this value.
 
-The version in use is the one that the pointer names, or else the newest active version. If the newest file is a draft,
-a candidate or a canary, or has mistakes, the last active version in the archive is used.
+The version in use is the one that the pointer names, or else the newest active one. A newest file that is a draft, a
+candidate or a canary, or has mistakes, is passed over: the last active version in the archive is used.
 """
 
 import logging
@@ -30,7 +30,7 @@ SPEAKING = (Status.CANDIDATE, Status.CANARY, Status.ACTIVE)
 
 
 class OfferedVersions(Struct, frozen=True):
-    """The versions for an intent. `share` of the requests get the version `canary`, and the others get `stable`."""
+    """The versions for an intent. `share` of the requests get `canary`, all others get `stable`."""
 
     stable: Template | None = None
     canary: Template | None = None
@@ -41,19 +41,19 @@ class Library(Struct, frozen=True):
     """The templates, by id and by intent."""
 
     templates: tuple[Template, ...] = ()
-    """The templates in files, and the templates of the archive that are in use."""
+    """The templates in files, and those of the archive that are in use."""
     by_ref: Mapping[tuple[str, int], Template] = {}
     by_intent: Mapping[tuple[str, str], tuple[Template, ...]] = {}
-    """The templates in use, by (intent, language). The preferred template comes first."""
+    """The templates in use, by (intent, language), in the order of preference."""
     canaries: Mapping[tuple[str, str], tuple[tuple[Template, float], ...]] = {}
     """The canaries and their shares, by (intent, language)."""
     speaking: Mapping[str, Template] = {}
     """The version in use, by template id."""
     pointers: Mapping[str, Pointer] = {}
     changed: tuple[TemplateError, ...] = ()
-    """The errors for versions whose content has changed since their first use."""
+    """The errors for versions whose content has changed after their first use."""
     faulty: tuple[TemplateError, ...] = ()
-    """The mistakes that keep active files from being used, in the words of lint."""
+    """The mistakes that keep active files out of use, as lint words them."""
     archive: VersionArchive | None = None
 
     @property
@@ -62,9 +62,9 @@ class Library(Struct, frozen=True):
         return tuple(sorted({intent for intent, _ in self.by_intent}))
 
     def get(self, id: str, version: int | None = None) -> Template | None:
-        """Return the template with this id and version. Without a version, it is the highest version in the files.
+        """Return the template with this id and version, or with the highest version in the files.
 
-        Older versions are read from the archive. Raises `TemplateError` if that file can no longer be read.
+        An older version is read from the archive. Raises `TemplateError` if the archive's file can no longer be read.
         """
         if version is not None:
             listed = self.by_ref.get((id, version))
@@ -75,17 +75,17 @@ class Library(Struct, frozen=True):
     def candidates(self, intent: str, language: str, model: str = "", window_tokens: int = 0) -> OfferedVersions:
         """Return the versions for an intent in exactly this language that fit the model.
 
-        A query in Chinese never gets an English template, since the answer would be in English. If `window_tokens` is
-        0, the size is unknown and every template fits. A canary with the id of the stable template comes before a
-        canary with another id.
+        A query in Chinese never gets an English template, since the answer would be in English. A `window_tokens` of 0
+        is an unknown window, which every template fits. A canary of the stable template's id comes before others.
         """
         return self.alternatives(intent, language, model, window_tokens)[-1]
 
     def alternatives(
         self, intent: str, language: str, model: str = "", window_tokens: int = 0
     ) -> tuple[OfferedVersions, ...]:
-        """Return the versions as `candidates` does, but for several kinds of requests. Each template for one question
-        has an entry; the last entry is for all other requests."""
+        """Return versions as `candidates` does: one entry for each template for one question, and a last entry for all
+        other requests.
+        """
         key = (intent, language)
         stable = [template for template in self.by_intent.get(key, ()) if _fits(template, model, window_tokens)]
         tried = [pair for pair in self.canaries.get(key, ()) if _fits(pair[0], model, window_tokens)]
@@ -103,10 +103,10 @@ def load_library(
     *,
     keep: bool = True,
 ) -> tuple[Library, list[TemplateError]]:
-    """Read every template file below the folders. A broken file is reported and left out.
+    """Read every template file in the folders. A broken file is reported and left out.
 
-    The templates are stored in the archive. For files that are not served yet, `keep` is False and nothing is stored. A
-    `reader` that is passed again parses only the files that changed.
+    New templates are stored in the archive, unless `keep` is False. A `reader` from an earlier call parses only changed
+    files.
     """
     seen = (reader or TemplateReader()).read(folders)
     library = build_library(seen.templates, seen.errors, seen.pointed, archive)
@@ -121,7 +121,7 @@ def build_library(
     pointed: Mapping[str, TemplatePointers] | None = None,
     archive: VersionArchive | None = None,
 ) -> Library:
-    """Build a library of these templates. If two have the same id and version, the second is reported and left out."""
+    """Build a library of these templates. Of two with the same id and version, the second is reported and left out."""
     by_ref: dict[tuple[str, int], Template] = {}
     for template in templates:
         first = by_ref.setdefault((template.id, template.version), template)
@@ -151,8 +151,9 @@ def build_library(
 
 
 def _with_clashes(files: Sequence[Template]) -> tuple[Template, ...]:
-    """Return the files. If two active templates of different intents share a match example, the later one gets a
-    fault."""
+    """Return the files. An active template that shares a match example with an earlier one of another intent gets a
+    fault.
+    """
     faults: dict[str, tuple[Finding, ...]] = {}
     for finding in clashes([template for template in files if template.active]):
         faults[finding.file] = (*faults.get(finding.file, ()), finding)
@@ -170,7 +171,7 @@ def _unused(template: Template) -> Iterator[TemplateError]:
 
 
 class _VersionsInUse:
-    """Chooses the versions in use among all versions of each id."""
+    """Finds the versions in use among all versions of each id."""
 
     def __init__(
         self,
@@ -181,7 +182,7 @@ class _VersionsInUse:
     ) -> None:
         self.pointed = pointed
         self.archived: set[str] = set()
-        """The files of the templates that came from the archive."""
+        """The archive's files of the templates that are used from there."""
         self._archive = archive
         self._errors = errors
         self._versions: dict[str, dict[int, Template]] = {}
@@ -190,7 +191,7 @@ class _VersionsInUse:
         self.ids = tuple(dict.fromkeys([*self._versions, *pointed]))
 
     def stable(self, id: str) -> Iterator[Template]:
-        """Yield the version in use. Without a pointer, several active versions are all in use."""
+        """Yield the versions in use. Without a pointer, every active version is in use."""
         named = self._of_pointer(id, "production")
         if named is not None:
             yield named
@@ -200,7 +201,7 @@ class _VersionsInUse:
         yield from active
         newest = versions.get(max(versions, default=0))
         if not active and newest is not None and newest.status is not Status.RETIRED and self._archive is not None:
-            # the archive has no faulty content, so it may hold this version as it was before the mistake
+            # the archive has no faulty content, so it may hold this version without the mistake
             below = newest.version + bool(newest.faults)
             older = self._try(lambda archive: archive.last_active(id, below))
             yield from () if older is None else (older,)
@@ -234,7 +235,7 @@ class _VersionsInUse:
         return template or self._try(lambda archive: archive.get(id, version))
 
     def _try(self, look: Callable[[VersionArchive], Template | None]) -> Template | None:
-        """Read a template from the archive. If it cannot be read, the error is reported."""
+        """Read a template from the archive. A failure is reported."""
         if self._archive is None:
             return None
         try:
@@ -248,8 +249,7 @@ class _VersionsInUse:
 
 
 def _keep(library: Library, seen: FolderContents, archive: VersionArchive) -> None:
-    """Store new versions in the archive. If the disk is full, their history is lost, but the templates are still
-    used."""
+    """Store new versions in the archive. If the disk is full, the templates are used without being stored."""
     for template in library.templates:
         source = seen.fresh.get(template.file)
         if source is None:
@@ -264,7 +264,7 @@ def _keep(library: Library, seen: FolderContents, archive: VersionArchive) -> No
 def _offered(
     stable: Sequence[Template], tried: Sequence[tuple[Template, float]], belongs: Callable[[str], bool]
 ) -> OfferedVersions:
-    """Return the stable version and the canary among the versions whose id belongs."""
+    """Return the stable version and the canary among the versions with an id that belongs."""
     first = next((template for template in stable if belongs(template.id)), None)
     trials = [pair for pair in tried if belongs(pair[0].id)]
     if not trials:
@@ -281,7 +281,7 @@ def _grouped(pairs: Sequence[tuple[Template, T]]) -> dict[tuple[str, str], tuple
 
 
 def _preference(template: Template) -> tuple[bool, int, str]:
-    """Sort templates for named models first, then newer versions, then by id, so that the order never changes."""
+    """Order templates for named models first, then newer versions, then by id."""
     return template.models.allow == ("*",), -template.version, template.id
 
 

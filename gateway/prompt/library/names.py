@@ -1,4 +1,4 @@
-"""Resolves a name to a template id. The name is an id or a family. A family stands for its template in one language."""
+"""Resolves a name to a template id. A name is an id, or a family, which has a template in each language."""
 
 from gateway.prompt.library.library import Library
 
@@ -6,8 +6,11 @@ ENGLISH = "en"
 
 
 def id_of(library: Library, name: str, language: str = ENGLISH) -> str:
-    """Return the id that a name means, or "" if there is none. An id means itself. A family means its template in the
-    language, or else in English, or else in any language. Templates in use come first."""
+    """Return the template id for a name, or "".
+
+    An id stands for itself. A family stands for its template in the language, else in English, else in any language.
+    Templates in use come first.
+    """
     if name in library.speaking or any(template.id == name for template in library.templates):
         return name
     family = [template for template in library.templates if template.family == name]

@@ -1,10 +1,10 @@
-"""Reads and writes `pointers.yaml`, which names the version in use of each template.
+"""Reads and writes `pointers.yaml`, which names the versions in use.
 
 Each template folder has one such file at its root, with one line for each template that has pointers:
 
     summarise.en: {production: 3, canary: 4, share: 0.05, previous: 2}
 
-If a template has no line, its newest active version is used.
+A template without a line uses its newest active version.
 """
 
 from collections.abc import Callable, Mapping
@@ -20,13 +20,13 @@ from gateway.prompt.templates.frontmatter import FrontMatterHead
 
 FILE = "pointers.yaml"
 DEFAULT_SHARE = 0.05
-"""The default share of requests that get a canary."""
+"""The share of requests for a canary, if the line names none."""
 
 HEADER = "# The version of each template that is in use. Written by `foreword templates promote` and `rollback`.\n"
 
 
 class Pointer(Struct, frozen=True, omit_defaults=True):
-    """The pointers of one template. The version 0 means that there is no pointer."""
+    """The pointers of one template. Version 0 stands for no pointer."""
 
     production: int = 0
     """The version for all requests; 0 means the newest active version."""
@@ -34,11 +34,11 @@ class Pointer(Struct, frozen=True, omit_defaults=True):
     """The version that gets `share` of the requests."""
     share: float = DEFAULT_SHARE
     previous: int = 0
-    """The version that was in `production` before the last move. A rollback goes back to it."""
+    """The version that was in `production` before. A rollback goes back to it."""
 
 
 class TemplatePointers(Struct, frozen=True):
-    """The pointers of one template, and their place in the file."""
+    """The pointers of one template, and the place of their line."""
 
     pointer: Pointer
     file: str
@@ -46,7 +46,7 @@ class TemplatePointers(Struct, frozen=True):
 
 
 def read_pointers(folder: Path) -> Mapping[str, TemplatePointers]:
-    """Read the pointers of a template folder. Without a file there are none. Raises `TemplateError`."""
+    """Read the pointers of a template folder. A missing file has no pointers. Raises `TemplateError`."""
     file = folder / FILE
     try:
         source = file.read_text("utf-8")
@@ -77,19 +77,19 @@ def _pointer(head: FrontMatterHead, id: str, value: object) -> Pointer:
 
 
 def move(folder: Path, id: str, pointer: Pointer) -> None:
-    """Set one template's pointers. All other lines of the file stay unchanged."""
+    """Set one template's pointers. All other lines of the file stay as they are."""
     change_pointer(folder, id, lambda _: pointer)
 
 
 def change_pointer(folder: Path, id: str, change: Callable[[Pointer], Pointer], *, leave_line: bool = False) -> Pointer:
-    """Replace one template's pointers with `change(pointers)`, under a lock on the file, and return the new pointers.
+    """Replace one template's pointers by `change(pointers)`, with the file locked, and return the new pointers.
 
-    If `change` raises, the file is not changed. With `leave_line`, a line is written even if all pointers are 0; then
-    the status of a file does not make it a canary. Raises `TemplateError` if the file is broken.
+    If `change` raises, the file stays as it is. With `leave_line`, a line is written even for pointers that are all 0,
+    so that the status in a file does not start a canary. Raises `TemplateError` if the file is broken.
     """
     file = folder / FILE
     with locked(file):
-        known = read_pointers(folder).get(id)  # raises if the file is broken, so that it is not overwritten
+        known = read_pointers(folder).get(id)  # raises if the file is broken, which must not be overwritten
         before = known.pointer if known else Pointer()
         after = change(before)
         if after != before or (known is None and leave_line):
@@ -101,12 +101,12 @@ def _write(file: Path, id: str, after: Pointer, *, leave_line: bool) -> None:
     lines = file.read_text("utf-8").splitlines(keepends=True) if file.exists() else [HEADER]
     first = next((index for index, line in enumerate(lines) if line.startswith((f"{id}:", f'"{id}":'))), len(lines))
     end = first + 1
-    # a value in block style continues on indented lines
+    # a value in block style goes on in indented lines
     while end < len(lines) and lines[end].startswith((" ", "\t")):
         end += 1
     if first == len(lines) and lines and not lines[-1].endswith("\n"):
         lines[-1] += "\n"
-    # a line without a canary means that there is none, whatever status the files have
+    # a line without a canary means that there is none, whatever the status in the files
     written = [f"{id}: {_flow(after) or '{canary: 0}'}\n"] if after != Pointer() or leave_line else []
     write_whole(file, "".join([*lines[:first], *written, *lines[end:]]))
 

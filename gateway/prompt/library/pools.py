@@ -1,8 +1,8 @@
 """Few-shot pools: labelled examples, of which each request gets the most similar ones.
 
-A pool in a file is read and embedded once. Its vectors are stored on disk; the hash of the inputs and the embedder's
-name is their key. Finding neighbours takes one matrix-vector product and a partial sort. A pool in a collection was
-embedded together with the collection.
+A pool in a file is read and embedded once. Its vectors are stored on disk under a hash of the inputs and the embedder.
+Finding neighbours takes one matrix-vector product and a partial sort. A pool in a collection uses the collection's
+vectors.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ if TYPE_CHECKING:
 Embed = Callable[[Sequence[str]], "Vectors"]
 Count = Callable[[str], int]
 PoolKey = tuple[Path, str, str]
-"""A pool's file and the fields for input and output."""
+"""A pool's file, and the names of its fields for input and output."""
 
 
 class PoolRows(Struct, frozen=True):
-    """The examples of one pool, in the order of its file, and their distinct outputs, sorted."""
+    """The examples of a pool in the order of its file, and their distinct outputs, sorted."""
 
     shots: tuple[Shot, ...]
     labels: tuple[str, ...]
     tokens: tuple[int, ...] = ()
-    """The number of tokens of each example. It is counted only if a template limits the tokens."""
+    """The tokens of each example. They are counted only if a template limits them."""
 
 
 class EmbeddedPool(Struct, frozen=True):
@@ -49,7 +49,7 @@ class EmbeddedPool(Struct, frozen=True):
     balanced: bool
     budget_tokens: int = 0
     least: float = 0.0
-    """A text of another kind is less similar than this to its nearest example."""
+    """A text with less similarity than this to its nearest example is of another kind."""
 
     def likeness(self, vector: Vectors) -> float:
         """Return the similarity to the nearest example. `vector` is [dimensions]."""
@@ -58,8 +58,7 @@ class EmbeddedPool(Struct, frozen=True):
         return float((self.vectors @ np.asarray(vector, np.float32).reshape(-1)).max())
 
     def nearest(self, vector: Vectors, k: int = 0) -> tuple[Shot, ...]:
-        """Return the `k` most similar rows, with the most similar last. Rows of equal similarity keep the order of the
-        file.
+        """Return the `k` most similar rows, the most similar last. Equally similar rows stay in the order of the file.
 
         `vector` is [dimensions].
         """
@@ -81,11 +80,11 @@ class EmbeddedPool(Struct, frozen=True):
 
 
 class Pools(Struct, frozen=True):
-    """The loaded pools. `load_pools` builds all of them, and a reload replaces them together."""
+    """All loaded pools. `load_pools` builds them, and a reload replaces them together."""
 
     loaded: Mapping[PoolKey, EmbeddedPool] = {}
     questions: Mapping[str, PoolQuestion] = {}
-    """The questions of the pools, by the template's `content`."""
+    """The questions of the pools, by `Template.content`."""
 
     def question_of(self, template: Template) -> PoolQuestion | None:
         """Return the one question that the template's examples answer, or None if they answer several."""
@@ -101,7 +100,7 @@ class Pools(Struct, frozen=True):
 
 
 def fitting(tokens: Sequence[int], budget: int) -> int:
-    """Return how many examples, counted from the first, fit the budget together."""
+    """Return how many of the first examples fit the budget together."""
     total = 0
     for count, size in enumerate(tokens):
         total += size
@@ -111,7 +110,7 @@ def fitting(tokens: Sequence[int], budget: int) -> int:
 
 
 def of_chunks(chunks: Sequence[Chunk], pool: ExamplePool) -> tuple[Shot, ...]:
-    """Return chunks of a collection as examples, with the nearest last. A chunk of a single line is no example."""
+    """Return chunks of a collection as examples, the nearest last. A chunk of a single line is left out."""
     shots = []
     for chunk in chunks:
         text, _, output = chunk.text.strip().rpartition("\n")
@@ -124,8 +123,7 @@ def of_chunks(chunks: Sequence[Chunk], pool: ExamplePool) -> tuple[Shot, ...]:
 
 
 def pool_path(template: Template) -> Path | None:
-    """Return the file of the template's pool. Its path is relative to the folder of the template's file, or to
-    `home`."""
+    """Return the file of the template's pool, relative to the template's own file or to `home`."""
     if not isinstance(template.examples, ExamplePool) or not template.examples.pool:
         return None
     return (Path(template.home or Path(template.file).parent) / template.examples.pool).resolve()
@@ -149,7 +147,7 @@ def read_pool(template: Template) -> PoolRows:
     shots = [_shot(line, pool, path, number) for number, line in enumerate(lines, 1) if line.strip()]
     if not shots:
         raise TemplateError(str(path), "the pool has no examples", 1, 1)
-    # without this, an input that occurs twice would take two of the k places
+    # an input that occurs twice would otherwise take two of the k places
     unique = {shot.input: shot for shot in reversed(shots)}
     distinct = tuple(shot for shot in shots if unique[shot.input] is shot)
     return PoolRows(distinct, tuple(sorted({shot.output for shot in distinct})))
@@ -158,8 +156,9 @@ def read_pool(template: Template) -> PoolRows:
 def load_pools(
     templates: Iterable[Template], embed: Embed, embedder: str, cache: Path, count: Count
 ) -> tuple[Pools, list[TemplateError]]:
-    """Read and embed every pool once. A broken pool is reported and left out. This call blocks, so a worker thread
-    makes it."""
+    """Read and embed each pool once. A broken pool is reported and left out. This call blocks, so call it on a worker
+    thread.
+    """
     loaded: dict[PoolKey, EmbeddedPool] = {}
     templates = tuple(templates)
     capped = {
@@ -214,7 +213,7 @@ def _shot(line: str, pool: ExamplePool, path: Path, number: int) -> Shot:
 
 
 def _vectors(texts: Sequence[str], embed: Embed, embedder: str, cache: Path) -> Vectors:
-    """Return the vectors of the texts. They are read from disk if the texts were embedded before."""
+    """Return the vectors of the texts, from disk or newly embedded."""
     import numpy as np
 
     inputs = list(texts)
@@ -225,7 +224,7 @@ def _vectors(texts: Sequence[str], embed: Embed, embedder: str, cache: Path) -> 
     except (OSError, ValueError):
         vectors = np.asarray(embed(inputs), np.float32)
         cache.mkdir(parents=True, exist_ok=True)
-        # moved into place when complete, so that neither a crash nor a second worker leaves a partial file
+        # renamed when complete, so that neither a crash nor a second worker leaves a partial file
         beside = cache / f"{key}.{id(vectors)}.tmp.npy"
         np.save(beside, vectors)
         beside.replace(file)
@@ -233,8 +232,9 @@ def _vectors(texts: Sequence[str], embed: Embed, embedder: str, cache: Path) -> 
 
 
 def _fair(order: Iterable[Any], rows: PoolRows, k: int) -> list[int]:
-    """Choose the best `k` of `order`. While there are examples of other outputs, no output gets more than an equal
-    share."""
+    """Choose the first `k` of `order`. No output gets more than an equal share, as long as there are examples of other
+    outputs.
+    """
     share = max(1, math.ceil(k / len(rows.labels)))
     taken: dict[str, int] = {}
     chosen: list[int] = []

@@ -1,8 +1,9 @@
 """Decides whether a request asks the one question that a pool of examples answers.
 
-A request must pass three tests. It has no word that the question's wordings do not have. Its embedding is near one of
-the wordings, and nearer to them than to other questions about the same text. Its text is similar to the examples'
-texts. The wordings are the pool's `question`, and the template's `match` examples without their texts.
+A request passes three tests. It has no word that the question's wordings lack. Its embedding is near one of the
+wordings, and nearer to them than to other questions about the same text. Its text is similar to the examples' texts.
+
+The wordings are the pool's `question`, and the template's `match` examples without their texts.
 """
 
 from __future__ import annotations
@@ -25,17 +26,17 @@ if TYPE_CHECKING:
 Embed = Callable[[Sequence[str]], "Vectors"]
 
 STRENGTH = 0.3
-"""The strength of the ridge regression that separates the question from other questions."""
+"""The strength of the ridge regression between the question and other questions."""
 LEAST = -0.1
-"""The least value of that regression for a request. It is fitted to 1 for wordings and to -1 for other questions."""
+"""The least value of that regression for a request that asks the question. Wordings have 1, other questions have -1."""
 NEAREST = 0.5
-"""The least similarity of a request to the nearest wording."""
+"""The least similarity of a request to its nearest wording."""
 STRANGE = 0.02
-"""This share of a pool's own texts may be less similar to the other texts than the limit."""
+"""The share of a pool's own texts that may be less similar to the others than the limit."""
 SPREAD = 0.05
-"""The limit for a new text is lower than theirs by this much."""
+"""The limit for new texts is lower by this than the limit for the pool's own texts."""
 MOST_FRAMES = 2
-"""The most frames that are used. Each is embedded with every other question."""
+"""The most frames in use. Each is embedded with every other question."""
 SAMPLED = 600
 """The most texts of a pool whose similarities are compared."""
 
@@ -49,8 +50,9 @@ class PoolQuestion(Struct, frozen=True):
     labels: frozenset[str]
 
     def why_other(self, request: str, vector: Vectors) -> str:
-        """Return the reason why a request asks something else, or "" if it asks this question. In `request`, `GAP`
-        stands for its text."""
+        """Return why a request asks something else, or "" if it asks this question. In `request`, `GAP` stands for the
+        text.
+        """
         import numpy as np
 
         reason = self.words.why_other(request, self.labels)
@@ -65,13 +67,15 @@ class PoolQuestion(Struct, frozen=True):
 
 
 def without_text(query: str, span: TextSpan) -> str:
-    """Return the request with `GAP` in place of the text that it is about."""
+    """Return the request with `GAP` in place of its text."""
     return f"{query[: span.start]}{GAP}{query[span.end :]}"
 
 
 def question_of(template: Template, labels: Sequence[str], embed: Embed) -> PoolQuestion | None:
-    """Return the question of the template's pool, or None if the template names none. This call blocks: it embeds a few
-    hundred short texts."""
+    """Return the question of the template's pool, or None if the template names none.
+
+    This call blocks, since it embeds a few hundred short texts.
+    """
     import numpy as np
 
     pool = template.examples
@@ -90,7 +94,7 @@ def question_of(template: Template, labels: Sequence[str], embed: Embed) -> Pool
 
 
 def least_likeness(vectors: Vectors) -> float:
-    """Return the least similarity to its nearest example with which a text counts as one of the same kind.
+    """Return the limit for new texts: a text that is less similar to its nearest example is of another kind.
 
     `vectors` is [rows, dimensions].
     """
@@ -113,7 +117,7 @@ def _wordings(template: Template, question: str) -> Iterator[str]:
 
 
 def _frame(wording: str) -> str:
-    """Return a wording without its last sentence, which asks the question. The result is "" if nothing is left."""
+    """Return a wording without its last sentence, which is the question."""
     before, gap, after = wording.partition(GAP)
     if any(mark in after for mark in "?？"):
         return f"{before}{gap}{after[:1].strip()}" if before.strip() else ""
@@ -122,8 +126,9 @@ def _frame(wording: str) -> str:
 
 
 def _weights(own: Any, others: Any) -> Vectors:
-    """Fit a ridge regression in closed form: 1 for the question's wordings, -1 for others. Both sides weigh the
-    same."""
+    """Fit a ridge regression in closed form: 1 for the question's wordings, -1 for others. Both kinds weigh the
+    same.
+    """
     import numpy as np
 
     rows = np.vstack([own, others])

@@ -12,8 +12,9 @@ Stamps = dict[str, tuple[int, int, int]]
 
 
 def stamps(folders: Sequence[Path]) -> Stamps:
-    """Return the stamps of all template, example, pointer and classifier files. This call blocks: each file takes one
-    `stat`."""
+    """Return the stamps of all template, example, pointer and classifier files. This call blocks for a `stat` of each
+    file.
+    """
     by_file: Stamps = {}
     for folder in folders:
         by_file.update(_below(str(folder)))

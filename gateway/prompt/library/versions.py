@@ -1,8 +1,8 @@
-"""The archive in the data folder. It has one file for each version of each template that was ever loaded.
+"""The archive in the data folder, with a file for each version of each template that was ever loaded.
 
-The name of a file identifies its content: `summarise.en@3.1-1f2e3d4c5b6a.prompt.md` is the first content of version 3,
-and the name ends with the first digits of its digest. If the same version gets a second content, it is stored as
-`3.2-...` and reported, since only drafts may change. Drafts are not stored.
+A file's name tells its content: `summarise.en@3.1-1f2e3d4c5b6a.prompt.md` is the first content of version 3, with the
+first digits of its digest. A second content of the same version is stored as `3.2-...` and reported, since only drafts
+may change. Drafts are not stored.
 """
 
 import os
@@ -23,8 +23,8 @@ from gateway.prompt.templates.template import Template, parse
 NAME = re.compile(r"(?P<id>[a-z0-9._-]+)@(?P<version>\d+)\.(?P<count>\d+)-(?P<content>[0-9a-f]{12})\.prompt\.md")
 ACTIVE = re.compile(r"^status[ \t]*:[ \t]*[\"']?active\b", re.MULTILINE)
 HOMES = "homes.json"
-"""The file with the folder that each template with a pool of examples came from, by id."""
-SHORT = 12  # the digits of a digest that a name has
+"""The file that names, for each template with a pool, the folder of its examples."""
+SHORT = 12  # how many digits of a digest a name has
 
 
 class ArchivedVersion(Struct, frozen=True):
@@ -38,7 +38,7 @@ class ArchivedVersion(Struct, frozen=True):
 
 
 class VersionArchive:
-    """The folder of stored versions. It is listed once; files that are stored later are added to the list."""
+    """The folder of stored versions. It is listed once; files stored later are added to the list."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -53,8 +53,9 @@ class VersionArchive:
                 )
 
     def keep(self, template: Template, source: str) -> None:
-        """Store this version, unless it is a draft or has mistakes. If its content is stored already, only the source
-        is replaced, since its status may differ."""
+        """Store this version, unless it is a draft or has mistakes. If the same content is stored already, its source
+        is replaced, since the status may differ.
+        """
         if template.status is Status.DRAFT or template.faults:
             return
         known = self._entries.get(template.id, {}).get(template.version, [])
@@ -79,12 +80,12 @@ class VersionArchive:
         return [entry for version in sorted(versions) for entry in versions[version]]
 
     def get(self, id: str, version: int) -> Template | None:
-        """Return the version with its original content, or None. Raises `TemplateError` if its file cannot be read."""
+        """Return the version with its first content, or None. Raises `TemplateError` if its file cannot be read."""
         entries = self._entries.get(id, {}).get(version)
         return self.read(entries[0]) if entries else None
 
     def read(self, entry: ArchivedVersion) -> Template:
-        """Return the parsed file. It stays in memory after the first time. Raises `TemplateError`."""
+        """Return the parsed file, which is then kept in memory. Raises `TemplateError`."""
         if entry.file not in self._parsed:
             try:
                 source = entry.file.read_text("utf-8")
@@ -96,7 +97,7 @@ class VersionArchive:
         return self._parsed[entry.file]
 
     def changed(self, template: Template) -> TemplateError | None:
-        """Return the error for a version that is stored with other content, or None if the content is the same."""
+        """Return an error if this version is stored with other content, else None."""
         if template.status is Status.DRAFT:
             return None
         known = self._entries.get(template.id, {}).get(template.version)
@@ -115,8 +116,7 @@ class VersionArchive:
         return None
 
     def _was_active(self, entry: ArchivedVersion) -> bool:
-        """Return whether the file's text has `status: active`. Searching the text avoids parsing most of the old
-        versions."""
+        """Return whether the file has `status: active`. This is found by a search, without parsing."""
         if entry.file in self._parsed:
             return True
         try:
@@ -125,7 +125,7 @@ class VersionArchive:
             return False
 
     def _remember_home(self, template: Template) -> None:
-        """Store the folder of a template's examples. Older versions need it, since examples are not archived."""
+        """Store the folder of a template's examples, which the archive does not hold. Older versions need it."""
         home = str(Path(template.file).parent.resolve())
         if self._homes.get(template.id) != home:
             self._homes[template.id] = home
@@ -141,4 +141,4 @@ def _read_homes(file: Path) -> dict[str, str]:
     try:
         return msgspec.json.decode(file.read_bytes(), type=dict[str, str])
     except (OSError, msgspec.DecodeError):
-        return {}  # the folders are stored again when the templates are read
+        return {}  # the folders are written again when the templates are next read

@@ -1,1 +1,1 @@
-"""Measures whether a template helps a model: pairs of answers to raw and rewritten prompts, and their scores."""
+"""Measures whether a template helps a model, by comparing answers to raw and rewritten prompts."""

@@ -13,7 +13,9 @@ MILLION = 1_000_000
 
 
 class MeasureCost(Struct, frozen=True):
-    """An upper bound. `money` is in the currency of `[jobs] prices`. It is 0 if the model has no price."""
+    """An upper bound on calls, tokens and money, in the currency of `[jobs] prices`. `money` is 0 for a model without a
+    price.
+    """
 
     calls: int = 0
     tokens: int = 0
@@ -27,7 +29,7 @@ class MeasureCost(Struct, frozen=True):
 def cost_of_pairs(
     pairs: Sequence[AnswerPair], prices: Mapping[str, Price], judge: str = "", exam: JudgeExam | None = None
 ) -> MeasureCost:
-    """Return the cost of these pairs. The judge's exam is included if a judge is needed and has no exam yet."""
+    """Return the most that these pairs can cost, including the exam of a judge that is needed and not yet examined."""
     calls, tokens, money = 0, 0, 0.0
     judged = [pair for pair in pairs if pair.scored_by(judge) == JUDGED]
     for pair in pairs:

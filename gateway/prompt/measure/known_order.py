@@ -1,7 +1,7 @@
 """Examines a judge with 200 pairs of a right and a wrong answer.
 
-A judge that orders fewer than three of four pairs correctly is not used for the gain table. Each pair is shown in both
-orders, and it counts only if both verdicts are correct.
+A judge must order three of four pairs correctly to be used for the gain table. Each pair is shown in both orders, and
+both verdicts must be correct.
 """
 
 from collections.abc import Callable, Sequence
@@ -29,7 +29,7 @@ class KnownPair(Struct, frozen=True):
 
 
 class JudgeExam(Struct, frozen=True):
-    """The number of pairs that a judge ordered correctly, and the number of all pairs."""
+    """The result of a judge: pairs ordered correctly, and all pairs."""
 
     judge: str
     right: int
@@ -51,7 +51,7 @@ def known_pairs() -> Sequence[KnownPair]:
 
 
 async def examine(judge: str, target: Target, scorer: PairScorer, tick: Callable[[], None]) -> JudgeExam:
-    """Ask the judge about all pairs. In every second pair, the better answer comes first. Raises `RequestError`."""
+    """Ask the judge about all pairs. The better answer comes first in every second pair. Raises `RequestError`."""
     right = 0
     for number, known in enumerate(known_pairs()):
         asked = AnswerPair(f"known-{number}", ("", "", ""), target, (Turn("user", known.request),), (), Sampling.NONE)
@@ -63,7 +63,7 @@ async def examine(judge: str, target: Target, scorer: PairScorer, tick: Callable
 
 
 def read_exam(path: Path, judge: str) -> JudgeExam | None:
-    """Read the result of an earlier exam of this judge with the same pairs. It is None if there is none."""
+    """Return the result of an earlier exam of this judge with the same pairs, or None."""
     return next((exam for exam in _exams(path) if exam.judge == judge and exam.pairs == len(known_pairs())), None)
 
 

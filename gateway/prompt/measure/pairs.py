@@ -1,7 +1,7 @@
-"""Gets the answers to a raw and to a rewritten prompt, scores them, and makes rows of the gain table.
+"""Answers a raw and a rewritten prompt, scores both answers, and turns the scores into rows of the gain table.
 
-There are three sources of scores: the right answer, the checks that the client's prompt states, and a judge that passed
-its exam (`known_order`). A template's own checks are not used, since they favour the template.
+A score comes from the right answer, from the checks that the client's prompt states, or from a judge that passed its
+exam (`known_order`). A template's own checks are not used, since they favour the template.
 """
 
 import asyncio
@@ -32,11 +32,10 @@ _NUMBER = re.compile(r"-?\d[\d,]*(?:\.\d+)?")
 
 
 class AnswerPair(Struct, frozen=True):
-    """One request that is sent raw and rewritten. `key` is the row of the gain table that the pair counts for.
+    """One request, raw and rewritten. `key` is the row of the gain table for this pair.
 
-    `right` is the right answer, or "" if it is unknown. `compare` names the way to compare an answer with it
-    (`COMPARISONS`). If the template separates the reasoning, `marker` begins the line with the final answer to the
-    rewritten prompt.
+    `right` is the right answer, or "" if none is known. `compare` is the way to compare an answer with it, one of
+    `COMPARISONS`. `marker` begins the line of the final answer, if the template separates the reasoning.
     """
 
     id: str
@@ -53,8 +52,7 @@ class AnswerPair(Struct, frozen=True):
     marker: str = ""
 
     def scored_by(self, judge: str) -> str:
-        """Return the best source of a score: the right answer, or else the client's checks, or else the judge, or else
-        ""."""
+        """Return the best source of a score: the right answer, else the client's checks, else the judge, else ""."""
         if self.right:
             return RIGHT
         if self.checks:
@@ -63,7 +61,7 @@ class AnswerPair(Struct, frozen=True):
 
 
 class ScoredPair(Struct, frozen=True):
-    """The difference in score, rewritten minus raw, from -1 to 1, and the source of the scores."""
+    """The difference of the scores, rewritten minus raw, from -1 to 1, and the source of the scores."""
 
     pair: AnswerPair
     difference: float
@@ -75,10 +73,9 @@ class OutOfCalls(Exception):
 
 
 class PairScorer:
-    """Gets both answers, without randomness and with the same limits, and scores them.
+    """Gets both answers of a pair, at temperature 0 and with the same limits, and scores them.
 
-    `calls` limits the model calls. `tokens` limits the tokens of prompts and answers that the backend reports (0: no
-    limit).
+    `calls` limits the model calls. `tokens` limits the tokens that the backend reports, or is 0 for no limit.
     """
 
     def __init__(self, completer: Completer, calls: int, judge: str = "", tokens: int = 0) -> None:
@@ -89,7 +86,7 @@ class PairScorer:
         self.tokens = 0
 
     async def score(self, pair: AnswerPair) -> ScoredPair:
-        """Score one pair. Raises `RequestError`, or `OutOfCalls` if there are too few calls left for the whole pair."""
+        """Score one pair. Raises `RequestError`, or `OutOfCalls` before a pair that needs more calls than are left."""
         by = pair.scored_by(self._judge)
         if self.left < (4 if by == JUDGED else 2) or (self._most_tokens and self.tokens >= self._most_tokens):
             raise OutOfCalls
@@ -98,8 +95,9 @@ class PairScorer:
         return ScoredPair(pair, await self._difference(pair, by, rewritten, raw), by)
 
     async def judged(self, pair: AnswerPair, first: str, second: str) -> float:
-        """Return a score from -1 (the second answer is better) to 1 (the first is). The judge is asked once for each
-        order."""
+        """Return the judge's score, from -1 (the second answer is better) to 1 (the first is). The judge sees both
+        orders.
+        """
         request = "\n\n".join(turn.text for turn in pair.raw)
         forward = await self._ask(pair, question(request, first, second), "judge", JUDGE, self._judge)
         swapped = await self._ask(pair, question(request, second, first), "judge", JUDGE, self._judge)
@@ -126,7 +124,7 @@ class PairScorer:
 
 
 def final(answer: str, marker: str) -> str:
-    """Return the part of an answer that the client gets. If the template separates the reasoning, it is left out."""
+    """Return an answer without its reasoning, as the client gets it."""
     parts = split(answer, marker) if marker else None
     return parts[1] if parts is not None else answer
 
@@ -142,8 +140,9 @@ def _last_number(answer: str, right: str) -> float:
 
 
 def _label(answer: str, right: str) -> float:
-    """Return 1 if the answer has the right label and no wrong one, and 0 otherwise. In `right`, the right label comes
-    first and the wrong ones follow."""
+    """Return 1 if the answer has the right label and no wrong one, else 0. In `right`, wrong labels follow the right
+    one.
+    """
     label, *others = right.casefold().split("|")
     said = answer.casefold()
     return float(label in said and not any(other in said for other in others))
@@ -164,10 +163,9 @@ COMPARISONS: Mapping[str, Callable[[str, str], float]] = {
 async def scores_of(
     pairs: Iterable[AnswerPair], scorer: PairScorer, tick: Callable[[ScoredPair], None], failed: list[str]
 ) -> list[ScoredPair]:
-    """Score pairs until no calls are left. A failed pair is left out. After an interruption the scores up to then are
-    returned.
+    """Score pairs until no calls are left, or until an interruption. A failed pair is left out.
 
-    Raises `BackendFailed` if several pairs fail in a row and there are no scores.
+    Raises `BackendFailed` if several pairs fail in a row and none has a score.
     """
     scored: list[ScoredPair] = []
     in_a_row = 0
@@ -192,8 +190,9 @@ async def scores_of(
 
 
 def gains_of(scored: Iterable[ScoredPair], now_s: float) -> list[Gain]:
-    """Return one row for each combination of template text, language and model. A row gets its interval when it enters
-    a table."""
+    """Return a row for each combination of template text, language and model. A row has no interval before it is in a
+    table.
+    """
     groups: dict[GainKey, list[ScoredPair]] = {}
     for one in scored:
         groups.setdefault(one.pair.key, []).append(one)

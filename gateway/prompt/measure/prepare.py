@@ -1,4 +1,4 @@
-"""Makes pairs from our own prompts. A pair has the prompt of a client, and the same prompt rewritten by a template."""
+"""Makes pairs of a client's prompt and the same prompt rewritten by a template, from the shipped prompts."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
@@ -19,7 +19,7 @@ StageFor = Callable[[RewritePolicy], RewriteStage]
 
 
 class OnlyVersion(RewritePolicy):
-    """Always chooses one version of a template, and ignores gains and trials."""
+    """Always chooses the same version of a template, without gains and trials."""
 
     def __init__(self, template: Template) -> None:
         super().__init__()
@@ -30,8 +30,10 @@ class OnlyVersion(RewritePolicy):
 
 
 def measurable(library: Library, name: str = "") -> Iterator[Template]:
-    """Yield the versions that the classifier may choose. `name` selects one `id` or `id@version`. Templates that make
-    first calls are left out, since they are measured only on records."""
+    """Yield the versions that the classifier may choose. `name` selects one `id` or `id@version`.
+
+    Templates with first calls are left out, since they can be measured only on records.
+    """
     trials = [canary for pairs in library.canaries.values() for canary, _ in pairs]
     versions = {template.ref: template for template in (*library.speaking.values(), *trials)}
     for template in versions.values():
@@ -42,7 +44,7 @@ def measurable(library: Library, name: str = "") -> Iterator[Template]:
 async def pairs_of_prompts(
     stage_for: StageFor, templates: Iterable[Template], target: Target, prompts: Sequence[MeasuredPrompt]
 ) -> list[AnswerPair]:
-    """Return a pair for each prompt and each template of its intent and language that changes it, sorted by prompt."""
+    """Return a pair for each prompt that a template of its intent and language changes, sorted by prompt."""
     pairs: dict[str, list[AnswerPair]] = {prompt.id: [] for prompt in prompts}
     for template in templates:
         stage = stage_for(OnlyVersion(template))
@@ -57,7 +59,7 @@ async def _pair(stage: RewriteStage, template: Template, target: Target, prompt:
     raw = (Turn("user", prompt.prompt, 0),)
     ask = Ask(Endpoint.CHAT, target.model, b"", raw)
     intent = Intent(prompt.intent, 1.0, 1.0, prompt.language)
-    # `dry`: only the text is measured, so no model fills its slots
+    # `dry`: no model fills slots, since only the text is measured
     exchange = Exchange(f"measure-{prompt.id}", ask, intent=intent, route=(target,), dry=True)
     try:
         done = await stage.rewritten(exchange)
@@ -80,7 +82,7 @@ async def _pair(stage: RewriteStage, template: Template, target: Target, prompt:
 
 
 def sampling_of(template: Template) -> Sampling:
-    """Return the sampling for both answers, without randomness and with the same limits."""
+    """Return the same limits for both answers, at temperature 0."""
     output = template.output
     return Sampling(output.max_tokens or ANSWER_TOKENS, 0.0, output.stop)
 

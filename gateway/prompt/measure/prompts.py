@@ -1,7 +1,7 @@
-"""Our own prompts, with which a template is measured before there is any traffic.
+"""Prompts that come with the package. They measure a template before there is any traffic.
 
-Each answer can be checked by a right answer, or by a limit that the prompt states. The file mixes the intents and
-languages evenly, so that a small budget still covers all of them.
+Each answer can be checked, by a right answer or by a limit that the prompt states. Intents and languages are mixed
+evenly, so that a small budget still covers all of them.
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ FILE = Path(__file__).parent / "prompts.jsonl"
 
 
 class MeasuredPrompt(Struct, frozen=True):
-    """One prompt. `right` is its right answer. If it is "", the limits that the prompt states are checked instead."""
+    """One prompt. If `right` is "", answers are checked by the limits that the prompt states."""
 
     id: str
     language: str

@@ -1,4 +1,4 @@
-"""Stores each score on its own line, so that an interrupted measurement continues at the same place."""
+"""Stores each score on a line, so that an interrupted measurement can continue."""
 
 import hashlib
 import logging
@@ -25,7 +25,7 @@ class LoggedScore(Struct, frozen=True):
 
 
 class ScoreLog:
-    """The scores of earlier runs. If a template, a prompt or a limit changes, the pair is scored again."""
+    """The scores of earlier runs. A pair is scored again after a change of its template, prompt or limits."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -35,11 +35,11 @@ class ScoreLog:
                 try:
                     score = msgspec.json.decode(line, type=LoggedScore)
                 except msgspec.MsgspecError:
-                    continue  # a line that a crash cut off is ignored, and its pair is scored again
+                    continue  # a line that a crash cut off is skipped, and its pair is scored again
                 self._known[score.pair] = score
 
     def known(self, pair: AnswerPair, judge: str) -> ScoredPair | None:
-        """Return the score of a pair from an earlier run with the same source of scores, or None."""
+        """Return the score of a pair from an earlier run, or None. Both runs must have the same source of scores."""
         score = self._known.get(_digest(pair, judge))
         return None if score is None else ScoredPair(pair, score.difference, score.by)
 
@@ -54,7 +54,7 @@ class ScoreLog:
 
 
 def _digest(pair: AnswerPair, judge: str) -> str:
-    """Return a digest of everything that the score depends on."""
+    """Return a digest of everything that a score depends on."""
     turns = [[(turn.role, turn.text) for turn in prompt] for prompt in (pair.raw, pair.rewritten)]
     scored = [pair.right, pair.compare, pair.checks, pair.marker, pair.scored_by(judge)]
     judged = judge if pair.scored_by(judge) == "judge" else ""

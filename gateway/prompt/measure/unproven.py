@@ -1,5 +1,6 @@
-"""Lists the templates that are not proven for a model, and the cost of measuring them. It renders no template and calls
-no model."""
+"""Lists the templates that are not proven for a model, and what measuring them costs. No template is rendered and no
+model is called.
+"""
 
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -19,8 +20,9 @@ LISTED = 5
 
 
 class UnprovenTemplates(Struct, frozen=True):
-    """The templates that are not proven for a model. `templates` is the number of templates that the classifier may
-    choose."""
+    """The templates that are not proven for a model. `templates` is the number of all templates that the classifier may
+    choose.
+    """
 
     model: str
     name: str
@@ -39,7 +41,7 @@ class UnprovenTemplates(Struct, frozen=True):
         )
 
     def of_one(self) -> str:
-        """Return the text for a single template."""
+        """The message about a single template."""
         return (
             f"{self.refs[0]} is not proven for model {self.model} and decides in the shadow there. Measure it: "
             f"foreword gains measure --template {self.refs[0]} --model {self.name} ({self.cost})"
@@ -49,9 +51,9 @@ class UnprovenTemplates(Struct, frozen=True):
 def unproven(
     library: Library, policy: RewritePolicy, model: tuple[str, str], prices: Mapping[str, Price], only: str = ""
 ) -> UnprovenTemplates | None:
-    """Return the templates for which no row of the gain table says that they help the model, or None if there are none.
+    """Return the templates that no row of the gain table proves for the model, or None if all are proven.
 
-    `model` is an item of `models_of`. `only` is the `id` or `id@version` of one template.
+    `model` is an item of `models_of`. `only` selects one template by `id` or `id@version`.
     """
     upstream, name = model
     templates = list(measurable(library, only))
@@ -63,8 +65,7 @@ def unproven(
 
 
 def models_of(settings: Settings) -> Mapping[str, str]:
-    """Return the default model and all configured models. The key is a model's name at its backend, the value its first
-    name for clients."""
+    """Return the default model and all configured models: the name at the backend, and the first name for clients."""
     names = [settings.routing.default, *settings.models] if settings.routing.default else list(settings.models)
     models: dict[str, str] = {}
     for name in names:

@@ -1,1 +1,1 @@
-"""Decides which requests are rewritten and which serve as controls, and stores the measured gains."""
+"""Decides which requests are rewritten and which are controls, and stores measured gains."""

@@ -1,5 +1,4 @@
-"""Assigns requests to the arms of an experiment. A request always gets the same arm, and a larger share only adds
-requests."""
+"""Assigns requests to the arms of an experiment. A request stays in its arm, and a larger share only adds requests."""
 
 from hashlib import blake2b
 
@@ -10,15 +9,15 @@ from gateway.prompt.templates.template import Template
 
 
 class RewriteDecision(Struct, frozen=True):
-    """The version to use and its arm, with a reason if it is not obvious. With `Arm.NONE` the prompt is not changed."""
+    """The version to use and its arm, with a reason. With `Arm.NONE` the prompt is not changed."""
 
     template: Template | None
     arm: Arm
     why: str = ""
     proven: tuple[str, ...] | None = None
-    """The models of the route that may get the rewritten prompt. None stands for all of them."""
+    """The models of the route that may get the rewritten prompt, or None for all."""
     controls: float = 0.0
-    """The share of the template's own controls at the time of the decision; 0 if it has none."""
+    """The share of controls at the time of the decision, or 0 without controls."""
 
     @property
     def speaks(self) -> bool:
@@ -26,10 +25,10 @@ class RewriteDecision(Struct, frozen=True):
 
 
 def place(experiment: str, unit: str) -> float:
-    """Return the position of `unit` in an experiment, from 0 to 1. Positions are evenly distributed and never change.
+    """Return the position of `unit` in an experiment, from 0 to 1. Positions are evenly spread and never change.
 
-    The experiment's name is the key of the hash, so that positions in two experiments are independent. A CRC is not
-    good enough: if two texts get the same prefix, the difference of their CRCs is the same for every prefix.
+    The experiment's name is the key of the hash, so that two experiments give independent positions. A CRC would not:
+    the CRCs of two texts differ by the same amount behind any prefix.
     """
     key = blake2b(experiment.encode("utf-8", "surrogatepass"), digest_size=32).digest()
     digest = blake2b(unit.encode("utf-8", "surrogatepass"), key=key, digest_size=8).digest()
@@ -37,10 +36,10 @@ def place(experiment: str, unit: str) -> float:
 
 
 def takes_part(exchange: Exchange, trial: CanaryTrial) -> bool:
-    """Return whether the exchange belongs to the share of the trial. A higher share only adds members."""
+    """Return whether the exchange belongs to the share of the trial. A larger share keeps all members."""
     return place(trial.name, sticky_id(exchange)) < trial.share
 
 
 def sticky_id(exchange: Exchange) -> str:
-    """Return the unit that always gets the same arm: the conversation, or else the user, or else only this exchange."""
+    """Return what keeps its arm: the conversation, or else the user, or else this exchange alone."""
     return exchange.ask.controls.conversation or exchange.ask.user or exchange.id

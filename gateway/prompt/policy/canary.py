@@ -1,4 +1,4 @@
-"""Decides which requests get the canary version of a template, and which get the stable version."""
+"""Chooses between the canary and the stable version of a template."""
 
 from gateway.exchange import Arm, CanaryTrial, Exchange
 from gateway.prompt.library.library import OfferedVersions

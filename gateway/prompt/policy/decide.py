@@ -1,7 +1,7 @@
-"""Decides about a template's rewrite: use it, hold it back as a control, only record it, or skip it.
+"""Decides about a rewrite: send it, hold it back as a control, only record it, or skip it.
 
-The stage `route` has already combined the modes of route, key and request. `docs/policies.md` describes the whole
-order.
+The stage `route` has already combined the modes of route, key and request. `docs/policies.md` gives the order of all
+rules.
 """
 
 from collections.abc import Container, Mapping
@@ -22,7 +22,7 @@ MEASURE = "foreword gains measure"
 
 
 class MeasuredText(Protocol):
-    """The text that a row of the gain table measured: a template, or a refiner with its model."""
+    """The subject of a row in the gain table: a template, or a refiner with its model."""
 
     @property
     def text_digest(self) -> str: ...
@@ -31,10 +31,10 @@ class MeasuredText(Protocol):
 
 
 class RewritePolicy:
-    """Decides with the tables `[templates.x]`, the gain table and the standings.
+    """Decides by the tables `[templates.x]`, the gain table and the standings.
 
-    Without a gain table every gain is unknown. Without standings a template has only the controls of its own table.
-    `heeds_losses` matters in mode `on`: a template is then not used for a model that it was measured not to help.
+    Without a gain table, every gain is unknown. Without standings, only the template's own table sets controls. With
+    `heeds_losses`, the mode `on` skips a template for a model that measurably gets worse with it.
     """
 
     def __init__(
@@ -83,19 +83,20 @@ class RewritePolicy:
         return RewriteDecision(template, version.arm, "; ".join(reasons), proven, controls)
 
     def unknown_templates(self, known: Container[str]) -> list[str]:
-        """Return a message for each table `[templates.x]` whose template does not exist. Such a table has no effect."""
+        """Return a message for each table `[templates.x]` of a template that does not exist."""
         return [f'[templates."{id}"] names a template that does not exist' for id in self._templates if id not in known]
 
     def needs_proof(self, exchange: Exchange, id: str = "") -> bool:
-        """Return whether a template is used only if the gain table says that it helps. This is not so if the request
-        names the template, or if the template's own table says `on`."""
+        """Return whether a template needs a measured gain. It does not if the request names it, or if its own table
+        says `on`.
+        """
         if exchange.ask.controls.template:
             return False
         own = self._templates.get(id, ANY).mode
         return own is Mode.PROVEN or (own is None and exchange.mode is Mode.PROVEN)
 
     def proven(self, exchange: Exchange, measured: MeasuredText) -> tuple[str, ...]:
-        """Return the models of the route for which a row of the gain table says that the text helps."""
+        """Return the models of the route for which the gain table says that the text helps."""
         models = dict.fromkeys([target.model for target in exchange.route] or [exchange.ask.model])
         return tuple([model for model in models if self.helps(measured, model)])
 
@@ -104,7 +105,7 @@ class RewritePolicy:
         return gain is not None and gain.verdict == "helps"
 
     def not_proven(self, measured: MeasuredText, model: str) -> str:
-        """Return the reason why the text is not proven for a model."""
+        """Return why the text is not proven for a model."""
         gain = self._gains.of(measured.text_digest, measured.language, model) if self._gains else None
         if gain is None:
             return f"not proven for model {model}: {MEASURE}"
@@ -113,19 +114,18 @@ class RewritePolicy:
         return f"not proven for model {model}: {gain}, which is too few: {MEASURE}"
 
     def _unproven(self, exchange: Exchange, template: Template, proven: tuple[str, ...]) -> str:
-        """Return the reason why a template that needs proof is not used, or "" if it may be used."""
+        """Return why a template that needs proof is not used, or "" if it may be used."""
         models = [target.model for target in exchange.route] or [exchange.ask.model]
         if models[0] not in proven:
             return self.not_proven(template, models[0])
         missing = [model for model in models if model not in proven]
         if missing and (template.calls or template.samples or template.iterate):
-            # the answers of one procedure must not come from two different prompts
+            # all answers of a procedure must come from the same prompt
             return f"{self.not_proven(template, missing[0])}, the fallback, and the template makes several calls"
         return ""
 
     def _worse(self, exchange: Exchange, template: Template) -> str:
-        """Return the reason why the comparison with its controls put the template back into shadow mode, or "" if it
-        did not."""
+        """Return why the template is back in shadow mode after a comparison with its controls, or ""."""
         if self._standings is None or exchange.ask.controls.template:
             return ""
         standing = self._standings.of(template.id, template.text_digest)
@@ -138,14 +138,14 @@ class RewritePolicy:
         if own.canary is not None:
             return 1.0 - own.canary
         controls, template = exchange.ask.controls, version.template
-        # a preview shows the effect of the template, and a canary is compared with the stable version instead
+        # a preview shows what the template does, and a canary is compared with the stable version
         requested = bool(controls.template) or controls.mode is Mode.ON
         if self._standings is None or template is None or requested or exchange.dry or version.arm is Arm.CANARY:
             return 0.0
         return self._standings.controls(template.id, template.text_digest)
 
     def _gain(self, exchange: Exchange, template: Template) -> Gain | None:
-        """Return the measured gain. It is ignored if the request names its template."""
+        """Return the measured gain. A request that names its template ignores the gain."""
         if self._gains is None or exchange.ask.controls.template:
             return None
         target = exchange.route[0] if exchange.route else None
@@ -153,8 +153,7 @@ class RewritePolicy:
 
 
 def _held(exchange: Exchange, id: str, controls: float) -> str:
-    """Return the reason why a request is a control, or "". A request is rewritten only if all of its experiments
-    include it."""
+    """Return why a request is a control, or "". One experiment that leaves the request out is enough."""
     trials = exchange.trials
     if controls > 0:
         trials = (*trials, CanaryTrial(f"templates.{id}", 1.0 - controls))

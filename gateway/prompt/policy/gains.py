@@ -1,6 +1,6 @@
-"""The gain table: the measured effect of each template's text with each model.
+"""The gain table: how much each template's text helps each model, as measured.
 
-`foreword gains measure` writes the file, and every worker reads it. A row without enough data counts as unknown. The
+`foreword gains measure` writes the file, and every worker reads it. A row with too little data counts as unknown. The
 package has a table for the default model; rows in the data folder replace its rows.
 """
 
@@ -24,23 +24,23 @@ log = logging.getLogger("foreword.gains")
 SCHEMA = 2
 FEWEST_PAIRS = 20
 RESOLUTION = 0.05
-"""A gain is known well enough if the bounds of its interval are at most this far from it."""
+"""A gain is known well enough if its interval reaches at most this far to each side."""
 ALPHA = 0.05
-"""The risk that any row of a table seems to help or to harm only by chance. It is divided among the rows
-(Bonferroni)."""
+"""The risk that chance alone makes any row of a table seem to help or harm. It is divided among the rows
+(Bonferroni).
+"""
 SHIPPED = Path(__file__).parent / "shipped_gains.json"
 OLD = "its rows are for intents (schema 1); rows are for templates now, so measure again: foreword gains measure"
 
 
 class OldGainTable(ForewordError):
-    """A file from an earlier version, whose rows named intents. Such rows do not say which template text was
-    measured."""
+    """A file of an earlier version, with rows for intents. Such rows do not say which template text was measured."""
 
 
 class Gain(Struct, frozen=True):
-    """The mean difference in score, rewritten minus raw, over `pairs` pairs of answers.
+    """The mean difference of the scores, rewritten minus raw, over `pairs` pairs of answers.
 
-    `low` and `high` are the bounds of its interval, which is corrected for the number of rows in the table.
+    `low` and `high` are the bounds of its interval, corrected for the number of rows in the table.
     """
 
     text: str
@@ -53,14 +53,16 @@ class Gain(Struct, frozen=True):
     low: float
     high: float
     p: float = 1.0
-    """The p-value of no difference, for this row alone."""
+    """The p-value of "no difference", for this row alone."""
     by: str = ""
-    """The source of the scores: `right answers`, `client's checks`, `blind verdicts`, `judge`, or several of these."""
+    """Where the scores come from: `right answers`, `client's checks`, `blind verdicts`, `judge`, or several of
+    these.
+    """
     template: str = ""
-    """`id@version` at the time of the measurement, shown to readers."""
+    """`id@version` when it was measured, for readers."""
     intent: str = ""
     rows: int = 1
-    """The number of rows that the interval is corrected for."""
+    """The number of rows for which the interval is corrected."""
     spread: float = 0.0
     """The standard deviation of the differences."""
     measured_s: float = 0.0
@@ -68,7 +70,7 @@ class Gain(Struct, frozen=True):
 
     @property
     def suffices(self) -> bool:
-        """Return whether there is enough data to act on: the interval is narrow, or it does not contain 0."""
+        """Return whether the data are enough to act on: the interval is narrow or excludes 0."""
         if self.pairs < FEWEST_PAIRS:
             return False
         if self.high - self.low <= 2 * RESOLUTION:
@@ -109,7 +111,7 @@ def key_of(gain: Gain) -> GainKey:
 
 
 def read_gains(path: Path) -> Gains:
-    """Read the table. A missing file is an empty table. Raises `OldGainTable`, `OSError` or `msgspec.DecodeError`."""
+    """Read the table, which is empty without a file. Raises `OldGainTable`, `OSError` or `msgspec.DecodeError`."""
     try:
         data = path.read_bytes()
     except FileNotFoundError:
@@ -123,9 +125,9 @@ def read_gains(path: Path) -> Gains:
 
 
 def write_gains(path: Path, measured: Sequence[Gain]) -> Gains:
-    """Add these rows to the table, correct all intervals for its new length, and return the table.
+    """Add these rows to the table, correct all intervals for the new number of rows, and return the table.
 
-    A new row replaces the row with the same text, language and model. A table of an earlier version is renamed to
+    A new row replaces the row of the same text, language and model. A table of an earlier version is renamed to
     `gains.json.schema-1`.
     """
     with locked(path):
@@ -143,7 +145,7 @@ def write_gains(path: Path, measured: Sequence[Gain]) -> Gains:
 
 
 def corrected(gains: Gains) -> Gains:
-    """Return the rows with intervals at the level `1 - ALPHA / rows` (Bonferroni's correction), by Student's t."""
+    """Return the rows with intervals at the level `1 - ALPHA / rows` (Bonferroni), by Student's t."""
     return {key: _corrected(gain, len(gains)) for key, gain in gains.items()}
 
 
@@ -158,7 +160,7 @@ def _corrected(gain: Gain, rows: int) -> Gain:
 def t_quantile(share: float, freedom: int) -> float:
     """Return the quantile of Student's t for a share above 0.5, by the expansion in Abramowitz & Stegun 26.7.5.
 
-    From 10 degrees of freedom on, the error is below 1 % for shares up to 0.9995.
+    With 10 or more degrees of freedom and shares up to 0.9995, the error is below 1 %.
     """
     z, n = NormalDist().inv_cdf(share), freedom
     return (
@@ -174,10 +176,10 @@ def _aside(path: Path) -> Path:
 
 
 class GainTable:
-    """The content of the file, which is read again after each change. If the file is broken, the last good content is
-    used.
+    """The content of the gain table's file, which is read again after changes. A broken file leaves the last good
+    content in use.
 
-    `shipped` is a second table, for texts and models that have no row in the file.
+    `shipped` is a second table, for texts and models that are not in the file.
     """
 
     def __init__(
@@ -187,7 +189,7 @@ class GainTable:
         self._file: RereadFile[Gains] = RereadFile(path, dict(self._shipped), self._read, clock)
 
     def of(self, text: str, language: str, model: str) -> Gain | None:
-        """Return the gain of a template's text with a model, or None if it was not measured."""
+        """Return the gain of a template's text with a model, or None if there is no measurement."""
         return self._file.current().get((text, language, model))
 
     def _read(self, path: Path) -> Gains | None:
@@ -201,7 +203,7 @@ class GainTable:
 
 
 def shipped_gains() -> Gains:
-    """Return the table of the package, which was measured with the default model."""
+    """Return the package's table, which was measured with the default model."""
     return read_gains(SHIPPED)
 
 

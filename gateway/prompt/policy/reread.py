@@ -10,9 +10,9 @@ T = TypeVar("T")
 
 
 class RereadFile(Generic[T]):
-    """The content of a file, which is read again after each change. The file is looked at every `LOOK_AGAIN_S`.
+    """The content of a file that is read again after changes. The file is checked every `LOOK_AGAIN_S`.
 
-    `read` gets the path. It returns the content, or None if the last content stays in use; it logs the reason.
+    `read` gets the path and returns the content. If it returns None, the last content stays in use.
     """
 
     def __init__(self, path: Path, first: T, read: Callable[[Path], T | None], clock: Callable[[], float]) -> None:
@@ -24,7 +24,7 @@ class RereadFile(Generic[T]):
         self._look_at = -1.0
 
     def current(self) -> T:
-        """Return the content, after a look at the file if one is due."""
+        """Return the content. If a check is due, the file is checked first."""
         now = self._clock()
         if now < self._look_at:
             return self._content

@@ -1,7 +1,7 @@
-"""Stores the results of comparing templates with their own controls: a template is settled, or back in shadow mode.
+"""Stores how templates compare with their own controls: not yet known, settled, or back in shadow mode.
 
-The job `watch` writes the file, and every worker reads it. If the text of a template changes, the comparison starts
-anew.
+The job `watch` writes the file, and every worker reads it. After a change of a template's text, its comparison starts
+again.
 """
 
 import logging
@@ -23,11 +23,11 @@ SETTLED_CONTROLS = 0.05
 
 
 class StandingState(StrEnum):
-    """The result of the comparison up to now."""
+    """The result of a comparison so far."""
 
     TRIED = "tried"  # there is no result yet, or an operator has brought the template back
-    SETTLED = "settled"  # enough answers show that it is no worse than its controls
-    SHADOW = "shadow"  # it is worse than its controls, so its rewrites are only recorded
+    SETTLED = "settled"  # enough answers show that the template is no worse than its controls
+    SHADOW = "shadow"  # the template is worse than its controls, so its rewrites are only recorded
 
 
 class Standing(Struct, frozen=True):
@@ -39,12 +39,12 @@ class Standing(Struct, frozen=True):
     state: StandingState
     reason: str = ""
     by: str = ""
-    """The author of the result: the job, or `person`."""
+    """Who made the decision: the job, or `person`."""
     time_s: float = 0.0
     since_s: float = 0.0
-    """A time in seconds since 1970. Answers before it do not count."""
+    """Seconds since 1970. Answers before this time do not count."""
     version: int = 0
-    """The version of the template, shown to readers."""
+    """The version of the template, for readers."""
 
 
 class _StandingsFile(Struct):
@@ -61,7 +61,7 @@ def standings_path(data_folder: Path) -> Path:
 
 
 def read_standings(path: Path) -> Standings:
-    """Read the content of the file. A missing file is empty. Raises `OSError` or `msgspec.DecodeError`."""
+    """Read the file, which is empty if it does not exist. Raises `OSError` or `msgspec.DecodeError`."""
     try:
         data = path.read_bytes()
     except FileNotFoundError:
@@ -71,14 +71,13 @@ def read_standings(path: Path) -> Standings:
 
 
 def newest_states(path: Path) -> dict[str, str]:
-    """Return the newest result of each template (`tried`, `settled` or `shadow`) by its id. Raises like
-    `read_standings`."""
+    """Return the newest result of each template by id: `tried`, `settled` or `shadow`. Raises like `read_standings`."""
     rows = sorted(read_standings(path).values(), key=lambda row: row.time_s)
     return {row.template: str(row.state) for row in rows}
 
 
 def write_standing(path: Path, standing: Standing) -> None:
-    """Add one result. It replaces an earlier result for the same template and text."""
+    """Add one result. An earlier result for the same template and text is replaced."""
     with locked(path):
         rows = {**read_standings(path), (standing.template, standing.text): standing}
         data = msgspec.json.encode(_StandingsFile(tuple(rows[key] for key in sorted(rows))))
@@ -86,8 +85,8 @@ def write_standing(path: Path, standing: Standing) -> None:
 
 
 class StandingTable:
-    """The content of the file, which is read again after each change. If the file is broken, the last good content is
-    used.
+    """The content of the standings' file, which is read again after changes. A broken file leaves the last good content
+    in use.
 
     `controls` is the share of controls for a template that is not settled.
     """
@@ -97,7 +96,7 @@ class StandingTable:
         self._file: RereadFile[Standings] = RereadFile(path, {}, _read_or_log, clock)
 
     def controls(self, id: str, text: str) -> float:
-        """Return the share of the conversations that are held back as controls."""
+        """Return the share of conversations that are controls."""
         standing = self.of(id, text)
         settled = standing is not None and standing.state is StandingState.SETTLED
         return min(SETTLED_CONTROLS, self._controls) if settled else self._controls

@@ -1,5 +1,4 @@
-"""Fills the slots that the rules left empty. An enum gets its most similar value; other slots are filled by one model
-call.
+"""Fills the slots that the rules left empty. Enums get their most similar value; one model call fills the others.
 
 The model may only quote words of the query. Other words in its answer are dropped.
 """
@@ -34,14 +33,14 @@ if TYPE_CHECKING:
 Embed = Callable[[Sequence[str]], Awaitable["Vectors"]]
 
 MOST_GRAMS = 32
-"""At most this many words and pairs of words are compared with the values of an enum."""
+"""The most words and pairs of words that are compared with an enum's values."""
 
 _GRAM = re.compile(r"[^\W\d_][\w'’-]{2,}|[\u3400-\u9fff]{2}")
 _ANSWER = re.compile(r"\{.*\}", re.DOTALL)
 
 
 class ExtractedSlots(Struct, frozen=True):
-    """The values that the rules did not find, the model calls that were made, and the rejected answers."""
+    """Values for slots that the rules left empty, with the model calls and the rejected answers."""
 
     values: tuple[SlotValue, ...] = ()
     calls: tuple[Call, ...] = ()
@@ -52,7 +51,7 @@ NOTHING = ExtractedSlots()
 
 
 class Extractor:
-    """Fills empty slots. It caches the vectors of the enums' values, so that a request embeds only its own words."""
+    """Fills empty slots. The vectors of enum values are cached, so that a request embeds only its own words."""
 
     def __init__(self) -> None:
         self._embed: Embed | None = None
@@ -61,7 +60,7 @@ class Extractor:
     async def __call__(
         self, template: Template, exchange: Exchange, embed: Embed | None, completer: Completer | None, budget_s: float
     ) -> ExtractedSlots:
-        """Return the values that were found within the budgets. A slot that stays empty is no error."""
+        """Return the values that were found within the budgets. A slot may stay empty."""
         empty = empty_slots(template, exchange.ask.query, exchange.split)
         nearest = {name: slot for name, slot in empty.items() if slot.nearest}
         nearest_values = await self._nearest(nearest, exchange.ask.query, embed, budget_s) if nearest and embed else ()
@@ -99,7 +98,7 @@ class Extractor:
 
 
 def wants_more(template: Template) -> bool:
-    """Return whether an embedding or a model may fill slots of the template."""
+    """Return whether an embedding or a model may fill slots of this template."""
     return template.extract is not None or any([slot.nearest for slot in template.slots.values()])
 
 
@@ -110,7 +109,7 @@ def _names_to_ask(wish: Extract | None, empty: Mapping[str, Slot]) -> Sequence[s
 
 
 def _grams(query: str) -> list[tuple[int, int]]:
-    """Return (start, end) in the query for each word of the instruction, and for each pair of neighbouring words."""
+    """Return (start, end) of each word of the instruction, and of each pair of neighbouring words."""
     spans = split(query[:SEARCHED_CHARS]).instruction
     words = [match.span() for span in spans for match in _GRAM.finditer(query, span.start, span.end)]
     pairs = [(first[0], second[1]) for first, second in pairwise(words) if second[0] - first[1] <= 1]
@@ -118,8 +117,10 @@ def _grams(query: str) -> list[tuple[int, int]]:
 
 
 def _best(name: str, slot: Slot, scores: Any, grams: Sequence[tuple[int, int]]) -> SlotValue | None:
-    """Return the value whose word is most similar to a word of the query, if it is similar enough. `scores` is [grams,
-    words]."""
+    """Return the enum value that is most similar to a word of the query, if it is similar enough.
+
+    `scores` is [grams, words].
+    """
     owners = [value for value, words in slot.values.items() for _ in words]
     gram, word = divmod(int(scores.argmax()), len(owners))
     if scores[gram, word] < slot.nearest:
@@ -164,7 +165,7 @@ def _question(template: Template, slots: Mapping[str, Slot], query: str) -> str:
 
 
 def schema_of(slots: Mapping[str, Slot]) -> dict[str, Any]:
-    """Return the JSON schema of an object with these slots. In an answer, null means that the slot has no value."""
+    """Return the JSON schema of an object with these slots. null stands for a slot without a value."""
     text: dict[str, Any] = {"type": ["string", "null"]}
     kinds = {SlotType.LIST: {"type": ["array", "null"], "items": {"type": "string"}}}
     properties = {
@@ -175,9 +176,9 @@ def schema_of(slots: Mapping[str, Slot]) -> dict[str, Any]:
 
 
 def checked(name: str, slot: Slot, words: Any, query: str) -> SlotValue | None:
-    """Return the value of a slot in the query's own words, with its place, or None if the query does not contain it.
+    """Return a slot's value in the query's own words, with its place. None if the query does not contain the words.
 
-    `words` is the model's answer for the slot. It may be any JSON value.
+    `words` is the model's answer for the slot, any JSON value.
     """
     if slot.type is SlotType.ENUM:
         if not isinstance(words, str) or words not in slot.values:
@@ -196,7 +197,7 @@ def checked(name: str, slot: Slot, words: Any, query: str) -> SlotValue | None:
 
 
 def locate(query: str, words: str) -> tuple[int, int] | None:
-    """Return the start and end of the words in the query, or None. Letter case, width and white space are ignored."""
+    """Return (start, end) of the words in the query, or None. Letter case, width and white space make no difference."""
     target = " ".join(words.split())
     if not target:
         return None
@@ -210,7 +211,7 @@ def locate(query: str, words: str) -> tuple[int, int] | None:
 
 
 def _plain(text: str) -> tuple[str, list[int]]:
-    """Return the text without differences in case, width and white space, and the original index of each character."""
+    """Return the text in one case, one width and single blanks, and the original index of each character."""
     pieces: list[str] = []
     places: list[int] = []
     for place, character in enumerate(text):
@@ -223,7 +224,7 @@ def _plain(text: str) -> tuple[str, list[int]]:
 
 
 def _json(text: str) -> dict[str, Any] | None:
-    """Return the JSON object in an answer. The answer may have a code fence around the object."""
+    """Return the JSON object in an answer, which may be in a code fence."""
     match = _ANSWER.search(text)
     try:
         data = msgspec.json.decode(match[0]) if match else None

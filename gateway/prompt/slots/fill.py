@@ -1,6 +1,6 @@
-"""Fills a template's slots from the query by rules, and records the place of each value.
+"""Fills a template's slots from the query by rules, and records where each value was found.
 
-If a required slot stays empty, the template is not used: a prompt with empty slots is never sent.
+A template with an empty required slot is not used, since a prompt with gaps must never be sent.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,11 +17,11 @@ from gateway.prompt.templates.template import Template
 from gateway.split import Split
 
 TAKEN_APART = frozenset({SlotSource.PAYLOAD, SlotSource.INSTRUCTION})
-"""The sources that read a part of the query: its instruction or its payload."""
+"""The sources that read one part of the query: its instruction or its payload."""
 
 
 class FilledSlots(Struct, frozen=True):
-    """The filled slots, as text for the template's body and with their places in the query."""
+    """The filled slots, as texts for the template's body and with their places in the query."""
 
     values: Mapping[str, str]
     slots: tuple[SlotValue, ...]
@@ -29,7 +29,7 @@ class FilledSlots(Struct, frozen=True):
 
 
 class SlotMissing(Struct, frozen=True):
-    """A required slot has no value, so the template cannot be used. The value also holds the reason."""
+    """A required slot has no value, so the template cannot be used. `why` is the reason."""
 
     slot: str
     why: str
@@ -48,8 +48,8 @@ def fill(
     `given` are values from other sources, for slots that the rules leave empty. `parts` is the split query, if the
     caller has it.
 
-    `named`: the request names the template. A required pattern that the body never uses is then left out: it only says
-    for which prompts the classifier may choose the template.
+    `named` tells whether the request names the template. Then a required pattern may stay empty if the body never uses
+    it: such a pattern only restricts the classifier's choice.
     """
     reading = QueryReading(parts or split(query), template.language)
     whole = certain(reading.split)
@@ -59,7 +59,7 @@ def fill(
     values = {"query": query}
     filled: list[SlotValue] = []
     for name, slot in template.slots.items():
-        # only here could a split tear a sentence apart: the body writes an optional slot of plain text
+        # a split could cut a sentence only here, where the body writes an optional slot of plain text
         cut = sure if name in used and not slot.required and slot.type is None else reading
         value = _find(name, slot, reading, cut) or others.get(name)
         why = _unfit(slot, value)
@@ -82,13 +82,14 @@ def empty_slots(template: Template, query: str, parts: Split | None = None) -> d
 
 
 def read_value(slot: Slot, words: str) -> str | None:
-    """Convert the words to the slot's type. The result is None if they are not of that type."""
+    """Return the words in the slot's type, or None if they have another type."""
     return words if slot.type is None else READERS[slot.type](words)
 
 
 def _find(name: str, slot: Slot, reading: QueryReading, cut: QueryReading) -> SlotValue | None:
     """Return the value from the first source that has one. Sources in `TAKEN_APART` read `cut`, others read
-    `reading`."""
+    `reading`.
+    """
     for source in slot.sources:
         place: Place | None = FINDERS[source](slot, cut if source in TAKEN_APART else reading)
         if place is not None and place.value.strip():
@@ -99,7 +100,7 @@ def _find(name: str, slot: Slot, reading: QueryReading, cut: QueryReading) -> Sl
 
 
 def _unfit(slot: Slot, value: SlotValue | None) -> str:
-    """Return the reason why a slot stays empty, or "" if it has a value."""
+    """Return why a slot stays empty, or "" if it has a value."""
     if value is None:
         kind = f"{slot.type} from " if slot.type and slot.sources else str(slot.type or "")
         return f"no {kind}{' or '.join(slot.sources)} was found in the query"

@@ -1,4 +1,4 @@
-"""Finds the value of a slot by rules. Each source has one small function."""
+"""Finds the value of a slot by rules, with one small function for each source."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -16,11 +16,11 @@ from gateway.prompt.templates.fields import Slot, SlotSource, SlotType
 from gateway.split import Split
 
 SEARCHED_CHARS = 20_000
-"""Patterns search only this part of a query, so that a long query does not delay other requests."""
+"""Patterns search only this many characters, so that a long query does not delay other requests."""
 
 
 class Place(Struct, frozen=True):
-    """A value and its place in the query. The place is -1 if the query does not contain the value literally."""
+    """A value and its place in the query. The place is -1 for a value that is not literally in the query."""
 
     value: str
     start: int = -1
@@ -28,14 +28,14 @@ class Place(Struct, frozen=True):
 
 
 class QueryReading:
-    """A query in the form that the finders read: split into parts, with the language of the template."""
+    """What finders read: the query, split into parts, and the language of the template."""
 
     def __init__(self, split: Split, language: str) -> None:
         self.split, self.language, self.query = split, language, split.query
 
     @cached_property
     def instruction(self) -> str:
-        """Return the query with blanks in place of the payload, so that all positions stay the same."""
+        """Return the query with blanks in place of the payload. All positions stay the same."""
         whole = self.split.payload
         if whole is None:
             return self.query
@@ -67,7 +67,7 @@ def _instruction(_slot: Slot, reading: QueryReading) -> Place | None:
 
 
 def _question(slot: Slot, reading: QueryReading) -> Place | None:
-    """Find the last sentence with a question mark, or the whole instruction if there is none."""
+    """Find the last question, or the whole instruction if nothing is asked."""
     text = reading.instruction
     end = max(text.rfind("?"), text.rfind("？")) + 1
     if not end:
@@ -82,7 +82,7 @@ _TITLE = re.compile(
 
 
 def _section(slot: Slot, reading: QueryReading) -> Place | None:
-    """Find the text after a title in `values`. It ends at the next title of any section."""
+    """Find the text below a title in `values`, up to the next title of any section."""
     titles = {word.lower() for words in slot.values.values() for word in words}
     lines = list(_TITLE.finditer(reading.query))
     for index, title in enumerate(lines):
@@ -130,8 +130,7 @@ def _options(slot: Slot, reading: QueryReading) -> Place | None:
 
 
 def _choice(slot: Slot, reading: QueryReading) -> Place | None:
-    """Find the value whose word comes first in the instruction. If two begin at the same place, the longer one is
-    used."""
+    """Find the value that comes first in the instruction. Of two at the same place, the longer one is used."""
     best: tuple[int, int, str, int] | None = None
     for value, words in slot.values.items():
         for word in words:
@@ -143,7 +142,7 @@ def _choice(slot: Slot, reading: QueryReading) -> Place | None:
 
 
 def _find_word(word: str, text: str) -> int:
-    """Return the place of a word, or -1 if it does not occur. In a spaced language only a whole word counts."""
+    """Return the place of a word, or -1. In a spaced language, only a whole word counts."""
     place = text.find(word)
     if place < 0 or not word.isascii():
         return place
@@ -157,7 +156,7 @@ def _language(_slot: Slot, reading: QueryReading) -> Place | None:
 
 
 def _number(slot: Slot, reading: QueryReading) -> Place | None:
-    """Find the first number. For `type: number`, a time or a version is skipped."""
+    """Find the first number. For `type: number`, times and versions are skipped."""
     text = reading.instruction[:SEARCHED_CHARS]
     if slot.pattern:
         match = slot.pattern.search(text)
@@ -216,7 +215,7 @@ def _place(match: re.Match[str]) -> Place:
 
 
 def _group(match: re.Match[str]) -> Place:
-    """Return the place of the group that matched, or of the whole match if the pattern has no groups."""
+    """Return the place of the pattern's group, or of the whole match if there is no group."""
     group = match.lastindex or 0
     return Place(match[group], match.start(group), match.end(group))
 

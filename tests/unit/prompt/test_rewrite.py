@@ -130,7 +130,7 @@ async def reason_of_kept(query: str) -> str:
 
 async def test_a_template_that_writes_the_message_in_pieces_is_for_requests_that_name_it() -> None:
     reason = await reason_of(stage(library(PIECES)), exchange(QUERY))
-    whole = "it does not write the message as one whole piece, so only a request that names it gets it"
+    whole = "it splits the message, so it is used only for requests that name it"
     assert reason == f"refund.en@1: {whole}"
     assert (await stage(library(PIECES))(naming(QUERY))).turns == (
         Turn("system", "Give the intent."),
@@ -222,7 +222,7 @@ async def test_an_example_cannot_stand_in_for_what_the_user_wrote() -> None:
 async def test_a_message_that_is_a_document_is_kept() -> None:
     long = exchange("word " * 50_000)
     named = replace(long, ask=replace(long.ask, controls=Controls(template="refund.en")))
-    assert "at most 200000 are looked through" in await reason_of(stage(library(WRAP, "")), named)
+    assert "at most 200000 are searched" in await reason_of(stage(library(WRAP, "")), named)
 
 
 @settings(max_examples=150, deadline=None)
@@ -280,7 +280,7 @@ async def test_examples_are_the_clients_message_with_another_text(tmp_path: Path
     ("query", "why"),
     [
         ("Is this message rude:\nmoney back", "it has words that the question does not have: rude"),
-        ("Which intent is this message: money back", "no text in it is beyond doubt"),
+        ("Which intent is this message: money back", "it has no text that is certain"),
         ("Which intent is this message:\nqqqqq", "unlike every example"),
         ("Which intent is this message (spam, ham):\nmoney back", "it names other labels"),
     ],
