@@ -11,11 +11,13 @@ from gateway.backends.call import Caller
 from gateway.backends.complete import Completions
 from gateway.backends.required_call import RequiredCalls
 from gateway.backends.responses import ResponsesOverChat
+from gateway.context.fence import MarkOf, keyed_mark
 from gateway.context.ingest.background_ingest import BackgroundEmbedder, BackgroundIngest
 from gateway.context.ingest.ingest import new_ingest
 from gateway.context.ingest.uploads import Uploads
 from gateway.context.long.meaning import Meaning
 from gateway.context.long.read import LongReader
+from gateway.context.mark_secret import mark_secret
 from gateway.context.reading.parse_pool import ParsePool
 from gateway.errors import ConfigError
 from gateway.loading import LateLoader
@@ -53,13 +55,14 @@ def assemble(settings: Settings, *, only_prepare: bool = False) -> Gateway:
     completions = Completions(caller, adapters.routes)
     metrics = Metrics(shared=settings.server.workers > 1)
     keeping = None if only_prepare else _keeping(settings, metrics)
-    parts = _stage_parts(settings, adapters, completions, mixing, keeping.archive if keeping else None)
+    mark_of = keyed_mark(mark_secret(settings.server.secret, settings.data_folder, makes=not only_prepare))
+    parts = _stage_parts(settings, adapters, completions, mixing, mark_of, keeping.archive if keeping else None)
     loads_late = adapters.embedder is not None or has_templates(settings)
     return Gateway(
         settings,
         adapters,
         partial(request_path, parts),
-        Responder(Performer(caller, completions), adapters.backends),
+        Responder(Performer(caller, completions), adapters.backends, mark_of),
         loader=LateLoader(settings, adapters.embedder, adapters.collections) if loads_late else None,
         completions=completions,
         policy=parts.policy,
@@ -74,6 +77,7 @@ def _stage_parts(
     adapters: Adapters,
     completions: Completions,
     mixing: Mapping[str, Sequence[str]],
+    mark_of: MarkOf,
     archive: RecordArchive | None,
 ) -> StageParts:
     def count(backend: str, text: str) -> int:
@@ -94,6 +98,7 @@ def _stage_parts(
         refined=RefinedPromptCache(settings.refiner.cache_entries, settings.refiner.cache_ttl_s),
         extractor=Extractor(),
         meaning=Meaning(),
+        mark_of=mark_of,
     )
 
 

@@ -9,6 +9,7 @@ from gateway.backends.complete import Completions
 from gateway.backends.responses import speaks
 from gateway.backends.routing.stage import RouteStage
 from gateway.context.condense import CondenseStage
+from gateway.context.fence import MarkOf
 from gateway.context.file_search import FileSearchStage
 from gateway.context.fit import FitStage
 from gateway.context.long.meaning import Meaning
@@ -47,6 +48,7 @@ class StageParts(Struct):
     refined: RefinedPromptCache
     extractor: Extractor
     meaning: Meaning
+    mark_of: MarkOf
 
 
 def request_path(parts: StageParts, loaded: Loaded) -> tuple[PipelineStep, ...]:
@@ -66,7 +68,9 @@ def request_path(parts: StageParts, loaded: Loaded) -> tuple[PipelineStep, ...]:
         extractor=parts.extractor,
     )
     templates = rewrite if has_templates(settings) else None
-    retrieve = RetrieveStage(settings.context, count, embed=loaded.embed, collections=loaded.collections)
+    retrieve = RetrieveStage(
+        settings.context, count, embed=loaded.embed, collections=loaded.collections, mark_of=parts.mark_of
+    )
     return (
         # first, so that a request for an unknown model is refused before any work
         PipelineStep(RouteStage(routes, settings.prompt.mode, settings.prompt.canary)),

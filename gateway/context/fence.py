@@ -1,13 +1,14 @@
 """Puts retrieved text into a prompt as data. The text is numbered and fenced, and cannot imitate other parts of the
 prompt.
 
-Each request draws a new mark for the fence, so no document can contain it. Invisible characters are removed, and
-control tokens (`<|im_end|>`, `[INST]`) are broken up (see `control_tokens.py`).
+The mark of the fence is a hash of the sources with a secret key, so no document can contain it, and the same sources
+always make the same text, which a model's prompt cache knows. Invisible characters are removed, and control tokens
+(`<|im_end|>`, `[INST]`) are broken up (see `control_tokens.py`).
 """
 
 import hashlib
+import hmac
 import re
-import secrets
 import unicodedata
 from collections.abc import Callable, Sequence
 
@@ -38,39 +39,43 @@ SOURCE_NUMBER = re.compile(
 CJK = re.compile(r"[㐀-鿿豈-﫿]")
 
 
-def new_mark() -> str:
-    """A mark that no document can contain."""
-    return secrets.token_hex(6)
+MarkOf = Callable[[str], str]
+"""Makes the mark of a text. The same text always gets the same mark."""
 
 
-def unknown_to(text: str, draw: Callable[[], str] = new_mark) -> str:
-    """Draw a mark that the text does not contain."""
-    mark = draw()
+def keyed_mark(secret: bytes) -> MarkOf:
+    """Marks that only someone who knows the secret can compute."""
+    return lambda text: hmac.new(secret, text.encode("utf-8", "surrogatepass"), hashlib.sha256).hexdigest()[:12]
+
+
+def hashed_mark(text: str) -> str:
+    """A mark without a secret. It is for texts of the client's own."""
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:12]
+
+
+def mark_unknown_to(text: str, mark_of: MarkOf) -> str:
+    """A mark that the text does not contain."""
+    mark, tries = mark_of(text), 0
     while mark in text:
-        mark = draw()
+        tries += 1
+        mark = mark_of(f"{tries}\0{text}")
     return mark
 
 
-def fenced(chunks: Sequence[Chunk], language: str, draw: Callable[[], str] = new_mark, *, instruction: str = "") -> str:
+def fenced(chunks: Sequence[Chunk], language: str, mark_of: MarkOf = hashed_mark, *, instruction: str = "") -> str:
     """The sources as text for the prompt, to be put before the user's own words. The first chunk has the number [1]."""
     sources = "\n\n".join(
         f"[{number}] {_title(chunk)}\n{harmless(chunk.text)}" for number, chunk in enumerate(chunks, 1)
     )
-    mark = unknown_to(sources, draw)
+    mark = mark_unknown_to(sources, mark_of)
     instruction = instruction or INSTRUCTIONS.get(language, INSTRUCTIONS["en"])
     return f"{instruction}\n\n<<<sources {mark}\n{sources}\nsources {mark}>>>"
 
 
-def marked(text: str, draw: Callable[[], str] = new_mark, *, stable: str = "") -> str:
-    """Put the text between two marks that it does not contain.
-
-    If `stable` is set, the mark is a hash of `stable` and the text, so the same text gets the same mark and a result
-    can be cached. The text cannot contain such a hash of itself.
-    """
+def marked(text: str, *, stable: str) -> str:
+    """Put the text between two marks that it does not contain. The marks are a hash of `stable` and the text."""
     body = harmless(text)
-    mark = hashlib.sha256(f"{stable}\0{text}".encode("utf-8", "surrogatepass")).hexdigest()[:12] if stable else draw()
-    if mark in body:
-        mark = unknown_to(body, draw)
+    mark = mark_unknown_to(body, lambda text: hashed_mark(f"{stable}\0{text}"))
     return f"<<<text {mark}\n{body}\ntext {mark}>>>"
 
 

@@ -25,7 +25,8 @@ class SourceBudget(Struct, frozen=True):
 def pack(chunks: Sequence[Chunk], budget: SourceBudget) -> tuple[Chunk, ...]:
     """Keep the chunks with the best scores that fit the budget, in document order.
 
-    The document with the best chunk comes first.
+    The documents are in the order of their names and not of their scores. So the same chunks always make the same
+    prompt, which a model's prompt cache knows.
     """
     chosen: list[Chunk] = []
     used = 0
@@ -33,10 +34,7 @@ def pack(chunks: Sequence[Chunk], budget: SourceBudget) -> tuple[Chunk, ...]:
         if budget.holds(used + chunk.tokens, len(chosen) + 1):
             chosen.append(chunk)
             used += chunk.tokens
-    rank: dict[tuple[str, str], int] = {}
-    for chunk in chosen:
-        rank.setdefault((chunk.collection, chunk.source), len(rank))
-    return tuple(sorted(chosen, key=lambda chunk: (rank[chunk.collection, chunk.source], chunk.start)))
+    return tuple(sorted(chosen, key=lambda chunk: (chunk.collection, chunk.source, chunk.start)))
 
 
 def citations(chunks: Sequence[Chunk]) -> list[dict[str, Any]]:

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from gateway.ask import ClientKey, Mode, Turn
 from gateway.context.excerpt import excerpts
-from gateway.context.fence import fenced, language_of, new_mark
+from gateway.context.fence import MarkOf, fenced, hashed_mark, language_of
 from gateway.context.pack import CHUNK_TOKENS, SourceBudget, citations, pack
 from gateway.context.store.catalog import Collection
 from gateway.context.store.collections import Collections, Wish, tuning_of
@@ -68,13 +68,13 @@ class RetrieveStage:
         *,
         embed: Embed | None = None,
         collections: Collections | None = None,
-        draw: Callable[[], str] = new_mark,
+        mark_of: MarkOf = hashed_mark,
     ) -> None:
         self.settings = settings
         self.count = count
         self.embed = embed
         self.collections = collections
-        self.draw = draw
+        self.mark_of = mark_of
 
     async def __call__(self, exchange: Exchange) -> Exchange:
         controls = exchange.ask.controls
@@ -168,7 +168,7 @@ class RetrieveStage:
     def with_sources(self, exchange: Exchange, chunks: tuple[Chunk, ...]) -> Exchange:
         """Put the chunks before the user's own words."""
         language = exchange.intent.language or language_of(exchange.ask.query)
-        turns = ahead_of_the_user(exchange.prompt, fenced(chunks, language, self.draw))
+        turns = ahead_of_the_user(exchange.prompt, fenced(chunks, language, self.mark_of))
         return replace(exchange, turns=turns, chunks=chunks)
 
     def _look_up(

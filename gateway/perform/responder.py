@@ -11,6 +11,7 @@ from gateway.ask import Endpoint
 from gateway.backends.call import HANDED_OVER, is_failure, is_repeatable
 from gateway.backends.responses import as_chat, as_response, speaks, uncompressed
 from gateway.backends.sampling import accepted_by, within
+from gateway.context.fence import MarkOf, hashed_mark
 from gateway.errors import RequestError
 from gateway.exchange import Exchange
 from gateway.perform.own_prompt import split_route, with_own_prompt
@@ -23,9 +24,10 @@ from gateway.wire.chat import encode
 class Responder:
     """The performer that the server uses for all endpoints."""
 
-    def __init__(self, perform: Performer, backends: Mapping[str, Backend]) -> None:
+    def __init__(self, perform: Performer, backends: Mapping[str, Backend], mark_of: MarkOf = hashed_mark) -> None:
         self._perform = perform
         self._backends = backends
+        self._mark_of = mark_of
 
     async def __call__(self, exchange: Exchange, headers: Headers) -> tuple[Exchange, Reply]:
         """Return the reply, and the exchange with new calls and notes. Raises the errors of `Caller.call`.
@@ -45,7 +47,7 @@ class Responder:
                 if not is_failure(reply.status):
                     return replace(done, route=exchange.route, spare=False), reply
                 await reply.aclose()
-        return await self._refused_once(with_own_prompt(exchange, rest), headers)
+        return await self._refused_once(with_own_prompt(exchange, rest, self._mark_of), headers)
 
     async def _refused_once(self, exchange: Exchange, headers: Headers) -> tuple[Exchange, Reply]:
         try:
@@ -71,7 +73,7 @@ class Responder:
         """Build the body for the first target. Raises `BadRequest` for fields that cannot be translated."""
         route, rest = split_route(exchange)
         if rest and not route:
-            exchange = with_own_prompt(exchange, rest)
+            exchange = with_own_prompt(exchange, rest, self._mark_of)
         model = exchange.route[0].model
         exchange = within(exchange, accepted_by(self._backends[exchange.route[0].backend], model))
         if exchange.ask.endpoint is Endpoint.RESPONSES and not self._passes(exchange):

@@ -23,6 +23,10 @@ class Server(Struct, frozen=True, forbid_unknown_fields=True):
     closing_event: bool = True
     """Whether chat streams with sources may end with an event of the gateway's own, whose `choices` are empty. A
     request can override it with `foreword.closing_event`."""
+    secret: str = ""
+    """The secret from which the marks around retrieved passages are made (`env:NAME`). The same passages get the same
+    marks, so that a model's prompt cache knows them. Left out: one that the gateway makes once and keeps in the data
+    folder. Gateways that share a model's cache need the same secret."""
     health_port: Annotated[int, Meta(ge=0, le=65535)] | None = None
     """A second port with `/health/live`, `/health/ready` and `/metrics`, which answers even if the first port is
     overloaded. Left out: `port` + 1, if that is free; 0: none."""

@@ -33,7 +33,7 @@ def retrieve() -> RetrieveStage:
     async def embed(texts: Sequence[str]) -> Vectors:
         return BagEmbedder().embed(texts)
 
-    return RetrieveStage(Context(), words, embed=embed, draw=lambda: "q7")
+    return RetrieveStage(Context(), words, embed=embed, mark_of=lambda _: "q7")
 
 
 @pytest.fixture

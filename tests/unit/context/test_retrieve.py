@@ -41,7 +41,7 @@ def stage(collections: Collections) -> RetrieveStage:
     async def embed(texts: Sequence[str]) -> Vectors:
         return embedder.embed(texts)
 
-    return RetrieveStage(Context(), words, embed=embed, collections=collections, draw=lambda: "q7")
+    return RetrieveStage(Context(), words, embed=embed, collections=collections, mark_of=lambda _: "q7")
 
 
 def asking(
@@ -238,10 +238,10 @@ def piece(source: str, start: int, score: float, tokens: int = 10, text: str = "
     )
 
 
-def test_packed_chunks_are_in_document_order_the_best_document_first() -> None:
+def test_the_order_of_packed_chunks_does_not_depend_on_their_scores() -> None:
     chunks = [piece("a", 50, 0.5), piece("b", 90, 0.9), piece("a", 10, 0.4), piece("b", 20, 0.3)]
 
-    assert [chunk.id for chunk in pack(chunks, SourceBudget(1000, 1000))] == ["b20", "b90", "a10", "a50"]
+    assert [chunk.id for chunk in pack(chunks, SourceBudget(1000, 1000))] == ["a10", "a50", "b20", "b90"]
 
 
 def test_a_chunk_that_does_not_fit_makes_way_for_a_smaller_one() -> None:

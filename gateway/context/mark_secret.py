@@ -1,0 +1,38 @@
+"""Reads the secret from which the marks around sources are made, or makes one at the first start."""
+
+import os
+import secrets
+import tempfile
+from pathlib import Path
+
+FILE = "mark_secret"
+
+
+def mark_secret(configured: str, folder: Path, *, makes: bool = True) -> bytes:
+    """The secret of `[server] secret`, else the one in the data folder, else a new one.
+
+    A new one is stored in the data folder, where only its owner can read it. If `makes` is false or the folder cannot
+    be written, the new secret is valid for this process only.
+    """
+    if configured:
+        return configured.encode()
+    file = folder / FILE
+    try:
+        return file.read_bytes() if file.exists() or not makes else _made(file)
+    except OSError:
+        return secrets.token_bytes(32)
+
+
+def _made(file: Path) -> bytes:
+    file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    number, draft = tempfile.mkstemp(prefix=f".{file.name}.", dir=file.parent)
+    try:
+        with os.fdopen(number, "w", encoding="ascii") as stream:
+            stream.write(secrets.token_hex(32))
+        # the first of several processes that start together makes the secret, and the others read it
+        os.link(draft, file)
+    except FileExistsError:
+        pass
+    finally:
+        Path(draft).unlink(missing_ok=True)
+    return file.read_bytes()
