@@ -1,1 +1,1 @@
-"""Chooses and calls backends, and implements those for remote servers and local engines."""
+"""Chooses and calls backends: remote servers, and engines in this process."""

@@ -15,8 +15,9 @@ OF_THE_BODY = frozenset({b"content-type", b"content-length"})
 
 
 def as_events(reply: Reply, ask: Ask) -> Reply:
-    """Convert a reply with a whole body to one with a stream of events. Raises `BackendFailed` if the body is not an
-    answer of the endpoint."""
+    """Convert a reply with a whole body to a stream of events. Raises `BackendFailed` if the endpoint has no such
+    answer.
+    """
     if ask.endpoint is Endpoint.RESPONSES:
         events = responses.events(reply.body)
     else:
@@ -25,7 +26,7 @@ def as_events(reply: Reply, ask: Ask) -> Reply:
 
 
 def streamed_headers(headers: Headers) -> Headers:
-    """Replace the content type with that of a stream of events, and remove the content length."""
+    """Replace the content type by that of a stream of events, and remove the content length."""
     return (*[header for header in headers if header[0].lower() not in OF_THE_BODY], EVENT_STREAM)
 
 

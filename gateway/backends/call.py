@@ -26,8 +26,7 @@ HANDED_OVER = (BackendFailed, BackendTimeout, NotReady, LimitReached)
 """The errors after which the next target on the route is tried."""
 REPEATABLE = b"idempotency-key"
 REFUSALS = (501, 505)
-"""The statuses Not Implemented and HTTP Version Not Supported. They reject the request and do not mean that the server
-failed."""
+"""Not Implemented and HTTP Version Not Supported. With these the server rejects a request without having failed."""
 
 
 class Sender(Protocol):
@@ -39,9 +38,9 @@ class Sender(Protocol):
 class Caller:
     """Returns the reply of the first backend on the route that answers.
 
-    A request that a backend has accepted (`RequestError.taken`) is not sent again, unless the client gave it an
-    idempotency key or the model's configuration sets `repeat`. A backend that cannot be reached is tried once more. A
-    backend that failed `trip_after` times in a row is skipped for `rest_s` seconds if the route has another backend.
+    A request that a backend accepted (`RequestError.taken`) is sent again only if the client gave an idempotency key or
+    the model's configuration sets `repeat`. A backend that cannot be reached is tried twice. After `trip_after`
+    failures in a row, a backend is skipped for `rest_s` seconds, if the route has another one.
     """
 
     def __init__(
@@ -53,7 +52,7 @@ class Caller:
         rest_s: float = 10.0,
         mixing: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
-        """`mixing` maps each backend that can read passages in parallel (NBCE) to the names of its models."""
+        """`mixing` holds the backends that can read passages in parallel (NBCE), each with the names of its models."""
         self._mixing = mixing or {}
         self._backends = backends
         self._state = state
@@ -64,7 +63,7 @@ class Caller:
     async def call(self, exchange: Exchange, headers: Headers) -> Reply:
         """Return the reply of the first target that does not fail.
 
-        If all fail, return the last target's reply or raise its error.
+        If all targets fail, return the last one's reply or raise its error.
         """
         if exchange.windows:
             exchange = self._mixed(exchange)
@@ -89,7 +88,7 @@ class Caller:
         return await self._try(exchange, last, headers)
 
     def _mixed(self, exchange: Exchange) -> Exchange:
-        """Limit the route to targets that can mix passages. Raises `BadRequest` if there are none."""
+        """Limit the route to targets that can read passages in parallel. Raises `BadRequest` if there are none."""
         able = tuple(target for target in exchange.route if target.backend in self._mixing)
         if able:
             return replace(exchange, route=able)
@@ -105,7 +104,7 @@ class Caller:
         try:
             reply = await self._send(exchange, target, headers)
         except RequestError as error:
-            # these are no failures: the backend is loading, its connections are all in use, or its model called no tool
+            # not failures: the backend is loading, all its connections are in use, or its model called no tool
             if error.status >= 500 and not isinstance(error, NotReady | CallMissing):
                 await self._failed(target.backend)
             raise
@@ -143,10 +142,10 @@ class Caller:
 
 
 def is_failure(status: int) -> bool:
-    """Whether another backend may succeed after this status."""
+    """Whether another backend may succeed where this one answered with this status."""
     return (status >= 500 and status not in REFUSALS) or status in (408, 429)
 
 
 def is_repeatable(target: Target, headers: Headers) -> bool:
-    """Whether a request may be sent again after the target's backend has accepted it."""
+    """Whether a request may be sent again after the backend accepted it."""
     return target.repeat or any(name == REPEATABLE for name, _ in headers)

@@ -11,36 +11,37 @@ from gateway.backends.http1 import AllInUse, AnswerBounds, Broken, Connection, U
 
 KEEP_S = 50.0  # below the usual 60 s after which servers close an idle connection
 SETTLE_S = 0.005
-"""A connection is not reused for this long, if others are free. A duplicate answer arrives within milliseconds. If the
-connection were in use again by then, the duplicate would be taken for the answer to the next request."""
+"""How long a connection must be idle before it is reused, if others are free.
+
+A duplicate answer arrives within milliseconds. On a connection in use, it would be taken for the next request's answer.
+"""
 DISTRUST_S = 60.0
-"""If the upstream has sent bytes that belong to no request, no connection is reused for this long."""
+"""After bytes that belong to no request, no connection is reused for this long."""
 LIMITED = 429
-SWEEP_S = 1.0  # a timeout is noticed at most this late
+SWEEP_S = 1.0  # the latest that a timeout is noticed
 
 
 class _Places:
-    """A semaphore that serves waiters in the order in which they came. While nobody waits, it only counts."""
+    """A semaphore that serves waiters in order. While nobody waits, it only counts."""
 
     def __init__(self, free: int) -> None:
         self._free = free
         self._waiting: deque[asyncio.Future[None]] = deque()
 
     def take(self) -> bool:
-        """Take a place and return True, if a place is free. No place is free while there are waiters."""
+        """Take a place if one is free, and return whether it was. While others wait, none is free."""
         if not self._free:
             return False
         self._free -= 1
         return True
 
     async def wait(self) -> None:
-        """Wait for a place, and take it."""
         turn = asyncio.get_running_loop().create_future()
         self._waiting.append(turn)
         try:
             await turn
         except BaseException:
-            # the place was assigned just before the wait was cancelled, so it goes to the next waiter
+            # the wait was cancelled after it had got its place, so the place goes to the next waiter
             if turn.done() and not turn.cancelled():
                 self.release()
             elif turn in self._waiting:
@@ -48,7 +49,7 @@ class _Places:
             raise
 
     def release(self) -> None:
-        """Give the place to the first waiter, or mark it as free if there is none."""
+        """Give the place to the first waiter, or mark it as free."""
         while self._waiting:
             turn = self._waiting.popleft()
             if not turn.done():
@@ -58,8 +59,9 @@ class _Places:
 
 
 class UpstreamAnswer:
-    """An answer that is being received. `close` returns the connection to the pool, or closes it if the answer is not
-    complete."""
+    """An answer that is being received. `close` returns the connection to the pool, or closes it if the answer is
+    incomplete.
+    """
 
     def __init__(self, pool: "ConnectionPool", connection: Connection) -> None:
         self._pool = pool
@@ -68,7 +70,7 @@ class UpstreamAnswer:
         self.headers = connection.headers
 
     def piece(self) -> Awaitable[bytes]:
-        """The next piece of the body, unchanged; b"" at its end."""
+        """Return the next piece of the body, unchanged, or b"" at the end."""
         return self._connection.piece() if self._connection is not None else _nothing()
 
     async def whole(self) -> bytes:
@@ -87,7 +89,7 @@ class UpstreamAnswer:
             self.close()
 
     def close(self) -> None:
-        """Return the connection to the pool, or close it if the answer was not read to its end. Idempotent."""
+        """Return the connection to the pool, or close it after an unfinished answer. Idempotent."""
         connection, self._connection = self._connection, None
         if connection is not None:
             self._pool.give_back(connection)
@@ -118,8 +120,7 @@ class ConnectionPool:
         authority = bracketed if standard else f"{bracketed}:{port}"
         self._fixed = b"host: " + authority.encode() + b"\r\n" + _lines(headers)
         self._settling: deque[Connection] = deque()
-        """Connections that were idle for less than `settle_s` at the last check. The one that has been idle longest
-        comes first."""
+        """Connections that were idle for less than `settle_s` at the last check, the longest idle first."""
         self._settled: deque[Connection] = deque()
         self._used: set[Connection] = set()
         self._places = _Places(limit)
@@ -127,8 +128,9 @@ class ConnectionPool:
         self._sweep: asyncio.TimerHandle | None = None
 
     async def post(self, path: bytes, body: bytes, headers: tuple[tuple[bytes, bytes], ...] = ()) -> UpstreamAnswer:
-        """Send one request. Raises an `UpstreamFault`; the request can be repeated safely only after `Unreachable` or
-        `AllInUse`."""
+        """Send one request. Raises an `UpstreamFault`. Only after `Unreachable` and `AllInUse` is it safe to send
+        again.
+        """
         head = b"POST %b HTTP/1.1\r\n%b%bcontent-length: %d\r\n\r\n" % (path, self._fixed, _lines(headers), len(body))
         if not self._places.take():
             await self._place()
@@ -169,7 +171,7 @@ class ConnectionPool:
         self._places.release()
         failed = connection.broken or _is_sick(connection.status)
         if failed:
-            self._forget()  # a second try then opens a new connection, which may reach another server
+            self._forget()  # a second try then opens a new connection, perhaps to another server
         if failed or not connection.reusable or (self._distrusted_until and monotonic() < self._distrusted_until):
             connection.close()
             return
@@ -184,8 +186,9 @@ class ConnectionPool:
             connection.close()
 
     def _rested(self) -> Connection | None:
-        """The connection to reuse: the most recently used one of those that have been idle for `settle_s`. If the pool
-        is full, a shorter idle time is accepted."""
+        """Return the most recently used connection that has been idle for `settle_s`. A full pool accepts a shorter
+        time.
+        """
         now = monotonic()
         settling, settled = self._settling, self._settled
         while settling and settling[0].rested_at <= now - self._settle_s:
@@ -231,7 +234,7 @@ class ConnectionPool:
         self._settled.clear()
 
     def _sweep_later(self) -> None:
-        # one timer for all connections, rather than one for each exchange
+        # one timer for all connections costs less than one for each exchange
         pause_s = min(SWEEP_S, self._bounds.idle_s / 4, self._bounds.total_s / 4)
         self._sweep = asyncio.get_running_loop().call_later(pause_s, self._look)
 
@@ -248,8 +251,7 @@ class ConnectionPool:
 
 
 def _is_sick(status: int) -> bool:
-    """Whether a status means that the server has failed. 429 does not, because it only means that there are too many
-    requests."""
+    """Whether a status shows that the server has failed. 429 only shows too many requests."""
     return is_failure(status) and status != LIMITED
 
 

@@ -1,8 +1,8 @@
-"""One HTTP/1.1 connection to an upstream server. It posts bytes, and returns the head and then the pieces of the body.
+"""One HTTP/1.1 connection to an upstream server. It posts bytes, and returns the head and the pieces of the body.
 
-It does not follow redirects, store cookies, decompress or use proxies, because a gateway passes answers on unchanged.
-httptools (llhttp) parses the answers. General HTTP clients take two to five times the CPU time; `docs/benchmarks.md`
-has the figures. `connection_pool.py` pools the connections.
+Answers pass on unchanged: no redirects, no cookies, no decompression, no proxies. httptools (llhttp) parses them.
+General HTTP clients take two to five times the CPU time; the figures are in `docs/benchmarks.md`. `connection_pool.py`
+pools the connections.
 """
 
 import asyncio
@@ -23,12 +23,13 @@ HIGH_WATER = 256 * 1024
 
 
 class UpstreamFault(Exception):
-    """The reason why an answer is missing or incomplete. Its text never contains the upstream's address."""
+    """Why an answer is missing or incomplete. The text never contains the upstream's address."""
 
 
 class Unreachable(UpstreamFault):
-    """There is no connection, or it broke before the whole request was written. In both cases the upstream cannot have
-    acted on it."""
+    """There is no connection, or it broke before the whole request was written. The upstream cannot have acted on the
+    request.
+    """
 
 
 class AllInUse(UpstreamFault):
@@ -40,7 +41,9 @@ class Broken(UpstreamFault):
 
 
 class Unanswered(Broken):
-    """The whole request was written, and the connection closed before a byte came back. It may have been processed."""
+    """The whole request was written, and the connection closed before any answer. The upstream may have acted on the
+    request.
+    """
 
 
 class Empty(UpstreamFault):
@@ -63,16 +66,15 @@ class AnswerBounds(Struct, frozen=True):
     """The limits of one answer in time and size."""
 
     idle_s: float
-    """The maximum time in which no byte arrives."""
+    """The longest time without a byte."""
     total_s: float
-    """The maximum time from the request to the answer's last byte."""
+    """The longest time from the request to the answer's last byte."""
     most_bytes: int
-    """The maximum size of head and body together, in bytes as received."""
+    """The most bytes of head and body together, as received."""
 
 
 class Connection(asyncio.Protocol):
-    """One connection, which handles one exchange at a time. `on_stray` is called for bytes that belong to no
-    request."""
+    """A connection that handles one exchange at a time. `on_stray` is called for bytes that belong to no request."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, bounds: AnswerBounds, on_stray: Callable[[], None]) -> None:
         self._loop = loop
@@ -101,7 +103,7 @@ class Connection(asyncio.Protocol):
         self._began_at = self._heard_at = monotonic()
 
     async def post(self, head: bytes, body: bytes) -> None:
-        """Send a request and wait for the head of its answer, which sets `status` and `headers`."""
+        """Send a request and wait for the head of the answer, which sets `status` and `headers`."""
         self._reset()
         self._resting = False
         if self._parser is None:
@@ -113,14 +115,14 @@ class Connection(asyncio.Protocol):
             raise self._error
 
     async def piece(self) -> bytes:
-        """The bytes of the body since the last call, unchanged; b"" at its end."""
+        """Return the bytes of the body since the last call, unchanged, or b"" at the end."""
         while not self._pieces:
             if self._error is not None:
                 raise self._error
             if self.complete:
                 return b""
             await self._wait()
-        # all bytes so far are joined to one piece: passing on several pieces costs more than the copy
+        # joining is cheaper than passing on several pieces
         piece = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
         self._pieces.clear()
         self._held = 0
@@ -132,7 +134,7 @@ class Connection(asyncio.Protocol):
 
     @property
     def drained(self) -> bool:
-        """Whether the answer is complete and fully read."""
+        """Whether the answer is complete and read to its end."""
         return self.complete and not self._pieces
 
     @property
@@ -141,18 +143,19 @@ class Connection(asyncio.Protocol):
 
     @property
     def broken(self) -> bool:
-        """Whether the answer broke off, or was not HTTP."""
+        """Whether the answer broke off, or is not HTTP."""
         return isinstance(self._error, Broken)
 
     def rest(self) -> None:
-        """End the exchange and mark the connection as idle."""
+        """End the exchange. The connection is then idle."""
         self.rested_at = monotonic()
         self._resting = True
 
     def quiet(self) -> bool:
-        """Whether the connection can be used again: it is open, and the socket has no unread bytes and no unread close.
+        """Whether the connection can be reused: it is open, and the socket holds neither bytes nor a close that are
+        unread.
 
-        The kernel is asked, because the event loop may not have read them yet. This takes a microsecond.
+        The event loop may not have read these yet, so the kernel is asked, which takes a microsecond.
         """
         return not self.closed and not self._unread()
 
@@ -173,8 +176,10 @@ class Connection(asyncio.Protocol):
             self._waiter.set_result(None)
 
     def look(self, now: float) -> None:
-        """Fail the exchange if the answer takes too long, or if no byte has arrived for too long. While reading is
-        paused for a slow client, missing bytes are no failure."""
+        """Fail the exchange if the answer takes too long, or if no byte has come for too long.
+
+        While a slow client pauses the reading, missing bytes are no failure.
+        """
         if self.complete:
             return
         if now - self._began_at >= self._bounds.total_s:
@@ -192,7 +197,7 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport
-        # this makes asyncio call `pause_writing` whenever a part of a request is still unsent
+        # asyncio then calls `pause_writing` whenever a part of a request is unsent
         self._transport.set_write_buffer_limits(high=0)
         socket = transport.get_extra_info("socket")
         if socket is not None:
@@ -206,7 +211,7 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         if self._resting or self.complete:
-            self.close()  # the bytes belong to no request and must not become the answer to the next one
+            self.close()  # these bytes belong to no request, and must not answer the next one
             self._on_stray()
             return
         self._heard_at = monotonic()
@@ -259,7 +264,7 @@ class Connection(asyncio.Protocol):
         if status >= 200:
             self.status = status
         else:
-            self.headers.clear()  # 100 Continue and 103 Early Hints precede the actual answer
+            self.headers.clear()  # 100 Continue and 103 Early Hints come before the real answer
 
     def on_body(self, body: bytes) -> None:
         self._pieces.append(body)
@@ -268,12 +273,12 @@ class Connection(asyncio.Protocol):
     def on_message_complete(self) -> None:
         if self.status:
             self.complete = True
-            # read now, because the parser forgets the message's length afterwards
+            # read now: the parser forgets the message's length afterwards
             self._keeps = self._parser.should_keep_alive()
 
 
 def _unread_check(descriptor: int) -> Callable[[], bool]:
-    """Make a function that returns whether the socket has anything to read."""
+    """Return a function that tells whether the socket has anything to read."""
     if not hasattr(select, "poll"):  # Windows, where `select` accepts any descriptor
         return lambda: bool(select.select([descriptor], [], [], 0)[0])
     poll = select.poll()

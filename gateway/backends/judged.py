@@ -1,6 +1,6 @@
-"""Decides by the content of an upstream's answer whether it is an error, because an error can have the status 200.
+"""Decides by its content whether an upstream's answer is an error. An error can have the status 200.
 
-An error that arrives before any content is raised, so that another deployment can answer.
+An error before any content is raised, so that another deployment can answer.
 """
 
 import asyncio
@@ -25,24 +25,27 @@ from gateway.wire.stream_ends import StreamStart, end_at, fault_in, mark_of, sta
 from gateway.wire.unpack import unpacked
 
 MOST_CHECKED = 1024 * 1024
-"""Bodies up to this length are parsed to check that they are JSON. In longer bodies only the first and last bytes are
-checked."""
+"""The longest body that is parsed to check that it is JSON. Of a longer body, only the first and last bytes are
+checked.
+"""
 MOST_UNPACKED = 64 * 1024
 HELD_S = 1.0
-"""A chunk without content is held back for at most this long. If an error follows, another backend can still answer."""
+"""The longest time for which chunks without content are held back. Another backend can still answer if an error
+follows.
+"""
 TELL_AFTER_S = 10.0
-"""While the upstream sends only comments, the client gets a comment at this interval, so that it keeps waiting."""
+"""While the upstream sends only comments, the client gets one at this interval, to keep it waiting."""
 BROKE_OFF = "broke off in the middle of its stream"
 _FIRST_FIELD = re.compile(rb"(?:\xef\xbb\xbf)?[\r\n]*(?:data|event|id|retry)?:")
 _LONGEST_NAME = 12
 _json = msgspec.json.Decoder(Raw)
 
 FailureOf = Callable[..., RequestError]
-"""A function that converts a connection's error, with a text and a code, to the client's error."""
+"""Converts a connection's error, with a text and a code, to the client's error."""
 
 
 class PieceSource(Protocol):
-    """The methods of an upstream's answer that `JudgedStream` needs."""
+    """What `JudgedStream` needs of an upstream's answer."""
 
     def piece(self) -> Awaitable[bytes]: ...
 
@@ -50,9 +53,9 @@ class PieceSource(Protocol):
 
 
 class JudgedStream:
-    """Yields an upstream's stream in pieces of whole events, and checks that the stream ends properly.
+    """Yields an upstream's stream in pieces of whole events, and checks how the stream ends.
 
-    A class rather than a generator, because closing a generator that was never started runs no code.
+    This is a class, since closing a generator that never started runs no code.
     """
 
     def __init__(
@@ -65,8 +68,9 @@ class JudgedStream:
         marked: bool,
         end: StreamEnd | None = None,
     ) -> None:
-        """`first` holds the bytes that were already read. If `marked` is true, a stream without its end mark counts as
-        broken. `end` records whether the end mark has arrived."""
+        """`first` holds the bytes that were already read. With `marked`, a stream without its end mark counts as
+        broken. `end` records the end mark's arrival.
+        """
         self._unread = first
         self._answer = answer
         self._endpoint = endpoint
@@ -91,7 +95,7 @@ class JudgedStream:
                 piece = await self._answer.piece()
             except UpstreamFault as error:
                 self._broke(error, BROKE_OFF, "stream_cut")
-            # most pieces consist of whole events without the end mark; for these, two searches suffice
+            # most pieces are whole events without the end mark, which two searches can show
             if self._cutter.waiting or piece[-2:] != b"\n\n":
                 piece = self._cut(piece)
             if b"error" in piece or self._mark in piece:
@@ -99,10 +103,10 @@ class JudgedStream:
         return piece
 
     async def begin(self, waits: Callable[[], Awaitable[None]], longest_s: float) -> None:
-        """Read up to the first content. Calls `waits` after each piece that holds only comments.
+        """Read up to the first content. Calls `waits` after each piece of comments.
 
-        Raises an error that arrives before any content, and `BackendTimeout` after `longest_s` with only comments.
-        Chunks without content, such as the one with the role, are held back for at most `HELD_S`.
+        Raises an error that comes before any content, and `BackendTimeout` after `longest_s` of comments. Chunks
+        without content, such as the one with the role, are held back for at most `HELD_S`.
         """
         try:
             await self._begin(waits, longest_s)
@@ -131,7 +135,7 @@ class JudgedStream:
             pass
 
     async def _start(self) -> StreamStart:
-        """Read the next piece and classify the start of the stream. If the stream starts with an error, raise it."""
+        """Read the next piece and classify the start of the stream. Raises the error if the stream starts with one."""
         piece, self._unread = self._unread, b""
         try:
             piece = self._cut(piece or await self._answer.piece())
@@ -145,22 +149,23 @@ class JudgedStream:
         return start
 
     def _cut(self, piece: bytes) -> bytes:
-        """The complete events so far; b"" if there are none yet. An empty piece ends the stream."""
+        """Return the complete events so far, or b"". An empty piece ends the stream."""
         return self._cutter.feed(piece) if piece else self._rest()
 
     def _broke(self, error: Exception, what: str, code: str | None) -> None:
-        """Raise the error for the client, unless the answer is complete because its end mark has arrived."""
+        """Raise the client's error, unless the end mark shows that the answer is complete."""
         self._answer.close()
         if not self._end.is_reached:
             raise self._failure(error, what, code) from error
 
     def _rest(self) -> bytes:
-        """Return the last event if only its final empty line is missing. An incomplete event is dropped, because no
-        client can read it."""
+        """Return the last event if only its closing empty line is missing. No client could read an incomplete event, so
+        it is dropped.
+        """
         self._over = True
         rest = self._cutter.rest()
         if fault_in(rest, self._endpoint) is not None:
-            return rest + b"\n\n"  # the missing empty line, so that every client reads the event
+            return rest + b"\n\n"  # adds the missing empty line, so that every client reads the event
         return rest if not self._marked or end_at(rest, self._endpoint) >= 0 else b""
 
     def _look_at(self, events: bytes) -> None:
@@ -179,7 +184,7 @@ class JudgedStream:
 
 
 async def first_bytes(answer: PieceSource) -> bytes:
-    """Read enough bytes of a body to distinguish a stream from JSON, or the whole body if it is shorter."""
+    """Read enough of a body to tell a stream from JSON."""
     first = await answer.piece()
     while 0 < len(first) < _LONGEST_NAME and (more := await answer.piece()):
         first += more
@@ -187,12 +192,12 @@ async def first_bytes(answer: PieceSource) -> bytes:
 
 
 def is_stream(first: bytes) -> bool:
-    """Whether a body begins like a stream of events. The media type is not used, because it can be wrong."""
+    """Whether a body begins like a stream of events. Its media type can be wrong, so it is not used."""
     return _FIRST_FIELD.match(first) is not None
 
 
 def keep_waiting(exchange: Exchange) -> Callable[[], Awaitable[None]]:
-    """Make a function that sends comments to a streaming client at intervals, while the client waits for the model."""
+    """Return a function that sends comments to a streaming client while the model is silent."""
     tell, began = exchange.tell, monotonic()
 
     async def waits() -> None:
@@ -203,8 +208,9 @@ def keep_waiting(exchange: Exchange) -> Callable[[], Awaitable[None]]:
 
 
 def check_body(body: bytes, encoding: str, backend: str, status: int) -> None:
-    """Check the body of an answer with a success status. Raises the error that the body reports, and `BackendFailed` if
-    the body is not a JSON object."""
+    """Check the body of a successful answer. Raises the error that the body reports, or `BackendFailed` if the body is
+    no JSON object.
+    """
     if encoding:
         plain = unpacked(body, encoding, MOST_UNPACKED)
         if not plain or (len(plain) == MOST_UNPACKED and plain.lstrip()[:1] == b"{"):
@@ -222,7 +228,7 @@ def check_body(body: bytes, encoding: str, backend: str, status: int) -> None:
 
 
 def answers_otherwise(body: bytes) -> bool:
-    """Whether a body holds an answer that is not a completion, such as the output of a response, or embeddings."""
+    """Whether a body holds another kind of answer than a completion, such as embeddings."""
     fields = loose_json(body)
     return isinstance(fields, dict) and (bool(fields.get("output")) or bool(fields.get("data")))
 

@@ -1,7 +1,7 @@
 """Removes the default system prompt from a model's own chat template.
 
-Many chat templates add a system message by the model's maker ("You are a helpful AI assistant named ...") to a
-conversation that has none. The client did not ask for it, and small models answer worse with it.
+Many chat templates add their maker's system message ("You are a helpful AI assistant named ...") to a conversation
+without one. The client did not ask for it, and small models answer worse with it.
 """
 
 from typing import Any
@@ -16,14 +16,14 @@ SYSTEM = {"role": "system", "content": MARK}
 
 
 class CannotChange(ValueError):
-    """Raised if this module cannot change the template."""
+    """The chat template cannot be changed safely."""
 
 
 def without_default_system(template: str, *, bos: str = "", eos: str = "") -> str:
-    """Remove the default system message from a chat template.
+    """Return a chat template without its default system message.
 
-    The result is checked by rendering: conversations with a system message must not change.
-    Raises `CannotChange` if the template has a default that cannot be removed.
+    Conversations with a system message must render as before, which is checked. Raises `CannotChange` if the default
+    cannot be removed.
     """
     given = {"bos_token": bos, "eos_token": eos, "add_generation_prompt": True}
     bare = _render(template, [USER], given)
@@ -38,16 +38,18 @@ def without_default_system(template: str, *, bos: str = "", eos: str = "") -> st
 
 
 def _default(bare: str, spoken: str) -> str:
-    """The template's default system text, found by comparing it with a conversation that has a system message."""
+    """Return the template's default system text. A conversation with a system message shows where the default begins
+    and ends.
+    """
     before = _shared(bare, spoken)
     after = _shared(bare[before:][::-1], spoken[before:][::-1])
     rest = bare[before : len(bare) - after]
-    # if there is no default, `bare` differs from `spoken` only by the missing system turn
+    # without a default, `bare` lacks only the system turn of `spoken`
     return "" if MARK not in spoken or USER["content"] in rest else rest.strip()
 
 
 def _shared(first: str, second: str) -> int:
-    """The length of the common prefix of two texts."""
+    """Return the length of the common prefix of two texts."""
     return next(
         (at for at, pair in enumerate(zip(first, second, strict=False)) if pair[0] != pair[1]),
         min(len(first), len(second)),
@@ -55,7 +57,7 @@ def _shared(first: str, second: str) -> int:
 
 
 def _without(template: str, default: str) -> str:
-    """The template's source, in which each text literal that contains `default` is replaced by an empty one."""
+    """Return the template's source, with "" in place of each literal that contains `default`."""
     pieces = []
     for _line, kind, value in _environment().lex(template):
         if kind == "string" and default in _meant(value):
@@ -68,7 +70,7 @@ def _without(template: str, default: str) -> str:
 
 
 def _meant(literal: str) -> str:
-    """The text of a quoted literal, as jinja2's own lexer reads it."""
+    """Return the text of a quoted literal, as jinja2's own lexer reads it."""
     return literal[1:-1].encode("ascii", "backslashreplace").decode("unicode-escape")
 
 
@@ -80,7 +82,7 @@ def _render(template: str, messages: list[dict[str, str]], given: dict[str, Any]
 
 
 def _environment() -> ImmutableSandboxedEnvironment:
-    """The Jinja environment in which transformers renders chat templates."""
+    """The environment in which transformers renders chat templates."""
     environment = ImmutableSandboxedEnvironment(
         trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"]
     )

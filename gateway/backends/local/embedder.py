@@ -1,4 +1,4 @@
-"""Serves `/v1/embeddings` with the gateway's own sentence model, which classification and collections use too."""
+"""Serves `/v1/embeddings` with the sentence model that the gateway uses for classification and collections."""
 
 import asyncio
 from collections.abc import Iterable, Sequence
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from gateway.ports import Vectors
 
 JSON: Headers = ((b"content-type", b"application/json"),)
-SHORT = 2000  # characters; shorter texts are counted on the event loop, which is faster than a thread switch
+SHORT = 2000  # characters; counting shorter texts on the event loop is faster than a thread switch
 
 
 class EmbedderSettings(Struct, frozen=True, forbid_unknown_fields=True):
@@ -31,7 +31,7 @@ class EmbedderSettings(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class EmbeddingWorker(Protocol):
-    """The shared embedder, which computes on its worker thread."""
+    """The shared embedder. It computes on its own worker thread."""
 
     embedder: Embedder
 
@@ -39,15 +39,16 @@ class EmbeddingWorker(Protocol):
 
 
 class SharesEmbedder(Protocol):
-    """The field of `adapters.Parts` that is used here. It is read at each request, because the embedder may be loaded
-    after the port is open."""
+    """What this backend needs of `adapters.Parts`. The embedder is read at each request, since it loads after the
+    start.
+    """
 
     @property
     def embedder(self) -> EmbeddingWorker | None: ...
 
 
 class EmbedderBackend:
-    """Implements `ports.Backend`. It opens and closes nothing, because the assembly owns the embedder."""
+    """Implements `ports.Backend`. Nothing is opened or closed here: the assembly owns the embedder."""
 
     def __init__(self, name: str, settings: EmbedderSettings, parts: SharesEmbedder) -> None:
         self.name = name
@@ -95,8 +96,7 @@ class EmbedderBackend:
 
 
 def _cut(vectors: "Vectors", dimensions: int) -> list[list[float]]:
-    """Convert the vectors to lists. If `dimensions` is not 0, each vector is cut to its first `dimensions` numbers and
-    normalised to length 1."""
+    """Convert the vectors to lists. If `dimensions` is not 0, cut each vector to that length and normalise it again."""
     if dimensions and dimensions < vectors.shape[1]:
         import numpy as np
 

@@ -1,7 +1,7 @@
-"""A model that llama.cpp has loaded. Only this module uses the library xllamacpp.
+"""A model loaded by llama.cpp. Only this module uses the library xllamacpp.
 
-The library always opens a server port. Here the port is a Unix socket in a folder that no other user may enter, and it
-is protected by a random key. The gateway uses the port only for the tokenizer.
+The library always opens a server port. Here this is a Unix socket in a folder of this user, with a random key. The
+gateway uses the port only for the tokenizer.
 """
 
 import contextlib
@@ -26,8 +26,9 @@ log = logging.getLogger("foreword.llamacpp")
 ERRORS_ONLY = 1
 PROMPT_BATCH = 256  # prompt tokens that are read in one step
 PROGRESS = b'"prompt_progress":{'
-"""Marks a progress report about reading the prompt. No generated text can contain it, because the quotes would be
-escaped."""
+"""Marks a progress report about reading the prompt. Generated text cannot contain it, since its quotes would be
+escaped.
+"""
 
 
 class LlamaOptions(Struct, frozen=True):
@@ -48,8 +49,10 @@ class LlamaOptions(Struct, frozen=True):
 
 
 class LlamaEngine:
-    """A loaded model. The constructor loads the model and blocks. `chat` and `complete` also block, but release the
-    interpreter's lock while they compute. Several threads may call them at the same time."""
+    """A loaded model. The constructor blocks while the model loads.
+
+    `chat` and `complete` block too, but release the interpreter's lock. Several threads may call them at the same time.
+    """
 
     def __init__(self, path: Path, file: ModelFile, options: LlamaOptions) -> None:
         import xllamacpp
@@ -68,14 +71,13 @@ class LlamaEngine:
         except RuntimeError as error:
             self._remove_folder()
             raise RuntimeError(f"llama.cpp cannot load {path}; its reason is on the error output") from error
-        # returns when the library's loop runs; to unload before that would hang, because the loop would miss the
-        # request
+        # returns when the library's loop runs; unloading before that would hang
         self._server.handle_metrics()
         self._tokenizer = SocketTokenizer(socket, secret)
         log.info("llama.cpp loaded", extra={"model": path.name, "instructions": instructions()})
 
     def chat(self, body: bytes, callback: Callback) -> None:
-        """Answer a chat request. Each piece is passed to the callback, which returns True to stop."""
+        """Answer a chat request. The callback gets each piece, and returns True to stop."""
         self._server.handle_chat_completions(_with_progress(body), _between_batches(callback))
 
     def complete(self, body: bytes, callback: Callback) -> None:
@@ -97,7 +99,7 @@ class LlamaEngine:
 
 
 def instructions() -> str:
-    """The instruction sets of the processor that this build of llama.cpp uses, such as `AVX2 FMA`."""
+    """The processor's instruction sets that this build of llama.cpp uses, such as `AVX2 FMA`."""
     import xllamacpp
 
     listed = str(xllamacpp.get_system_info()).partition(":")[2].split("|")
@@ -105,24 +107,24 @@ def instructions() -> str:
 
 
 def _with_progress(body: bytes) -> bytes:
-    """Turn on progress reports in a request (a JSON object). The engine then sends one after each batch of the prompt.
+    """Ask for a progress report after each batch of the prompt. The body is a JSON object.
 
-    Without these reports the engine would notice late that a client has left: it checks only when it sends output.
+    The engine looks for a client that has left only when it sends something.
     """
     return body.rstrip()[:-1] + b',"return_progress":true}'
 
 
 def _between_batches(callback: Callback) -> Callback:
-    """Wrap the callback, so that it gets an empty piece for each progress report."""
+    """Return a callback that gets an empty piece for each progress report."""
     return lambda piece: callback(b"" if PROGRESS in piece else piece)
 
 
 def _configure(params: Any, file: ModelFile, options: LlamaOptions) -> None:
     params.n_ctx = options.context_tokens
-    # between two batches the engine notices clients that left, and generates tokens for other requests
+    # between two batches, the engine notices clients that left and generates tokens for other requests
     params.n_batch = params.n_ubatch = options.batch_tokens
     params.n_parallel = options.parallel
-    # all requests share one cache, so a long request can use the part that short requests leave free
+    # all requests share one cache, so a long request can use what short ones leave free
     params.kv_unified = True
     params.cpuparams.n_threads = options.threads
     params.cpuparams_batch.n_threads = options.threads
@@ -133,7 +135,7 @@ def _configure(params: Any, file: ModelFile, options: LlamaOptions) -> None:
     params.endpoint_slots = False
     params.endpoint_metrics = True
     params.n_threads_http = 2
-    # an assistant's message at the end is a finished turn, as in OpenAI's API
+    # an assistant's message at the end is finished, as in OpenAI's API
     params.prefill_assistant = False
     params.chat_template = options.chat_template or _template(file, options)
     params.n_cache_reuse = options.reuse_tokens
@@ -148,7 +150,7 @@ def _use_int8_cache(params: Any) -> None:
     import xllamacpp
 
     params.cache_type_k = params.cache_type_v = xllamacpp.ggml_type.GGML_TYPE_Q8_0
-    # values in int8 can only be read by the fused kernel
+    # only the fused kernel reads values in int8
     params.flash_attn_type = xllamacpp.llama_flash_attn_type.LLAMA_FLASH_ATTN_TYPE_ENABLED
 
 
@@ -170,7 +172,7 @@ def _speculate(params: Any, options: LlamaOptions) -> None:
 
 
 def _template(file: ModelFile, options: LlamaOptions) -> str:
-    """The chat template to load; "" if the model's own template is used unchanged."""
+    """Return the chat template to load, or "" for the model's own."""
     if options.default_system or not file.chat_template:
         return ""
     try:

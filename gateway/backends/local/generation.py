@@ -8,15 +8,15 @@ from concurrent.futures import ThreadPoolExecutor
 from gateway.errors import BackendFailed
 
 Callback = Callable[[bytes], bool]
-"""A function that receives a piece and returns True if the client is gone. With an empty piece it only checks this."""
+"""Receives a piece, and returns True if the client is gone. An empty piece only asks for that."""
 Call = Callable[[bytes, Callback], None]
 
 
 class Generation:
-    """Runs `call(body, callback)` on a worker thread and passes on the pieces that the callback gets.
+    """Runs `call(body, callback)` on a worker thread and passes on the pieces.
 
-    A generation belongs to one event loop. The caller must read it to its end or call `cancel`. Both free the thread;
-    after `cancel` the thread is free at the engine's next step.
+    A generation belongs to one event loop. The caller reads it to its end or calls `cancel`; the thread is then free,
+    after `cancel` at the engine's next step.
     """
 
     def __init__(self, call: Call, body: bytes, pool: ThreadPoolExecutor, over: Callable[[], None]) -> None:
@@ -32,8 +32,7 @@ class Generation:
         pool.submit(self._run)
 
     async def next(self) -> bytes | None:
-        """Return the next piece, or None at the end. Raises the engine's exception, and `BackendFailed` after
-        `cancel`."""
+        """Return the next piece, or None at the end. Raises the engine's error, or `BackendFailed` after `cancel`."""
         while not self._pieces and not self._finished:
             self._news.clear()
             await self._news.wait()
@@ -59,7 +58,7 @@ class Generation:
         self._tell(lambda: self._end(failure))
 
     def _hand_over(self, piece: bytes) -> bool:
-        """The `Callback` that the engine calls with each piece."""
+        """Called by the engine with each piece."""
         if piece and not self._cancelled:
             self._tell(lambda: self._put(piece))
         return self._cancelled

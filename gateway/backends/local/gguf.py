@@ -17,7 +17,7 @@ _LONGEST = 1 << 28
 
 
 class NotAModel(ValueError):
-    """Raised if the file is not a GGUF model, or is cut short."""
+    """The file is not a GGUF model, or is cut short."""
 
 
 class ModelFile(Struct, frozen=True):
@@ -25,10 +25,10 @@ class ModelFile(Struct, frozen=True):
 
     architecture: str = ""
     window_tokens: int = 0
-    """The longest context that the model was trained for; 0 if the file does not name it."""
+    """The longest context of the training, or 0 if the file does not name it."""
     chat_template: str = ""
     control_tokens: tuple[str, ...] = ()
-    """Control tokens, such as `<|im_end|>`, as they are written in a text."""
+    """Control tokens as text, such as `<|im_end|>`."""
     bos: str = ""
     eos: str = ""
 
@@ -40,7 +40,7 @@ def is_model(path: Path) -> bool:
 
 
 def read(path: Path) -> ModelFile:
-    """Read a model's metadata. This takes about 100 ms if the vocabulary is large. Raises `NotAModel`."""
+    """Read a model's metadata. A large vocabulary takes about 100 ms. Raises `NotAModel`."""
     with path.open("rb") as file:
         if file.read(4) != MAGIC:
             raise NotAModel(f"{path} is not a GGUF model")

@@ -1,4 +1,4 @@
-"""Stores the measurements of an engine's model in the data folder, as `engines/<backend>.json`."""
+"""Stores what was measured about an engine's model, in `engines/<backend>.json` of the data folder."""
 
 import logging
 from pathlib import Path
@@ -10,8 +10,9 @@ log = logging.getLogger("foreword.profile")
 
 
 class LengthProfile(Struct, frozen=True):
-    """The result for one length and method. `perplexity` is that of the distant text; `right` is how many of the `keys`
-    pass-keys the model found."""
+    """The result for one length and method. `perplexity` is that of the distant text. The model found `right` of `keys`
+    pass-keys.
+    """
 
     length: int
     method: str
@@ -22,7 +23,7 @@ class LengthProfile(Struct, frozen=True):
 
 
 class LookUp(Struct, frozen=True):
-    """The number of `keys` that the model found (`right`) in a text of `length` tokens that is full of similar keys."""
+    """How many of `keys` the model found (`right`) in a text of `length` tokens that is full of similar keys."""
 
     length: int
     right: int = field(name="found")
@@ -30,22 +31,24 @@ class LookUp(Struct, frozen=True):
 
 
 class Profile(Struct, frozen=True):
-    """The usable window, and the best method for each length beyond the trained one."""
+    """The usable window, and the best method for each length beyond the trained window."""
 
     window_tokens: int = 0
     best: tuple[tuple[float, str], ...] = ()
-    """Pairs of a length, as a multiple of the trained window, and a method. The shortest length comes first."""
+    """Pairs of a factor and a method, the smallest factor first. A factor is a length as a multiple of the trained
+    window.
+    """
     measured: tuple[LengthProfile, ...] = ()
     reach: tuple[tuple[str, int], ...] = ()
-    """Pairs of a method and the longest length for which it is usable."""
+    """Pairs of a method and the longest length at which it is usable."""
     well_tokens: int = 0
-    """The effective window. Up to this length the model finds one fact among many similar ones; 0 if it was not
-    measured."""
+    """The effective window: up to this length, the model finds one fact among many similar ones. 0 if not measured."""
     look_ups: tuple[LookUp, ...] = ()
 
     def usable(self, method: str) -> int:
-        """The usable window in tokens with `method`, or with the best method if `method` was not measured; 0 if
-        unknown."""
+        """Return the usable window in tokens with `method`, or with the best method if `method` was not measured. 0 if
+        unknown.
+        """
         return dict(self.reach).get(method, self.window_tokens)
 
 
@@ -54,7 +57,7 @@ def place(data: Path, backend: str) -> Path:
 
 
 def read(data: Path, backend: str) -> Profile:
-    """Read the profile. Returns an empty profile if nothing was measured or the file cannot be read."""
+    """Read the profile. The profile is empty if nothing was measured or the file cannot be read."""
     path = place(data, backend)
     try:
         return msgspec.json.decode(path.read_bytes(), type=Profile)

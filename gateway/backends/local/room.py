@@ -1,7 +1,7 @@
-"""Limits the number of requests that an engine runs, and the number of tokens that they need in its cache.
+"""Limits how many requests an engine runs, and how many tokens they need in its cache.
 
-llama.cpp breaks off every running answer when its cache overflows. Therefore a request waits until its
-longest possible answer fits together with the others.
+llama.cpp breaks off all running answers when its cache overflows. So a request waits until its longest possible answer
+fits beside the others.
 """
 
 import asyncio
@@ -9,7 +9,7 @@ from collections import deque
 
 
 class EngineRoom:
-    """Assigns slots and tokens in the order in which requests arrive. It belongs to one event loop."""
+    """Gives slots and tokens to requests in the order of their arrival. Belongs to one event loop."""
 
     def __init__(self, slots: int, tokens: int) -> None:
         self._slots = slots
@@ -21,8 +21,9 @@ class EngineRoom:
         return len(self._queue)
 
     async def take(self, tokens: int) -> None:
-        """Wait for a slot and for `tokens` tokens of the cache, which must not exceed the whole cache. The caller later
-        calls `give` with the same number."""
+        """Wait for a slot and for `tokens` tokens, at most the whole cache. The caller gives them back with
+        `give(tokens)`.
+        """
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._queue.append((tokens, turn))
         self._admit()

@@ -1,7 +1,7 @@
 """Backend kind `scripted`: answers from the configuration, without a model or a network.
 
-Use it for demonstrations and for tests of an application. It is also the shortest example of a kind:
-it consists of settings, a class that implements `ports.Backend`, and the `KIND` that combines them.
+Use it in demonstrations and in tests of an application. It is also the shortest example of a kind: settings, a class
+that implements `ports.Backend`, and the `KIND` that joins them.
 """
 
 import re
@@ -24,27 +24,28 @@ WORD = re.compile(r"\s*\S+|\s+$")
 
 
 class ScriptedSettings(Struct, frozen=True, forbid_unknown_fields=True):
-    """`[backends.x] kind = "scripted"`: fixed answers instead of a model. A token is a word here."""
+    """`[backends.x] kind = "scripted"`: fixed answers in place of a model. One word counts as a token."""
 
     name: str = "scripted"
     """The model's name for clients."""
     answers: dict[str, str] = {}
-    """Regular expressions and their answers: the first one that matches the last message decides. `{prompt}`
-    in an answer stands for that message."""
+    """Regular expressions and their answers. The first expression that matches the last message decides. In an answer,
+    `{prompt}` stands for that message.
+    """
     otherwise: str = "{prompt}"
-    """The answer if no expression matches. The default repeats the message."""
+    """The answer if no expression matches. By default the message is repeated."""
     failures: tuple[str, ...] = ()
-    """Regular expressions. For a message that matches one, the backend fails like a server that is down."""
+    """Regular expressions. If one matches the message, the backend fails like a server that is down."""
     word_ms: Amount = 0
-    """The pause before each word, so that one can watch a stream arrive."""
+    """The pause before each word, in which one can watch a stream arrive."""
     window_tokens: Count = 8192
-    """The length of prompt and answer together, in words."""
+    """The most words of prompt and answer together."""
     parallel: Count = 8
-    """The number of answers at a time."""
+    """How many answers run at a time."""
 
 
 class Script:
-    """Implements `serve.LoadedEngine` with the answers of the settings."""
+    """Implements `serve.LoadedEngine` with the answers in the settings."""
 
     def __init__(self, settings: ScriptedSettings) -> None:
         self._settings = settings
@@ -93,7 +94,7 @@ class Script:
 
 
 class Scripted(LocalModel):
-    """Serves a script with the common parts of a local model, such as the queue, streams and limits."""
+    """Serves a script like a local model, with queue, streams and limits."""
 
     def __init__(self, name: str, settings: ScriptedSettings) -> None:
         self._settings = settings

@@ -1,7 +1,7 @@
-"""Serves a model as a backend inside this process. The engine may use any library.
+"""Serves a model in this process as a backend, whatever library the engine uses.
 
-Requests wait here for room and run on worker threads. `wire/engine/` converts between OpenAI's JSON and
-the engine's calls. The engine only computes.
+Requests wait here for a slot, and run on worker threads. `wire/engine/` converts between OpenAI's JSON and the engine's
+calls. The engine only computes.
 """
 
 import asyncio
@@ -29,10 +29,10 @@ EVENTS: Headers = ((b"content-type", b"text/event-stream; charset=utf-8"), (b"ca
 
 
 class LoadedEngine(Protocol):
-    """An engine with its model in memory. All methods block. Several threads may call them at the same time."""
+    """An engine with its model in memory. All methods block, and several threads may call them at the same time."""
 
     def chat(self, body: bytes, callback: Callback) -> None:
-        """Answer a chat request. Each piece is passed to the callback, which returns True to stop."""
+        """Answer a chat request. The callback gets each piece, and returns True to stop."""
         ...
 
     def complete(self, body: bytes, callback: Callback) -> None:
@@ -47,7 +47,7 @@ class LoadedEngine(Protocol):
 
 
 class Serving(Struct, frozen=True):
-    """The properties of a local backend that are known before it loads."""
+    """What is known about a local backend before its model is loaded."""
 
     name: str
     """The model's name for clients."""
@@ -57,11 +57,11 @@ class Serving(Struct, frozen=True):
     ready_wait_s: float
     answer_tokens: int
     control_tokens: tuple[str, ...] = ()
-    """The control tokens that the engine parses. They must be broken up in the texts of clients."""
+    """The control tokens that the engine parses. They are broken up in the texts of clients."""
     logits: bool = False
-    """Whether the engine returns full token distributions, which NBCE needs."""
+    """Whether the engine returns the full distribution over the next token, which NBCE needs."""
     read_well_tokens: int = 0
-    """The part of `window_tokens` that the model reads well; 0 if that is the whole window."""
+    """The length that the model reads well, or 0 for all of `window_tokens`."""
     has_grammar: bool = False
     """Whether the engine can enforce a JSON schema."""
     reads_tools: bool = True
@@ -69,7 +69,7 @@ class Serving(Struct, frozen=True):
 
 
 class LocalModel:
-    """Implements `ports.Backend`, except for `_load`, which a subclass adds. A model belongs to one event loop."""
+    """Implements `ports.Backend`; a subclass adds `_load`. A model belongs to one event loop."""
 
     def __init__(self, name: str, serving: Serving) -> None:
         self.name = name
@@ -91,11 +91,11 @@ class LocalModel:
         self._waiting = 0
 
     def _load(self) -> LoadedEngine:
-        """Load the engine. This method runs on a worker thread."""
+        """Load the engine. Runs on a worker thread."""
         raise NotImplementedError
 
     async def _call(self, loaded: LoadedEngine, ask: EngineAsk, exchange: Exchange, notes: list[Note]) -> Call:
-        """Choose the engine's method for a request. The method may add to `notes` until its last piece."""
+        """Return the engine's method for a request. The method may add to `notes` before its last piece."""
         return loaded.chat if ask.endpoint is Endpoint.CHAT else loaded.complete
 
     async def open(self) -> None:
@@ -123,8 +123,9 @@ class LocalModel:
         return [ModelCard(serving.name, ENDPOINTS, well, serving.logits, longest_tokens=serving.window_tokens)]
 
     def count_tokens(self, text: str) -> int:
-        """The exact number after the model is loaded, and a low estimate before. The engine itself refuses inputs that
-        are too long."""
+        """Return the exact number once the model is loaded, and a low estimate before. The engine itself refuses long
+        inputs.
+        """
         loaded = self._engine
         return loaded.count_tokens(text) if loaded is not None else len(text.encode()) // 4
 
@@ -140,7 +141,7 @@ class LocalModel:
         shown = exchange.ask.model if exchange.ask.model not in ("", "auto") else self._serving.name
         reply = Reply(200, EVENTS if ask.stream else JSON, backend=self.name, model=model, notes=notes)
         if ask.stream:
-            # the first event is read here, so that a refusal can still set the status
+            # the first event is read here, so that a refusal still sets the status
             events = Events(ask, shown)
             first = await self._first(generation, events)
             reply.pieces = _Stream(generation, events, first)
@@ -159,8 +160,7 @@ class LocalModel:
         return self._engine
 
     async def _started(self, ask: EngineAsk, loaded: LoadedEngine, call: Call, passages: Sequence[str]) -> Generation:
-        """Wait for a slot and for cache tokens, then start the generation. Raises `LimitReached` if too many requests
-        wait."""
+        """Wait for a slot and for cache tokens, then start. Raises `LimitReached` if too many requests wait."""
         serving, room = self._serving, self._room
         if len(self._running) + self._waiting >= serving.parallel + serving.queue:
             raise LimitReached(
@@ -183,11 +183,11 @@ class LocalModel:
         return generation
 
     async def _needed(self, ask: EngineAsk, loaded: LoadedEngine, passages: Sequence[str]) -> int:
-        """The maximum number of tokens that the request can take in the engine's cache.
+        """Return the most tokens that the request can take in the engine's cache.
 
         `passages` are read in parallel, each with its own copy of the question and the answer.
         """
-        # an upper bound, since the JSON syntax takes more tokens than the chat template adds
+        # an upper bound: the JSON syntax has more tokens than the chat template adds
         prompt = await asyncio.to_thread(loaded.count_tokens, ask.body.decode())
         answers = ask.choices * ask.prompts
         if answers == 1:
@@ -226,7 +226,7 @@ class LocalModel:
 
 
 def _stopped(generation: Generation, error: BaseException) -> BaseException:
-    """Cancel the generation, and return the error to raise. No byte of the answer has been sent yet."""
+    """Cancel the generation before its first byte is sent, and return the error to raise."""
     generation.cancel()
     return refusal(error) if isinstance(error, Exception) else error
 
@@ -234,7 +234,7 @@ def _stopped(generation: Generation, error: BaseException) -> BaseException:
 class _Stream:
     """The body of a streamed reply. Closing it stops the engine, for example when the client disconnects.
 
-    A class rather than a generator, because closing a generator that was never started runs no code.
+    This is a class, since closing a generator that never started runs no code.
     """
 
     def __init__(self, generation: Generation, events: Events, first: bytes) -> None:

@@ -1,16 +1,15 @@
-"""Counts tokens with the tokenizer inside a running llama.cpp, over its private Unix socket."""
+"""Counts tokens with the tokenizer of a running llama.cpp, over its private Unix socket."""
 
 import http.client
 import json
 import socket
 from functools import lru_cache
 
-LONG = 4000  # characters; longer texts are documents, which are rarely counted twice
+LONG = 4000  # characters; a longer text is a document, which is rarely counted twice
 
 
 class SocketTokenizer:
-    """Counts the exact number of tokens for the loaded model. Any thread may call it; each call opens one short
-    connection."""
+    """Counts tokens exactly for the loaded model. Any thread may call it; each call opens a short connection."""
 
     def __init__(self, path: str, secret: str) -> None:
         self._path = path
@@ -18,8 +17,9 @@ class SocketTokenizer:
         self._remembered = lru_cache(maxsize=2048)(self._ask)
 
     def count(self, text: str) -> int:
-        """The number of tokens in `text`, which is read as plain text: if a user writes `<|im_end|>`, it is no control
-        token."""
+        """Return the number of tokens in `text`. A `<|im_end|>` that a user wrote is plain text, not a control
+        token.
+        """
         return self._ask(text) if len(text) > LONG else self._remembered(text)
 
     def _ask(self, text: str) -> int:

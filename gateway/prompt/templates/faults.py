@@ -1,6 +1,6 @@
-"""Finds mistakes in one template file that `parse` does not refuse.
+"""Finds mistakes in a template file that do not stop `parse`.
 
-If an active template has a mistake of level error, it is not used until the file is corrected.
+An active template with a mistake of level error is not used before the file is corrected.
 """
 
 import re
@@ -17,13 +17,13 @@ MIN_MATCH = 8
 MIN_NOT = 2
 MAX_BODY_CHARS = 4000
 DEFAULT_WINDOW = 4096
-"""The context window in tokens for a template without `min_window`."""
+"""The window in tokens that is assumed for a template without `min_window`."""
 
 _QUOTED_SLOT = re.compile(
     r"(?P<open>\"{3}|'{3}|```+|~~~+|[\"'“”‘’「『«`])(?P<kind>\w*)(?P<gap>\s*)\{\{-?\s*(?P<slot>\w+)[^{}|]*\}\}\s*"
     r"(?:(?P=open)|[”’」』»])"
 )
-"""A slot between quotes or fences that the author wrote by hand."""
+"""A slot between quotes or fences that the author wrote."""
 
 Count = Callable[[str], int]
 """A function that counts the tokens of a text."""
@@ -48,11 +48,11 @@ SECRETS = {
 
 SPEAKING = (Status.CANARY, Status.ACTIVE)
 PROBE = "qzxprobe"
-"""The text in place of the user's words in a test rendering, which shows whether the body includes them."""
+"""A text that stands for the user's words. If it is missing in a test rendering, the body loses them."""
 
 
 def estimated(text: str) -> int:
-    """Estimate the number of tokens. Four ASCII characters, or one other character, count as a token."""
+    """Estimate the tokens of a text: four ASCII characters make a token, and so does every other character."""
     ascii_only = sum(character.isascii() for character in text)
     return ascii_only // 4 + len(text) - ascii_only
 
@@ -91,12 +91,12 @@ def at(
 
 
 def plain(text: str) -> str:
-    """Return an example in lower case, without extra white space or closing punctuation."""
+    """Return an example in lower case, without extra white space and closing punctuation."""
     return " ".join(text.lower().split()).rstrip(".?!。？！")
 
 
 def _without_the_user(template: Template) -> Iterator[Finding]:
-    """Yield a finding if the rendered messages contain nothing of the user's message."""
+    """Yield a finding if the messages contain nothing that the user wrote."""
     if template.used_names & {"query", *template.slots} and _arrives(template):
         return
     what = "the messages contain neither `{{ query }}` nor a slot: what the user wrote would be lost"
@@ -104,7 +104,7 @@ def _without_the_user(template: Template) -> Iterator[Finding]:
 
 
 def _hand_made_fences(template: Template) -> Iterator[Finding]:
-    """Yield a finding for each slot with the user's text between quotes that the text itself could close."""
+    """Yield a finding for each slot with the user's text between quotes. The user's text could close them."""
     for part in template.parts:
         for match in _QUOTED_SLOT.finditer(part.source):
             name = match["slot"]
@@ -118,7 +118,7 @@ def _hand_made_fences(template: Template) -> Iterator[Finding]:
 
 
 def _arrives(template: Template) -> bool:
-    """Return whether the words of the query or of a slot get into the messages, for at least one set of slot values."""
+    """Return whether the query's or a slot's words reach the messages, for at least one set of slot values."""
     full = {"query": PROBE} | {name: PROBE for name in template.slots}
     chosen = full | {name: value for name, slot in template.slots.items() if (value := _choice(slot))}
     return any(_shows(template, values) for values in (full, chosen, {"query": PROBE}))
@@ -132,7 +132,7 @@ def _shows(template: Template, values: Mapping[str, Any]) -> bool:
     try:
         turns: Sequence[Turn] = template.render({**dict.fromkeys(template.calls, "x"), **values})
     except TemplateError:
-        return True  # a text that is too long is a different mistake
+        return True  # a text that is too long is another mistake
     text = "".join(turn.text for turn in turns if turn.role != "assistant").casefold()
     return PROBE in text or any(
         value.casefold() in text for name, value in values.items() if name in template.slots and value
@@ -158,7 +158,7 @@ def _size(template: Template, count: Count) -> Iterator[Finding]:
 
 
 def _secrets(file: str, rows: Sequence[str]) -> Iterator[Finding]:
-    """Yield a finding for each line that seems to contain a credential. The finding does not repeat the line."""
+    """Yield a finding for each line that looks like a credential. The finding does not repeat the line."""
     for number, row in enumerate(rows, 1):
         for kind, pattern in SECRETS.items():
             match = pattern.search(row)
@@ -168,7 +168,7 @@ def _secrets(file: str, rows: Sequence[str]) -> Iterator[Finding]:
 
 
 def _placeholders(file: str, rows: Sequence[str]) -> Iterator[Finding]:
-    """Yield a finding for each line of `foreword templates new` that the author has not replaced yet."""
+    """Yield a finding for each line of `foreword templates new` that the author has not replaced."""
     for number, row in enumerate(rows, 1):
         places = [row.index(mark) for mark in PLACEHOLDERS if mark in row]
         if places:
@@ -177,7 +177,7 @@ def _placeholders(file: str, rows: Sequence[str]) -> Iterator[Finding]:
 
 
 def _unfinished(template: Template, rows: Sequence[str]) -> Iterator[Finding]:
-    """Yield a single finding for all lines of a draft that its author has not filled in yet."""
+    """Yield one finding for all unreplaced lines of a draft."""
     lines = [finding.line for finding in _placeholders(template.file, rows)]
     if lines:
         what = f"{len(lines)} lines are still those of a new file"
@@ -186,7 +186,9 @@ def _unfinished(template: Template, rows: Sequence[str]) -> Iterator[Finding]:
 
 
 def _unused(template: Template) -> Iterator[Finding]:
-    """Yield a finding for each slot that the body does not use. A required slot is a condition, so it may be unused."""
+    """Yield a finding for each slot that the body does not use. A required slot may be unused, since it is a
+    condition.
+    """
     for name, slot in template.slots.items():
         if name not in template.used_names and not slot.required and name != template.shot_slot:
             what = f"slot {name!r} is not used in the body"

@@ -34,15 +34,14 @@ class Technique(StrEnum):
 
 
 class Purpose(StrEnum):
-    """Whether a template answers prompts, or tells a refiner to improve them."""
+    """Whether a template answers prompts, or tells a refiner how to improve them."""
 
     ANSWER = "answer"
     REFINE = "refine"
 
 
 class Language(StrEnum):
-    """The languages of templates. The built-in languages are its members. An added language becomes a member when it is
-    first named."""
+    """The languages of templates. An added language becomes a member when it is first named."""
 
     EN = "en"
     ZH = "zh"
@@ -57,7 +56,7 @@ class Language(StrEnum):
 
 
 class SlotSource(StrEnum):
-    """The sources of a slot's value. `finders.py` has a function for each source."""
+    """Where a slot's value comes from. `finders.py` has a function for each source."""
 
     QUERY = "query"
     PAYLOAD = "payload"
@@ -77,7 +76,7 @@ class SlotSource(StrEnum):
 
 
 class SlotType(StrEnum):
-    """The types of a slot's value. `values.py` has a function for each type, which reads the value."""
+    """The type of a slot's value. `values.py` has a function for each type."""
 
     TEXT = "text"
     NUMBER = "number"
@@ -89,19 +88,18 @@ class SlotType(StrEnum):
 
 
 class IntentSpec(Struct, frozen=True):
-    """The purpose of a template, by name and examples. `match` and `not_` train the classifier."""
+    """What a template is for, by name and examples. `match` and `not_` train the classifier."""
 
     name: str
     match: tuple[str, ...] = ()
     not_: tuple[str, ...] = field(default=(), name="not")
     keywords: tuple[str, ...] = ()
     always: bool = False
-    """This has no effect: a template is used for every prompt of its intent. It is still read, since older files have
-    it."""
+    """Ignored. Older files have this key: a template is used for every prompt of its intent."""
 
 
 class Slot(Struct, frozen=True):
-    """One value that the body needs. The `sources` are tried in order."""
+    """A value that the body needs. The `sources` are tried in order."""
 
     sources: tuple[SlotSource, ...]
     required: bool = False
@@ -109,15 +107,15 @@ class Slot(Struct, frozen=True):
     max_chars: int = 0
     pattern: Pattern | None = None
     values: Mapping[str, tuple[str, ...]] = {}
-    """Each value of a `choice` or `section`, with the words that mean it."""
+    """The values of a `choice` or `section`, each with the words that stand for it."""
     type: SlotType | None = None
-    """With None, the words are used unchanged."""
+    """The type that the words are converted to. With None, the words are used as they are."""
     nearest: float = 0.0
-    """The least similarity of a word to the nearest value of an enum. With 0, only the words of `values` count."""
+    """How similar a word must be to an enum's value. With 0, only the words in `values` count."""
 
 
 class Extract(Struct, frozen=True):
-    """One call of a model for the slots that the rules left empty."""
+    """A model call for the slots that the rules left empty."""
 
     model: str = ""
     """The model to call; "" means the model that answers."""
@@ -139,30 +137,30 @@ class ExamplePool(Struct, frozen=True):
     """Labelled examples in a file or a collection. Each request gets the `k` examples nearest to its `slot`."""
 
     pool: str = ""
-    """A JSONL file. Its path is relative to the template's file."""
+    """A JSONL file, relative to the template's file."""
     collection: str = ""
-    """A collection whose chunks are the examples. The input of an example is everything before its last line."""
+    """A collection whose chunks are the examples. The last line of a chunk is the output, the rest is the input."""
     k: int = 6
     input: str = "text"
     output: str = "label"
     as_: str = field(default="list", name="as")
-    """With `turns`, each example is a user and an assistant message. With `list`, the body writes the examples."""
+    """`turns`: each example is a user and an assistant message. `list`: the body writes the examples."""
     balanced: bool = False
-    """Whether each output gets at most an equal share of `k`."""
+    """Whether no output gets more than an equal share of `k`."""
     budget_tokens: int = 0
-    """The most tokens of all examples together; 0 means no limit. The least similar examples are left out first."""
+    """The most tokens of all examples together; 0: no limit. The least similar examples are dropped first."""
     slot: str = ""
-    """The slot that an example's input fills. By default it is the slot filled from `payload`, or else the query."""
+    """The slot that an example's input stands for. By default, the slot from `payload`, or else the query."""
     question: str = ""
-    """The one question about a text that every example answers; "" if the examples answer several questions."""
+    """The question about a text that all examples answer; "" if they answer several questions."""
     labels: tuple[str, ...] = ()
-    """The answers to the question. By default they are the outputs of the examples."""
+    """The answers to the question. By default, the outputs of the examples."""
     required: bool | None = None
-    """Whether the template is only for that question. By default it is, if there is a `question`."""
+    """Whether the template is only for that question. By default, it is if there is a `question`."""
 
 
 class Output(Struct, frozen=True):
-    """Settings of the decoder, which are used if the client sets none."""
+    """Settings of the decoder, for those that the client does not set."""
 
     max_tokens: int = 0
     temperature: float | None = None
@@ -170,8 +168,9 @@ class Output(Struct, frozen=True):
 
 
 class FirstCall(Struct, frozen=True):
-    """A call before the one that answers. The part `# call <name>` is its prompt, and its answer is the value
-    `<name>`."""
+    """A call before the one that answers. The part `# call <name>` is its prompt. The body uses its answer as
+    `<name>`.
+    """
 
     max_tokens: int = 200
     temperature: float | None = 0.0
@@ -182,11 +181,11 @@ class FirstCall(Struct, frozen=True):
 
 
 class ReasoningRule(Struct, frozen=True):
-    """The handling of the reasoning. `split` moves it from the answer to `reasoning_content`."""
+    """What happens to the reasoning. `split` moves it from the answer to `reasoning_content`."""
 
     mode: str = "keep"
     marker: str = ""
-    """The beginning of the line with the final answer, such as `Answer:`."""
+    """How the line with the final answer begins, such as `Answer:`."""
 
 
 class Samples(Struct, frozen=True):
@@ -195,12 +194,13 @@ class Samples(Struct, frozen=True):
     n: int
     temperature: float = 0.7
     answer: Pattern | None = None
-    """The pattern that finds the result in an answer. Its last match counts, or the group of that match. By default the
-    result is the text after the marker."""
+    """The pattern for the result in an answer. Its last match counts, or that match's group. By default, the result is
+    the text after the marker.
+    """
 
 
 class Check(Struct, frozen=True):
-    """One requirement for an answer. The answer must meet every field that is set."""
+    """A requirement for an answer. Every field that is set must be met."""
 
     json_schema: Mapping[str, Any] | None = None
     regex: Pattern | None = None
@@ -213,22 +213,25 @@ class Check(Struct, frozen=True):
     judge: str = ""
     """A question to a model, which may use `{{ answer }}` and the slots."""
     passes: str = "yes"
-    """The answer passes if the judge's reply begins with this text."""
+    """How the judge's reply begins if the answer passes."""
     model: str = ""
-    """The judge; "" means the model that answers."""
+    """The judge's model; "" means the model that answers."""
 
 
 class Iterate(Struct, frozen=True):
-    """The rounds after a failed check. Each sends the failures back (the part `# retry`) and checks the new answer.
-    There are at most `rounds`, and the best answer is used."""
+    """Further rounds after a failed check. Each sends the failures to the model (the part `# retry`) and checks the new
+    answer.
+
+    There are at most `rounds`, and the best answer is used.
+    """
 
     rounds: int = 1
     budget_tokens: int = 0
-    """No round begins after the answers have cost this many tokens; 0 means no limit."""
+    """The tokens of answers after which no round begins; 0: no limit."""
 
 
 class ModelPatterns(Struct, frozen=True):
-    """The models that the template may be used with. A name may end in `*`."""
+    """The models that may get the template. A name may end in `*`."""
 
     allow: tuple[str, ...] = ("*",)
     deny: tuple[str, ...] = ()
@@ -244,7 +247,7 @@ class Optimise(Struct, frozen=True):
 
 
 class Expect(Struct, frozen=True):
-    """One expectation of a test on the rendered messages."""
+    """An expectation about the messages that a test renders."""
 
     contains: str = ""
     not_contains: str = ""
@@ -252,11 +255,11 @@ class Expect(Struct, frozen=True):
     roles: tuple[str, ...] = ()
     system_contains: str = ""
     no_match: bool = False
-    """Whether the slots should stay empty, so that the template is not used."""
+    """Whether a slot must stay empty, so that the template is not used."""
 
 
 class TemplateTest(Struct, frozen=True):
-    """One test, which has a query or slot values, and expectations on the rendered messages."""
+    """A test with a query or slot values, and expectations about the rendered messages."""
 
     expect: tuple[Expect, ...]
     query: str = ""
@@ -264,7 +267,7 @@ class TemplateTest(Struct, frozen=True):
 
 
 class Provenance(Struct, frozen=True):
-    """The origin of the content. A job writes `scores`."""
+    """Where the content comes from. `scores` is written by a job."""
 
     origin: str = "author"
     author: str = ""

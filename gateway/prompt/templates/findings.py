@@ -1,4 +1,4 @@
-"""One mistake in a template, with its place and its remedy."""
+"""A mistake in a template, with its place and a remedy."""
 
 from enum import StrEnum
 
@@ -11,12 +11,13 @@ class Severity(StrEnum):
     ERROR = "error"
     WARNING = "warning"
     NOTE = "note"
-    """It is not counted, even with `--strict`."""
+    """A note, which is never counted as a mistake, even with `--strict`."""
 
 
 class Finding(Struct, frozen=True):
-    """A mistake or a note. `line` and `column` count from 1; 0 means unknown. Scripts may rely on `code`, which never
-    changes."""
+    """A mistake or a note. `line` and `column` count from 1, and 0 is unknown. `code` never changes, so scripts may
+    rely on it.
+    """
 
     file: str
     line: int

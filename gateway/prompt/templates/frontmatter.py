@@ -1,7 +1,7 @@
-"""The YAML head of a template file as plain data, with the place of each key.
+"""Reads the YAML head of a template file as plain data, with the place of each key.
 
-Every scalar is a text until a struct gives it another type. So `- yes`, `- 12` and `version: 3` all keep the characters
-that the author wrote.
+Every scalar stays a text until a struct converts it. So `- yes`, `- 12` and `version: 3` keep the characters that the
+author wrote.
 """
 
 import difflib
@@ -22,11 +22,11 @@ Data = dict[str, Any]
 
 FENCE = "---"
 LARGEST = 999_999_999
-"""The largest number that a head may contain."""
+"""The largest number in a head."""
 
 
 class FrontMatterHead:
-    """The decoded head of one file, with the place of each key."""
+    """The data of one file's head, with the place of each key."""
 
     def __init__(self, source: str, file: str, first_line: int) -> None:
         self.file = file
@@ -43,7 +43,7 @@ class FrontMatterHead:
         self.data: Data = data
 
     def error(self, what: str, *path: str | int) -> TemplateError:
-        """Return a `TemplateError` at the deepest part of `path` that the file has."""
+        """Return a `TemplateError` at the deepest key of `path` that the file has."""
         while path and path not in self._places:
             path = path[:-1]
         line, column = self._places.get(path, (self._first_line, 1))
@@ -55,7 +55,7 @@ class FrontMatterHead:
         return error.line, error.column
 
     def decode(self, data: Any, struct: type[S], *path: str | int) -> S:
-        """Convert a mapping to a struct. Raises `TemplateError` with the place of the wrong key."""
+        """Convert a mapping to a struct. Raises `TemplateError` at the wrong key."""
         name = ".".join(str(part) for part in path) or "the front matter"
         if not isinstance(data, dict):
             raise self.error(f"{name} must be `key: value` lines, or {{key: value}}", *path)
@@ -80,8 +80,9 @@ class FrontMatterHead:
 
 
 def _bounded(value: Any) -> Any:
-    """Return the value. Raises `msgspec.ValidationError` for a number out of bounds, since huge numbers cannot be
-    printed."""
+    """Return the value. Raises `msgspec.ValidationError` for a number over `LARGEST`, since Python refuses to print
+    huge numbers.
+    """
     if isinstance(value, int | float) and not -LARGEST <= value <= LARGEST:
         raise msgspec.ValidationError(f"a number is at most {LARGEST:,}")
     return value
@@ -89,8 +90,7 @@ def _bounded(value: Any) -> Any:
 
 @functools.cache
 def _fields(struct: type[Struct]) -> Mapping[str, Any]:
-    """Return the fields by their names in a file. The result is cached, since msgspec reads all annotations on each
-    call."""
+    """Return a struct's fields by their names in a file. The cache saves msgspec from reading the annotations again."""
     return {info.encode_name: info for info in msgspec.structs.fields(struct)}
 
 
@@ -107,19 +107,19 @@ def split_head(source: str, file: str) -> tuple[FrontMatterHead, str, int]:
 
 
 def suggest(word: str, known: Any) -> str:
-    """Return the most similar of the known names as a question, or else a list of all names."""
+    """Return a question with the nearest known name, or else a list of the known names."""
     names = sorted(str(name) for name in known)
     close = difflib.get_close_matches(word, names, 1)
     return f"did you mean {close[0]!r}?" if close else f"known: {', '.join(names)}"
 
 
 def _steps(inside: str) -> Path:
-    """Return the path in msgspec's message, such as `.tests[2].query`, as keys and indices."""
+    """Return the path in msgspec's message as keys and indices: `.tests[2].query`."""
     return tuple(int(index) if index else name for name, index in re.findall(r"\.(\w+)|\[(\d+)\]", inside))
 
 
 def _plain(what: str, value: Any) -> str:
-    """Return msgspec's message in words that an author of YAML understands."""
+    """Return msgspec's message in the words of YAML."""
     words = {
         "`str`": "a text",
         "`array`": "a list",

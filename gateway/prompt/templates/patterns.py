@@ -1,7 +1,7 @@
-"""Regular expressions that template authors write, with a limit on their run time.
+"""Regular expressions from template authors, with a limit on their run time.
 
-Python's `re` cannot be stopped, and `(a+)+$` would keep it busy for years. So nested repetitions are refused when the
-file is read. A slow search is stopped after `LIMIT_S`, which the `regex` package supports.
+Python's `re` cannot be stopped, and `(a+)+$` can keep it busy for years. So nested repetitions are refused when the
+file is read, and a search is stopped after `LIMIT_S`, which the package `regex` can do.
 """
 
 import re
@@ -12,9 +12,9 @@ from re import _parser  # type: ignore[attr-defined]
 from typing import Any
 
 MAX_CHARS = 500
-"""The longest pattern, in characters."""
+"""The longest pattern in characters."""
 MAX_REPEATS = 1000
-"""The limit for the product of repetitions that are nested in each other."""
+"""The most that nested repetitions may come to, multiplied."""
 LIMIT_S = 0.02
 SEARCHED_CHARS = 50_000
 """Only this many characters of a text are searched."""
@@ -23,11 +23,11 @@ _REPEATS = (codes.MAX_REPEAT, codes.MIN_REPEAT, codes.POSSESSIVE_REPEAT)
 
 
 class NotBounded(ValueError):
-    """The pattern is wrong, or its run time has no bound. The message names the remedy."""
+    """A pattern is wrong, or its run time has no limit. The message names a remedy."""
 
 
 class Pattern:
-    """A pattern that searches like `re.Pattern`, ignoring letter case. If a search takes too long, it has no match."""
+    """A pattern that ignores letter case. A search that takes too long finds nothing."""
 
     def __init__(self, pattern: str) -> None:
         """Compile the pattern. Raises `NotBounded`."""
@@ -77,7 +77,7 @@ def _check(pattern: str) -> None:
 
 
 def _check_repeats(tree: Any, outer: int) -> None:
-    """Refuse a repetition within a repetition, unless the product of both is small."""
+    """Refuse a repetition within a repetition, unless their product is small."""
     for code, value in tree:
         times = outer
         if code in _REPEATS:
@@ -93,7 +93,7 @@ def _check_repeats(tree: Any, outer: int) -> None:
 
 
 def _parts(value: Any) -> Iterator[Any]:
-    """Yield the patterns inside one node of the parser's tree."""
+    """Yield the patterns inside a node of the parser's tree."""
     if isinstance(value, _parser.SubPattern):
         yield value
     elif isinstance(value, tuple | list):

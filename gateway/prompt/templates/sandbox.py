@@ -1,7 +1,7 @@
 """The subset of jinja2 for template bodies: `if`, one level of `for`, and a dozen filters.
 
-When a file is loaded, its syntax tree is checked against an allow-list. Everything else is refused: calls, includes,
-imports, macros, assignments, arithmetic, and attributes other than those of an example and of `loop`.
+When a file is loaded, its syntax tree is checked against an allow-list. Calls, includes, imports, macros, assignments
+and arithmetic are refused. The only attributes are those of an example, of `loop` and of `given`.
 """
 
 import functools
@@ -23,7 +23,7 @@ MAX_CHARS = 400_000
 MAX_SOURCE_CHARS = 100_000
 MAX_NODES = 2000
 MAX_DEPTH = 40
-"""The limits on the syntax tree of a part, for its nodes and its depth."""
+"""The most nodes, and the greatest depth, of a part's syntax tree."""
 MAX_INDENT = 16
 
 QUERY = "query"
@@ -34,7 +34,7 @@ LISTS = ("examples", "labels", "failures")
 
 EXAMPLE_FIELDS = ("input", "output")
 GIVEN = "given"
-"""The name for the properties that the query itself specifies. Only its fields are used, such as `given.length`."""
+"""The properties that the query itself specifies. Only fields are used, such as `given.length`."""
 LOOP_FIELDS = ("index", "index0", "first", "last", "length")
 
 ALLOWED = (
@@ -60,7 +60,7 @@ ALLOWED = (
 
 
 class ForbiddenSyntax(Exception):
-    """The body uses something that is not on the allow-list. `line` counts from 1 within the part."""
+    """The body uses something outside the allow-list. `line` counts from 1 within the part."""
 
     def __init__(self, what: str, line: int, word: str = "") -> None:
         super().__init__(what)
@@ -72,16 +72,16 @@ class RenderedTooLong(Exception):
 
 
 def fenced(text: str, kind: str = "") -> str:
-    """Return the text between two fences. The fences are longer than any run of backticks in the text, so that the text
-    cannot close them."""
+    """Return the text between two fences. They are longer than any run of backticks in the text, which therefore cannot
+    close them.
+    """
     longest = max((len(run) for run in re.findall(r"`+", text)), default=0)
     fence = "`" * max(3, longest + 1)
     return f"{fence}{kind}\n{text}\n{fence}"
 
 
 def indent(text: str, width: int = 4, first: bool = False) -> str:
-    """Indent each line except the first by `width` blanks, at most `MAX_INDENT`. With `first`, the first line is
-    indented too."""
+    """Indent all lines but the first by `width` blanks, at most `MAX_INDENT`. With `first`, the first line too."""
     blanks = " " * min(MAX_INDENT, max(0, width if isinstance(width, int) else 4))
     indented = "\n".join(blanks + line if line.strip() else line for line in text.splitlines())
     return indented if first else indented.removeprefix(blanks)
@@ -90,7 +90,7 @@ def indent(text: str, width: int = 4, first: bool = False) -> str:
 def join(items: Any, between: str = "") -> str:
     """Join the items to one text."""
     texts = [str(item) for item in items]
-    # checked before joining: a thousand items and a long separator would fill the memory
+    # checked before joining: many items and a long separator would fill the memory
     if sum(map(len, texts)) + len(between) * len(texts) > MAX_CHARS:
         raise RenderedTooLong(f"renders to more than {MAX_CHARS} characters")
     return between.join(texts)
@@ -130,7 +130,7 @@ TESTS = ("defined", "in", "eq", "ne")
 
 
 def _capped(work: Callable[..., Any]) -> Callable[..., Any]:
-    """Return the filter with a limit on the length of its result, so that a chain of filters cannot fill the memory."""
+    """Return the filter with a limit on its result. A chain of filters could otherwise fill the memory."""
 
     @functools.wraps(work)
     def capped(*given: Any, **named: Any) -> Any:
@@ -157,14 +157,13 @@ ENVIRONMENT = _environment()
 
 
 class Value(Struct, frozen=True):
-    """The place of a slot's value in a plain body."""
+    """A slot in a plain body."""
 
     name: str
 
 
 class Filled(Struct, frozen=True):
-    """A test whether a slot, or a field of `given`, has a value. If `holds` is False, it tests that there is no
-    value."""
+    """A test of whether a slot, or a field of `given`, has a value. With `holds` False, it must have none."""
 
     name: str
     field: str = ""
@@ -172,7 +171,7 @@ class Filled(Struct, frozen=True):
 
 
 class SlotChoice(Struct, frozen=True):
-    """Two bodies. The first is used if all tests are true, and the second otherwise."""
+    """Two bodies: `then` if all tests are true, and `otherwise` if not."""
 
     tests: tuple[Filled, ...]
     then: "Plain"
@@ -180,22 +179,23 @@ class SlotChoice(Struct, frozen=True):
 
 
 Plain: TypeAlias = tuple[str | Value | SlotChoice, ...]
-"""A body that has only words, slots, and `if` with slots and fields of `given`. Most bodies are plain. They are
-rendered without jinja, which takes 1.2 us for a message instead of 30 us."""
+"""A body of words, slots, and `if` with slots or fields of `given`. Most bodies are plain. They are written without
+jinja, in 1.2 us for a message and not 30 us.
+"""
 
 
 class WholeText(str):
-    """A text that a rendering writes as a separate piece, so that its place is known without a search."""
+    """A text that stays a piece of its own in a rendering, so that its place is known without a search."""
 
     __slots__ = ()
 
     def __str__(self) -> str:
-        # jinja calls `str` on each value, and must get this same object
+        # jinja calls `str` on each value and must get this object back
         return self
 
 
 class CompiledBody(Struct, frozen=True):
-    """One compiled part. `names` are the slots and lists that it uses.
+    """One compiled part. `names` are the slots and lists in the part.
 
     `whole` tells whether every rendering writes `{{ query }}` exactly once, without a filter.
     """
@@ -210,7 +210,7 @@ class CompiledBody(Struct, frozen=True):
         return "".join(self._pieces(values)).strip()
 
     def render_around(self, values: Mapping[str, Any]) -> tuple[str, str]:
-        """Return the text before and after the query, which a `whole` body writes once. Raises `RenderedTooLong`."""
+        """Return the text before and after the query in a `whole` body. Raises `RenderedTooLong`."""
         pieces = self._pieces({**values, QUERY: WholeText(values[QUERY])})
         place = next(index for index, piece in enumerate(pieces) if isinstance(piece, WholeText))
         return "".join(pieces[:place]).lstrip(), "".join(pieces[place + 1 :]).rstrip()
@@ -220,7 +220,7 @@ class CompiledBody(Struct, frozen=True):
         return self._rendered(values) if pieces is None else pieces
 
     def _written(self, values: Mapping[str, Any]) -> list[str] | None:
-        """Return the pieces without using jinja, or None if jinja is needed, for example to report a missing value."""
+        """Return the pieces, or None if only jinja can render them. jinja also reports missing values."""
         pieces: list[str] = []
         if self.plain is None or not _write(self.plain, values, pieces):
             return None
@@ -241,7 +241,7 @@ class CompiledBody(Struct, frozen=True):
 
 
 def _write(plain: Plain, values: Mapping[str, Any], pieces: list[str]) -> bool:
-    """Append the pieces of the body to `pieces`. Returns False if a slot has no text."""
+    """Append the body's pieces to `pieces`. Return False if a slot has no text."""
     for step in plain:
         if isinstance(step, str):
             pieces.append(step)
@@ -271,8 +271,7 @@ def _hold(tests: Iterable[Filled], values: Mapping[str, Any]) -> bool | None:
 
 
 def _tests(node: nodes.Node) -> tuple[Filled, ...] | None:
-    """Return the tests of a condition that joins slots and fields with `and` and `not`, or None for any other
-    condition."""
+    """Return the tests of a condition, or None. A condition may join slots and fields by `and` and `not`."""
     match node:
         case nodes.Name():
             return (Filled(node.name),)
@@ -288,7 +287,7 @@ def _tests(node: nodes.Node) -> tuple[Filled, ...] | None:
 
 
 def _plain(body: Iterable[nodes.Node]) -> Plain | None:
-    """Return the body as words, slots and choices, or None if it has anything else."""
+    """Return the body as words, slots and choices, or None if it contains anything else."""
     steps: list[str | Value | SlotChoice] = []
     for node in body:
         if isinstance(node, nodes.Output):
@@ -310,7 +309,7 @@ def _plain(body: Iterable[nodes.Node]) -> Plain | None:
 
 
 def _writes(body: Iterable[nodes.Node]) -> set[int]:
-    """Return how many times the body may write the bare query. 2 means more than once."""
+    """Return how often the body may write the bare query, as a set of counts. 2 stands for more than once."""
     totals = {0}
     for node in body:
         totals = {min(2, total + times) for total in totals for times in _times(node)}
@@ -333,7 +332,9 @@ def _times(node: nodes.Node) -> set[int]:
 
 
 def compile_body(source: str, known: Collection[str]) -> CompiledBody:
-    """Check and compile one part. `known` are the names that it may use, besides `given`. Raises `ForbiddenSyntax`."""
+    """Check and compile one part. `known` are the names that the part may use, besides `given`. Raises
+    `ForbiddenSyntax`.
+    """
     if len(source) > MAX_SOURCE_CHARS:
         raise ForbiddenSyntax(f"has {len(source)} characters; a part has at most {MAX_SOURCE_CHARS}", 1)
     try:
@@ -364,9 +365,9 @@ def _check_size(tree: nodes.Node) -> None:
 
 
 def _check(node: nodes.Node, known: Collection[str], loop: Mapping[str, str]) -> Iterator[str]:
-    """Walk the tree and yield the names used. `loop` maps each loop variable to the list that it iterates over."""
+    """Check the tree and yield the names in it. `loop` maps each loop variable to its list."""
     if not isinstance(node, ALLOWED):
-        # jinja adds some nodes itself, which have no line
+        # some nodes come from jinja itself and have no line
         raise ForbiddenSyntax(f"{_word(node)} is not allowed in a template", node.lineno or 1, _word(node))
     if isinstance(node, nodes.Name):
         if node.name in loop:
@@ -412,9 +413,11 @@ def _check_for(node: nodes.For, known: Collection[str], loop: Mapping[str, str])
 
 
 def _check_attribute(node: nodes.Getattr, known: Collection[str], loop: Mapping[str, str]) -> str:
-    """Return the owner of an attribute: `given`, `loop`, or the list of a loop variable. Raises `ForbiddenSyntax`."""
+    """Return what the attribute belongs to: `given`, `loop`, or the list of a loop variable. Raises
+    `ForbiddenSyntax`.
+    """
     name = node.node.name if isinstance(node.node, nodes.Name) else ""
-    # a slot of the same name has priority
+    # a slot of the same name wins
     owner = loop.get(name, GIVEN if name == GIVEN and GIVEN not in known else "")
     fields = {"examples": EXAMPLE_FIELDS, "loop": LOOP_FIELDS, GIVEN: FIELDS}.get(owner, ())
     if node.attr not in fields:
@@ -425,7 +428,7 @@ def _check_attribute(node: nodes.Getattr, known: Collection[str], loop: Mapping[
 
 
 def _word(node: nodes.Node) -> str:
-    """Return the name of this node that template authors use."""
+    """Return the author's word for this node."""
     names = {"Call": "a call", "Getitem": "[...]", "Assign": "set", "AssignBlock": "set", "FromImport": "import"}
     name = type(node).__name__
     return names.get(name, name.lower())

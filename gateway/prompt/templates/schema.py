@@ -35,7 +35,7 @@ RESERVED = ("query", "examples", "labels", "loop", "answer", "failures")
 
 
 class _FrontMatter(Struct, frozen=True):
-    """The keys of a head. If a value needs more than a type, a function below reads it."""
+    """The keys of a head. Keys that need more than a type are read by a function below."""
 
     schema: int
     id: str
@@ -64,7 +64,7 @@ class _FrontMatter(Struct, frozen=True):
 
 
 def read_head(head: FrontMatterHead) -> dict[str, Any]:
-    """Return the fields of a `Template` that its head contains. Raises `TemplateError`."""
+    """Return the fields of a `Template` that come from its head. Raises `TemplateError`."""
     if head.data.get("schema") != str(SCHEMA):
         raise head.error(f"the front matter must say `schema: {SCHEMA}`", "schema")
     tests = head.data.pop("tests", [])
@@ -107,7 +107,7 @@ def read_head(head: FrontMatterHead) -> dict[str, Any]:
 
 
 def _beside(name: str) -> bool:
-    """Return whether the path stays inside the folder. A template that a model wrote must not read other files."""
+    """Return whether the path stays inside the folder. A template written by a model must not read other files."""
     path = PurePosixPath(name)
     return name.endswith(".jsonl") and not path.is_absolute() and ".." not in path.parts and name.isprintable()
 

@@ -1,4 +1,4 @@
-"""Reads the keys of a slot, and the keys of the call for slots that the rules leave empty."""
+"""Reads the keys of slots, and of the call for slots that the rules leave empty."""
 
 import re
 from collections.abc import Collection, Mapping
@@ -18,7 +18,7 @@ SOURCE_OF = {
     SlotType.LANGUAGE: SlotSource.LANGUAGE,
     SlotType.CODE: SlotSource.CODE,
 }
-"""The default source for a slot of each type."""
+"""The source for a slot of each type, if the file names none."""
 
 
 class _SlotFront(Struct, frozen=True):
@@ -56,7 +56,7 @@ def read_slot(head: FrontMatterHead, name: str, value: Any, reserved: Collection
 
 
 def read_extract(head: FrontMatterHead, extract: Extract | None, slots: Mapping[str, Slot]) -> Extract | None:
-    """Read `extract:`. If a template does not have it, each slot needs a source. Raises `TemplateError`."""
+    """Read `extract:`. Without this key, each slot needs a source. Raises `TemplateError`."""
     for name, slot in slots.items():
         if not slot.sources and (extract is None or (extract.slots and name not in extract.slots)):
             raise head.error(f"slot {name!r} must say `from:`, or be one of the slots of `extract:`", "slots", name)

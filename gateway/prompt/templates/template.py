@@ -1,7 +1,7 @@
-"""One template file, which is parsed once and then rendered to messages.
+"""One template file, parsed once and then rendered to messages.
 
 The source is split at the lines `# system`, `# user` and `# assistant` before any slot is filled, and each part is
-compiled separately. So no value can add a message, change a role, or be expanded a second time.
+compiled on its own. Therefore no value can add a message, change a role, or be expanded again.
 """
 
 import hashlib
@@ -55,7 +55,7 @@ RETRY = "retry"
 VERSION = re.compile("[0-9]{1,9}")
 LONE = re.compile("[\ud800-\udfff]")
 BESIDES = ("schema", "id", "version", "status", "description", "family", "intent", "optimise", "tests", "provenance")
-"""The keys that may change without a new version, since they do not affect the text that a model gets."""
+"""The keys that may change without a new version, since no model sees them."""
 
 
 class TemplatePart(Struct, frozen=True):
@@ -70,7 +70,7 @@ class TemplatePart(Struct, frozen=True):
 class Template(Struct, frozen=True, dict=True):
     """A parsed template file. `digest` is the SHA-256 of its source.
 
-    `content` is the SHA-256 of everything that a model gets. Versions with the same `content` render the same messages.
+    `content` is the SHA-256 of everything that a model sees. Versions with the same `content` render the same messages.
     """
 
     id: str
@@ -97,25 +97,25 @@ class Template(Struct, frozen=True, dict=True):
     first: Mapping[str, TemplatePart]
     """The prompt of each first call in `calls`."""
     retry: TemplatePart | None
-    """The message that the model gets after an answer that failed a check."""
+    """The message after an answer that failed a check."""
     judges: Mapping[int, CompiledBody]
-    """The question of each check that has a judge, by the index of the check."""
+    """The question for the judge, by the index of the check."""
     file: str
     digest: str
     content: str = ""
     description: str = ""
     purpose: Purpose = Purpose.ANSWER
     growth_chars: int = 0
-    """The most characters that it may add to the query; 0 means the gateway's limit."""
+    """The most characters that the template may add to the query; 0 means the gateway's limit."""
     extract: Extract | None = None
     places: Mapping[str, tuple[int, int]] = {}
-    """Line and column of the head's top keys, of each slot and of each test. Reports on the file show them."""
+    """Line and column of the head's top keys, of slots and of tests, for reports."""
     home: str = ""
-    """The folder of its pool of examples. If it is "", this is the folder of `file`."""
+    """The folder of the pool of examples, or "" for the folder of `file`."""
     pool_digest: str = ""
-    """The SHA-256 of its file of examples, or "" if there is no such file or it cannot be read."""
+    """The SHA-256 of the examples file, or "" without a readable one."""
     faults: tuple[Finding, ...] = ()
-    """The errors that were found when the library was loaded. An active template with faults is not used."""
+    """Errors found when the library was loaded. An active template with faults is not used."""
 
     @property
     def ref(self) -> str:
@@ -124,43 +124,45 @@ class Template(Struct, frozen=True, dict=True):
 
     @property
     def active(self) -> bool:
-        """Return whether it is used for the requests of its intent."""
+        """Return whether the template is used for the requests of its intent."""
         return self.status is Status.ACTIVE and not self.faults
 
     @property
     def whole(self) -> bool:
-        """Return whether the client's message is a whole piece of the last turn, as the classifier's choice
-        requires."""
+        """Return whether the last message contains the client's message as one piece. The classifier chooses only such
+        templates.
+        """
         return self.parts[-1].body.whole
 
     @property
     def bodies(self) -> Iterator[CompiledBody]:
-        """Yield every body that it renders."""
+        """Yield every body of the template."""
         parts = (*self.parts, *self.first.values(), *([self.retry] if self.retry else ()))
         return chain((part.body for part in parts), self.judges.values())
 
     @property
     def one_question(self) -> bool:
-        """Return whether it is only for requests that ask the one question of its examples."""
+        """Return whether only requests that ask the question of the examples may get the template."""
         pool = self.examples
         return isinstance(pool, ExamplePool) and bool(pool.question) and pool.required is not False
 
     @cached_property
     def used_names(self) -> frozenset[str]:
-        """Return the names that the bodies of its messages use: slots, `query`, `given` and the like."""
+        """Return the names in the bodies of the messages: slots, `query`, `given` and the like."""
         return frozenset().union(*(part.body.names for part in self.parts))
 
     @cached_property
     def text_digest(self) -> str:
-        """Return the digest of everything that a model can get, including its file of examples. Gains are measured for
-        it."""
+        """Return the digest of everything that a model can see, with the examples file. Gains are measured for this
+        digest.
+        """
         if not self.pool_digest:
             return self.content
         return hashlib.sha256(f"{self.content}{self.pool_digest}".encode()).hexdigest()
 
     @property
     def shot_slot(self) -> str:
-        """Return the name of the slot that an example's input fills."""
+        """Return the slot that an example's input stands for."""
         if isinstance(self.examples, ExamplePool) and self.examples.slot:
             return self.examples.slot
         return next((name for name, slot in self.slots.items() if SlotSource.PAYLOAD in slot.sources), "query")
@@ -173,7 +175,7 @@ class Template(Struct, frozen=True, dict=True):
     def render(
         self, values: Mapping[str, str], shots: Sequence[Shot] = (), labels: Sequence[str] = ()
     ) -> tuple[Turn, ...]:
-        """Render the messages. `values` has each slot and `query`; a missing slot is "".
+        """Render the messages. `values` has the slots and `query`; a missing slot counts as "".
 
         Raises `TemplateError` if a rendered part is too long.
         """
@@ -195,7 +197,7 @@ class Template(Struct, frozen=True, dict=True):
         return self._text(self.first[name], self._context(values, shots, labels))
 
     def ask_again(self, values: Mapping[str, str], answer: str, failures: Sequence[str]) -> str:
-        """Render the message after an answer that failed a check. Raises `TemplateError` if the message is too long."""
+        """Render the message after an answer that failed a check. Raises `TemplateError` if it is too long."""
         assert self.retry is not None
         return self._text(self.retry, {**self._context(values), "answer": answer, "failures": tuple(failures)})
 
@@ -216,14 +218,17 @@ class Template(Struct, frozen=True, dict=True):
         return context
 
     def _example(self, part: TemplatePart, shot: Shot, context: Mapping[str, Any]) -> str:
-        """Return the user message of an example. If the client's message is sent whole, so is the example's input."""
+        """Return the user message of an example. It contains the example's input whole if it does so with the client's
+        message.
+        """
         if self.whole:
             return shot.input
         return self._text(part, {**context, QUERY: shot.input, self.shot_slot: shot.input})
 
     def _question(self, part: TemplatePart, context: Mapping[str, Any]) -> Turn:
-        """Render the last message. If the client's text is a whole piece of it, the turn records the place of the
-        text."""
+        """Render the last message. If the client's text is one piece of the message, the turn records the place of that
+        piece.
+        """
         if not part.body.whole or QUERY not in context:
             return Turn(part.role, self._text(part, context))
         with self._located(part):
@@ -243,7 +248,7 @@ class Template(Struct, frozen=True, dict=True):
 
 
 def read_ref(ref: str) -> tuple[str, int | None]:
-    """Return the id and the version of `id@version`. For an id alone, the version is None. Raises `ValueError`."""
+    """Return the id and the version of `id@version`. Without a version, the second is None. Raises `ValueError`."""
     id, at, version = ref.partition("@")
     if at and not VERSION.fullmatch(version):
         raise ValueError(f"{version[:40]!r} is no version: that is a whole number")
@@ -278,7 +283,7 @@ def parse(source: str, file: str) -> Template:
 
 
 def digest_of(source: str) -> str:
-    """Return the digest of a file's text. It does not depend on the line ends."""
+    """Return the digest of a file's text. Line ends make no difference."""
     return hashlib.sha256(_plain(source).encode("utf-8", "surrogatepass")).hexdigest()
 
 
@@ -308,7 +313,7 @@ def _parts(body: str, file: str, first_line: int, names: set[str], calls: Sequen
 
 
 def _more_names(role: str, calls: Sequence[str]) -> set[str]:
-    """Return the names that a part may use besides slots and examples: the answers of the calls before it."""
+    """Return the names besides slots and examples: the answers of the calls that come before this part."""
     if role.startswith(CALL):
         name = role.removeprefix(CALL)
         return set(calls[: calls.index(name)]) if name in calls else set()
