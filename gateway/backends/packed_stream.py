@@ -1,5 +1,4 @@
-"""Decompresses answers if the request did not ask for compression, because only a plain answer can be read and
-extended."""
+"""Decompresses answers for requests that did not ask for compression. Only a plain answer can be read and extended."""
 
 import asyncio
 import zlib
@@ -9,24 +8,24 @@ from gateway.backends.http1 import Broken, TooLong, UpstreamFault
 from gateway.backends.judged import BROKE_OFF, FailureOf, PieceSource
 
 READABLE = ("gzip", "x-gzip", "deflate", "zstd")
-_GZIP_OR_ZLIB = 47  # accepts both headers, with the largest window
+_GZIP_OR_ZLIB = 47  # accepts both headers, and the largest window
 _HEADER = 2
 _MOST_AT_ONCE = 256 * 1024
 _ZSTD_STEP = 1024
-"""The number of compressed bytes in one step. They hold at most 256 blocks, which expand to 128 kB each."""
+"""The compressed bytes of one step. They hold at most 256 blocks, which expand to 128 kB each."""
 _MOST_WINDOW = 2**27
-"""The maximum window of a zstd frame, in bytes. The decoder has to keep the window in memory."""
+"""The largest window of a zstd frame in bytes, which the decoder keeps in memory."""
 
 
 class _Inflater:
-    """Unpacks gzip, zlib or bare deflate data, in one or several members."""
+    """Unpacks gzip, zlib or bare deflate data of one or several members."""
 
     def __init__(self) -> None:
         self._member: Any = None
         self._first = b""
 
     def __call__(self, packed: bytes) -> tuple[bytes, bytes]:
-        """The plain bytes, and the packed ones that are left. Raises `zlib.error`."""
+        """Return the plain bytes, and the packed bytes that are left. Raises `zlib.error`."""
         if self._member is None or self._member.eof:
             self._first += packed
             if len(self._first) < _HEADER:
@@ -38,14 +37,13 @@ class _Inflater:
 
 
 def _window_bits(first: bytes) -> int:
-    """The `wbits` for zlib. Some servers send bare deflate data, which are recognised because they have no valid
-    header."""
+    """Return the `wbits` for zlib. Bare deflate data, which some servers send, has no valid header."""
     is_zlib = first[0] & 15 == zlib.DEFLATED and int.from_bytes(first[:_HEADER], "big") % 31 == 0
     return _GZIP_OR_ZLIB if is_zlib or first[:_HEADER] == b"\x1f\x8b" else -zlib.MAX_WBITS
 
 
 class _ZstdUnpacker:
-    """Unpacks zstd data, in one or several frames."""
+    """Unpacks zstd data of one or several frames."""
 
     def __init__(self) -> None:
         import zstandard  # imported here, since most gateways never receive zstd
@@ -54,7 +52,7 @@ class _ZstdUnpacker:
         self._frame: Any = self._decoder.decompressobj()
 
     def __call__(self, packed: bytes) -> tuple[bytes, bytes]:
-        """The plain bytes, and the packed ones that are left. Raises `zlib.error`."""
+        """Return the plain bytes, and the packed bytes that are left. Raises `zlib.error`."""
         import zstandard
 
         if self._frame.eof:
@@ -68,24 +66,25 @@ class _ZstdUnpacker:
 
 
 class WholeSource(PieceSource, Protocol):
-    """An answer that can be read in pieces or as a whole."""
+    """An answer that can be read in pieces or whole."""
 
     async def whole(self) -> bytes: ...
 
 
 class UnpackedAnswer:
-    """An upstream's compressed answer. `piece` returns the decompressed bytes."""
+    """An upstream's compressed answer. `piece` returns decompressed bytes."""
 
     def __init__(self, answer: PieceSource, encoding: str, most_bytes: int) -> None:
-        """`encoding` is one of `READABLE`. `most_bytes` limits the decompressed size, because a few megabytes can
-        expand to gigabytes."""
+        """`encoding` is one of `READABLE`. `most_bytes` limits the decompressed size, since a few megabytes can expand
+        to gigabytes.
+        """
         self._answer = answer
         self._room = most_bytes
         self._unpack = _ZstdUnpacker() if encoding == "zstd" else _Inflater()
         self._tail = b""
 
     async def piece(self) -> bytes:
-        """The next decompressed piece; b"" at the end.
+        """Return the next decompressed piece, or b"" at the end.
 
         Raises `Broken` for bytes that cannot be unpacked, and `TooLong` beyond `most_bytes`.
         """
@@ -107,7 +106,7 @@ class UnpackedAnswer:
         try:
             while piece := await self.piece():
                 pieces.append(piece)
-                await asyncio.sleep(0)  # lets other requests continue while megabytes are unpacked
+                await asyncio.sleep(0)  # other requests run while megabytes are unpacked
             return b"".join(pieces)
         finally:
             self.close()
@@ -117,7 +116,7 @@ class UnpackedAnswer:
 
 
 class UnreadableStream:
-    """A stream in an encoding that was not requested. It cannot be read here, so its end is not checked."""
+    """A stream in an encoding that nobody asked for. The gateway cannot read it, so its end is not checked."""
 
     def __init__(self, first: bytes, answer: PieceSource, failure: FailureOf) -> None:
         self._first, self._answer, self._failure = first, answer, failure

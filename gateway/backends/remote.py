@@ -1,4 +1,4 @@
-"""Uses any OpenAI-compatible server as a backend. Bytes pass through unchanged."""
+"""A backend for any OpenAI-compatible server. Bytes pass through unchanged."""
 
 import ssl
 from collections.abc import Sequence
@@ -39,7 +39,7 @@ MB = 1024 * 1024
 
 
 class Remote:
-    """A remote server, with one connection pool that is used as long as the configuration."""
+    """A remote server, with a connection pool for as long as the configuration is in use."""
 
     def __init__(self, name: str, settings: RemoteSettings) -> None:
         self.name = name
@@ -87,7 +87,8 @@ class Remote:
             raise NotReady(f"The backend {self.name!r} is still opening. Try again.", retry_after_s=1.0)
         exchange = within(exchange, self._settings.sampling)
         content = encode.body(exchange, model, room_field=self._settings.room_field)
-        if exchange.changed or exchange.ask.stream or exchange.ask.controls.account:  # the answer is read or changed
+        # the answer will be read or changed
+        if exchange.changed or exchange.ask.stream or exchange.ask.controls.account:
             headers = tuple([header for header in headers if header[0] != b"accept-encoding"])
         try:
             answer = await self._pool.post(self._paths[exchange.ask.endpoint], content, headers)
@@ -96,7 +97,7 @@ class Remote:
         return await self._reply(answer, exchange, model, headers)
 
     async def manage(self, method: str, path: str, query: str = "", body: bytes = b"") -> tuple[int, bytes]:
-        # these calls are rare, so httpx may open a connection for each
+        # these calls are rare, so httpx opens a connection for each
         import httpx
 
         settings = self._settings
@@ -113,8 +114,7 @@ class Remote:
         return answer.status_code, answer.content
 
     async def _reply(self, answer: UpstreamAnswer, exchange: Exchange, model: str, headers: Headers) -> Reply:
-        """Check the answer and convert it to a reply. The request's `headers` tell whether it asked for a compressed
-        answer."""
+        """Check the answer and make a reply of it. The request's `headers` tell whether it asked for compression."""
         status = answer.status
         if 300 <= status < 400:
             answer.close()
@@ -151,8 +151,7 @@ class Remote:
         return reply
 
     async def _stream(self, first: bytes, answer: PieceSource, exchange: Exchange, reply: Reply) -> Reply:
-        """Add the stream to the reply. This waits for the first event, because until then a refusal can still set the
-        status."""
+        """Add the stream to the reply, after its first event. Until then, a refusal can still set the status."""
         encoding = _header(reply.headers, b"content-encoding").strip().lower().decode("latin-1")
         if encoding and encoding not in (*READABLE, "identity"):
             reply.pieces = UnreadableStream(first or await self._first(answer), answer, self._failure)
@@ -182,8 +181,9 @@ class Remote:
         return first
 
     def _failure(self, error: UpstreamFault, what: str, code: str | None = None) -> RequestError:
-        """Convert a connection's error to the client's error. `what` is the text to use if the connection broke while
-        the answer was being received."""
+        """Return the client's error for a connection's error. `what` describes a connection that broke during the
+        answer.
+        """
         name, settings = self.name, self._settings
         match error:
             case AllInUse():

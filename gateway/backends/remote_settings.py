@@ -25,39 +25,44 @@ class RemoteSettings(Struct, frozen=True, forbid_unknown_fields=True):
     base_url: str
     """Up to and including `/v1`."""
     models: tuple[str, ...] = ()
-    """The names of its models. A `*` at the end of a name matches any rest; `["*"]` takes every name that no backend
-    lists in full."""
+    """The names of the backend's models. A name may end in `*`. `["*"]` stands for every name that no backend lists in
+    full.
+    """
     api_key: str = ""
     """Sent as `Authorization: Bearer ...`. `env:NAME` reads it from the environment."""
     headers: dict[str, str] = {}
     """More headers for every request, such as `OpenAI-Organization`."""
     window_tokens: int = 0
-    """The context window of its models, in tokens; 0: unknown, so the backend itself refuses long inputs."""
+    """The context window of the models in tokens. 0: unknown, so only the backend itself refuses long inputs."""
     connect_timeout_s: Seconds = 5.0
-    """The longest wait for a new connection, or for one to become free."""
+    """The longest wait for a new or a free connection."""
     idle_timeout_s: Seconds = 120.0
-    """The longest wait for the first byte, and between two pieces of a stream. Noticed within a second."""
+    """The longest wait for the first byte, and between two pieces of a stream. A timeout is noticed within a second."""
     total_timeout_s: Seconds = 1800.0
-    """The longest time from the request to the answer's last byte, also for streams."""
+    """The longest time from the request to the answer's last byte. Streams count too."""
     max_answer_mb: Count = 64
-    """A larger answer is cut off with an error. Embeddings of 2,048 texts as decimal numbers can take 100 MB."""
+    """A larger answer ends with an error. Embeddings of 2,048 texts as decimal numbers can take 100 MB."""
     max_connections: Count = 1000
-    """Further requests wait for a connection for `connect_timeout_s`, and then get 503 with `retry-after`."""
+    """The number of connections. Further requests wait for `connect_timeout_s`, and then get 503 with `retry-after`."""
     room_field: str = "max_tokens"
-    """The field in which a template's answer length is sent; OpenAI's reasoning models need `max_completion_tokens`."""
+    """The field for the length of an answer that a template sets. OpenAI's reasoning models need
+    `max_completion_tokens`.
+    """
     sampling: tuple[Literal["max_tokens", "temperature", "stop"], ...] = ()
-    """The decoder fields that a template may set if the client did not. The default is none, since some models refuse
-    such fields with an error. vLLM, llama.cpp and Ollama accept all three."""
+    """The decoder settings that a template may send if the client sets none. The default is none, since some models
+    refuse them. vLLM, llama.cpp and Ollama accept all three.
+    """
     done_marker: bool = True
-    """Whether its streams end with `[DONE]`. If so, a stream that ends without it counts as broken."""
+    """Whether the backend's streams end with `[DONE]`. If so, a stream without this mark counts as broken."""
     responses: tuple[str, ...] | None = None
-    """The models that serve `/v1/responses` themselves, `["*"]` for all: requests and answers pass through
-    unchanged. For other models the request is translated to a chat completion, and the answer back. The default is
-    all models at OpenAI's own address, and none elsewhere."""
+    """The models that serve `/v1/responses` themselves, or `["*"]` for all. Their requests and answers pass through
+    unchanged; for other models, both are translated to and from chat completions. The default is all models at OpenAI's
+    own address, and none elsewhere.
+    """
 
 
 def speakers(settings: RemoteSettings) -> tuple[str, ...]:
-    """The names and patterns of the models that serve `/v1/responses` themselves."""
+    """Return the names and patterns of the models that serve `/v1/responses` themselves."""
     named = settings.responses
     if named is None:
         named = ("*",) if urlsplit(settings.base_url).hostname == OPENAI else ()

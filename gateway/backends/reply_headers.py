@@ -1,4 +1,4 @@
-"""Selects the headers of an upstream that are passed to the client."""
+"""Selects which headers of an upstream the client gets."""
 
 from collections.abc import Iterable
 from functools import lru_cache
@@ -7,7 +7,7 @@ from gateway.ports import Headers
 
 NOT_PASSED_BACK = frozenset(
     {
-        # headers of one connection (RFC 9110, 7.6.1)
+        # headers about one connection (RFC 9110, 7.6.1)
         b"connection",
         b"keep-alive",
         b"proxy-authenticate",
@@ -36,29 +36,28 @@ NOT_PASSED_BACK = frozenset(
         b"report-to",
         b"reporting-endpoints",
         b"refresh",
-        # headers that would make a proxy in front of the gateway send one of its files
+        # headers that would make a proxy before the gateway send one of its own files
         b"x-accel-redirect",
         b"x-sendfile",
         b"x-reproxy-url",
     }
 )
 OF_THE_CODING = (b"content-encoding", b"etag", b"content-md5")
-"""Headers that are valid only for the compressed bytes."""
+"""Headers that are true only for the compressed bytes."""
 PREFIXES = (b"x-foreword-", b"access-control-", b"cross-origin-")
-"""Prefixes of headers that are not passed on. If another Foreword is behind this one, its ids would look like those of
-this one."""
+"""Headers with these prefixes are dropped. The ids of another Foreword behind this one would look like this one's."""
 
 
 def passed_back(headers: Iterable[tuple[bytes, bytes]]) -> Headers:
-    """The headers that are passed to the client, with names in lower case."""
+    """Return the headers for the client, with names in lower case."""
     return tuple([header for header in headers if _passes(header[0])])
 
 
 def unpacked_headers(headers: Headers) -> Headers:
-    """The headers of an answer that is passed on after decompression."""
+    """Return the headers of an answer that was decompressed."""
     return tuple([header for header in headers if header[0] not in OF_THE_CODING])
 
 
-@lru_cache(maxsize=1024)  # upstreams choose the names
+@lru_cache(maxsize=1024)  # the upstream chooses these names
 def _passes(name: bytes) -> bool:
     return name not in NOT_PASSED_BACK and not name.startswith(PREFIXES)

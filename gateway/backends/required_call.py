@@ -1,5 +1,4 @@
-"""Raises an error if an answer lacks the tool call that `tool_choice` requires. This wrapper is put around every
-backend."""
+"""Raises an error if an answer lacks the tool call that `tool_choice` requires. Every backend gets this wrapper."""
 
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
@@ -19,7 +18,7 @@ TOO_SHORT = ("length", "incomplete", "max_tokens")
 
 
 class RequiredCalls:
-    """A backend whose answers are checked for the tool calls that their requests require."""
+    """A backend whose answers are checked for required tool calls."""
 
     def __init__(self, backend: ModelSender) -> None:
         self._backend = backend
@@ -28,12 +27,13 @@ class RequiredCalls:
         return self._backend.models()
 
     async def send(self, exchange: Exchange, model: str, headers: Headers) -> Reply:
-        """Send a request. Raises `CallMissing` if a whole answer lacks the required call. A stream raises it at its
-        end."""
+        """Send a request. Raises `CallMissing` if a whole answer lacks the required call; a stream raises it at its
+        end.
+        """
         names = required_names(exchange.ask)
         if not names:
             return await self._backend.send(exchange, model, headers)
-        # the answer is read, so it must not be compressed
+        # the answer is read here, so it must not be compressed
         readable = tuple([header for header in headers if header[0] != b"accept-encoding"])
         reply = await self._backend.send(exchange, model, readable)
         if reply.status >= 300:
@@ -50,9 +50,9 @@ class RequiredCalls:
 
 
 class _CheckedStream:
-    """A stream that ends with an error instead of its end mark if the required call is missing.
+    """A stream that ends with an error in place of its end mark if the required call is missing.
 
-    A class rather than a generator, because closing a generator that was never started runs no code.
+    This is a class, since closing a generator that never started runs no code.
     """
 
     def __init__(self, pieces: AsyncIterator[bytes], check: CallCheck, ask: Ask, model: str) -> None:

@@ -1,6 +1,6 @@
-"""Calls a reranking model over HTTP at Cohere's `/rerank`, an API that Jina, vLLM, TEI and others also offer.
+"""Calls a reranking model over HTTP at Cohere's `/rerank`, which Jina, vLLM, TEI and others offer too.
 
-A search calls it on its worker thread, over a new connection. Redirects are not followed.
+Each search opens a new connection on its worker thread. Redirects are not followed.
 """
 
 import ssl
@@ -18,7 +18,7 @@ from gateway.registry import AdapterKind
 from gateway.settings.numbers import Seconds, Share
 
 MOST_BYTES = 1 << 20
-"""The maximum length of an answer that is read. Thirty scores take a few thousand bytes."""
+"""The longest answer that is read, in bytes. Thirty scores take a few thousand."""
 
 
 class HttpSettings(Struct, frozen=True, forbid_unknown_fields=True):
@@ -31,9 +31,9 @@ class HttpSettings(Struct, frozen=True, forbid_unknown_fields=True):
     api_key: str = ""
     """Sent as `Authorization: Bearer ...`. `env:NAME` reads it from the environment."""
     timeout_s: Seconds = 1.0
-    """The longest wait for the next byte. After a timeout or another failure the search's own order stays."""
+    """The longest wait for the next byte. After any failure, the results keep the search's own order."""
     weight: Share = 1.0
-    """The weight of its scores beside the search's own; 1: only its scores count."""
+    """The share of the model's scores in the final score. 1: the search's own scores do not count."""
 
 
 class _RerankedDocument(Struct):
@@ -59,7 +59,7 @@ class HttpReranker:
             self._headers["authorization"] = f"Bearer {settings.api_key}"
 
     def scores(self, query: str, texts: Sequence[str]) -> Sequence[float]:
-        """The model's score of each text. A text without a score gets the lowest score. Raises `BackendFailed`."""
+        """Return the model's score for each text, the lowest score for a text without one. Raises `BackendFailed`."""
         body = {"model": self._settings.model, "query": query, "documents": texts, "top_n": len(texts)}
         try:
             results = _answer.decode(self._post(msgspec.json.encode(body))).results

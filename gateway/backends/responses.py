@@ -1,6 +1,6 @@
-"""Lets every backend that serves chat answer `/v1/responses` too, by translating the request and the answer.
+"""Lets every backend with chat answer `/v1/responses`, by translating requests and answers.
 
-If a backend itself serves `/v1/responses` for the model, request and answer pass through byte for byte.
+If a backend serves `/v1/responses` itself for a model, both pass through byte for byte.
 """
 
 from collections.abc import AsyncIterator, Sequence
@@ -20,12 +20,12 @@ from gateway.wire.responses.search import shown
 
 JSON: Headers = ((b"content-type", b"application/json"),)
 EVENTS: Headers = ((b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-cache"))
-# these headers describe the body of the chat completion, not of its translation
+# headers about the body of the chat completion, which are wrong for its translation
 OF_THE_BODY = (b"content-type", b"content-encoding", b"cache-control", b"etag", b"content-md5")
 
 
 class ModelSender(Protocol):
-    """The part of a backend that the translation needs."""
+    """What the translation needs of a backend."""
 
     def models(self) -> Sequence[ModelCard]: ...
 
@@ -33,7 +33,7 @@ class ModelSender(Protocol):
 
 
 class ResponsesOverChat:
-    """A backend that also answers `/v1/responses`. `Caller` uses it in place of the backend itself."""
+    """A backend that answers `/v1/responses` too. `Caller` uses this wrapper."""
 
     def __init__(self, backend: ModelSender) -> None:
         self._backend = backend
@@ -46,17 +46,17 @@ class ResponsesOverChat:
 
 
 def speaks(backend: ModelSender, model: str) -> bool:
-    """Whether the backend serves `/v1/responses` itself for this model."""
+    """Whether the backend itself serves `/v1/responses` for this model."""
     return any(Endpoint.RESPONSES in card.endpoints and matches(model, card.name) for card in backend.models())
 
 
 def uncompressed(headers: Headers) -> Headers:
-    """Change the request's headers to ask for an uncompressed answer, because the translation must read it."""
+    """Return the request's headers, changed to ask for an uncompressed answer, which the translation can read."""
     return tuple([header for header in headers if header[0] != b"accept-encoding"])
 
 
 async def as_response(exchange: Exchange, reply: Reply) -> Reply:
-    """Translate the reply to a chat completion into a reply to `/v1/responses`. A refusal stays unchanged."""
+    """Translate the reply to a chat completion. A refusal stays as it is."""
     if reply.status >= 300:
         return reply
     if names := left_out(exchange.ask.raw):
@@ -74,8 +74,8 @@ async def as_response(exchange: Exchange, reply: Reply) -> Reply:
 
 
 def as_chat(exchange: Exchange, model: str) -> Exchange:
-    """Translate the request to a chat completion request. Raises `BadRequest` for fields that chat completions lack."""
-    # sampling settings are not in the body, because the field for the answer's length has another name in each backend
+    """Translate the request to a chat completion. Raises `BadRequest` for fields that chat completions lack."""
+    # not in the body: the field for the answer's length has another name in each backend
     body = encode.body(replace(exchange, sampling=Sampling.NONE), model)
     ask = decode.chat(chat_body(body, searched=exchange.searched is not None), {})
     wished = exchange.sampling if exchange.changed else Sampling.NONE
@@ -86,9 +86,9 @@ def as_chat(exchange: Exchange, model: str) -> Exchange:
 
 
 class _TranslatedStream:
-    """The translated stream. An error of the backend is sent as an event, and then raised.
+    """A translated stream. An error of the backend is sent as an event, and then raised.
 
-    A class rather than a generator, because closing a generator that was never started runs no code.
+    This is a class, since closing a generator that never started runs no code.
     """
 
     def __init__(self, pieces: AsyncIterator[bytes], translator: Translator, notes: list[Note]) -> None:
@@ -119,7 +119,7 @@ class _TranslatedStream:
                 self._notes.append(Note("stream", "passed over", f"{count} events were not JSON objects"))
             return self._translator.end()
         except RequestError as error:
-            # a failure after the end mark does not affect the answer
+            # after the end mark, a failure does not touch the answer
             self._ended = True
             return b"" if self._translator.over else self._translator.fail(error)
 

@@ -1,5 +1,4 @@
-"""Selects the decoder settings of a template that a backend accepts, since some models refuse `temperature` or
-`stop`."""
+"""Selects the decoder settings of a template that a backend accepts. Some models refuse `temperature` or `stop`."""
 
 from collections.abc import Collection
 
@@ -11,8 +10,10 @@ from gateway.ports import Backend
 
 
 def within(exchange: Exchange, accepted: Collection[str]) -> Exchange:
-    """Remove the settings that are not accepted. The answer's length also stays if the client set one, because a
-    translated `/v1/responses` request has the client's length in these settings."""
+    """Remove the settings that are not accepted.
+
+    The length of the answer stays if the client set it: in a translated `/v1/responses` request it is the client's own.
+    """
     wished = exchange.sampling
     if wished == Sampling.NONE:
         return exchange
@@ -25,6 +26,6 @@ def within(exchange: Exchange, accepted: Collection[str]) -> Exchange:
 
 
 def accepted_by(backend: Backend, model: str) -> tuple[str, ...]:
-    """The names of the decoder settings that a backend accepts for a model."""
+    """Return the decoder settings that a backend accepts for a model."""
     cards = sorted(backend.models(), key=lambda card: card.name.endswith("*"))
     return next((card.sampling for card in cards if matches(model, card.name)), ())

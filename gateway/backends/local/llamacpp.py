@@ -33,16 +33,17 @@ class LlamaCppSettings(Struct, frozen=True, forbid_unknown_fields=True):
     model: str = ""
     """The GGUF file: a path, or `package:name/file` inside an installed Python package."""
     variant: str = ""
-    """Instead of `model`: the name of a variant that `foreword engines compress` made. `auto`, beside `model`: at each
-    start the model's fastest variant whose perplexity rose by at most `accepted_rise`, or the model itself."""
+    """In place of `model`: the name of a variant made by `foreword engines compress`. `auto`, beside `model`: at each
+    start the fastest variant whose perplexity rose by at most `accepted_rise`, or else the model itself.
+    """
     accepted_rise: Annotated[float, Meta(ge=0)] = 0.01
-    """The rise of perplexity that `variant = "auto"` accepts: 0.01 is 1 %."""
+    """How much the perplexity may rise for `variant = "auto"`: 0.01 is 1 %."""
     cache: Literal["auto", "f16", "q8_0"] = "auto"
     """The type of the cache of keys and values; `q8_0` takes about half the memory. `auto`: the variant's, else f16."""
     batch_tokens: Annotated[int, Meta(ge=32, le=4096)] = 256
     """How many tokens of a prompt are read in one step. Between two steps, other requests get their next token."""
     reuse_tokens: Annotated[int, Meta(ge=0)] = 0
-    """The shortest part of an earlier prompt that is reused although the text before it differs, in tokens; 0: none."""
+    """The shortest part of an earlier prompt, in tokens, that is reused after a different beginning. 0: none."""
     speculation: Literal["off", "ngram", "draft"] = "off"
     """How the next tokens are guessed: `ngram` from the request's own text, `draft` by the model in `draft`."""
     draft: str = ""
@@ -50,22 +51,25 @@ class LlamaCppSettings(Struct, frozen=True, forbid_unknown_fields=True):
     adapters: tuple[str, ...] = ()
     """LoRA adapters in GGUF, which are added to the model when it is loaded."""
     context_tokens: int = 8192
-    """The window of one request, and also the total for all running requests. A model that was trained for less
-    gets less. 8192 tokens of the default model take 190 MB."""
+    """The window of one request, and the total for all running requests. A model that was trained for less gets less.
+    8192 tokens of the default model take 190 MB.
+    """
     parallel: int = 4
-    """How many answers are generated at a time, as long as they fit `context_tokens` together."""
+    """How many answers are generated at a time, if they fit `context_tokens` together."""
     queue: int = 32
-    """How many requests may wait for a slot; further ones get 429."""
+    """How many requests may wait for a slot. Further ones get 429."""
     threads: int = 1
-    """Threads that compute. On a busy machine a second thread makes answers slower, since each waits for the other."""
+    """The number of threads that compute. On a busy machine a second thread makes answers slower, since the threads
+    wait for each other.
+    """
     answer_tokens: int = 512
     """The longest answer in tokens if the client sets no `max_tokens`."""
     chat_template: str = ""
     """A Jinja chat template to use instead of the model's own."""
     default_system: bool = False
-    """Whether the model's own template may add its maker's system prompt if the client sent none."""
+    """Whether the model's own template may add its maker's system prompt to a request without one."""
     prompt_cache_mb: int = 128
-    """Memory for the prompts of finished requests: the next prompt with the same start is read faster. 0: none."""
+    """Memory for the prompts of finished requests. A prompt with the same beginning is read faster. 0: none."""
     ready_wait_s: float = 20.0
     """How long a request waits for the model to load before it gets 503."""
 
@@ -81,10 +85,10 @@ class LlamaCpp(LocalModel):
         variant: StoredVariant | None = None,
         root: Path = Path(),
     ) -> None:
-        """Read the metadata of the model file, but not the weights. Raises `gguf.NotAModel`.
+        """Read the metadata of the model file, without the weights. Raises `gguf.NotAModel`.
 
-        `path` is the file of the model, or of the variant if there is one. Relative paths in the settings are resolved
-        against `root`.
+        `path` is the file of the model, or of the variant if there is one. Relative paths in the settings start at
+        `root`.
         """
         self._settings = settings
         self._path = path
@@ -106,8 +110,9 @@ class LlamaCpp(LocalModel):
         super().__init__(name, serving)
 
     def _load(self) -> LlamaEngine:
-        """Load the weights, which takes about a second for the default model. Raises `NoSuchVariant` if the variant's
-        file was changed."""
+        """Load the weights, in about a second for the default model. Raises `NoSuchVariant` if the variant's file has
+        changed.
+        """
         if self._variant is not None:
             variants.check_digest(self._variant)
         return LlamaEngine(self._path, self._file, self._options())
@@ -164,8 +169,9 @@ def _file_problems(field: str, file: str, root: Path) -> Iterable[Problem]:
 
 
 def _build(name: str, settings: LlamaCppSettings, parts: Any) -> LlamaCpp:
-    """Build the backend. A relative model path is resolved against `parts.settings.root`, and variants are read from
-    `parts.settings.data_folder`."""
+    """Build the backend. A relative model path starts at `parts.settings.root`; variants are in
+    `parts.settings.data_folder`.
+    """
     root, variant = parts.settings.root, None
     try:
         data = parts.settings.data_folder

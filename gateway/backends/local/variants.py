@@ -1,5 +1,4 @@
-"""Reads variants of local models. They are folders with `model.gguf` and `manifest.json` that `foreword engines
-compress` makes.
+"""Reads variants of local models: folders with `model.gguf` and `manifest.json`, made by `foreword engines compress`.
 
 They are in `engines/variants/<name>` of the data folder. Reading a variant needs neither torch nor llama.cpp.
 """
@@ -17,23 +16,24 @@ from gateway.settings.tables import Settings
 
 AUTO = "auto"
 READ_TOKENS, WRITTEN_TOKENS = 400, 100
-"""The numbers of tokens that are read and written for a typical answer."""
+"""The prompt tokens and answer tokens of a typical request."""
 MODEL, MANIFEST = "model.gguf", "manifest.json"
 TORCH_FOLDER = "safetensors"
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,99}")
 
 
 class NoSuchVariant(LookupError):
-    """Raised if a variant does not exist or cannot be read."""
+    """A variant does not exist or cannot be read."""
 
 
 class VariantInUse(LookupError):
-    """Raised if a backend in the configuration uses the variant."""
+    """A backend in the configuration uses the variant."""
 
 
 class Perplexities(Struct, frozen=True):
-    """The perplexities on the same tokens. For `torch`, the rounding of llama.cpp's kernels is imitated. 0 means not
-    measured."""
+    """Perplexities on the same tokens. For `torch`, the rounding of llama.cpp's kernels is imitated. 0 means not
+    measured.
+    """
 
     torch: float = 0.0
     llamacpp: float = 0.0
@@ -41,14 +41,14 @@ class Perplexities(Struct, frozen=True):
 
 
 class TextDigest(Struct, frozen=True):
-    """Identifies the text of a measurement, by the SHA-256 of its tokens and their number."""
+    """Identifies the text of a measurement by its tokens: their number and their SHA-256."""
 
     sha256: str = ""
     tokens: int = 0
 
 
 class Speeds(Struct, frozen=True):
-    """The numbers of tokens per second of CPU time, with `threads` threads. 0 means not measured."""
+    """Tokens per second of CPU time, with `threads` threads. 0 means not measured."""
 
     threads: int = 1
     read: float = 0.0
@@ -57,7 +57,7 @@ class Speeds(Struct, frozen=True):
 
 
 class VariantManifest(Struct, frozen=True):
-    """Describes how a variant was made, and holds its measurements."""
+    """How a variant was made, and what was measured about it."""
 
     name: str
     source: str
@@ -67,21 +67,21 @@ class VariantManifest(Struct, frozen=True):
     scheme: tuple[str, ...]
     settings: dict[str, str | int | float | bool]
     tensors: dict[str, str]
-    """Maps each tensor to its type and the number of columns that share a scale, such as `Q8_0/576`."""
+    """The type of each tensor, with the number of columns that share a scale, such as `Q8_0/576`."""
     before: Perplexities
     after: Perplexities
     rise: float
-    """The relative rise of the perplexity, where 0.01 is 1 %. If the two engines differ, it is the larger rise."""
+    """The relative rise of the perplexity: 0.01 is 1 %. The larger rise counts if the two engines differ."""
     limit: float
-    """The maximum rise for this variant. A variant with a higher rise is not published."""
+    """The most that the perplexity may rise. A variant with a higher rise is not published."""
     bytes: int
     bytes_f16: int
     calibration: TextDigest = TextDigest()
     evaluation: TextDigest = TextDigest()
     cache: str = "f16"
-    """The type of the cache with which the variant is served: `f16` or `q8_0`."""
+    """The type of the cache when this variant is served: `f16` or `q8_0`."""
     zeros: float = 0.0
-    """The share of the weights of its linear layers that are zero."""
+    """The share of zeros among the weights of linear layers."""
     speeds: Speeds = Speeds()
     notes: tuple[str, ...] = ()
     versions: dict[str, str] = {}
@@ -105,7 +105,7 @@ def variants_folder(data: Path) -> Path:
 
 
 def stored_variants(data: Path) -> Iterator[StoredVariant]:
-    """All variants that can be read, sorted by name."""
+    """Return all readable variants, sorted by name."""
     place = variants_folder(data)
     for folder in sorted(place.iterdir()) if place.is_dir() else ():
         if NAME.fullmatch(folder.name) and (folder / MANIFEST).is_file():
@@ -135,8 +135,10 @@ def _read(folder: Path) -> StoredVariant:
 
 
 def cheapest_variant(data: Path, source: str, most_rise: float) -> StoredVariant | None:
-    """Find the variant of `source` that needs the least CPU time for an answer. Only variants whose perplexity rose by
-    at most `most_rise` are considered; None if there are none."""
+    """Return the variant of `source` that takes the least CPU time for an answer, or None.
+
+    Only variants whose perplexity rose by at most `most_rise` count.
+    """
     accepted = [
         variant
         for variant in stored_variants(data)
@@ -146,13 +148,15 @@ def cheapest_variant(data: Path, source: str, most_rise: float) -> StoredVariant
 
 
 def answer_s(speeds: Speeds) -> float:
-    """The seconds of CPU for a typical answer."""
+    """Return the CPU seconds of a typical answer."""
     return READ_TOKENS / speeds.read + WRITTEN_TOKENS / speeds.write_1
 
 
 def check_digest(variant: StoredVariant) -> None:
-    """Raise `NoSuchVariant` if the model's file was changed after the measurements. This reads the whole file, which
-    takes 0.1 s for 140 MB."""
+    """Raise `NoSuchVariant` if the model's file has changed since the measurements.
+
+    This reads the whole file, which takes 0.1 s for 140 MB.
+    """
     with variant.model.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     if digest != variant.manifest.model_sha256:
@@ -160,7 +164,7 @@ def check_digest(variant: StoredVariant) -> None:
 
 
 def users_of(settings: Settings, name: str) -> list[str]:
-    """The names of the backends whose configuration names this variant."""
+    """Return the backends whose configuration names this variant."""
     return [key for key, table in settings.backends.items() if table.table.get("variant") == name]
 
 
@@ -169,15 +173,15 @@ def write_manifest(folder: Path, manifest: VariantManifest) -> None:
 
 
 def remove_variant(settings: Settings, name: str) -> None:
-    """Delete a variant. Raises `NoSuchVariant`, or `VariantInUse` if the configuration names it.
+    """Delete a variant. Raises `NoSuchVariant`, or `VariantInUse` if the configuration names the variant.
 
-    An engine that has loaded the variant continues to use it.
+    A running engine keeps the variant that it has loaded.
     """
     folder = stored_variant(settings.data_folder, name).folder
     users = users_of(settings, name)
     if users:
         raise VariantInUse(f"{name!r} is used by [backends.{users[0]}]; change its variant first")
-    # renamed first, so that no half-deleted variant is ever visible
+    # renamed first, so that a half-deleted variant is never seen
     gone = folder.with_name(f".removed-{name}")
     shutil.rmtree(gone, ignore_errors=True)
     folder.rename(gone)

@@ -309,7 +309,7 @@ def _plain(body: Iterable[nodes.Node]) -> Plain | None:
 
 
 def _writes(body: Iterable[nodes.Node]) -> set[int]:
-    """Return how often the body may write the bare query, as a set of counts. 2 stands for more than once."""
+    """Return the numbers of times that a rendering may write the bare query. 2 stands for more than once."""
     totals = {0}
     for node in body:
         totals = {min(2, total + times) for total in totals for times in _times(node)}

@@ -1,1 +1,1 @@
-"""Runs a transformers model with our own decode loop, which controls logits, positions, masks and caches."""
+"""Runs a transformers model with a decode loop of our own, which controls logits, positions, masks and caches."""

@@ -1,4 +1,4 @@
-"""Contains the plain decode loop, which reads the prompt and then generates one token at a time for each choice."""
+"""The plain decode loop: it reads the prompt, then generates one token at a time for each choice."""
 
 from collections.abc import Sequence
 
@@ -16,7 +16,7 @@ from gateway.errors import ContextTooLong
 from gateway.wire.engine.pieces import EngineRequest
 
 CHUNK = 256
-"""The number of prompt tokens that are read in one step. Other requests wait at most until the step ends."""
+"""The number of prompt tokens that are read in one step. Other requests wait for the end of the step."""
 
 
 def answer(
@@ -28,7 +28,7 @@ def answer(
     first: int,
     say: Say,
 ) -> Run:
-    """Answer one prompt with `request.choices` choices, numbered from `first`."""
+    """Answer one prompt with `request.choices` choices. The first choice has the number `first`."""
     room = room_after(len(prompt), positions, request)
     length = len(prompt) + min(request.max_tokens, room)
     block = model.block(1, length, positions.variant(length))
@@ -62,7 +62,7 @@ def _next(choice: RunningChoice, sampler: Sampler, logits: Tensor) -> int:
 
 
 def room_after(prompt_tokens: int, positions: Positions, request: EngineRequest) -> int:
-    """The number of tokens that fit after a prompt. Raises `ContextTooLong` if it is 0."""
+    """Return how many tokens fit after a prompt. Raises `ContextTooLong` if none do."""
     room = positions.window_tokens - prompt_tokens
     if room < 1:
         raise ContextTooLong(prompt_tokens, positions.window_tokens, request.max_tokens)

@@ -1,6 +1,6 @@
 """Backend kind `torch`: a transformers model in this process, with access to logits and positions.
 
-It is slower than llama.cpp. Use it for NBCE, for stretched positions, and for a model in training.
+This kind is slower than llama.cpp. Use it for NBCE, for stretched positions, and for a model in training.
 """
 
 import importlib.util
@@ -32,7 +32,7 @@ REMEDY = "Name a folder with config.json and safetensors, a GGUF file, or packag
 
 
 class TorchSettings(Struct, frozen=True, forbid_unknown_fields=True):
-    """`[backends.x] kind = "torch"`: a transformers model, run in this process by a decode loop of ours."""
+    """`[backends.x] kind = "torch"`: a transformers model in this process, with a decode loop of our own."""
 
     name: str
     """The model's name for clients."""
@@ -41,23 +41,29 @@ class TorchSettings(Struct, frozen=True, forbid_unknown_fields=True):
     dtype: Literal["auto", "bfloat16", "float32"] = "auto"
     """`auto`: bfloat16 if this processor has instructions for it, else float32."""
     cache: Literal["model", "int8"] = "model"
-    """The format of the cache of keys and values: the model's, or int8, which takes a half of bfloat16's memory and a
-    quarter of float32's."""
+    """The format of the cache of keys and values: that of the model, or int8, which takes half the memory of bfloat16
+    and a quarter of float32.
+    """
     long_context: LongContext = "auto"
-    """How positions are stretched for requests beyond the trained window; `off`: such requests are refused."""
+    """How positions are stretched for requests beyond the trained window. `off`: such requests are refused."""
     max_window_tokens: int = 0
-    """The longest request. 0: the window that `foreword engines probe-context` measured, else the trained window."""
+    """The longest request in tokens. 0: the window that `foreword engines probe-context` measured, else the trained
+    window.
+    """
     passages_mb: int = 512
-    """Memory for passages that were read for NBCE: the next question about them is answered faster. 0: none."""
+    """Memory for passages that NBCE has read. The next question about the same passages is answered faster. 0: none."""
     rows_mb: int = 1536
-    """Memory for the passages of one NBCE request. If they need more, the least promising ones are left out. While
-    they are read, up to half as much again is used for a moment."""
+    """Memory for the passages of one NBCE request. If they need more, the least relevant are left out. Reading them
+    takes up to half as much again for a moment.
+    """
     parallel: int = 4
-    """How many answers are generated at a time, as long as their tokens fit one window together."""
+    """How many answers are generated at a time, if their tokens fit one window together."""
     queue: int = 32
-    """How many requests may wait for a slot; further ones get 429."""
+    """How many requests may wait for a slot. Further ones get 429."""
     threads: int = 1
-    """Threads that compute. On a busy machine a second thread makes answers slower, since each waits for the other."""
+    """The number of threads that compute. On a busy machine a second thread makes answers slower, since the threads
+    wait for each other.
+    """
     answer_tokens: int = 512
     """The longest answer in tokens if the client sets no `max_tokens`."""
     chat_template: str = ""
@@ -78,7 +84,7 @@ class Mixing(Protocol):
 
 @runtime_checkable
 class Stretching(Protocol):
-    """An engine that can set its positions for a given length."""
+    """An engine that can choose its positions for a length."""
 
     def reaching(self, tokens: int) -> LoadedEngine: ...
 
@@ -89,8 +95,10 @@ class TorchModel(LocalModel):
     def __init__(
         self, name: str, settings: TorchSettings, path: Path, data: Path, embedder: Batcher | None = None
     ) -> None:
-        """Read the model's metadata, but not the weights. `data` is the gateway's data folder; `embedder` computes the
-        relevance of a passage to a question."""
+        """Read the model's metadata, without the weights.
+
+        `data` is the gateway's data folder. `embedder` computes how relevant a passage is to a question.
+        """
         self._embedder = embedder
         self._settings = settings
         self._path = path
@@ -131,8 +139,9 @@ class TorchModel(LocalModel):
         return loaded.mix(passages, mixed, tell)
 
     def _reaching(self, loaded: LoadedEngine, ask: EngineAsk, exchange: Exchange, notes: list[Note]) -> LoadedEngine:
-        """Choose the engine's positions by the length that the prompt needs, so that all calls of the exchange use the
-        same positions."""
+        """Return an engine whose positions fit the prompt's length. All calls of the exchange use the same
+        positions.
+        """
         plan = exchange.plan
         if not plan.reach_tokens or not isinstance(loaded, Stretching):
             return loaded
@@ -147,8 +156,8 @@ class TorchModel(LocalModel):
         return self._settings.threads
 
     def load(self) -> "TorchEngine":
-        """Load the engine without the backend, to measure it. The call blocks."""
-        # imported here, because torch and transformers take seconds to import
+        """Load the engine alone, for measurements. This call blocks."""
+        # imported here, since torch and transformers take seconds to import
         from gateway.backends.local.torch_engine.engine import TorchEngine, TorchOptions
 
         settings = self._settings
@@ -170,10 +179,9 @@ class TorchModel(LocalModel):
 
 
 def asked_last(prompt: str) -> str:
-    """The last question of a raw prompt, without the start of an answer that follows it; the whole prompt if there is
-    no question.
+    """Return the last question of a raw prompt, or the whole prompt if it has none.
 
-    The start of an answer would distort a comparison by meaning.
+    The start of an answer after the question is removed, since it would distort a comparison by meaning.
     """
     asking = [line for line in prompt.splitlines() if "?" in line or "？" in line]
     if not asking:
@@ -183,13 +191,13 @@ def asked_last(prompt: str) -> str:
 
 
 async def relevance(embedder: Batcher, question: str, passages: Sequence[str]) -> tuple[float, ...]:
-    """The cosine similarity of each passage to the question, from 0 to 1. Negative values become 0."""
+    """Return the cosine similarity of each passage to the question. Negative values become 0."""
     vectors = await embedder.embed([question, *passages])
     return tuple((vectors[1:] @ vectors[0]).clip(0, 1).tolist())
 
 
 def described(path: Path) -> tuple[int, bool]:
-    """The trained window in tokens, and whether the config has LongRoPE. Raises `NotAModel`."""
+    """Return the trained window in tokens, and whether the model's config has LongRoPE. Raises `NotAModel`."""
     if path.is_file():
         file = gguf.read(path)
         return file.window_tokens, False
@@ -225,7 +233,7 @@ def _check(settings: TorchSettings, root: Path) -> Iterable[Problem]:
 
 
 def _build(name: str, settings: TorchSettings, parts: Any) -> TorchModel:
-    """Build the backend. A relative model path is resolved against `parts.settings.root`."""
+    """Build the backend. A relative model path starts at `parts.settings.root`."""
     path = locate(settings.model, parts.settings.root)
     try:
         return TorchModel(name, settings, path, parts.settings.data_folder, parts.embedder)

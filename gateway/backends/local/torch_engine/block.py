@@ -1,7 +1,7 @@
 """Holds the keys and values of one request's rows, and computes attention over them.
 
-Rows of different lengths are padded on the left and end at the same slot. A mask hides the padding, and each row's
-positions count from its own first token, so the padding has no effect.
+Rows of different lengths are padded on the left, so that all end at the same slot. The padding has no effect: a mask
+hides it, and each row's positions count from its own first token.
 """
 
 import torch
@@ -12,35 +12,35 @@ from gateway.backends.local.torch_engine import int8, rope
 from gateway.backends.local.torch_engine.positions import NATIVE, Variant
 
 NEAR = 1024
-"""Self-Extend does not change positions within this distance."""
+"""Self-Extend keeps the positions within this distance."""
 MOST_SCORES = 1 << 24
-"""The number of attention scores that Self-Extend keeps in memory at a time."""
+"""The number of attention scores that Self-Extend holds in memory at a time."""
 
 
 class CacheShape:
     """The shape of a model's caches."""
 
     def __init__(self, layers: int, heads: int, width: int, dtype: torch.dtype, *, int8: bool = False) -> None:
-        """If `int8` is true, keys and values are stored as int8 in the cache and converted to `dtype` for computing."""
+        """With `int8`, the cache stores keys and values as int8, and computes with them in `dtype`."""
         self.layers, self.heads, self.width, self.dtype, self.int8 = layers, heads, width, dtype, int8
 
     @property
     def row_bytes(self) -> int:
-        """The number of bytes for the key of one token in one head, and also for its value."""
+        """Return the bytes that one token's key takes in one head. Its value takes as many."""
         return self.width + int8.SCALE_BYTES if self.int8 else self.width * self.dtype.itemsize
 
     def bytes_of(self, tokens: int) -> int:
         return 2 * self.layers * self.heads * tokens * self.row_bytes
 
     def empty(self, rows: int, capacity: int) -> Tensor:
-        """An empty cache: [layers, 2, rows, heads, capacity, width], with packed bytes if `int8` is true."""
+        """Return an empty cache: [layers, 2, rows, heads, capacity, width], or packed bytes with `int8`."""
         width, dtype = (self.row_bytes, torch.int8) if self.int8 else (self.width, self.dtype)
-        # `empty` would be wrong: masked values are still multiplied by zero, and uninitialised memory may hold NaN
+        # not `empty`: masked values are multiplied by zero, and uninitialised memory may hold NaN
         return torch.zeros((self.layers, 2, rows, self.heads, capacity, width), dtype=dtype)
 
 
 class RowBlock:
-    """Rows that advance together. `end` is the first free slot; slots before `begins[row]` are padding."""
+    """Rows that advance together. `end` is the first free slot; a row's slots before `begins[row]` are padding."""
 
     def __init__(self, shape: CacheShape, rows: int, capacity: int, variant: Variant = NATIVE) -> None:
         self.shape = shape
@@ -49,8 +49,9 @@ class RowBlock:
         self.begins = torch.zeros(rows, dtype=torch.long)
         self.end = 0
         self.gap = 0
-        """Added to the positions of the next tokens. With this, the probe can simulate a distance without reading a
-        text of that length."""
+        """Added to the positions of the next tokens. The probe simulates a distance this way, without reading a long
+        text.
+        """
         self._places = torch.arange(capacity)
 
     @property
@@ -62,7 +63,7 @@ class RowBlock:
         return self.values.shape[4]
 
     def positions(self, count: int) -> Tensor:
-        """The positions of the next tokens: [rows, count]."""
+        """Return the positions of the next tokens: [rows, count]."""
         places = torch.arange(self.end, self.end + count) + self.gap
         self._places[self.end : self.end + count] = places
         return places[None, :] - self.begins[:, None]
@@ -74,7 +75,7 @@ class RowBlock:
         self.begins[row] = self.end - tokens
 
     def row(self, row: int) -> Tensor:
-        """A copy of a row's content, for the cache of prefixes: [layers, 2, heads, tokens, width]."""
+        """Return a copy of a row for the cache of prefixes: [layers, 2, heads, tokens, width]."""
         return self.values[:, :, row, :, self.begins[row] : self.end].clone()
 
     def select(self, rows: Tensor) -> None:
@@ -102,7 +103,7 @@ class RowBlock:
         return functional.scaled_dot_product_attention(q, keys, values, attn_mask=mask, scale=scaling)
 
     def _extend(self, layer: int, k: Tensor, v: Tensor, till: int) -> tuple[Tensor, Tensor]:
-        """Append k and v. Returns all keys and values: [rows, heads, till, d]."""
+        """Append k and v, and return all keys and values: [rows, heads, till, d]."""
         packed = self.shape.int8
         self.values[layer, 0, :, :, self.end : till] = int8.pack(k) if packed else k
         self.values[layer, 1, :, :, self.end : till] = int8.pack(v) if packed else v
@@ -115,8 +116,10 @@ class RowBlock:
         return bool(self.begins.any())
 
     def _attend_one(self, q: Tensor, keys: Tensor, values: Tensor, scaling: float) -> Tensor:
-        """Attention for one new token per row. Heads that share keys are passed as several queries, so that no keys are
-        copied."""
+        """Compute attention for one new token in each row.
+
+        Heads that share keys become several queries of one head, so that no keys are copied.
+        """
         rows, _, _, width = q.shape
         grouped = q.reshape(rows, self.shape.heads, -1, width)
         mask = self._mask(1, keys.shape[2]) if self._filled else None
@@ -124,7 +127,7 @@ class RowBlock:
         return out.reshape(q.shape)
 
     def _mask(self, new: int, till: int) -> Tensor:
-        """[rows or 1, 1, new, till], True where a query may attend."""
+        """Return [rows or 1, 1, new, till], True where a query may attend."""
         slots = torch.arange(till)
         causal = slots[None, :] <= torch.arange(self.end, till)[:, None]
         if not self._filled:

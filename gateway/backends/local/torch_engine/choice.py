@@ -1,4 +1,4 @@
-"""Generates one choice of an answer: it receives tokens and sends OpenAI-like pieces until the choice ends."""
+"""Generates one choice of an answer. Tokens come in, and pieces in OpenAI's form go out, until the choice ends."""
 
 from collections.abc import Callable, Sequence
 
@@ -9,7 +9,7 @@ from gateway.backends.local.torch_engine.conversation import Tokens
 from gateway.wire.engine.pieces import ChosenToken, EnginePiece, EngineRequest, Likely, TokenUsage
 
 Say = Callable[[EnginePiece], bool]
-"""A function that passes a piece on, and returns True if the client is gone."""
+"""Passes a piece on, and returns True if the client is gone."""
 
 
 class RunningChoice:
@@ -21,7 +21,7 @@ class RunningChoice:
         self.over = False
         self.written = 0
         self.length = 0
-        """The answer's length in characters, including text that is not sent yet."""
+        """The length of the answer in characters, including text that is not sent yet."""
         self._tokens, self._stop, self._top = tokens, request.stop, request.top_logprobs
         self._most = min(request.max_tokens, room)
         self._prompt = prompt_tokens
@@ -32,8 +32,10 @@ class RunningChoice:
         self._first = True
 
     def add(self, token: int, logprobs: Tensor, heard: Callable[[], None] = lambda: None) -> None:
-        """Add a token, which was chosen from `logprobs` [vocab]. Calls `heard` after `length` is updated and before a
-        piece is sent. Sets `over` if the choice has ended."""
+        """Add a token that was chosen from `logprobs` [vocab], and set `over` at the end of the choice.
+
+        `heard` is called when `length` is up to date and no new piece has been sent.
+        """
         self.written += 1
         if token in self._tokens.ends:
             heard()
@@ -57,7 +59,7 @@ class RunningChoice:
             self._speak()
 
     def _speak(self) -> None:
-        """Send the text up to the point where a stop text may have started."""
+        """Send the text, except an end that may begin a stop text."""
         free = len(self._held) - longest_start(self._held, self._stop)
         if not free and not self._first:
             return
@@ -90,12 +92,12 @@ class RunningChoice:
 
 
 def first_stop(text: str, stops: Sequence[str]) -> int:
-    """The position of the first stop text, or -1."""
+    """Return the position of the first stop text, or -1."""
     return min((at for stop in stops if stop and (at := text.find(stop)) >= 0), default=-1)
 
 
 def longest_start(text: str, stops: Sequence[str]) -> int:
-    """The number of characters at the end of `text` that may be the start of a stop text."""
+    """Return how many characters at the end of `text` may begin a stop text."""
     return max(
         (size for stop in stops for size in range(1, min(len(stop), len(text) + 1)) if text.endswith(stop[:size])),
         default=0,

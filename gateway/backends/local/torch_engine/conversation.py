@@ -1,8 +1,8 @@
 """Converts texts to tokens and back. A user's text never becomes a control token.
 
-Before a conversation is rendered by the model's chat template, each control token in a message's text is
-replaced by a random mark. When the rendered text is cut into tokens, the marks become plain characters.
-Everything else is tokenized as in transformers.
+Before the model's chat template renders a conversation, a random mark replaces each control token in the text of a
+message. When the rendered text is cut into tokens, the marks become the plain characters again. All other text is
+tokenized as in transformers.
 """
 
 import logging
@@ -27,7 +27,7 @@ class Tokens:
     def __init__(self, tokenizer: Any, *, chat_template: str = "", default_system: bool = False) -> None:
         self._whole = tokenizer
         self._real: Tokenizer = tokenizer.backend_tokenizer
-        # a second tokenizer, because switching the mode of one is not thread-safe
+        # a second tokenizer, since changing the mode of one is not thread-safe
         self._plain: Tokenizer = Tokenizer.from_str(self._real.to_str())
         self._plain.encode_special_tokens = True
         self._template = _template(tokenizer, chat_template, default_system)
@@ -40,19 +40,22 @@ class Tokens:
         return len(self._plain.encode(text, add_special_tokens=False).ids)
 
     def prompt(self, text: str) -> list[int]:
-        """The tokens of a raw prompt, in which control tokens are parsed."""
+        """Return the tokens of a raw prompt. Control tokens in it have their meaning."""
         return list(self._real.encode(text).ids)
 
     def foreign(self, text: str) -> list[int]:
-        """The tokens of a text that is put before the client's raw prompt. Control tokens in it are plain text."""
+        """Return the tokens of a text that stands before the client's raw prompt. Control tokens in it are plain
+        text.
+        """
         return list(self._plain.encode(text).ids)
 
     def chat(self, messages: Sequence[EngineMessage]) -> list[int]:
         return self.around(messages, "")[1]
 
     def around(self, messages: Sequence[EngineMessage], cut: str) -> tuple[list[int], list[int]]:
-        """The tokens of a conversation before and after the text `cut`, which is removed. If `cut` is "", the first
-        part is empty."""
+        """Return the tokens of a conversation before and after the text `cut`. If `cut` is "", the first part is
+        empty.
+        """
         marks = _ControlMarks(self._controls)
         shown = [{"role": message.role, "content": marks.hidden(message.content)} for message in messages]
         try:
@@ -81,7 +84,7 @@ class Tokens:
 
 
 class TextStream:
-    """Converts tokens to text, one at a time. An incomplete character is held back until its remaining bytes arrive."""
+    """Converts tokens to text one at a time. An incomplete character waits for its other bytes."""
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         self._tokenizer = tokenizer
@@ -92,7 +95,7 @@ class TextStream:
 
 
 class _ControlMarks:
-    """Replaces control tokens in texts by marks with a random name, which is used for one conversation."""
+    """Replaces control tokens in texts by marks. The marks of each conversation have a random name."""
 
     def __init__(self, controls: re.Pattern[str]) -> None:
         self._controls = controls
@@ -103,7 +106,7 @@ class _ControlMarks:
         return self._controls.sub(self._hide, text)
 
     def pieces(self, text: str) -> list[tuple[str, str]]:
-        """Split a text into pairs of a plain text and the hidden control token that follows it."""
+        """Split a text into pairs: plain text, and the control token whose mark follows."""
         parts = re.split(rf"\[{self._name}:(\d+)\]", text)
         literals = [self._hidden[int(number)] for number in parts[1::2]] + [""]
         return list(zip(parts[::2], literals, strict=True))

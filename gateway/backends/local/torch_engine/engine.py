@@ -1,4 +1,4 @@
-"""The loaded torch engine, which answers an `EngineRequest` with pieces."""
+"""The loaded torch engine. It answers an `EngineRequest` with pieces."""
 
 import secrets
 import time
@@ -25,7 +25,7 @@ from gateway.errors import BadRequest
 from gateway.wire.engine.pieces import EngineMessage, EnginePiece, EngineRequest, encoded, read_request
 
 BETWEEN = "\n\n"
-"""The separator between a passage and the question."""
+"""Stands between a passage and the question."""
 
 
 class TorchOptions(Struct, frozen=True):
@@ -43,7 +43,7 @@ class TorchOptions(Struct, frozen=True):
 
 
 class TorchEngine:
-    """A loaded model. The constructor loads it and blocks. Implements `serve.LoadedEngine`."""
+    """A loaded model. Implements `serve.LoadedEngine`. The constructor blocks while the model loads."""
 
     def __init__(self, path: Path, options: TorchOptions) -> None:
         self.model, tokenizer = load(path, options.keep, options.dtype, int8_cache=options.int8_cache)
@@ -70,15 +70,18 @@ class TorchEngine:
             self.stepper.run(begin, _leaving(callback))
 
     def reaching(self, tokens: int) -> "TorchEngine":
-        """A copy of the engine, with positions for requests of at least `tokens`. The copy shares the model with the
-        original, so it must not be closed."""
+        """Return a copy of the engine with positions for at least `tokens`. Do not close the copy: the model is
+        shared.
+        """
         other = copy(self)
         other.positions = replace(self.positions, set_for_tokens=tokens)
         return other
 
     def mix(self, passages: Sequence[str], mixed: Nbce, tell: Callable[[WindowsReport], None]) -> Call:
-        """Make a method like `chat` and `complete` that reads the passages in parallel. Each passage is put before the
-        last user message, or before the prompt."""
+        """Return a method like `chat` and `complete` that reads the passages in parallel.
+
+        Each passage is put before the last user message, or before the prompt.
+        """
 
         def call(body: bytes, callback: Callback) -> None:
             request = read_request(body)
@@ -94,8 +97,10 @@ class TorchEngine:
         return call
 
     def _cut_chat(self, request: EngineRequest, passages: Sequence[str]) -> tuple[list[list[int]], list[int]]:
-        """Return two values. The first holds each row's tokens before the question; row 0 has no passage. The second
-        holds the tokens of the question, which is tokenized separately because all rows share it."""
+        """Return the tokens of each row before the question, and the tokens of the question.
+
+        Row 0 has no passage. The question is tokenized alone, because all rows share it.
+        """
         messages = request.messages
         place = max((at for at, message in enumerate(messages) if message.role == "user"), default=-1)
         if place < 0:
@@ -110,15 +115,17 @@ class TorchEngine:
         return [bare, *[around(text + BETWEEN)[0] for text in passages]], behind
 
     def _cut_prompt(self, request: EngineRequest, passages: Sequence[str]) -> tuple[list[list[int]], list[int]]:
-        """Return two values like those of `_cut_chat`, for a raw prompt. The row without a passage consists of a blank
-        line, because it must not be empty."""
+        """Return what `_cut_chat` returns, for a raw prompt. A blank line takes the place of a passage in row 0, which
+        must not be empty.
+        """
         (prompt,) = request.prompts
         behind = self._ids(prompt)
         return [self.tokens.foreign(text + BETWEEN) for text in ("", *passages)], behind
 
     def _ids(self, prompt: str | list[int]) -> list[int]:
-        """The token numbers of a prompt. Raises `BadRequest` for an empty prompt, and for invalid numbers, which would
-        make the step of all requests fail."""
+        """Return the token numbers of a prompt. Raises `BadRequest` if the prompt is empty, or has invalid numbers,
+        which would break the step of all requests.
+        """
         ids = self.tokens.prompt(prompt) if isinstance(prompt, str) else prompt
         if not ids:
             raise BadRequest("'prompt' has no tokens.", param="prompt")

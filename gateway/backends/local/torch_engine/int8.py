@@ -1,7 +1,7 @@
-"""Stores keys and values as int8, with one scale for each token and head.
+"""Stores keys and values as int8, with a scale for each token and head.
 
-One row of bytes holds the codes of a token and its scale (float16, as two bytes). So a cache of such rows can be
-copied, cut and indexed like a cache of plain numbers.
+A row of bytes holds a token's codes and its scale (float16, as two bytes). Such rows can be copied, cut and indexed
+like rows of numbers.
 """
 
 import torch
@@ -10,7 +10,7 @@ from torch import Tensor
 SCALE_BYTES = 2
 HIGHEST = 127
 SMALLEST = 6e-8
-"""The smallest float16 above zero."""
+"""The smallest positive float16."""
 
 
 def pack(values: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
 """Loads a transformers model from a folder or a GGUF file.
 
-A GGUF file is unpacked once, which takes half a minute; the result is stored in the data folder and
-loads in under a second. transformers itself would keep the weights packed and compute several times slower.
+A GGUF file is unpacked once, in half a minute. The result is stored in the data folder and loads in under a second.
+transformers itself would keep the weights packed, and compute several times slower.
 """
 
 import hashlib
@@ -20,13 +20,13 @@ from gateway.backends.local.torch_engine.model import NAME, TorchNetwork, attent
 log = logging.getLogger("foreword.torch")
 
 BFLOAT16 = ("avx512_bf16", "amx_bf16", "bf16", "sve_bf16")
-"""The capabilities of processors that have instructions for bfloat16."""
+"""Processor features that include instructions for bfloat16."""
 
 
 def load(path: Path, keep: Path, dtype: str, *, int8_cache: bool = False) -> tuple[TorchNetwork, Any]:
-    """Load the model and its tokenizer. `keep` is the folder for unpacked models. `dtype` may be `auto`."""
+    """Load a model and its tokenizer. `keep` is the folder for unpacked models. `dtype` may be `auto`."""
     ALL_ATTENTION_FUNCTIONS.register(NAME, attention)
-    # the attention function creates its own masks
+    # the attention function makes its own masks
     masking_utils.ALL_MASK_ATTENTION_FUNCTIONS.register(NAME, lambda *_, **__: None)
     number_format = best_dtype() if dtype == "auto" else getattr(torch, dtype)
     folder = _unpacked(path, keep, number_format) if path.is_file() else path
@@ -39,10 +39,10 @@ def load(path: Path, keep: Path, dtype: str, *, int8_cache: bool = False) -> tup
 
 
 def best_dtype() -> torch.dtype:
-    """bfloat16 if this processor has instructions for it, otherwise float32, because emulated bfloat16 is several times
+    """Return bfloat16 if this processor has instructions for it, else float32. Emulated bfloat16 is several times
     slower.
 
-    The result depends only on the processor, so that an engine computes the same after each start.
+    The result depends only on the processor, so that every start of an engine computes the same.
     """
     has = torch.cpu.get_capabilities()
     return torch.bfloat16 if any(has.get(name) for name in BFLOAT16) else torch.float32
@@ -61,7 +61,7 @@ def _unpacked(path: Path, keep: Path, dtype: torch.dtype) -> Path:
         _unpack(path, half, dtype)
         half.rename(folder)
     except OSError:
-        if not folder.is_dir():  # if it exists, another process was faster
+        if not folder.is_dir():  # if the folder exists, another process was faster
             raise
     finally:
         shutil.rmtree(half, ignore_errors=True)
@@ -72,7 +72,7 @@ def _unpack(path: Path, folder: Path, dtype: torch.dtype) -> None:
     packed = AutoModelForCausalLM.from_pretrained(
         path.parent, gguf_file=path.name, dtype=dtype, quantization_config=GgufConfig(dequantize=True)
     )
-    # transformers refuses to save a model that was loaded from a GGUF file, so its weights are put into a new one
+    # transformers does not save models from GGUF files, so the weights go into a new model
     described = {key: value for key, value in packed.config.to_dict().items() if key != "quantization_config"}
     fresh: Any = type(packed)(type(packed.config)(**described))
     fresh.to(dtype)

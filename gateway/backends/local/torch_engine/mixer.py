@@ -1,4 +1,4 @@
-"""Mixes the rows of a step into one distribution, and tracks which passages contribute."""
+"""Mixes the rows of a step into one distribution, and finds the passages that contribute."""
 
 import torch
 from torch import Tensor
@@ -8,15 +8,15 @@ from gateway.backends.local.torch_engine import nbce
 
 PATIENCE = 4
 FAR = 4.0
-"""The margin in nats. A row that stays beyond it for `PATIENCE` tokens is dropped."""
+"""A margin in nats. A row that stays beyond it for `PATIENCE` tokens is dropped."""
 FEW = 4
 """At least this many passages are kept."""
 LEAST = 1e-3
-"""Lower retrieval scores are raised to this one, so that their logarithm stays finite."""
+"""The least retrieval score in a logarithm. Lower scores are raised to it."""
 
 
 class Mixer:
-    """The state of one answer. Rows are numbered: row 0 is the question alone, row k contains passage k."""
+    """The state of one answer. Row 0 is the question alone, row k has passage k."""
 
     def __init__(self, mixed: Nbce) -> None:
         self.pooling = mixed.pooling or ("expert" if mixed.scores else "min_entropy")
@@ -30,7 +30,7 @@ class Mixer:
 
     @property
     def asks_for_likelihood(self) -> bool:
-        """Whether the mixture depends on the likelihood of the question, given each passage."""
+        """Whether the mixture needs the likelihood of the question for each passage."""
         return self.pooling != "mean" and self._mixed.alpha > 0
 
     def explain(self, numbers: list[int], likelihood: Tensor) -> None:
@@ -51,21 +51,21 @@ class Mixer:
         return mixed
 
     def spoke(self, token: int) -> int:
-        """The row that contributed most to the chosen token."""
+        """Return the row that contributed most to the chosen token."""
         speaker = self._speaker
         place = int(speaker[token]) if isinstance(speaker, Tensor) else speaker
         self._last = self._numbers[place]
         return self._last
 
     def far(self, numbers: list[int]) -> set[int]:
-        """The rows that were beyond the margin in all steps so far. At least `FEW` passages are kept."""
+        """Return the rows that were beyond the margin in every step so far. At least `FEW` passages are kept."""
         if self._steps < PATIENCE:
             return set()
         ranked = sorted(numbers[1:], key=lambda number: self._near[number])
         return {number for number in ranked[FEW:] if self._near[number] > FAR}
 
     def worst(self, logits: Tensor, numbers: list[int], most: int) -> set[int]:
-        """The rows to drop so that `most` rows are left. The decision uses only the logits of the first token."""
+        """Return the rows to drop so that `most` are left, judged by the logits of the first token."""
         surplus = len(numbers) - max(most, FEW + 1)
         if surplus <= 0:
             return set()
@@ -96,13 +96,13 @@ class Mixer:
         return mixed, speakers, reached.max() - reached
 
     def _doubt(self) -> Tensor:
-        """The penalty of each passage, in nats: [passages]."""
+        """Return the penalty of each passage in nats: [passages]."""
         if not self._explained:
             return torch.zeros(len(self._numbers))
         return nbce.doubt(torch.tensor([self._explained[number] for number in self._numbers]), self._mixed.alpha)
 
     def _relevance(self) -> Tensor:
-        """The relevance of each passage, from 0 to 1: [passages]."""
+        """Return the relevance of each passage, from 0 to 1: [passages]."""
         scores = self._mixed.scores
         if not scores:
             return torch.ones(len(self._numbers))

@@ -1,7 +1,7 @@
 """Runs a transformers model on the tokens of many requests at a time.
 
-All requests' tokens are concatenated, so the large matrices get one batch without padding. Only the attention function
-separates the rows. transformers' own caches, masks and rotary modules are not used.
+The tokens of all requests are concatenated, so that the large matrices get one batch without padding. Only the
+attention function separates the rows. transformers' own caches, masks and rotary modules are not used.
 """
 
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ WantedLogits = Literal["none", "last", "all"]
 
 
 class TokenSegment:
-    """The next tokens of a block's rows: ids [rows, n]. `wanted_logits` tells for which tokens logits are returned."""
+    """The next tokens of a block's rows: ids [rows, n]. `wanted_logits` tells which of these tokens need logits."""
 
     def __init__(self, block: RowBlock, ids: Tensor, wanted_logits: WantedLogits = "last") -> None:
         self.block, self.ids, self.wanted_logits = block, ids, wanted_logits
@@ -52,10 +52,9 @@ class TorchNetwork:
 
     @torch.inference_mode()
     def forward(self, segments: Sequence[TokenSegment]) -> list[Tensor]:
-        """Read the tokens of each segment into its block, and return each segment's logits in float32.
+        """Read each segment's tokens into its block, and return each segment's logits in float32.
 
-        The shape depends on the segment's `wanted_logits`: "last" [rows, vocabulary], "all" [rows, n, vocabulary],
-        "none" empty.
+        Their shape depends on `wanted_logits`: "last" [rows, vocabulary], "all" [rows, n, vocabulary], "none" empty.
         """
         ids = torch.cat([segment.ids.flatten() for segment in segments])[None]
         positions = [segment.block.positions(segment.ids.shape[1]).flatten() for segment in segments]
@@ -77,7 +76,7 @@ class TorchNetwork:
 
 
 def _logit_places(segments: Sequence[TokenSegment]) -> list[Tensor]:
-    """The positions, in the concatenated tokens, whose logits are returned."""
+    """Return the positions of the tokens that need logits, among the concatenated tokens."""
     places_of_segments, start = [], 0
     for segment in segments:
         rows, count = segment.ids.shape
@@ -120,7 +119,7 @@ def _own(line: Tensor, rows: int, count: int) -> Tensor:
 
 
 class _PresetRotary(nn.Module):
-    """Replaces a model's rotary module; returns the values that `forward` computed for these tokens."""
+    """Stands in for a model's rotary module, and returns what `forward` computed for these tokens."""
 
     turned: tuple[Tensor, ...] = ()
 
@@ -129,14 +128,14 @@ class _PresetRotary(nn.Module):
 
 
 class Rotary:
-    """Holds one table of frequencies for each variant. A table is computed when it is first used, in 0.1 ms."""
+    """The table of frequencies for each variant. A table is computed when it is first used, in 0.1 ms."""
 
     def __init__(self, own: Any, config: Any, trained_tokens: int) -> None:
         parameters = config.rope_parameters or {}
         self._trained = trained_tokens
         self._scale = float(own.attention_scaling)
         self._long = parameters.get("long_factor")
-        # the `original` values are those before a longer input changed them
+        # `original` values are those before a longer input changed them
         self.plain: Tensor = own.original_inv_freq.detach().float().clone()
         self._made: dict[Variant, tuple[Tensor, float]] = {NATIVE: (self.plain, self._scale)}
         self._base = self.plain
@@ -166,7 +165,7 @@ class Rotary:
             case "llama3":
                 return rope.llama3(theta, factor, self._trained), scale
             case "self-extend":
-                return torch.zeros_like(theta), 1.0  # keys are stored unrotated; attention rotates them twice
+                return torch.zeros_like(theta), 1.0  # keys are stored without rotation; attention rotates them twice
             case "longrope" if self._long is not None:
                 divisors = torch.tensor(self._long, dtype=torch.float32)
                 return rope.longrope(self._base, divisors, int(self._trained * factor), self._trained)
@@ -174,8 +173,9 @@ class Rotary:
 
 
 def _trained(config: Any) -> int:
-    """The window in tokens for which the weights were trained. A config that stretches the window contains both
-    lengths."""
+    """Return the window in tokens for which the weights were trained. A config with a stretched window contains
+    both.
+    """
     parameters = config.rope_parameters or {}
     if parameters.get("rope_type") in ("yarn", "longrope"):
         return int(parameters.get("original_max_position_embeddings") or config.max_position_embeddings)

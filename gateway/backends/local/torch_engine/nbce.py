@@ -2,9 +2,9 @@
 
 The method is that of Su Jianlin, "NBCE" (2023). Contexts S_1..S_n are read separately. If T is the next token,
 
-    log p(T|S_1..S_n) = (beta + 1) P[log p(T|S)] - beta log p(T) + const
+  log p(T|S_1..S_n) = (beta + 1) P[log p(T|S)] - beta log p(T) + const
 
-P pools over the contexts, and p(T) is the distribution without any context. Arguments are log-probabilities: lp
+P pools over the contexts, and p(T) is the distribution without a context. Arguments are log-probabilities: lp
 [contexts, vocab] for the contexts, lp_0 [vocab] for the question alone. `expert` pooling follows parallel
 context-of-experts decoding.
 """
@@ -15,16 +15,17 @@ import torch
 from torch import Tensor
 
 LOW = -100.0
-"""Replaces -inf where a mean or a difference is computed."""
+"""Stands for -inf where a mean or a difference is computed."""
 LIKELY = 1024
-"""Nearly every nucleus lies within this many of the most likely tokens. Selecting them takes an eighth of the time of a
-full sort."""
+"""Nearly every nucleus is among this many likeliest tokens. Selecting them takes an eighth of the time of a full
+sort.
+"""
 
 
 def truncate(lp: Tensor, top_p: float = 0.95) -> Tensor:
-    """Set the tokens outside each row's nucleus to -inf, without renormalising the rest. lp: [rows, vocab] -> the same
+    """Set the tokens outside each row's nucleus to -inf, without renormalising. lp: [rows, vocab] -> the same
 
-    The tail of a distribution is noise, which would grow when the prior is subtracted.
+    The tail of a distribution is noise, which the subtraction of the prior would amplify.
     """
     best, places = lp.topk(min(LIKELY, lp.shape[-1]))
     if (best.exp().sum(-1) < top_p).any():
@@ -35,10 +36,10 @@ def truncate(lp: Tensor, top_p: float = 0.95) -> Tensor:
 
 
 def floored(lp_0: Tensor) -> Tensor:
-    """Give tokens outside the nucleus the value of its least likely token. lp_0: [vocab], truncated -> the same
+    """Give all tokens outside the nucleus the least value inside it. lp_0: [vocab], truncated -> the same
 
-    If these tokens had -inf, a token that the prior almost excludes would always win, because of its contrast with the
-    prior. If they had no contrast, they would lose to the tokens that the prior prefers.
+    With -inf, a token that the prior almost excludes would always win by contrast. Without any contrast, such tokens
+    would lose to those that the prior prefers.
     """
     return lp_0.clamp(min=float(lp_0[lp_0 > LOW].min()))
 
@@ -49,10 +50,10 @@ def entropy(lp: Tensor) -> Tensor:
 
 
 def favoured(entropies: Tensor, last: int, eta: float) -> Tensor:
-    """Lower the entropy of context `last` by `eta`, so that a phrase stays in one context. `last` is -1 before the
-    first choice.
+    """Lower the entropy of context `last` by `eta`, so that a phrase stays in one context. entropies: [contexts] -> the
+    same
 
-    entropies: [contexts] -> the same
+    `last` is -1 before the first choice.
     """
     if last < 0:
         return entropies
@@ -62,21 +63,21 @@ def favoured(entropies: Tensor, last: int, eta: float) -> Tensor:
 
 
 def doubt(explained: Tensor, alpha: float, most: float = 2.0) -> Tensor:
-    """The penalty of each context that explains the question worse than the best one. explained: [contexts] ->
+    """Return a penalty for each context that explains the question worse than the best one. explained: [contexts] ->
     [contexts]
 
-    `explained` is log p(question|S_k): by Bayes, p(S_k|question) is proportional to p(question|S_k). A context with a
-    similar statement about another subject often has the lowest entropy, but makes the question unlikely. The penalty
-    is bounded, so that a context with far lower entropy still wins: an answer may need several contexts.
+    `explained` is log p(question|S_k). By Bayes, p(S_k|question) is proportional to p(question|S_k). A context with a
+    similar statement about another subject often has the lowest entropy, but makes the question unlikely.
+
+    The penalty is at most `most`, since an answer may need several contexts: one with a far lower entropy still wins.
     """
     return (alpha * (explained.max() - explained)).clamp(max=most)
 
 
 def capped(entropies: Tensor, relevance: Tensor, share: float = 0.5) -> Tensor:
-    """Raise the entropy of an irrelevant context ("answer X!") to at least the mean of the relevant ones.
+    """Raise the entropy of an irrelevant context ("answer X!") at least to the mean of the relevant ones.
 
-    A context is irrelevant if its `relevance` is under `share` of the best one. Both arguments have the shape
-    [contexts].
+    A context is irrelevant if its `relevance` is under `share` of the best. Both arguments are [contexts].
     """
     doubtful = relevance < share * relevance.max()
     return torch.where(doubtful, entropies.clamp(min=float(entropies[~doubtful].mean())), entropies)
@@ -100,10 +101,10 @@ def mean(lp: Tensor, lp_0: Tensor, entropies: Tensor, beta: float) -> tuple[Tens
 
 
 def expert(lp: Tensor, lp_0: Tensor, weight: Tensor, beta: float, mask: float = 0.1) -> tuple[Tensor, Tensor]:
-    """Use the best context of each token: max_k (1 + beta) lp_k - beta lp_0 + weight_k. Only contexts that find the
-    token plausible count; there its probability is at least `mask` times that of the context's best token. -> [vocab],
-    and each token's context [vocab].
+    """Use the best context for each token: max_k (1 + beta) lp_k - beta lp_0 + weight_k. -> [vocab], and the contexts
+    [vocab]
 
+    A context counts for a token only if it gives the token at least `mask` times the probability of its best token.
     `weight` [contexts] is gamma log(retrieval score). `lp` is whole, `lp_0` floored.
     """
     plausible = lp >= lp.max(-1, keepdim=True).values + math.log(mask)

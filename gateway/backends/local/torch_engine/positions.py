@@ -1,4 +1,4 @@
-"""Chooses the positions for a whole request: the model's own if the request fits, otherwise a stretched variant."""
+"""Chooses the positions for a whole request: the model's own if the request fits, else a stretched variant."""
 
 import math
 from typing import Literal, cast, get_args
@@ -11,18 +11,19 @@ LongContext = Literal[
 ]
 SMALL = 2.0
 WIDE = 2.0
-"""A margin for the factor, because a model may read the first half of its window better than the second half."""
+"""A margin for the factor, since a model may read the first half of its window better than the second."""
 STRETCH_OF_NTK = 1.5
-"""Published values of alpha are somewhat larger than the factor, for example 3 for a window of twice the length."""
+"""Published values of alpha are larger than the factor, for example 3 for twice the length."""
 
 
 class Variant(Struct, frozen=True):
-    """A way to encode positions. It is a part of every cache key, because keys cached for one variant cannot be used
-    with another."""
+    """A way to encode positions. Cache keys contain the variant, since keys cached for one variant are wrong for
+    another.
+    """
 
     method: Method = "native"
     factor: float = 1.0
-    """The multiple of the trained window; for `self-extend`, the number of positions that are merged into one."""
+    """The length as a multiple of the trained window. For `self-extend`, how many positions are merged into one."""
 
 
 NATIVE = Variant()
@@ -33,19 +34,18 @@ class Positions(Struct, frozen=True):
 
     trained_tokens: int
     window_tokens: int
-    """The longest request that is accepted."""
+    """The longest request that is accepted, in tokens."""
     method: LongContext = "auto"
     best: tuple[tuple[float, str], ...] = ()
-    """The method that the probe measured as best for each factor, smallest factor first."""
+    """The best method for each factor, as the probe measured, the smallest factor first."""
     has_longrope: bool = False
     near_tokens: int = 1024
-    """Self-Extend does not change positions within this distance."""
+    """Self-Extend keeps the positions within this distance."""
     set_for_tokens: int = 0
-    """Shorter requests also get the positions for this length, because the length was chosen before their tokens were
-    counted."""
+    """Shorter requests get the positions for this length too, since it is chosen before their tokens are counted."""
 
     def variant(self, length: int) -> Variant:
-        """The variant for a request of up to `length` tokens in total."""
+        """Return the variant for a request of up to `length` tokens, prompt and answer together."""
         length = max(length, self.set_for_tokens)
         if length <= self.trained_tokens or self.method == "off":
             return NATIVE
@@ -54,7 +54,7 @@ class Positions(Struct, frozen=True):
         return self.of(method, length, factor)
 
     def of(self, method: Method, length: int, factor: float) -> Variant:
-        """The variant of a given method for `length` tokens."""
+        """Return the variant of a method for `length` tokens."""
         if method == "native":
             return NATIVE
         if method == "dynamic":
@@ -78,5 +78,5 @@ class Positions(Struct, frozen=True):
 
 
 def _step(stretch: float) -> float:
-    """Round up to a power of two, at least 2. With fewer variants, more requests can share a cache."""
+    """Round up to a power of two, at least 2. Fewer variants let more requests share a cache."""
     return float(2 ** max(1, math.ceil(math.log2(stretch))))

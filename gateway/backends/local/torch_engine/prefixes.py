@@ -10,10 +10,9 @@ from gateway.backends.local.torch_engine.positions import Variant
 
 
 class Prefixes:
-    """Holds the most recently used prefixes. Only the engine's thread uses this cache.
+    """The most recently used prefixes. Only the engine's thread may use this cache.
 
-    The key contains the tokens and the variant of their positions, since cached values of one variant are wrong for
-    another.
+    The key has the tokens and the variant of their positions, since one variant's values are wrong for another.
     """
 
     def __init__(self, most_bytes: int) -> None:
@@ -25,7 +24,7 @@ class Prefixes:
         return len(self._cache)
 
     def get(self, ids: Sequence[int], variant: Variant) -> Tensor | None:
-        """The cached values [layers, 2, heads, tokens, width], or None."""
+        """Return the cached values [layers, 2, heads, tokens, width], or None."""
         key = _key(ids, variant)
         prefix = self._cache.get(key)
         if prefix is not None:

@@ -1,8 +1,8 @@
-"""Measures how far a model's context reaches, by perplexity and pass-keys at growing distances, for each method.
+"""Measures how far a model's context reaches with each method, by perplexity and pass-keys at growing distances.
 
-Reading 32,768 tokens takes a small machine half an hour, so distances are simulated. The first half of a shorter text
-is at the beginning, and the positions of the second half are moved to the end of the tested length. A pass-key, with
-some text around it, is inserted at a depth between the two. That tests positions, but not the effect of a long text.
+Reading 32,768 tokens takes half an hour on a small machine, so distances are simulated. A shorter text is read: its
+first half at the beginning, its second half with positions at the end of the tested length. A pass-key with some text
+around it is inserted between the halves. This tests positions, but not the effect of a long text.
 """
 
 import math
@@ -32,30 +32,29 @@ SUBJECTS = (
     "postal code of the harbour", "account of the merchant at the bank", "number of stars on the map",
     "length of the bridge in inches", "number of books in the library", "secret number",
 )  # fmt: skip
-"""The subjects of the pass-keys. They are all different, because similar subjects could be confused, which would hide
-the effect of positions."""
+"""What the pass-keys are about. Similar subjects could be confused, which would hide the effect of positions."""
 AROUND = 32
-"""The number of tokens of text before a pass-key, and also after it."""
+"""The tokens of text before a pass-key, and as many after it."""
 KINDS = ("red", "old", "tiny", "cold", "loud", "soft", "green", "round")
 BEARABLE = 1.25
-"""The perplexity may grow by at most this factor."""
+"""The largest factor by which the perplexity may grow."""
 WELL = 0.75
-"""The share of look-ups among similar sentences that must be right up to the effective window."""
+"""The share of look-ups among similar sentences that must succeed within the effective window."""
 PASSAGE_TOKENS = 120
 SHORTEST = 512
 LOOK_UPS = 8
 """The number of look-ups at each length."""
 METHODS: tuple[Method, ...] = ("native", "linear", "ntk", "yarn", "llama3", "llama3-wide", "self-extend")
 NEVER_CHOSEN: frozenset[str] = frozenset({"native", "linear"})
-"""Methods that are measured only for display and never chosen for a length beyond the trained window."""
+"""Methods that are measured only to be shown, and never chosen."""
 
 
 Question = tuple[list[int], list[int]]
-"""The beginning of the sentence about a number, and the digits that complete it."""
+"""The beginning of the sentence with a number, and the digits that complete it."""
 
 
 class PassKey(Struct):
-    """The tokens of a text that states a number, of the text after it, and of the question about the number."""
+    """The tokens of a text with a number, of the text after it, and of the question about the number."""
 
     statement: list[int]
     behind: list[int]
@@ -66,7 +65,7 @@ class PassKey(Struct):
 
 
 class ProbeDocument(Struct):
-    """A text in token numbers, and the pass-keys that are inserted between its halves, one at a time."""
+    """A text as token numbers, and the pass-keys that are inserted between its halves, one at a time."""
 
     first: list[int]
     second: list[int]
@@ -74,14 +73,14 @@ class ProbeDocument(Struct):
 
 
 class ProbeText(Struct):
-    """A text that is read unchanged, and the questions about it."""
+    """A text that is read as it is, and the questions about it."""
 
     ids: list[int]
     questions: list[Question]
 
 
 def pass_keys(tokens: Tokens, count: int, seed: int = 0) -> list[tuple[list[int], Question]]:
-    """Sentences that each state a number, and the questions about them."""
+    """Return sentences that state a number each, with the questions about them."""
     dice = random.Random(seed)
     made = []
     for subject in SUBJECTS[:count]:
@@ -92,8 +91,9 @@ def pass_keys(tokens: Tokens, count: int, seed: int = 0) -> list[tuple[list[int]
 
 
 def document(tokens: Tokens, text: str, size: int, keys: int, seed: int = 0) -> ProbeDocument:
-    """Build a document from the first `size` tokens of `text`. The text around the keys is taken from the rest. Raises
-    `ValueError` if the text is too short."""
+    """Make a document from the first `size` tokens of `text`. The rest of `text` surrounds the keys. Raises
+    `ValueError` if the text is too short.
+    """
     ids = tokens.prompt(text)
     needed = size + keys * 2 * AROUND
     if len(ids) < needed:
@@ -106,8 +106,7 @@ def document(tokens: Tokens, text: str, size: int, keys: int, seed: int = 0) -> 
 
 
 def alike(tokens: Tokens, text: str, size: int, seed: int = 0) -> ProbeText:
-    """Build a text of about `size` tokens from passages, each of which contains a key. Each `seed` uses a different
-    piece of the text.
+    """Make a text of about `size` tokens from passages with a key each. Each `seed` uses another piece of the text.
 
     Raises `ValueError` if the text is too short.
     """
@@ -129,7 +128,7 @@ def alike(tokens: Tokens, text: str, size: int, seed: int = 0) -> ProbeText:
 
 @torch.inference_mode()
 def look_up(model: TorchNetwork, reads: Sequence[ProbeText], length: int) -> LookUp:
-    """Count the look-ups that succeed with the model's own positions. Reads each text once."""
+    """Count the look-ups that succeed with the model's own positions. Each text is read once."""
     right = 0
     for read in reads:
         block = model.block(1, len(read.ids) + max(len(before) + len(digits) for before, digits in read.questions))
@@ -139,12 +138,13 @@ def look_up(model: TorchNetwork, reads: Sequence[ProbeText], length: int) -> Loo
 
 
 def look_ups(model: TorchNetwork, tokens: Tokens, text: str, trained: int) -> Iterator[LookUp]:
-    """Count the look-ups that succeed at 512, 1024, ... tokens. Stops if too few succeed, or if the window or the text
-    is too short."""
+    """Count the look-ups that succeed at 512, 1024, ... tokens, until too few succeed or the window or the text is too
+    short.
+    """
     length = SHORTEST
     while length <= min(trained, len(KINDS) * len(WORDS) * PASSAGE_TOKENS):
         try:
-            # a short text contains fewer keys than needed, so several short texts are read
+            # a short text has fewer keys than needed, so several are read
             texts = -(-LOOK_UPS * PASSAGE_TOKENS // length)
             result = look_up(model, [alike(tokens, text, length, seed) for seed in range(texts)], length)
         except ValueError:
@@ -157,8 +157,9 @@ def look_ups(model: TorchNetwork, tokens: Tokens, text: str, trained: int) -> It
 
 @torch.inference_mode()
 def measure(model: TorchNetwork, read: ProbeDocument, length: int, variant: Variant, method: str) -> LengthProfile:
-    """Measure a simulated length of `length` tokens. The keys are read at evenly spread depths, then the second half is
-    read."""
+    """Measure a simulated length of `length` tokens. Keys are read at evenly spaced depths, then the second half is
+    read.
+    """
     begin = len(read.first)
     longest = max([len(read.second), *map(len, read.keys)])
     block = model.block(1, begin + longest, variant)
@@ -192,8 +193,9 @@ def sweep(
 
 
 def concluded(trained: int, measured: Sequence[LengthProfile], looked: Sequence[LookUp] = ()) -> Profile:
-    """Derive the profile from the measurements: the best method at each length, the usable length with these methods
-    and with each single method, and the effective window."""
+    """Return the profile that the measurements show: the best method for each length, usable lengths, and the effective
+    window.
+    """
     base = measured[0]
     winners: dict[int, LengthProfile] = {}
     for profile in sorted(measured, key=lambda profile: profile.length):
@@ -218,7 +220,7 @@ def _beyond(measured: Sequence[LengthProfile], method: str, trained: int) -> lis
 
 
 def _usable(rows: Sequence[LengthProfile], base: LengthProfile) -> int:
-    """The longest length up to which every result is good enough, in tokens."""
+    """Return the longest length in tokens up to which all results are good enough."""
     borne = takewhile(lambda profile: _bearable(profile, base), sorted(rows, key=lambda profile: profile.length))
     return max((profile.length for profile in borne), default=0)
 
@@ -228,7 +230,7 @@ def _well(result: LookUp) -> bool:
 
 
 def _worth(profile: LengthProfile, base: LengthProfile) -> float:
-    """The score of a method: the share of found keys, minus the relative growth of the perplexity (its logarithm)."""
+    """Return the score of a method: the share of found keys, minus the logarithm of the perplexity's growth."""
     return profile.right / max(1, profile.keys) - math.log(profile.perplexity / base.perplexity)
 
 
@@ -242,7 +244,7 @@ def advance(model: TorchNetwork, block: RowBlock, ids: Sequence[int]) -> None:
 
 
 def loss(model: TorchNetwork, block: RowBlock, ids: Sequence[int]) -> float:
-    """The mean negative log-likelihood of all tokens but the first, in nats. Also advances the block."""
+    """Return the mean negative log-likelihood of all tokens but the first, in nats. The block advances."""
     total, last = 0.0, None
     for start in range(0, len(ids), CHUNK):
         part = torch.tensor(ids[start : start + CHUNK])
@@ -255,7 +257,7 @@ def loss(model: TorchNetwork, block: RowBlock, ids: Sequence[int]) -> float:
 
 
 def is_found(model: TorchNetwork, block: RowBlock, question: Question) -> bool:
-    """Whether greedy decoding would give all the digits. The end of the block stays the same."""
+    """Return whether greedy decoding gives all digits. The block's end stays as it is."""
     before, digits = question
     end = block.end
     (logits,) = model.forward([TokenSegment(block, torch.tensor([[*before, *digits]]), "all")])

@@ -1,7 +1,7 @@
 """Rotary positions beyond the trained window, as pure functions of a model's inverse frequencies.
 
 The letters are those of the papers: `theta` [d/2] are the inverse frequencies, L (`trained`) is the trained window, s
-(`factor`) is the multiple of this window, and m is a position.
+(`factor`) is the length as a multiple of L, and m is a position.
 """
 
 import math
@@ -11,16 +11,16 @@ from torch import Tensor
 
 
 def linear(theta: Tensor, factor: float) -> Tensor:
-    """Position interpolation (Chen et al. 2023): m -> m/s. Neighbouring positions become similar, so a model must be
-    trained for it."""
+    """Position interpolation (Chen et al. 2023): m -> m/s. Neighbouring positions become similar, so the model needs
+    training for it.
+    """
     return theta / factor
 
 
 def ntk(theta: Tensor, alpha: float) -> Tensor:
-    """NTK-aware: the base grows by alpha^(d/(d-2)), so the slowest pair is stretched by alpha and the fastest pair is
-    not stretched.
+    """NTK-aware scaling: the base grows by alpha^(d/(d-2)). theta: [d/2] -> the same
 
-    theta: [d/2] -> the same
+    The slowest pair is stretched by alpha, and the fastest pair not at all.
     """
     half = len(theta)
     return theta * alpha ** (-torch.arange(half, dtype=theta.dtype) / (half - 1))
@@ -29,8 +29,8 @@ def ntk(theta: Tensor, alpha: float) -> Tensor:
 def yarn(theta: Tensor, factor: float, trained: int, fast: float = 32.0, slow: float = 1.0) -> tuple[Tensor, float]:
     """YaRN (Peng et al. 2023). -> theta [d/2], and the factor 0.1 ln s + 1 for cos and sin
 
-    Pairs with many turns within L stay unchanged, pairs with less than one turn are interpolated, and a ramp joins
-    them.
+    Pairs with many turns within L stay as they are. Pairs with less than one turn are interpolated. A ramp joins the
+    two.
     """
     pairs = torch.arange(len(theta), dtype=theta.dtype)
     steepness = float((theta[0].log() - theta[-1].log()) / (len(theta) - 1))
@@ -45,8 +45,11 @@ def yarn(theta: Tensor, factor: float, trained: int, fast: float = 32.0, slow: f
 
 
 def llama3(theta: Tensor, factor: float, trained: int, low: float = 1.0, high: float = 4.0) -> Tensor:
-    """The method of Llama 3.1: frequencies with wavelengths under L/high stay unchanged, those with wavelengths over
-    L/low are divided by s, and the transition between them is smooth. theta: [d/2] -> the same"""
+    """Llama 3.1's scaling. theta: [d/2] -> the same
+
+    Frequencies with wavelengths under L/high stay as they are. Those over L/low are divided by s. In between, the
+    transition is smooth.
+    """
     turns = trained * theta / (2 * math.pi)
     smooth = ((turns - low) / (high - low)).clamp(0, 1)
     return theta * smooth + theta / factor * (1 - smooth)
@@ -59,7 +62,7 @@ def longrope(theta: Tensor, divisors: Tensor, length: int, trained: int) -> tupl
 
 
 def cos_sin(theta: Tensor, scale: float, positions: Tensor) -> tuple[Tensor, Tensor]:
-    """The cosines and sines of all angles. theta: [d/2], positions: [...] -> two of [..., d]"""
+    """Return the cosines and sines of all angles. theta: [d/2], positions: [...] -> two of [..., d]"""
     angles = positions[..., None].float() * theta
     angles = torch.cat((angles, angles), dim=-1)
     return angles.cos() * scale, angles.sin() * scale
@@ -73,11 +76,10 @@ def rotate(x: Tensor, theta: Tensor, positions: Tensor) -> Tensor:
 
 
 def self_extend(q: Tensor, k: Tensor, theta: Tensor, at: Tensor, keys: Tensor, window: int, group: int) -> Tensor:
-    """Attention scores of Self-Extend. Distances under `window` are exact; larger distances are rounded to steps of
-    `group`.
+    """Attention scores of Self-Extend. Distances under `window` are exact, larger ones are rounded to steps of `group`.
 
-    q [..., n, d] and k [..., t, d] are not rotated; their positions are `at` [n] and `keys` [t]. -> [..., n, t],
-    with -inf where a key comes after its query.
+    q [..., n, d] and k [..., t, d] are not rotated; their positions are `at` [n] and `keys` [t]. -> [..., n, t], with
+    -inf where a key comes after its query
     """
     near = rotate(q, theta, at) @ rotate(k, theta, keys).transpose(-1, -2)
     far_at = at // group + window - window // group

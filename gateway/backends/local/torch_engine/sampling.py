@@ -10,8 +10,8 @@ from gateway.wire.engine.pieces import SamplingKnobs
 
 
 def nucleus(logits: Tensor, share: float) -> Tensor:
-    """Keep the smallest set of most likely tokens (at least one) that holds `share` of the probability; set others to
-    -inf.
+    """Set all tokens outside the nucleus to -inf. The nucleus is the smallest set of likely tokens with `share` of the
+    probability.
 
     logits: [vocab] -> the same
     """
@@ -22,7 +22,7 @@ def nucleus(logits: Tensor, share: float) -> Tensor:
 
 
 def penalised(logits: Tensor, drawn: Counter[int], frequency: float, presence: float) -> Tensor:
-    """Lower the logits of tokens that were drawn before by count * frequency + presence, which is OpenAI's formula.
+    """Lower the logits of tokens that were drawn before, by count * frequency + presence (OpenAI's formula).
 
     logits: [vocab] -> the same
     """
@@ -45,7 +45,7 @@ def narrowed(logits: Tensor, knobs: SamplingKnobs) -> Tensor:
 
 
 class Sampler:
-    """Draws the tokens of one choice. Each choice of a request has its own `number`, so its draws differ."""
+    """Draws the tokens of one choice. The choices of a request draw differently, since each has its own `number`."""
 
     def __init__(self, knobs: SamplingKnobs, number: int) -> None:
         self._knobs = knobs
@@ -60,8 +60,7 @@ class Sampler:
             self._bias = torch.tensor(list(knobs.logit_bias)), torch.tensor(list(knobs.logit_bias.values()))
 
     def logprobs(self, logits: Tensor) -> Tensor:
-        """The log probabilities of the model's distribution with bias and penalties. These are also sent to the
-        client."""
+        """Return the log probabilities after bias and penalties. The client gets these too."""
         if self._bias is not None:
             known = (self._bias[0] >= 0) & (self._bias[0] < len(logits))
             logits = logits.index_add(-1, self._bias[0][known], self._bias[1][known])

@@ -1,4 +1,4 @@
-"""Runs the compute thread, which makes one forward pass per step for all running requests.
+"""Runs the compute thread, with one forward pass per step for all running requests.
 
 A run is a generator that yields segments to read and receives their logits. Runs join and leave the batch between two
 steps.
@@ -21,7 +21,7 @@ Run = Generator[list[TokenSegment], list[Tensor], None]
 
 
 class Stepper:
-    """Runs generators on its own thread until they end. Any thread may call `run`."""
+    """Runs generators on its own thread to their end. Any thread may call `run`."""
 
     def __init__(self, model: TorchNetwork, threads: int) -> None:
         self._model = model
@@ -32,7 +32,7 @@ class Stepper:
         self._thread.start()
 
     def run(self, begin: Callable[[], Run], gone: Callable[[], bool]) -> None:
-        """Block until the run ends, or until `gone` is true before a step. Raises the run's error."""
+        """Block until the run ends, or `gone` is true before a step. Raises the run's error."""
         over: Future[None] = Future()
         self._new.put(_Running(begin, gone, over))
         over.result()
@@ -49,7 +49,7 @@ class Stepper:
                 self._step()
 
     def _admit(self) -> bool:
-        """Admit new runs, and wait for one if none is running. Returns False after `close`."""
+        """Admit new runs, and wait for one if none is running. Return False after `close`."""
         while not (self._new.empty() and self._running):
             run = self._new.get()
             if run is None:
@@ -92,7 +92,7 @@ class _Running:
         return self._advance(logits)
 
     def left(self) -> bool:
-        """Whether the caller is gone. If so, the run is ended."""
+        """Whether the caller is gone. If so, this ends the run."""
         if not self._gone():
             return False
         self._run = None
@@ -105,7 +105,7 @@ class _Running:
 
     @torch.inference_mode()
     def _advance(self, logits: list[Tensor] | None) -> bool:
-        """Advance the run by one step. Returns False if the run has ended, with or without an error."""
+        """Advance the run by a step. Return False if the run has ended, with or without an error."""
         try:
             if self._run is None or logits is None:
                 self._run = self._make()

@@ -1,7 +1,7 @@
-"""Runs NBCE: reads many passages in parallel, and also the question alone, and generates one answer.
+"""Runs NBCE: reads many passages in parallel, and the question alone, and generates one answer.
 
-Row 0 contains the question alone, and row k contains passage k and the question. Each passage is read once and cached;
-the question is read after each of them, and every chosen token is added to all rows.
+Row 0 is the question alone, and row k is passage k and the question. Each passage is read once and cached. The question
+is read after each passage, and every chosen token is added to all rows.
 """
 
 from collections.abc import Callable, Generator, Sequence
@@ -24,18 +24,19 @@ from gateway.backends.local.torch_engine.stepper import Run
 from gateway.wire.engine.pieces import EngineRequest
 
 READ_AT_ONCE = 1024
-"""The maximum number of tokens in one step, for all rows together."""
+"""The maximum number of tokens in a step, over all rows."""
 GROUP = 32
-"""The number of rows in one block. Rows are sorted by length, so that little padding is needed."""
+"""The number of rows in a block. Rows of similar length share a block, so that they need little padding."""
 JUDGED = 128
-"""The number of tokens at the end of the question that are scored. Their likelihood measures how well a passage
-explains the question."""
+"""The number of tokens at the end of the question whose likelihood is measured. It shows how well a passage explains
+the question.
+"""
 SHARE = 4
-"""Long rows are read in smaller groups, so that reading them needs at most 1 / SHARE of the memory of all rows."""
+"""Long rows are read in smaller groups, so that reading takes at most 1 / SHARE of the memory of all rows."""
 
 
 class PassageSpan(Struct):
-    """A run of tokens from one passage (counted from 1), and its place in the answer's text."""
+    """A run of tokens from one passage (counted from 1), and the place of their text in the answer."""
 
     context: int
     start: int
@@ -43,8 +44,9 @@ class PassageSpan(Struct):
 
 
 class Windows(Struct):
-    """The input of a request as token numbers: the question, and a prefix for each row. The first prefix is for row 0,
-    which is the question alone."""
+    """A request as token numbers: the question, and a prefix for each row. The first prefix is that of row 0, the
+    question alone.
+    """
 
     prefixes: Sequence[Sequence[int]]
     question: Sequence[int]
@@ -57,7 +59,7 @@ class Windows(Struct):
 
 
 class WindowsReport(Struct):
-    """The report about a finished answer."""
+    """What is reported about a finished answer."""
 
     pooling: str = ""
     rows: int = 0
@@ -77,7 +79,7 @@ def answer(
     say: Say,
     tell: Callable[[WindowsReport], None],
 ) -> Run:
-    """Generate one answer from all passages. Calls `tell` for each token before its text is sent."""
+    """Generate one answer from all passages. `tell` is called for each token before its text is sent."""
     prompt = windows.longest + len(windows.question)
     room = room_after(prompt, positions, request)
     behind = len(windows.question) + min(request.max_tokens, room)
@@ -128,8 +130,10 @@ def _speak(
 
 
 def _spoken_up_to(spans: list[PassageSpan], context: int, length: int) -> None:
-    """Assign the new text, up to `length` characters, to `context`. Spans beyond `length` are cut, because a stop text
-    has removed their text."""
+    """Give the text from the last span to `length` characters to `context`.
+
+    Spans beyond `length` are cut, since a stop text has removed their text.
+    """
     while spans and spans[-1].start >= length:
         spans.pop()
     end = spans[-1].end if spans else 0
@@ -140,7 +144,7 @@ def _spoken_up_to(spans: list[PassageSpan], context: int, length: int) -> None:
 
 
 def _groups(texts: Sequence[Sequence[int]], size: int) -> list[list[int]]:
-    """Group the row numbers by similar length. Row 0, the question alone, is always first."""
+    """Group row numbers by similar length. Row 0, the question alone, comes first."""
     order = [0, *sorted(range(1, len(texts)), key=lambda row: len(texts[row]))]
     return [order[start : start + size] for start in range(0, len(order), size)]
 
@@ -152,7 +156,7 @@ def _read(
     variant: Variant,
     report: WindowsReport,
 ) -> Generator[list[TokenSegment], list[Tensor], list[Tensor]]:
-    """Return the cached values of each text. A text that is not in the cache is read first."""
+    """Return the cached values of each text. Texts that are not in the cache are read first."""
     values = [prefixes.get(ids, variant) for ids in texts]
     report.remembered += sum(row is not None for row in values)
     missing = [at for at, row in enumerate(values) if row is None]
@@ -172,7 +176,7 @@ def _ask(
     block: RowBlock, question: Sequence[int], judged: int
 ) -> Generator[list[TokenSegment], list[Tensor], tuple[Tensor, Tensor]]:
     """Read the question after every row. -> logits [rows, vocab], and log p of the question's last `judged` tokens
-    [rows].
+    [rows]
 
     The first token of the question has no log p.
     """
@@ -193,15 +197,16 @@ def _ask(
 
 
 def _likelihood(logits: Tensor, ids: Tensor) -> Tensor:
-    """The log-likelihood of the tokens `ids`, given the logits before each. logits: [rows, n, vocab], ids: [rows, n] ->
-    [rows]"""
-    # row by row, because a copy of all logits would be large
+    """Return the log-likelihood of `ids`, given the logits before each. logits: [rows, n, vocab], ids: [rows, n] ->
+    [rows]
+    """
+    # row by row, since a copy of all logits would be large
     whole = torch.stack([row.logsumexp(-1) for row in logits])
     return (logits.gather(-1, ids[..., None])[..., 0] - whole).sum(-1)
 
 
 def _advance(blocks: Sequence[RowBlock], texts: Sequence[Sequence[int]]) -> Run:
-    """Read several texts in parallel, at most `CHUNK` tokens of each per step."""
+    """Read several texts in parallel, at most `CHUNK` tokens of each in a step."""
     for start in range(0, max(map(len, texts)), CHUNK):
         yield [
             TokenSegment(block, torch.tensor([text[start : start + CHUNK]]), "none")
@@ -211,8 +216,7 @@ def _advance(blocks: Sequence[RowBlock], texts: Sequence[Sequence[int]]) -> Run:
 
 
 class _WindowRows:
-    """All rows, in blocks of similar length. `numbers` are the row numbers in the order of `logits`, starting with
-    0."""
+    """All rows, in blocks of similar length. `numbers` has the row of each entry in `logits`, beginning with 0."""
 
     def __init__(self, model: TorchNetwork, behind: int, variant: Variant) -> None:
         self._model, self._behind, self._variant = model, behind, variant
