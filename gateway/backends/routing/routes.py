@@ -16,7 +16,7 @@ LONGEST_NAME = 256
 
 
 class Offer(Struct, frozen=True):
-    """A model card, and the name of the backend that has it."""
+    """A model card and the backend that offers the model."""
 
     backend: str
     card: ModelCard
@@ -31,8 +31,10 @@ def matches(name: str, pattern: str) -> bool:
 
 
 class BrokenParts(Struct, frozen=True):
-    """The configuration tables that have mistakes. `models` are the model names and patterns in them, if they can be
-    read. `may_be_any` is true if a table names no models, because it may then serve any model."""
+    """The tables of the configuration that have mistakes. `models` are the model names and patterns in them.
+
+    `may_be_any` is true if a table names no models, since its backend may then serve any model.
+    """
 
     backends: frozenset[str] = frozenset()
     models: tuple[str, ...] = ()
@@ -46,40 +48,41 @@ NOTHING_BROKEN = BrokenParts()
 
 
 class Routes:
-    """Finds targets by a model's name: first in `[models.x]`, then among the backends' model names, then in their
-    patterns."""
+    """Finds targets by a model's name: in `[models.x]`, then in the backends' names, then in their patterns."""
 
     def __init__(self, models: Mapping[str, ModelTable], backends: Mapping[str, Backend], default: str) -> None:
         self._models = models
         offers = [Offer(name, card) for name, backend in backends.items() for card in backend.models()]
-        # names come before patterns, in whatever order their tables are in the file
+        # names come before patterns, whatever the order of the tables in the file
         self._offers = sorted(offers, key=lambda offer: offer.card.name.endswith("*"))
         self._default = default
         self._known: dict[tuple[str, Endpoint], tuple[Target, ...]] = {}
 
     def targets(self, name: str, endpoint: Endpoint) -> tuple[Target, ...]:
-        """The targets for a model, in the order in which they are tried. Raises `NotFound` for an unknown model."""
+        """Return the targets for a model, in the order in which they are tried. Raises `NotFound` for an unknown
+        model.
+        """
         targets = self._known.get((name, endpoint))
         if targets is None:
             targets = self._find(name, endpoint)
-            # clients choose the names that match a pattern, so this cache is bounded
+            # clients choose the names for a pattern, so the cache has a limit
             if len(name) <= LONGEST_NAME and len(self._known) < 10_000:
                 self._known[name, endpoint] = targets
         return targets
 
     def mode(self, name: str) -> Mode | None:
-        """The mode that `[models.x]` sets for this name."""
+        """Return the mode in `[models.x]` for this name."""
         model = self._models.get(self._default if name in AUTO else name)
         return model.mode if model else None
 
     def trial(self, name: str) -> CanaryTrial | None:
-        """The experiment that `[models.x] canary` defines for this name."""
+        """Return the experiment of `[models.x] canary` for this name."""
         name = self._default if name in AUTO else name
         model = self._models.get(name)
         return None if model is None or model.canary is None else CanaryTrial(f"models.{name}", model.canary)
 
     def shared(self, name: str, unit: str) -> str:
-        """The model of `[models.x] shares` that answers this conversation; "" if the model `name` itself answers it."""
+        """Return the model of `[models.x] shares` that answers this conversation, or "" for the model `name` itself."""
         name = self._default if name in AUTO else name
         model = self._models.get(name)
         if model is None or not model.shares:
@@ -92,7 +95,7 @@ class Routes:
         return ""
 
     def names(self) -> list[tuple[str, str]]:
-        """All model names that can be listed, each with its backend. Patterns are left out."""
+        """Return (model name, backend) for all names. Patterns are left out."""
         listed = {name: model.backend for name, model in self._models.items()}
         for offer in self._offers:
             if not offer.card.name.endswith("*"):
@@ -100,18 +103,18 @@ class Routes:
         return list(listed.items())
 
     def open_ended(self) -> list[str]:
-        """The backends with a pattern. Only the backend itself can list the models behind it."""
+        """Return the backends with a pattern. Only such a backend knows all of its models."""
         return list(dict.fromkeys(offer.backend for offer in self._offers if offer.card.name.endswith("*")))
 
     def owner(self, name: str) -> str | None:
-        """The backend of a model's name, or None for an unknown name."""
+        """Return the backend of a model's name, or None for an unknown name."""
         model = self._models.get(name)
         if model is not None:
             return model.backend
         return next((offer.backend for offer in self._offers if matches(name, offer.card.name)), None)
 
     def problems(self, file: str, refiner: str = "", broken: BrokenParts = NOTHING_BROKEN) -> list[Problem]:
-        """The mistakes in `[models]`, `[routing]` and `[refiner]`, which are checked against the backends.
+        """Return the mistakes in `[models]`, `[routing]` and `[refiner]` that only the backends show.
 
         A name that a broken table may offer is not reported as unknown.
         """
@@ -139,7 +142,7 @@ class Routes:
         return problems
 
     def name(self, name: str, endpoint: Endpoint) -> str:
-        """The requested name, or the default if the request names none."""
+        """Return the requested name, or the default if the request names no model."""
         return self._default_for(endpoint) if name in AUTO else name
 
     def _find(self, name: str, endpoint: Endpoint) -> tuple[Target, ...]:
@@ -169,7 +172,7 @@ class Routes:
         return ()
 
     def _default_for(self, endpoint: Endpoint) -> str:
-        """The configured default. If it does not serve the endpoint, the first model that does."""
+        """Return the configured default, or the first model that serves the endpoint if the default does not."""
         if any(offer.serves(self._default, endpoint) for offer in self._offers) or self._default in self._models:
             return self._default
         for offer in self._offers:
@@ -184,7 +187,7 @@ class Routes:
         return None
 
     def _window(self, name: str) -> int:
-        """The window in tokens that the model reads well; 0 if unknown."""
+        """Return the window in tokens that the model reads well, or 0 if unknown."""
         model = self._models.get(name)
         if model is None:
             return next((offer.card.window_tokens for offer in self._offers if matches(name, offer.card.name)), 0)
@@ -192,7 +195,9 @@ class Routes:
         return model.window_tokens or (card.window_tokens if card else 0)
 
     def _longer_problems(self, where: str, name: str, model: ModelTable) -> list[Problem]:
-        """The mistakes in `longer`. Each window must be longer than the previous one, which also excludes cycles."""
+        """Return the mistakes in `longer`. Each window must be longer than the one before, which rules out cycles
+        too.
+        """
         if not self._serves(model.longer):
             return [Problem(where, f"no model {model.longer!r}", self._known_models())]
         own, other = self._window(name), self._window(model.longer)
@@ -207,14 +212,13 @@ class Routes:
         return name in self._models or any(matches(name, offer.card.name) for offer in self._offers)
 
     def _known_models(self, endpoint: Endpoint | None = None) -> str:
-        """A text that lists the models that a client may name. If an `endpoint` is given, only its models are
-        listed."""
+        """Return a sentence with the models that a client may name, those of `endpoint` if it is given."""
         offers = [offer for offer in self._offers if endpoint is None or offer.card.answers(endpoint)]
         configured = [name for name in self._models if endpoint is None or self._answers(name, endpoint)]
         return f"Known: {_list(list(dict.fromkeys([*configured, *(offer.card.name for offer in offers)])))}."
 
     def _answers(self, name: str, endpoint: Endpoint) -> bool:
-        """Whether a configured model serves the endpoint. If its backend does not list the model, it is assumed to."""
+        """Whether a configured model serves the endpoint. If the backend does not list the model, the answer is yes."""
         model = self._models[name]
         card = self._card(model.backend, model.upstream or name)
         return card is None or card.answers(endpoint)
@@ -229,8 +233,9 @@ def _target(
     *,
     repeat: bool = False,
 ) -> Target:
-    """Build a target. `window` is the configured window. If `longer` is None, the engine's own longer window is used
-    for it."""
+    """Return a target. `window` is the configured window. With `longer` None, the engine's own longer window is
+    used.
+    """
     window = window or (card.window_tokens if card else 0)
     if longer is None and card is not None and card.longest_tokens > window > 0:
         longer = Target(backend, model, card.longest_tokens, repeat=repeat)

@@ -10,7 +10,7 @@ RANK = {Mode.OFF: 0, Mode.SHADOW: 1, Mode.PROVEN: 2, Mode.ON: 3}
 
 
 class RouteStage:
-    """The first stage. Requests for unknown models are refused here, before any other work is done for them."""
+    """The first stage. A request for an unknown model is refused here, before any other work."""
 
     name = "route"
 
@@ -28,8 +28,9 @@ class RouteStage:
         return replace(exchange, route=targets, mode=mode, trials=trials, notes=(*exchange.notes, *notes))
 
     def _targets(self, exchange: Exchange) -> tuple[tuple[Target, ...], tuple[Note, ...]]:
-        """The targets of the model that answers this conversation. The targets of the requested model follow as
-        fallbacks."""
+        """Return the targets of the model that answers this conversation. The targets of the requested model follow as
+        fallbacks.
+        """
         ask = exchange.ask
         targets = self.routes.targets(ask.model, ask.endpoint)
         other = self.routes.shared(ask.model, ask.controls.conversation or ask.user or exchange.id)
@@ -39,8 +40,9 @@ class RouteStage:
         return (*self.routes.targets(other, ask.endpoint), *targets), (note,)
 
     def _trials(self, exchange: Exchange) -> tuple[CanaryTrial, ...]:
-        """The experiments of the request: that of the route, unless the request itself sets mode `on`, and that of the
-        key."""
+        """Return the experiments of the route and the key. A request with mode `on` is in no experiment of the
+        route.
+        """
         ask, key = exchange.ask, exchange.key
         trials = [] if ask.controls.mode is Mode.ON else [self.routes.trial(ask.model) or self._trial]
         if key.canary < 1.0:
@@ -49,6 +51,6 @@ class RouteStage:
 
 
 def _mode(exchange: Exchange, configured: Mode, key: ClientKey) -> Mode:
-    """The mode of the request, or else the configured mode. It never exceeds the mode that the key allows."""
+    """Return the request's mode, or else the configured one, limited to the mode that the key allows."""
     mode = exchange.ask.controls.mode or configured
     return mode if RANK[mode] <= RANK[key.mode] else key.mode
