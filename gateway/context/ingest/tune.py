@@ -17,7 +17,8 @@ from msgspec import Struct
 from gateway.context.store.catalog import Collection
 from gateway.context.store.collections import CANDIDATES, Collections, Wish, tuning_of
 from gateway.context.store.fusion import VECTORS_SHARE, Tuning, fused, supported
-from gateway.context.store.stored_documents import Documents, indexed
+from gateway.context.store.index_text import indexed, label_of
+from gateway.context.store.stored_documents import Documents
 from gateway.context.store.words import IS_SPACELESS, words_of
 from gateway.exchange import Chunk
 from gateway.ports import Embedder
@@ -127,7 +128,7 @@ def pseudo_query(key: int, chunk: Chunk) -> Pseudo | None:
         return None
     chosen = sentences[len(sentences) // 2]
     rest = chunk.text[: chosen.start()] + chunk.text[chosen.end() :]
-    return Pseudo(key, thinned(chosen[0].strip()), indexed(chunk.heading, rest))
+    return Pseudo(key, thinned(chosen[0].strip()), indexed(label_of(chunk.source), chunk.heading, rest))
 
 
 def thinned(sentence: str) -> str:

@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-VERSION = 2
+VERSION = 3
 """This number is part of each ingested file's recipe. Increase it after a change to how words are formed, since a
-search only finds words that were formed by its own version."""
+search only finds words that were formed by its own version, or to the text that is indexed."""
 
 ROWS = 6_000
 """The largest number of rows of the index that a search reads. The most common words are skipped first."""

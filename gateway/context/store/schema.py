@@ -3,6 +3,7 @@
 import sqlite3
 
 from gateway.context.store import lexical
+from gateway.context.store.index_text import indexed
 
 TABLES = """
 CREATE TABLE IF NOT EXISTS collections (
@@ -25,7 +26,8 @@ CREATE TABLE IF NOT EXISTS documents (
     recipe TEXT NOT NULL,
     state TEXT NOT NULL,
     attributes TEXT NOT NULL,
-    title TEXT NOT NULL
+    title TEXT NOT NULL,
+    label TEXT NOT NULL DEFAULT ''
 ) STRICT;
 CREATE TABLE IF NOT EXISTS chunks (
     key INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -82,10 +84,10 @@ CREATE INDEX IF NOT EXISTS attachments_by_file ON attachments (file);
 CREATE INDEX IF NOT EXISTS attachments_waiting ON attachments (created) WHERE status = 'in_progress'
 """
 
-VERSION = 5
+VERSION = 6
 """The version of the file. Version 1 kept the words under other numbers. Version 2 lacked `chunks_owners`. Version 3
 lacked the counts of common words. Version 4 lacked the number of chunks, the size of the word index and some
-indexes."""
+indexes. Version 5 lacked the labels of documents."""
 
 
 def prepare(database: sqlite3.Connection) -> None:
@@ -98,6 +100,7 @@ def prepare(database: sqlite3.Connection) -> None:
             return
         _run(database, TABLES)
         _add_chunks(database)
+        _add_labels(database)
         _run(database, INDEXES)
         for (id,) in database.execute("SELECT id FROM collections").fetchall():
             if version == 1:
@@ -121,12 +124,19 @@ def _add_chunks(database: sqlite3.Connection) -> None:
     database.execute(f"UPDATE collections SET chunks = ({live} AND d.collection = collections.id)")
 
 
+def _add_labels(database: sqlite3.Connection) -> None:
+    """Documents of earlier versions keep the label "", since their words were indexed without one."""
+    columns = {row[1] for row in database.execute("PRAGMA table_info(documents)")}
+    if "label" not in columns:
+        database.execute("ALTER TABLE documents ADD COLUMN label TEXT NOT NULL DEFAULT ''")
+
+
 def _index_again(database: sqlite3.Connection, collection: str) -> None:
     lexical.drop(database, collection)
     lexical.create(database, collection)
     rows = database.execute(
-        "SELECT c.key, iif(c.heading = '', c.text, c.heading || char(10) || c.text) "
-        "FROM chunks c JOIN documents d ON d.key = c.document WHERE d.collection = ?",
+        "SELECT c.key, d.label, c.heading, c.text FROM chunks c JOIN documents d ON d.key = c.document "
+        "WHERE d.collection = ?",
         (collection,),
     )
-    lexical.add(database, collection, rows)
+    lexical.add(database, collection, ((key, indexed(*parts)) for key, *parts in rows))

@@ -10,16 +10,18 @@ from msgspec import Struct
 from gateway.context.store import lexical
 from gateway.context.store.catalog import Catalog
 from gateway.context.store.chunk_owners import groups, marks
+from gateway.context.store.index_text import indexed, label_of
 from gateway.errors import DocumentGone
 from gateway.exchange import Chunk
 
 Attributes = Mapping[str, str | float | bool]
 
-COLUMNS = "key, source, file, recipe, state, attributes, title"
+COLUMNS = "key, source, file, recipe, state, attributes, title, label"
 
 
 class DocumentRow(Struct, frozen=True):
-    """A document. `recipe` is a hash of its bytes and its chunking. `state` is staged, live or retired."""
+    """A document. `recipe` is a hash of its bytes and its chunking. `state` is staged, live or retired. `label` stands
+    before each of its chunks in the index; it is "" for documents of earlier versions."""
 
     key: int
     source: str
@@ -28,6 +30,7 @@ class DocumentRow(Struct, frozen=True):
     state: str
     attributes: Attributes
     title: str
+    label: str = ""
 
 
 class Documents:
@@ -58,9 +61,9 @@ class Documents:
         was deleted."""
         with self.catalog.writing() as database:
             inserted = database.execute(
-                "INSERT INTO documents (collection, source, file, recipe, state, attributes, title) "
-                "SELECT id, ?, ?, ?, 'staged', ?, ? FROM collections WHERE id = ?",
-                (source, file, recipe, _json(attributes or {}), title, self.collection),
+                "INSERT INTO documents (collection, source, file, recipe, state, attributes, title, label) "
+                "SELECT id, ?, ?, ?, 'staged', ?, ?, ? FROM collections WHERE id = ?",
+                (source, file, recipe, _json(attributes or {}), title, label_of(title or source), self.collection),
             )
             if not inserted.rowcount or inserted.lastrowid is None:
                 raise DocumentGone("The collection was deleted while a document was being added.")
@@ -70,7 +73,8 @@ class Documents:
         """Add chunks to a staged document. Returns their keys. Raises `DocumentGone` if the document was deleted
         meanwhile."""
         with self.catalog.writing() as database:
-            if database.execute("SELECT 1 FROM documents WHERE key = ?", (document,)).fetchone() is None:
+            row = database.execute("SELECT label FROM documents WHERE key = ?", (document,)).fetchone()
+            if row is None:
                 raise DocumentGone("The document was deleted while it was being added.")
             keys = []
             for chunk in chunks:
@@ -81,7 +85,7 @@ class Documents:
                 )
                 assert inserted.lastrowid is not None
                 keys.append(inserted.lastrowid)
-            texts = [indexed(chunk.heading, chunk.text) for chunk in chunks]
+            texts = [indexed(row[0], chunk.heading, chunk.text) for chunk in chunks]
             lexical.add(database, self.collection, zip(keys, texts, strict=True))
             return keys
 
@@ -120,8 +124,12 @@ class Documents:
         count = 0
         for document in documents:
             with self.catalog.writing() as database:
-                rows = database.execute("SELECT key, heading, text FROM chunks WHERE document = ?", (document,))
-                texts = [(key, indexed(heading, text)) for key, heading, text in rows]
+                rows = database.execute(
+                    "SELECT c.key, d.label, c.heading, c.text FROM chunks c JOIN documents d ON d.key = c.document "
+                    "WHERE c.document = ?",
+                    (document,),
+                )
+                texts = [(key, indexed(*parts)) for key, *parts in rows]
                 self._retire(database, [document])
                 if texts:
                     lexical.remove(database, self.collection, texts)
@@ -175,8 +183,8 @@ class Documents:
                     (self.collection, *group),
                 )
                 for row in rows:
-                    document = _row(row[:7])
-                    chunks[row[7]] = (_chunk(self.collection, document, row[8:]), document)
+                    document = _row(row[:8])
+                    chunks[row[8]] = (_chunk(self.collection, document, row[9:]), document)
         return chunks
 
     def of(self, document: int) -> list[Chunk]:
@@ -216,12 +224,6 @@ class Documents:
             return [_row(row) for row in database.execute(query, (self.collection, *values))]
 
 
-def indexed(heading: str, text: str) -> str:
-    """The text of a chunk for the index and the embedder. It consists of the chunk's heading path, which names its
-    subject, and the chunk's own text."""
-    return f"{heading}\n{text}" if heading else text
-
-
 def _size(database: sqlite3.Connection, document: int) -> int:
     size: int = database.execute("SELECT count(*) FROM chunks WHERE document = ?", (document,)).fetchone()[0]
     return size
@@ -232,8 +234,8 @@ def _json(attributes: Attributes) -> str:
 
 
 def _row(row: tuple[Any, ...]) -> DocumentRow:
-    key, source, file, recipe, state, attributes, title = row
-    return DocumentRow(key, source, file, recipe, state, json.loads(attributes), title)
+    key, source, file, recipe, state, attributes, title, label = row
+    return DocumentRow(key, source, file, recipe, state, json.loads(attributes), title, label)
 
 
 def _chunk(collection: str, document: DocumentRow, row: tuple[Any, ...]) -> Chunk:

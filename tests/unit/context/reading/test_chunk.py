@@ -8,7 +8,7 @@ from gateway.context.embedding.sentence import SentenceEmbedder
 from gateway.context.reading.chunk import CHARACTERS_A_TOKEN, Cut, chunk, chunk_id, within
 from gateway.context.reading.document import Document, Heading
 from gateway.context.reading.formats.markdown import markdown_headings
-from gateway.context.store.stored_documents import indexed
+from gateway.context.store.index_text import indexed
 from gateway.exchange import Chunk
 
 CHINESE = "员工每年享有十五天带薪年假，须提前两周申请。" * 40
@@ -37,7 +37,7 @@ def test_a_section_is_a_chunk_with_its_heading_path() -> None:
         ("Leave > Sick", "## Sick\n\nCall early."),
         ("Pay", "# Pay\n\nMonthly."),
     ]
-    assert indexed(chunks[2].heading, chunks[2].text) == "Leave > Sick\n## Sick\n\nCall early."
+    assert indexed("", chunks[2].heading, chunks[2].text) == "Leave > Sick\n## Sick\n\nCall early."
 
 
 def test_long_texts_are_cut_between_paragraphs_and_then_between_sentences() -> None:
@@ -156,5 +156,5 @@ def test_chunks_are_spans_in_order_that_lose_nothing_and_fit_the_embedder(
     assert all(text[end:start].strip() == "" for end, start in zip(ends, starts, strict=True))
     for piece in chunks:
         assert piece.tokens <= limit or len(piece.text) == 1
-        assert embedder.count_tokens(indexed(piece.heading, piece.text)) + 2 <= embedder.window_tokens
+        assert embedder.count_tokens(indexed("", piece.heading, piece.text)) + 2 <= embedder.window_tokens
     assert len({piece.id for piece in chunks}) == len(chunks)

@@ -1,0 +1,23 @@
+"""The text of a chunk for the word index and the embedder: the document's label, the heading path, and the chunk."""
+
+import re
+
+LABEL_CHARS = 80
+ENDING = re.compile(r"\.(?=[0-9]*[A-Za-z])[A-Za-z0-9]{1,5}$")
+GAPS = re.compile(r"[\s_\-+.]+")
+
+
+def label_of(name: str) -> str:
+    """The words of a file's name, without its folders and its ending: `contracts/acme-2024.pdf` gives `acme 2024`.
+
+    In a collection of many similar documents, only the name may tell which of them a chunk belongs to.
+    """
+    bare = name.replace("\\", "/").rstrip("/").rpartition("/")[2]
+    return GAPS.sub(" ", ENDING.sub("", bare)).strip()[:LABEL_CHARS].rstrip()
+
+
+def indexed(label: str, heading: str, text: str) -> str:
+    """The text of a chunk for the index. The label is left out if the heading path begins with it."""
+    if heading.casefold().startswith(label.casefold()):
+        label = ""
+    return "\n".join(part for part in (label, heading, text) if part)
