@@ -20,11 +20,18 @@ class Endpoint(StrEnum):
     COMPLETION = "completions"
     EMBEDDING = "embeddings"
     RESPONSES = "responses"
+    MESSAGES = "messages"
+    TOKEN_COUNT = "messages/count_tokens"
 
     @property
     def takes_messages(self) -> bool:
         """Whether requests to this endpoint have messages, which the stages can change."""
-        return self in (Endpoint.CHAT, Endpoint.RESPONSES)
+        return self in (Endpoint.CHAT, Endpoint.RESPONSES, Endpoint.MESSAGES)
+
+    @property
+    def is_anthropic(self) -> bool:
+        """Whether this is an endpoint of Anthropic's API, whose errors and streams have their own form."""
+        return self in (Endpoint.MESSAGES, Endpoint.TOKEN_COUNT)
 
 
 class Mode(StrEnum):

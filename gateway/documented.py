@@ -13,7 +13,16 @@ from msgspec import Struct
 
 
 def field_texts(struct: type[Struct]) -> dict[str, str]:
-    """Return the docstring of each field as one line. Fields without a docstring are left out."""
+    """Return the docstring below each field, joined to one line. Fields without a docstring are left out. A struct has
+    the texts of the structs that it extends."""
+    texts: dict[str, str] = {}
+    for base in reversed(struct.__mro__):
+        if issubclass(base, Struct) and base is not Struct:
+            texts.update(_own_texts(base))
+    return texts
+
+
+def _own_texts(struct: type[Struct]) -> dict[str, str]:
     (body,) = ast.parse(textwrap.dedent(inspect.getsource(struct))).body
     assert isinstance(body, ast.ClassDef)
     texts: dict[str, str] = {}

@@ -74,8 +74,8 @@ class ModelCard(Struct, frozen=True):
     are never shortened for the model. `longest_tokens` is the longest request, if that is more (for example with
     stretched positions).
 
-    `endpoints` are the endpoints that the backend serves itself. A model with chat also answers `/v1/responses`,
-    because the gateway translates such requests. `logits` tells whether the backend returns the full distribution over
+    `endpoints` are the endpoints that the backend serves itself. A model with chat also answers the other endpoints
+    for conversations, because the gateway translates such requests. `logits` tells whether the backend returns the full distribution over
     the next token, which NBCE needs. `sampling` lists the parameters that a template may send.
     """
 
@@ -88,7 +88,9 @@ class ModelCard(Struct, frozen=True):
 
     def answers(self, endpoint: Endpoint) -> bool:
         """Whether the model can answer requests to this endpoint, directly or through translation."""
-        return endpoint in self.endpoints or (endpoint is Endpoint.RESPONSES and Endpoint.CHAT in self.endpoints)
+        if endpoint in self.endpoints:
+            return True
+        return Endpoint.CHAT in self.endpoints and (endpoint.takes_messages or endpoint is Endpoint.TOKEN_COUNT)
 
 
 class Backend(Protocol):

@@ -18,6 +18,7 @@ from gateway.errors import Problem
 BUILT_IN: dict[str, dict[str, str]] = {
     "backends": {
         "openai": "gateway.backends.remote:KIND",
+        "anthropic": "gateway.backends.anthropic:KIND",
         "llamacpp": "gateway.backends.local.llamacpp:KIND",
         "torch": "gateway.backends.local.torch_engine.backend:KIND",
         "embedder": "gateway.backends.local.embedder:KIND",

@@ -9,6 +9,7 @@ from gateway.assembly.gateway import Gateway, Recording
 from gateway.assembly.request_path import StageParts, has_templates, request_path
 from gateway.backends.call import Caller
 from gateway.backends.complete import Completions
+from gateway.backends.messages_over_chat import MessagesOverChat
 from gateway.backends.required_call import RequiredCalls
 from gateway.backends.responses import ResponsesOverChat
 from gateway.context.fence import MarkOf, keyed_mark
@@ -50,7 +51,7 @@ def assemble(settings: Settings, *, only_prepare: bool = False) -> Gateway:
     if adapters is None:
         raise ConfigError(problems)
     mixing = _mixing(adapters.backends)
-    senders = {name: ResponsesOverChat(RequiredCalls(backend)) for name, backend in adapters.backends.items()}
+    senders = {name: _sender(backend) for name, backend in adapters.backends.items()}
     caller = Caller(senders, adapters.state, mixing=mixing)
     completions = Completions(caller, adapters.routes)
     metrics = Metrics(shared=settings.server.workers > 1)
@@ -70,6 +71,11 @@ def assemble(settings: Settings, *, only_prepare: bool = False) -> Gateway:
         keeping=keeping,
         intake=None if only_prepare else _intake(settings, adapters),
     )
+
+
+def _sender(backend: Backend) -> MessagesOverChat:
+    """Return the backend with the translations that let it answer every endpoint for conversations."""
+    return MessagesOverChat(ResponsesOverChat(RequiredCalls(backend)), backend, backend.count_tokens)
 
 
 def _stage_parts(

@@ -8,6 +8,7 @@ from gateway.ask import Ask, Endpoint
 from gateway.ports import Headers, Reply
 from gateway.wire.chat import as_stream as chat
 from gateway.wire.chat import next_draw
+from gateway.wire.messages import as_stream as messages
 from gateway.wire.responses import as_stream as responses
 
 EVENT_STREAM = (b"content-type", b"text/event-stream; charset=utf-8")
@@ -20,6 +21,8 @@ def as_events(reply: Reply, ask: Ask) -> Reply:
     """
     if ask.endpoint is Endpoint.RESPONSES:
         events = responses.events(reply.body)
+    elif ask.endpoint is Endpoint.MESSAGES:
+        events = messages.events(reply.body)
     else:
         events = chat.events(reply.body, usage=next_draw.wants_usage(ask.raw))
     return replace(reply, headers=streamed_headers(reply.headers), body=b"", pieces=_pieces(events))

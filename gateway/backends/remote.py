@@ -34,6 +34,8 @@ from gateway.registry import AdapterKind
 from gateway.wire.chat import encode
 
 EVENT_STREAM = b"text/event-stream"
+SPOKEN = (Endpoint.CHAT, Endpoint.COMPLETION, Endpoint.EMBEDDING)
+"""The endpoints of every OpenAI-compatible server. Some models also have `/v1/responses`."""
 MANAGE_S = 10.0
 MB = 1024 * 1024
 
@@ -53,9 +55,7 @@ class Remote:
     async def open(self) -> None:
         settings, origin = self._settings, self._origin
         secure = origin.scheme == "https"
-        given = {key.lower(): value for key, value in settings.headers.items()}
-        if settings.api_key:
-            given["authorization"] = f"Bearer {settings.api_key}"
+        given = {**{key.lower(): value for key, value in settings.headers.items()}, **self.credentials()}
         fixed = {"content-type": "application/json", "accept": "*/*", **given}
         self._pool = ConnectionPool(
             origin.hostname or "",
@@ -74,10 +74,18 @@ class Remote:
     def models(self) -> Sequence[ModelCard]:
         settings = self._settings
         window, sampling = settings.window_tokens, settings.sampling
-        cards = [ModelCard(name, tuple(Endpoint), window, sampling=sampling) for name in speakers(settings)]
-        spoken = tuple([endpoint for endpoint in Endpoint if endpoint is not Endpoint.RESPONSES])
+        every = (*SPOKEN, Endpoint.RESPONSES)
+        cards = [ModelCard(name, every, window, sampling=sampling) for name in speakers(settings)]
         others = [name for name in settings.models if all(name != card.name for card in cards)]
-        return cards + [ModelCard(name, spoken, window, sampling=sampling) for name in others]
+        return cards + [ModelCard(name, SPOKEN, window, sampling=sampling) for name in others]
+
+    def credentials(self) -> dict[str, str]:
+        """The header with the server's key; empty if the server needs none."""
+        return {"authorization": f"Bearer {self._settings.api_key}"} if self._settings.api_key else {}
+
+    def managing_headers(self) -> dict[str, str]:
+        """The headers that every request of `manage` needs."""
+        return self.credentials()
 
     def count_tokens(self, text: str) -> int:
         return self._counter.count(text)
@@ -102,9 +110,7 @@ class Remote:
 
         settings = self._settings
         url = f"{settings.base_url.rstrip('/')}/{quote(path)}" + (f"?{query}" if query else "")
-        headers = {"content-type": "application/json", **settings.headers}
-        if settings.api_key:
-            headers["authorization"] = f"Bearer {settings.api_key}"
+        headers = {"content-type": "application/json", **settings.headers, **self.managing_headers()}
         timeout = httpx.Timeout(MANAGE_S, connect=settings.connect_timeout_s)
         try:
             async with httpx.AsyncClient(trust_env=False, timeout=timeout) as client:

@@ -14,13 +14,13 @@ from gateway.settings.numbers import Count, Seconds
 
 OURS = ("host", "content-length", "transfer-encoding", "connection")
 OPENAI = "api.openai.com"
-ENDPOINTS = ("/completions", "/embeddings", "/responses", "/models")
+ENDPOINTS = ("/completions", "/embeddings", "/responses", "/models", "/messages")
 VERSION = re.compile(r"/v[0-9]")
 """A version somewhere in the path, such as `/v1`, `/openai/v1` or `/v1beta/openai`."""
 
 
-class RemoteSettings(Struct, frozen=True, forbid_unknown_fields=True):
-    """`[backends.x] kind = "openai"`: OpenAI, vLLM, llama.cpp, Ollama, or another gateway."""
+class HostSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """The settings of every remote server, whatever its API."""
 
     base_url: str
     """Up to and including `/v1`."""
@@ -44,13 +44,18 @@ class RemoteSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """A larger answer ends with an error. Embeddings of 2,048 texts as decimal numbers can take 100 MB."""
     max_connections: Count = 1000
     """The number of connections. Further requests wait for `connect_timeout_s`, and then get 503 with `retry-after`."""
-    room_field: str = "max_tokens"
-    """The field for the length of an answer that a template sets. OpenAI's reasoning models need
-    `max_completion_tokens`.
-    """
     sampling: tuple[Literal["max_tokens", "temperature", "stop"], ...] = ()
     """The decoder settings that a template may send if the client sets none. The default is none, since some models
     refuse them. vLLM, llama.cpp and Ollama accept all three.
+    """
+
+
+class RemoteSettings(HostSettings, frozen=True, forbid_unknown_fields=True):
+    """`[backends.x] kind = "openai"`: OpenAI, vLLM, llama.cpp, Ollama, or another gateway."""
+
+    room_field: str = "max_tokens"
+    """The field for the length of an answer that a template sets. OpenAI's reasoning models need
+    `max_completion_tokens`.
     """
     done_marker: bool = True
     """Whether the backend's streams end with `[DONE]`. If so, a stream without this mark counts as broken."""
@@ -74,7 +79,15 @@ def _offered(name: str, settings: RemoteSettings) -> bool:
     return any(matches(name, pattern) for pattern in settings.models)
 
 
-def check(settings: RemoteSettings, _root: Path) -> Iterable[Problem]:
+def check(settings: RemoteSettings, root: Path) -> Iterable[Problem]:
+    yield from check_host(settings, root)
+    for name in settings.responses or ():
+        if not _offered(name, settings) and not any(matches(model, name) for model in settings.models):
+            yield Problem("responses", f"{name!r} is not among the models", "Name it there too.")
+
+
+def check_host(settings: HostSettings, _root: Path) -> Iterable[Problem]:
+    """Check the settings that every remote server has."""
     parts = urlsplit(settings.base_url)
     if parts.scheme not in ("http", "https") or not parts.netloc:
         remedy = "For example https://api.openai.com/v1"
@@ -96,9 +109,6 @@ def check(settings: RemoteSettings, _root: Path) -> Iterable[Problem]:
     for key, value in {**settings.headers, "api_key": settings.api_key}.items():
         if any(mark in key + value for mark in "\r\n\0"):
             yield Problem(key, "must not hold line breaks")
-    for name in settings.responses or ():
-        if not _offered(name, settings) and not any(matches(model, name) for model in settings.models):
-            yield Problem("responses", f"{name!r} is not among the models", "Name it there too.")
     if not settings.models:
         yield Problem("models", "is empty, so no request reaches it", 'For example models = ["*"].')
 

@@ -3,25 +3,21 @@
 If a backend serves `/v1/responses` itself for a model, both pass through byte for byte.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 
 from msgspec.structs import replace
 
 from gateway.ask import Endpoint, Mode
 from gateway.backends.routing.routes import AUTO, matches
-from gateway.errors import BackendFailed, RequestError
+from gateway.backends.translated import EVENTS, JSON, TranslatedStream, translated_headers, uncompressed
+from gateway.errors import BackendFailed
 from gateway.exchange import Exchange, Note, Sampling
 from gateway.ports import Headers, ModelCard, Reply, is_encoded
 from gateway.wire.chat import decode, encode
 from gateway.wire.responses.answer import Translator, head_of, whole
 from gateway.wire.responses.as_chat import chat_body, left_out
 from gateway.wire.responses.search import shown
-
-JSON: Headers = ((b"content-type", b"application/json"),)
-EVENTS: Headers = ((b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-cache"))
-# headers about the body of the chat completion, which are wrong for its translation
-OF_THE_BODY = (b"content-type", b"content-encoding", b"cache-control", b"etag", b"content-md5")
 
 
 class ModelSender(Protocol):
@@ -45,14 +41,9 @@ class ResponsesOverChat:
         return await as_response(exchange, reply)
 
 
-def speaks(backend: ModelSender, model: str) -> bool:
-    """Whether the backend itself serves `/v1/responses` for this model."""
-    return any(Endpoint.RESPONSES in card.endpoints and matches(model, card.name) for card in backend.models())
-
-
-def uncompressed(headers: Headers) -> Headers:
-    """Return the request's headers, changed to ask for an uncompressed answer, which the translation can read."""
-    return tuple([header for header in headers if header[0] != b"accept-encoding"])
+def speaks(backend: ModelSender, model: str, endpoint: Endpoint = Endpoint.RESPONSES) -> bool:
+    """Whether the backend itself serves the endpoint for this model."""
+    return any(endpoint in card.endpoints and matches(model, card.name) for card in backend.models())
 
 
 async def as_response(exchange: Exchange, reply: Reply) -> Reply:
@@ -65,12 +56,12 @@ async def as_response(exchange: Exchange, reply: Reply) -> Reply:
     head = head_of(exchange.id, exchange.ask, model, int(exchange.started_s))
     search = shown(exchange)
     if reply.pieces is None:
-        return replace(reply, headers=_headers(reply, JSON), body=whole(reply.body, head, search))
+        return replace(reply, headers=translated_headers(reply, JSON), body=whole(reply.body, head, search))
     if is_encoded(reply.headers):
         await reply.aclose()
         raise BackendFailed(f"The backend {reply.backend!r} compresses its streams, which cannot be translated.")
-    pieces = _TranslatedStream(reply.pieces, Translator(head, search), reply.notes)
-    return replace(reply, headers=_headers(reply, EVENTS), pieces=pieces, end=None)
+    pieces = TranslatedStream(reply.pieces, Translator(head, search), reply.notes)
+    return replace(reply, headers=translated_headers(reply, EVENTS), pieces=pieces, end=None)
 
 
 def as_chat(exchange: Exchange, model: str) -> Exchange:
@@ -83,52 +74,3 @@ def as_chat(exchange: Exchange, model: str) -> Exchange:
     chat = replace(exchange.ask, endpoint=Endpoint.CHAT, raw=ask.raw, turns=ask.turns, named=None, marked=False)
     procedure = exchange.procedure if exchange.changed else None
     return replace(exchange, ask=chat, mode=Mode.ON, turns=ask.turns, sampling=sampling, procedure=procedure)
-
-
-class _TranslatedStream:
-    """A translated stream. An error of the backend is sent as an event, and then raised.
-
-    This is a class, since closing a generator that never started runs no code.
-    """
-
-    def __init__(self, pieces: AsyncIterator[bytes], translator: Translator, notes: list[Note]) -> None:
-        self._pieces = pieces
-        self._notes = notes
-        self._translator = translator
-        self._ended = False
-
-    def __aiter__(self) -> "_TranslatedStream":
-        return self
-
-    async def __anext__(self) -> bytes:
-        events = b""
-        while not events:
-            if self._translator.failure is not None:
-                raise self._translator.failure
-            if self._ended:
-                raise StopAsyncIteration
-            events = await self._more()
-        return events
-
-    async def _more(self) -> bytes:
-        try:
-            return self._translator.feed(await anext(self._pieces))
-        except StopAsyncIteration:
-            self._ended = True
-            if count := self._translator.unreadable:
-                self._notes.append(Note("stream", "passed over", f"{count} events were not JSON objects"))
-            return self._translator.end()
-        except RequestError as error:
-            # after the end mark, a failure does not touch the answer
-            self._ended = True
-            return b"" if self._translator.over else self._translator.fail(error)
-
-    async def aclose(self) -> None:
-        close = getattr(self._pieces, "aclose", None)
-        if close is not None:
-            await close()
-
-
-def _headers(reply: Reply, kind: Headers) -> Headers:
-    others = tuple([header for header in reply.headers if header[0].lower() not in OF_THE_BODY])
-    return (*kind, *others)

@@ -1,6 +1,6 @@
-"""Answers requests to `/v1/responses`, most of them by translation to chat.
+"""Answers requests to `/v1/responses` and `/v1/messages`, most of them by translation to chat.
 
-A request goes to a backend's own `/v1/responses` if it needs neither a technique nor a search by the gateway.
+A request goes to a backend's own endpoint if it needs neither a technique nor a search by the gateway.
 """
 
 from collections.abc import Mapping
@@ -8,10 +8,12 @@ from collections.abc import Mapping
 from msgspec.structs import replace
 
 from gateway.ask import Endpoint
+from gateway.backends import messages_over_chat
 from gateway.backends.call import HANDED_OVER, is_failure, is_repeatable
-from gateway.backends.responses import as_chat, as_response, speaks, uncompressed
+from gateway.backends.responses import as_chat, as_response, speaks
 from gateway.backends.sampling import accepted_by, within
 from gateway.context.fence import MarkOf, hashed_mark
+from gateway.backends.translated import uncompressed
 from gateway.errors import RequestError
 from gateway.exchange import Exchange
 from gateway.perform.own_prompt import split_route, with_own_prompt
@@ -19,6 +21,8 @@ from gateway.perform.performer import Performer
 from gateway.perform.unchanged import REFUSALS, cause_of, may_go_unchanged, unchanged
 from gateway.ports import Backend, Headers, Reply
 from gateway.wire.chat import encode
+
+TRANSLATED = (Endpoint.RESPONSES, Endpoint.MESSAGES)
 
 
 class Responder:
@@ -64,8 +68,14 @@ class Responder:
         return await self._answer(own, tuple([header for header in headers if header[0] != b"idempotency-key"]))
 
     async def _answer(self, exchange: Exchange, headers: Headers) -> tuple[Exchange, Reply]:
-        if exchange.ask.endpoint is not Endpoint.RESPONSES or self._passes(exchange):
+        endpoint = exchange.ask.endpoint
+        if endpoint not in TRANSLATED or self._passes(exchange):
             return await self._perform(exchange, headers)
+        if endpoint is Endpoint.MESSAGES:
+            translated = messages_over_chat.as_chat(exchange, exchange.route[0].model)
+            chat, reply = await self._perform(translated, messages_over_chat.chat_headers(headers))
+            done = replace(exchange, calls=chat.calls, notes=chat.notes)
+            return done, await messages_over_chat.as_message(exchange, reply)
         chat, reply = await self._perform(as_chat(exchange, exchange.route[0].model), uncompressed(headers))
         return replace(exchange, calls=chat.calls, notes=chat.notes), await as_response(exchange, reply)
 
@@ -76,8 +86,9 @@ class Responder:
             exchange = with_own_prompt(exchange, rest, self._mark_of)
         model = exchange.route[0].model
         exchange = within(exchange, accepted_by(self._backends[exchange.route[0].backend], model))
-        if exchange.ask.endpoint is Endpoint.RESPONSES and not self._passes(exchange):
-            exchange = as_chat(exchange, model)
+        if exchange.ask.endpoint in TRANSLATED and not self._passes(exchange):
+            to_chat = messages_over_chat.as_chat if exchange.ask.endpoint is Endpoint.MESSAGES else as_chat
+            exchange = to_chat(exchange, model)
         return encode.body(exchange, model)
 
     def _passes(self, exchange: Exchange) -> bool:
@@ -86,4 +97,4 @@ class Responder:
             return False
         if procedure is not None and (procedure.several or procedure.marker):
             return False
-        return speaks(self._backends[first.backend], first.model)
+        return speaks(self._backends[first.backend], first.model, exchange.ask.endpoint)

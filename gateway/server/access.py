@@ -23,6 +23,7 @@ from gateway.settings.tables import Settings
 log = logging.getLogger("foreword.access")
 
 OF_PROXIES = (b"forwarded", b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto", b"x-real-ip", b"via")
+CREDENTIALS = (b"authorization", b"x-api-key")
 # if no keys are configured, every user of this machine has all rights
 OWNER = ClientKey(name="local", admin=True)
 
@@ -30,13 +31,16 @@ OWNER = ClientKey(name="local", admin=True)
 def single_headers(scope: Any) -> dict[bytes, bytes]:
     """Return the headers by name. If a name occurs several times, the last value is used.
 
-    Raises `BadRequest` if there are two `Authorization` headers, since a proxy in front of the gateway may have checked
-    the header that is not used here.
+    Raises `BadRequest` if there are two `Authorization` or `x-api-key` headers, since a proxy in front of the gateway
+    may have checked the header that is not used here.
     """
     pairs = scope["headers"]
     headers: dict[bytes, bytes] = dict(pairs)
-    if len(headers) != len(pairs) and sum(name == b"authorization" for name, _ in pairs) > 1:
-        raise BadRequest("The request has more than one Authorization header; send one.", param="authorization")
+    if len(headers) != len(pairs):
+        for name in CREDENTIALS:
+            if sum(each == name for each, _ in pairs) > 1:
+                text = f"The request has more than one {name.decode().title()} header; send one."
+                raise BadRequest(text, param=name.decode())
     return headers
 
 
@@ -88,9 +92,13 @@ class Access:
             raise KeyNotAllowed("This gateway has no keys, so it refuses requests from web pages of other origins.")
 
     def _find(self, headers: Mapping[bytes, bytes], page: bool) -> ClientKey:
-        secret = _secret(headers.get(b"authorization", b""), page).strip()
+        # Anthropic's clients send `x-api-key`; a bearer token comes first, since some of them send both
+        secret = _secret(headers.get(b"authorization", b""), page).strip() or headers.get(b"x-api-key", b"").strip()
         if not secret:
-            raise NoKey("You didn't provide an API key. Send it as a header: Authorization: Bearer YOUR_KEY.")
+            raise NoKey(
+                "You didn't provide an API key. Send it as a header: Authorization: Bearer YOUR_KEY, or x-api-key: "
+                "YOUR_KEY."
+            )
         digest = hashlib.sha256(secret).hexdigest()
         for known, key in self._keys.items():
             if hmac.compare_digest(known, digest):

@@ -20,7 +20,8 @@ class StreamAdditions:
         self._reply = reply
         self._sent = sent
         self._endpoint = exchange.ask.endpoint
-        self._closing = closing and self._endpoint is not Endpoint.RESPONSES
+        # the closing event is a chunk of a chat completion, which clients of other endpoints do not know
+        self._closing = closing and self._endpoint not in (Endpoint.RESPONSES, Endpoint.MESSAGES)
         self._packed = is_encoded(reply.headers)
         self.account = b"" if self._packed else account
         """The `foreword` object that is still to be added, or b"" after it was added."""

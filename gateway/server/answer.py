@@ -28,6 +28,7 @@ from gateway.server.transcript import Transcript
 from gateway.wire import errors
 from gateway.wire.chat import annotate
 from gateway.wire.citations import note as cited
+from gateway.wire.error_forms import as_event, body_of, last_event
 
 log = logging.getLogger("foreword.answer")
 
@@ -40,6 +41,8 @@ TRAVELLING = (
     b"idempotency-key",
     b"x-request-id",
     b"openai-beta",
+    b"anthropic-beta",
+    b"anthropic-version",
 )
 JSON = (b"content-type", b"application/json")
 EVENT_STREAM = (b"content-type", b"text/event-stream; charset=utf-8")
@@ -54,8 +57,9 @@ ENDING = TooBusy(
 class AnswerHandler:
     """The handler of one endpoint. It keeps no data of a request after the request is answered."""
 
-    def __init__(self, gateway: Gateway, access: Access, decode: Decode) -> None:
+    def __init__(self, gateway: Gateway, access: Access, endpoint: Endpoint, decode: Decode) -> None:
         self._gateway = gateway
+        self._endpoint = endpoint
         self._access = access
         self._decode = decode
         self._limit = gateway.settings.server.max_body_mb * 1024 * 1024
@@ -79,11 +83,11 @@ class AnswerHandler:
             raw = await read_body(receive, headers, self._limit)
             ask = self._decode(raw, headers)
         except RequestError as error:
-            await refuse(send, error, run.id)
+            await refuse(send, error, run.id, self._endpoint)
             return
         except Exception:
             log.exception("a request could not be read", extra={"exchange": run.id})
-            await refuse(send, FAILED, run.id)
+            await refuse(send, FAILED, run.id, self._endpoint)
             return
         exchange = Exchange(run.id, ask, key, started_s=time(), tell=run.tell if ask.stream else None)
         task = asyncio.current_task()
@@ -173,7 +177,7 @@ class _AnswerRun:
     async def _pass_on(self, exchange: Exchange, reply: Reply) -> None:
         if self._progress_sent and reply.pieces is None:
             # the status was already sent with the first comment, so the refusal is sent as an event
-            reply = replace(reply, pieces=_once(errors.as_event(reply.body)))
+            reply = replace(reply, pieces=_once(as_event(reply.body, exchange.ask.endpoint)))
         packed = is_encoded(reply.headers)
         if exchange.chunks and reply.pieces is None and reply.status < 300 and not packed:
             reply.notes.append(cited.note(len(exchange.chunks), reply.body))
@@ -226,13 +230,13 @@ class _AnswerRun:
 
     async def _fail(self, error: RequestError, endpoint: Endpoint) -> None:
         if not self._started:
-            await refuse(self._send, error, self.id)
+            await refuse(self._send, error, self.id, endpoint)
             return
         # the status was already sent, so the failure is sent as an event; since [DONE] is missing, no client considers
         # the answer complete
         if self._reply is not None and is_encoded(self._reply.headers):
             return  # no event can be added: the server closes the connection, which tells the client of the failure
-        last = errors.response_event(error, self._last) if endpoint is Endpoint.RESPONSES else errors.event(error)
+        last = last_event(error, endpoint, self.id, self._last)
         self._transcript.add(last)
         await self._send({"type": "http.response.body", "body": last, "more_body": False})
 
@@ -254,9 +258,9 @@ class _AnswerRun:
         self._gateway.over(exchange, outcome, headers.get(b"traceparent", b"").decode("latin-1"))
 
 
-async def refuse(send: Send, error: RequestError, exchange_id: str) -> None:
-    """Send an error in OpenAI's form."""
-    body = errors.envelope(error)
+async def refuse(send: Send, error: RequestError, exchange_id: str, endpoint: Endpoint) -> None:
+    """Send an error in the form of the endpoint's API."""
+    body = body_of(error, endpoint, exchange_id)
     head = [JSON, (b"content-length", str(len(body)).encode()), (b"x-foreword-id", exchange_id.encode())]
     if error.status == WRONG_METHOD:
         head.append((b"allow", b"POST"))

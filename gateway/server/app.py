@@ -35,6 +35,7 @@ from gateway.settings.tables import Settings
 from gateway.telemetry.logs import set_up
 from gateway.wire import errors
 from gateway.wire.chat import decode
+from gateway.wire.messages import request as messages
 from gateway.wire.responses import request as responses
 
 log = logging.getLogger("foreword.server")
@@ -45,6 +46,8 @@ ANSWERED = (
     (Endpoint.COMPLETION, decode.completion),
     (Endpoint.EMBEDDING, decode.embedding),
     (Endpoint.RESPONSES, responses.ask),
+    (Endpoint.MESSAGES, messages.ask),
+    (Endpoint.TOKEN_COUNT, messages.token_count),
 )
 
 
@@ -174,7 +177,7 @@ def application(gateway: Gateway) -> AsgiFront:
         logging_config=None,
         request_max_body_size=gateway.settings.server.max_body_mb * 1024 * 1024,
     )
-    hot = {f"/v1/{endpoint}": AnswerHandler(gateway, access, read) for endpoint, read in ANSWERED}
+    hot = {f"/v1/{endpoint}": AnswerHandler(gateway, access, endpoint, read) for endpoint, read in ANSWERED}
     return AsgiFront(hot, rest, gateway)
 
 

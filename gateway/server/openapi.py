@@ -11,6 +11,7 @@ from msgspec import Struct
 from gateway.ask import Endpoint
 from gateway.wire.chat.decode import ChatBody, CompletionBody, EmbeddingBody
 from gateway.wire.feedback import FeedbackBody
+from gateway.wire.messages.request import MessagesBody, TokenCountBody
 from gateway.wire.responses.request import ResponsesBody
 from gateway.wire.stores import vector_stores
 
@@ -69,6 +70,8 @@ HOT = {
     Endpoint.COMPLETION: (CompletionBody, "A legacy completion, plain or streamed"),
     Endpoint.EMBEDDING: (EmbeddingBody, "Embeddings"),
     Endpoint.RESPONSES: (ResponsesBody, "A response, plain or streamed"),
+    Endpoint.MESSAGES: (MessagesBody, "A message of Anthropic's API, plain or streamed"),
+    Endpoint.TOKEN_COUNT: (TokenCountBody, "The number of tokens of a prompt"),
 }
 
 
@@ -115,7 +118,7 @@ def _operation(endpoint: Endpoint, summary: str, body: dict[str, Any]) -> dict[s
     return {
         "summary": summary,
         "operationId": endpoint.name.lower(),
-        "tags": ["OpenAI"],
+        "tags": ["Anthropic" if endpoint.is_anthropic else "OpenAI"],
         "requestBody": _body(body),
         "responses": {
             "200": {

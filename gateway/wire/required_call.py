@@ -27,8 +27,8 @@ _fields = msgspec.json.Decoder(_ChoiceFields)
 
 def required_names(ask: Ask) -> frozenset[str]:
     """The names of the functions that meet the request's `tool_choice`: the answer must call one of them. `ANY` stands
-    for every tool. The set is empty if no call is required."""
-    if not any(field in ask.raw for field in FIELDS):
+    for every tool. The set is empty if no call is required, and for Anthropic's API, which enforces its choice."""
+    if ask.endpoint.is_anthropic or not any(field in ask.raw for field in FIELDS):
         return frozenset()
     try:
         fields = _fields.decode(ask.raw)

@@ -6,11 +6,14 @@ from typing import NamedTuple
 from gateway.ask import Endpoint
 from gateway.wire.chat.completion import CompletionFault, loose_json, read_completion, read_fault
 from gateway.wire.chat.faults import MARK, fault_of
+from gateway.wire.messages import error_form
+from gateway.wire.messages.read import STOP
 from gateway.wire.responses.read import event_of
 from gateway.wire.sse import SseEvent, events
 
 DONE = b"[DONE]"
-MARKS = {Endpoint.RESPONSES: b"data:"}
+PING = b"ping"
+MARKS = {Endpoint.RESPONSES: b"data:", Endpoint.MESSAGES: STOP.encode()}
 """Bytes that a piece with the end mark must contain. Other endpoints use `DONE`, which is found in half the time of
 `[DONE]`."""
 OVER = frozenset({b"error", *(b"response." + how for how in (b"completed", b"incomplete", b"failed", b"cancelled"))})
@@ -31,6 +34,8 @@ def end_at(piece: bytes, endpoint: Endpoint) -> int:
         if _OVER.search(piece) is None:
             return -1
         return next((event.start for event in events(piece) if _type(event) in OVER), -1)
+    if endpoint is Endpoint.MESSAGES:
+        return next((event.start for event in events(piece) if _type(event) == MARKS[endpoint]), -1)
     return next((event.start for event in events(piece) if event.data.strip() == DONE), -1)
 
 
@@ -57,6 +62,12 @@ def start_of(piece: bytes, endpoint: Endpoint) -> StreamStart:
         fault = _fault(event, endpoint)
         if fault is not None:
             return StreamStart(fault, has_chunk)
+        if endpoint is Endpoint.MESSAGES:
+            kind = _type(event)
+            if kind.startswith((b"content_block", b"message_delta", MARKS[endpoint])):
+                return StreamStart(None, has_chunk=True, has_content=True)
+            has_chunk |= kind != PING
+            continue
         chunk = read_completion(event.data)
         if chunk is None:
             continue
@@ -69,6 +80,8 @@ def start_of(piece: bytes, endpoint: Endpoint) -> StreamStart:
 
 def _fault(event: SseEvent, endpoint: Endpoint) -> CompletionFault | None:
     data = event.data
+    if endpoint is Endpoint.MESSAGES:
+        return error_form.fault_in_event(data) if MARK in data and _type(event) == b"error" else None
     if endpoint is Endpoint.RESPONSES and FAILED in data and _type(event) == FAILED:
         return event_of(data).fault
     if MARK in data and (fault := fault_of(data)) is not None:

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 from gateway.ports import Answer
 from gateway.wire.chat.completion import Completion, ReportedUsage, read_completion
+from gateway.wire.messages import read as messages_read
 from gateway.wire.responses import read as responses_read
 from gateway.wire.sse import data_in
 from gateway.wire.unpack import unpacked
@@ -15,13 +16,15 @@ EVENT_STREAM = "text/event-stream"
 
 
 def read_answer(body: bytes, content_type: str, content_encoding: str = "") -> Answer:
-    """Read the first choice of a completion, or a `/v1/responses` answer. Other bytes (HTML, an embedding) give an
-    empty answer."""
+    """Read the first choice of a completion, a `/v1/responses` answer, or a message of Anthropic's API. Other bytes
+    (HTML, an embedding) give an empty answer."""
     plain = unpacked(body, content_encoding)
     if content_type.strip().lower().startswith(EVENT_STREAM):
         return _streamed(list(data_in(plain)))
     if responses_read.MARK in plain and (response := responses_read.read_body(plain)) is not None:
         return response
+    if messages_read.MARK in plain and (message := messages_read.read_body(plain)) is not None:
+        return message
     completion = read_completion(plain)
     return _joined([completion] if completion else [])
 
@@ -29,6 +32,8 @@ def read_answer(body: bytes, content_type: str, content_encoding: str = "") -> A
 def _streamed(events: list[bytes]) -> Answer:
     if events and responses_read.MARK in events[0] and (response := responses_read.read_events(events)) is not None:
         return response
+    if any(messages_read.MARK in event for event in events[:2]) and (message := messages_read.read_events(events)):
+        return message
     return _joined(chunk for data in events if (chunk := read_completion(data)) is not None)
 
 

@@ -11,6 +11,7 @@ from msgspec import Raw
 from gateway.ask import Endpoint, Turn
 from gateway.exchange import Exchange, Sampling
 from gateway.wire.added import with_additions
+from gateway.wire.messages import request as messages
 from gateway.wire.responses import request as responses
 
 _object = msgspec.json.Decoder(dict[str, Raw])
@@ -68,7 +69,10 @@ def body(
     if exchange.changed:
         if ask.endpoint is Endpoint.RESPONSES:
             responses.put_turns(fields, exchange.sent)
-            fields.update(_sampling(exchange.sampling, fields, "max_output_tokens", stop=False))
+            fields.update(_sampling(exchange.sampling, fields, "max_output_tokens", stop=""))
+        elif ask.endpoint is Endpoint.MESSAGES:
+            messages.put_turns(fields, exchange.sent)
+            fields.update(_sampling(exchange.sampling, fields, "max_tokens", stop="stop_sequences"))
         else:
             fields["messages"] = _messages(exchange.sent, fields.get("messages", NO_MESSAGES))
             fields.update(_sampling(exchange.sampling, fields, room_field))
@@ -125,22 +129,22 @@ def _renamed(match: re.Match[bytes], model: str) -> bytes:
 
 
 def _messages(turns: Sequence[Turn], original: Raw) -> Raw:
-    messages = _list.decode(original)
-    return Raw(b"[" + b",".join(_message(turn, messages) for turn in turns) + b"]")
+    own = _list.decode(original)
+    return Raw(b"[" + b",".join(_message(turn, own) for turn in turns) + b"]")
 
 
-def _message(turn: Turn, messages: Sequence[Raw]) -> bytes:
+def _message(turn: Turn, own: Sequence[Raw]) -> bytes:
     if turn.source >= 0:
-        return bytes(messages[turn.source])
+        return bytes(own[turn.source])
     if turn.around >= 0:
-        return with_additions(messages[turn.around], turn, "text")
+        return with_additions(own[turn.around], turn, "text")
     return _encode({"role": turn.role, "content": turn.text})
 
 
-def _sampling(sampling: Sampling, fields: Mapping[str, Raw], room_field: str, *, stop: bool = True) -> dict[str, Raw]:
+def _sampling(sampling: Sampling, fields: Mapping[str, Raw], room_field: str, *, stop: str = "stop") -> dict[str, Raw]:
     """The sampling settings of the template, except those that the client has set.
 
-    `stop` tells whether the endpoint supports stop words; `/v1/responses` does not.
+    `stop` is the field for stop words, or "" for `/v1/responses`, which has none.
     """
     if sampling == Sampling.NONE:
         return {}
@@ -150,6 +154,6 @@ def _sampling(sampling: Sampling, fields: Mapping[str, Raw], room_field: str, *,
         extra[room_field] = Raw(_encode(sampling.max_tokens))
     if sampling.temperature is not None and "temperature" not in given:
         extra["temperature"] = Raw(_encode(sampling.temperature))
-    if stop and sampling.stop and "stop" not in given:
-        extra["stop"] = Raw(_encode(sampling.stop))
+    if stop and sampling.stop and stop not in given:
+        extra[stop] = Raw(_encode(sampling.stop))
     return extra

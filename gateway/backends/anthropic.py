@@ -1,0 +1,80 @@
+"""Backend kind `anthropic`: Anthropic's API, or a server that speaks it. Bytes pass through unchanged.
+
+Chat completions and responses for its models are translated by `chat_over_messages.py`.
+"""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from gateway.ask import Endpoint
+from gateway.backends.remote import Remote
+from gateway.backends.remote_settings import HostSettings, RemoteSettings, check_host
+from gateway.errors import Problem
+from gateway.exchange import Exchange
+from gateway.ports import Headers, ModelCard, Reply
+from gateway.registry import AdapterKind
+from gateway.settings.numbers import Count
+from gateway.wire.messages.models import as_openai
+
+VERSION = b"anthropic-version"
+SERVED = (Endpoint.MESSAGES, Endpoint.TOKEN_COUNT)
+MOST_LISTED = "limit=1000"
+"""The query for a list of models. Without it, the API lists only 20."""
+
+
+class AnthropicSettings(HostSettings, frozen=True, forbid_unknown_fields=True):
+    """`[backends.x] kind = "anthropic"`: Anthropic's API, or another server with `/v1/messages`."""
+
+    base_url: str = "https://api.anthropic.com/v1"
+    """Up to and including `/v1`."""
+    api_key: str = ""
+    """Sent as `x-api-key`. `env:NAME` reads it from the environment."""
+    version: str = "2023-06-01"
+    """The header `anthropic-version` of requests whose client sends none."""
+    answer_tokens: Count = 8192
+    """The longest answer to a chat completion whose client sets no limit, in tokens. Anthropic's API requires one."""
+
+
+class Anthropic(Remote):
+    """A server of Anthropic's API."""
+
+    def __init__(self, name: str, settings: AnthropicSettings) -> None:
+        shared = {field: getattr(settings, field) for field in HostSettings.__struct_fields__}
+        super().__init__(name, RemoteSettings(**shared, responses=()))
+        self.answer_tokens = settings.answer_tokens
+        self._version = settings.version.encode()
+
+    def models(self) -> Sequence[ModelCard]:
+        settings = self._settings
+        return [ModelCard(name, SERVED, settings.window_tokens, sampling=settings.sampling) for name in settings.models]
+
+    def credentials(self) -> dict[str, str]:
+        return {"x-api-key": self._settings.api_key} if self._settings.api_key else {}
+
+    async def send(self, exchange: Exchange, model: str, headers: Headers) -> Reply:
+        if not any(name == VERSION for name, _ in headers):
+            headers = (*headers, (VERSION, self._version))
+        return await super().send(exchange, model, headers)
+
+    def managing_headers(self) -> dict[str, str]:
+        return {VERSION.decode(): self._version.decode(), **self.credentials()}
+
+    async def manage(self, method: str, path: str, query: str = "", body: bytes = b"") -> tuple[int, bytes]:
+        """As `Remote.manage`. Models are returned in OpenAI's form, in which the gateway lists those of all
+        backends."""
+        query = query or (MOST_LISTED if path == "models" else "")
+        status, answer = await super().manage(method, path, query, body)
+        return status, as_openai(answer) if status == 200 and path.startswith("models") else answer
+
+
+def build(name: str, settings: AnthropicSettings, _parts: object) -> Anthropic:
+    return Anthropic(name, settings)
+
+
+def check(settings: AnthropicSettings, root: Path) -> Iterable[Problem]:
+    yield from check_host(settings, root)
+    if any(mark in settings.version for mark in "\r\n\0"):
+        yield Problem("version", "must not hold line breaks")
+
+
+KIND = AdapterKind(AnthropicSettings, build, check)

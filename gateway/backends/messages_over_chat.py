@@ -1,0 +1,130 @@
+"""Lets every backend that serves chat answer `/v1/messages` too, by translating the request and the answer.
+
+If a backend itself serves `/v1/messages` for the model, request and answer pass through byte for byte.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from typing import Protocol
+
+import msgspec
+from msgspec.structs import replace
+
+from gateway.ask import Endpoint, Mode, Turn
+from gateway.backends.responses import ModelSender, speaks
+from gateway.backends.routing.routes import AUTO
+from gateway.backends.translated import EVENTS, JSON, TranslatedStream, translated_headers, uncompressed
+from gateway.errors import BackendFailed
+from gateway.exchange import Exchange, Note, Sampling
+from gateway.ports import Headers, Reply, is_encoded
+from gateway.wire.chat import encode
+from gateway.wire.messages.answer import MessageHead, Translator, message_id, whole
+from gateway.wire.messages.as_chat import chat_body, shows_thinking
+from gateway.wire.messages.error_form import rewritten
+from gateway.wire.messages.losses import STAGE, Losses
+from gateway.wire.messages.token_count import countable
+
+OF_ANTHROPIC = (b"anthropic-beta", b"anthropic-version")
+LONG_TEXT = 20_000
+"""Characters from which a text is counted on a thread, since counting takes about 1 ms for each 5,000."""
+UNSEEN = Note(STAGE, "left out", "the model's reasoning (the request does not ask for thinking)")
+
+
+class Sender(Protocol):
+    """A backend, with or without translations around it."""
+
+    async def send(self, exchange: Exchange, model: str, headers: Headers) -> Reply: ...
+
+
+class MessagesOverChat:
+    """A backend that also answers `/v1/messages` and its count of tokens. `Caller` uses it in place of the backend
+    itself."""
+
+    def __init__(self, backend: Sender, models: ModelSender, count: Callable[[str], int]) -> None:
+        """`models` is the backend that knows its models; `backend` is the same one with its other translations."""
+        self._backend = backend
+        self._models = models
+        self._count = count
+
+    async def send(self, exchange: Exchange, model: str, headers: Headers) -> Reply:
+        endpoint = exchange.ask.endpoint
+        if not endpoint.is_anthropic or speaks(self._models, model, endpoint):
+            return await self._backend.send(exchange, model, headers)
+        if endpoint is Endpoint.TOKEN_COUNT:
+            return await self._counted(exchange, model)
+        chat = as_chat(exchange, model)
+        reply = await self._backend.send(chat, model, chat_headers(headers))
+        reply.notes.extend(chat.notes[len(exchange.notes) :])
+        return await as_message(exchange, reply)
+
+    async def _counted(self, exchange: Exchange, model: str) -> Reply:
+        text, extra = countable(exchange.ask.raw)
+        tokens = await asyncio.to_thread(self._count, text) if len(text) > LONG_TEXT else self._count(text)
+        body = msgspec.json.encode({"input_tokens": tokens + extra})
+        note = Note("count", "estimated", "the backend cannot count, so the gateway did")
+        return Reply(200, JSON, body, backend=exchange.route[0].backend, model=model, notes=[note])
+
+
+def as_chat(exchange: Exchange, model: str) -> Exchange:
+    """Translate the request to a chat completion request. What is left out becomes a note. Raises `BadRequest` for what
+    chat completions lack."""
+    # sampling settings are not in the body, because the field for the answer's length has another name in each backend
+    losses = Losses()
+    raw, messages = chat_body(encode.body(replace(exchange, sampling=Sampling.NONE), model), losses)
+    turns = tuple([_turn(message, place) for place, message in enumerate(messages)])
+    wished = exchange.sampling if exchange.changed else Sampling.NONE
+    sampling = replace(wished, max_tokens=exchange.ask.room_tokens or wished.max_tokens)
+    chat = replace(exchange.ask, endpoint=Endpoint.CHAT, raw=raw, turns=turns, named=None, marked=False)
+    procedure = exchange.procedure if exchange.changed else None
+    lost = losses.note()
+    return replace(
+        exchange,
+        ask=chat,
+        mode=Mode.ON,
+        turns=turns,
+        sampling=sampling,
+        procedure=procedure,
+        notes=(*exchange.notes, lost) if lost else exchange.notes,
+    )
+
+
+async def as_message(exchange: Exchange, reply: Reply) -> Reply:
+    """Translate the reply to a chat completion into a reply to `/v1/messages`. A refusal keeps its status and its
+    message."""
+    if reply.status >= 300:
+        body = rewritten(reply.body, reply.status, exchange.id)
+        return replace(reply, headers=translated_headers(reply, JSON), body=body)
+    model = reply.model if exchange.ask.model in AUTO else exchange.ask.model
+    head = MessageHead(message_id(exchange.id), model, shows_thinking(exchange.ask.raw))
+    if reply.pieces is None:
+        body, is_hiding = whole(reply.body, head)
+        reply.notes.extend((UNSEEN,) if is_hiding else ())
+        return replace(reply, headers=translated_headers(reply, JSON), body=body)
+    if is_encoded(reply.headers):
+        await reply.aclose()
+        raise BackendFailed(f"The backend {reply.backend!r} compresses its streams, which cannot be translated.")
+    pieces: AsyncIterator[bytes] = TranslatedStream(reply.pieces, _NotingTranslator(head, reply.notes), reply.notes)
+    return replace(reply, headers=translated_headers(reply, EVENTS), pieces=pieces, end=None)
+
+
+def chat_headers(headers: Headers) -> Headers:
+    """The request's headers without those that only Anthropic's API knows."""
+    return tuple([header for header in uncompressed(headers) if header[0] not in OF_ANTHROPIC])
+
+
+class _NotingTranslator(Translator):
+    """A translator that notes at the end of the stream whether it left out the model's reasoning."""
+
+    def __init__(self, head: MessageHead, notes: list[Note]) -> None:
+        super().__init__(head)
+        self._notes = notes
+
+    def end(self) -> bytes:
+        self._notes.extend((UNSEEN,) if self.hides_thinking else ())
+        return super().end()
+
+
+def _turn(message: dict[str, object], place: int) -> Turn:
+    content = message.get("content")
+    is_text = isinstance(content, str) and "tool_calls" not in message
+    return Turn(str(message["role"]), str(content) if is_text else "", place, plain=is_text)

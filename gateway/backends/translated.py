@@ -1,0 +1,81 @@
+"""Shared parts of the translations between APIs: streams that are translated piece by piece, and their headers."""
+
+from collections.abc import AsyncIterator
+from typing import Protocol
+
+from gateway.errors import RequestError
+from gateway.exchange import Note
+from gateway.ports import Headers, Reply
+
+JSON: Headers = ((b"content-type", b"application/json"),)
+EVENTS: Headers = ((b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-cache"))
+# these headers describe the body that came, not its translation
+OF_THE_BODY = (b"content-type", b"content-encoding", b"cache-control", b"etag", b"content-md5")
+
+
+class StreamTranslator(Protocol):
+    """Translates a stream in pieces of whole events. `failure` is the error that ended it, once `over` is true."""
+
+    failure: RequestError | None
+    over: bool
+    unreadable: int
+
+    def feed(self, piece: bytes) -> bytes: ...
+
+    def end(self) -> bytes: ...
+
+    def fail(self, error: RequestError) -> bytes: ...
+
+
+class TranslatedStream:
+    """The translated stream. An error of the backend is translated, and then raised.
+
+    A class rather than a generator, because closing a generator that was never started runs no code.
+    """
+
+    def __init__(self, pieces: AsyncIterator[bytes], translator: StreamTranslator, notes: list[Note]) -> None:
+        self._pieces = pieces
+        self._notes = notes
+        self._translator = translator
+        self._ended = False
+
+    def __aiter__(self) -> "TranslatedStream":
+        return self
+
+    async def __anext__(self) -> bytes:
+        events = b""
+        while not events:
+            if self._translator.failure is not None:
+                raise self._translator.failure
+            if self._ended:
+                raise StopAsyncIteration
+            events = await self._more()
+        return events
+
+    async def _more(self) -> bytes:
+        try:
+            return self._translator.feed(await anext(self._pieces))
+        except StopAsyncIteration:
+            self._ended = True
+            if count := self._translator.unreadable:
+                self._notes.append(Note("stream", "passed over", f"{count} events were not JSON objects"))
+            return self._translator.end()
+        except RequestError as error:
+            # a failure after the end mark does not affect the answer
+            self._ended = True
+            return b"" if self._translator.over else self._translator.fail(error)
+
+    async def aclose(self) -> None:
+        close = getattr(self._pieces, "aclose", None)
+        if close is not None:
+            await close()
+
+
+def translated_headers(reply: Reply, kind: Headers) -> Headers:
+    """The headers of a translated reply, whose body is of this `kind`."""
+    return (*kind, *[header for header in reply.headers if header[0].lower() not in OF_THE_BODY])
+
+
+def uncompressed(headers: Headers) -> Headers:
+    """Change the request's headers to ask for an uncompressed answer, because the translation must read it."""
+    return tuple([header for header in headers if header[0] != b"accept-encoding"])

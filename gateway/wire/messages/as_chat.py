@@ -1,0 +1,244 @@
+"""Translates a `/v1/messages` request to a chat completion request, for backends without `/v1/messages`.
+
+Fields that neither API defines pass unchanged. A field that chat completions lack raises an error if the answer would
+be another one without it; otherwise it is left out, which a note tells.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+from msgspec import UNSET, Raw, Struct, UnsetType
+
+from gateway.errors import BadRequest
+from gateway.wire.json_fields import NULL, decoded, missing
+from gateway.wire.messages.blocks import WHY_CHAT, Message, messages
+from gateway.wire.messages.losses import Losses
+
+_object = msgspec.json.Decoder(dict[str, Raw])
+_list = msgspec.json.Decoder(list[Raw])
+_encode = msgspec.json.Encoder().encode
+
+REFUSED = {
+    "mcp_servers": "Describe their tools in 'tools' and answer the calls yourself.",
+    "container": "Leave it out.",
+    "inference_geo": "Leave it out, and choose a model in that region.",
+    "n": "A message is one answer; send several requests.",
+    "functions": "Here they are 'tools'.",
+    "response_format": "Here it is called 'output_config.format'.",
+    "max_completion_tokens": "Here it is called 'max_tokens'.",
+    "stop": "Here it is called 'stop_sequences'.",
+}
+LEFT_OUT = (
+    "cache_control",
+    "context_management",
+    "diagnostics",
+    "speed",
+    "user_profile_id",
+    "workspace_id",
+    "betas",
+)
+TRANSLATED = (
+    "system",
+    "messages",
+    "max_tokens",
+    "stop_sequences",
+    "stream",
+    "tools",
+    "tool_choice",
+    "thinking",
+    "output_config",
+    "output_format",
+    "metadata",
+    "service_tier",
+)
+ANSWERED = frozenset((*TRANSLATED, *LEFT_OUT, *REFUSED))
+"""Fields that are translated or handled here; every other field passes unchanged."""
+NOTHING = (b"null", b"false", b"[]", b"{}")
+CACHE_CONTROL = b'"cache_control"'
+LONGEST_USER = 64
+"""OpenAI's limit for `user`, in characters."""
+SCHEMA_NAME = "answer"
+CHOICES = {"auto": "auto", "any": "required", "none": "none"}
+
+
+class _Tool(Struct):
+    name: str = ""
+    type: str | None = None
+    description: Raw | UnsetType = UNSET
+    input_schema: Raw | UnsetType = UNSET
+    strict: Raw | UnsetType = UNSET
+
+
+class _ToolChoice(Struct):
+    type: str
+    name: str = ""
+    disable_parallel_tool_use: bool | None = None
+
+
+class _Thinking(Struct):
+    type: str = "disabled"
+    budget_tokens: int | None = None
+    display: str | None = None
+
+
+class _Format(Struct):
+    type: str
+    schema: Raw = Raw(b"{}")
+
+
+class _OutputConfig(Struct):
+    effort: str | None = None
+    format: _Format | None = None
+
+
+class _Metadata(Struct):
+    user_id: str | None = None
+
+
+class _MessageKnobs(Struct):
+    stop_sequences: list[str] | None = None
+    stream: bool | None = None
+    tools: list[Raw] | None = None
+    tool_choice: _ToolChoice | None = None
+    thinking: _Thinking | None = None
+    output_config: _OutputConfig | None = None
+    output_format: _Format | None = None
+    metadata: _Metadata | None = None
+    service_tier: str | None = None
+
+
+class _ThinkingField(Struct):
+    thinking: _Thinking | None = None
+
+
+_knobs = msgspec.json.Decoder(_MessageKnobs)
+_tool = msgspec.json.Decoder(_Tool)
+_asked = msgspec.json.Decoder(_ThinkingField)
+
+
+def chat_body(body: bytes, losses: Losses) -> tuple[bytes, list[Message]]:
+    """Build the body of the chat request, and return its messages too. The maximum length of the answer is added later,
+    in a field whose name depends on the backend.
+
+    Raises `BadRequest` for what chat completions lack.
+    """
+    fields = {name: value for name, value in _object.decode(body).items() if bytes(value) != NULL}
+    for name, remedy in REFUSED.items():
+        if name in fields and bytes(fields[name]) not in NOTHING:
+            raise untranslatable(name, remedy)
+    for name in LEFT_OUT:
+        if name in fields and bytes(fields[name]) not in NOTHING:
+            losses.add(name)
+    if CACHE_CONTROL in body:
+        losses.add("cache_control")
+    knobs = decoded(_knobs, body)
+    turns = messages(fields.get("system"), _list.decode(fields.get("messages", Raw(b"[]"))), losses)
+    if not turns:
+        raise missing("messages")
+    written: dict[str, Any] = {
+        "messages": turns,
+        **_stops(knobs),
+        **_tools(knobs, losses),
+        **_output(knobs, losses),
+        **_about(knobs, losses),
+    }
+    if knobs.stream:
+        # the end of the stream holds the usage
+        written |= {"stream": True, "stream_options": {"include_usage": True}}
+    unchanged = {name: value for name, value in fields.items() if name not in ANSWERED}
+    return _encode({**unchanged, **written}), turns
+
+
+def shows_thinking(raw: bytes) -> bool:
+    """Whether the client asked to see the model's reasoning."""
+    thinking = decoded(_asked, raw).thinking if b'"thinking"' in raw else None
+    return thinking is not None and thinking.type != "disabled" and thinking.display != "omitted"
+
+
+def untranslatable(param: str, remedy: str) -> BadRequest:
+    return BadRequest(
+        f"Unsupported parameter: chat completions have no '{param}'. {remedy} {WHY_CHAT}",
+        param=param,
+        code="unsupported_parameter",
+    )
+
+
+def _stops(knobs: _MessageKnobs) -> dict[str, Any]:
+    return {"stop": knobs.stop_sequences} if knobs.stop_sequences else {}
+
+
+def _tools(knobs: _MessageKnobs, losses: Losses) -> dict[str, Any]:
+    if not knobs.tools:
+        return {}
+    functions = [_function(decoded(_tool, raw, f"tools[{place}]"), place) for place, raw in enumerate(knobs.tools)]
+    for name in ("input_examples", "defer_loading", "eager_input_streaming", "allowed_callers"):
+        if any(b'"' + name.encode() + b'"' in bytes(raw) for raw in knobs.tools):
+            losses.add(f"tools.{name}")
+    choice = knobs.tool_choice
+    extra: dict[str, Any] = {}
+    if choice is not None:
+        extra["tool_choice"] = _choice(choice)
+        if choice.disable_parallel_tool_use:
+            extra["parallel_tool_calls"] = False
+    return {"tools": functions, **extra}
+
+
+def _function(tool: _Tool, place: int) -> dict[str, Any]:
+    if tool.type not in (None, "custom"):
+        raise BadRequest(
+            f"Unsupported value: 'tools[{place}].type' is {tool.type!r}, and the tools of chat completions are "
+            "functions. Describe it as a tool with an 'input_schema' and answer its calls yourself, or use a model "
+            f"whose backend has /v1/messages. {WHY_CHAT}",
+            param=f"tools[{place}].type",
+            code="unsupported_value",
+        )
+    optional = {"description": tool.description, "parameters": tool.input_schema, "strict": tool.strict}
+    given = {name: value for name, value in optional.items() if value is not UNSET and bytes(value) != NULL}
+    return {"type": "function", "function": {"name": tool.name, **given}}
+
+
+def _choice(choice: _ToolChoice) -> Any:
+    if choice.type == "tool":
+        return {"type": "function", "function": {"name": choice.name}}
+    if choice.type not in CHOICES:
+        known = ", ".join([*CHOICES, "tool"])
+        raise BadRequest(
+            f"Invalid value for 'tool_choice.type': {choice.type!r}. Supported: {known}.",
+            param="tool_choice.type",
+            code="invalid_value",
+        )
+    return CHOICES[choice.type]
+
+
+def _output(knobs: _MessageKnobs, losses: Losses) -> dict[str, Any]:
+    """The reasoning effort and the output format. A budget for thinking has no counterpart: a model that reasons
+    decides itself."""
+    thinking, config = knobs.thinking, knobs.output_config
+    if thinking is not None and thinking.type != "disabled":
+        losses.add("thinking.budget_tokens" if thinking.budget_tokens else "thinking", "the model decides itself")
+    extra: dict[str, Any] = {}
+    if config is not None and config.effort == "max":
+        losses.add("output_config.effort", "max is sent as xhigh")
+        extra["reasoning_effort"] = "xhigh"
+    elif config is not None and config.effort:
+        extra["reasoning_effort"] = config.effort
+    form = knobs.output_format or (config.format if config is not None else None)
+    if form is None:
+        return extra
+    if form.type != "json_schema":
+        raise untranslatable("output_config.format.type", "Use 'json_schema'.")
+    schema = {"name": SCHEMA_NAME, "schema": form.schema, "strict": True}
+    return {**extra, "response_format": {"type": "json_schema", "json_schema": schema}}
+
+
+def _about(knobs: _MessageKnobs, losses: Losses) -> Mapping[str, Any]:
+    extra: dict[str, Any] = {}
+    user = knobs.metadata.user_id if knobs.metadata else None
+    if user and len(user) > LONGEST_USER:
+        losses.add("metadata.user_id", f"longer than {LONGEST_USER} characters")
+    elif user:
+        extra["user"] = user
+    if knobs.service_tier == "standard_only":
+        extra["service_tier"] = "default"
+    return extra

@@ -1,0 +1,203 @@
+"""Translates the messages of a `/v1/messages` request to chat messages.
+
+A message with results of tools becomes one chat message a result, followed by a user message with the other blocks.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import msgspec
+from msgspec import UNSET, Raw, Struct, UnsetType
+
+from gateway.errors import BadRequest
+from gateway.wire.json_fields import decoded
+from gateway.wire.messages.losses import Losses
+
+Message = dict[str, Any]
+WHY_CHAT = "This request is sent as a chat completion, because its model's backend has no /v1/messages."
+KNOWN = "text, images, documents, search results, thinking, tool_use and tool_result"
+
+
+class _Message(Struct):
+    role: str
+    content: str | list[Raw]
+
+
+class _Source(Struct):
+    type: str
+    media_type: str = ""
+    data: str = ""
+    url: str = ""
+    content: str | list[Raw] = ""
+
+
+class _Block(Struct):
+    type: str
+    text: str = ""
+    thinking: str = ""
+    id: str = ""
+    name: str = ""
+    input: Raw | UnsetType = UNSET
+    tool_use_id: str = ""
+    content: str | list[Raw] | None = None
+    is_error: bool | None = None
+    source: str | _Source | None = None
+    title: str | None = None
+    context: str | None = None
+
+
+_message = msgspec.json.Decoder(_Message)
+_block = msgspec.json.Decoder(_Block)
+_instructions = msgspec.json.Decoder(str | list[Raw] | None)
+
+
+def messages(system: Raw | None, given: Sequence[Raw], losses: Losses) -> list[Message]:
+    """Translate `system` and the messages. Raises `BadRequest`, which names the block, for content that chat
+    completions lack."""
+    instructions = "" if system is None else _joined(decoded(_instructions, system, "system") or "", "system")
+    collected: list[Message] = [{"role": "system", "content": instructions}] if instructions else []
+    for place, raw in enumerate(given):
+        where = f"messages[{place}]"
+        message = decoded(_message, raw, where)
+        if isinstance(message.content, str):
+            collected.append({"role": message.role, "content": message.content})
+        elif message.role == "assistant":
+            collected.append(_assistant(_blocks(message.content, where), losses))
+        elif message.role == "system":
+            collected.append({"role": "system", "content": _joined(message.content, f"{where}.content")})
+        else:
+            collected += _user(_blocks(message.content, where), losses)
+    return collected
+
+
+def _blocks(content: Sequence[Raw], where: str) -> list[tuple[str, _Block]]:
+    """The blocks of a message, each with its place."""
+    places = [f"{where}.content[{number}]" for number in range(len(content))]
+    return [(place, decoded(_block, raw, place)) for place, raw in zip(places, content, strict=True)]
+
+
+def _assistant(blocks: list[tuple[str, _Block]], losses: Losses) -> Message:
+    texts, thoughts, calls = [], [], []
+    for where, block in blocks:
+        if block.type == "text":
+            texts.append(block.text)
+        elif block.type == "thinking":
+            thoughts.append(block.thinking)
+        elif block.type == "redacted_thinking":
+            losses.add("redacted_thinking")
+        elif block.type == "tool_use":
+            arguments = "{}" if block.input is UNSET else bytes(block.input).decode()
+            function = {"name": block.name, "arguments": arguments}
+            calls.append({"id": block.id, "type": "function", "function": function})
+        else:
+            raise _unknown(f"{where}.type", block.type, KNOWN)
+    message: Message = {"role": "assistant", "content": "".join(texts) if texts or not calls else None}
+    if thought := "\n\n".join(filter(None, thoughts)):
+        message["reasoning_content"] = thought
+    return message | ({"tool_calls": calls} if calls else {})
+
+
+def _user(blocks: list[tuple[str, _Block]], losses: Losses) -> list[Message]:
+    """The results of tools come first, because in chat they must follow their calls directly."""
+    results: list[Message] = []
+    parts: list[dict[str, Any]] = []
+    for where, block in blocks:
+        if block.type == "tool_result":
+            text, others = _result(block, where, losses)
+            results.append({"role": "tool", "tool_call_id": block.tool_use_id, "content": text})
+            parts += others
+        else:
+            parts += _parts(block, where, losses)
+    if not parts:
+        return results
+    alone = len(parts) == 1 and parts[0]["type"] == "text"
+    return [*results, {"role": "user", "content": parts[0]["text"] if alone else parts}]
+
+
+def _result(block: _Block, where: str, losses: Losses) -> tuple[str, list[dict[str, Any]]]:
+    """The text of a tool's result, and its images and files, which the user message after the results holds."""
+    if block.is_error:
+        losses.add("tool_result.is_error")
+    content = block.content or ""
+    if isinstance(content, str):
+        return content, []
+    parts = [part for place, each in _blocks(content, where) for part in _parts(each, place, losses)]
+    others = [part for part in parts if part["type"] != "text"]
+    if others:
+        losses.add("tool_result images", "sent in a user message after the result")
+    return "\n".join(part["text"] for part in parts if part["type"] == "text"), others
+
+
+def _parts(block: _Block, where: str, losses: Losses) -> Iterator[dict[str, Any]]:
+    """The chat parts of one block of a user's message."""
+    if block.type == "text":
+        yield _text(block.text)
+    elif block.type == "image":
+        yield {"type": "image_url", "image_url": {"url": _image_url(block.source, f"{where}.source")}}
+    elif block.type == "document":
+        yield from _document(block, f"{where}.source", losses)
+    elif block.type == "search_result":
+        source = block.source if isinstance(block.source, str) else ""
+        head = "\n".join(filter(None, (block.title, source)))
+        yield _text(f"{head}\n\n{_joined(block.content or '', f'{where}.content')}")
+    else:
+        raise _unknown(f"{where}.type", block.type, KNOWN)
+
+
+def _image_url(source: str | _Source | None, where: str) -> str:
+    if isinstance(source, _Source) and source.type == "base64":
+        return f"data:{source.media_type};base64,{source.data}"
+    if isinstance(source, _Source) and source.type == "url":
+        return source.url
+    raise _unknown(f"{where}.type", _kind(source), "images as 'base64' or 'url'")
+
+
+def _document(block: _Block, where: str, losses: Losses) -> Iterator[dict[str, Any]]:
+    source = block.source
+    head = "\n".join(filter(None, (block.title, block.context)))
+    if isinstance(source, _Source) and source.type == "base64":
+        if block.context:
+            yield _text(block.context)
+        data = f"data:{source.media_type};base64,{source.data}"
+        yield {"type": "file", "file": {"filename": block.title or "document.pdf", "file_data": data}}
+    elif isinstance(source, _Source) and source.type == "text":
+        yield _text(f"{head}\n\n{source.data}" if head else source.data)
+    elif isinstance(source, _Source) and source.type == "content":
+        if head:
+            yield _text(head)
+        if isinstance(source.content, str):
+            yield _text(source.content)
+            return
+        for place, each in _blocks(source.content, where):
+            yield from _parts(each, place, losses)
+    else:
+        raise _unknown(f"{where}.type", _kind(source), "documents as 'base64', 'text' or 'content'")
+
+
+def _joined(content: str | Sequence[Raw], where: str) -> str:
+    """The text of content in which only texts are allowed."""
+    if isinstance(content, str):
+        return content
+    texts = []
+    for number, raw in enumerate(content):
+        block = decoded(_block, raw, f"{where}[{number}]")
+        if block.type != "text":
+            raise _unknown(f"{where}[{number}].type", block.type, "only text here")
+        texts.append(block.text)
+    return "\n\n".join(texts)
+
+
+def _text(text: str) -> dict[str, Any]:
+    return {"type": "text", "text": text}
+
+
+def _kind(source: str | _Source | None) -> str:
+    return source.type if isinstance(source, _Source) else "nothing"
+
+
+def _unknown(param: str, value: str, known: str) -> BadRequest:
+    return BadRequest(
+        f"Unsupported value: '{param}' is {value!r}, and chat completions take {known}. {WHY_CHAT}",
+        param=param,
+        code="unsupported_value",
+    )

@@ -1,0 +1,202 @@
+"""Builds a message of Anthropic's API from the pieces of a chat completion, and returns each step as an event.
+
+The blocks of a message follow one another, while chat may send parts of several tool calls in turn. So the first call
+is sent as it arrives, and further calls, and text after a call, when the answer ends.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+from gateway.wire.chat.calls import CallSorter
+from gateway.wire.chat.completion import CalledFunction, CallPart, MessagePart, ReportedUsage, loose_json
+
+Event = tuple[str, dict[str, Any]]
+"""An event's type and its other fields."""
+STOPS = {
+    "stop": "end_turn",
+    "length": "max_tokens",
+    "tool_calls": "tool_use",
+    "function_call": "tool_use",
+    "content_filter": "refusal",
+}
+"""Maps chat's finish reasons to the reasons why a message stopped. Any other finish reason is `end_turn`."""
+BROKEN = "INVALID_JSON"
+"""The field of a call's input that holds arguments that are not a JSON object. Anthropic's guide to tools uses this
+name."""
+_encode = msgspec.json.Encoder().encode
+
+
+class _SpokenBlock:
+    """A block of text or thinking while it grows. `kind` is its type and the name of its field."""
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+        self.texts: list[str] = []
+
+    def as_json(self) -> dict[str, Any]:
+        return self.shown("".join(self.texts))
+
+    def shown(self, text: str) -> dict[str, Any]:
+        # the signature proves to Anthropic's models that they wrote the text; other models have none
+        return {"type": self.kind, self.kind: text} | ({"signature": ""} if self.kind == "thinking" else {})
+
+
+class _ToolUse:
+    """A call of a tool while its arguments arrive."""
+
+    def __init__(self, id: str, name: str) -> None:
+        self.id, self.name = id, name
+        self.texts: list[str] = []
+        self.is_open = False
+
+    def as_json(self) -> dict[str, Any]:
+        return {"type": "tool_use", "id": self.id, "name": self.name, "input": input_of("".join(self.texts))}
+
+
+class MessageBuilder:
+    """Builds one message. `shows_thinking` tells whether the client wants to see the model's reasoning."""
+
+    def __init__(self, id: str, model: str, *, shows_thinking: bool) -> None:
+        self.hides_thinking = False
+        """Whether the model's reasoning was left out, because the client did not ask for it."""
+        self._head = {"id": id, "type": "message", "role": "assistant", "model": model}
+        self._suffix = id.removeprefix("msg_")
+        self._shows_thinking = shows_thinking
+        self._blocks: list[_SpokenBlock | _ToolUse] = []
+        self._speaking: _SpokenBlock | None = None
+        self._sorter = CallSorter()
+        self._calls: list[_ToolUse] = []
+        self._after: list[tuple[str, str]] = []
+        self._refused = False
+        self._is_open = False
+
+    def begin(self) -> Iterator[Event]:
+        message = {**self._head, "content": [], **_stopped(None, None), "usage": usage_of(None)}
+        yield "message_start", {"message": message}
+        yield "ping", {}
+
+    def add(self, part: MessagePart, *, whole: bool = False) -> Iterator[Event]:
+        """Add one piece of a message, or a `whole` message. Empty texts add nothing."""
+        if part.thought and not self._shows_thinking:
+            self.hides_thinking = True
+        elif part.thought:
+            yield from self._text("thinking", part.thought)
+        if part.content:
+            yield from self._text("text", part.content)
+        if part.refusal:
+            self._refused = True
+            yield from self._text("text", part.refusal)
+        for call in part.calls:
+            yield from self._call(self._sorter.begin(call) if whole else self._sorter.number(call), call)
+
+    def end(self, finish: str, stop_sequence: str | None, usage: ReportedUsage | None) -> Iterator[Event]:
+        """Send what was held back, close the open block, and report how the answer ended."""
+        yield from self._rest()
+        yield "message_delta", {"delta": self._stop(finish, stop_sequence), "usage": usage_of(usage)}
+        yield "message_stop", {}
+
+    def message(self, finish: str, stop_sequence: str | None, usage: ReportedUsage | None) -> dict[str, Any]:
+        """The whole message, after its `end`."""
+        content = [block.as_json() for block in self._blocks]
+        return {**self._head, "content": content, **self._stop(finish, stop_sequence), "usage": usage_of(usage)}
+
+    def _stop(self, finish: str, stop_sequence: str | None) -> dict[str, Any]:
+        reason = STOPS.get(finish, "end_turn")
+        if reason == "end_turn" and self._calls:
+            reason = "tool_use"
+        elif reason == "end_turn" and self._refused:
+            reason = "refusal"
+        elif reason == "end_turn" and stop_sequence is not None:
+            return _stopped("stop_sequence", stop_sequence)
+        return _stopped(reason, None)
+
+    def _text(self, kind: str, text: str) -> Iterator[Event]:
+        if self._calls:
+            self._after.append((kind, text))
+            return
+        speaking = self._speaking
+        if speaking is None or speaking.kind != kind:
+            yield from self._close()
+            speaking = self._speaking = _SpokenBlock(kind)
+            yield self._open(speaking, speaking.shown(""))
+        speaking.texts.append(text)
+        yield self._delta({"type": f"{kind}_delta", kind: text})
+
+    def _call(self, number: int, part: CallPart) -> Iterator[Event]:
+        function = part.function or CalledFunction()
+        if number == len(self._calls):
+            self._calls.append(_ToolUse(part.id or f"toolu_{self._suffix}_{number}", ""))
+        call = self._calls[number]
+        call.name = call.name or function.name or ""
+        arguments = function.arguments or ""
+        if arguments:
+            call.texts.append(arguments)
+        if number or not call.name:
+            return
+        if not call.is_open:
+            yield from self._close()
+            yield from self._opened(call)
+        elif arguments:
+            yield self._delta({"type": "input_json_delta", "partial_json": arguments})
+
+    def _opened(self, call: _ToolUse) -> Iterator[Event]:
+        """Open a call's block, and send its arguments so far."""
+        call.is_open = True
+        yield self._open(call, {**call.as_json(), "input": {}})
+        if arguments := "".join(call.texts):
+            yield self._delta({"type": "input_json_delta", "partial_json": arguments})
+
+    def _rest(self) -> Iterator[Event]:
+        for call in self._calls:
+            if not call.is_open:
+                yield from self._close()
+                yield from self._opened(call)
+        yield from self._close()
+        after, self._after, calls, self._calls = self._after, [], self._calls, []
+        for kind, text in after:
+            yield from self._text(kind, text)
+        yield from self._close()
+        self._calls = calls
+
+    def _open(self, block: _SpokenBlock | _ToolUse, shown: dict[str, Any]) -> Event:
+        self._blocks.append(block)
+        self._is_open = True
+        return "content_block_start", {"index": len(self._blocks) - 1, "content_block": shown}
+
+    def _delta(self, delta: dict[str, Any]) -> Event:
+        return "content_block_delta", {"index": len(self._blocks) - 1, "delta": delta}
+
+    def _close(self) -> Iterator[Event]:
+        self._speaking = None
+        if self._is_open:
+            self._is_open = False
+            yield "content_block_stop", {"index": len(self._blocks) - 1}
+
+
+def usage_of(usage: ReportedUsage | None) -> dict[str, Any]:
+    """Convert chat's usage. Anthropic's API counts the tokens from a cache apart from the rest of the prompt."""
+    usage = usage or ReportedUsage()
+    prompt, cached = usage.prompt_tokens or 0, usage.cached or 0
+    counts: dict[str, Any] = {
+        "input_tokens": max(0, prompt - cached),
+        "cache_creation_input_tokens": 0,
+        "cache_read_input_tokens": cached,
+        "output_tokens": usage.completion_tokens or 0,
+    }
+    if usage.reasoning is not None:
+        counts["output_tokens_details"] = {"thinking_tokens": usage.reasoning}
+    return counts
+
+
+def input_of(arguments: str) -> dict[str, Any]:
+    """The input of a call. Arguments that are not a JSON object are kept as a text."""
+    if not arguments.strip():
+        return {}
+    value = loose_json(arguments.encode())
+    return value if isinstance(value, dict) else {BROKEN: arguments}
+
+
+def _stopped(reason: str | None, sequence: str | None) -> dict[str, Any]:
+    return {"stop_reason": reason, "stop_sequence": sequence}

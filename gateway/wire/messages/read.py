@@ -1,0 +1,82 @@
+"""Reads the text, finish reason and usage of an answer of `/v1/messages` for the records, and converts them to those of
+a chat completion."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from gateway.ports import Answer
+from gateway.wire.chat.completion import loose_json, text_of, tokens_of
+
+MARK = b'"message'
+"""Every answer contains these bytes in its field `type`, and so does the first event of its stream."""
+START, STOP = "message_start", "message_stop"
+FINISH = {
+    "end_turn": "stop",
+    "stop_sequence": "stop",
+    "pause_turn": "stop",
+    "max_tokens": "length",
+    "model_context_window_exceeded": "length",
+    "tool_use": "tool_calls",
+    "refusal": "content_filter",
+}
+"""Maps the reasons why an answer stopped to the finish reasons of chat."""
+READ, WRITTEN = "cache_read_input_tokens", "cache_creation_input_tokens"
+
+
+def read_body(body: bytes) -> Answer | None:
+    """Read the answer in a body. Returns None if the body is not a message."""
+    message = _object(loose_json(body))
+    if message.get("type") != "message":
+        return None
+    texts = [text_of(block.get("text")) for block in _objects(message.get("content")) if block.get("type") == "text"]
+    return _answer("".join(texts), text_of(message.get("stop_reason")), _object(message.get("usage")))
+
+
+def read_events(events: Iterable[bytes]) -> Answer | None:
+    """Read the answer in a stream. Returns None if it is not the stream of a message."""
+    texts: list[str] = []
+    usage: dict[str, Any] = {}
+    stop, begun = "", False
+    for data in events:
+        fields = _object(loose_json(data))
+        kind = fields.get("type")
+        if kind == START:
+            begun = True
+            usage.update(_object(_object(fields.get("message")).get("usage")))
+        elif kind == "content_block_start":
+            texts.append(text_of(_object(fields.get("content_block")).get("text")))
+        elif kind == "content_block_delta":
+            texts.append(text_of(_object(fields.get("delta")).get("text")))
+        elif kind == "message_delta":
+            stop = text_of(_object(fields.get("delta")).get("stop_reason")) or stop
+            usage.update({name: count for name, count in _object(fields.get("usage")).items() if count is not None})
+    return _answer("".join(texts), stop, usage) if begun else None
+
+
+def prompt_tokens(usage: dict[str, Any]) -> int | None:
+    """All tokens of the prompt. Anthropic's API counts those from a cache, and those written to one, apart."""
+    tokens = tokens_of(usage.get("input_tokens"))
+    if tokens is None:
+        return None
+    return tokens + (tokens_of(usage.get(READ)) or 0) + (tokens_of(usage.get(WRITTEN)) or 0)
+
+
+def _answer(text: str, stop: str, usage: dict[str, Any]) -> Answer:
+    details = _object(usage.get("output_tokens_details"))
+    counts = [
+        prompt_tokens(usage),
+        tokens_of(usage.get("output_tokens")),
+        tokens_of(usage.get(READ)),
+        tokens_of(details.get("thinking_tokens")),
+    ]
+    prompt, completion, cached, reasoning = [-1 if count is None else count for count in counts]
+    finish = FINISH.get(stop, stop)
+    return Answer(text, finish, prompt, completion, cached_tokens=cached, reasoning_tokens=reasoning)
+
+
+def _object(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _objects(value: Any) -> list[dict[str, Any]]:
+    return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []

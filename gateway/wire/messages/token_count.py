@@ -1,0 +1,57 @@
+"""Collects the text of a prompt of Anthropic's API that is counted, for backends that cannot count."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from gateway.wire.chat.completion import loose_json, text_of
+
+FOR_A_MESSAGE = 4
+"""Tokens of the marks around one message."""
+FOR_A_PICTURE = 1500
+"""Tokens of an image, or of a page of a document. What it really takes depends on the model."""
+BASE64_OF_A_PAGE = 60_000
+"""Characters of a page of a document in base64, as a rough measure."""
+TEXTS = ("text", "thinking", "title", "context", "name")
+
+
+def countable(raw: bytes) -> tuple[str, int]:
+    """The texts of a prompt, and the estimated tokens of what is not text."""
+    fields = loose_json(raw)
+    fields = fields if isinstance(fields, dict) else {}
+    texts: list[str] = []
+    extra = 0
+    messages = fields.get("messages")
+    for content in (fields.get("system"), *(messages if isinstance(messages, list) else ())):
+        extra += FOR_A_MESSAGE if content else 0
+        inner = content.get("content") if isinstance(content, dict) else content
+        for part in _parts(inner):
+            texts.append(part) if isinstance(part, str) else None
+            extra += part if isinstance(part, int) else 0
+    tools = fields.get("tools")
+    texts += [_told(tool) for tool in tools] if isinstance(tools, list) else []
+    return "\n".join(texts), extra
+
+
+def _parts(content: Any, deeper: int = 4) -> Iterator[str | int]:
+    """Each text of some content, and the tokens of each part that is not text."""
+    if isinstance(content, str):
+        yield content
+    for block in content if isinstance(content, list) and deeper else ():
+        if not isinstance(block, dict):
+            continue
+        source = block.get("source")
+        data = text_of(source.get("data")) if isinstance(source, dict) else ""
+        kind = block.get("type")
+        if isinstance(source, dict) and source.get("type") == "text":
+            yield data
+        elif kind in ("image", "document"):
+            yield FOR_A_PICTURE * max(1, len(data) // BASE64_OF_A_PAGE if kind == "document" else 1)
+        yield from (text_of(block.get(name)) for name in TEXTS if block.get(name))
+        if "input" in block:
+            yield _told(block["input"])
+        yield from _parts(block.get("content"), deeper - 1)
+
+
+def _told(value: Any) -> str:
+    """A JSON value as a model reads it."""
+    return value if isinstance(value, str) else str(value)
