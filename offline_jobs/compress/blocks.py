@@ -1,7 +1,7 @@
-"""Packs integer codes and scales into the blocks of GGUF's types, and reads them.
+"""Packs integer codes and scales into the blocks of GGUF's types, and unpacks them.
 
-A block has 32 numbers of one row. The value of a code `q` is `scale * q`, or `scale * q + least` in Q4_1, or
-`scale * CODEBOOK[q]` in IQ4_NL. Files hold scales as float16. Scales are therefore rounded before codes are made, and
+A block holds 32 numbers of one row. A code `q` stands for `scale * q`, in Q4_1 for `scale * q + least`, and in IQ4_NL
+for `scale * CODEBOOK[q]`. Files hold scales as float16. Scales are rounded to float16 before the codes are made, so
 writing the file loses nothing.
 """
 
@@ -36,7 +36,7 @@ class Coded:
 
 
 def values(coded: Coded) -> Floats:
-    """Return the numbers that the codes stand for, as float32 [rows, columns]."""
+    """Return the dequantized numbers, as float32 [rows, columns]."""
     codes = CODEBOOK[coded.codes] if coded.type == IQ4_NL else coded.codes
     blocks = _blocks(codes).astype(np.float32) * coded.scales.astype(np.float32)[..., None]
     if coded.least is not None:
@@ -45,7 +45,7 @@ def values(coded: Coded) -> Floats:
 
 
 def packed(coded: Coded) -> Bytes:
-    """Return the bytes that the file holds, as uint8 [rows, bytes of a row]."""
+    """Return the blocks as bytes, uint8 [rows, bytes per row]."""
     parts = [_raw(coded.scales)]
     if coded.least is not None:
         parts.append(_raw(coded.least))
@@ -56,7 +56,7 @@ def packed(coded: Coded) -> Bytes:
 
 
 def unpacked(type: int, data: Bytes, shape: tuple[int, ...]) -> Coded:
-    """Read the codes of a matrix of `shape` from its bytes. `type` must be one of `CODED`."""
+    """Unpack a matrix of `shape`. `type` must be one of `CODED`."""
     blocks = data.reshape(shape[0], shape[1] // BLOCK, -1)
     scales, rest = _half_floats(blocks), blocks[:, :, 2:]
     if type == Q8_0:
@@ -69,7 +69,7 @@ def unpacked(type: int, data: Bytes, shape: tuple[int, ...]) -> Coded:
 
 
 def read_values(type: int, data: Bytes, shape: tuple[int, ...]) -> Floats:
-    """Read the numbers of a tensor of any type from its bytes. Returns float32."""
+    """Read a tensor of any type as float32."""
     if type == F32:
         return data.view(np.float32).reshape(shape)
     if type == F16:
@@ -78,14 +78,14 @@ def read_values(type: int, data: Bytes, shape: tuple[int, ...]) -> Floats:
         return (data.view(np.uint16).astype(np.uint32) << 16).view(np.float32).reshape(shape)
     if type in CODED and len(shape) == 2:
         return values(unpacked(type, data, shape))
-    from gguf import GGMLQuantizationType, quants  # needed only for types that are read and never written
+    from gguf import GGMLQuantizationType, quants  # # needed only for types that this module does not write
 
     decoded: Floats = quants.dequantize(data, GGMLQuantizationType(type)).reshape(shape)
     return decoded
 
 
 def plain(type: int, numbers: Floats) -> NDArray[Any]:
-    """Return numbers as F32, F16 or BF16 (rounded to even), in the form that the file holds."""
+    """Convert numbers to F32, F16 or BF16 (rounded to even)."""
     if type == F32:
         return np.ascontiguousarray(numbers, np.float32)
     if type == F16:
@@ -107,8 +107,7 @@ def _half_floats(blocks: Bytes) -> NDArray[np.float16]:
 
 
 def _nibbles(codes: NDArray[np.int8], type: int) -> Bytes:
-    """Pack two codes into each byte. The first half of a block is in the low four bits, the second in the high four
-    bits."""
+    """Pack two codes into each byte: the first half of a block in the low bits, the second half in the high bits."""
     raised = (codes + np.int8(8) if type == Q4_0 else codes).astype(np.uint8)
     pairs: Bytes = (raised[:, :, :HALF] | (raised[:, :, HALF:] << 4)).astype(np.uint8)
     return pairs

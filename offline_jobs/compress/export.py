@@ -1,4 +1,4 @@
-"""Writes a compressed model as GGUF, with the codes of its quantized matrices. All other data stay unchanged."""
+"""Writes a compressed model as GGUF. Quantized matrices are written as codes; everything else is copied."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -20,14 +20,16 @@ from offline_jobs.compress.source import Source
 from offline_jobs.errors import JobFailed
 
 FILE_TYPES = {F16: 1, blocks.Q4_0: 2, blocks.Q4_1: 3, Q8_0: 7, blocks.IQ4_NL: 25}
-"""The number that GGUF uses for a file whose tensors are mostly of this type."""
+"""The value of `general.file_type` by the type of most tensors."""
 EMBEDDING_GRID = Grid(8, blocks.BLOCK, searched=False)
 
 
 @dataclass
 class Compressed:
-    """A model whose weights were changed in torch. `quantized` holds the matrices as codes, by their names in
-    transformers. The network holds exactly the values of these codes."""
+    """A model whose weights were changed in torch.
+
+    `quantized` holds the codes of matrices by their transformers names. The network holds the values of the same codes.
+    """
 
     source: Source
     network: Any
@@ -36,7 +38,7 @@ class Compressed:
 
     @property
     def rounded_inputs(self) -> list[str]:
-        """The names of the linear layers whose inputs llama.cpp rounds."""
+        """The linear layers whose inputs llama.cpp rounds, by transformers name."""
         names = [name.removesuffix(".weight") for name in self.quantized if name != EMBEDDING]
         return [*names, "lm_head"] if EMBEDDING in self.quantized and HEAD not in self._names else names
 
@@ -45,7 +47,7 @@ class Compressed:
         return {name for name, _ in self.network.named_parameters()}
 
     def tensor_types(self) -> dict[str, str]:
-        """Return the types and group sizes of the matrices by their GGUF names, for the manifest."""
+        """Return the type and group size of each tensor by GGUF name, for the manifest."""
         shown = {}
         for spec, name in self.specs():
             held = self.quantized.get(name)
@@ -54,7 +56,7 @@ class Compressed:
         return shown
 
     def specs(self) -> Iterator[tuple[TensorSpec, str]]:
-        """Yield the tensors of the file, each with its name in transformers."""
+        """Yield each tensor of the file with its transformers name."""
         for name, values in self.network.named_parameters():
             held = self.quantized.get(name)
             type = held.grid.type if held else (F16 if values.dim() > 1 else F32)
@@ -68,7 +70,7 @@ class Compressed:
 
 
 def linear_names(network: Any) -> list[str]:
-    """Return the names in transformers of the weights of all linear layers except the head."""
+    """Return the weights of all linear layers except the head, by transformers name."""
     return [
         f"{name}.weight"
         for name, module in network.named_modules()
@@ -78,10 +80,10 @@ def linear_names(network: Any) -> list[str]:
 
 @torch.no_grad()
 def quantize_network(model: Compressed, grid: Grid, importance: Mapping[str, Tensor] | None = None) -> list[str]:
-    """Round every linear layer to `grid` and the embedding (and head) to int8 in groups of 32, in place.
+    """Quantize in place: every linear layer to `grid`, the embedding and the head to int8 in groups of 32.
 
-    Returns the names of the matrices whose columns cannot be divided into groups. These stay in float16. Matrices
-    that already have codes are not changed.
+    Matrices that already have codes are not changed. A matrix whose columns cannot be divided into groups stays in
+    float16. Returns the names of those matrices.
     """
     plain = []
     parameters = dict(model.network.named_parameters())
@@ -101,13 +103,13 @@ def quantize_network(model: Compressed, grid: Grid, importance: Mapping[str, Ten
 
 @torch.no_grad()
 def hold(model: Compressed, name: str, quantized: Quantized) -> None:
-    """Store the codes of a matrix, and write their values into the network."""
+    """Store the codes of a matrix and write the dequantized values into the network."""
     model.quantized[name] = quantized
     model.network.get_parameter(name).copy_(quantized.values)
 
 
 def round_to_half(network: Any) -> None:
-    """Round every matrix to float16, the type of unquantized matrices in the file."""
+    """Round every matrix to float16, because the file holds unquantized matrices in float16."""
     with torch.no_grad():
         for values in network.parameters():
             if values.dim() > 1:
@@ -115,7 +117,7 @@ def round_to_half(network: Any) -> None:
 
 
 def write_model(model: Compressed, path: Path, pairs: Mapping[str, Pair]) -> None:
-    """Write the file. Raises `OSError` if the disk is full."""
+    """Write the GGUF file. Raises `OSError` if the disk is full."""
     specs = list(model.specs())
     kind = FILE_TYPES[model.grid.type if model.grid and model.quantized else F16]
     described = {**pairs, "general.file_type": number(kind)}
@@ -139,10 +141,9 @@ def _raw(model: Compressed, spec: TensorSpec, name: str) -> NDArray[Any]:
 
 
 def write_compressed_tensors(model: Compressed, folder: Path) -> None:
-    """Write safetensors in the format `compressed-tensors`, which vLLM serves. Codes and scales are the same as in the
-    GGUF.
+    """Write safetensors in the format `compressed-tensors`, for vLLM. Codes and scales equal those of the GGUF file.
 
-    Raises `JobFailed` if the format does not support the grid: an asymmetric or uneven grid, or no grid at all.
+    Raises `JobFailed` unless the grid is symmetric and even.
     """
     from safetensors.torch import save_file
 
@@ -168,7 +169,7 @@ def write_compressed_tensors(model: Compressed, folder: Path) -> None:
 
 
 def _packed_tensors(name: str, held: Quantized) -> dict[str, Tensor]:
-    """Pack codes into int32 numbers, as unsigned numbers. The first code is in the lowest bits."""
+    """Pack unsigned codes into int32 numbers, the first code in the lowest bits."""
     bits = held.grid.bits
     rows, columns = held.codes.shape
     raised = (held.codes.to(torch.int64) + (1 << bits - 1)).reshape(rows, -1, 32 // bits)
@@ -182,7 +183,7 @@ def _packed_tensors(name: str, held: Quantized) -> dict[str, Tensor]:
 
 
 def _quantization(model: Compressed, grid: Grid) -> dict[str, Any]:
-    """Return one group of settings for each size of scale groups, with the layers that have this size."""
+    """Return one config group for each group size, with the layers of that size."""
     groups: dict[int, list[str]] = {}
     for name, held in model.quantized.items():
         if name not in (EMBEDDING, HEAD):

@@ -1,7 +1,6 @@
-"""The families of models, with the names and layouts of their tensors in GGUF and in transformers.
+"""Model families: the names and layouts of their tensors in GGUF and in transformers.
 
-Mistral and SmolLM have Llama's architecture in both. `deci` is llama.cpp's variant of Llama whose layers may have
-different widths.
+Mistral and SmolLM use Llama's architecture. `deci` is llama.cpp's Llama variant whose layers may have different widths.
 """
 
 import re
@@ -17,7 +16,7 @@ from offline_jobs.errors import JobFailed
 
 EMBEDDING, HEAD = "model.embed_tokens.weight", "lm_head.weight"
 ROPE_FACTORS = "rope_freqs.weight"
-"""The tensor of Llama 3's factors of the rotary frequencies. It is a constant, not a weight."""
+"""Llama 3's scaling factors for rotary frequencies, stored as a tensor. The factors are constants, not weights."""
 WHOLE = {EMBEDDING: "token_embd.weight", "model.norm.weight": "output_norm.weight", HEAD: "output.weight"}
 LINEARS = {
     "self_attn.q_proj": "attn_q",
@@ -37,13 +36,16 @@ FOUR_NORMS = {
 }
 HEAD_NORMS = {"self_attn.q_norm": "attn_q_norm", "self_attn.k_norm": "attn_k_norm"}
 SLIDING_EVERY = 6
-"""In Gemma 3, every sixth layer attends to the whole window."""
+"""In Gemma 3, every sixth layer uses full attention. The other layers use a sliding window."""
 
 
 @dataclass(frozen=True)
 class Family:
-    """A family of models. If `turned` is true, GGUF orders the rows of q and k differently (see `interleaved`). If
-    `raised` is true, GGUF stores the weights of norms plus 1."""
+    """A family of models.
+
+    turned: GGUF orders the rows of q and k differently from transformers (see `interleaved`).
+    raised: GGUF stores the weights of norms plus 1.
+    """
 
     architecture: str
     model_types: tuple[str, ...]
@@ -53,8 +55,7 @@ class Family:
     sliding: bool = False
 
     def gguf_name(self, name: str) -> str:
-        """Return the GGUF name for a name in transformers. Raises `JobFailed` for a tensor that the family does not
-        have."""
+        """Convert a transformers name to a GGUF name. Raises `JobFailed` if the family has no such tensor."""
         if name in WHOLE:
             return WHOLE[name]
         match = re.fullmatch(r"model\.layers\.(\d+)\.(.+)\.(weight|bias)", name)
@@ -75,7 +76,7 @@ class Family:
         return f"model.layers.{match[1]}.{part}.{match[3]}"
 
     def to_gguf(self, name: str, values: Tensor, head_width: int) -> Tensor:
-        """Return values or codes (rows first) in GGUF's layout. `name` is the tensor's name in transformers."""
+        """Reorder values or codes (rows first) into GGUF's layout. `name` is the transformers name."""
         if self._turns(name):
             return interleaved(values, head_width)
         return values + 1 if self.raised and name.endswith("norm.weight") else values
@@ -101,7 +102,7 @@ FAMILIES = (
 
 
 def family_of(architecture: str) -> Family:
-    """Return the family of a GGUF architecture. Raises `JobFailed` if it is unknown."""
+    """Find a family by its GGUF architecture. Raises `JobFailed` if the architecture is unknown."""
     for family in FAMILIES:
         if family.architecture == architecture:
             return family
@@ -109,7 +110,7 @@ def family_of(architecture: str) -> Family:
 
 
 def family_of_type(model_type: str) -> Family:
-    """Return the family of a `model_type` of transformers. Raises `JobFailed` if it is unknown."""
+    """Find a family by transformers' `model_type`. Raises `JobFailed` if the type is unknown."""
     for family in FAMILIES:
         if model_type in family.model_types:
             return family
@@ -121,8 +122,11 @@ def _known() -> str:
 
 
 def interleaved(values: Tensor, head_width: int) -> Tensor:
-    """Reorder the rows of heads from transformers to GGUF. Two rows that rotate together are half a head apart in
-    transformers, and are neighbours in GGUF."""
+    """Reorder the rows of heads from transformers to GGUF.
+
+    Rotary embedding rotates rows in pairs. The rows of a pair are half a head apart in transformers, and adjacent in
+    GGUF.
+    """
     shape = values.shape
     return values.reshape(-1, 2, head_width // 2, *shape[1:]).transpose(1, 2).reshape(shape)
 
@@ -138,15 +142,14 @@ def head_width_of(config: Any) -> int:
 
 
 def config_of(family: Family, value: Any, tied: bool, vocabulary: int) -> Any:
-    """Make a transformers config from a GGUF description. `value(key)` returns the value of an architecture's key, or
-    None.
+    """Build a transformers config from GGUF metadata. `value(key)` returns the value of a key, or None.
 
-    Raises `JobFailed` for positions that are not supported.
+    Raises `JobFailed` if the model uses an unsupported kind of position encoding.
     """
     from transformers import AutoConfig
 
     if value("rope.scaling.type") not in (None, "none", "linear"):
-        raise JobFailed(f"{value('rope.scaling.type')} positions cannot be compressed yet")
+        raise JobFailed(f"{value('rope.scaling.type')} position encodings cannot be compressed yet")
     heads, width = value("attention.head_count"), value("embedding_length")
     if isinstance(heads, list) or isinstance(value("feed_forward_length"), list):
         raise JobFailed("a model whose layers have different widths cannot be compressed again; use its source")
@@ -167,7 +170,7 @@ def config_of(family: Family, value: Any, tied: bool, vocabulary: int) -> Any:
         fields |= {"sliding_window": value("attention.sliding_window"), "query_pre_attn_scalar": fields["head_dim"]}
     missing = [name for name, held in fields.items() if held is None]
     if missing:
-        raise JobFailed(f"the file does not name {', '.join(missing)} of its model")
+        raise JobFailed(f"the file's metadata lacks {', '.join(missing)}")
     kind = family.model_types[0] if family.model_types else "llama"
     return AutoConfig.for_model(kind, **fields)
 
@@ -182,12 +185,12 @@ def _rope(family: Family, value: Any) -> dict[str, Any]:
 
 
 def pairs_of(family: Family, config: Any, architecture: str = "") -> dict[str, Pair]:
-    """Return the GGUF description for a transformers config, without the vocabulary."""
+    """Build GGUF metadata from a transformers config, without the vocabulary."""
     prefix = architecture or family.architecture
     rope = config.rope_parameters or {}
     rope = rope.get("full_attention", rope)
     if rope.get("rope_type", "default") not in ("default", "linear", "llama3"):
-        raise JobFailed(f"{rope['rope_type']} positions cannot be compressed yet")
+        raise JobFailed(f"{rope['rope_type']} position encodings cannot be compressed yet")
     width = head_width_of(config)
     pairs = {
         "general.architecture": text(prefix),
@@ -214,8 +217,7 @@ def pairs_of(family: Family, config: Any, architecture: str = "") -> dict[str, P
 
 
 def with_widths(pairs: Mapping[str, Pair], widths: list[int], heads: list[int], kv_heads: list[int]) -> dict[str, Pair]:
-    """Return the description for the architecture `deci`, whose layers may differ. Each list has an entry for each
-    layer."""
+    """Return metadata for the architecture `deci`. Each list has one entry per layer."""
     changed = {}
     for key, pair in pairs.items():
         prefix, _, rest = key.partition(".")
@@ -228,8 +230,7 @@ def with_widths(pairs: Mapping[str, Pair], widths: list[int], heads: list[int], 
 
 
 def rope_factors(config: Any) -> Tensor | None:
-    """Return Llama 3's factors, which GGUF stores as a tensor, as float32 [head width / 2]. Returns None for other
-    kinds of positions."""
+    """Return Llama 3's frequency factors as float32 [head width / 2], or None for other position encodings."""
     rope = config.rope_parameters or {}
     if rope.get("rope_type") != "llama3":
         return None

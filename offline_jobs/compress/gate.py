@@ -6,7 +6,7 @@ from gateway.backends.local.variants import Perplexities
 from offline_jobs.errors import JobFailed
 
 AGREE = 0.01
-"""The largest relative difference that is allowed between the perplexities in llama.cpp and in torch."""
+"""The largest allowed difference between llama.cpp's perplexity and torch's, as a share of torch's."""
 
 
 def perplexity(losses: list[float]) -> float:
@@ -14,8 +14,8 @@ def perplexity(losses: list[float]) -> float:
 
 
 def rise_of(before: Perplexities, after: Perplexities) -> float:
-    """Return the largest relative rise of perplexity, out of those in both engines and with the int8 cache if it is
-    used."""
+    """Return the largest relative rise of perplexity: in torch, in llama.cpp, and with the int8 cache if it was
+    measured."""
     rises = [after.torch / before.torch, after.llamacpp / before.llamacpp]
     if after.llamacpp_int8_cache:
         rises.append(after.llamacpp_int8_cache / before.llamacpp)
@@ -23,17 +23,22 @@ def rise_of(before: Perplexities, after: Perplexities) -> float:
 
 
 def pass_gate(before: Perplexities, after: Perplexities, limit: float, *, changed: bool) -> None:
-    """Raise `JobFailed` if a variant's perplexity rises too much, if llama.cpp reads the variant differently from
-    torch, or if the variant equals its source."""
+    """Raise `JobFailed` if the variant must not be published.
+
+    A variant fails if its perplexity rises above the limit, if llama.cpp and torch disagree on its perplexity, or if
+    the scheme changed nothing.
+    """
     if not changed:
-        raise JobFailed("the scheme changed nothing: every weight and the size are the source's; choose another scheme")
+        raise JobFailed(
+            "the scheme changed nothing: the variant has the source's weights and size; choose another scheme"
+        )
     if not all(math.isfinite(value) for value in (after.torch, after.llamacpp)):
-        raise JobFailed("the compressed model gives no finite perplexity; nothing is published")
+        raise JobFailed("the perplexity of the compressed model is not finite; nothing is published")
     apart = abs(after.llamacpp / after.torch - 1)
     if apart > AGREE:
         raise JobFailed(
-            f"llama.cpp's perplexity of {after.llamacpp:.3f} is {apart:.1%} from torch's {after.torch:.3f}, more than "
-            f"{AGREE:.0%}; nothing is published"
+            f"llama.cpp measures a perplexity of {after.llamacpp:.3f}, and torch {after.torch:.3f}: "
+            f"{apart:.1%} apart, more than {AGREE:.0%}; nothing is published"
         )
     rise = rise_of(before, after)
     if rise > limit:

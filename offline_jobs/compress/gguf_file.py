@@ -1,6 +1,6 @@
-"""Reads and writes GGUF files. The description is read as raw values, and tensors are views of the mapped file.
+"""Reads and writes GGUF files. Metadata values are kept as raw bytes, and tensors are views of the mapped file.
 
-Values that are not changed are written back as the bytes that were read.
+Unchanged values are written back byte for byte.
 """
 
 import math
@@ -40,25 +40,25 @@ BLOCKS = {
     23: (256, 136),  # IQ4_XS
     30: (1, 2),  # BF16
 }
-"""The count of numbers in a block and the bytes of a block, for each type of tensor."""
+"""By tensor type: the numbers in a block, and the bytes of a block."""
 
 
 @dataclass(frozen=True)
 class Pair:
-    """One value of the description, as the bytes in the file. `kind` is GGUF's number for the value's type."""
+    """A metadata value as raw bytes. `kind` is GGUF's number for the value's type."""
 
     kind: int
     data: bytes
 
     @property
     def value(self) -> Any:
-        """The value as a number, a text or a list. A text that is not valid UTF-8 is returned as bytes."""
+        """The decoded value: a number, a text or a list. Text that is not valid UTF-8 stays bytes."""
         return _decoded(self.kind, self.data, 0)[0]
 
 
 @dataclass(frozen=True)
 class GgufTensor:
-    """A tensor in the file. `shape` is in torch's order, with rows before columns."""
+    """A tensor in the file. `shape` has rows before columns, as in torch."""
 
     name: str
     shape: tuple[int, ...]
@@ -81,7 +81,7 @@ class TensorSpec:
 
 @dataclass(frozen=True)
 class GgufFile:
-    """An open GGUF file. Its tensors are views of the file, which stays mapped as long as one is in use."""
+    """An open GGUF file. The file stays mapped while any of its tensors is in use."""
 
     path: Path
     pairs: Mapping[str, Pair]
@@ -93,25 +93,27 @@ class GgufFile:
 
 
 def bytes_of(type: int, shape: Sequence[int]) -> int:
-    """Return the size of a tensor in bytes. Raises `NotAModel` if its type is unknown or its rows are not whole
-    blocks."""
+    """Return the size of a tensor in bytes.
+
+    Raises `NotAModel` if the type is unknown or a row does not divide into blocks.
+    """
     if type not in BLOCKS:
         raise NotAModel(f"tensors of type {type} cannot be read")
     numbers, size = BLOCKS[type]
     if shape and shape[-1] % numbers:
-        raise NotAModel(f"rows of {shape[-1]} numbers are not whole blocks of {numbers}")
+        raise NotAModel(f"rows of {shape[-1]} numbers do not divide into blocks of {numbers}")
     return math.prod(shape) // numbers * size
 
 
 def read_gguf(path: Path) -> GgufFile:
-    """Read a file's description and map its tensors. Raises `NotAModel` if the file is truncated or is not GGUF."""
+    """Read the metadata and map the tensors. Raises `NotAModel` if the file is truncated or not GGUF."""
     with path.open("rb") as file:
         if file.read(4) != MAGIC:
             raise NotAModel(f"{path} is not a GGUF model")
         try:
             return _read(path, file)
         except (struct.error, UnicodeDecodeError, KeyError, MemoryError, OverflowError, RecursionError) as error:
-            raise NotAModel(f"{path} is damaged or cut short: {error!r}") from error
+            raise NotAModel(f"{path} is damaged or truncated: {error!r}") from error
 
 
 def _read(path: Path, file: BinaryIO) -> GgufFile:
@@ -142,7 +144,7 @@ def _spec(whole: mmap.mmap, at: int) -> tuple[TensorSpec, int, int]:
     name, at = _text(whole, at)
     (dimensions,) = struct.unpack_from("<I", whole, at)
     if dimensions > 4:
-        raise NotAModel(f"a tensor of {dimensions} dimensions")
+        raise NotAModel(f"a tensor has {dimensions} dimensions")
     shape = struct.unpack_from(f"<{dimensions}Q", whole, at + 4)
     at += 4 + 8 * dimensions
     type, offset = struct.unpack_from("<IQ", whole, at)
@@ -151,7 +153,8 @@ def _spec(whole: mmap.mmap, at: int) -> tuple[TensorSpec, int, int]:
 
 def _mapped(path: Path, whole: mmap.mmap, spec: TensorSpec, start: int, size: int) -> GgufTensor:
     if start + spec.bytes > size:
-        raise NotAModel(f"{path} is cut short: {spec.name} ends at byte {start + spec.bytes:,} of {size:,}")
+        end = start + spec.bytes
+        raise NotAModel(f"{path} is truncated: {spec.name} ends at byte {end:,}, and the file has {size:,} bytes")
     data = np.frombuffer(whole, np.uint8, spec.bytes, start)
     return GgufTensor(spec.name, spec.shape, spec.type, data)
 
@@ -242,9 +245,9 @@ def _encoded_text(data: bytes) -> bytes:
 def write_gguf(
     path: Path, pairs: Mapping[str, Pair], specs: Sequence[TensorSpec], data: Iterable[NDArray[Any]]
 ) -> None:
-    """Write a file, one tensor at a time, and wait until it is on the disk. `data` has the order of `specs`.
+    """Write tensors one at a time, then wait until the file is on the disk. `data` must have the order of `specs`.
 
-    Raises `ValueError` if a tensor's bytes do not have the size of its spec, and `OSError` if the disk is full.
+    Raises `ValueError` if a tensor does not have the size of its spec, and `OSError` if the disk is full.
     """
     pairs = {key: pair for key, pair in pairs.items() if key != ALIGNMENT_KEY}
     with path.open("wb") as file:

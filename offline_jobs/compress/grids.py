@@ -1,7 +1,7 @@
-"""Rounds weights to grids, and searches for the scales of the grids. Matrices are [rows, columns].
+"""Rounds weights [rows, columns] to grids, and searches for good scales.
 
-Each scale is rounded to float16 before codes are made, since the file holds float16. In the searches, `weight` is the
-importance of each column: the mean square of its inputs if that is known.
+Files hold scales as float16, so each scale is rounded to float16 before the codes are made. In a search, `weight` is
+the importance of each column: the mean square of the column's inputs, if known.
 """
 
 from collections.abc import Callable
@@ -16,15 +16,18 @@ from offline_jobs.compress.blocks import BLOCK, CODEBOOK, IQ4_NL, Q4_0, Q4_1, Q8
 
 GROUPS = (128, 64, 32)
 STEPS = 20
-"""The number of scales to try between `NARROWEST` and 1.15 times the scale that the largest absolute value sets."""
+"""The number of scales to try, from `NARROWEST` to 1.15 times the scale that fits the largest absolute value."""
 NARROWEST = 0.7
 LEAST = 1e-12
 
 
 @dataclass(frozen=True)
 class Grid:
-    """The values to which weights are rounded. `group` columns share a scale; if it is 0, a whole row does. If
-    `searched` is true, the scales with the least squared error are searched for, else the largest value sets them."""
+    """The values to which weights are rounded.
+
+    group: the number of columns that share a scale; 0 means the whole row.
+    searched: search for the scale with the least squared error; otherwise the largest value sets the scale.
+    """
 
     bits: int
     group: int = BLOCK
@@ -34,7 +37,7 @@ class Grid:
 
     @property
     def type(self) -> int:
-        """The GGUF type that holds these codes."""
+        """The GGUF type of the codes."""
         if self.bits == 8:
             return Q8_0
         if self.nonlinear:
@@ -42,8 +45,7 @@ class Grid:
         return Q4_0 if self.symmetric else Q4_1
 
     def group_of(self, columns: int) -> int:
-        """Return the group size for a matrix: `group` if it divides the columns, else a smaller size. Returns 0 if even
-        32 does not divide them."""
+        """Return the group size for a matrix: `group` if it divides `columns`, else a smaller size, else 0."""
         if columns % BLOCK:
             return 0
         if not self.group:
@@ -53,8 +55,11 @@ class Grid:
 
 @dataclass(frozen=True)
 class Quantized:
-    """A matrix as codes [rows, columns]. Each group of columns has a scale and, in asymmetric grids, a least value:
-    float32 [rows, groups], with numbers that float16 can hold exactly."""
+    """A matrix as codes [rows, columns].
+
+    Scales and least values are float32 [rows, groups], and float16 can hold each of them exactly. Only asymmetric grids
+    have least values.
+    """
 
     grid: Grid
     codes: Tensor
@@ -63,7 +68,7 @@ class Quantized:
 
     @property
     def values(self) -> Tensor:
-        """The values of the codes, exactly as llama.cpp computes them, as float32 [rows, columns]."""
+        """The dequantized values, float32 [rows, columns], bit-equal to llama.cpp's."""
         groups = self.codes.reshape(*self.scales.shape, -1)
         numbers = _codebook()[groups.long()] if self.grid.nonlinear else groups.float()
         spread = numbers * self.scales[..., None]
@@ -72,13 +77,13 @@ class Quantized:
         return spread.reshape(self.codes.shape)
 
     def map_rows(self, turn: Callable[[Tensor], Tensor]) -> "Quantized":
-        """Return the same matrix with its rows in the order that `turn` makes."""
+        """Return a copy whose rows are reordered by `turn`."""
         least = None if self.least is None else turn(self.least)
         return Quantized(self.grid, turn(self.codes), turn(self.scales), least)
 
     @property
     def coded(self) -> Coded:
-        """The codes for the file, in which each block of 32 repeats the scale of the group that it belongs to."""
+        """The codes for the file. GGUF has one scale per 32 columns, so the scale of a larger group is repeated."""
         repeat = self.codes.shape[1] // self.scales.shape[1] // BLOCK
         scales = _half(self.scales.repeat_interleave(repeat, 1))
         least = None if self.least is None else _half(self.least.repeat_interleave(repeat, 1))
@@ -86,7 +91,7 @@ class Quantized:
 
 
 def quantize(weights: Tensor, grid: Grid, importance: Tensor | None = None) -> Quantized:
-    """Round a matrix to a grid. `importance` is [columns]. The number of columns must be divisible by 32."""
+    """Round a matrix to a grid. `importance` is [columns]. 32 must divide the number of columns."""
     group = grid.group_of(weights.shape[1])
     groups = weights.float().reshape(weights.shape[0], -1, group)
     weight = torch.ones(groups.shape[1:]) if importance is None else importance.float().reshape(-1, group)
@@ -96,7 +101,7 @@ def quantize(weights: Tensor, grid: Grid, importance: Tensor | None = None) -> Q
 
 
 def to_codes(groups: Tensor, grid: Grid, scales: Tensor, least: Tensor | None) -> Tensor:
-    """Return the nearest codes for values [rows, groups, n], as int8 of the same shape."""
+    """Round values [rows, groups, n] to the nearest codes, int8 of the same shape."""
     inverse = torch.where(scales == 0, 0.0, 1.0 / torch.where(scales == 0, 1.0, scales))[..., None]
     numbers = (groups if least is None else groups - least[..., None]) * inverse
     if grid.nonlinear:
@@ -145,7 +150,7 @@ def _asymmetric(groups: Tensor, grid: Grid, weight: Tensor) -> tuple[Tensor, Ten
 def _shares(grid: Grid) -> list[float]:
     if not grid.searched:
         return [1.0]
-    # factors above 1 are tried too: the largest value is then rounded a little, and the others may fit better
+    # # factors above 1 are tried too: they round the largest value down a little, and may fit the other values better
     return [1.0, *np.linspace(NARROWEST, 1.15, STEPS).tolist()]
 
 
@@ -160,13 +165,13 @@ def _error(groups: Tensor, grid: Grid, scales: Tensor, least: Tensor | None, wei
 
 
 def _signed_most(groups: Tensor) -> Tensor:
-    """Return the value of largest magnitude in each group, with its sign, [rows, groups]."""
+    """Return the value of largest magnitude in each group, with its sign, as [rows, groups]."""
     place = groups.abs().argmax(2, keepdim=True)
     return groups.gather(2, place)[..., 0]
 
 
 def _nearest(numbers: Tensor) -> Tensor:
-    """Return the index of the nearest entry of the codebook for each number."""
+    """Return the index of the nearest codebook entry for each number."""
     book = _codebook()
     return torch.bucketize(numbers.contiguous(), (book[1:] + book[:-1]) / 2)
 

@@ -47,13 +47,13 @@ SETTINGS = (
     *("group", "symmetric", "searched", "sparsity", "channels", "heads", "layers", "uneven"),
     *("steps", "rate", "dataset", "windows", "evaluated", "window_tokens"),
 )
-"""The options that the manifest keeps."""
+"""Options that the manifest records."""
 LEFT_OVER = ("*.safetensors", "*.gguf", "*.half", "*.pt")
 VERSIONED = ("torch", "transformers", "xllamacpp", "foreword")
 
 
 class CompressReport(Struct, frozen=True):
-    """The variant that was published, and its figures."""
+    """The published variant and its figures."""
 
     name: str
     folder: str
@@ -68,7 +68,7 @@ class CompressReport(Struct, frozen=True):
 
 @dataclass(frozen=True)
 class Workshop:
-    """The values that the stages of one job share. `original` is the source in the form that llama.cpp reads."""
+    """What all stages of one job need. `original` is the source as a file that llama.cpp can read."""
 
     run: JobRun
     options: CompressOptions
@@ -114,29 +114,29 @@ def run(run: JobRun, options: CompressOptions) -> CompressReport:
 
 
 def estimate(settings: Settings, options: CompressOptions) -> Spent:
-    """Return an empty estimate, since no model is called."""
+    """Return the expected time. The job calls no model, so it spends no tokens."""
     return Spent(seconds=expected(settings, options).seconds)
 
 
 def expected(settings: Settings, options: CompressOptions) -> Forecast:
-    """Return the expected sizes and time. This opens the source, so that a damaged source or an unknown scheme is
-    refused."""
+    """Return the expected sizes and time. Raises `JobFailed` if the source is damaged or a scheme is unknown."""
     plan = plan_of(options)
     source = open_source(_located(settings, options.source), options.sha256)
     return forecast(source.config, plan, options)
 
 
 def variant_name(options: CompressOptions, source: Path) -> str:
-    """Return the name of the new variant. Raises `JobFailed` if a folder cannot have this name."""
+    """Return the name of the new variant. Raises `JobFailed` if the name cannot be a folder's name."""
     made = f"{source.stem}-{options.scheme}".lower()
     name = options.name or re.sub(r"[^a-z0-9._-]+", "-", made).strip("-.")
     if not NAME.fullmatch(name) or name == AUTO:
-        raise JobFailed(f"{name!r} is no name for a variant; use small letters, digits, dots, - and _")
+        raise JobFailed(f"{name!r} cannot name a variant; use lower-case letters, digits, dots, - and _")
     return name
 
 
 class _Draft:
-    """A hidden folder beside the variants. In the end it is either renamed to become a variant or deleted."""
+    """A hidden folder beside the variants. `publish` renames it to its final name; `close` deletes an unpublished
+    draft."""
 
     def __init__(self, place: Path) -> None:
         place.mkdir(parents=True, exist_ok=True)
@@ -160,7 +160,7 @@ def _located(settings: Settings, name: str) -> Path:
 
 def _refuse_existing(folder: Path) -> None:
     if folder.exists():
-        raise JobFailed(f"there is a variant {folder.name!r} already; remove it, or choose another --name")
+        raise JobFailed(f"a variant {folder.name!r} exists already; remove it, or choose another --name")
 
 
 def _workshop(run: JobRun, options: CompressOptions, plan: Plan, source: Source, digest: str) -> Workshop:
@@ -174,8 +174,8 @@ def _workshop(run: JobRun, options: CompressOptions, plan: Plan, source: Source,
 
 
 def _as_gguf(source: Source, file: Path, check: Callable[[], None]) -> Source:
-    """Write the model of a folder as GGUF in float16. This also shows whether llama.cpp can read the model, and how it
-    splits words."""
+    """Write the model of a folder as float16 GGUF. Checks that llama.cpp reads the model and tokenizes text as the
+    folder does."""
     network = load_network(source)
     pairs = proven_pairs(source.path, source.pairs, file.parent, check)
     half = file.with_suffix(".half")
@@ -188,7 +188,7 @@ def _before(shop: Workshop) -> Perplexities:
     evaluate = shop.windows.evaluate
 
     def measured() -> Perplexities:
-        # llama.cpp runs first, so that the job fails before any work if llama.cpp refuses the model
+        # # llama.cpp reads the model first: if it refuses, the job fails before any work is done
         in_llamacpp = losses_of(shop.original, evaluate, shop.check, threads=shop.options.threads)
         in_torch = mean_losses(load_network(shop.source), evaluate, shop.check)
         return Perplexities(perplexity(in_torch), perplexity(in_llamacpp))
@@ -220,7 +220,8 @@ def _cache(plan: Plan) -> str:
 
 @torch.no_grad()
 def _changed(shop: Workshop, model: Compressed) -> bool:
-    """Whether a weight or the size differs from the source. If the plan changes only the cache, this returns True."""
+    """Return whether a weight or the size differs from the source. A plan that changes only the cache counts as a
+    change."""
     if shop.plan.int8_cache and len(shop.plan.schemes) == 1:
         return True
     if shop.plan.cuts is not None and model.bytes < Compressed(shop.source, load_network(shop.source)).bytes:
@@ -281,7 +282,7 @@ def _versions() -> dict[str, str]:
 
 
 def _clear(folder: Path) -> None:
-    """Delete the files that only a resumed job would need."""
+    """Delete the files that only a resumed job needs."""
     for file in [file for pattern in LEFT_OVER for file in folder.glob(pattern)]:
         file.unlink()
 

@@ -1,4 +1,4 @@
-"""Runs texts through a model layer by layer, so that only one layer's statistics are in memory at a time."""
+"""Runs texts through a model layer by layer. Only one layer's statistics are in memory at a time."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -16,8 +16,7 @@ Check = Callable[[], None]
 
 @dataclass
 class InputStatistics:
-    """Sums over the inputs of a linear layer. `products` is [columns, columns], and is summed only if it was
-    requested."""
+    """Sums over the inputs of a linear layer. `products` is [columns, columns], and None unless requested."""
 
     tokens: int = 0
     squares: Tensor = field(default_factory=lambda: torch.zeros(0))
@@ -45,7 +44,7 @@ class InputStatistics:
 
 
 class Texts:
-    """The hidden states of windows of one length after the layers that they have passed. Each is [tokens, width]."""
+    """The hidden states of equally long windows after the layers passed so far. Each state is [tokens, width]."""
 
     def __init__(self, network: Any, windows: Sequence[Sequence[int]]) -> None:
         self._layers: list[nn.Module] = list(network.model.layers)
@@ -56,7 +55,7 @@ class Texts:
 
     @torch.inference_mode()
     def statistics(self, check: Check, *, products: bool = False, sample: int = 0) -> dict[str, InputStatistics]:
-        """Return the statistics of the inputs of each linear layer in the next layer, by the linear layer's name."""
+        """Return the input statistics of each linear layer in the next layer, by the linear layer's name."""
         layer = self._layers[self.place]
         seen = {name: InputStatistics() for name in LINEARS if _has(layer, name)}
         with _watched(layer, seen, products=products, sample=sample):
@@ -67,7 +66,7 @@ class Texts:
 
     @torch.inference_mode()
     def advance(self, check: Check) -> None:
-        """Run the texts through the next layer with its current weights."""
+        """Run the texts through the next layer, with the layer's current weights."""
         for row, state in enumerate(self.states):
             check()
             self.states[row] = self._through(state)
@@ -80,13 +79,13 @@ class Texts:
 
 
 class LayerFiles:
-    """Stores the layers that a stage has finished in the job's folder, so that a resumed job does not repeat them."""
+    """Stores finished layers in the job's folder, so that a resumed job does not repeat them."""
 
     def __init__(self, folder: Path, stage: str) -> None:
         self._folder, self._stage = folder, stage
 
     def restore(self, number: int, layer: nn.Module) -> bool:
-        """Load a layer from its file. Returns False if the layer is not finished."""
+        """Load a layer from its file. Returns False if no earlier run finished the layer."""
         from safetensors.torch import load_file
 
         file = self._file(number)
@@ -108,8 +107,7 @@ class LayerFiles:
 
 @torch.inference_mode()
 def importances(network: Any, windows: Sequence[Sequence[int]], check: Check) -> dict[str, Tensor]:
-    """Return the mean square of each input channel of every linear layer, [columns], by the name of the layer's
-    weight."""
+    """Return the mean square of the inputs [columns] of every linear layer, by the name of the layer's weight."""
     texts, means = Texts(network, windows), {}
     for number in range(len(network.model.layers)):
         for name, seen in texts.statistics(check).items():
@@ -141,7 +139,7 @@ class _Reached(Exception):  # this exception stops a run, so its name does not e
 
 @torch.inference_mode()
 def _arguments(network: Any, window: Sequence[int], index: int) -> dict[str, Any]:
-    """Return the arguments other than the hidden states that the model gives to a layer: positions and masks."""
+    """Return the keyword arguments of a layer (positions and masks), without the hidden states."""
     caught: dict[str, Any] = {}
 
     def catch(_: nn.Module, given: tuple[Any, ...], named: dict[str, Any]) -> None:
@@ -151,7 +149,7 @@ def _arguments(network: Any, window: Sequence[int], index: int) -> dict[str, Any
     layers = network.model.layers
     originals, probe = list(layers), layers[index]
     hook = probe.register_forward_pre_hook(catch, with_kwargs=True)
-    # the layers before this layer are skipped, since its arguments do not depend on them
+    # # the arguments do not depend on the layers before, so those layers are skipped
     network.model.layers = nn.ModuleList([_Skipped(layer) for layer in originals[:index]] + originals[index:])
     try:
         network(torch.tensor([list(window)]), use_cache=False)
@@ -164,7 +162,7 @@ def _arguments(network: Any, window: Sequence[int], index: int) -> dict[str, Any
 
 
 class _Skipped(nn.Module):
-    """Replaces a layer, and returns its input unchanged. It has the layer's attributes, which some models read."""
+    """Replaces a layer and returns its input unchanged. Has the attributes of the layer that some models read."""
 
     def __init__(self, layer: nn.Module) -> None:
         super().__init__()

@@ -1,7 +1,7 @@
-"""Calls C functions of llama.cpp that return the tokens of a text and whole distributions. xllamacpp's API lacks these.
+"""Calls C functions of llama.cpp that xllamacpp's API lacks: tokenization, and logits of every token.
 
-The functions are in xllamacpp's library. The layouts of its structs may change with any version, so they are checked
-before use.
+xllamacpp's own library contains these functions. The layouts of their structs may change with any version, so they are
+checked before use.
 """
 
 import ctypes
@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 from offline_jobs.errors import JobFailed
 
 CHUNK = 128
-"""The number of tokens whose distributions are in memory at the same time."""
+"""The number of tokens whose logits are in memory at the same time."""
 CACHE_TYPES = {"f16": 1, "q8_0": 8}
 FLASH_ON = 1
 ERROR = 4
-"""The level of an error in llama.cpp's log."""
+"""The level of errors in llama.cpp's log."""
 
 I32, U32, F32, PTR, FLAG = ctypes.c_int32, ctypes.c_uint32, ctypes.c_float, ctypes.c_void_p, ctypes.c_bool
 LOGGER = ctypes.CFUNCTYPE(None, ctypes.c_int, ctypes.c_char_p, PTR)
@@ -137,24 +137,24 @@ def _prove(library: Any) -> None:
     place = (context.n_ctx, context.n_batch, context.yarn_ext_factor, context.type_k, context.type_v)
     ends = (context.embeddings, context.offload_kqv, context.swa_full, model.n_gpu_layers, model.use_extra_bufts)
     if place != (512, 2048, -1.0, 1, 1) or ends != (False, True, True, -1, True):
-        raise JobFailed("this version of xllamacpp has unknown layouts; install 2026.10.11549")
+        raise JobFailed("this version of xllamacpp has unknown struct layouts; install 2026.10.11549")
 
 
 _reasons: list[str] = []
 
 
 def _listen(level: int, line: bytes, _: Any) -> None:
-    """Receive llama.cpp's log. Only errors are kept, since they explain a refusal."""
+    """Keep the errors from llama.cpp's log, to explain a refusal."""
     if level == ERROR:
         _reasons.append(line.decode(errors="replace").strip())
 
 
 _LOG = LOGGER(_listen)
-"""The callback for the library's log. It is stored here, so that it exists as long as the library that calls it."""
+"""The log callback. The library keeps a pointer to it, so it must not be garbage-collected."""
 
 
 class LoadedModel:
-    """A model that llama.cpp has loaded into this process. Call `close` at the end."""
+    """A model that llama.cpp has loaded into this process. The caller must call `close`."""
 
     def __init__(self, path: Path, *, vocabulary_only: bool = False) -> None:
         self._library = _library()
@@ -172,14 +172,13 @@ class LoadedModel:
 
     @property
     def first_token(self) -> int | None:
-        """The token with which each text must begin, or None if the model needs no such token."""
+        """The token that must begin each text, or None."""
         if not self._library.llama_vocab_get_add_bos(self._vocabulary):
             return None
         return int(self._library.llama_vocab_bos(self._vocabulary))
 
     def tokens(self, text: str) -> list[int]:
-        """Return the tokens of a text, without a token for its beginning. Names of control tokens are read as plain
-        text."""
+        """Tokenize a text, without a beginning token. Names of control tokens are treated as plain text."""
         data = text.encode()
         room = len(data) + 8
         into = (I32 * room)()
@@ -190,7 +189,7 @@ class LoadedModel:
 
     @contextmanager
     def context(self, tokens: int, *, threads: int = 1, rows: int = 1, cache: str = "f16") -> Iterator["LlamaContext"]:
-        """Open a context for `rows` texts of `tokens` tokens each. `cache` is `f16` or `q8_0`."""
+        """Open a context for `rows` texts of up to `tokens` tokens each. `cache` is `f16` or `q8_0`."""
         params = self._library.llama_context_default_params()
         params.n_ctx, params.n_seq_max = tokens * rows, rows
         params.n_batch = params.n_ubatch = 512
@@ -199,7 +198,7 @@ class LoadedModel:
         params.flash_attn_type = FLASH_ON
         context = PTR(self._library.llama_init_from_model(self._model, params))
         if context.value is None:
-            raise JobFailed(f"llama.cpp cannot make a cache of {tokens * rows} tokens in {cache}")
+            raise JobFailed(f"llama.cpp cannot allocate a {cache} cache for {tokens * rows} tokens")
         try:
             yield LlamaContext(self._library, context, self.vocabulary_size)
         finally:
@@ -210,7 +209,7 @@ class LoadedModel:
 
 
 class LlamaContext:
-    """llama.cpp's cache of keys and values, and the logits of the last `read`."""
+    """A KV cache of llama.cpp, and the logits of the last `read`."""
 
     def __init__(self, library: Any, context: Any, vocabulary: int) -> None:
         self._library, self._context, self._vocabulary = library, context, vocabulary
@@ -219,9 +218,11 @@ class LlamaContext:
         self._library.llama_memory_clear(PTR(self._library.llama_get_memory(self._context)), FLAG(True))
 
     def read(self, tokens: Sequence[int], start: int, *, rows: int = 1, logits: bool = True) -> NDArray[np.float32]:
-        """Read `tokens` at position `start` into each of `rows` texts. Returns [read tokens, vocabulary]: the logits of
-        all tokens of all texts or, if `logits` is false, of the last token of each text. The array is valid until the
-        next call."""
+        """Read `tokens` at position `start` into each of `rows` texts.
+
+        Returns logits [tokens, vocabulary], for every token of every text if `logits` is true, else for the last token
+        of each text. The array is valid until the next call.
+        """
         count = len(tokens) * rows
         batch = self._library.llama_batch_init(count, 0, 1)
         outputs = 0
@@ -240,7 +241,7 @@ class LlamaContext:
 
 
 def losses(context: LlamaContext, window: Sequence[int]) -> NDArray[np.float64]:
-    """Return the negative log-likelihood of each token of a window except the first token."""
+    """Return the negative log-likelihood of each token of a window except the first."""
     context.clear()
     each = []
     for start in range(0, len(window) - 1, CHUNK):

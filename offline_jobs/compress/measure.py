@@ -1,6 +1,6 @@
-"""Measures a GGUF file with llama.cpp in a separate process, since a broken model can crash the library.
+"""Measures a GGUF file with llama.cpp in a child process, because a broken model can crash the library.
 
-The process is started as `python -m offline_jobs.compress.measure < request.json`.
+The child is started as `python -m offline_jobs.compress.measure < request.json`.
 """
 
 import os
@@ -26,7 +26,8 @@ T = TypeVar("T")
 
 
 class MeasureRequest(Struct, frozen=True):
-    """A request to the process. `what` is `tokens` (those of `text`), `losses` (those of `windows`) or `speeds`."""
+    """A request to the child process. `what` chooses the answer: the tokens of `text`, the losses of `windows`, or
+    speeds."""
 
     what: Literal["tokens", "losses", "speeds"]
     model: str
@@ -39,7 +40,7 @@ class MeasureRequest(Struct, frozen=True):
 class TextTokens(Struct, frozen=True):
     tokens: list[int]
     first: int | None
-    """The token with which each text must begin, or None if the model needs no such token."""
+    """The token that must begin each text, or None."""
 
 
 class WindowLosses(Struct, frozen=True):
@@ -48,25 +49,25 @@ class WindowLosses(Struct, frozen=True):
 
 
 def tokens_of(model: Path, text: str, check: Callable[[], None]) -> TextTokens:
-    """Return the tokens of a text. Raises `JobFailed` if llama.cpp cannot load the vocabulary."""
+    """Tokenize a text. Raises `JobFailed` if llama.cpp cannot load the vocabulary."""
     return _measured(MeasureRequest("tokens", str(model), text=text), TextTokens, check)
 
 
 def losses_of(
     model: Path, windows: Sequence[Sequence[int]], check: Callable[[], None], *, cache: str = "f16", threads: int = 1
 ) -> list[float]:
-    """Return the mean loss of each window. Raises `JobFailed` if llama.cpp refuses the model."""
+    """Return the mean loss of each window. Raises `JobFailed` if llama.cpp cannot load the model."""
     request = MeasureRequest("losses", str(model), windows=list(map(list, windows)), cache=cache, threads=threads)
     return _measured(request, WindowLosses, check).means
 
 
 def speeds_of(model: Path, check: Callable[[], None], *, cache: str = "f16", threads: int = 1) -> Speeds:
-    """Return the speeds, in tokens per second of the process's CPU time."""
+    """Return the speeds in tokens per second of CPU time."""
     return _measured(MeasureRequest("speeds", str(model), cache=cache, threads=threads), Speeds, check)
 
 
 def _measured(request: MeasureRequest, type: type[T], check: Callable[[], None]) -> T:
-    """Run the request in a new process. If `check` raises an error, the process is killed."""
+    """Run the request in a child process. If `check` raises, the child is killed."""
     program = [sys.executable, "-m", "offline_jobs.compress.measure"]
     with tempfile.TemporaryFile() as given, tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as errors:
         given.write(msgspec.json.encode(request))
@@ -83,13 +84,13 @@ def _measured(request: MeasureRequest, type: type[T], check: Callable[[], None])
         out.seek(0)
         errors.seek(0)
         if process.returncode:
-            lines = errors.read().decode(errors="replace").strip().splitlines() or ["it gave no reason"]
+            lines = errors.read().decode(errors="replace").strip().splitlines() or ["no reason was given"]
             raise JobFailed(f"llama.cpp's process ended with code {process.returncode}: {lines[-1]}")
         return msgspec.json.decode(out.read(), type=type)
 
 
 def median_speeds(models: Sequence[tuple[Path, str]], threads: int, runs: int) -> list[Speeds]:
-    """Return the median speeds of `runs` measurements for each pair of a file and a type of cache."""
+    """Return the median speeds of `runs` measurements for each pair of file and cache type."""
     rounds = [
         [speeds_of(path, _unlimited, cache=cache, threads=threads) for path, cache in models] for _ in range(runs)
     ]
@@ -106,7 +107,7 @@ def _median_of(runs: Sequence[Speeds]) -> Speeds:
 
 
 def _unlimited() -> None:
-    """Check nothing, since a measurement from the command line has no budget."""
+    """A check that always passes: a measurement from the command line has no budget."""
 
 
 def main() -> None:
@@ -141,7 +142,7 @@ def _speeds(model: LoadedModel, request: MeasureRequest) -> Speeds:
 
 
 def _rates(model: LoadedModel, request: MeasureRequest, rows: int) -> tuple[float, float]:
-    """Return the prompt tokens and the written tokens per CPU second. Each is measured after one run to warm up."""
+    """Return prompt tokens and written tokens per CPU second. A first run warms up and is not timed."""
     prompt = [2 + place % min(1000, model.vocabulary_size - 2) for place in range(PROMPT // rows)]
     room = len(prompt) + STEPS + 4
     with model.context(room, threads=request.threads, rows=rows, cache=request.cache) as context:

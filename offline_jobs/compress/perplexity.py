@@ -1,6 +1,6 @@
-"""Measures perplexity in torch, with activations rounded as in llama.cpp's kernels.
+"""Measures perplexity in torch, with activations rounded as llama.cpp rounds them.
 
-Before llama.cpp multiplies a quantized matrix, it rounds the matrix's input to int8, 32 numbers at a time.
+Before llama.cpp multiplies by a quantized matrix, it rounds the activations to int8 in groups of 32.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -15,8 +15,10 @@ from offline_jobs.compress.blocks import BLOCK
 
 
 def round_input(values: Tensor) -> Tensor:
-    """Round activations [..., columns] as Q8_0 and Q8_1 do: codes are made with the exact scale, and the scale is then
-    rounded to float16."""
+    """Round activations [..., columns] as Q8_0 and Q8_1 do.
+
+    Codes are made with the exact scale. The scale is rounded to float16 afterwards.
+    """
     blocks = values.reshape(*values.shape[:-1], -1, BLOCK)
     scales = blocks.abs().amax(-1, keepdim=True) / 127
     codes = torch.round(blocks / torch.where(scales == 0, 1.0, scales))
@@ -25,7 +27,7 @@ def round_input(values: Tensor) -> Tensor:
 
 @contextmanager
 def rounded_inputs(network: Any, names: Sequence[str]) -> Iterator[None]:
-    """Within this context, the linear layers with these names get rounded inputs."""
+    """Round the inputs of the named linear layers inside the `with` block."""
 
     def before(_: nn.Module, given: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         return (round_input(given[0]), *given[1:])
@@ -41,8 +43,10 @@ def rounded_inputs(network: Any, names: Sequence[str]) -> Iterator[None]:
 
 @torch.inference_mode()
 def mean_losses(network: Any, windows: Sequence[Sequence[int]], check: Callable[[], None]) -> list[float]:
-    """Return the mean negative log-likelihood of the tokens of each window, without the window's first token. `check`
-    is called between windows."""
+    """Return the mean negative log-likelihood of each window, not counting the first token of a window.
+
+    `check` is called between windows.
+    """
     means = []
     for window in windows:
         check()

@@ -1,6 +1,6 @@
-"""Prunes single weights by magnitude, Wanda (Sun et al., 2023) or SparseGPT (Frantar and Alistarh, 2023).
+"""Prunes single weights by magnitude, by Wanda (Sun et al., 2023) or by SparseGPT (Frantar and Alistarh, 2023).
 
-`share` is the part of the weights that becomes zero. With 2:4, the best two of every four columns are kept instead.
+`share` is the share of weights that become zero. With 2:4, two of every four columns become zero.
 """
 
 from collections.abc import Iterable, Iterator
@@ -15,14 +15,14 @@ from offline_jobs.compress.layers import Check, InputStatistics, LayerFiles, Tex
 
 Method = Literal["magnitude", "wanda", "sparsegpt"]
 COLUMNS = 128
-"""The size of SparseGPT's blocks. Masks are chosen and errors are passed on for this number of columns at a time."""
+"""SparseGPT's block size, in columns. Masks are chosen and errors are propagated once per block."""
 DAMPING = 0.01
 PATTERN, REMOVED = 4, 2
 
 
 @dataclass(frozen=True)
 class Sparsity:
-    """The weights to remove: either the given share of them, or two of every four (2:4)."""
+    """The weights to remove: a share of all weights, or two of every four (2:4)."""
 
     share: float = 0.5
     two_of_four: bool = False
@@ -33,22 +33,21 @@ class Sparsity:
 
 
 def read_sparsity(word: str) -> Sparsity:
-    """Read a sparsity such as `0.5`, `50%` or `2:4`. Raises `ValueError`."""
+    """Parse a sparsity such as `0.5`, `50%` or `2:4`. Raises `ValueError`."""
     if word.strip() == "2:4":
         return Sparsity(two_of_four=True)
     share = float(word.rstrip("%")) / (100 if word.endswith("%") else 1)
     if not 0 < share < 1:
-        raise ValueError(f"a sparsity of {word!r}; it is between 0 and 1, or 2:4")
+        raise ValueError(f"{word!r} is not a sparsity; give a number between 0 and 1, or 2:4")
     return Sparsity(share)
 
 
 def prune(
     network: Any, windows: list[list[int]], method: Method, sparsity: Sparsity, check: Check, files: LayerFiles
 ) -> Iterator[tuple[int, float]]:
-    """Prune a model in place, one layer after the other. The inputs of a layer are the outputs of the layers before it
-    after they were pruned.
+    """Prune a model in place, layer by layer. Each layer is pruned with the outputs of the pruned layers before it.
 
-    Yields the number of each finished layer and its share of zeros.
+    Yields the number of each finished layer and the layer's share of zeros.
     """
     texts = Texts(network, windows) if method != "magnitude" else None
     for number, layer in enumerate(network.model.layers):
@@ -86,8 +85,10 @@ def prune_matrix(weight: Tensor, seen: InputStatistics | None, method: Method, s
 
 
 def lowest(scores: Tensor, sparsity: Sparsity, *, by_row: bool) -> Tensor:
-    """Return the mask of the weights with the lowest scores, chosen in each row, in the whole matrix, or as two of
-    every four columns."""
+    """Return a mask of the weights with the lowest scores.
+
+    Weights are compared within a row, within the whole matrix, or within each four columns (2:4).
+    """
     if sparsity.two_of_four:
         fours = scores.reshape(scores.shape[0], -1, PATTERN)
         places = fours.topk(REMOVED, 2, largest=False).indices
@@ -99,10 +100,10 @@ def lowest(scores: Tensor, sparsity: Sparsity, *, by_row: bool) -> Tensor:
 
 
 def sparsegpt(weight: Tensor, products: Tensor, sparsity: Sparsity) -> Tensor:
-    """Return the pruned matrix (algorithm 1 of the paper). The columns to the right of a removed weight are changed to
-    make up for its effect.
+    """Return the pruned matrix (algorithm 1 of the paper).
 
-    `products` is the sum of x x^T over the inputs, [columns, columns].
+    When a column is pruned, the columns to its right are adjusted to compensate. `products` is the sum of x x^T over
+    the inputs, [columns, columns].
     """
     w, hessian = weight.clone(), products.clone()
     dead = hessian.diagonal() == 0
@@ -118,7 +119,7 @@ def sparsegpt(weight: Tensor, products: Tensor, sparsity: Sparsity) -> Tensor:
 
 
 def _prune_block(block: Tensor, inverse: Tensor, sparsity: Sparsity) -> Tensor:
-    """Prune columns in place, and return their errors: [rows, columns]."""
+    """Prune columns in place. Returns the errors, [rows, columns]."""
     diagonal = inverse.diagonal()
     mask = torch.zeros_like(block, dtype=torch.bool)
     if not sparsity.two_of_four:
@@ -131,6 +132,6 @@ def _prune_block(block: Tensor, inverse: Tensor, sparsity: Sparsity) -> Tensor:
         pruned = torch.where(mask[:, column], 0.0, block[:, column])
         errors[:, column] = (block[:, column] - pruned) / diagonal[column]
         block[:, column] = pruned
-        # update the columns to its right within the block in place, by a matrix of rank one
+        # # a rank-one update compensates in the columns to the right, within the block
         block[:, column + 1 :].addr_(errors[:, column], inverse[column, column + 1 :], alpha=-1)
     return errors

@@ -1,4 +1,4 @@
-"""Estimates the disk, memory and time of a compression, and checks that they suffice before the work begins."""
+"""Estimates the disk space, memory and time of a compression, and checks that disk and memory suffice."""
 
 import shutil
 import time
@@ -16,11 +16,11 @@ MEMORY = Path("/proc/meminfo")
 FLOAT32 = 4
 SPARE = 1.15
 PASSES = {"smooth": 2.0, "magnitude": 0.0, "wanda": 2.0, "sparsegpt": 2.0}
-"""The number of times that each stage reads the calibration text."""
+"""How many times each stage reads the calibration text."""
 
 
 class Forecast(Struct, frozen=True):
-    """The estimated sizes and the estimated time of a compression."""
+    """The estimated sizes and time of a compression."""
 
     parameters: int
     bytes: int
@@ -39,7 +39,7 @@ class Forecast(Struct, frozen=True):
 
 
 def forecast(config: Any, plan: Plan, options: CompressOptions) -> Forecast:
-    """Estimate sizes from the model's description, and the time from one multiplication on this machine."""
+    """Estimate sizes from the model's config, and the time from a timed multiplication on this machine."""
     matrices, embedding = _matrices(config), (config.vocab_size, config.hidden_size)
     copies = 1 if config.tie_word_embeddings else 2
     weights = sum(rows * columns for rows, columns in matrices) + embedding[0] * embedding[1] * copies
@@ -84,11 +84,11 @@ def _seconds(weights: int, plan: Plan, options: CompressOptions) -> float:
     a @ a
     began = time.process_time()
     a @ a
-    each_s = max(time.process_time() - began, 1e-4) / size**3  # for one multiplication and addition
+    each_s = max(time.process_time() - began, 1e-4) / size**3  # # seconds for one multiply-add
     calibrating = options.windows * (sum(PASSES.get(word, 0.0) for word in (plan.prune, "smooth" * plan.smooth)) + 1)
-    # four evaluations: in torch and in llama.cpp, before and after; both take about equally long
+    # # four evaluations: in torch and in llama.cpp, before and after; torch and llama.cpp take about equally long
     evaluating = options.evaluated * 4
-    # the factor covers the forward pass, the backward pass, and the update of the weights
+    # # 3.5 stands for the forward pass, the backward pass and the update of the weights
     learning = plan.tuning.steps * 3.5
     reading = (calibrating + evaluating + learning) * options.window_tokens * weights * each_s
     searching = weights * 1.2e-6 if plan.grid and plan.grid.searched else weights * 1e-7
@@ -97,16 +97,16 @@ def _seconds(weights: int, plan: Plan, options: CompressOptions) -> float:
 
 
 def look_for_room(expected: Forecast, folder: Path) -> None:
-    """Raise `JobFailed` if the disk or the memory is too small."""
+    """Raise `JobFailed` if disk or memory does not suffice."""
     place = folder
     while not place.exists():
         place = place.parent
     free = shutil.disk_usage(place).free
     if free < expected.disk_bytes:
-        raise JobFailed(f"{place} has {free >> 20:,} MB free, and {expected.disk_bytes >> 20:,} MB are needed")
+        raise JobFailed(f"the disk at {place} has {free >> 20:,} MB free; {expected.disk_bytes >> 20:,} MB are needed")
     available = _available()
     if available and available < expected.memory_bytes:
-        raise JobFailed(f"{available >> 20:,} MB of memory are free, and {expected.memory_bytes >> 20:,} MB are needed")
+        raise JobFailed(f"{available >> 20:,} MB of memory are free; {expected.memory_bytes >> 20:,} MB are needed")
 
 
 def _available() -> int:

@@ -1,4 +1,4 @@
-"""Defines the schemes by name, the rules for combining them, and the options of a compression."""
+"""The schemes by name, the rules for combining them, and the options of a compression."""
 
 from typing import Annotated
 
@@ -28,57 +28,58 @@ class CompressOptions(Struct, frozen=True, forbid_unknown_fields=True):
     """Schemes, joined by +: f16, int8-channel, int8-group, int4-group, int4-nl, w8a8, w8a8-smooth; magnitude, wanda,
     sparsegpt, gradual; structured; qat, tune; kv-int8."""
     text: str
-    """A plain text file. Its first part is for calibration, its last part for evaluation, unless `evaluate` is set."""
+    """A plain text file. The first part is used for calibration and, unless `evaluate` is set, the last part for
+    evaluation."""
     evaluate: str = ""
-    """The text for evaluation, by which a variant is accepted."""
+    """A separate text for evaluation. The perplexity on it decides whether the variant is published."""
     name: str = ""
-    """The name of the variant; left out: the names of the model and the scheme."""
+    """The name of the variant. Default: the names of the model and the scheme."""
     group: int = 32
-    """The number of columns that share a scale in `int8-group` and `int4-group`: 32, 64 or 128."""
+    """How many columns share a scale in `int8-group` and `int4-group`: 32, 64 or 128."""
     symmetric: bool = True
     """Whether `int4-group` is symmetric (Q4_0) or has a least value for each group (Q4_1)."""
     searched: bool = True
-    """Whether scales are searched for the least error; else they come from the largest value."""
+    """Whether to search for the scale with the least error. If not, the largest value sets the scale."""
     sparsity: str = "0.5"
-    """The share of weights that pruning makes zero, or 2:4."""
+    """The share of weights that pruning sets to zero, or 2:4."""
     channels: float = 0.25
-    """The share of MLP channels that `structured` cuts."""
+    """The share of MLP channels that `structured` removes."""
     heads: float = 0.0
-    """The share of groups of heads that `structured` cuts."""
+    """The share of groups of heads that `structured` removes."""
     layers: Annotated[int, Meta(ge=0)] = 0
-    """The number of layers that `structured` cuts."""
+    """The number of layers that `structured` removes."""
     uneven: bool = True
     """Whether `structured` may leave layers with different widths."""
     steps: Annotated[int, Meta(ge=1)] = 100
-    """The steps of `tune`, `qat` and `gradual`, a window each."""
+    """The number of steps of `tune`, `qat` and `gradual`. Each step reads one window."""
     rate: Annotated[float, Meta(gt=0)] = 1e-4
-    """The learning rate of these steps."""
+    """The learning rate of `tune`, `qat` and `gradual`."""
     dataset: str = ""
-    """Recorded exchanges, from the job `harvest`, that the steps learn from; left out: the text."""
+    """A dataset of recorded exchanges, from the job `harvest`, to train on. Default: train on the text."""
     windows: Annotated[int, Meta(ge=1)] = 16
     """The number of windows for calibration."""
     evaluated: Annotated[int, Meta(ge=1)] = 8
     """The number of windows for evaluation."""
     window_tokens: Annotated[int, Meta(ge=16)] = 512
-    """The length of a window."""
+    """The length of a window in tokens."""
     limit: Annotated[float, Meta(ge=0)] = 0.03
-    """The highest rise of perplexity at which the variant is published: 0.03 is 3 %."""
+    """The largest rise of perplexity at which the variant is still published: 0.03 is 3 %."""
     threads: Annotated[int, Meta(ge=1)] = 1
     """The number of threads."""
     safetensors: bool = False
-    """Whether the folder also gets `safetensors/` in the format compressed-tensors, which vLLM serves."""
+    """Whether to write `safetensors/` as well, in the format compressed-tensors, for vLLM."""
     sha256: str = ""
-    """The expected SHA-256 of the source; left out: it is not checked."""
+    """The expected SHA-256 of the source. Default: not checked."""
 
 
 class Plan(Struct, frozen=True):
-    """The steps of a compression. They run in this order: cut, smooth, prune, tune, quantize."""
+    """The steps of a compression, in this order: cut, smooth, prune, tune, quantize."""
 
     schemes: tuple[str, ...]
     grid: Grid | None
     smooth: bool
     prune: str
-    """The name of a pruning method, `gradual`, or "" if nothing is pruned."""
+    """A pruning method, `gradual`, or "" for none."""
     sparsity: Sparsity
     int8_cache: bool
     cuts: Cuts | None = None
@@ -95,7 +96,7 @@ class Plan(Struct, frozen=True):
 
 
 def plan_of(options: CompressOptions) -> Plan:
-    """Return the plan for these options. Raises `JobFailed` if a scheme is unknown or schemes exclude each other."""
+    """Make the plan for these options. Raises `JobFailed` if a scheme is unknown or two schemes exclude each other."""
     schemes = tuple(dict.fromkeys(word.strip() for word in options.scheme.split(JOIN) if word.strip()))
     unknown = [word for word in schemes if word not in SCHEMES]
     if unknown or not schemes:
@@ -104,12 +105,12 @@ def plan_of(options: CompressOptions) -> Plan:
     prune = [word for word in schemes if word in PRUNE]
     for several in (quantize, prune):
         if len(several) > 1:
-            raise JobFailed(f"{' and '.join(several)} exclude each other; name one")
+            raise JobFailed(f"{' and '.join(several)} exclude each other; choose one")
     if options.group not in (32, 64, 128):
-        raise JobFailed(f"group {options.group} is not possible; 32, 64 and 128 are")
+        raise JobFailed(f"a group of {options.group} columns is not supported; choose 32, 64 or 128")
     grid = _grid(quantize[0] if quantize else "f16", options)
     if QAT in schemes and (grid is None or grid.nonlinear or TUNE in schemes or GRADUAL in schemes):
-        raise JobFailed("qat needs an int8 or int4 scheme, and goes with neither tune, gradual nor int4-nl")
+        raise JobFailed("qat needs an int8 or int4 scheme, and cannot be combined with tune, gradual or int4-nl")
     learns = any(word in schemes for word in (TUNE, QAT, GRADUAL))
     return Plan(
         schemes=schemes,
@@ -147,16 +148,16 @@ def _sparsity(word: str) -> Sparsity:
 
 
 def notes_of(plan: Plan) -> list[str]:
-    """Return notes about the schemes, for readers of the manifest."""
+    """Return notes for the manifest about what the schemes do and do not save."""
     notes = [KERNEL_NOTE] if plan.grid else []
     if plan.grid and plan.grid.group != 32:
-        notes.append("GGUF's blocks hold 32 numbers: the scale of a larger group is repeated and saves no bytes")
+        notes.append("a GGUF block holds 32 numbers and a scale: groups larger than 32 save no bytes")
     if plan.prune:
         notes.append("llama.cpp has no kernels for zeros: pruned weights save no time and no bytes in this file")
     if plan.prune and plan.grid and not plan.grid.symmetric:
         notes.append("an asymmetric grid has no exact zero: pruned weights are nearly zero")
     if plan.tuning.steps:
-        notes.append("the model also learned from the text: compare it with the source after the same steps (f16+tune)")
+        notes.append("training also improves the model: compare with the source after the same training (f16+tune)")
     if plan.int8_cache:
-        notes.append("the gateway serves this variant with a cache of int8 (q8_0)")
+        notes.append("the gateway serves this variant with an int8 cache (q8_0)")
     return notes

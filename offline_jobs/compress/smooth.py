@@ -1,8 +1,8 @@
-"""Moves outliers of activations into the weights, where rounding is finer (SmoothQuant, Xiao et al., 2022).
+"""Moves outliers from activations into weights, which have finer scales (SmoothQuant, Xiao et al., 2022).
 
-Each input channel is divided by a factor in the module before it, and the weights that read it are multiplied by the
-same factor, so the function of the model stays the same. The factors are folded into norms, `up_proj` and `v_proj`, so
-they cost nothing when the model is used.
+Each input channel is divided by a factor, and the weights that multiply it are multiplied by the same factor, so the
+model computes the same function. The division is folded into the module before: a norm, `up_proj` or `v_proj`. It costs
+nothing at inference.
 """
 
 from collections.abc import Iterator, Mapping
@@ -25,14 +25,14 @@ SMALLEST = 1e-5
 
 @dataclass(frozen=True)
 class Fold:
-    """Linear layers that read the same input, and the module before them, into which the division is folded."""
+    """Linear layers that read the same input, and the module before them, which takes the division."""
 
     before: str
     after: tuple[str, ...]
 
 
 def folds_of(layer: nn.Module) -> list[Fold]:
-    """Return the places of a decoder layer into which factors can be folded."""
+    """Return the folds of a decoder layer."""
     feed = "pre_feedforward_layernorm" if hasattr(layer, "pre_feedforward_layernorm") else "post_attention_layernorm"
     return [
         Fold("input_layernorm", ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj")),
@@ -45,11 +45,11 @@ def folds_of(layer: nn.Module) -> list[Fold]:
 def smooth(
     network: Any, windows: list[list[int]], check: Check, files: LayerFiles, *, raised: bool
 ) -> Iterator[dict[str, float]]:
-    """Smooth every layer in place, with the alpha that gives the least error after rounding to int8.
+    """Smooth every layer in place, with the alpha of least error after rounding to int8.
 
-    Yields the alphas of each finished layer, by the name of the module before. An alpha is -1 if the error was least
-    without smoothing. An empty mapping is yielded for a layer that an earlier run finished. `raised` tells whether
-    norms multiply by 1 more than their weight.
+    Yields the alphas of each layer by the name of the folded module. -1 means not smoothed, because smoothing did not
+    reduce the error. Layers that an earlier run finished yield an empty mapping. `raised`: norms multiply by weight +
+    1.
     """
     texts = Texts(network, windows)
     for number, layer in enumerate(network.model.layers):
@@ -79,8 +79,7 @@ def _fold(layer: Any, fold: Fold, seen: Mapping[str, InputStatistics], *, raised
 
 
 def channels_of(layer: Any, fold: Fold, columns: int) -> Tensor:
-    """Return for each input channel the row of the previous module that computes it. Heads with a common value have a
-    common row."""
+    """Return the row of the previous module that computes each input channel. Heads that share a value share a row."""
     if fold.before != "self_attn.v_proj":
         return torch.arange(columns)
     width = layer.self_attn.head_dim
@@ -89,15 +88,17 @@ def channels_of(layer: Any, fold: Fold, columns: int) -> Tensor:
 
 
 def _factors(matrices: list[Tensor], highest: Tensor, alpha: float, shared: Tensor) -> Tensor:
-    """Return the factors s_j = max|X_j|^alpha / max|W_j|^(1 - alpha) of the paper's equation 4. Channels with a common
-    row get the same factor."""
+    """Return the factors s_j = max|X_j|^alpha / max|W_j|^(1 - alpha), equation 4 of the paper.
+
+    Channels that share a row get the same factor.
+    """
     weights = torch.stack([matrix.abs().amax(0) for matrix in matrices]).amax(0)
     rows = int(shared.max()) + 1
     x = torch.zeros(rows).scatter_reduce_(0, shared, highest, "amax").clamp(min=SMALLEST)
     w = torch.zeros(rows).scatter_reduce_(0, shared, weights, "amax").clamp(min=SMALLEST)
     factors = x**alpha / w ** (1 - alpha)
-    # the factors are scaled to a geometric mean of 1, since large or small ones could leave the range of float16;
-    # a common scale does not change the sums
+    # # large or small factors could leave the range of float16, so the factors are scaled to a geometric mean of 1; a
+    # common scale does not change the result
     return (factors / factors.log().mean().exp()).clamp(1e-3, 1e3)[shared]
 
 

@@ -1,4 +1,4 @@
-"""Opens the model to compress, a GGUF file or a folder with safetensors: its description, its weights, its digest."""
+"""Opens the model to compress, which is a GGUF file or a folder with safetensors."""
 
 import hashlib
 from collections.abc import Iterator, Mapping
@@ -22,7 +22,7 @@ DIGESTED = (".safetensors", ".json", ".model")
 
 @dataclass(frozen=True)
 class Source:
-    """An open model. `config` describes it for transformers, `pairs` for GGUF. Weights are read when they are used."""
+    """An open model. `config` is for transformers, `pairs` is the metadata for GGUF. Weights are read on demand."""
 
     path: Path
     family: Family
@@ -30,14 +30,14 @@ class Source:
     pairs: Mapping[str, Pair]
     file: GgufFile | None
     factors: Tensor | None = None
-    """Llama 3's factors of the rotary frequencies."""
+    """Llama 3's factors for rotary frequencies."""
 
     @property
     def head_width(self) -> int:
         return families.head_width_of(self.config)
 
     def weights(self) -> Iterator[tuple[str, Tensor]]:
-        """Yield the weights one at a time, each with its name in transformers and its values in float32."""
+        """Yield each weight with its transformers name, in float32."""
         yield from self._from_folder() if self.file is None else self._from_gguf(self.file)
 
     def _from_gguf(self, file: GgufFile) -> Iterator[tuple[str, Tensor]]:
@@ -60,7 +60,7 @@ class Source:
 
 
 def open_source(path: Path, sha256: str = "") -> Source:
-    """Open a model. Raises `JobFailed` if it is damaged, if it is no model, or if its digest is not `sha256`."""
+    """Open a model. Raises `JobFailed` if the model is damaged, unsupported, or does not have the digest `sha256`."""
     if not path.exists():
         raise JobFailed(f"{path} does not exist")
     if sha256 and digest_of(path) != sha256.lower():
@@ -72,13 +72,12 @@ def open_source(path: Path, sha256: str = "") -> Source:
 
 
 def bytes_in_half(source: Source) -> int:
-    """Return the size that the source's tensors have in bytes with matrices in float16 and vectors in float32."""
+    """Return the size of the model with matrices in float16 and vectors in float32."""
     return sum(values.numel() * (2 if values.dim() > 1 else 4) for _, values in source.weights())
 
 
 def digest_of(path: Path) -> str:
-    """Return the SHA-256 of a file. For a folder, it covers the weights and descriptions and the names of these
-    files."""
+    """Return the SHA-256 of a file, or of a folder's weights and descriptions together with their file names."""
     whole = hashlib.sha256()
     files = [path] if path.is_file() else sorted(part for part in path.iterdir() if part.suffix in DIGESTED)
     for file in files:
@@ -128,14 +127,14 @@ def _open_folder(path: Path) -> Source:
                 for name in file.keys():  # noqa: SIM118
                     family.gguf_name(name)
     except (SafetensorError, OSError, ValueError) as error:
-        raise NotAModel(f"{path} is damaged or cut short: {error}") from error
+        raise NotAModel(f"{path} is damaged or truncated: {error}") from error
     pairs = {**families.pairs_of(family, config), **vocabulary_pairs(path, config)}
     return Source(path, family, config, pairs, None, families.rope_factors(config))
 
 
 def load_network(source: Source) -> Any:
-    """Load the model into torch as float32, without gradients. Raises `JobFailed` if weights are missing or do not
-    fit."""
+    """Load the model into torch as float32, without gradients. Raises `JobFailed` if weights are missing or have wrong
+    shapes."""
     from transformers import AutoModelForCausalLM
 
     factory: Any = AutoModelForCausalLM
@@ -147,7 +146,7 @@ def load_network(source: Source) -> Any:
             target = held.get(name)
             if target is None or target.shape != values.shape:
                 expected = "no such tensor" if target is None else f"shape {list(target.shape)}"
-                raise JobFailed(f"{name} has shape {list(values.shape)}, but the model's description has {expected}")
+                raise JobFailed(f"{name} has shape {list(values.shape)}, but the model's config expects {expected}")
             target.copy_(values)
             missing.discard(name)
     if missing:
@@ -159,7 +158,7 @@ def load_network(source: Source) -> Any:
 
 
 def _stretch(rotary: Any, source: Source) -> None:
-    """Set Llama 3's frequencies, since a config that was made from a GGUF file does not hold them."""
+    """Set Llama 3's frequencies. A config made from a GGUF file lacks them."""
     assert source.factors is not None
     rope = source.config.rope_parameters
     width = source.head_width

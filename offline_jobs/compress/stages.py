@@ -1,6 +1,6 @@
-"""Changes a model by the steps of a plan: cut, smooth, prune, fine-tune, round.
+"""Applies the steps of a plan to a model: cut, smooth, prune, fine-tune, round.
 
-Parts that an earlier run of the job finished are read from its files.
+A resumed job reads finished parts from files.
 """
 
 import logging
@@ -27,8 +27,8 @@ log = logging.getLogger("foreword.jobs")
 
 @dataclass(frozen=True)
 class Bench:
-    """The values that all stages need. `folder` holds the files of finished parts. `check` is called between parts and
-    may raise."""
+    """What all stages need. `folder` holds the files of finished parts. `check` is called between parts and may
+    raise."""
 
     plan: Plan
     windows: TextWindows
@@ -37,7 +37,7 @@ class Bench:
 
 
 def compressed(source: Source, network: Any, bench: Bench) -> tuple[Compressed, Mapping[str, Pair]]:
-    """Change the model, and return it with its description for GGUF."""
+    """Change the model. Returns the model and its GGUF metadata."""
     plan, pairs = bench.plan, source.pairs
     if plan.cuts is not None:
         shape = structured.cut(network, bench.windows.calibrate, plan.cuts, source.family, bench.check)
@@ -63,7 +63,7 @@ def _prune(network: Any, bench: Bench) -> None:
 
 
 def _tune(network: Any, bench: Bench) -> None:
-    """Train the model to recover from pruning, or prune it gradually. `_rounded` does the training on the grid."""
+    """Prune gradually, or train the model to recover from pruning. Training on the grid happens in `_rounded`."""
     plan, windows = bench.plan, bench.windows
     if plan.qat or not plan.tuning.steps:
         return
@@ -90,5 +90,5 @@ def _rounded(model: Compressed, bench: Bench) -> Compressed:
             hold(model, name, each)
     left = quantize_network(model, plan.grid, importance)
     if left:
-        log.warning("matrices stay in float16, since 32 does not divide their columns", extra={"matrices": left})
+        log.warning("some matrices stay in float16: 32 does not divide their columns", extra={"matrices": left})
     return model

@@ -1,7 +1,7 @@
-"""Stores a GGUF model once in Q8_0, in seconds and without torch or measurements.
+"""Converts a GGUF model to Q8_0, in seconds and without torch or measurements.
 
-llama.cpp reads prompts twice as fast with Q8_0 as with Q4_1, and rounding to 8 bits hardly changes a model. Therefore
-the packaged model should be stored in this type.
+llama.cpp reads prompts twice as fast with Q8_0 as with Q4_1, and 8-bit rounding hardly changes a model. The packaged
+model is therefore stored as Q8_0.
 """
 
 from collections.abc import Iterator
@@ -19,8 +19,8 @@ HIGHEST = 127
 
 
 def store_q8_0(source: Path, target: Path) -> None:
-    """Write `target` completely or not at all. Raises `NotAModel` if the source is damaged, and `OSError` if the disk
-    is full."""
+    """Write `target` completely or not at all. Raises `NotAModel` if the source is damaged, `OSError` if the disk is
+    full."""
     file = read_gguf(source)
     target.parent.mkdir(parents=True, exist_ok=True)
     half = target.with_suffix(".half")
@@ -33,7 +33,7 @@ def store_q8_0(source: Path, target: Path) -> None:
 
 
 def rounded_to_q8_0(values: Floats) -> Coded:
-    """Round a matrix [rows, columns]. Every 32 columns of a row get a scale, which their largest value sets."""
+    """Round a matrix [rows, columns]. The largest value of each 32 columns sets their scale."""
     groups = values.reshape(len(values), -1, blocks.BLOCK)
     scales = (np.abs(groups).max(2) / HIGHEST).astype(np.float16)
     divisors = np.where(scales == 0, 1, scales).astype(np.float32)[..., None]
@@ -42,8 +42,7 @@ def rounded_to_q8_0(values: Floats) -> Coded:
 
 
 def _stays(tensor: GgufTensor) -> bool:
-    """Whether a tensor keeps its type: a vector, a tensor whose rows are not whole blocks, or one that is already
-    Q8_0."""
+    """Return whether a tensor keeps its type: vectors, Q8_0, and rows that 32 does not divide."""
     return len(tensor.shape) != 2 or tensor.shape[1] % blocks.BLOCK != 0 or tensor.type == Q8_0
 
 

@@ -1,7 +1,7 @@
-"""Removes the MLP channels, the groups of heads and the layers that have the least influence (structured pruning).
+"""Removes the least influential MLP channels, groups of heads and layers (structured pruning).
 
-This makes a model smaller and faster in every engine. Zeros in single weights do not. Layers of different widths need
-llama.cpp's architecture `deci`, which exists only for Llama's family. Other families are cut evenly.
+Structured pruning makes a model smaller and faster in every engine; zeros in single weights do not. Layers of different
+widths need llama.cpp's architecture `deci`, which supports only the Llama family. Other families are cut evenly.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,13 +18,13 @@ from offline_jobs.compress.layers import Check, InputStatistics, Texts
 from offline_jobs.errors import JobFailed
 
 MULTIPLE = 32
-"""Widths stay multiples of this number, the size of GGUF's blocks."""
+"""Widths stay multiples of this number, the size of a GGUF block."""
 NARROWEST = 64
 
 
 @dataclass(frozen=True)
 class Cuts:
-    """The shares of the MLP channels and of the heads to remove, and the number of layers to remove."""
+    """The shares of MLP channels and heads, and the number of layers, to remove."""
 
     channels: float = 0.25
     heads: float = 0.0
@@ -34,7 +34,7 @@ class Cuts:
 
 @dataclass(frozen=True)
 class Influence:
-    """The influence of each layer, of the layer's MLP channels [channels], and of its groups of heads [groups]."""
+    """The influence of the layers, of each layer's MLP channels [channels], and of its groups of heads [groups]."""
 
     channels: list[Tensor]
     heads: list[Tensor]
@@ -43,7 +43,7 @@ class Influence:
 
 @dataclass(frozen=True)
 class NewShape:
-    """The widths of each layer after a cut."""
+    """The widths of the layers after a cut."""
 
     widths: list[int]
     heads: list[int]
@@ -55,7 +55,7 @@ class NewShape:
 
 
 def cut(network: Any, windows: Sequence[Sequence[int]], cuts: Cuts, family: Family, check: Check) -> NewShape:
-    """Cut a model in place. Raises `JobFailed` if nothing or everything would be cut."""
+    """Cut a model in place. Raises `JobFailed` if the cut would remove nothing or everything."""
     measured = measure(network, windows, check)
     layers = list(network.model.layers)
     if not 0 <= cuts.layers < len(layers):
@@ -77,8 +77,8 @@ def cut(network: Any, windows: Sequence[Sequence[int]], cuts: Cuts, family: Fami
 def measure(network: Any, windows: Sequence[Sequence[int]], check: Check) -> Influence:
     """Measure the influence of channels, heads and layers.
 
-    For channels and heads it is the mean square of their output, times the squares of the weights that read the output.
-    For layers it is 1 - cosine between input and output (block influence, Men et al., 2024).
+    For channels and heads: the mean square of the output, times the squared weights that read it. For layers: 1 -
+    cosine between input and output (block influence, Men et al., 2024).
     """
     texts, channels, heads, layers = Texts(network, windows), [], [], []
     for layer in network.model.layers:
@@ -98,11 +98,14 @@ def _columns(seen: Mapping[str, InputStatistics], name: str, weight: Tensor) -> 
 
 
 def _widths(channels: list[Tensor], share: float, *, uneven: bool) -> list[int]:
-    """Return the number of channels that each layer keeps, a multiple of 32. If `uneven` is true, the weakest channels
-    of the whole model are removed. For this, the influence of a channel is its share of the sum in its layer."""
+    """Return how many channels each layer keeps, a multiple of 32.
+
+    If `uneven`, the weakest channels of the whole model are removed. Influences are made comparable between layers by
+    dividing each by the sum in its layer.
+    """
     width = len(channels[0])
     if not 0 <= share < 1:
-        raise JobFailed(f"a share of {share} of the channels cannot be cut")
+        raise JobFailed(f"cannot cut a share of {share} of the channels; give a number from 0 to below 1")
     if not uneven:
         return [_multiple(width * (1 - share), width)] * len(channels)
     relative = torch.cat([each / each.sum() for each in channels])
@@ -117,7 +120,7 @@ def _multiple(kept: float, width: int) -> int:
 
 
 def _best_heads(influence: Tensor, share: float) -> Tensor:
-    """Return the groups of heads to keep. The heads of a group share their keys and values."""
+    """Return the groups of heads to keep. The heads of a group share keys and values."""
     count = max(1, len(influence) - round(len(influence) * share))
     return influence.topk(count).indices.sort().values
 
@@ -164,7 +167,7 @@ def _shape(network: Any) -> NewShape:
 
 
 def described_shape(pairs: Mapping[str, Pair], architecture: str, shape: NewShape, head_width: int) -> dict[str, Pair]:
-    """Return the GGUF description of the cut model."""
+    """Return the GGUF metadata of the cut model."""
     changed = dict(pairs)
     changed[f"{architecture}.block_count"] = number(len(shape.widths))
     changed[f"{architecture}.attention.key_length"] = number(head_width)

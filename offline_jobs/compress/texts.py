@@ -1,4 +1,4 @@
-"""Cuts the texts of a compression into windows of tokens: some for calibration, others for evaluation."""
+"""Cuts texts into windows of tokens for calibration, evaluation and training."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,11 +16,11 @@ from offline_jobs.datasets.dataset import find
 from offline_jobs.errors import JobFailed
 
 CHARACTERS_A_TOKEN = 16
-"""The most characters of the text that are read for each token that is needed."""
+"""How many characters of the text are read per token needed."""
 
 
 class TextWindows(Struct, frozen=True):
-    """Windows of equal length, as token numbers."""
+    """Windows of equal length, as token ids."""
 
     calibrate: list[list[int]]
     evaluate: list[list[int]]
@@ -29,8 +29,7 @@ class TextWindows(Struct, frozen=True):
 
 @dataclass(frozen=True)
 class _WindowCutter:
-    """Cuts tokens into windows. `first` is the token with which each window must begin, or None if the model needs
-    none."""
+    """Cuts tokens into windows. If `first` is not None, each window begins with this token."""
 
     tokens: int
     first: int | None
@@ -39,14 +38,14 @@ class _WindowCutter:
         room = self.tokens - (self.first is not None)
         most = len(tokens) // room
         if most < count:
-            raise JobFailed(f"the text has {len(tokens):,} tokens, and {count} windows of {room} are needed")
+            raise JobFailed(f"the text has {len(tokens):,} tokens; {count} windows of {room} tokens are needed")
         start = len(tokens) - count * room if from_end else 0
         begin = [] if self.first is None else [self.first]
         return [begin + tokens[at : at + room] for at in range(start, start + count * room, room)]
 
 
 def read_windows(options: CompressOptions, settings: Settings, model: Path, check: Callable[[], None]) -> TextWindows:
-    """Read and cut the texts. Raises `JobFailed` if a text cannot be read or is too short."""
+    """Read the texts and cut them. Raises `JobFailed` if a text cannot be read or is too short."""
     root, learning = settings.root, _learning_windows(options)
     needed = max(options.windows, learning) + (0 if options.evaluate else options.evaluated)
     tokens = _tokens(model, root / options.text, needed * options.window_tokens, check)
@@ -67,7 +66,7 @@ def read_windows(options: CompressOptions, settings: Settings, model: Path, chec
 
 
 def _learning_windows(options: CompressOptions) -> int:
-    """Return the number of windows for training: one for each step, or none if the plan does not train."""
+    """Return one window per training step, or 0 if the plan does not train."""
     return plan_of(options).tuning.steps
 
 

@@ -1,6 +1,6 @@
-"""Trains a model for a short time while it is compressed: on the grid that will be exported, or with its zeros kept.
+"""Fine-tunes a model briefly during compression: on the export grid, or with pruned weights kept at zero.
 
-Norms and linear layers are trained. The embedding and the head are not. A killed job resumes at its last checkpoint.
+Norms and linear layers are trained; the embedding and the head are not. A killed job resumes at its last checkpoint.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -20,18 +20,19 @@ from offline_jobs.compress.prune import Sparsity, lowest
 
 SAVE_EVERY = 20
 WARM_UP = 0.1
-"""The share of the steps during which the learning rate rises."""
+"""The share of steps that warm up the learning rate."""
 SCALES_RATE = 0.1
-"""The learning rate of scales, as a share of that of weights. It is relative to the size of the scale."""
+"""The learning rate of scales, divided by the learning rate of weights. Scales are trained relative to their first
+value."""
 CLIP = 1.0
 GROWING = 0.8
-"""The share of the steps during which sparsity grows. In the rest of the steps the model recovers."""
+"""The share of steps in which sparsity grows. In the remaining steps the model recovers."""
 REMASK_EVERY = 5
 
 
 @dataclass(frozen=True)
 class LayerTuning:
-    """The settings of the training. Each of the `steps` trains on one window. `rate` is AdamW's learning rate."""
+    """Training settings. Each step reads one window. `rate` is AdamW's learning rate."""
 
     steps: int
     rate: float
@@ -49,7 +50,7 @@ class FakeQuantized(nn.Module):
         self.grid = made.grid
         self.unit = nn.Buffer(made.scales.clone())
         self.scale = nn.Parameter(torch.ones_like(made.scales))
-        """The scales relative to `unit`, so that one learning rate suits all of them."""
+        """The scales divided by `unit`, so that one learning rate suits all."""
         self.least = None if made.least is None else nn.Parameter(made.least.clone())
 
     def forward(self, weight: Tensor) -> Tensor:
@@ -64,7 +65,7 @@ class FakeQuantized(nn.Module):
 
     @torch.no_grad()
     def quantized(self, weight: Tensor) -> Quantized:
-        """Return the codes for the weight with the current scales."""
+        """Quantize the weight with the current scales."""
         scales, least = self._halves()
         codes = to_codes(weight.reshape(*scales.shape, -1), self.grid, scales, least)
         return Quantized(self.grid, codes.reshape(weight.shape), scales, least)
@@ -74,12 +75,12 @@ class FakeQuantized(nn.Module):
 
 
 class Masked(nn.Module):
-    """Keeps some values of a weight at zero."""
+    """Keeps the pruned values of a weight at zero."""
 
     def __init__(self, mask: Tensor) -> None:
         super().__init__()
         self.mask = nn.Buffer(mask)
-        """1 for each value that is kept, 0 for each that stays zero."""
+        """1 for kept values, 0 for pruned values."""
 
     def forward(self, weight: Tensor) -> Tensor:
         return weight * self.mask
@@ -98,8 +99,10 @@ def tune_on_grid(
     check: Check,
     importance: Mapping[str, Tensor],
 ) -> dict[str, Quantized]:
-    """Train the model with its weights rounded to the grid (quantization-aware training). Returns the codes, by the
-    names of the weights. Matrices whose columns cannot be divided into groups are trained without rounding."""
+    """Train the model with weights rounded to the grid (quantization-aware training).
+
+    Returns the codes by weight name. Matrices whose columns cannot be divided into groups are trained unrounded.
+    """
     named = [name for name in linear_names(network) if grid.group_of(network.get_parameter(name).shape[1])]
     made = {name: quantize(network.get_parameter(name), grid, importance.get(name)) for name in named}
     with torch.enable_grad():
@@ -117,7 +120,7 @@ def tune_on_grid(
 
 
 def tune(network: Any, windows: Sequence[Sequence[int]], tuning: LayerTuning, file: Path, check: Check) -> None:
-    """Train a pruned model to recover its quality. Weights that are zero remain zero."""
+    """Train a pruned model to recover its quality. Zero weights stay zero."""
     _tune_masked(network, windows, tuning, file, check, None)
 
 
@@ -130,10 +133,9 @@ def tune_sparser(
     sparsity: Sparsity,
     norms: Mapping[str, Tensor],
 ) -> None:
-    """Prune a model gradually (Zhu and Gupta, 2017): the share of zeros grows along a cubic curve while the other
-    weights are trained.
+    """Prune a model gradually (Zhu and Gupta, 2017): sparsity grows on a cubic curve while the remaining weights train.
 
-    The weights to remove are chosen by Wanda's score. `norms` holds the root mean squares of each matrix's inputs.
+    Wanda's score chooses the weights to remove. `norms` holds the root mean squares of each matrix's inputs.
     """
 
     def remask(step: int) -> None:
@@ -178,8 +180,7 @@ def _train(
     check: Check,
     before: Callable[[int], None] | None = None,
 ) -> None:
-    """Train with AdamW, with a warm-up and a linear decay. `before(step)` is called before each step; steps count from
-    1."""
+    """Train with AdamW, warm-up and linear decay. `before(step)` runs before each step, counted from 1."""
     network.requires_grad_(False)
     weights, scales = _learning(network)
     for parameter in (*weights, *scales):
@@ -206,7 +207,7 @@ def _train(
 
 
 def _learning(network: Any) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
-    """Return the parameters to train: first the weights of linear layers and norms, then the scales of grids."""
+    """Return the trainable parameters: the weights of linear layers and norms, then the scales of grids."""
     weights, scales = [], []
     for name, parameter in network.named_parameters():
         if name.endswith((".scale", ".least")):
@@ -234,7 +235,7 @@ def _save(file: Path, step: int, network: Any, optimiser: Any, schedule: Any) ->
 
 
 def _resumed(file: Path, network: Any, optimiser: Any, schedule: Any) -> int:
-    """Load the last checkpoint if there is one. Returns the number of steps that are done."""
+    """Load the last checkpoint, if any. Returns the number of steps done."""
     if not file.exists():
         return 0
     state = torch.load(file, weights_only=True)

@@ -1,7 +1,7 @@
-"""Converts the vocabulary of a folder with a `tokenizer.json` to a GGUF description.
+"""Converts the vocabulary of a folder with a `tokenizer.json` to GGUF metadata.
 
-llama.cpp has a name for each way of splitting text into words, while a folder holds rules. Therefore all names are
-tried. The name with which llama.cpp makes the same tokens as the folder's tokenizer is used.
+llama.cpp identifies a pre-tokenizer by name; a folder describes it by rules. So every name is tried, and the one chosen
+makes the same tokens as the folder's tokenizer.
 """
 
 import json
@@ -14,7 +14,7 @@ from offline_jobs.compress.measure import tokens_of
 from offline_jobs.errors import JobFailed
 
 CUTS = ("llama-bpe", "qwen2", "smollm", "gpt-2", "tekken", "default")
-"""llama.cpp's names for the tokenizers of the supported families."""
+"""llama.cpp's names for the pre-tokenizers of the supported families."""
 NORMAL, CONTROL, USER, UNUSED, BYTE = 1, 3, 4, 5, 6
 UNKNOWN = 2
 PROBE = "Hello world!  It's 2024, 1234567 apples;\n\n  don't we'll\tstop. Grüße, 你好，世界。 foo_bar(x) -> 'y'"
@@ -27,13 +27,13 @@ SPECIAL = {
 
 
 def vocabulary_pairs(folder: Path, config: Any) -> dict[str, Pair]:
-    """Return the tokens, merges and control tokens. Raises `JobFailed` if the folder has no `tokenizer.json` of type
+    """Return tokens, merges and special tokens. Raises `JobFailed` unless `tokenizer.json` exists and is of type
     BPE."""
     rules = _json(folder / "tokenizer.json")
     options = _json(folder / "tokenizer_config.json", optional=True)
     model = rules.get("model", {})
     if model.get("type") != "BPE":
-        raise JobFailed(f"{folder} has a tokenizer of type {model.get('type')!r}; BPE is supported")
+        raise JobFailed(f"{folder} has a tokenizer of type {model.get('type')!r}; only BPE is supported")
     tokens, kinds = _tokens(rules, config.vocab_size)
     merges = [" ".join(pair) if isinstance(pair, list) else pair for pair in model.get("merges", [])]
     pieces = bool(model.get("byte_fallback"))
@@ -56,7 +56,7 @@ def vocabulary_pairs(folder: Path, config: Any) -> dict[str, Pair]:
 
 
 def candidates(pairs: Mapping[str, Pair]) -> list[Mapping[str, Pair]]:
-    """Return one description for each way of splitting words that llama.cpp might have to use."""
+    """Return the metadata once for each pre-tokenizer to try."""
     if "tokenizer.ggml.pre" not in pairs:
         return [pairs]
     return [{**pairs, "tokenizer.ggml.pre": text(cut)} for cut in CUTS]
@@ -104,7 +104,7 @@ def _marks(options: dict[str, Any], tokens: list[str], adds_first: bool) -> dict
 
 
 def _adds_first(rules: dict[str, Any], options: dict[str, Any]) -> bool:
-    """Whether the tokenizer adds a token at the beginning of each text."""
+    """Return whether the tokenizer adds a token at the beginning of each text."""
     if "add_bos_token" in options:
         return bool(options["add_bos_token"])
     after = rules.get("post_processor") or {}
@@ -120,8 +120,7 @@ def _prefixed(rules: dict[str, Any]) -> bool:
 
 
 def _scores(tokens: list[str], merges: list[str]) -> list[float]:
-    """Return the scores of tokens, made from the rank of their first merge. llama.cpp merges the highest score
-    first."""
+    """Return a score for each token. llama.cpp merges the highest score first, so earlier merges score higher."""
     ranks: dict[str, int] = {}
     for rank, merge in enumerate(merges):
         left, _, right = merge.partition(" ")
@@ -133,8 +132,10 @@ def _scores(tokens: list[str], merges: list[str]) -> list[float]:
 def proven_pairs(
     folder: Path, pairs: Mapping[str, Pair], scratch: Path, check: Callable[[], None]
 ) -> Mapping[str, Pair]:
-    """Return the description with which llama.cpp makes the same tokens from `PROBE` as the folder's tokenizer. Raises
-    `JobFailed` if there is none."""
+    """Return the metadata with which llama.cpp tokenizes `PROBE` exactly as the folder's tokenizer does.
+
+    Raises `JobFailed` if no pre-tokenizer does.
+    """
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
@@ -147,6 +148,4 @@ def proven_pairs(
                 return candidate
     finally:
         file.unlink(missing_ok=True)
-    raise JobFailed(
-        f"llama.cpp has no way of splitting words that gives the tokens of {folder}; use a GGUF file of the model"
-    )
+    raise JobFailed(f"no pre-tokenizer of llama.cpp makes the same tokens as {folder}; use a GGUF file of the model")

@@ -160,7 +160,7 @@ def test_wrong_input_is_refused_before_the_work(place: Place, tmp_path: Path) ->
     assert "already" in place.compress("int8-channel", "--name", "small", exit_code=1)
     whole = variants.stored_variant(place.folder / "data", "small").model.read_bytes()
     foreign.write_bytes(whole[: len(whole) // 2])
-    assert "cut short" in place.compress("int8-channel", source=str(foreign), exit_code=1)
+    assert "truncated" in place.compress("int8-channel", source=str(foreign), exit_code=1)
 
 
 def test_what_llamacpp_refuses_is_refused_before_the_work(place: Place, tmp_path: Path) -> None:

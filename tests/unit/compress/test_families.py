@@ -106,5 +106,5 @@ def test_a_truncated_shard_is_refused(tmp_path: Path) -> None:
     place = tiny_families.folder(tmp_path / "cut", "llama")
     shard = place / "model.safetensors"
     shard.write_bytes(shard.read_bytes()[:-100])
-    with pytest.raises(JobFailed, match="damaged or cut short"):
+    with pytest.raises(JobFailed, match="damaged or truncated"):
         open_source(place)

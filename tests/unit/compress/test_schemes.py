@@ -176,7 +176,7 @@ BEFORE = Perplexities(10.0, 10.0)
         (Perplexities(10.1, 10.3), True, "more than 1%"),
         (Perplexities(10.0, 10.0, 10.4), True, r"rises by 4\.0%"),
         (Perplexities(10.0, 10.0), False, "changed nothing"),
-        (Perplexities(float("nan"), 10.0), True, "no finite perplexity"),
+        (Perplexities(float("nan"), 10.0), True, "is not finite"),
     ],
 )
 def test_the_gate_refuses(after: Perplexities, changed: bool, message: str) -> None:
