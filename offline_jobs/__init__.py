@@ -1,1 +1,1 @@
-"""Jobs that learn from recorded exchanges, run by `foreword jobs`. The gateway imports none of these modules."""
+"""Jobs that learn from recorded exchanges, run by `foreword jobs`. The gateway never imports this package."""

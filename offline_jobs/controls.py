@@ -1,9 +1,9 @@
-"""Compares each template in use with its controls, and puts a template that is worse back into the shadow.
+"""Compares each template in use with its controls, and stops using a template that is worse.
 
-The controls are conversations that the template's experiment left unchanged. Both the answers to controls and the
-answers to rewritten prompts are scored: by feedback, else by the limits that the client's prompt states, else by a
-judge. The judge sees one answer and does not know which kind it is. The checks in the template do not count, since
-rewritten prompts are made to pass them.
+Controls are conversations that the template's experiment left unchanged. Answers to controls and answers to rewritten
+prompts are scored alike: by feedback, else by limits stated in the client's prompt, else by a judge. The judge sees one
+answer and not which side it comes from. The template's own checks do not count, because rewriting makes a prompt pass
+them.
 """
 
 from collections import defaultdict
@@ -43,7 +43,7 @@ from offline_jobs.statistics.sequential import CONTROL_ALARM, ScoredAnswer, judg
 
 
 class WatchVerdict(Struct, frozen=True):
-    """The decision about a canary (`rolled back`, `active`, `ready`, `kept waiting`) or about a template with controls
+    """A decision about a canary (`rolled back`, `active`, `ready`, `kept waiting`) or about a template with controls
     (`shadow`, `settled`, `kept waiting`)."""
 
     template: str
@@ -57,20 +57,22 @@ class _Question(Struct):
 
 
 class _JudgedAnswer(Struct, frozen=True):
-    """The judge's score of one answer. `score` is -1 if the judge did not decide."""
+    """The judge's score of one answer, or -1 if the judge could not decide."""
 
     exchange: str
     score: float
 
 
 _read_question = msgspec.msgpack.Decoder(_Question).decode
-# there are only few different scores, so a million answers can share a few objects
+# scores have few different values, so a million answers can share a few objects
 _scored = cache(ScoredAnswer)
 
 
 def compared_with_controls(run: JobRun, only: str = "", judge: int = 0) -> list[WatchVerdict]:
-    """Compare every template in use, or only the template `only` if it is given. At most `judge` of the answers that
-    have no other score are sent to the judge. Templates without controls get no verdict."""
+    """Compare every template in use with its controls, or only the template `only`.
+
+    The judge scores at most `judge` of the answers that have no other score. Templates without controls get no verdict.
+    """
     settings = run.settings
     library, _ = load_library([(settings.root / folder).resolve() for folder in settings.prompt.templates])
     standings = read_standings(standings_path(settings.data_folder))
@@ -105,9 +107,9 @@ def _decided(run: JobRun, template: Template, standings: Standings, answers: lis
 
 
 def compared(answers: list[ScoredAnswer], needed: int) -> tuple[StandingState, str]:
-    """Decide by the answers so far. Returns the state and its reason. `canary` marks the answers to rewritten prompts.
+    """Decide from the scored answers. `canary` marks answers to rewritten prompts. Returns the state and its reason.
 
-    `needed` is the number of scored answers to rewritten prompts without which a template is not settled.
+    A template is settled only after `needed` scored answers to rewritten prompts.
     """
     verdict = judged(answers, alarm=CONTROL_ALARM)
     if verdict.worse:
@@ -126,7 +128,7 @@ def compared(answers: list[ScoredAnswer], needed: int) -> tuple[StandingState, s
 def _answers(
     settings: Settings, templates: Mapping[str, Template], standings: Standings
 ) -> Mapping[str, list[ScoredAnswer]]:
-    """Return the scored answers of each template that has any, in their order."""
+    """Return the scored answers of each template, in the order of time."""
     judgements = {row.exchange: row.score for row in _judgements(settings) if row.score >= 0}
     answers: dict[str, list[ScoredAnswer]] = defaultdict(list)
     for spoken, record in _compared_records(settings, templates, standings):
@@ -140,8 +142,10 @@ def _answers(
 def _compared_records(
     settings: Settings, templates: Mapping[str, Template], standings: Standings
 ) -> Iterator[tuple[SpokenAnswer, SpokenRecord]]:
-    """Yield the complete answers that belong to the experiment: the template's current version rewrote the prompt, or
-    the prompt stayed as it was, at random."""
+    """Yield the answers that belong to the experiment.
+
+    Either the current version of the template rewrote the prompt, or chance left the prompt unchanged.
+    """
     database = Database.open(database_url(settings))
     try:
         for spoken in database.spoken(sorted(templates)):
@@ -159,8 +163,7 @@ def _compared_records(
 
 
 def _score(spoken: SpokenAnswer, record: SpokenRecord) -> float | None:
-    """Return the score by feedback, else by the limits that the client's prompt states. Returns None if there is
-    neither."""
+    """Return the score from feedback, else from limits stated in the client's prompt, else None."""
     if spoken.score is not None or record.policy != "full":
         return spoken.score
     checks = stated_checks(_query(spoken))
@@ -173,7 +176,7 @@ def _query(spoken: SpokenAnswer) -> str:
 
 
 def _judge(run: JobRun, templates: Mapping[str, Template], standings: Standings, most: int) -> None:
-    """Let the judge score the oldest answers that have no other score, and store its verdicts."""
+    """Let the judge score the oldest answers that have no other score, and store the judge's scores."""
     known = {row.exchange for row in _judgements(run.settings)}
     rows: list[DatasetRow] = []
     for spoken, record in _compared_records(run.settings, templates, standings):

@@ -1,5 +1,7 @@
-"""The job `drift`: compares recent traffic with earlier traffic. It reports changes, sends alerts, and can start a
-harvest."""
+"""The job `drift`: compares recent traffic with earlier traffic, reports changes, and sends alerts.
+
+On request, an alarm also starts a harvest.
+"""
 
 import time
 from collections import Counter
@@ -34,7 +36,7 @@ from offline_jobs.statistics.compare_windows import FEWEST, Change, ComparedWind
 Names = tuple[list[str], list[str]]
 CHANGED, NO_CHANGE, TOO_FEW = "changed", "no change", "too few to tell"
 EMBEDDED = 1500
-"""The largest number of prompts that are embedded for each window."""
+"""The largest number of prompts per window to embed."""
 PAGE = """<!doctype html><meta charset="utf-8"><title>Drift</title>
 <style>body{{font:15px system-ui;max-width:60em;margin:2em auto;padding:0 1em}}text{{font:11px system-ui}}
 td,th{{text-align:left;padding:.3em .8em;border-bottom:1px solid #ddd}}.alarm{{color:#b00020;font-weight:600}}
@@ -44,23 +46,22 @@ i.before,i.now{{display:inline-block;width:1em;height:1em}}i.before{{background:
 
 
 class DriftOptions(Struct, frozen=True, forbid_unknown_fields=True):
-    """The options of a comparison. The reference window ends where the window `now` begins."""
+    """The options of a comparison. The reference window ends where the recent window begins."""
 
     now: str = "7d"
-    """The length of the window to examine, which ends at `until`."""
+    """The length of the recent window, which ends at `until`."""
     reference: str = "35d"
-    """The start of the reference window, as a time before `until`."""
+    """How long before `until` the reference window starts."""
     until: str = ""
-    """The end of the window; left out: now."""
+    """The end of the recent window. Default: now."""
     model: str = ""
-    """Only exchanges with this model."""
+    """Compare only exchanges with this model."""
     harvest: bool = False
-    """Whether an alarm starts a harvest of the window."""
+    """Whether an alarm starts a harvest of the recent window."""
 
 
 class DriftReport(Struct, frozen=True):
-    """The outcome of the comparison. `before` and `now` count exchanges. `webhook` is the error that the webhook gave,
-    or "" if it gave none."""
+    """The result of the comparison. `before` and `now` count exchanges. `webhook` is the webhook's error, or ""."""
 
     alarm: bool
     verdict: str
@@ -75,14 +76,14 @@ class DriftReport(Struct, frozen=True):
 
 
 class Spans(Struct, frozen=True):
-    """The two windows. They are fixed when the job begins."""
+    """The two windows, fixed when the job starts."""
 
     before: Span
     now: Span
 
 
 class DriftPortion(Struct, frozen=True):
-    """A portion to read, with the prices for computing its cost."""
+    """A portion to read, and the prices for computing costs."""
 
     url: str
     span: Span
@@ -95,7 +96,10 @@ def run(run: JobRun, options: DriftOptions) -> DriftReport:
     before = run.step("window", spans.before, lambda: _window(run, spans.before), ComparedWindow)
     now = run.step("window", spans.now, lambda: _window(run, spans.now), ComparedWindow)
     if not before.intents or not now.intents:
-        raise JobFailed(f"nothing to compare: {len(before.intents)} exchanges in the reference, {len(now.intents)} now")
+        raise JobFailed(
+            f"nothing to compare: {len(before.intents)} exchanges in the reference window, "
+            f"{len(now.intents)} in the recent one"
+        )
     changes = compared(before, now)
     named, groups = _prompts(run, before, now, changes)
     changes = alarmed(changes)
@@ -116,8 +120,7 @@ def run(run: JobRun, options: DriftOptions) -> DriftReport:
 
 
 def _verdict(changes: Sequence[Change]) -> str:
-    """Return the verdict in words. If there are no comparisons, one of the windows has fewer than `FEWEST`
-    exchanges."""
+    """Return the verdict in words. There are no changes to judge if a window has fewer than `FEWEST` exchanges."""
     if not changes:
         return TOO_FEW
     return CHANGED if any(change.alarm for change in changes) else NO_CHANGE
@@ -128,7 +131,7 @@ def estimate(_settings: Settings, _options: DriftOptions) -> Spent:
 
 
 def look(part: DriftPortion) -> ComparedWindow:
-    """Read the values of one portion that are compared. This function is a task for an executor."""
+    """Read the values of one portion that are compared. Runs on an executor."""
     window = ComparedWindow()
     for seen in read(part.url, part.span, part.portion):
         record = seen.record
@@ -170,7 +173,7 @@ def _window(run: JobRun, span: Span) -> ComparedWindow:
 
 
 def _some(prompts: list[str]) -> list[str]:
-    """Return a sample of the prompts that does not depend on their order."""
+    """Sample the prompts. The sample does not depend on their order."""
     if len(prompts) <= EMBEDDED:
         return prompts
     return sorted(prompts, key=lambda text: int(signature(text)[0]))[:EMBEDDED]
@@ -179,7 +182,7 @@ def _some(prompts: list[str]) -> list[str]:
 def _prompts(
     run: JobRun, before: ComparedWindow, now: ComparedWindow, changes: list[Change]
 ) -> tuple[Names, list[PromptGroup]]:
-    """Return the name of the cluster of each prompt in both windows, and the clusters that grew."""
+    """Cluster the prompts of both windows. Returns each prompt's cluster name, and the clusters that grew."""
     if run.settings.embedder is None or min(len(before.prompts), len(now.prompts)) < FEWEST:
         return ([], []), []
     embedder = open_embedder(run.settings)

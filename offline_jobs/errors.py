@@ -4,11 +4,11 @@ from gateway.errors import ForewordError
 
 
 class JobFailed(ForewordError):
-    """The job cannot be done. The message gives the reason and a remedy."""
+    """The job cannot be done. The message says why and what to do."""
 
 
 class BudgetSpent(ForewordError):
-    """The job's budget is used up. Its finished steps and calls stay in the ledger."""
+    """The job's budget is used up. Finished steps and calls stay in the ledger."""
 
 
 class Cancelled(ForewordError):

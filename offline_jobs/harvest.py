@@ -1,7 +1,7 @@
-"""The job `harvest`: makes a dataset version from recorded failures, successes, and prompts without a template.
+"""The job `harvest`: makes a dataset version from recorded failures, successes, and prompts that no template fits.
 
-The window is cut into portions. Each portion is read, judged, scrubbed and signed in a separate step, on any executor.
-Then near-duplicates are removed, and prompts without a template are grouped. Only signatures are kept in memory, not
+The window is cut into portions. Each portion is read, judged, scrubbed and signed in its own step, on any executor.
+Then near-duplicates are removed and the prompts that no template fits are clustered. Memory holds only signatures, no
 texts.
 """
 
@@ -30,7 +30,7 @@ from offline_jobs.engine.run import JobRun
 from offline_jobs.engine.since import at
 
 GROUPED = 4000
-"""The most prompts to group. It is limited, since the number of distances grows with the square of this number."""
+"""The most prompts to cluster. Memory grows with the square of this number."""
 KINDS = tuple(What)
 _row = msgspec.json.Decoder(DatasetRow)
 
@@ -43,7 +43,7 @@ class HarvestOptions(Struct, frozen=True, forbid_unknown_fields=True):
     since: str = "7d"
     """The start of the window: an age such as 7d, or a date."""
     until: str = ""
-    """The end of the window; left out: now."""
+    """The end of the window. Default: now."""
     model: str = ""
     """Only requests for this model."""
     intent: str = ""
@@ -55,13 +55,13 @@ class HarvestOptions(Struct, frozen=True, forbid_unknown_fields=True):
     keep: tuple[str, ...] = (What.FAILURE, What.SUCCESS, What.UNFITTED)
     """The kinds of rows to keep: failure, success, unfitted, unscored."""
     judge: int = 0
-    """The number of unscored answers for `[jobs] judge` to score."""
+    """How many unscored answers `[jobs] judge` scores."""
     most: int = 100_000
     """The most rows of each kind."""
     groups: bool = True
-    """Whether prompts without a template are grouped."""
+    """Whether to cluster the prompts that no template fits."""
     portion: int = PORTION
-    """The exchanges in one step."""
+    """The number of exchanges per step."""
 
 
 class HarvestPortion(Struct, frozen=True):
@@ -76,7 +76,7 @@ class HarvestPortion(Struct, frozen=True):
 
 
 class HarvestedPortion(Struct, frozen=True):
-    """The result of a portion: the file that holds its rows, and the counts of its rows, exchanges and secrets."""
+    """The result for a portion: the file of its rows, and counts of rows, exchanges and secrets."""
 
     file: str
     rows: int
@@ -85,8 +85,6 @@ class HarvestedPortion(Struct, frozen=True):
 
 
 class HarvestReport(Struct, frozen=True):
-    """The report of a harvest."""
-
     dataset: str
     rows: int
     counts: Mapping[str, int]
@@ -126,12 +124,12 @@ def run(run: JobRun, options: HarvestOptions) -> HarvestReport:
 
 
 def estimate(settings: Settings, options: HarvestOptions) -> Spent:
-    """Return the cost of the judge's calls. Nothing else has a cost."""
+    """Return the cost of the judge's calls. Everything else is free."""
     return Spent(calls=options.judge, tokens=options.judge * 700)
 
 
 def take(part: HarvestPortion) -> HarvestedPortion:
-    """Read one portion, and write its rows and their signatures to files. This function is a task for an executor."""
+    """Read one portion, and write its rows and signatures to files. Runs on an executor."""
     library = library_of(part.folders)
     base = Path(part.into) / f"{part.portion.number:06d}"
     draft = base.with_suffix(".tmp")
@@ -156,14 +154,14 @@ def take(part: HarvestPortion) -> HarvestedPortion:
 
 
 def _window(options: HarvestOptions) -> RecordWindow:
-    """Return the window in seconds. It is fixed at the first run, so that a resumed job reads the same exchanges."""
+    """Return the window in seconds. The first run fixes the window, so a resumed job reads the same exchanges."""
     now = time.time()
     until = at(options.until, now) or now
     return RecordWindow(at(options.since, now), until, options.model, options.intent, options.template, options.key)
 
 
 def _take_all(run: JobRun, parts: Sequence[HarvestPortion]) -> list[HarvestedPortion]:
-    """Run one step for each portion. Only portions that are not done yet are given to the executor."""
+    """Run one step per portion. Only unfinished portions go to the executor."""
     waiting = [part for part in parts if not run.known("portion", part)]
     results = run.executor.map(take, waiting)
     harvested = []
@@ -174,7 +172,7 @@ def _take_all(run: JobRun, parts: Sequence[HarvestPortion]) -> list[HarvestedPor
 
 
 def _table(harvested: Sequence[HarvestedPortion]) -> Mapping[str, Any]:
-    """Return the joined arrays of all portions. They have an entry for each row, but not the row's text."""
+    """Join the arrays of all portions. The arrays have one entry per row, without the row's text."""
     parts = [np.load(Path(portion.file).with_suffix(".npz")) for portion in harvested]
     none = {
         "signatures": np.zeros((0, HASHES), np.uint32),
@@ -209,7 +207,7 @@ def _all_rows(harvested: Sequence[HarvestedPortion]) -> Iterator[DatasetRow]:
 
 
 def _judged(run: JobRun, options: HarvestOptions, harvested: Sequence[HarvestedPortion]) -> Mapping[str, DatasetRow]:
-    """Return the rows whose answers the judge scored, by exchange."""
+    """Let the judge score rows. Returns the rows by exchange."""
     if not options.judge:
         return {}
     from offline_jobs.datasets.judge_answers import judge_rows
@@ -228,7 +226,7 @@ def _groups(run: JobRun, made: dataset.Dataset) -> Sequence[Any]:
 
 
 JOB = JobKind(
-    "recorded exchanges to a dataset: failures, successes, prompts without a template",
+    "makes a dataset from recorded failures, successes, and prompts without a template",
     HarvestOptions,
     run,
     estimate,

@@ -1,7 +1,4 @@
-"""Low-rank adapters on the projections of attention (LoRA, Hu et al. 2021, arXiv 2106.09685).
-
-All other weights are frozen.
-"""
+"""Low-rank adapters on attention projections (LoRA, Hu et al. 2021, arXiv 2106.09685). All other weights are frozen."""
 
 import math
 from typing import Any
@@ -13,7 +10,7 @@ TARGETS = ("q_proj", "v_proj", "o_proj")
 
 
 class Lora(nn.Module):
-    """A linear layer with an adapter: y = W x + (alpha / r) B A x, with B = 0 at the start."""
+    """A linear layer with an adapter: y = W x + (alpha / r) B A x. B starts at 0."""
 
     def __init__(self, base: nn.Linear, rank: int) -> None:
         super().__init__()
@@ -23,7 +20,7 @@ class Lora(nn.Module):
         self.scale = 2.0
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the output of the layer with its adapter. x: [..., in] -> [..., out]"""
+        """x: [..., in] -> [..., out]"""
         plain: Tensor = self.base(x)
         return plain + self.scale * (x @ self.a.T @ self.b.T)
 
@@ -35,7 +32,7 @@ class Lora(nn.Module):
 
 
 def adapted(network: Any, rank: int) -> list[Lora]:
-    """Put an adapter on each target layer, and freeze all other weights. Returns the adapters."""
+    """Put an adapter on each target layer and freeze all other weights. Returns the adapters."""
     network.requires_grad_(False)
     adapters = []
     for module in list(network.modules()):
@@ -47,7 +44,7 @@ def adapted(network: Any, rank: int) -> list[Lora]:
 
 
 def merge(network: Any) -> None:
-    """Add each adapter to the weights of its layer, and remove the adapter."""
+    """Add each adapter to its layer's weights, and remove the adapter."""
     for module in list(network.modules()):
         for name, child in list(module.named_children()):
             if isinstance(child, Lora):

@@ -1,7 +1,7 @@
-"""The job `measure-gains`: measures, within its budget, the templates that have no row in the gain table yet.
+"""The job `measure-gains`: measures, within a budget, the templates that have no row in the gain table.
 
-A row is valid only for one text of a template. If the text changes, the template is not used in the mode `proven` until
-its new text has a row. When this job runs on a schedule, it measures such templates.
+A row holds for one text of a template. When the text changes, mode `proven` stops using the template until the new text
+is measured. Run this job on a schedule to measure such templates.
 """
 
 from collections.abc import Sequence
@@ -19,26 +19,26 @@ from offline_jobs.engine.run import JobRun
 from offline_jobs.errors import BudgetSpent, JobFailed
 
 PROMPT_TOKENS = 250
-"""The approximate number of prompt tokens that a pair of answers to one of our prompts takes."""
+"""The approximate number of prompt tokens for a pair of answers to one built-in prompt."""
 
 
 class MeasureGainsOptions(Struct, frozen=True, forbid_unknown_fields=True):
     """The options of a measurement."""
 
     model: str = ""
-    """The model; left out: the default."""
+    """The model to measure. Default: the default model."""
     template: str = ""
-    """Only this template, `id` or `id@version`."""
+    """Measure only this template, `id` or `id@version`."""
     records: bool = True
-    """Whether recorded exchanges are asked again too, where they can be scored."""
+    """Whether to ask recorded exchanges again too, if their answers can be scored."""
     again: bool = False
-    """Whether templates that have a row are measured again."""
+    """Whether to measure templates again that have a row."""
     judge: str = ""
-    """A model that compares answers that nothing else can score; it is examined first."""
+    """A model that compares answers if nothing else can score them. The model is examined first."""
 
 
 class MeasureGainsReport(Struct, frozen=True):
-    """The rows that were written, and the number of pairs that were left out because of the budget."""
+    """The rows that were written, and the number of pairs that did not fit into the budget."""
 
     rows: Sequence[Gain]
     scored: int
@@ -57,7 +57,7 @@ def run(run: JobRun, options: MeasureGainsOptions) -> MeasureGainsReport:
     with open_models(run) as loop:
         models = loop.models
         if models.gateway.loader is None:
-            raise JobFailed("without an [embedder] no prompt is rewritten, so there is nothing to measure")
+            raise JobFailed("no prompt is rewritten without an embedding model; configure one in [embedder]")
 
         async def measured() -> MeasureGainsReport:
             await models.gateway.load_prompt(classifier=False)
@@ -68,7 +68,7 @@ def run(run: JobRun, options: MeasureGainsOptions) -> MeasureGainsReport:
             try:
                 scored = await measurement.scores(pairs, scorer, run.check)
             except BudgetSpent:
-                # the pairs that were scored before the budget ended are in the log of scores
+                # the log of scores has the pairs that were scored before the budget ended
                 scored = list((await measurement.pairs()).known)
             rows = measurement.write(scored)
             left = len(pairs.fresh) + len(pairs.known) - len(scored) - len(measurement.failed)
@@ -78,8 +78,7 @@ def run(run: JobRun, options: MeasureGainsOptions) -> MeasureGainsReport:
 
 
 def estimate(settings: Settings, options: MeasureGainsOptions) -> Spent:
-    """Return an upper bound of the cost. Each of our prompts is answered once for each arm, as far as the budget
-    allows."""
+    """Return an upper bound of the cost: every built-in prompt answered once per arm, as far as the budget allows."""
     from gateway.prompt.measure.pairs import ANSWER_TOKENS
     from gateway.prompt.measure.prompts import shipped_prompts
 
@@ -88,4 +87,4 @@ def estimate(settings: Settings, options: MeasureGainsOptions) -> Spent:
     return Spent(calls=calls, tokens=calls * (PROMPT_TOKENS // 2 + ANSWER_TOKENS))
 
 
-JOB = JobKind("templates without a row of the gain table to measured ones", MeasureGainsOptions, run, estimate)
+JOB = JobKind("measures the templates that have no row in the gain table", MeasureGainsOptions, run, estimate)

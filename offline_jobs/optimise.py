@@ -1,7 +1,7 @@
 """The job `optimise`: searches for a better version of one template.
 
-The rows of a dataset are split into three parts, of which the search sees two. A paired test on the third, sealed part
-decides whether the best candidate is better than the template. If it is not better, nothing is written.
+A dataset is split into three parts. The search sees two of them. A paired test on the third, sealed part decides
+whether the best candidate is better than the template. If not, nothing is written.
 """
 
 import importlib
@@ -47,25 +47,25 @@ from offline_jobs.search.trial import CandidateTrial
 
 LEVEL = 0.05
 LOOKED = 2 * MINIBATCH
-"""The most rows that are answered to find failures."""
+"""The most rows to answer in order to find failures."""
 JUDGED = 3
-"""The number of calls for each row if a judge compares answers: one for the answer and two for the judge."""
+"""The calls per row if a judge compares answers: one for the answer, two for the judge."""
 
 
 class SearchEnd(Struct, frozen=True):
-    """The number of calls after which the search ended. A resumed job ends the search at the same number."""
+    """The number of calls after which the search ended. A resumed job ends its search at the same number."""
 
     calls: int
 
 
 def run(run: JobRun, options: OptimiseOptions) -> OptimiseReport:
-    # the inputs of the search are stored in the first run, so that a resumed job continues the same search
+    # the first run stores the inputs of the search, so that a resumed job continues the same search
     inputs = run.step("inputs", options, lambda: _inputs(run.settings, options), SearchInputs)
     parent = _parent(run.settings, inputs.template)
     rows = _rows(run.settings, inputs.dataset)
     calls = _calls(parent, run.job.budget.calls)
     each = _each(rows, options.judge or run.settings.jobs.judge)
-    # the calls for the sealed rows are reserved before any other call is made
+    # calls for the sealed rows are reserved before any other call
     sizes = run.step("sizes", inputs, lambda: affordable(calls, each, options.choose, options.sealed), SplitSizes)
     splits = split(rows, options.seed, sizes.choose, sizes.sealed)
     model = options.model or run.settings.jobs.model or run.settings.routing.default
@@ -82,8 +82,7 @@ def run(run: JobRun, options: OptimiseOptions) -> OptimiseReport:
 
 
 def estimate(settings: Settings, options: OptimiseOptions) -> Spent:
-    """Return an upper bound of the cost. It is close to the budget, since the search uses all calls that are left for
-    it."""
+    """Return an upper bound of the cost. It is nearly the whole budget, because the search uses all calls it may."""
     rows = _rows(settings, options.dataset)
     each = _each(rows, options.judge or settings.jobs.judge)
     calls = _calls(_parent(settings, options.template), settings.jobs.calls)
@@ -105,7 +104,7 @@ def _calls(parent: Parent, budget: int) -> int:
 
 
 def _each(rows: Sequence[DatasetRow], judge: str) -> int:
-    """Return the number of calls that one row needs."""
+    """Return how many calls one row needs."""
     return JUDGED if judge and not all(row.wanted for row in rows) else 1
 
 
@@ -120,8 +119,7 @@ def _search_budget(run: JobRun, inputs: SearchInputs, loop: Loop, calls: int, re
 def _search(run: JobRun, options: OptimiseOptions, problem: TemplateSearch) -> None:
     """Search until nothing is left to try or the search's budget is used up.
 
-    Raises `BudgetSpent` if the budget is used up before a better candidate is found, since an unfinished search proves
-    nothing.
+    Raises `BudgetSpent` if the budget runs out before a better candidate is found: an unfinished search proves nothing.
     """
     optimizer = _optimizer(options.engine)
     raced = run.step("raced", options, problem.affordable_rules, int)
@@ -132,7 +130,7 @@ def _search(run: JobRun, options: OptimiseOptions, problem: TemplateSearch) -> N
         if problem.best() == 0:
             raise BudgetSpent(
                 f"no better candidate yet: {problem.budget.reason}. "
-                f"To search on: foreword jobs resume {run.job.id} --calls N --tokens N"
+                f"To continue: foreword jobs resume {run.job.id} --calls N --tokens N"
             ) from None
 
 
@@ -147,7 +145,7 @@ def _problem(
     budget: SearchBudget,
     each: int,
 ) -> TemplateSearch:
-    # if a row is also an example, the model copies its answer, which shows nothing about other rows
+    # a row that is also an example would only show that the model can copy its answer
     looked = splits.learn[: LOOKED if inputs.examples else min(LOOKED, len(splits.learn) // 3)]
     shots = _rows(run.settings, inputs.examples) if inputs.examples else splits.learn[len(looked) :]
     taken = {row.query for row in (*looked, *splits.choose, *splits.sealed)}
@@ -162,15 +160,16 @@ def _problem(
     trial = CandidateTrial(loop, parent, measure, model, work, embedder, judge)
     labelled = all(row.wanted for row in (*splits.learn, *splits.choose, *splits.sealed))
     if not labelled and not judge and not parent.template.checks:
-        raise JobFailed("no answer can be judged: give the dataset `wanted`, the template `checks:`, or [jobs] a judge")
+        raise JobFailed(
+            "answers cannot be judged: add `wanted` to the dataset, `checks:` to the template, or [jobs] judge"
+        )
     return TemplateSearch(trial, splits, looked, material, options, loop, model, budget, each)
 
 
 def _decide(
     problem: TemplateSearch, best: int, sealed: Sequence[DatasetRow]
 ) -> tuple[list[AnswerScore], list[AnswerScore]]:
-    """Return the scores of the template's answers and of the best candidate's answers to the sealed rows, which the
-    search has never seen."""
+    """Score the template and the best candidate on the sealed rows, which the search has never seen."""
     seed = problem.trial.weigh(problem.seed, sealed, against=problem.seed)
     return seed, problem.trial.weigh(problem.log[best].pieces, sealed, against=problem.seed)
 
@@ -249,7 +248,7 @@ def _optimizer(engine: str) -> Optimizer:
         optimizer: Optimizer = importlib.import_module("offline_jobs.search.gepa_optimizer").Gepa()
     except ImportError as error:
         raise JobFailed(
-            "the engine gepa is not installed: run pip install -e '.[jobs]', or use engine=climb"
+            "the package gepa is not installed: run pip install -e '.[jobs]', or use engine=climb"
         ) from error
     return optimizer
 
@@ -259,7 +258,7 @@ def _mean(outcomes: Sequence[AnswerScore]) -> float:
 
 
 JOB = JobKind(
-    "a better version of one template, decided by a test on rows that the search never saw",
+    "searches for a better version of one template, and tests it on rows that the search never saw",
     OptimiseOptions,
     run,
     estimate,

@@ -1,4 +1,4 @@
-"""Draws small plots as SVG for a page. They need no scripts and no matplotlib."""
+"""Draws small plots as SVG, without scripts or matplotlib."""
 
 from collections.abc import Mapping, Sequence
 from html import escape
@@ -8,7 +8,7 @@ BEFORE, NOW = "#9aa5b1", "#d1495b"
 
 
 def histogram(before: Sequence[float], now: Sequence[float]) -> str:
-    """Draw two histograms of shares, one on top of the other."""
+    """Draw two histograms of shares, one over the other."""
     low, high = _range(before, now)
     bars = []
     tops = [_shares(values, low, high) for values in (before, now)]
@@ -27,7 +27,7 @@ def histogram(before: Sequence[float], now: Sequence[float]) -> str:
 
 
 def shares(before: Mapping[str, int], now: Mapping[str, int], most: int = 12) -> str:
-    """Draw two bars for each name. The names whose bars differ most come first."""
+    """Draw two bars per name, with the largest differences first."""
     totals = sum(before.values()) or 1, sum(now.values()) or 1
     change = {name: now.get(name, 0) / totals[1] - before.get(name, 0) / totals[0] for name in {*before, *now}}
     names = sorted(change, key=lambda name: (-abs(change[name]), name))[:most]

@@ -1,8 +1,7 @@
 """The job `train-classifier`: trains the classifier on labels from a harvest, and keeps it if it is better.
 
-Labels come from feedback, from templates that gave good answers, and from a judge. A part of the rows is held out. A
-classifier with the new labels is compared with one without them on the held-out rows. It is kept only if it is right
-more often.
+Labels come from feedback, from templates that gave good answers, and from a judge. Two classifiers, with and without
+the new labels, decide on held-out rows. The new one is kept only if it is right more often.
 """
 
 import asyncio
@@ -39,8 +38,7 @@ from offline_jobs.errors import JobFailed
 LEVEL = 0.05
 HELD_OUT, TRIED_OUT = 0.4, 0.2
 MOST = (10, 40, 1000)
-"""The numbers of new examples for each intent that are tried. More are not always better, since some labels are
-wrong."""
+"""The numbers of new examples per intent to try. More are not always better, because some labels are wrong."""
 FEWEST = 20
 GOOD = 0.75
 QUESTION = """\
@@ -63,19 +61,19 @@ class TrainClassifierOptions(Struct, frozen=True, forbid_unknown_fields=True):
     dataset: str = "harvest"
     """The rows to learn from."""
     judge: int = 0
-    """The number of unlabelled rows for `[jobs] judge` to label."""
+    """How many unlabelled rows `[jobs] judge` labels."""
     seed: int = 0
-    """The seed for the choice of held-out rows."""
+    """The seed for choosing the held-out rows."""
 
 
 class TrainClassifierReport(Struct, frozen=True):
-    """The outcome. `before` and `after` are the shares of right decisions on the held-out rows."""
+    """The result. `before` and `after` are the shares of right decisions on the held-out rows."""
 
     accepted: bool
     verdict: str
     labels: int
     an_intent: int = 0
-    """The best number of new examples for each intent."""
+    """The best number of new examples per intent."""
     held_out: Paired | None = None
     before: float = 0.0
     after: float = 0.0
@@ -99,7 +97,9 @@ def run(run: JobRun, options: TrainClassifierOptions) -> TrainClassifierReport:
         if trainer.right(after, tried).mean() > trainer.right(best, tried).mean():
             best, most = after, count
     if best is before:
-        return TrainClassifierReport(False, "no number of new examples improved it on the rows for trials", len(labels))
+        return TrainClassifierReport(
+            False, "new examples did not improve the classifier on the trial rows", len(labels)
+        )
     was, now = trainer.right(before, held), trainer.right(best, held)
     test = paired((now - was).tolist(), Random(options.seed))
     accepted = test.p < LEVEL and test.low > 0
@@ -112,7 +112,7 @@ def run(run: JobRun, options: TrainClassifierOptions) -> TrainClassifierReport:
 
 
 def estimate(settings: Settings, options: TrainClassifierOptions) -> Spent:
-    """Return the cost of the judge's calls. Nothing else has a cost."""
+    """Return the cost of the judge's calls. Everything else is free."""
     return Spent(calls=min(options.judge, settings.jobs.calls), tokens=options.judge * 400)
 
 
@@ -136,7 +136,7 @@ class _Trainer:
         )
 
     def right(self, classifier: Classifier, rows: Sequence[Labelled]) -> NDArray[np.float64]:
-        """Return [rows] with 1.0 for each row whose decision is right, else 0.0. *Unknown* is a decision too."""
+        """Return 1.0 for each row that is decided right, else 0.0, as [rows]. *Unknown* is a decision too."""
 
         async def all_of() -> list[float]:
             return [float((await classifier.classify(row.text)).name == row.intent) for row in rows]
@@ -145,7 +145,7 @@ class _Trainer:
 
 
 class _RememberingEmbedder:
-    """An asynchronous embedder with a cache, since several classifiers decide on each row."""
+    """An asynchronous embedder with a cache, because several classifiers decide on each row."""
 
     def __init__(self, embedder: Embedder) -> None:
         self._embedder = embedder
@@ -177,8 +177,7 @@ def _labels(run: JobRun, options: TrainClassifierOptions, library: Library) -> l
 
 
 def _known(row: DatasetRow, library: Library) -> str:
-    """Return the label from feedback, or else the intent of the template that gave a good answer. Returns "" if there
-    is neither."""
+    """Return the label from feedback, else the intent of the template that gave a good answer, else ""."""
     if row.label in library.intents:
         return row.label
     served = row.what is What.SUCCESS and row.score >= GOOD and row.template
@@ -186,10 +185,10 @@ def _known(row: DatasetRow, library: Library) -> str:
 
 
 def _labelled_by_judge(run: JobRun, rows: Sequence[DatasetRow], library: Library) -> list[Labelled]:
-    """Return labels that the judge gives. If its reply names no intent, the row gets no label."""
+    """Let the judge label rows. A row gets no label if the judge names no intent."""
     name = run.settings.jobs.judge
     if not name:
-        raise JobFailed("there is no judge: name a model in [jobs] judge")
+        raise JobFailed("no judge is configured: name a model in [jobs] judge")
     names = {intent.casefold(): intent for intent in library.intents}
     with open_models(run) as loop:
 

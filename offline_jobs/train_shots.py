@@ -1,7 +1,7 @@
 """The job `train-shots`: finds the labelled examples of a pool that help, and writes them as a new dataset.
 
-The job computes the value of each example for the vote of the nearest examples. Harmful examples are left out if the
-vote on held-out rows is no worse without them. No model is called.
+The job values each example for the vote of the nearest examples. Harmful examples are dropped if the vote on held-out
+rows is no worse without them. No model is called.
 """
 
 from collections.abc import Sequence
@@ -29,20 +29,20 @@ WORSE = -0.02
 
 
 class TrainShotsOptions(Struct, frozen=True, forbid_unknown_fields=True):
-    """The options. The rows of the dataset need `wanted`."""
+    """The options. Rows of the dataset need `wanted`."""
 
     dataset: str
     """The pool of examples."""
     name: str = ""
-    """The name of the new dataset; left out: the old name with `-helpful`."""
+    """The name of the new dataset. Default: the old name with `-helpful`."""
     k: int = 6
-    """The number of nearest examples that vote."""
+    """How many nearest examples vote."""
     seed: int = 0
-    """The seed for the choice of held-out rows."""
+    """The seed for choosing the held-out rows."""
 
 
 class TrainShotsReport(Struct, frozen=True):
-    """The outcome. `harmful` lists the worst examples with their values."""
+    """The result. `harmful` lists the worst examples with their values."""
 
     dataset: str
     verdict: str
@@ -56,7 +56,7 @@ def run(run: JobRun, options: TrainShotsOptions) -> TrainShotsReport:
     source = dataset.find(run.settings.data_folder, options.dataset)
     rows = [row for row in source.read() if row.wanted]
     if len({row.wanted for row in rows}) < 2:
-        raise JobFailed(f"{source.ref} has no two different right answers (`wanted`), so there is nothing to choose")
+        raise JobFailed(f"{source.ref} needs at least two different right answers (`wanted`)")
     parts = split(rows, options.seed, MOST, MOST)
     embedder = open_embedder(run.settings)
     vectors = {row.query: vector for row, vector in zip(rows, embedder.embed([row.query for row in rows]), strict=True)}
@@ -70,7 +70,8 @@ def run(run: JobRun, options: TrainShotsOptions) -> TrainShotsReport:
         for at in order[:SHOWN].tolist()
         if values[at] < 0
     ]
-    verdict = f"the vote of the nearest changes by {test.mean:.3f} [{test.low:.3f}, {test.high:.3f}] on held-out rows"
+    interval = f"[{test.low:.3f}, {test.high:.3f}]"
+    verdict = f"the vote of the nearest examples changes by {test.mean:.3f} {interval} on held-out rows"
     if test.low < WORSE or helps.all():
         return TrainShotsReport("", f"nothing is left out: {verdict}", len(values), 0, test, harmful)
     made = dataset.write(
@@ -93,8 +94,7 @@ def _table(rows: Sequence[DatasetRow], vectors: dict[str, Any]) -> tuple[Any, An
 
 
 def _test(learn: tuple[Any, Any], helps: Any, sealed: tuple[Any, Any], options: TrainShotsOptions) -> Paired:
-    """Compare the vote of the helpful examples with the vote of all examples, on rows that were not used to compute the
-    values."""
+    """Compare the vote of the helpful examples with the vote of all, on rows that did not set the values."""
     all_of = vote(*learn, sealed[0], options.k)
     helpful = vote(learn[0][helps], learn[1][helps], sealed[0], options.k)
     right = [

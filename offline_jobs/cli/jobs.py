@@ -1,4 +1,4 @@
-"""`foreword jobs`: runs, shows and stops jobs. The gateway's command line finds this group by its entry point."""
+"""`foreword jobs`: runs, shows and stops jobs. The gateway's command line finds this group through an entry point."""
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -35,10 +35,10 @@ LIMITS = {
 
 
 class JobsGroup(click.Group):
-    """A group that prints the errors of jobs in one line, without a traceback."""
+    """Prints the errors of jobs in one line, without a traceback."""
 
     def problems(self, settings: Settings) -> Iterable[Problem]:
-        """Return the mistakes in `[jobs.schedules]`, for `foreword check`."""
+        """Yield the mistakes in `[jobs.schedules]`, for `foreword check`."""
         return schedule_problems(settings)
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -48,7 +48,7 @@ class JobsGroup(click.Group):
     @staticmethod
     @contextmanager
     def reported() -> Iterator[None]:
-        """Turn an error that a job raises in this context into an error of the command line, without a traceback."""
+        """Convert errors of jobs inside the `with` block to command-line errors without a traceback."""
         try:
             yield
         except ForewordError as error:
@@ -60,10 +60,10 @@ def jobs() -> None:
     """Jobs that learn from recorded exchanges.
 
     \b
-    All kinds of jobs:         foreword jobs kinds
-    The cost of a run:         foreword jobs run optimise template=summarise.en dataset=failures --dry-run
+    List the kinds of jobs:    foreword jobs kinds
+    See what a run costs:      foreword jobs run optimise template=summarise.en dataset=failures --dry-run
     Run a job:                 foreword jobs run harvest since=7d
-    Its outcome:               foreword jobs list; foreword jobs show ID
+    See the result:            foreword jobs list; foreword jobs show ID
     """
 
 
@@ -72,18 +72,18 @@ jobs.add_command(promote)
 
 
 def where_options(command: F) -> F:
-    """Add the options for the place where the tasks of a job run."""
+    """Add the options that choose where a job's tasks run."""
     kind = click.option("--executor", type=click.Choice(["local", "ray"]), default="local", show_default=True)
     count = click.option(
-        "--processes", default=1, show_default=True, type=click.IntRange(1, 256), help="Tasks at a time."
+        "--processes", default=1, show_default=True, type=click.IntRange(1, 256), help="Tasks to run at a time."
     )
     return kind(count(command))
 
 
 def budget_options(command: F) -> F:
-    """Add the options for the budget of a job."""
+    """Add the options of a job's budget."""
     for name, kind in reversed(LIMITS.items()):
-        command = click.option(f"--{name}", type=kind, help=f"Instead of [jobs] {name}.")(command)
+        command = click.option(f"--{name}", type=kind, help=f"Overrides [jobs] {name}.")(command)
     return command
 
 
@@ -107,8 +107,8 @@ def kinds_(kind: str | None) -> None:
 @jobs.command()
 @click.argument("kind", type=click.Choice(list(KINDS)))
 @click.argument("words", nargs=-1, metavar="[NAME=VALUE]...")
-@click.option("--dry-run", is_flag=True, help="Print the highest possible cost, and do nothing.")
-@click.option("--continue", "continued", is_flag=True, help="If the last such run was cut off, resume it instead.")
+@click.option("--dry-run", is_flag=True, help="Print the highest possible cost, and stop.")
+@click.option("--continue", "continued", is_flag=True, help="If the last such run was interrupted, resume it instead.")
 @budget_options
 @where_options
 @config_option
@@ -122,7 +122,7 @@ def run(
     config: Path,
     **limits: float | None,
 ) -> None:
-    """Run a job to its end. Exits with 1 if it fails, with 3 if it is cancelled or out of budget.
+    """Run a job to its end. Exits with 1 if the job fails, with 3 if it is cancelled or runs out of budget.
 
     \b
     foreword jobs run harvest since=7d --processes 2
@@ -155,8 +155,8 @@ def run_job(
     executor: str = "local",
     processes: int = 1,
 ) -> None:
-    """Run a job to its end and print its report. Exits with 1 if the job fails, and with 3 if it is cancelled or
-    exceeds its budget."""
+    """Run a job to its end and print its report. Exits with 1 if the job fails, with 3 if it is cancelled or out of
+    budget."""
     with open_ledger(config) as (settings, ledger):
         cut_off = _cut_off(ledger, kind, table) if continued else None
         if cut_off is not None:
@@ -174,7 +174,7 @@ def run_job(
 @where_options
 @config_option
 def resume(id: str, executor: str, processes: int, config: Path, **limits: float | None) -> None:
-    """Resume a job that was killed or cancelled, failed, or ran out of budget.
+    """Resume a job that was killed, was cancelled, failed, or ran out of budget.
 
     The options can raise the budget. Finished steps and model calls are not repeated.
     """
@@ -188,10 +188,10 @@ def resume(id: str, executor: str, processes: int, config: Path, **limits: float
 
 @jobs.command("list")
 @click.option("--limit", default=20, show_default=True, type=click.IntRange(1, 10_000))
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object on each line.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line.")
 @config_option
 def list_(limit: int, as_json: bool, config: Path) -> None:
-    """List the running jobs, then the others, the newest first."""
+    """List jobs: running jobs first, then the newest."""
     with open_ledger(config) as (_, ledger):
         running = ledger.under_way()
         ids = {job.id for job in running}
@@ -209,7 +209,7 @@ def list_(limit: int, as_json: bool, config: Path) -> None:
 @click.option("--json", "as_json", is_flag=True)
 @config_option
 def show(id: str, as_json: bool, config: Path) -> None:
-    """Show one job: its words, steps, spending and report."""
+    """Show the words, steps, spending and report of a job."""
     with open_ledger(config) as (_, ledger):
         job = ledger.job(id)
         if as_json:
@@ -230,23 +230,23 @@ def show(id: str, as_json: bool, config: Path) -> None:
 @click.argument("id")
 @config_option
 def cancel(id: str, config: Path) -> None:
-    """Cancel a job. It ends before its next step or call, and `resume` continues it."""
+    """Cancel a job. The job stops before its next step or call; `resume` continues it."""
     with open_ledger(config) as (_, ledger):
         job = ledger.job(id)
         ledger.cancel(job.id)
         if not ledger.running(job.id) and job.state == RUNNING:
-            ledger.end(job.id, "cancelled", "cancelled while no process ran it")
+            ledger.end(job.id, "cancelled", "cancelled while no process was running it")
 
 
 @jobs.command("cron")
 @click.option("--kubernetes", is_flag=True, help="Print CronJob manifests instead of a crontab.")
 @click.option("--image", default="foreword:latest", show_default=True)
-@click.option("--claim", default="foreword-data", show_default=True, help="The volume claim of the data folder.")
+@click.option("--claim", default="foreword-data", show_default=True, help="The volume claim for the data folder.")
 @click.option(
     "--templates-claim",
     default="foreword-templates",
     show_default=True,
-    help="The volume claim of the template folders, which the gateway mounts too.",
+    help="The volume claim for the template folders. The gateway must mount it too.",
 )
 @config_option
 def cron_(kubernetes: bool, image: str, claim: str, templates_claim: str, config: Path) -> None:
@@ -259,7 +259,7 @@ def cron_(kubernetes: bool, image: str, claim: str, templates_claim: str, config
     settings = load_settings(config)
     planned = schedules(settings.jobs.schedules)
     if not planned:
-        raise JobFailed('nothing is scheduled; write for example: [jobs] schedules = {harvest = "0 3 * * *"}')
+        raise JobFailed('no job is scheduled; add a schedule, for example: [jobs] schedules = {harvest = "0 3 * * *"}')
     if not kubernetes:
         click.echo(cron_files.crontab(planned, cron_files.program(), config.resolve()))
         return
@@ -277,7 +277,7 @@ def cron_(kubernetes: bool, image: str, claim: str, templates_claim: str, config
 
 @contextmanager
 def open_ledger(config: Path) -> Iterator[tuple[Settings, Ledger]]:
-    """Open the settings, and the ledger in their data folder."""
+    """Load the settings and open the ledger in their data folder."""
     settings = load_settings(config)
     set_up("warning" if settings.server.log_level == "info" else settings.server.log_level)
     ledger = Ledger(jobs_folder(settings))
@@ -308,8 +308,7 @@ def _allowed(budget: JobBudget) -> str:
 
 
 def _cut_off(ledger: Ledger, kind: str, words: dict[str, Any]) -> LedgerJob | None:
-    """Return the last job of this kind with these words if it was killed. Returns None if it was not, or if there is no
-    such job."""
+    """Return the newest job of this kind with these words if it was killed, else None."""
     last = ledger.last(kind, words)
     return last if last is not None and last.state == RUNNING and not ledger.running(last.id) else None
 

@@ -1,4 +1,4 @@
-"""`foreword jobs promote`: shows a job's winner, and puts it to use."""
+"""`foreword jobs promote`: shows a job's winner and puts it to use."""
 
 from pathlib import Path
 
@@ -14,8 +14,8 @@ from offline_jobs.publish.winner import promote as put_to_use
 @click.command()
 @click.argument("id")
 @click.option("--to", type=click.Choice(["candidate", "canary", "active"]), default="candidate", show_default=True)
-@click.option("--diff", "only_diff", is_flag=True, help="Show the changes, and write nothing.")
-@click.option("--branch", default="", help="Commit it to a new git branch with this name instead.")
+@click.option("--diff", "only_diff", is_flag=True, help="Only show the changes.")
+@click.option("--branch", default="", help="Commit the winner to a new git branch with this name instead.")
 @config_option
 def promote(id: str, to: str, only_diff: bool, branch: str, config: Path) -> None:
     """Show the winner of job ID, or copy it to the templates and put it to use.

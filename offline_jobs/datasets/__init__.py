@@ -1,1 +1,1 @@
-"""Datasets of rows to learn from: the modules that read records and judge, scrub and store rows."""
+"""Makes datasets: reads records, judges and scrubs them, and stores the rows."""

@@ -1,4 +1,5 @@
-"""Dataset versions. A version is a file of rows, named by their hash, with their origin. It never changes."""
+"""Dataset versions. A version is an immutable file of rows with a note of their origin, named by the hash of the
+rows."""
 
 import json
 import os
@@ -23,15 +24,15 @@ _row = msgspec.json.Decoder(DatasetRow)
 
 
 class Dataset(Struct, frozen=True):
-    """One version. Later steps name it by its `ref`, which is `name@hash`."""
+    """One version. `ref` is `name@hash`."""
 
     name: str
     hash: str
     rows: int
     counts: Mapping[str, int]
-    """The number of rows of each kind, and the number of rows that were left out."""
+    """How many rows of each kind there are, and how many were left out."""
     query: Mapping[str, Any]
-    """The options of the harvest, or the file of the import."""
+    """The options of the harvest or import that made the version."""
     job: str
     created_s: float
     folder: str
@@ -41,14 +42,14 @@ class Dataset(Struct, frozen=True):
         return f"{self.name}@{self.hash[:SHORT]}"
 
     def read(self) -> Iterator[DatasetRow]:
-        """Yield the rows one by one. After the last row, raises `JobFailed` if the file was changed."""
+        """Yield the rows one by one. Raises `JobFailed` after the last row if the file was changed."""
         digest = sha256()
         with (Path(self.folder) / ROWS).open("rb") as file:
             for line in file:
                 digest.update(line)
                 yield _row.decode(line)
         if digest.hexdigest() != self.hash:
-            raise JobFailed(f"{self.ref} has been changed: {self.folder}/{ROWS} has another hash")
+            raise JobFailed(f"{self.ref} has been changed: the hash of {self.folder}/{ROWS} does not match")
 
 
 def datasets_folder(data_folder: Path) -> Path:
@@ -64,7 +65,7 @@ def write(
     query: Mapping[str, Any],
     job: str = "",
 ) -> Dataset:
-    """Write a new version, completely or not at all. The same rows always give the same version."""
+    """Write a new version, completely or not at all. The same rows always make the same version."""
     parent = datasets_folder(data_folder)
     parent.mkdir(parents=True, exist_ok=True)
     beside = parent / f".{name}.{os.getpid()}.{time.monotonic_ns()}"
@@ -103,7 +104,7 @@ def _written(
 
 
 def versions(data_folder: Path) -> Sequence[Dataset]:
-    """Return all versions, the newest first."""
+    """Return all versions, newest first."""
     files = datasets_folder(data_folder).glob(f"*@*/{ABOUT}")
     return sorted((_about(file) for file in files), key=lambda dataset: dataset.created_s, reverse=True)
 
@@ -115,7 +116,7 @@ def find(data_folder: Path, ref: str) -> Dataset:
         if dataset.name == name and dataset.hash.startswith(hash):
             return dataset
     known = ", ".join(sorted({dataset.name for dataset in versions(data_folder)})) or "none yet"
-    raise JobFailed(f"there is no dataset {ref!r}; there are: {known}. foreword jobs run harvest makes one")
+    raise JobFailed(f"there is no dataset {ref!r}; existing: {known}. To make one: foreword jobs run harvest")
 
 
 def _about(file: Path) -> Dataset:
@@ -130,7 +131,7 @@ def export(dataset: Dataset, file: Path) -> int:
 
         return write_parquet(dataset.read(), file)
     if file.suffix != ".jsonl":
-        raise JobFailed(f"{file.name}: a dataset is exported as .jsonl or .parquet")
+        raise JobFailed(f"{file.name}: a dataset can be exported as .jsonl or .parquet")
     with file.open("wb") as out:
         for row in dataset.read():
             out.write(msgspec.json.encode(row) + b"\n")
@@ -138,8 +139,10 @@ def export(dataset: Dataset, file: Path) -> int:
 
 
 def rows_in(file: Path, fields: Mapping[str, str] | None = None) -> Iterator[DatasetRow]:
-    """Yield the rows of a `.jsonl` or `.parquet` file. `fields` maps our names of fields to those in the file, such as
-    `{"query": "text"}`."""
+    """Yield the rows of a `.jsonl` or `.parquet` file.
+
+    `fields` maps our field names to the names in the file, such as `{"query": "text"}`.
+    """
     names = {"query": "query", **(fields or {})}
     for number, line in enumerate(_lines(file), 1):
         ours = {our: line[theirs] for our, theirs in names.items() if line.get(theirs) is not None}

@@ -1,4 +1,4 @@
-"""Groups prompts that have no template, and names each group by its words. New templates can be made for the groups."""
+"""Clusters the prompts that no template fits, and names each cluster. A cluster can become a new template."""
 
 import re
 from collections import Counter
@@ -16,14 +16,14 @@ from gateway.settings.tables import Settings
 from offline_jobs.engine.embedding import open_embedder
 
 FEWEST = 5
-SHARE = 0.01  # a smaller share of the prompts may form a group by chance
+SHARE = 0.01  # a cluster with a smaller share of the prompts may be due to chance
 DIMENSIONS = 16
 SHOWN = 8
 _WORD = re.compile(r"[a-z][a-z]{2,}|[\u4e00-\u9fff]{2}")
 
 
 class PromptGroup(Struct, frozen=True):
-    """A group of similar prompts. `examples` are the most central prompts, which can become a template's `match`."""
+    """A cluster of similar prompts. `examples` are the most central prompts, and suit a template's `match`."""
 
     name: str
     size: int
@@ -31,14 +31,14 @@ class PromptGroup(Struct, frozen=True):
 
 
 def group(texts: Sequence[str], settings: Settings) -> list[PromptGroup]:
-    """Return the groups, the largest first. Prompts that fit no group are left out."""
+    """Return the clusters, largest first. Prompts that fit no cluster are left out."""
     if len(texts) < 2 * FEWEST:
         return []
     return grouped(texts, open_embedder(settings).embed(texts))
 
 
 def grouped(texts: Sequence[str], vectors: Any) -> list[PromptGroup]:
-    """Group texts by HDBSCAN (Campello et al. 2013). PCA comes first, since distances say more in few dimensions.
+    """Cluster texts with HDBSCAN (Campello et al. 2013), after PCA, because distances mean more in few dimensions.
 
     vectors: [texts, dimensions]
     """
@@ -52,7 +52,7 @@ def grouped(texts: Sequence[str], vectors: Any) -> list[PromptGroup]:
 
 
 def central(name: str, texts: Sequence[str], vectors: Any, rows: Any) -> PromptGroup:
-    """Make a group of these rows. Its examples are the texts nearest to the mean of the group.
+    """Make a cluster of these rows. The examples are the texts nearest to the cluster's mean.
 
     vectors: [texts, dimensions]; rows: [group], indices of texts
     """
@@ -62,7 +62,7 @@ def central(name: str, texts: Sequence[str], vectors: Any, rows: Any) -> PromptG
 
 
 def names(groups: Sequence[Sequence[str]]) -> list[str]:
-    """Name each group by its two most characteristic words, which are frequent in the group and rare in the others."""
+    """Name each cluster by two words that are frequent in it and rare in the other clusters."""
     counts = [Counter(word for text in group for word in {*_words(text)}) for group in groups]
     spread = Counter(word for count in counts for word in count)
     made: list[str] = []

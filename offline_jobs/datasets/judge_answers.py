@@ -1,4 +1,4 @@
-"""Asks a model to judge one answer, or to compare two answers, of rows whose right answer is unknown."""
+"""Asks a model to judge an answer, or to compare two answers, where the right answer is unknown."""
 
 from collections.abc import Sequence
 
@@ -28,10 +28,10 @@ LONGEST = 6000
 
 
 def judge_rows(run: JobRun, rows: Sequence[DatasetRow]) -> list[DatasetRow]:
-    """Return the rows as failures or successes, as `[jobs] judge` decides. Rows that it cannot decide are left out."""
+    """Let the judge sort rows into failures and successes. Undecided rows are left out."""
     name = run.settings.jobs.judge
     if not name:
-        raise JobFailed("there is no judge: name a model in [jobs] judge")
+        raise JobFailed("no judge is configured: name a model in [jobs] judge")
     with open_models(run) as loop:
 
         async def opinion(row: DatasetRow) -> DatasetRow | None:
@@ -44,8 +44,8 @@ def judge_rows(run: JobRun, rows: Sequence[DatasetRow]) -> list[DatasetRow]:
 async def preferred(models: JobModels, name: str, request: str, first: str, second: str) -> float:
     """Return the judge's preference, from -1 (the second answer is better) to 1 (the first answer is better).
 
-    The judge is asked twice, the second time with the answers swapped. If it prefers a position, it contradicts itself,
-    and the result is 0.
+    The judge is asked twice, with the answers in both orders. A judge that always prefers the same position contradicts
+    itself, and the result is 0.
     """
     if first.strip() == second.strip():
         return 0.0
@@ -64,5 +64,5 @@ def _with(row: DatasetRow, reply: str) -> DatasetRow | None:
 
 
 def _fenced(text: str) -> str:
-    """Return the text without runs of `===`, since these would end the text's section of the prompt."""
+    """Remove runs of `===`, which would end the text's section of the prompt."""
     return text[:LONGEST].replace("===", "= = =")

@@ -1,4 +1,4 @@
-"""Scores exchanges by feedback, by the checks of their template, and by the right answer if it is known."""
+"""Scores exchanges by feedback, by the checks of their template, and by the right answer where it is known."""
 
 from collections import Counter
 from collections.abc import Collection
@@ -16,18 +16,21 @@ from offline_jobs.datasets.scrub import scrubbed
 
 HALF = 0.5
 READABLE = "full"
-"""The record policy under which texts are stored."""
+"""The record policy that stores texts."""
 
 
 @cache
 def library_of(folders: tuple[str, ...]) -> Library:
-    """Return the library of these folders. Each process reads it once, so that all portions use the same library."""
+    """Return the library of these folders. Each process reads the folders once, so all portions see the same
+    library."""
     return load_library([Path(folder) for folder in folders])[0]
 
 
 def row_of(seen: JudgedExchange, library: Library, keep: Collection[str], secrets: Counter[str]) -> DatasetRow | None:
-    """Convert an exchange to a row without secrets. Returns None if the kind of the row is not in `keep`. The removed
-    secrets are counted in `secrets`."""
+    """Convert an exchange to a row, without secrets. Returns None if the row's kind is not in `keep`.
+
+    Removed secrets are counted in `secrets`.
+    """
     record = seen.record
     if record.policy != READABLE or record.status != 200 or record.ending != "finished":
         return None
@@ -60,7 +63,7 @@ def row_of(seen: JudgedExchange, library: Library, keep: Collection[str], secret
 
 
 def _worth(seen: JudgedExchange, library: Library, right_answer: str) -> tuple[float, tuple[str, ...]]:
-    """Return the lowest score and its sources. The score is -1 if there is none."""
+    """Return the lowest score and the sources of the scores. The score is -1 if there is none."""
     scores: dict[str, float] = {}
     opinions = [opinion.score for opinion in seen.feedback if opinion.score is not None]
     if opinions:

@@ -1,6 +1,6 @@
-"""Finds and drops near-duplicates, which are texts with mostly the same five-letter pieces, by MinHash.
+"""Finds near-duplicates by MinHash. Near-duplicates are texts that share most of their five-letter pieces.
 
-Sources: Broder 1997, On the resemblance and containment of documents. For banding: Leskovec, Rajaraman and Ullman,
+Sources: Broder 1997, On the resemblance and containment of documents; for banding: Leskovec, Rajaraman and Ullman,
 Mining of Massive Datasets, ch. 3. All arithmetic uses integers and fixed constants, so a text always has the same
 signature.
 """
@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 PIECE = 5  # letters
 HASHES = 32
-ROWS = 4  # texts with this many equal hashes are compared; this finds 98 % of pairs with a likeness of 0.8
+# texts that agree in a band of this many hashes are compared; 98 % of pairs with a likeness of 0.8 are found
+ROWS = 4
 ALIKE = 0.75  # two texts are near-duplicates if at least this share of their hashes is equal
 LONGEST = 4000
 
@@ -37,7 +38,7 @@ def signature(text: str) -> Signature:
 
 
 def firsts(signatures: Signature) -> NDArray[np.bool_]:
-    """Return a mask of the texts to keep. A text is kept unless it is a near-duplicate of an earlier text that is kept.
+    """Return a mask of the texts to keep: a near-duplicate of an earlier kept text is dropped.
 
     signatures: [texts, HASHES] -> [texts]
     """
@@ -64,7 +65,7 @@ def distinct_rows(
     keep: Sequence[int],
     most: int,
 ) -> NDArray[np.bool_]:
-    """Return a mask of up to `most` rows of each kind in `keep`, without near-duplicates. Labelled rows are preferred.
+    """Return a mask of up to `most` rows of each kind in `keep`, without near-duplicates. Labelled rows come first.
 
     kinds, labelled: [rows]; signatures: [rows, HASHES] -> [rows]
     """
@@ -82,7 +83,7 @@ def _likeness(text: Signature, others: Signature) -> float:
 
 
 def _bands(signatures: Signature) -> NDArray[np.uint64]:
-    """Return one number for each text and each group of its hashes, [texts, HASHES // ROWS]."""
+    """Combine each band of ROWS hashes into one number, [texts, HASHES // ROWS]."""
     groups = signatures.reshape(len(signatures), HASHES // ROWS, ROWS).astype(np.uint64)
     factors = _FACTORS[:ROWS]
     bands: NDArray[np.uint64] = (groups * factors).sum(axis=2, dtype=np.uint64)
@@ -90,8 +91,7 @@ def _bands(signatures: Signature) -> NDArray[np.uint64]:
 
 
 def _shared(bands: NDArray[np.uint64]) -> NDArray[np.bool_]:
-    """Return a mask, in the shape of `bands`, of the numbers that at least two texts have. Only these can show a
-    duplicate."""
+    """Mark the band numbers that at least two texts share. Only texts that share one can be near-duplicates."""
     shared = np.zeros(bands.shape, np.bool_)
     for band in range(bands.shape[1]):
         _, inverse, counts = np.unique(bands[:, band], return_inverse=True, return_counts=True)

@@ -1,4 +1,4 @@
-"""Reads and writes datasets as Parquet files, for example for pandas and Spark. This needs pyarrow."""
+"""Reads and writes datasets as Parquet, for example for pandas and Spark. Needs pyarrow."""
 
 from collections.abc import Iterable, Iterator
 from itertools import islice
@@ -33,7 +33,7 @@ SCHEMA = pa.schema(
 
 
 def write_parquet(rows: Iterable[DatasetRow], file: Path) -> int:
-    """Write rows in portions, so that memory does not grow with their number. Returns the number of rows."""
+    """Write the rows in portions, so memory use does not grow with their number. Returns the number of rows."""
     count = 0
     with pq.ParquetWriter(file, SCHEMA, compression="zstd") as out:
         rest = iter(rows)
@@ -44,6 +44,6 @@ def write_parquet(rows: Iterable[DatasetRow], file: Path) -> int:
 
 
 def read_parquet(file: Path) -> Iterator[dict[str, Any]]:
-    """Yield the rows as they are in the file."""
+    """Yield the rows as they stand in the file."""
     for portion in pq.ParquetFile(file).iter_batches(PORTION):
         yield from portion.to_pylist()

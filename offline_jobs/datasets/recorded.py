@@ -1,5 +1,7 @@
-"""Reads recorded exchanges in portions. The portions are always the same, so each can be a step of a job and can be
-read on any machine."""
+"""Reads recorded exchanges in portions.
+
+The same window always has the same portions. So a portion can be a step of a job, and any machine can read it.
+"""
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,11 +19,11 @@ from gateway.records.tables import exchanges, feedback
 PORTION = 5000
 FETCH = 500
 Place = tuple[float, str]
-"""The time and the id of an exchange. Exchanges of the same time are ordered by their ids."""
+"""The time and the id of an exchange. Exchanges of the same time are ordered by id."""
 
 
 class RecordWindow(Struct, frozen=True):
-    """The exchanges from `since_s` until before `until_s`. A filter that is empty selects all exchanges."""
+    """The exchanges from `since_s` up to, but not including, `until_s`. An empty filter selects everything."""
 
     since_s: float
     until_s: float
@@ -37,7 +39,7 @@ class RecordWindow(Struct, frozen=True):
 
 
 class Portion(Struct, frozen=True):
-    """A part of a window: the exchanges from `start` until before `end`."""
+    """The exchanges from `start` up to, but not including, `end`."""
 
     number: int
     start: Place
@@ -45,15 +47,13 @@ class Portion(Struct, frozen=True):
 
 
 class JudgedExchange(Struct, frozen=True):
-    """An exchange together with its feedback."""
-
     record: ExchangeRecord
     feedback: tuple[Feedback, ...]
 
 
 def portions(url: str, window: RecordWindow, size: int = PORTION) -> list[Portion]:
-    """Cut a window into portions of `size` exchanges. Only the index is read. The database's schema is updated
-    first."""
+    """Cut a window into portions of `size` exchanges. Updates the database's schema first, then reads only the
+    index."""
     Database.open(url).close()
     query = select(exchanges.c.time_s, exchanges.c.id).where(*_within(window)).order_by(*_order())
     engine = engine_for(url)
@@ -68,8 +68,10 @@ def portions(url: str, window: RecordWindow, size: int = PORTION) -> list[Portio
 
 
 def read(url: str, window: RecordWindow, portion: Portion) -> Iterator[JudgedExchange]:
-    """Yield the exchanges of a portion, in order. The calls that jobs made are left out, so that jobs do not learn from
-    their own calls."""
+    """Yield the exchanges of a portion, in order.
+
+    Calls made by jobs are left out, so that jobs do not learn from themselves.
+    """
     engine = engine_for(url)
     try:
         opinions = _feedback(engine, window, portion)
@@ -96,7 +98,7 @@ def _feedback(engine: Engine, window: RecordWindow, portion: Portion) -> Mapping
 def _ranged(query: Select[Any], window: RecordWindow, portion: Portion) -> Select[Any]:
     place = tuple_(exchanges.c.time_s, exchanges.c.id)
     inside = and_(place >= tuple_(*portion.start), place < tuple_(*portion.end))
-    # times are also compared alone, since the index holds only times
+    # the separate condition on the time lets the database use its index, which holds only times
     times = exchanges.c.time_s.between(portion.start[0], portion.end[0])
     return query.where(times, inside, *_within(window))
 

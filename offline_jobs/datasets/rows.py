@@ -6,17 +6,15 @@ from msgspec import Struct
 
 
 class What(StrEnum):
-    """The kind of a row."""
-
-    FAILURE = "failure"  # the answer was wrong by feedback, a check or a judge
-    SUCCESS = "success"  # the answer was right by one of them, and wrong by none
+    FAILURE = "failure"  # feedback, a check or a judge found the answer wrong
+    SUCCESS = "success"  # feedback, a check or a judge found the answer right, and none found it wrong
     UNFITTED = "unfitted"  # no template fitted the prompt
     UNSCORED = "unscored"  # a template was used, and the answer has no score
     GIVEN = "given"  # the row comes from a file, not from an exchange
 
 
 class DatasetRow(Struct, frozen=True):
-    """One row. `query` is the user's prompt, and `wanted` is the right answer, or "" if that is unknown."""
+    """One row. `query` is the user's prompt. `wanted` is the right answer, or "" if unknown."""
 
     query: str
     what: What = What.GIVEN

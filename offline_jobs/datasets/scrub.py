@@ -1,7 +1,7 @@
-"""Removes secrets and personal data from a text before it leaves the records. Rules do this, so equal texts stay equal.
+"""Removes secrets and personal data from a text before it leaves the records. Equal texts stay equal.
 
-Rules recognise text of a fixed form, such as addresses, numbers and keys. They do not recognise names or stories about
-people. A dataset of users' texts is therefore still personal data, and must be protected like the records.
+The rules recognise fixed forms, such as addresses, numbers and keys. They do not recognise names or stories about
+people. A dataset of users' texts is therefore still personal data; protect it like the records.
 """
 
 import re
@@ -12,32 +12,32 @@ from msgspec import Struct
 
 
 class ScrubRule(Struct, frozen=True):
-    """Replaces each match of a pattern by `<name>` if `holds` accepts it. `holds` makes the checks that a pattern
-    cannot make."""
+    """Replaces each match of a pattern by `<name>`, if `holds` accepts the match. `holds` checks what a pattern
+    cannot."""
 
     name: str
     pattern: re.Pattern[str]
     holds: Callable[[str], bool] = lambda _: True
     marks: str = ""
-    """Characters of which each match has at least one. Texts without any of them are skipped, which is fast."""
+    """Every match contains at least one of these characters. Texts without them are skipped quickly."""
 
 
 def luhn(number: str) -> bool:
-    """Whether a number has a valid check digit of payment cards (ISO/IEC 7812)."""
+    """Return whether a payment card number has a valid check digit (ISO/IEC 7812)."""
     digits = [int(digit) for digit in number if digit.isdigit()]
     doubled = [2 * digit - 9 * (digit > 4) if index % 2 else digit for index, digit in enumerate(reversed(digits))]
     return len(digits) >= 13 and len(set(digits)) > 1 and sum(doubled) % 10 == 0
 
 
 def iban(text: str) -> bool:
-    """Whether the rearranged account number is 1 modulo 97 (ISO 13616)."""
+    """Return whether an account number is valid: rearranged, it is 1 modulo 97 (ISO 13616)."""
     plain = re.sub(r"\s", "", text).upper()
     turned = plain[4:] + plain[:4]
     return len(plain) >= 15 and int("".join(str(int(character, 36)) for character in turned)) % 97 == 1
 
 
 def chinese_id(text: str) -> bool:
-    """Whether a number has a valid check character of Chinese resident identity numbers (GB 11643)."""
+    """Return whether a Chinese resident identity number has a valid check character (GB 11643)."""
     weights = (7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2)
     total = sum(weight * int(digit) for weight, digit in zip(weights, text[:17], strict=True))
     return "10X98765432"[total % 11] == text[17].upper()
@@ -98,8 +98,7 @@ RULES = (
 
 
 def scrubbed(text: str, taken: Counter[str] | None = None) -> str:
-    """Return the text with all matches replaced by `<email>`, `<card>` and so on. If `taken` is given, the matches are
-    counted in it by rule."""
+    """Replace all matches by `<email>`, `<card>` and so on. `taken` counts the matches of each rule."""
     letters = set(text)
     for rule in RULES:
         if rule.marks and letters.isdisjoint(rule.marks):

@@ -1,7 +1,4 @@
-"""Splits a dataset into three parts: rows to learn from, rows to choose by, and sealed rows.
-
-The search never sees the sealed rows.
-"""
+"""Splits a dataset into rows to learn from, rows to choose by, and sealed rows, which the search never sees."""
 
 from collections.abc import Sequence
 
@@ -15,29 +12,29 @@ CHOOSE, SEALED = 0.3, 0.4
 FEWEST = 10
 """The smallest number of sealed rows that is enough for a test."""
 TO_DECIDE = 0.4
-"""The largest share of the calls that may be used for the sealed rows."""
+"""The largest share of the calls that may be spent on the sealed rows."""
 LOOKS = 6
-"""The calls must suffice for at least this many candidates to answer all rows to choose by."""
+"""The calls must allow at least this many candidates to answer all rows to choose by."""
 
 
 class SplitSizes(Struct, frozen=True):
-    """The number of rows to choose by, and the number of rows to decide by."""
+    """How many rows to choose by, and how many sealed rows to decide by."""
 
     choose: int
     sealed: int
 
 
 class Splits(Struct, frozen=True):
-    """The three parts. Each row is in exactly one of them."""
-
     learn: tuple[DatasetRow, ...]
     choose: tuple[DatasetRow, ...]
     sealed: tuple[DatasetRow, ...]
 
 
 def affordable(calls: int, each: int, choose: int, sealed: int) -> SplitSizes:
-    """Return the sizes that the calls allow, which are at most `choose` and `sealed`. A row costs `each` calls. Raises
-    `JobFailed` if there are too few calls."""
+    """Return the largest sizes that `calls` allow, up to `choose` and `sealed`. Each row costs `each` calls.
+
+    Raises `JobFailed` if there are too few calls.
+    """
     sealed = min(sealed, max(FEWEST, int(TO_DECIDE * calls) // (2 * each)))
     left = calls - 2 * each * sealed
     if left < LOOKS * each:
@@ -47,12 +44,14 @@ def affordable(calls: int, each: int, choose: int, sealed: int) -> SplitSizes:
 
 
 def split(rows: Sequence[DatasetRow], seed: int, most_choose: int, most_sealed: int) -> Splits:
-    """Split the rows by a hash of each query, so that a row stays in its part when other rows are added. Raises
-    `JobFailed`."""
+    """Split the rows by a hash of the query. A row stays in its part when other rows are added.
+
+    Raises `JobFailed` if there are too few rows.
+    """
     distinct = {row.query: row for row in rows}
     order = sorted(distinct.values(), key=lambda row: key_of(seed, row.query))
     sealed = order[: min(most_sealed, int(len(order) * SEALED))]
     choose = order[len(sealed) :][: min(most_choose, int(len(order) * CHOOSE))]
     if len(sealed) < FEWEST:
-        raise JobFailed(f"{len(order)} rows are too few: at least {int(FEWEST / SEALED) + 1} different ones are needed")
+        raise JobFailed(f"{len(order)} different rows are too few: at least {int(FEWEST / SEALED) + 1} are needed")
     return Splits(tuple(order[len(sealed) + len(choose) :]), tuple(choose), tuple(sealed))

@@ -1,1 +1,1 @@
-"""The parts that all jobs share: steps, budget, ledger, models, executor."""
+"""What all jobs share: steps, budget, ledger, models, executor."""

@@ -17,8 +17,7 @@ PATIENCE_S = 10
 
 
 def alert(settings: Settings, job: str, what: Mapping[str, Any]) -> str:
-    """Post `what` to `[jobs] webhook`. Returns the error as text, or "" if there was none. A job does not fail because
-    of such an error."""
+    """Post `what` to `[jobs] webhook`. Returns the error, or "". A failing webhook does not fail the job."""
     url = settings.jobs.webhook
     if not url:
         return ""
@@ -37,8 +36,7 @@ def metrics_file(data_folder: Path) -> Path:
 
 
 def measure(data_folder: Path, name: str, about: str, values: Mapping[str, float]) -> None:
-    """Write a gauge in Prometheus' text format, with a value for each label. Other metrics in the file are not
-    changed."""
+    """Write a gauge in Prometheus' text format, one value per label. The file's other metrics stay unchanged."""
     file = metrics_file(data_folder)
     others = [line for line in _lines(file) if not line.split(" ")[0].startswith(name) and f" {name} " not in line]
     own = [f"# HELP {name} {about}", f"# TYPE {name} gauge"]

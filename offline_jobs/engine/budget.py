@@ -1,4 +1,4 @@
-"""The budget of a job. Its limits are strict: a call that could exceed a limit is not made."""
+"""The budget of a job. A call that could exceed a limit is not made."""
 
 from collections.abc import Mapping
 
@@ -11,7 +11,7 @@ MILLION = 1_000_000
 
 
 class JobBudget(Struct, frozen=True):
-    """The limits of one job. If `money` is 0, it is not limited."""
+    """The limits of one job. `money` 0 means no limit."""
 
     calls: int
     tokens: int
@@ -20,7 +20,7 @@ class JobBudget(Struct, frozen=True):
 
 
 class Spent(Struct, frozen=True):
-    """What a job has spent so far, or the most that it would spend."""
+    """What a job has spent, or an upper bound of what it will spend."""
 
     calls: int = 0
     tokens: int = 0
@@ -43,21 +43,21 @@ def cost(prices: Mapping[str, Price], model: str, prompt_tokens: int, completion
 
 
 def admit(budget: JobBudget, spent: Spent, tokens: int, money: float) -> None:
-    """Raise `BudgetSpent` if one more call, of up to `tokens` tokens and a cost of up to `money`, could exceed a
-    limit."""
+    """Raise `BudgetSpent` if another call could exceed a limit. The call uses up to `tokens` tokens and `money`
+    money."""
     if spent.calls + 1 > budget.calls:
-        raise BudgetSpent(f"its {budget.calls:,} calls are used up")
+        raise BudgetSpent(f"all {budget.calls:,} calls of the budget are used")
     if spent.tokens + tokens > budget.tokens:
         raise BudgetSpent(
-            f"{spent.tokens:,} of its {budget.tokens:,} tokens are used, and the next call needs {tokens:,}"
+            f"{spent.tokens:,} of {budget.tokens:,} tokens are used, and the next call may need {tokens:,}"
         )
     if budget.money and spent.money + money > budget.money:
         raise BudgetSpent(
-            f"{spent.money:.4f} of its {budget.money:g} of money is spent, and the next call may cost {money:.4f}"
+            f"{spent.money:.4f} of {budget.money:g} money is spent, and the next call may cost {money:.4f}"
         )
 
 
 def in_time(budget: JobBudget, spent: Spent) -> None:
-    """Raise `BudgetSpent` if the job's time is over."""
+    """Raise `BudgetSpent` if the job has used all its time."""
     if spent.seconds >= budget.seconds:
-        raise BudgetSpent(f"its {budget.seconds / 60:g} minutes are over")
+        raise BudgetSpent(f"all {budget.seconds / 60:g} minutes of the budget are used")

@@ -1,7 +1,7 @@
-"""Runs a job's tasks, either in processes of this machine or on a Ray cluster. The same functions run on both.
+"""Runs a job's tasks in processes of this machine or on a Ray cluster.
 
-A task is a module-level function that takes and returns plain values. If a process or a node dies, its task runs again.
-A task must therefore write the same files each time.
+A task is a module-level function that takes and returns plain values. If a process or a node dies, its task runs again,
+so a task must write the same files every time.
 """
 
 import importlib
@@ -17,7 +17,7 @@ Task = Callable[[Any], Any]
 
 
 class Executor(Protocol):
-    """Runs a task on many inputs. The results have the order of the inputs. Only a few are in memory at the same
+    """Runs a task on many inputs. Results come in the order of the inputs. Only a few results are in memory at a
     time."""
 
     def map(self, task: Task, inputs: Iterable[Any]) -> Iterator[Any]: ...
@@ -26,11 +26,11 @@ class Executor(Protocol):
 
 
 class Local:
-    """Runs tasks in processes of this machine. If `processes` is 1, tasks run in this process."""
+    """Runs tasks in processes of this machine. With one process, tasks run in the calling process."""
 
     def __init__(self, processes: int = 1) -> None:
         self._processes = processes
-        # processes are spawned, since a fork would copy the locks of loaded libraries
+        # processes are spawned: a fork would copy the locks of loaded libraries
         self._pool = ProcessPoolExecutor(processes, get_context("spawn")) if processes > 1 else None
 
     def map(self, task: Task, inputs: Iterable[Any]) -> Iterator[Any]:
@@ -46,7 +46,7 @@ class Local:
 
 
 def ahead(start: Callable[[Any], Any], wait: Callable[[Any], Any], inputs: Iterable[Any], most: int) -> Iterator[Any]:
-    """Yield the results in the order of the inputs. Up to `most` tasks are started before their results are needed."""
+    """Yield the results in the order of the inputs. Up to `most` tasks are started in advance."""
     under_way: deque[Any] = deque()
     for value in inputs:
         under_way.append(start(value))

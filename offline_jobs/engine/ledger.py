@@ -1,7 +1,7 @@
-"""The ledger stores the jobs, their finished steps, and the costs and answers of model calls.
+"""The ledger: jobs, their finished steps, and the replies and costs of model calls.
 
-It is one SQLite file in the data folder. A step or a call is stored completely or not at all. A killed job continues
-where it stopped: its code runs again from the start, and skips the steps and calls that are in the ledger.
+The ledger is one SQLite file in the data folder. A step or call is stored completely or not at all. A resumed job runs
+its code again from the start, and skips the steps and calls that the ledger has.
 """
 
 import fcntl
@@ -40,11 +40,11 @@ CREATE TABLE IF NOT EXISTS calls (
 """
 RUNNING, DONE, FAILED, CANCELLED, SPENT = "running", "done", "failed", "cancelled", "out of budget"
 FAILED_CALL = "-failed-"
-"""A part of the key of each failed call. Such a call counts against the budget. A resumed job makes it again."""
+"""Marks the keys of failed calls. A failed call counts against the budget, and a resumed job makes the call again."""
 
 
 class LedgerJob(Struct, frozen=True):
-    """One job. `worked_s` is the time of all its runs. `report` is JSON, or "" until the job is done."""
+    """One job. `worked_s` adds up all its runs. `report` is JSON, or "" until the job is done."""
 
     id: str
     kind: str
@@ -59,7 +59,7 @@ class LedgerJob(Struct, frozen=True):
 
 
 class LedgerStep(Struct, frozen=True):
-    """A finished step. `size` is the size of its result in bytes."""
+    """A finished step. `size` is the size of the result in bytes."""
 
     name: str
     took_s: float
@@ -67,7 +67,7 @@ class LedgerStep(Struct, frozen=True):
 
 
 class LedgerCall(Struct, frozen=True):
-    """A finished call of a model, with the bytes of its reply and its cost."""
+    """A finished model call, with its reply and cost."""
 
     reply: bytes
     tokens: int
@@ -75,14 +75,14 @@ class LedgerCall(Struct, frozen=True):
 
 
 class Ledger:
-    """The ledger in a folder. Threads may share this object. Each process must open the ledger itself."""
+    """The ledger in a folder. Threads may share the object; every process must open its own."""
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         self._lock = threading.Lock()
         self._open = sqlite3.connect(folder / "ledger.db", timeout=30, isolation_level=None, check_same_thread=False)
-        # nothing is lost if the process is killed; after a loss of power the last steps may have to be repeated
+        # a killed process loses nothing; after a power failure, the last steps may have to be repeated
         self._open.executescript("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;" + TABLES)
 
     def close(self) -> None:
@@ -98,29 +98,29 @@ class Ledger:
         return self.job(id)
 
     def job(self, id: str) -> LedgerJob:
-        """Return the job with this id, or the only job whose id begins with it. Raises `JobFailed` if there is none."""
+        """Return the job whose id is `id` or, if only one does, begins with `id`. Raises `JobFailed` otherwise."""
         jobs = self._jobs("WHERE id LIKE ? || '%' ORDER BY id = ? DESC, created_s DESC", (id, id))
         if not jobs or (len(jobs) > 1 and jobs[0].id != id):
             raise JobFailed(f"there {'are several jobs' if jobs else 'is no job'} {id!r}; see: foreword jobs list")
         return jobs[0]
 
     def jobs(self, limit: int = 20) -> list[LedgerJob]:
-        """Return the last `limit` jobs, the newest first."""
+        """Return the last `limit` jobs, newest first."""
         return self._jobs("ORDER BY created_s DESC, id DESC LIMIT ?", (limit,))
 
     def under_way(self) -> list[LedgerJob]:
-        """Return the jobs on which a process is working, the newest first."""
+        """Return the jobs that a process is running, newest first."""
         unfinished = self._jobs("WHERE state = ? ORDER BY created_s DESC, id DESC", (RUNNING,))
         return [job for job in unfinished if self.running(job.id)]
 
     def last(self, kind: str, words: Mapping[str, Any]) -> LedgerJob | None:
-        """Return the newest job of this kind with exactly these words. If there are no words, return the newest of the
+        """Return the newest job of this kind with exactly these words. Without words, return the newest job of this
         kind."""
         jobs = self._jobs("WHERE kind = ? ORDER BY created_s DESC, id DESC", (kind,))
         return next((job for job in jobs if not words or job.words == words), None)
 
     def allow(self, id: str, budget: JobBudget) -> LedgerJob:
-        """Replace a job's budget. What the job has already spent counts against the new budget."""
+        """Replace a job's budget. Earlier spending counts against the new budget."""
         self._do("UPDATE jobs SET budget = ? WHERE id = ?", (msgspec.json.encode(budget).decode(), id))
         return self.job(id)
 
@@ -144,7 +144,7 @@ class Ledger:
         self._do("UPDATE jobs SET worked_s = worked_s + ? WHERE id = ?", (seconds, id))
 
     def result(self, job: str, key: str) -> bytes | None:
-        """Return the result of a step, or None if the step is not done."""
+        """Return the stored result of a step, or None."""
         rows = self._do("SELECT result FROM steps WHERE job = ? AND key = ?", (job, key))
         return rows[0][0] if rows else None
 
@@ -156,7 +156,7 @@ class Ledger:
         return [LedgerStep(*row) for row in rows]
 
     def call(self, job: str, key: str) -> LedgerCall | None:
-        """Return the finished call with this key, or None if there is none."""
+        """Return the stored call with this key, or None."""
         rows = self._do("SELECT reply, tokens, money FROM calls WHERE job = ? AND key = ?", (job, key))
         return LedgerCall(*rows[0]) if rows else None
 
@@ -168,15 +168,15 @@ class Ledger:
         return int(rows[0][0])
 
     def spent(self, job: str) -> Spent:
-        """Return what the job has spent. The time of the current run is included up to its last booking."""
+        """Return what the job has spent, including the time of the current run up to its last booking."""
         calls = self._do("SELECT count(*), total(tokens), total(money) FROM calls WHERE job = ?", (job,))[0]
         worked = self._do("SELECT worked_s FROM jobs WHERE id = ?", (job,))[0][0]
         return Spent(calls[0], int(calls[1]), calls[2], worked)
 
     @contextmanager
     def locked(self, id: str) -> Iterator[None]:
-        """Lock a job for this process. The lock is also released if the process ends. Raises `JobFailed` if another
-        process runs the job."""
+        """Lock a job for this process. Raises `JobFailed` if another process runs the job. A dying process releases the
+        lock."""
         folder = self.folder / id
         folder.mkdir(parents=True, exist_ok=True)
         file = os.open(folder / "lock", os.O_CREAT | os.O_RDWR, 0o600)
@@ -190,8 +190,7 @@ class Ledger:
             os.close(file)
 
     def running(self, id: str) -> bool:
-        """Whether a process is working on the job. A killed job still has the state `running`, but no process works on
-        it."""
+        """Return whether a process is running the job. The state `running` does not tell: a killed job keeps it."""
         try:
             with self.locked(id):
                 return False
@@ -199,7 +198,7 @@ class Ledger:
             return True
 
     def _jobs(self, where: str, values: tuple[Any, ...]) -> list[LedgerJob]:
-        # older versions named the column of the words `asked`, and their ledgers must still be readable
+        # older versions named this column `asked`; their ledgers must stay readable
         columns = ", ".join("asked" if name == "words" else name for name in LedgerJob.__struct_fields__)
         rows = self._do(f"SELECT {columns} FROM jobs {where}", values)
         return [_job(row) for row in rows]
@@ -216,5 +215,5 @@ def _job(row: tuple[Any, ...]) -> LedgerJob:
 
 
 def key_of(*parts: Any) -> str:
-    """Return a hash of the inputs of a step or a call. The same inputs always have the same key."""
+    """Return a hash of the inputs of a step or call. Equal inputs have equal keys."""
     return sha256(msgspec.json.encode(parts, order="deterministic")).hexdigest()

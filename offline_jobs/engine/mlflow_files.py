@@ -1,4 +1,4 @@
-"""Writes a job as a run in MLflow's file format. MLflow, which takes hundreds of megabytes, need not be installed."""
+"""Writes a job as a run in MLflow's file format, without needing MLflow, which takes hundreds of megabytes."""
 
 import time
 from collections.abc import Iterator, Mapping
@@ -15,8 +15,7 @@ FINISHED = 3
 
 
 def log_run(folder: Path, job: LedgerJob, report: Any, artefacts: Path) -> None:
-    """Write one run, named by the job's id. The job's words become parameters, and the report's numbers become
-    metrics."""
+    """Write one run, named by the job's id. Words become parameters, and numbers of the report become metrics."""
     experiment = folder / _id(EXPERIMENT, 18)
     run = experiment / _id(job.id, 32)
     for part in ("metrics", "params", "tags", "artifacts"):

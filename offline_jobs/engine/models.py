@@ -1,7 +1,7 @@
 """Calls models for a job, through the gateway's routes and backends.
 
-Each call is looked up in the ledger, admitted by the budget, and recorded as an exchange with `job` set. Its cost and
-traces are therefore recorded beside those of clients. Jobs are plain functions, so the event loop runs on a separate
+Each call is first looked up in the ledger, then checked against the budget. It is recorded as an exchange with `job`
+set, so costs and traces of jobs appear beside those of clients. Jobs are plain functions, so an event loop runs in a
 thread.
 """
 
@@ -37,15 +37,13 @@ from offline_jobs.errors import JobFailed
 
 T = TypeVar("T")
 ANSWER_TOKENS = 512
-"""The most tokens of an answer if neither the request nor the template limits it."""
+"""The assumed maximum length of an answer, in tokens, if neither the request nor the template limits it."""
 BYTES_A_TOKEN = 3
 KEY = ClientKey("job", mode=Mode.ON)
 OK = 300
 
 
 class RecordedReply(Struct, frozen=True):
-    """A reply as the ledger stores it."""
-
     status: int
     headers: tuple[tuple[bytes, bytes], ...]
     body: bytes
@@ -55,7 +53,7 @@ class RecordedReply(Struct, frozen=True):
 
 
 class BookedCaller(Caller):
-    """A `Caller` that takes replies from the ledger if possible, and makes a new call only if the budget allows it."""
+    """A `Caller` that replays replies from the ledger, and makes a new call only if the budget allows it."""
 
     def __init__(self, gateway: Gateway, run: JobRun) -> None:
         senders = {name: ResponsesOverChat(backend) for name, backend in gateway.backends.items()}
@@ -68,13 +66,11 @@ class BookedCaller(Caller):
         self._numbers = 0
         self._under_way: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._met: dict[str, tuple[int, float]] = {}
-        """The tokens and the money of each call that the job has made up to this point, including calls of earlier
-        runs."""
+        """The tokens and money of each call that the job has made so far, in all its runs."""
 
     @property
     def used(self) -> Spent:
-        """What all calls up to this point of the job have cost, without their times. Calls of earlier runs and failed
-        calls are included."""
+        """What all calls of the job so far have cost, in all its runs, including failed calls and excluding time."""
         calls = len(self._met) + self._run.ledger.failed_calls(self._run.job.id)
         tokens = sum(tokens for tokens, _ in self._met.values())
         return Spent(calls, tokens, sum(money for _, money in self._met.values()))
@@ -83,7 +79,7 @@ class BookedCaller(Caller):
         self._run.check()
         request = body(exchange, "")
         key = self._key(request, exchange)
-        # if two equal calls are requested at the same time, only one is made
+        # of two equal calls at the same time, only one is made
         async with self._under_way[key]:
             return await self._once(key, request, exchange, headers)
 
@@ -107,8 +103,11 @@ class BookedCaller(Caller):
         return reply
 
     def _key(self, request: bytes, exchange: Exchange) -> str:
-        """Return the key of a call. Repetitions of a sampled call have different keys. Repetitions of a greedy call
-        have the same key, since their answers are the same."""
+        """Return the key of a call.
+
+        When a sampled call is repeated, each repetition gets its own key. A greedy call always gives the same answer,
+        so its repetitions share a key.
+        """
         key = key_of([target.backend + "/" + target.model for target in exchange.route], request)
         if _field(request, "temperature") == 0:
             return key
@@ -117,7 +116,7 @@ class BookedCaller(Caller):
 
     @contextmanager
     def _reserve(self, request: bytes, exchange: Exchange) -> Iterator[None]:
-        """Reserve the highest possible cost of a call while the call is running. Raises `BudgetSpent`."""
+        """Reserve the highest possible cost of a call while the call runs. Raises `BudgetSpent`."""
         prompt, longest = len(request) // BYTES_A_TOKEN, int(_field(request, "max_tokens") or ANSWER_TOKENS)
         money = cost(self._run.settings.jobs.prices, exchange.ask.model, prompt, longest)
         spent = self._run.spent
@@ -141,12 +140,12 @@ class BookedCaller(Caller):
         used = (max(0, answer.prompt_tokens), max(0, answer.completion_tokens)) if answer else (0, 0)
         money = cost(self._run.settings.jobs.prices, exchange.ask.model, *used)
         if reply.status >= OK:
-            key = f"{key}{FAILED_CALL}{time_ns()}"  # the failed call counts, and a resumed job makes it again
+            key = f"{key}{FAILED_CALL}{time_ns()}"  # a failed call counts, and a resumed job makes it again
         else:
             self._met[key] = (sum(used), money)
         recorded = RecordedReply(reply.status, reply.headers, reply.body, reply.backend, reply.model, took_us)
         self._run.ledger.book(self._run.job.id, key, msgspec.msgpack.encode(recorded), sum(used), money)
-        # the template is not recorded, since a job's trials do not show how well a version serves users
+        # the template is not recorded: trials of a job do not show how well a version serves users
         own = replace(exchange, job=self._run.job.id, rewrite=Rewrite.NONE, started_s=time(), key=KEY)
         kind = dict(reply.headers).get(b"content-type", b"application/json").decode("latin-1")
         outcome = ExchangeOutcome(
@@ -155,7 +154,7 @@ class BookedCaller(Caller):
         self._gateway.over(own, outcome)
 
     async def _open(self, exchange: Exchange) -> None:
-        """Open the backends of the route before their first call."""
+        """Open the backends of a route before their first call."""
         for target in exchange.route:
             task = self._opened.get(target.backend)
             if task is None:
@@ -165,7 +164,7 @@ class BookedCaller(Caller):
 
 
 class JobModels:
-    """The configured models for the calls of a job."""
+    """The configured models, for the calls of a job."""
 
     def __init__(self, gateway: Gateway, run: JobRun) -> None:
         self.gateway = gateway
@@ -177,7 +176,7 @@ class JobModels:
         self._count = 0
 
     def exchange(self, turns: Sequence[Turn], model: str, sampling: Sampling = Sampling.NONE) -> Exchange:
-        """Return an exchange of the job that sends `turns` to a model. Raises `JobFailed` for an unknown model."""
+        """Make an exchange that sends `turns` to a model. Raises `JobFailed` if the model is unknown."""
         name = model or self.run.settings.routing.default
         try:
             route = self.gateway.routes.targets(name, Endpoint.CHAT)
@@ -189,16 +188,16 @@ class JobModels:
         return Exchange(id, ask, KEY, started_s=time(), route=route, job=self.run.job.id)
 
     def sampling_of(self, model: str) -> tuple[str, ...]:
-        """Return the decoder settings that the model's first backend accepts from a template. Raises `JobFailed`."""
+        """Return the decoder settings that a template may set for the model's first backend. Raises `JobFailed`."""
         first = self.exchange((), model).route[0]
         return accepted_by(self.gateway.backends[first.backend], first.model)
 
     async def say(self, turns: Sequence[Turn], model: str, sampling: Sampling) -> str:
-        """Send `turns` to a model and return its answer as text. Raises `RequestError`, or `JobFailed` if the model
-        refuses."""
+        """Send `turns` to a model and return the text of its answer. Raises `RequestError`, or `JobFailed` on a
+        refusal."""
         reply = await self.caller.call(self.exchange(turns, model, sampling), ())
         if reply.status >= OK:
-            raise JobFailed(f"the model {model!r} refuses: {reply.body[:200].decode('utf-8', 'replace')}")
+            raise JobFailed(f"the model {model!r} refused the request: {reply.body[:200].decode('utf-8', 'replace')}")
         return read_answer(reply.body, "application/json").text
 
     async def limited(self, work: Callable[[Any], Coroutine[Any, Any, T]], value: Any) -> T:
@@ -207,8 +206,7 @@ class JobModels:
 
 
 class Loop:
-    """An event loop in a thread, on which the models are called. Any other thread can run a coroutine there with `do`,
-    which waits for its result."""
+    """An event loop in a thread. Other threads run a coroutine on it with `do`, which waits for the result."""
 
     def __init__(self, models: JobModels, loop: asyncio.AbstractEventLoop) -> None:
         self.models = models
@@ -218,14 +216,13 @@ class Loop:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result()
 
     def all(self, work: Callable[[Any], Coroutine[Any, Any, T]], inputs: Sequence[Any]) -> list[T]:
-        """Run `work` on each input, on `[jobs] parallel` inputs at the same time. The results have the order of the
-        inputs."""
+        """Run `work` on each input, `[jobs] parallel` at a time. Results come in the order of the inputs."""
         return self.do(_gathered([self.models.limited(work, value) for value in inputs]))
 
 
 @contextmanager
 def open_models(run: JobRun) -> Iterator[Loop]:
-    """Open the configured gateway without a server. After it is closed, its exchanges are in the database."""
+    """Open the configured gateway without a server. When it closes, all its exchanges are in the database."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, name="models", daemon=True)
     thread.start()
@@ -255,8 +252,8 @@ async def _closed(gateway: Gateway) -> None:
 
 
 async def _gathered(work: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
-    """Return all results. An error is raised only after all calls have ended. Their replies are paid for, so they must
-    be stored."""
+    """Wait for all calls, even if one fails: their replies are paid for and must be stored. Then raise the first
+    error."""
     results = await asyncio.gather(*work, return_exceptions=True)
     for result in results:
         if isinstance(result, BaseException):

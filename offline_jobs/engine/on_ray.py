@@ -1,4 +1,4 @@
-"""Runs a job's tasks on the Ray cluster that `RAY_ADDRESS` names, or on a local Ray cluster."""
+"""Runs a job's tasks on the Ray cluster at `RAY_ADDRESS`, or on a local one."""
 
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -11,7 +11,7 @@ RETRIES = 5
 
 
 class Cluster:
-    """Runs tasks on the cluster. If a node dies, its task runs again on another node."""
+    """Runs tasks on a Ray cluster. If a node dies, its task runs again on another node."""
 
     def __init__(self, processes: int) -> None:
         self._processes = processes
@@ -30,6 +30,6 @@ class Cluster:
 
 
 def cores() -> int:
-    """Return the number of CPU cores of all nodes that are running."""
+    """Return the number of CPU cores in the cluster."""
     resources: dict[str, float] = ray.cluster_resources()
     return int(resources.get("CPU", 1))

@@ -1,4 +1,4 @@
-"""The kinds of jobs. The module of a kind is imported when the kind is used."""
+"""The kinds of jobs. A kind's module is imported when the kind is first used."""
 
 import importlib
 from collections.abc import Callable, Mapping
@@ -27,9 +27,9 @@ KINDS = {
 
 
 class JobKind(Struct, frozen=True):
-    """A kind of jobs. It has a description of one line, options, and `run`, which returns the report.
+    """A kind of job: a one-line description, options, and `run`, which returns the report.
 
-    `estimate` returns an upper bound of a job's cost without calling a model.
+    `estimate` returns an upper bound of the cost without calling a model.
     """
 
     about: str
@@ -39,10 +39,10 @@ class JobKind(Struct, frozen=True):
 
 
 def kind_of(name: str) -> JobKind:
-    """Return the kind of jobs with this name. Raises `JobFailed` if it is unknown or its extra is not installed."""
+    """Return a kind of job. Raises `JobFailed` if the name is unknown or a package is not installed."""
     path = KINDS.get(name)
     if path is None:
-        raise JobFailed(f"there is no job {name!r}; there are {', '.join(KINDS)}")
+        raise JobFailed(f"there is no job {name!r}; choose from: {', '.join(KINDS)}")
     module, _, attribute = path.partition(":")
     try:
         kind = getattr(importlib.import_module(module), attribute)
@@ -55,7 +55,7 @@ def kind_of(name: str) -> JobKind:
 
 
 def read_options(name: str, kind: JobKind, words: Mapping[str, Any]) -> Any:
-    """Decode the words of a job to its options. Raises `JobFailed` with the name of the wrong word."""
+    """Decode the words of a job into its options. Raises `JobFailed`, which names the wrong word."""
     options, problems = decode(words, kind.options, name)
     if problems:
         raise JobFailed(str(ConfigError(problems)))

@@ -1,4 +1,4 @@
-"""A run of a job, with its steps, its budget and its folder."""
+"""A run of a job: its steps, budget and folder."""
 
 import logging
 import threading
@@ -21,7 +21,7 @@ LOOK_EVERY_S = 1.0
 
 
 class JobRun:
-    """One run of a job. A resumed job has several runs. `folder` is the folder of the job."""
+    """One run of a job. A resumed job has several runs, which share its folder."""
 
     def __init__(
         self,
@@ -45,10 +45,10 @@ class JobRun:
         self._over: Cancelled | BudgetSpent | None = None
 
     def step(self, name: str, inputs: Any, do: Callable[[], T], type: Any) -> T:
-        """Call `do` and return its result. If a step with this name and these inputs is already done, return the result
-        from the ledger instead.
+        """Run a step: call `do` and store its result. If the ledger has the step already, return the stored result.
 
-        The result is decoded to `type`. `do` may write files if it always writes the same files.
+        A step is identified by its name and inputs. The result is decoded as `type`. `do` may write files, if it always
+        writes the same files.
         """
         known: T | None = self.result(name, inputs, type)
         if known is not None:
@@ -62,17 +62,17 @@ class JobRun:
         return result
 
     def result(self, name: str, inputs: Any, type: Any) -> Any:
-        """Return the result of a step, decoded to `type`, or None if the step is not done."""
+        """Return the stored result of a step, decoded as `type`, or None."""
         encoded = self.ledger.result(self.job.id, key_of(name, inputs))
         return None if encoded is None else msgspec.json.decode(encoded, type=type)
 
     def known(self, name: str, inputs: Any) -> bool:
-        """Whether the step is done."""
+        """Return whether the step is done."""
         return self.ledger.result(self.job.id, key_of(name, inputs)) is not None
 
     def check(self) -> None:
-        """Raise `Cancelled` if the job was cancelled, or `BudgetSpent` if its time is over. All later calls raise the
-        same error.
+        """Raise `Cancelled` if the job was cancelled, or `BudgetSpent` if its time is over. Later calls raise the same
+        error.
 
         The ledger is read at most once a second.
         """
@@ -92,8 +92,7 @@ class JobRun:
             raise
 
     def book_time(self) -> None:
-        """Store the time that this run has taken so far. If the job is killed, only about a second is then not
-        counted."""
+        """Store the time that this run has taken so far. A killed job loses about a second of it."""
         with self._booking:
             so_far = self._clock() - self._began
             self.ledger.worked(self.job.id, so_far - self._booked_s)

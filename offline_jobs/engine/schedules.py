@@ -1,6 +1,6 @@
-"""Reads the schedules of `[jobs]`. A schedule holds the times of a job in cron's five fields, and the job's words.
+"""Reads the schedules of `[jobs]`. A schedule is cron's five fields followed by the job's words.
 
-An example is `optimise = "0 5 * * sun template=summarise.en"`. A list of such texts runs a job several times.
+Example: `optimise = "0 5 * * sun template=summarise.en"`. A list of such texts schedules a job several times.
 """
 
 import re
@@ -31,7 +31,7 @@ ITEM = re.compile(r"(\*|[0-9a-z]+(?:-[0-9a-z]+)?)(?:/(\d+))?")
 
 
 class CronField(Struct, frozen=True):
-    """One of the five fields, with its name, its bounds, and the names for its numbers."""
+    """One of cron's five fields: its name, bounds, and names of values."""
 
     name: str
     low: int
@@ -39,7 +39,7 @@ class CronField(Struct, frozen=True):
     names: tuple[str, ...] = ()
 
     def values(self, text: str) -> set[int]:
-        """Return the numbers that the text of a field selects. Raises `ValueError` if the text is not valid."""
+        """Return the values that the text selects. Raises `ValueError` if the text is invalid."""
         return {value for item in text.lower().split(",") for value in self._item(item)}
 
     def _item(self, item: str) -> range:
@@ -55,7 +55,7 @@ class CronField(Struct, frozen=True):
         start = self._number(first)
         end = self._number(last) if dash else (self.high if match[2] else start)
         if end < start:
-            raise ValueError(f"{item!r} ends before it begins")
+            raise ValueError(f"the range {item!r} ends before it begins")
         return range(start, end + 1, step)
 
     def _number(self, text: str) -> int:
@@ -76,7 +76,7 @@ FIELDS = (
 
 
 class Schedule(Struct, frozen=True):
-    """One schedule: the kind of job, cron's five fields, and the job's words as they were written."""
+    """One schedule: the kind of job, cron's five fields, and the job's words as written."""
 
     kind: str
     when: str
@@ -84,12 +84,12 @@ class Schedule(Struct, frozen=True):
 
 
 def schedules(table: Mapping[str, str | Sequence[str]]) -> list[Schedule]:
-    """Return the schedules of `[jobs.schedules]`. Raises `JobFailed` with the first mistake."""
+    """Return the schedules of `[jobs.schedules]`. Raises `JobFailed` at the first mistake."""
     return [_schedule(kind, text) for kind, text in _texts(table)]
 
 
 def schedule_problems(settings: Settings) -> Iterator[Problem]:
-    """Yield a problem for every schedule that would not run, for `foreword check`."""
+    """Yield a problem for each schedule that could not run, for `foreword check`."""
     where = f"{settings.file} [jobs.schedules]"
     for kind, text in _texts(settings.jobs.schedules):
         try:
@@ -107,7 +107,7 @@ def _texts(table: Mapping[str, str | Sequence[str]]) -> Iterator[tuple[str, str]
 
 def _schedule(kind: str, text: str) -> Schedule:
     if kind not in KINDS:
-        raise _mistake(kind, f"there is no such job; there are {', '.join(KINDS)}")
+        raise _mistake(kind, f"there is no such job; choose from: {', '.join(KINDS)}")
     try:
         parts = shlex.split(text)
     except ValueError as error:
@@ -122,7 +122,7 @@ def _schedule(kind: str, text: str) -> Schedule:
         days, months, _ = [field.values(part) for field, part in zip(FIELDS, fields, strict=True)][2:]
     except ValueError as error:
         raise _mistake(kind, f"{text!r}: {error}") from None
-    # if both a day of the month and a day of the week are given, cron runs on each day that is one of them
+    # given both a day of the month and a day of the week, cron runs on days that match either
     if fields[4] == "*" and not any(day <= DAYS_OF_MONTH[month - 1] for day in days for month in months):
         raise _mistake(kind, f"{text!r} names a day that no month has")
     _check_words(kind, text, words)
@@ -133,7 +133,7 @@ def _check_words(kind: str, text: str, words: Sequence[str]) -> None:
     try:
         job = kind_of(kind)
     except JobFailed:
-        return  # a package that is not installed here may be installed on the machine that runs the job
+        return  # the machine that runs the job may have a package that this machine lacks
     try:
         read_options(kind, job, read_words(words))
     except JobFailed as error:

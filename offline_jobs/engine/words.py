@@ -1,4 +1,4 @@
-"""Reads the words of a job, such as `name=value`, from the command line and from schedules."""
+"""Reads the words of a job, such as `name=value`, from the command line or a schedule."""
 
 from collections.abc import Iterable
 from typing import Any

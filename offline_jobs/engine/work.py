@@ -33,7 +33,7 @@ def start(
     budget: JobBudget | None = None,
     **how: Any,
 ) -> LedgerJob:
-    """Run a new job to its end. If its words are wrong, raise `JobFailed` and add no job to the ledger."""
+    """Run a new job to its end. Wrong words raise `JobFailed`, and no job is recorded."""
     read_options(name, kind_of(name), words)
     job = ledger.create(name, words, budget or budget_of(settings.jobs))
     return go_on(settings, ledger, job, **how)
@@ -42,7 +42,7 @@ def start(
 def go_on(
     settings: Settings, ledger: Ledger, job: LedgerJob, *, executor: str = "local", processes: int = 1
 ) -> LedgerJob:
-    """Continue a job, and record in the ledger how it ended."""
+    """Continue a job and record how it ended."""
     kind = kind_of(job.kind)
     options = read_options(job.kind, kind, job.words)
     with ledger.locked(job.id):
@@ -71,7 +71,7 @@ def go_on(
 
 
 def finished(job: LedgerJob) -> LedgerJob:
-    """Return the job if it is done. If it is not, raise `JobFailed` with the reason."""
+    """Return the job if it is done, else raise `JobFailed` with the reason."""
     if job.state != DONE:
         raise JobFailed(f"{job.id} is {job.state}: {job.reason}")
     return job

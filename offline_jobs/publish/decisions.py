@@ -1,5 +1,4 @@
-"""The log of decisions about templates. It is a file in the data folder. Each line is a decision with its author and
-its reason."""
+"""The log of decisions about templates: a file in the data folder, one decision per line."""
 
 import time
 from collections.abc import Iterator
@@ -26,7 +25,7 @@ def decisions_file(data_folder: Path) -> Path:
 
 
 def log_decision(data_folder: Path, decision: LoggedDecision) -> None:
-    """Append a decision to the log. If it has no time, it gets the current time."""
+    """Append a decision to the log. A decision without a time gets the current time."""
     file = decisions_file(data_folder)
     file.parent.mkdir(parents=True, exist_ok=True)
     now = msgspec.structs.replace(decision, time_s=decision.time_s or time.time())
@@ -35,7 +34,7 @@ def log_decision(data_folder: Path, decision: LoggedDecision) -> None:
 
 
 def decisions(data_folder: Path) -> Iterator[LoggedDecision]:
-    """Yield all decisions, the oldest first."""
+    """Yield all decisions, oldest first."""
     file = decisions_file(data_folder)
     if file.exists():
         with file.open("rb") as lines:

@@ -1,4 +1,4 @@
-"""Commits files to a new git branch without touching the work tree, the index, or the checked-out branch."""
+"""Commits files to a new git branch without touching the work tree, the index or the checked-out branch."""
 
 import os
 import subprocess
@@ -17,7 +17,8 @@ AUTHOR = {
 
 
 def commit(folder: Path, files: Mapping[Path, str], branch: str, message: str) -> str:
-    """Make a branch from HEAD with one commit that writes these files. Returns the commit's id. Raises `JobFailed`."""
+    """Create a branch from HEAD with one commit that writes these files. Returns the commit's id. Raises
+    `JobFailed`."""
     top = Path(_git(folder, "rev-parse", "--show-toplevel"))
     head = _git(folder, "rev-parse", "HEAD")
     with tempfile.TemporaryDirectory(prefix="foreword-git-") as scratch:

@@ -1,7 +1,7 @@
 """Promotes a winner to a candidate, a canary or the active version.
 
-A winner is a better template that a job has made. It is a folder with the template's file, the files that the template
-needs, and `lineage.json`.
+A winner is a better template that a job has made. It is stored as a folder with the template, its other files, and
+`lineage.json`.
 """
 
 import difflib
@@ -30,8 +30,6 @@ PERSON = "person"
 
 
 class Winner(Struct, frozen=True):
-    """A template that a job found better than its parent."""
-
     folder: Path
     template: Template
     source: str
@@ -40,13 +38,13 @@ class Winner(Struct, frozen=True):
 
     @property
     def file(self) -> Path:
-        """The path of the winner's file among the templates."""
+        """The path of the winner's file within the templates."""
         stem = self.parent_file.name.removesuffix(".prompt.md").partition(".v")[0]
         return self.parent_file.with_name(f"{stem}.v{self.template.version}.prompt.md")
 
     @property
     def others(self) -> Mapping[Path, Path]:
-        """The files that the winner needs, each with its path among the templates."""
+        """The other files of the winner, each with its path within the templates."""
         own = {WINNER, LINEAGE}
         return {
             file: self.parent_file.parent / file.name
@@ -56,7 +54,7 @@ class Winner(Struct, frozen=True):
 
 
 def read_winner(folder: Path) -> Winner:
-    """Return the winner in a job's folder. Raises `JobFailed` if there is none."""
+    """Read the winner in a job's folder. Raises `JobFailed` if there is none."""
     file = folder / WINNER
     if not file.exists():
         raise JobFailed(f"{folder.parent.name} has no winner: no candidate was better than the template")
@@ -66,20 +64,20 @@ def read_winner(folder: Path) -> Winner:
 
 
 def diff(winner: Winner) -> str:
-    """Return the changes from the winner's parent to the winner, as a unified diff."""
+    """Return the changes from the parent to the winner, as a unified diff."""
     before = winner.parent_file.read_text("utf-8").splitlines(keepends=True)
     after = winner.source.splitlines(keepends=True)
     return "".join(difflib.unified_diff(before, after, str(winner.parent_file), str(winner.file)))
 
 
 def promote(settings: Settings, winner: Winner, to: str, by: str, *, branch: str = "") -> Path:
-    """Write the winner's files beside the parent's files, and for `canary` or `active` also move the pointer.
+    """Write the winner's files beside the parent's. For `canary` and `active`, also move the pointer.
 
-    If `branch` is given, the files are committed to that branch instead. Raises `JobFailed` if a job tries to do more
-    than `[jobs] auto` allows. Only a person may do more.
+    With `branch`, the files are committed to that branch instead. Raises `JobFailed` if a job tries more than `[jobs]
+    auto` allows. A person may do everything.
     """
     if by != PERSON and STEPS.index(to) > STEPS.index(settings.jobs.auto):
-        raise JobFailed(f'[jobs] auto = "{settings.jobs.auto}" leaves {to} to a person: foreword jobs promote {by}')
+        raise JobFailed(f'[jobs] auto = "{settings.jobs.auto}" reserves {to} for a person: foreword jobs promote {by}')
     reason = str(winner.lineage.get("verdict", winner.lineage.get("said", "")))
     if branch:
         files = {
@@ -99,7 +97,7 @@ def promote(settings: Settings, winner: Winner, to: str, by: str, *, branch: str
 
 
 def point(settings: Settings, id: str, file: Path, version: int, to: str) -> None:
-    """Move the pointer of a template to this version, for all requests or for `[jobs] share` of them."""
+    """Point a template to this version, for all requests or (`canary`) for the share `[jobs] share`."""
     root = library_root(settings, file)
     before = _before(root, id, version)
 
@@ -118,17 +116,16 @@ def take_back(settings: Settings, id: str, file: Path) -> None:
 
 
 def library_root(settings: Settings, file: Path) -> Path:
-    """Return the template folder in which a file is. That folder also holds the pointers. Raises `JobFailed`."""
+    """Return the template folder that contains a file. The folder also has the pointers. Raises `JobFailed`."""
     for folder in settings.prompt.templates:
         root = (settings.root / folder).resolve()
         if file.resolve().is_relative_to(root):
             return root
-    raise JobFailed(f"{file} is in none of the template folders of [prompt] templates")
+    raise JobFailed(f"{file} is in none of the folders of [prompt] templates")
 
 
 def _before(root: Path, id: str, version: int) -> int:
-    """Return the version that is in use if there is no pointer: the newest active version below `version`, or 0 if
-    there is none."""
+    """Return the newest active version below `version`, or 0. It is in use while there is no pointer."""
     library, _ = load_library([root])
     below = [
         other.version for other in library.templates if other.id == id and other.active and other.version < version

@@ -1,7 +1,7 @@
-"""Splits a template's source into the pieces that a search may change, and joins the pieces again.
+"""Splits a template's source into pieces that a search may change, and joins the pieces again.
 
-Candidates are source rather than rendered text, so a winner is a file that a person could have written. Lines of the
-head that belong to no piece, such as comments, are not changed.
+A candidate is source, not rendered text, so a winner is a file that a person could have written. Other lines of the
+front matter, such as comments, stay as they are.
 """
 
 import json
@@ -17,8 +17,8 @@ from gateway.prompt.templates.fields import ExamplePool
 from gateway.prompt.templates.template import HEADING, Template, parse
 
 Pieces = dict[str, str]
-"""The pieces by name. `system` and `user` hold the source of these parts, `examples` a `CandidateExamples` as JSON, and
-`settings` the keys of the head."""
+"""The pieces by name. `system` and `user` are template source, `examples` is a `CandidateExamples` as JSON, and
+`settings` has keys of the front matter."""
 
 PIECES = ("system", "user", "examples", "settings")
 SETTINGS = ("technique", "output", "reasoning")
@@ -28,11 +28,13 @@ _KEY = re.compile(r"[A-Za-z_]+:")
 
 
 class CandidateExamples(Struct, frozen=True):
-    """The labelled examples of a candidate, and their form in the prompt.
+    """The labelled examples of a candidate, and how the prompt shows them.
 
-    With `kept`, the examples are those of the parent. With `none`, there are no examples. With `turns`, each example is
-    a user message and an assistant message. With `list`, the examples are in the user's message. With `nearest`, each
-    request gets the `k` most similar examples as turns.
+    kept: the parent's examples.
+    none: no examples.
+    turns: each example is a user message and an assistant message.
+    list: the examples are listed in the user's message.
+    nearest: each request gets its `k` most similar examples as turns.
     """
 
     form: str = "kept"
@@ -41,7 +43,7 @@ class CandidateExamples(Struct, frozen=True):
 
 
 class Parent(Struct, frozen=True):
-    """The template to improve, with its source and its file."""
+    """The template to improve, with its source and file."""
 
     template: Template
     source: str
@@ -58,7 +60,6 @@ def read_parent(file: Path) -> Parent:
 
 
 def pieces_of(parent: Parent) -> Pieces:
-    """Return the pieces of the parent."""
     parts = {part.role: part.source for part in parent.template.parts if part.role in ("system", "user")}
     return {
         "system": parts.get("system", ""),
@@ -79,7 +80,7 @@ def examples_in(pieces: Pieces) -> CandidateExamples:
 
 
 def pool_file(examples: CandidateExamples) -> str:
-    """Return the name of the pool file. The same rows always give the same name."""
+    """Return the name of the pool file. Equal rows have equal names."""
     return f"examples-{sha256(examples_text(examples).encode()).hexdigest()[:10]}.jsonl"
 
 
@@ -89,7 +90,7 @@ def pool_text(examples: CandidateExamples) -> str:
 
 
 def assembled(parent: Parent, pieces: Pieces, *, provenance: Mapping[str, Any] | None = None) -> str:
-    """Return the source of the next version, with the status `candidate`."""
+    """Return the source of the next version, with status `candidate`."""
     examples = examples_in(pieces)
     head, body = _split(parent.source)
     head = set_key(head, "version", str(parent.template.version + 1))
@@ -104,7 +105,7 @@ def assembled(parent: Parent, pieces: Pieces, *, provenance: Mapping[str, Any] |
 
 
 def set_key(head: str, key: str, value: str) -> str:
-    """Return the head with one top-level key replaced, or added at the end. If `value` is "", the key is removed."""
+    """Replace one top-level key of the front matter, or add it at the end. An empty `value` removes the key."""
     lines = head.splitlines(keepends=True)
     first = next((index for index, line in enumerate(lines) if line.startswith(f"{key}:")), len(lines))
     after = first + 1
@@ -120,7 +121,7 @@ def _split(source: str) -> tuple[str, str]:
 
 
 def _body(parent: Parent, body: str, pieces: Pieces, examples: CandidateExamples) -> str:
-    """Return the body: first the parts for first calls and retries, then the messages."""
+    """Return the body: the parts for first calls and retries, then the messages."""
     parts = []
     if pieces["system"].strip():
         parts.append(f"# system\n{pieces['system'].strip()}\n")
@@ -156,7 +157,7 @@ def _sections(body: str) -> list[tuple[str, str]]:
 
 
 def _filled(user: str, slot: str, given: str) -> str:
-    """Return the user's message for an example whose input is `given`."""
+    """Return the user's message with `given` as the value of the slot."""
     place = re.compile(r"\{\{-?\s*(?:" + re.escape(slot) + r"|query)\s*(?:\|[^}]*)?-?\}\}")
     return place.sub(lambda _: quoted(given), user.strip())
 
@@ -169,7 +170,7 @@ def quoted(text: str) -> str:
 
 
 def quotable(text: str) -> bool:
-    """Whether a text can be put into a template's source."""
+    """Return whether a text can be put into a template's source."""
     return bool(text.strip()) and "endraw" not in text
 
 
@@ -202,7 +203,7 @@ def _head_value(template: Template, key: str) -> Any:
 
 
 def _flow(value: Any) -> str:
-    """Return the value as JSON, which is also valid YAML."""
+    """Return the value as JSON, which is valid YAML."""
     return (
         value
         if isinstance(value, str) and value.isascii() and value.replace("-", "").isalnum()

@@ -1,8 +1,8 @@
-"""Lets a model review the wrong answers of a candidate, explain them, and write better pieces.
+"""Lets a model explain the wrong answers of a candidate and write better pieces.
 
-The prompt follows the literature. It holds the place of each piece and the slots that the piece must keep (PE2),
-answers with their mistakes (ProTeGi, GEPA), earlier attempts with their scores (OPRO), and a fixed form for the reply.
-The reply becomes the source of a candidate, which has to pass the gate like all candidates.
+The prompt follows the literature: the place of each piece and the slots to keep (PE2), answers with their mistakes
+(ProTeGi, GEPA), earlier attempts with scores (OPRO), and a fixed form for the reply. The reply becomes a candidate,
+which must pass the gate like every candidate.
 """
 
 import re
@@ -56,7 +56,7 @@ _BLOCK = re.compile(r"^<<<(system|user)[ \t]*\n(.*?)^>>>", re.MULTILINE | re.DOT
 
 
 class Critique(Struct, frozen=True):
-    """A critic's review of a template, and its new pieces. A review without pieces is useless."""
+    """A critic's explanation and new pieces. A critique without pieces cannot be used."""
 
     text: str
     pieces: Mapping[str, str]
@@ -70,7 +70,7 @@ def question(
     outcomes: Sequence[AnswerScore],
     earlier: Sequence[tuple[Pieces, float]] = (),
 ) -> tuple[Turn, ...]:
-    """Return the critic's prompt, in which the worst answers come first."""
+    """Return the critic's prompt, with the worst answers first."""
     worst = sorted(zip(rows, outcomes, strict=True), key=lambda pair: pair[1].score)[:SHOWN]
     cases = "\n\n".join(
         CASE.format(query=_cut(row.query), answer=_cut(outcome.answer), feedback=_cut(outcome.feedback or "Nothing."))
@@ -88,10 +88,10 @@ def question(
 
 
 def read(reply: str, frozen: Sequence[str] = ()) -> Critique:
-    """Return the review and the new pieces from a critic's reply. Pieces in `frozen` are left out."""
+    """Parse a critic's reply. Pieces in `frozen` are dropped."""
     pieces = {name: text.strip() for name, text in _BLOCK.findall(reply) if name not in frozen}
     if not pieces.get("user", "x"):
-        del pieces["user"]  # an empty user part is not used, since a template needs one
+        del pieces["user"]  # an empty user part is dropped: a template needs one
     return Critique(_BLOCK.sub("", reply).strip(), pieces)
 
 

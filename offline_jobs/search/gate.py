@@ -1,4 +1,4 @@
-"""Checks candidates before any call is made for them. A candidate must parse, pass lint, and pass its own tests."""
+"""Checks a candidate before any model call is spent on it: it must parse, pass lint, and pass its own tests."""
 
 from pathlib import Path
 
@@ -12,14 +12,14 @@ from gateway.prompt.templates.template import Template, parse
 
 
 def admitted(source: str, file: Path, limits: Optimise) -> Template | str:
-    """Return the template, or a text that describes its mistake, as feedback for the next proposal."""
+    """Return the template, or a description of its mistake as feedback for the next proposal."""
     try:
         template = parse(source, str(file))
     except TemplateError as error:
         return f"The template is broken: {error.what}."
     errors = [finding.what for finding in lint(build_library([template], [])) if finding.level is Severity.ERROR]
     if errors:
-        return f"The template does not lint: {errors[0]}."
+        return f"The template does not pass lint: {errors[0]}."
     failed = run_cases(template)
     if failed:
         return f"The template fails its own test: {failed[0].what}."

@@ -1,8 +1,8 @@
-"""Uses the gepa package as the engine of the search: reflective evolution with a Pareto front over the rows.
+"""Uses the package gepa as search engine: reflective evolution with a Pareto front over the rows.
 
 The method is by Agrawal et al. 2025, arXiv 2507.19457. Our adapter passes candidates as pieces of template source and
-makes the proposals itself, so the package calls no model. The package stores no files either. A resumed run searches
-again from the start, and takes all earlier answers from the ledger.
+makes the proposals, so the package itself calls no model and stores no files. A resumed run searches again from the
+start, with all earlier answers from the ledger.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,11 +17,11 @@ from offline_jobs.search.optimizer import MINIBATCH, SearchProblem
 from offline_jobs.search.score import AnswerScore
 
 PATIENCE = 12
-"""The search ends if there is no new proposal for this many candidates in a row."""
+"""The search ends after this many candidates in a row without a new proposal."""
 
 
 class Gepa:
-    """The gepa package as an `Optimizer`."""
+    """The package gepa as an `Optimizer`."""
 
     def search(self, problem: SearchProblem, draw: Random) -> None:
         adapter: Any = _Adapter(problem)
@@ -44,16 +44,15 @@ class Gepa:
 
 
 class _Adapter:
-    """The problem in the form that gepa needs. Its data are indices of rows, and its trajectories are
-    `AnswerScore`s."""
+    """The search problem in gepa's terms: data are indices of rows, trajectories are `AnswerScore`s."""
 
     propose_new_texts = None
 
     def __init__(self, problem: SearchProblem) -> None:
         self.idle = 0
         self.over: Exception | None = None
-        """The exception that must end the search. It is kept here, since the package goes on after an exception in a
-        proposal."""
+        """The exception that must end the search. gepa swallows exceptions raised in a proposal, so it is raised again
+        later."""
         self._problem = problem
 
     def evaluate(
@@ -95,4 +94,4 @@ def _objectives(outcome: AnswerScore) -> dict[str, float]:
 
 class _Silent:
     def log(self, message: str) -> None:
-        """Log nothing, since the job's lineage holds everything."""
+        """Discard gepa's log. The job's lineage has everything."""

@@ -1,8 +1,6 @@
-"""Defines the port for optimizers, which search for a better candidate, and the entries of their log.
+"""The port for optimizers, which search for a better candidate, and the log of candidates.
 
-It also has a small optimizer that climbs hills.
-
-`gepa_optimizer.py` implements the port with the gepa package.
+`Climb` is a small hill climber. `gepa_optimizer.py` implements the port with the package gepa.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,7 +17,7 @@ MINIBATCH = 8
 
 
 class Proposal(Struct, frozen=True):
-    """A changed candidate, with its author, which is `rule: ...` or `critic`. `why` is the critique."""
+    """A changed candidate. `by` is `rule: ...` or `critic`, and `why` is the critique."""
 
     pieces: Pieces
     by: str
@@ -27,28 +25,29 @@ class Proposal(Struct, frozen=True):
 
 
 class SearchOver(Exception):
-    """The search's share of the budget is used up. Evaluating a candidate raises this."""
+    """The search's share of the budget is used up."""
 
 
 class SearchProblem(Protocol):
-    """A search problem. Rows are named by their index. The rows to learn from come before the rows to choose by."""
+    """What an optimizer works on. Rows are identified by index: first the rows to learn from, then the rows to choose
+    by."""
 
     start: Pieces
-    """The best candidate when the search begins."""
+    """The best candidate at the start of the search."""
     learn: Sequence[int]
     choose: Sequence[int]
 
     @property
     def settled(self) -> bool:
-        """Whether the search should end, since all rows are right or too many proposals in a row did not help."""
+        """Return whether the search should end: all rows are right, or too many proposals in a row did not help."""
         ...
 
     def weigh(self, pieces: Pieces, rows: Sequence[int]) -> list[AnswerScore]:
-        """Return the scores of a candidate, one for each row. Raises `SearchOver`."""
+        """Score a candidate on these rows, one score per row. Raises `SearchOver`."""
         ...
 
     def propose(self, pieces: Pieces) -> Proposal | None:
-        """Return a new candidate made from this one, or None if nothing is left to try on it."""
+        """Return a changed candidate, or None if nothing is left to try."""
         ...
 
 
@@ -59,7 +58,7 @@ class Optimizer(Protocol):
 
 
 class TriedCandidate(Struct, frozen=True):
-    """One candidate with its scores. `parent` is the index of its parent in the log, or -1 for the template itself."""
+    """A candidate with its scores. `parent` is the parent's index in the log, or -1 for the template itself."""
 
     pieces: Pieces
     by: str
@@ -68,13 +67,13 @@ class TriedCandidate(Struct, frozen=True):
     outcomes: Mapping[int, AnswerScore]
 
     def mean(self, rows: Sequence[int]) -> float | None:
-        """Return the candidate's mean score over these rows, or None if it was not tried on all of them."""
+        """Return the mean score over these rows, or None if the candidate did not answer all of them."""
         scores = [self.outcomes[row].score for row in rows if row in self.outcomes]
         return sum(scores) / len(rows) if rows and len(scores) == len(rows) else None
 
     @property
     def so_far(self) -> float:
-        """The candidate's mean score over all rows that it answered, or -1 if it answered none."""
+        """The mean score over all rows that the candidate answered, or -1 if none."""
         scores = [outcome.score for outcome in self.outcomes.values()]
         return sum(scores) / len(scores) if scores else -1.0
 
@@ -84,8 +83,7 @@ def id_of(pieces: Pieces) -> str:
 
 
 def pareto(tried: Sequence[TriedCandidate], rows: Sequence[int]) -> list[int]:
-    """Return the Pareto front: the candidates that no other candidate beats in score, prompt tokens and time
-    together."""
+    """Return the Pareto front: candidates that no other candidate beats in score, prompt tokens and time together."""
     points = {index: point for index, candidate in enumerate(tried) if (point := _point(candidate, rows)) is not None}
     return [
         index
@@ -95,7 +93,7 @@ def pareto(tried: Sequence[TriedCandidate], rows: Sequence[int]) -> list[int]:
 
 
 def _point(candidate: TriedCandidate, rows: Sequence[int]) -> tuple[float, float, float] | None:
-    """Return the mean score, the tokens and the time. Signs are chosen so that higher is better for each of them."""
+    """Return score, tokens and time, with signs such that higher is better."""
     mean = candidate.mean(rows)
     if mean is None:
         return None
@@ -109,8 +107,8 @@ def _beats(first: tuple[float, ...], second: tuple[float, ...]) -> bool:
 
 
 class Climb:
-    """Climbs hills: compares proposals on a few rows, scores those that are better on all rows to choose by, and
-    continues from the best candidate."""
+    """Hill climbing: tries proposals on a few rows, scores promising ones on all rows to choose by, and continues from
+    the best candidate."""
 
     def search(self, problem: SearchProblem, draw: Random) -> None:
         best, score = problem.start, _mean(problem.weigh(problem.start, problem.choose))

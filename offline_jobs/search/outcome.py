@@ -1,4 +1,4 @@
-"""Writes the outcome of a search: the report, the lineage of all candidates, and the winner's files."""
+"""Writes the result of a search: the report, the lineage of all candidates, and the winner's files."""
 
 import json
 from collections import Counter
@@ -26,8 +26,7 @@ from offline_jobs.search.template_search import OptimiseOptions, TemplateSearch
 
 
 class OptimiseReport(Struct, frozen=True):
-    """The outcome. `won` is the name of the new version, or "" if no candidate was better. `tried` counts the
-    candidates."""
+    """The result. `won` is the new version, or "" if no candidate was better. `tried` counts the candidates."""
 
     won: str
     verdict: str
@@ -36,14 +35,15 @@ class OptimiseReport(Struct, frozen=True):
     start: float = 0.0
     best: float = 0.0
     commonest: float = 0.0
-    """The share of the sealed rows that have the most common right answer. A constant answer would get this score."""
+    """The share of sealed rows with the most common right answer: the score of an answer that is always the same."""
     parts: dict[str, float] = {}
-    """The score after each change that led to the winner, on the rows to choose by or else on all answered rows."""
+    """The score after each change that led to the winner, on the rows to choose by if possible, else on all answered
+    rows."""
     file: str = ""
 
 
 class SearchInputs(Struct, frozen=True):
-    """The template and the datasets with their versions, since a name alone may mean another version when a job is
+    """The template and datasets with their versions. A name alone may mean another version by the time a job is
     resumed."""
 
     template: str
@@ -52,13 +52,13 @@ class SearchInputs(Struct, frozen=True):
 
 
 def commonest_share(rows: Sequence[DatasetRow]) -> float:
-    """Return the share of rows with the most common right answer, or 0.0 if no row has a right answer."""
+    """Return the share of the most common right answer, or 0.0 if no row has a right answer."""
     counts = Counter(row.wanted.strip().casefold() for row in rows if row.wanted)
     return max(counts.values(), default=0) / max(1, len(rows))
 
 
 def score_path(problem: TemplateSearch, best: int) -> dict[str, float]:
-    """Return the mean score of each candidate on the path from the template to `best`, by the candidate's proposer."""
+    """Return the mean score of each candidate on the path from the template to `best`, by proposer."""
     path: dict[str, float] = {}
     place = best
     while place >= 0:
@@ -78,7 +78,7 @@ def write_lineage(
     report: OptimiseReport,
     model: str,
 ) -> dict[str, Any]:
-    """Write every candidate with its parent, proposer, reason and score to a JSON file. Returns the same data."""
+    """Write all candidates with parent, proposer, reason and score to a JSON file. Returns the same data."""
     parent = problem.trial.parent
     front = set(pareto(problem.log, problem.choose))
     tried = [
@@ -117,7 +117,7 @@ def write_lineage(
 
 
 def write_winner(run: JobRun, problem: TemplateSearch, best: int, lineage: dict[str, Any]) -> str:
-    """Write the winner's folder with the template, its pool of examples and the lineage. Returns its `id@version`."""
+    """Write the winner's folder: the template, its pool of examples, the lineage. Returns the winner's `id@version`."""
     parent, pieces = problem.trial.parent, problem.log[best].pieces
     test = lineage["sealed"]
     scores = {
@@ -151,7 +151,7 @@ def write_winner(run: JobRun, problem: TemplateSearch, best: int, lineage: dict[
 
 
 def _shown(pieces: Pieces) -> Pieces:
-    """Return the pieces with only the first rows of a pool."""
+    """Return the pieces with only the first rows of each pool, for the report."""
     examples = examples_in(pieces)
     few = CandidateExamples(examples.form, examples.k, examples.rows[:20])
     return {**pieces, "examples": json.dumps(msgspec.to_builtins(few), ensure_ascii=False)}

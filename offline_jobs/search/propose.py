@@ -1,8 +1,8 @@
-"""Makes proposals without a model, by rules that change a candidate's pieces in ways that are known to help.
+"""Proposes changes without a model, by rules that often help.
 
-Rules add examples (as turns, in the prompt, or the nearest for each request), the labels, a line about the form, a
-checklist, limits for the decoder, or another technique. One rule removes the system message. The search finds out which
-of these changes help.
+The rules add examples (as turns, as a list, or the nearest for each request), the labels, a line about the form, a
+checklist, decoder limits or another technique. One rule removes the system message. The search finds out which changes
+help.
 """
 
 import json
@@ -38,17 +38,16 @@ LINES = {
 
 
 class ProposalMaterial(Struct, frozen=True):
-    """The input of the rules. `shots` holds pairs of a value of the template's slot and the right answer, made from the
-    rows to learn from."""
+    """The input of the rules. `shots` are pairs of slot value and right answer, from the rows to learn from."""
 
     shots: tuple[tuple[str, str], ...]
     measure: AnswerMeasure
     language: str
     nearest: bool
-    """Whether there is an embedding model, which finds the nearest examples."""
+    """Whether an embedding model is available to find the nearest examples."""
     sampling: tuple[str, ...] = ("max_tokens", "temperature", "stop")
-    """The decoder settings that the model's backend accepts. With other settings, two proposals would send the same
-    request and cost it twice."""
+    """The decoder settings that the backend accepts. A proposal that sets any other would send the same request
+    again."""
 
 
 Rule = Callable[[Pieces, ProposalMaterial, Random], Pieces | None]
@@ -62,7 +61,7 @@ def material_of(
 
 
 def rules() -> Mapping[str, Rule]:
-    """Return the rules by name, in the order in which they are tried. Rules that show the task come first."""
+    """Return the rules by name, in the order of trial. Rules that show examples of the task come first."""
     return {
         "nearest examples": _nearest,
         "examples as turns": lambda pieces, known, draw: _turns(
@@ -81,7 +80,7 @@ def rules() -> Mapping[str, Rule]:
 
 
 def proposals(pieces: Pieces, known: ProposalMaterial, draw: Random) -> Iterator[tuple[str, Pieces]]:
-    """Yield the name of each rule that changes something, with the changed pieces."""
+    """Apply each rule. Yields the rule's name and the changed pieces, if the rule changes something."""
     for name, rule in rules().items():
         changed = rule(pieces, known, draw)
         if changed is not None and changed != pieces:
@@ -134,13 +133,13 @@ def _steps(pieces: Pieces, known: ProposalMaterial, _draw: Random) -> Pieces | N
 
 
 def _line(pieces: Pieces, known: ProposalMaterial, name: str) -> Pieces:
-    """Return the pieces with one more line at the end of the user's message. Small models follow a line there best."""
+    """Add a line at the end of the user's message, where small models follow it best."""
     line = LINES.get(known.language, LINES["en"])[name].format(labels=", ".join(known.measure.labels))
     return pieces if line in pieces["user"] else {**pieces, "user": f"{pieces['user'].rstrip()}\n\n{line}"}
 
 
 def _shorter(pieces: Pieces, known: ProposalMaterial) -> Pieces:
-    """Return the pieces with a limit on the length of the answer. The limit is taken from the longest right answer."""
+    """Limit the length of the answer to that of the longest right answer, with some slack."""
     outputs = [output for _, output in known.shots]
     if not outputs or not known.sampling:
         return pieces
@@ -158,7 +157,7 @@ def _taken(output: dict[str, Any], known: ProposalMaterial) -> dict[str, Any]:
 
 
 def _enough(known: ProposalMaterial, most: int) -> int:
-    """Return the number of examples: `most`, or one for each label of a small closed set if that is more.
+    """Return how many examples to show: `most`, or one per label of a small closed set if there are more labels.
 
     A model rarely gives a label that it has not seen.
     """
@@ -181,8 +180,7 @@ def _balanced(known: ProposalMaterial, draw: Random, most: int) -> tuple[tuple[s
 
 
 def _shot(parent: Parent, row: DatasetRow) -> tuple[str, str] | None:
-    """Return the value of the template's slot for the row's query, and the right answer. Returns None if the row cannot
-    be an example."""
+    """Return the slot value and the right answer, or None if the row cannot be an example."""
     try:
         values = fill_or_keep(parent.template, row.query).values
     except KeptAsIs:

@@ -1,5 +1,7 @@
-"""Scores answers in grades. Scores of only right and wrong would not show a search its progress, since the form of
-answers improves before their content."""
+"""Scores answers in grades.
+
+The form of answers improves before their content. A score of only right or wrong would hide this progress.
+"""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -13,15 +15,15 @@ from offline_jobs.datasets.rows import DatasetRow
 
 VALID, CORRECT, NEAR = 0.25, 0.65, 0.10
 TOKENS_FOR_ALL = 20_000
-"""A prompt of this many tokens lowers the score by 1. Shorter prompts lower it in proportion."""
+"""A prompt of this many tokens lowers the score by 1, a shorter prompt in proportion."""
 MOST_LABELS = 64
 SHOWN = 200
 
 
 class AnswerScore(Struct, frozen=True):
-    """The score of one answer of a candidate. The search maximises `score`, and the verdict counts `correct`.
+    """The score of one answer. The search maximises `score`; the verdict counts `correct`.
 
-    `feedback` describes the mistakes to a proposer.
+    `feedback` tells a proposer what was wrong.
     """
 
     score: float
@@ -34,7 +36,7 @@ class AnswerScore(Struct, frozen=True):
 
 
 class AnswerMeasure(Struct, frozen=True):
-    """Scores answers of one dataset. `labels` holds all right answers if they are a closed set."""
+    """Scores the answers for one dataset. `labels` has all right answers, if they are a closed set."""
 
     labels: tuple[str, ...] = ()
     checks: tuple[Check, ...] = ()
@@ -63,8 +65,10 @@ class AnswerMeasure(Struct, frozen=True):
 
 
 def measure_of(rows: Sequence[DatasetRow], checks: Sequence[Check]) -> AnswerMeasure:
-    """Return the measure for these rows. If each right answer occurs at least twice on average, the right answers are a
-    closed set of labels."""
+    """Return the measure for these rows.
+
+    The right answers count as a closed set of labels if each occurs at least twice on average.
+    """
     answers = Counter(row.wanted.strip() for row in rows if row.wanted)
     closed = bool(answers) and len(answers) <= MOST_LABELS and 2 * len(answers) <= answers.total()
     return AnswerMeasure(tuple(sorted(answers)) if closed else (), tuple(checks))

@@ -1,26 +1,25 @@
-"""Counts the part of a job's budget that a search may use. The calls for the verdict on the sealed rows are
-reserved."""
+"""Limits what a search may spend of a job's budget. The calls for the sealed rows are reserved."""
 
 from offline_jobs.engine.budget import JobBudget
 from offline_jobs.engine.models import ANSWER_TOKENS, BookedCaller
 from offline_jobs.search.optimizer import SearchOver
 
 MARGIN = 1.25
-"""The factor by which answers to the sealed rows may be longer than the answers so far."""
+"""Answers to sealed rows may be longer than the answers so far by this factor."""
 
 
 class SearchBudget:
-    """The calls, tokens and money that a search may still use. Raises `SearchOver` if the next step does not fit.
+    """What a search may still spend. Raises `SearchOver` if the next step does not fit.
 
-    Replies from the ledger count like new replies, so a resumed job has the same budget at each step. `end` is the
-    number of calls at which an earlier run ended the search. The search then ends at the same number again.
+    Replies from the ledger count like new replies, so a resumed job has the same budget at each step. If an earlier run
+    ended the search, `end` is its number of calls, and the search ends there again.
     """
 
     def __init__(
         self, caller: BookedCaller, budget: JobBudget, calls: int, reserve: int, parallel: int, end: int | None = None
     ) -> None:
         self.reason = ""
-        """The reason why the budget is used up, or "" until it is."""
+        """Why the budget is used up, or ""."""
         self._caller = caller
         self._budget = budget
         self._calls = calls
@@ -30,14 +29,14 @@ class SearchBudget:
 
     @property
     def left(self) -> int:
-        """The number of calls that the search may still make."""
+        """How many calls the search may still make."""
         end = self._calls - self._reserve if self._end is None else self._end
         return end - self._caller.used.calls
 
     def take(self, calls: int) -> None:
-        """Raise `SearchOver` unless this many calls and the calls for the verdict after them fit into the budget."""
+        """Raise `SearchOver` unless these calls, and after them the calls for the verdict, fit into the budget."""
         if calls > self.left:
-            self.reason = f"{self._calls:,} calls allow no more, with {self._reserve:,} of them for the sealed rows"
+            self.reason = f"of {self._calls:,} calls, only the {self._reserve:,} reserved for the sealed rows are left"
         elif self._end is None:
             self.reason = self._costs_too_much(calls)
         if self.reason:
@@ -48,11 +47,11 @@ class SearchBudget:
         if not used.calls or not used.tokens:
             return ""
         mean = used.tokens / used.calls
-        # the job's budget allows a call only if the call's longest possible answer fits
+        # a call is allowed only if its longest possible answer fits into the job's budget
         ahead = MARGIN * mean * (calls + self._reserve) + self._parallel * (mean + ANSWER_TOKENS)
         if used.tokens + ahead > self._budget.tokens:
             return f"{used.tokens:,} of {self._budget.tokens:,} tokens are used, and the sealed rows need the rest"
         money = used.money / used.tokens * ahead
         if self._budget.money and used.money + money > self._budget.money:
-            return f"{used.money:.4f} of {self._budget.money:g} of money is spent, and the sealed rows need the rest"
+            return f"{used.money:.4f} of {self._budget.money:g} money is spent, and the sealed rows need the rest"
         return ""

@@ -1,7 +1,6 @@
-"""Defines the search for a better version of one template, as a problem for an optimizer.
+"""The search for a better version of one template, as a problem for an optimizer.
 
-The search begins with a race between the template and one candidate of each rule. The optimizer continues from the best
-of them.
+The search starts with a race between the template and one candidate per rule. The optimizer continues from the best.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -29,10 +28,10 @@ from offline_jobs.search.trial import CandidateTrial
 STALE = 12
 """The search ends after this many proposals in a row without a better score."""
 USELESS = 3
-"""After this many useless replies in a row, the critic is not asked again."""
+"""The critic is not asked again after this many useless replies in a row."""
 REMOVAL = WORTHWHILE
-"""A candidate without the author's system message must be better by this much, since labels do not measure whether an
-answer keeps the message's rules about tone and safety."""
+"""A candidate that drops the author's system message must be better by this much. Labels do not measure whether answers
+still follow the message's rules on tone and safety."""
 
 
 class OptimiseOptions(Struct, frozen=True, forbid_unknown_fields=True):
@@ -41,31 +40,31 @@ class OptimiseOptions(Struct, frozen=True, forbid_unknown_fields=True):
     template: str
     """The template to improve."""
     dataset: str = "harvest"
-    """The rows to learn from, to choose by and to decide by."""
+    """The dataset with the rows to learn from, to choose by and to decide by."""
     examples: str = ""
-    """Another dataset, whose labelled rows are used only as examples."""
+    """Another dataset, used only for examples."""
     model: str = ""
-    """The model that answers; left out: `[jobs] model`."""
+    """The model that answers. Default: `[jobs] model`."""
     critic: str = ""
-    """The model that criticises and rewrites; left out: `[jobs] critic`."""
+    """The model that criticises and rewrites. Default: `[jobs] critic`."""
     judge: str = ""
-    """The model that compares answers of rows without `wanted`; left out: `[jobs] judge`."""
+    """The model that compares answers where `wanted` is missing. Default: `[jobs] judge`."""
     engine: Literal["gepa", "climb"] = "gepa"
     """The search engine."""
     rules: bool = True
-    """Whether rules make proposals too."""
+    """Whether rules also make proposals."""
     nearest: bool = True
-    """Whether the nearest examples may be chosen for each request."""
+    """Whether each request may get its nearest examples."""
     choose: int = 30
     """The most rows to choose by."""
     sealed: int = 60
     """The most rows to decide by."""
     seed: int = 0
-    """The seed of the rows' split and of all random choices."""
+    """The seed of the split and of all random choices."""
 
 
 class TemplateSearch(SearchProblem):
-    """The problem for an optimizer, with a log of all candidates."""
+    """The problem for an optimizer, with the log of all candidates."""
 
     def __init__(
         self,
@@ -79,9 +78,9 @@ class TemplateSearch(SearchProblem):
         budget: SearchBudget,
         each: int,
     ) -> None:
-        """`looked` holds the training rows that are answered to find failures. None of them becomes an example.
+        """`looked` are training rows that are answered to find failures. None of them becomes an example.
 
-        `each` is the number of calls that one row takes.
+        `each` is the number of calls per row.
         """
         self.seed = self.start = pieces_of(trial.parent)
         self.rows: tuple[DatasetRow, ...] = (*looked, *splits.choose)
@@ -117,7 +116,7 @@ class TemplateSearch(SearchProblem):
         return count
 
     def screen(self, count: int) -> None:
-        """Race the first `count` of the rules' candidates against the template. The search starts from the best one."""
+        """Race the first `count` of the rules' candidates against the template, and start the search from the best."""
         rules = list(self._rules_for(self.seed))[:count]
         places = [self._logged(proposal, self.seed) for proposal in rules]
         if not places:
@@ -153,7 +152,7 @@ class TemplateSearch(SearchProblem):
         return bool(self.seed["system"].strip()) and not pieces["system"].strip()
 
     def propose(self, pieces: Pieces) -> Proposal | None:
-        """Return a proposal. The rules and the critic make proposals in turn."""
+        """Return a proposal, from the rules and the critic in turn."""
         self._turn += 1
         sources = [self._by_rule, self._by_critic]
         if self._turn % 2 == 0:
@@ -166,7 +165,7 @@ class TemplateSearch(SearchProblem):
         return None
 
     def best(self) -> int:
-        """Return the index in the log of the candidate with the best mean score on the rows to choose by."""
+        """Return the log index of the candidate with the best mean score on the rows to choose by."""
         full = [place for place, tried in enumerate(self.log) if tried.mean(self.choose) is not None]
         return max(full, key=lambda place: (self.log[place].mean(self.choose), -place), default=0)
 
@@ -177,7 +176,7 @@ class TemplateSearch(SearchProblem):
             self._all_right = all(tried.outcomes[row].correct == 1 for row in self.choose)
 
     def _logged(self, proposal: Proposal, parent: Pieces) -> int:
-        """Add a proposal to the log. Returns its index."""
+        """Log a proposal and return its index."""
         self._fruitless += 1
         self._places[id_of(proposal.pieces)] = len(self.log)
         place = self._places[id_of(parent)]
@@ -191,7 +190,7 @@ class TemplateSearch(SearchProblem):
         return next((proposal for proposal in queue if id_of(proposal.pieces) not in self._places), None)
 
     def _rules_for(self, pieces: Pieces) -> Iterator[Proposal]:
-        """Yield the rules' changes of these pieces that are new."""
+        """Yield the rules' changes to these pieces that are new."""
         if not self._options.rules:
             return
         known = set(self._places)
@@ -202,8 +201,7 @@ class TemplateSearch(SearchProblem):
                 yield Proposal(allowed, f"rule: {name}")
 
     def _promise(self, pieces: Pieces) -> Callable[[Proposal], tuple[bool, int]]:
-        """Return a sort key for proposals. Changes that keep the examples come first. The rank in the race decides
-        next."""
+        """Return a sort key for proposals: first changes that keep the examples, then the best in the race."""
         shown = pieces["examples"] != self.seed["examples"]
         return lambda proposal: (
             shown and proposal.pieces["examples"] != pieces["examples"],
@@ -233,8 +231,7 @@ class TemplateSearch(SearchProblem):
         return None if self._useless else Proposal(changed, "critic", review.text)
 
     def _allowed(self, pieces: Pieces, changed: Pieces) -> Pieces:
-        """Return the changed pieces, but with the old text of pieces that the author froze. Settings may always
-        change."""
+        """Restore the pieces that the author froze. Settings may always change."""
         may: Optimise = self.trial.parent.template.optimise
         if not may.components:
             return changed

@@ -1,5 +1,4 @@
-"""Answers rows with a candidate in the same way as the gateway: with slots, guards, examples, first calls and
-rounds."""
+"""Answers rows with a candidate exactly as the gateway would: slots, guards, examples, first calls and rounds."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -28,12 +27,12 @@ from offline_jobs.search.score import VALID, AnswerMeasure, AnswerScore
 PATIENCE_MS = 60_000
 MERIT = 1 - VALID
 DEAD = 8
-"""If this many calls in a row fail, the model counts as down."""
+"""The model counts as down after this many failed calls in a row."""
 OK = 300
 
 
 class CandidateAnswer(Struct, frozen=True):
-    """An answer. `unchanged` is the reason why the template was not used, or "" if it was used."""
+    """An answer. `unchanged` says why the template was not used, or "" if it was."""
 
     text: str
     tokens: int
@@ -69,13 +68,12 @@ class CandidateTrial:
         return assembled(self.parent, pieces)
 
     def weigh(self, pieces: Pieces, rows: Sequence[DatasetRow], against: Pieces | None = None) -> list[AnswerScore]:
-        """Return the scores, one for each row. A candidate that is not admitted scores 0, costs no call, and gets
+        """Score a candidate, one score per row. A candidate that fails the gate scores 0, costs no call, and gets
         feedback.
 
-        If `against` is given and there is a judge, the judge compares answers of rows without a right answer with the
-        answers of the candidate `against`.
+        With `against` and a judge, rows without a right answer are scored by comparing with the answers of `against`.
 
-        Raises `JobFailed` if the model is down, since the candidate is not at fault.
+        Raises `JobFailed` if the model is down, which is not the candidate's fault.
         """
         source = self.source(pieces)
         stage = self._stage(source, pieces)
@@ -100,7 +98,7 @@ class CandidateTrial:
         return self._stages[source]
 
     def _built(self, source: str, pieces: Pieces) -> RewriteStage | str:
-        """Return the stage that renders this candidate, or the reason why the candidate is not admitted."""
+        """Return the stage that renders the candidate, or the reason why the candidate fails the gate."""
         examples = examples_in(pieces)
         beside = self._folder if examples.form == "nearest" else self.parent.file.parent
         if examples.form == "nearest":
@@ -115,7 +113,7 @@ class CandidateTrial:
         if not uses_pool(template):
             return RewriteStage(prompt, library, completer=models.completions)
         if self._embedder is None:
-            return "It chooses examples for each request, which needs an embedding model: [embedder]."
+            return "It chooses examples for each request. This needs an embedding model: [embedder]."
         embedder = self._embedder
         pools, broken = load_pools(
             [template], embedder.embed, embedder.name, self._folder / "vectors", embedder.count_tokens
@@ -154,7 +152,7 @@ class CandidateTrial:
             if self._failed >= DEAD:
                 raise JobFailed(
                     f"the model {self._model!r} failed {self._failed} times in a row: {error.message} "
-                    "When it answers again: foreword jobs resume ID"
+                    "When it works again: foreword jobs resume ID"
                 ) from error
             return CandidateAnswer("", 0, 0, f"The model failed: {error.message}")
         self._failed = 0
@@ -172,7 +170,7 @@ class CandidateTrial:
     def _preferred(
         self, rows: Sequence[DatasetRow], outcomes: Sequence[AnswerScore], base: Sequence[CandidateAnswer]
     ) -> list[AnswerScore]:
-        """Return the scores by a judge, which compares the two answers in both orders. A score of 0.5 is a tie."""
+        """Let a judge compare answers in both orders. A tie scores 0.5."""
 
         async def merit(pair: tuple[DatasetRow, AnswerScore, CandidateAnswer]) -> AnswerScore:
             row, outcome, other = pair
@@ -186,5 +184,5 @@ class CandidateTrial:
 
 
 def _tokens(exchange: Exchange, prompt_tokens: int) -> int:
-    """Return the number of all prompt tokens of an answer, including those of first calls."""
+    """Return the prompt tokens of an answer, including those of first calls."""
     return max(0, prompt_tokens) + sum(max(0, call.prompt_tokens) for call in exchange.calls)

@@ -1,7 +1,6 @@
 """Compares two windows of exchanges aspect by aspect, with tests from scipy.
 
-An alarm needs a difference that is large enough to matter, and that is significant after a correction for the number of
-aspects (Holm).
+An alarm needs a difference that matters and that stays significant after correction for the number of aspects (Holm).
 """
 
 from collections import Counter
@@ -15,17 +14,16 @@ from scipy import stats
 from sklearn.cluster import KMeans
 
 ALARM = 0.002
-"""The probability of an alarm for a window without any change."""
+"""The probability of a false alarm for a whole window."""
 FEWEST = 50
 RARE = 0.001
 CLUSTERS, A_CLUSTER = 40, 25
-"""The largest number of clusters of prompts, and the smallest average number of prompts in a cluster."""
+"""The largest number of prompt clusters, and the smallest average number of prompts per cluster."""
 RESIDUAL = 3.0
 
 
 class ComparedWindow(Struct):
-    """The values of exchanges to compare. The lists have an entry for each exchange, except that `scores` has an entry
-    only for each exchange with a score."""
+    """The values to compare. Lists have one entry per exchange; `scores` has one per scored exchange."""
 
     intents: list[str] = []
     templates: list[str] = []
@@ -35,11 +33,11 @@ class ComparedWindow(Struct):
     cost: list[float] = []
     scores: list[float] = []
     prompts: list[str] = []
-    """A sample of the prompts, which are embedded later."""
+    """A sample of the prompts, to be embedded later."""
 
 
 class Change(Struct, frozen=True):
-    """The comparison of one aspect. `size` is the effect size, from 0 to 1. It is large if it is at least `needed`."""
+    """The comparison of one aspect. `size` is the effect size, from 0 to 1. An alarm needs at least `needed`."""
 
     name: str
     test: str
@@ -53,9 +51,9 @@ class Change(Struct, frozen=True):
 
 
 def counted(name: str, before: Sequence[str], now: Sequence[str], needed: float = 0.1) -> Change | None:
-    """Compare the shares of names by chi-squared and Cramér's V. Returns None if there are too few values.
+    """Compare shares of names by chi-squared and Cramér's V. Returns None if there are too few values.
 
-    The `concerns` of the result are the names whose share has changed.
+    `concerns` lists the names whose share has changed.
     """
     counts = [Counter(before), Counter(now)]
     total = len(before) + len(now)
@@ -85,7 +83,7 @@ def counted(name: str, before: Sequence[str], now: Sequence[str], needed: float 
 def measured(name: str, before: Sequence[float], now: Sequence[float], needed: float = 0.1) -> Change | None:
     """Compare numbers by the Kolmogorov-Smirnov test. Returns None if there are too few values.
 
-    The effect size is the greatest distance between the two distributions.
+    The effect size is the largest distance between the two distributions.
     """
     if min(len(before), len(now)) < FEWEST:
         return None
@@ -104,8 +102,8 @@ def measured(name: str, before: Sequence[float], now: Sequence[float], needed: f
 def placed(before: Any, now: Any) -> tuple[Any, Any]:
     """Return the cluster number of each prompt, by k-means over both windows together.
 
-    before: [n, d], now: [m, d] -> [n], [m]. The clusters do not depend on the windows. If the traffic has not changed,
-    their shares therefore differ only by chance. New kinds of prompts form new clusters, or make a cluster grow.
+    before: [n, d], now: [m, d] -> [n], [m]. If the traffic has not changed, the two windows' shares of a cluster differ
+    only by chance. A new kind of prompt forms a new cluster or enlarges one.
     """
     both = np.concatenate([before, now])
     count = max(2, min(CLUSTERS, len(both) // A_CLUSTER))
@@ -114,8 +112,7 @@ def placed(before: Any, now: Any) -> tuple[Any, Any]:
 
 
 def alarmed(changes: Sequence[Change], alarm: float = ALARM) -> list[Change]:
-    """Return the changes with their alarms set. A change raises an alarm if it is significant by Holm's procedure and
-    its effect is large."""
+    """Set the alarms. A change raises an alarm if it is significant by Holm's procedure and its effect is large."""
     order = sorted(range(len(changes)), key=lambda place: changes[place].p)
     sure: set[int] = set()
     for rank, place in enumerate(order):

@@ -1,18 +1,17 @@
-"""Tests whether a canary is worse. The test is sequential: its error rate holds even if it is made after every answer.
+"""Tests whether a canary is worse than the stable version. The test may be repeated after every answer.
 
-It bets against *the canary is no worse than the stable version*, on blocks of consecutive answers. If this claim is
-true, the stake reaches 1 / ALARM with a probability of at most ALARM, however often it is examined (Ville's
-inequality). A t-test after every answer would exceed its error rate. In a block of n_c and n_s answers the stake is
-multiplied by
+It bets against the claim *the canary is no worse*, on blocks of consecutive answers. While the claim is true, the stake
+reaches 1 / ALARM with a probability of at most ALARM, however often it is examined (Ville's inequality). A t-test
+repeated after every answer would exceed its error rate. A block of n_c and n_s answers multiplies the stake by
 
     prod y t_c / t + (1 - y) (1 - t_c) / (1 - t)   over the canary's,   the same with t_s over the stable ones,
 
-with t = (n_c t_c + n_s t_s) / (n_c + n_s). The guesses t_c < t_s of the two means are made from the answers before the
-block. If both versions have the same mean, the expectation of this factor is at most 1: its logarithm is concave in the
-mean and largest at t. A better canary makes it smaller. It is the e-variable that grows fastest if the guesses are
-right (Turner, Ly, Grünwald 2024, Generic E-variables for exact sequential k-sample tests, CSDA 196). Wrong guesses
-reduce the power, but do not raise the error rate. The same holds for times in which both versions get better or worse.
-benchmarks/drift.py measures its power and its false alarms.
+with t = (n_c t_c + n_s t_s) / (n_c + n_s). The guesses t_c < t_s of the two means come from the answers before the
+block. If both versions have the same mean, the expected factor is at most 1, because its logarithm is concave in the
+mean and largest at t. If the canary is better, the expected factor is smaller. This is the e-variable that grows
+fastest if the guesses are right (Turner, Ly, Grünwald 2024, Generic E-variables for exact sequential k-sample tests,
+CSDA 196). Wrong guesses reduce the power but do not raise the error rate; nor does a change that affects both versions.
+benchmarks/drift.py measures power and false alarms.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -20,18 +19,20 @@ from collections.abc import Iterable, Iterator, Sequence
 from msgspec import Struct
 
 ALARM = 0.005
-"""The highest probability that a canary is rolled back although it is not worse."""
+"""The highest probability of rolling back a canary that is not worse."""
 CONTROL_ALARM = 0.03
-"""The highest probability that a template is put back into the shadow although it is not worse than its controls. It is
-higher than for a canary, since a few controls must suffice. `benchmarks/controls.py` has the figures."""
+"""The highest probability of stopping a template that is not worse than its controls.
+
+It is higher than for a canary, because there are few controls. `benchmarks/controls.py` has the figures.
+"""
 LEVEL, LEVEL_WEIGHT = 0.75, 2.0
-"""The first guess of the stable version's mean score. The guess weighs as much as this number of answers."""
+"""The first guess of the stable version's mean score, and its weight in answers."""
 DROP, DROP_WEIGHT = 0.2, 40.0
-"""The assumed drop of the canary's score. The assumption weighs as much as this number of answers."""
+"""The assumed drop of the canary's score, and its weight in answers."""
 LEAST = 0.05
-"""The smallest drop that is assumed. A real drop of about half the assumed drop already counts as evidence."""
+"""The smallest assumed drop. A real drop counts as evidence from about half of it."""
 EDGE = 0.02
-"""The smallest distance of a guess from 0 and from 1. It prevents that a single answer decides."""
+"""Guesses keep this distance from 0 and from 1, so that no single answer decides."""
 
 
 class ScoredAnswer(Struct, frozen=True):
@@ -42,8 +43,7 @@ class ScoredAnswer(Struct, frozen=True):
 
 
 class SequentialVerdict(Struct, frozen=True):
-    """The result of the test. `worse` tells whether the stake ever reached 1 / `alarm`, and `stake` is its highest
-    value. The means of both versions are included."""
+    """The result of the test. `stake` is the highest stake reached; `worse` means that it reached 1 / `alarm`."""
 
     worse: bool
     answers: int
@@ -58,17 +58,17 @@ class SequentialVerdict(Struct, frozen=True):
 
 
 class AnswerBlock(Struct, frozen=True):
-    """The scores of consecutive answers of both versions. The version of an answer is known before its score."""
+    """The scores of consecutive answers of both versions. Which version answers is known before the score."""
 
     canary: Sequence[float]
     stable: Sequence[float]
 
 
 def judged(answers: Iterable[ScoredAnswer], before: Sequence[float] = (), alarm: float = ALARM) -> SequentialVerdict:
-    """Return the verdict from the answers in their order. Reading stops as soon as the canary is known to be worse.
+    """Return the verdict on the answers, in their order. Stops as soon as the canary is known to be worse.
 
-    `before` holds scores of the stable version from the time before the canary. They are no evidence, but improve the
-    first guess. `alarm` is the highest probability that a canary is called worse although it is not.
+    `before` has earlier scores of the stable version. They improve the first guess and do not count as evidence.
+    `alarm` is the highest probability of calling a canary worse that is not.
     """
     known = RunningMean(sum(before) + LEVEL * LEVEL_WEIGHT, len(before) + LEVEL_WEIGHT)
     stake, highest, canary, stable = 1.0, 1.0, RunningMean(), RunningMean()
@@ -85,7 +85,7 @@ def judged(answers: Iterable[ScoredAnswer], before: Sequence[float] = (), alarm:
 
 
 def growth(block: AnswerBlock, stable: float, canary: float) -> float:
-    """Return the factor by which this block multiplies the stake, for these guesses of the means."""
+    """Return the factor by which this block multiplies the stake, given guesses of the means."""
     t_s = min(1 - EDGE, max(2 * EDGE, stable))
     t_c = max(EDGE, min(canary, t_s - EDGE))
     n_c, n_s = len(block.canary), len(block.stable)
@@ -98,7 +98,7 @@ def growth(block: AnswerBlock, stable: float, canary: float) -> float:
 
 
 def blocks(answers: Iterable[ScoredAnswer]) -> Iterator[AnswerBlock]:
-    """Cut the answers into blocks. A block ends as soon as it has at least one answer of each version."""
+    """Cut the answers into blocks. A block ends once it has an answer of each version."""
     waiting: tuple[list[float], list[float]] = ([], [])
     for answer in answers:
         waiting[not answer.canary].append(answer.score)
@@ -108,8 +108,6 @@ def blocks(answers: Iterable[ScoredAnswer]) -> Iterator[AnswerBlock]:
 
 
 class RunningMean(Struct, frozen=True):
-    """The mean of the scores so far."""
-
     total: float = 0.0
     count: float = 0.0
 

@@ -1,8 +1,8 @@
-"""Computes the value of each labelled example for a vote of the nearest examples, as exact Shapley values.
+"""Values labelled examples for a nearest-neighbour vote, by exact Shapley values.
 
-The method is theorem 1 of Jia et al. 2019, Efficient task-specific data valuation for nearest neighbor algorithms,
-PVLDB 12(11). It sorts the examples once for each query and calls no model. If a value is below zero, the vote is better
-without the example.
+From theorem 1 of Jia et al. 2019, Efficient task-specific data valuation for nearest neighbor algorithms, PVLDB 12(11).
+The examples are sorted once per query, and no model is called. Removing an example with a value below zero improves the
+vote.
 """
 
 from typing import Any
@@ -29,7 +29,7 @@ def worth(examples: Any, labels: Any, queries: Any, answers: Any, k: int) -> Val
 def _values(right: NDArray[np.bool_], k: int) -> Values:
     """Return the values for one query, by the theorem's recursion from the farthest example to the nearest.
 
-    right: [n] tells whether each label is right, with the nearest example first -> [n]
+    right: [n], whether each label is right, nearest example first -> [n]
     """
     n = len(right)
     hits = right.astype(np.float64)
@@ -40,8 +40,7 @@ def _values(right: NDArray[np.bool_], k: int) -> Values:
 
 
 def vote(examples: Any, labels: Any, queries: Any, k: int) -> list[Any]:
-    """Return the most frequent label among the `k` nearest examples, for each query. If labels are equally frequent,
-    the nearest one wins.
+    """Return for each query the most frequent label of the `k` nearest examples. The nearest label breaks ties.
 
     examples: [n, d]; labels: [n]; queries: [m, d]; rows of length 1 -> m labels
     """

@@ -170,4 +170,7 @@ def test_a_window_with_too_few_exchanges_is_too_few_to_tell(tmp_path: Path) -> N
 
 def test_nothing_to_compare_says_so(settings: Settings) -> None:
     job = compared_now(settings)
-    assert (job.state, job.reason) == ("failed", "nothing to compare: 0 exchanges in the reference, 0 now")
+    assert (job.state, job.reason) == (
+        "failed",
+        "nothing to compare: 0 exchanges in the reference window, 0 in the recent one",
+    )

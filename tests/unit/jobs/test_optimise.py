@@ -221,7 +221,7 @@ def test_a_critic_for_whom_no_call_is_left_ends_the_search(tmp_path: Path, monke
         # 10 rows are sealed, one is to choose by and five are looked at: with those the room is used up
         job = optimised(settings, replace(BUDGET, calls=2 * 10 + 1 + 5), rules=False, examples="cases")
     assert job.state == SPENT, job.reason
-    assert "26 calls allow no more" in job.reason and f"resume {job.id}" in job.reason
+    assert "of 26 calls" in job.reason and f"resume {job.id}" in job.reason
     assert len(toy.asked) == 1 + 5
 
 

@@ -48,5 +48,5 @@ def test_the_same_rows_are_one_version_and_a_name_is_its_newest(tmp_path: Path) 
     newer = dataset.write(tmp_path, "some", ROWS[:1], counts={}, query={})
     assert dataset.find(tmp_path, "some").hash == newer.hash
     assert dataset.find(tmp_path, first.ref).hash == first.hash
-    with pytest.raises(JobFailed, match="there are: some"):
+    with pytest.raises(JobFailed, match="existing: some"):
         dataset.find(tmp_path, "other")

@@ -61,7 +61,7 @@ def test_the_time_of_all_runs_counts(settings: Settings, ledger: Ledger) -> None
     ledger.worked(job.id, 59.0)
     now = iter([0.0, 5.0, 5.0, 5.0])
     run = JobRun(job, settings, ledger, Local(), clock=lambda: next(now))
-    with pytest.raises(BudgetSpent, match="1 minutes are over"):
+    with pytest.raises(BudgetSpent, match="all 1 minutes of the budget are used"):
         run.check()
 
 

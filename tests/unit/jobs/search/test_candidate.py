@@ -92,7 +92,7 @@ def test_examples_in_the_prompt_are_the_heads() -> None:
     [
         ("# user\n{{ qeury }}\n", "no slot 'qeury'"),
         ("# user\n{% for x in y %}{% endfor %}\n", "The template is broken"),
-        ("# user\n" + "{{ query }} word " * 400, "does not lint"),
+        ("# user\n" + "{{ query }} word " * 400, "does not pass lint"),
     ],
 )
 def test_the_gate_says_what_is_wrong(body: str, said: str) -> None:
