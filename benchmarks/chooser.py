@@ -22,7 +22,7 @@ from gateway.adapters import Parts
 from gateway.ask import Turn
 from gateway.context.embedding.sentence import KIND
 from gateway.context.long.choose import Powers, Strategy, choose
-from gateway.context.long.meaning import Meaning
+from gateway.context.long.meaning import with_meaning
 from gateway.context.long.shape import is_talk, shape_of
 from gateway.ports import Vectors
 from gateway.settings.tables import Settings
@@ -59,8 +59,8 @@ def cases(data: Path) -> Iterator[Case]:
     chinese = novel.read_text("utf-8")[20_000:60_000]
     yield from ((Strategy.TREE, _put(draw.choice(texts), ask, draw)) for ask in SUMMARIES * 2)
     yield from ((Strategy.TREE, _put(chinese, ask, draw)) for ask in SUMMARIES_ZH * 2)
-    yield from ((Strategy.MAP_REDUCE, _put(draw.choice(texts), ask, draw)) for ask in WHOLE * 3)
-    yield from ((Strategy.MAP_REDUCE, _put(chinese, ask, draw)) for ask in WHOLE_ZH * 2)
+    yield from ((Strategy.GATHER, _put(draw.choice(texts), ask, draw)) for ask in WHOLE * 3)
+    yield from ((Strategy.GATHER, _put(chinese, ask, draw)) for ask in WHOLE_ZH * 2)
     yield from _local(data, draw)
     yield from _passages(data, draw)
     yield from _talks(data, draw)
@@ -115,11 +115,10 @@ class Chooser:
 
     def __init__(self, *, embeds: bool) -> None:
         self._embedder = KIND.build("embedder", KIND.settings(), Parts(Settings(Path.cwd()))) if embeds else None
-        self._meaning = Meaning()
         self._known: dict[str, Vectors] = {}
 
     def __call__(self, message: str, *, talk: bool = False) -> str:
-        shape = asyncio.run(self._meaning.of(shape_of(message), self._embed if self._embedder else None))
+        shape = asyncio.run(with_meaning(shape_of(message), self._embed if self._embedder else None))
         choice = choose(shape, talk=talk, parts=12, prompt_tokens=9000, powers=ABLE)
         return choice.strategy.value if choice else "none"
 

@@ -116,15 +116,15 @@ class BadRequest(RequestError):
 
 
 class ContextTooLong(BadRequest):
-    """The prompt does not fit the model's window and cannot be shortened."""
+    """The prompt does not fit the model's window and cannot be shortened. `remedy` says what else can be done."""
 
     code = "context_length_exceeded"
 
-    def __init__(self, prompt_tokens: int, window_tokens: int, answer_tokens: int) -> None:
+    def __init__(self, prompt_tokens: int, window_tokens: int, answer_tokens: int, remedy: str = "") -> None:
         super().__init__(
             f"This model's maximum context length is {window_tokens} tokens. However, the messages hold "
             f"{prompt_tokens} tokens and {answer_tokens} are reserved for the answer. "
-            "Shorten the last message or ask for fewer completion tokens.",
+            + (remedy or "Shorten the last message or ask for fewer completion tokens."),
             param="messages",
         )
         self.prompt_tokens = prompt_tokens

@@ -19,7 +19,7 @@ SAME: Mapping[Strategy, Sequence[tuple[str, str]]] = {
         ("Give a brief overview of everything that happens.", "简要介绍一下全部情节。"),
         ("Make an executive summary for my boss.", "给我的老板写一份摘要。"),
     ),
-    Strategy.MAP_REDUCE: (
+    Strategy.GATHER: (
         ("How many people are named in the text?", "文中提到了多少个人？"),
         ("List every place that is mentioned.", "列出提到的每一个地方。"),
         ("Put the events in the order in which they happened.", "把事件按发生的先后顺序排列。"),
@@ -59,7 +59,7 @@ UNSEEN: Mapping[Strategy, Sequence[tuple[str, str]]] = {
         ("What does this chapter cover?", "这一章都讲了哪些内容？"),
         ("Draft an abstract.", "起草一份摘要。"),
     ),
-    Strategy.MAP_REDUCE: (
+    Strategy.GATHER: (
         ("How many different animals occur in the story?", "故事里出现了多少种不同的动物？"),
         ("Which country is named most often?", "哪个国家被提到得最多？"),
         ("Make a table of all persons with their professions.", "把所有人物和他们的职业做成表格。"),

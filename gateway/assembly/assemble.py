@@ -16,7 +16,6 @@ from gateway.context.fence import MarkOf, keyed_mark
 from gateway.context.ingest.background_ingest import BackgroundEmbedder, BackgroundIngest
 from gateway.context.ingest.ingest import new_ingest
 from gateway.context.ingest.uploads import Uploads
-from gateway.context.long.meaning import Meaning
 from gateway.context.long.read import LongReader
 from gateway.context.mark_secret import mark_secret
 from gateway.context.reading.parse_pool import ParsePool
@@ -103,7 +102,6 @@ def _stage_parts(
         reader=LongReader(completions, settings.context.parallel_calls),
         refined=RefinedPromptCache(settings.refiner.cache_entries, settings.refiner.cache_ttl_s),
         extractor=Extractor(),
-        meaning=Meaning(),
         mark_of=mark_of,
     )
 

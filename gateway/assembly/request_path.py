@@ -12,7 +12,6 @@ from gateway.context.condense import CondenseStage
 from gateway.context.fence import MarkOf
 from gateway.context.file_search import FileSearchStage
 from gateway.context.fit import FitStage
-from gateway.context.long.meaning import Meaning
 from gateway.context.long.read import LongReader
 from gateway.context.retrieve import RetrieveStage
 from gateway.context.window import Count
@@ -47,7 +46,6 @@ class StageParts(Struct):
     reader: LongReader
     refined: RefinedPromptCache
     extractor: Extractor
-    meaning: Meaning
     mark_of: MarkOf
 
 
@@ -84,7 +82,7 @@ def request_path(parts: StageParts, loaded: Loaded) -> tuple[PipelineStep, ...]:
         *optional(refines, RefineStage(settings.refiner, completions, loaded.library, parts.refined, parts.policy)),
         PipelineStep(FileSearchStage(retrieve, stores, _hosting(backends)), must=True),
         PipelineStep(retrieve),
-        PipelineStep(CondenseStage(settings.context, count, parts.reader, parts.meaning, loaded.embed, parts.mixing)),
+        PipelineStep(CondenseStage(settings.context, count, parts.reader, loaded.embed, parts.mixing)),
         PipelineStep(FitStage(count)),
         # last, so that this stage sees the prompt that is sent
         PipelineStep(WholeStage(), improves=True),

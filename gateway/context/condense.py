@@ -18,14 +18,16 @@ from gateway.context.long import quote as quotes
 from gateway.context.long.choose import Powers, Strategy, StrategyChoice, choose
 from gateway.context.long.focus import Embed, focus
 from gateway.context.long.frames import JOIN_TOKENS, SOURCE_TOKENS, around_part, around_sources
-from gateway.context.long.meaning import Meaning
+from gateway.context.long.meaning import with_meaning
 from gateway.context.long.parts import PIECES, parts
 from gateway.context.long.quote import CannotRead, Quote, WindowRoom
 from gateway.context.long.read import LongReader, ReadingResult
 from gateway.context.long.shape import RequestShape, is_talk, shape_of
 from gateway.context.long.wording import LongWording, wording_of
+from gateway.context.task.head import TaskKind
 from gateway.context.window import (
     PROMPT_TOKENS,
+    SYSTEM_ROLES,
     TURN_TOKENS,
     Count,
     answer_room,
@@ -36,11 +38,13 @@ from gateway.context.window import (
     trim,
     upper_bound,
 )
-from gateway.errors import BadRequest
+from gateway.errors import BadRequest, ContextTooLong
 from gateway.exchange import Chunk, ContextPlan, Exchange, Target
 from gateway.settings.context import Context
 
-READ = (Strategy.TREE, Strategy.MAP_REDUCE, Strategy.REFINE)
+READ = (Strategy.TREE, Strategy.MAP_REDUCE, Strategy.GATHER, Strategy.REFINE)
+ALL_OF_IT = (TaskKind.WHOLE, TaskKind.TRANSFORM)
+"""Tasks that a few passages of the text cannot do."""
 PREVIEWED = "[a model reads this part first]"
 
 
@@ -75,7 +79,7 @@ class Task(Struct, frozen=True):
 
 class CondenseStage:
     """Stage `condense`. Without `embed`, texts are compared by words only. The stage is built again after a part was
-    loaded. `reader` and `meaning` are passed in, so their caches outlive it."""
+    loaded. `reader` is passed in, so its cache outlives the stage."""
 
     name = "condense"
 
@@ -84,7 +88,6 @@ class CondenseStage:
         settings: Context,
         count: Count,
         reader: LongReader | None = None,
-        meaning: Meaning | None = None,
         embed: Embed | None = None,
         mixing: Collection[str] = (),
     ) -> None:
@@ -93,7 +96,6 @@ class CondenseStage:
         self._count = count
         self._mixing = mixing
         self._embed = embed
-        self._meaning = meaning or Meaning()
         self._reader = reader
 
     async def __call__(self, exchange: Exchange) -> Exchange:
@@ -104,7 +106,9 @@ class CondenseStage:
         if task is None or (named is None and task.tokens <= task.room):
             return exchange
         chosen = StrategyChoice(named, "the request names it") if named else self._choose(task)
-        if chosen is None or chosen.strategy in (Strategy.DIRECT, Strategy.TRIMMED):
+        if chosen is None:
+            return self._impossible(task, "no model may be called to read the text in parts")
+        if chosen.strategy in (Strategy.DIRECT, Strategy.TRIMMED):
             return exchange
         try:
             return await self._do(task, chosen)
@@ -137,21 +141,28 @@ class CondenseStage:
             return self._count(target.backend, text)
 
         def look() -> tuple[list[int], RequestShape, int]:
-            shape = shape_of(turns[-1].text)
+            shape = shape_of(turns[-1].text, _system(turns))
             return sizes_of(turns, target.backend, self._count), shape, count(shape.task)
 
         sizes, shape, task_tokens = await asyncio.to_thread(look)
-        shape = await self._meaning.of(shape, self._embed)
+        shape = await with_meaning(shape, self._embed)
         room = prompt_room(exchange, target)
         return Task(exchange, target, shape, is_talk(turns), sizes, task_tokens, room, count)
 
     def _choose(self, task: Task) -> StrategyChoice | None:
         able = self._reader is not None and task.exchange.mode.changes
         logits = task.target.backend in self._mixing
-        powers = Powers(calls=able, logits=logits, stretched_tokens=longest_tokens(task.target))
+        powers = Powers(calls=able, logits=logits, stretched_tokens=longest_tokens(task.target), pieces=False)
         most = max(1, task.target.window_tokens // 2)
         needed = task.tokens + answer_room(task.exchange, task.target)
-        return choose(task.shape, talk=task.talk, parts=-(-task.tokens // most), prompt_tokens=needed, powers=powers)
+        return choose(
+            task.shape,
+            talk=task.talk,
+            parts=-(-task.tokens // most),
+            prompt_tokens=needed,
+            powers=powers,
+            text_tokens=task.tokens,
+        )
 
     async def _do(self, task: Task, chosen: StrategyChoice) -> Exchange:
         if chosen.strategy is Strategy.FOCUS:
@@ -171,10 +182,23 @@ class CondenseStage:
         return longer
 
     async def _otherwise(self, task: Task, why: str) -> Exchange:
-        """Search the text instead, if there is a task to search for. `why` is the reason why the strategy failed."""
-        if task.talk or not task.shape.task:
-            return task.exchange.noted(self.name, "skipped", why)
+        """Search the text instead, if a few passages can do the task. `why` is the reason why the strategy failed."""
+        if task.talk or not task.shape.task or task.shape.kind in ALL_OF_IT:
+            return self._impossible(task, why)
         return await self._focus(task, StrategyChoice(Strategy.FOCUS, f"{why}; so a few passages are used"))
+
+    def _impossible(self, task: Task, why: str) -> Exchange:
+        """Leave the prompt to the stage `fit`. Raises `ContextTooLong` if leaving out old turns cannot make it fit."""
+        if task.talk or trim(task.exchange.prompt, task.sizes, task.room - PROMPT_TOKENS) is not None:
+            return task.exchange.noted(self.name, "skipped", why)
+        others = [Strategy.FOCUS, Strategy.TREE, Strategy.GATHER, Strategy.MAP_REDUCE, Strategy.REFINE]
+        able = [one.value for one in others if (one is Strategy.FOCUS or self._reader) and task.shape.task]
+        named = ", ".join(f'"{one}"' for one in able)
+        remedy = f'Name another strategy in "foreword": {{"strategy": ...}}: {named}.' if able else ""
+        room = answer_room(task.exchange, task.target)
+        error = ContextTooLong(task.tokens, task.target.window_tokens, room, f"{why[:1].upper()}{why[1:]}. {remedy}")
+        error.calls = task.exchange.calls
+        raise error
 
     async def _focus(self, task: Task, chosen: StrategyChoice) -> Exchange:
         if not task.shape.task:
@@ -239,6 +263,11 @@ def _named(exchange: Exchange) -> Strategy | None:
     except ValueError:
         known = ", ".join(Strategy)
         raise BadRequest(f"Unknown strategy {name!r}; known: {known}.", param="foreword.strategy") from None
+
+
+def _system(turns: Sequence[Turn]) -> str:
+    """The text of the messages that say what the model is for."""
+    return "\n".join(turn.text for turn in turns if turn.role in SYSTEM_ROLES)
 
 
 def _moved(chunks: Sequence[Chunk], start: int) -> tuple[Chunk, ...]:

@@ -98,6 +98,27 @@ def train(
     click.echo(f"{result.report.prompts} prompts in {result.report.took_s:.0f} s; written to {result.folder}")
 
 
+@classifier.command("train-tasks")
+@config_option
+@click.option("--out", required=True, type=click.Path(dir_okay=False, path_type=Path), help="The file to write.")
+def train_tasks(config: Path, out: Path) -> None:
+    """Train the head that tells what a task needs of a long text, from the patterns that come with the gateway.
+
+    The gateway has a trained head. This makes it again after a change to the patterns in
+    gateway/context/task/words, and prints the share of tasks from unseen patterns that each model gets right.
+
+    \b
+    Example:
+        foreword classifier train-tasks --out gateway/context/task/head.npz
+    """
+    from gateway.cli.classifier import work as work
+
+    console = Console(stderr=True)
+    with _refusals(), console.status("training"):
+        shares = work.train_tasks(load_settings(config), out)
+    print_rows(("model", "right"), ((name, f"{share:.3f}") for name, share in shares.items()), right=("right",))
+
+
 @classifier.command()
 @config_option
 @click.option(

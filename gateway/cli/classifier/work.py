@@ -15,6 +15,8 @@ from gateway.adapters import Parts, build_adapter
 from gateway.context.embedding.batcher import Batcher
 from gateway.context.embedding.sentence import SentenceEmbedder
 from gateway.context.embedding.static import load_static
+from gateway.context.task.head import save as save_head
+from gateway.context.task.train import train as train_head
 from gateway.errors import ConfigError, Problem, TemplateError
 from gateway.ports import Embedder
 from gateway.prompt.classifier.classifier import Classifier
@@ -177,6 +179,12 @@ def _library(settings: Settings) -> Library:
 
 
 def _embedders(settings: Settings) -> Embedders:
+    made = _sentence_embedder(settings)
+    static = load_static(made, settings.data_folder) if isinstance(made, SentenceEmbedder) else None
+    return Embedders(static, made)
+
+
+def _sentence_embedder(settings: Settings) -> Embedder:
     if settings.embedder is None:
         where = f"{settings.file} [embedder]"
         raise ConfigError([Problem(where, "the classifier needs one", 'Add [embedder] with kind = "sentence".')])
@@ -184,8 +192,7 @@ def _embedders(settings: Settings) -> Embedders:
     made: Embedder | None = build_adapter("embedders", "embedder", settings.embedder, Parts(settings), problems)
     if made is None:
         raise ConfigError(problems)
-    static = load_static(made, settings.data_folder) if isinstance(made, SentenceEmbedder) else None
-    return Embedders(static, made)
+    return made
 
 
 def _report(training: Training, labelled: int, took_s: float) -> tuple[TrainReport, str]:
@@ -213,3 +220,11 @@ def _keep(labelled: Sequence[Labelled], file: Path) -> None:
         write_labelled(labelled, file)
     else:
         file.unlink(missing_ok=True)
+
+
+def train_tasks(settings: Settings, file: Path) -> dict[str, float]:
+    """Train the head that tells what tasks need, and write it. Returns the share of tasks from unseen patterns that
+    each of its models gets right."""
+    head, shares = train_head(_sentence_embedder(settings))
+    save_head(head, file)
+    return shares

@@ -1,11 +1,12 @@
-"""Chooses the strategy for a request that does not fit, and states the reason. The rules use features that are cheap to
-compute, and are applied in order."""
+"""Chooses the strategy for a request that does not fit, and states the reason. The task's kind decides, and the means
+that are available. Where the kind is unsure, the whole text is better than a part of it."""
 
 from enum import StrEnum
 
 from msgspec import Struct
 
 from gateway.context.long.shape import RequestShape
+from gateway.context.task.head import TaskKind
 
 FEW_PARTS = 8
 """The largest number of parts that are read one after another if their order matters."""
@@ -21,6 +22,8 @@ class Strategy(StrEnum):
     INTERPOLATED = "interpolated"
     TREE = "tree"
     MAP_REDUCE = "map-reduce"
+    GATHER = "gather"
+    PIECEWISE = "piecewise"
     REFINE = "refine"
     TALK = "talk"
 
@@ -34,7 +37,8 @@ class Powers(Struct, frozen=True):
     stretched_tokens: int = 0
     """The longest window of the model in tokens, with stretched positions or at another deployment. 0 if there is
     none."""
-    search: bool = True
+    pieces: bool = True
+    """Whether the answer can be put together from the answers to several calls."""
 
 
 class StrategyChoice(Struct, frozen=True):
@@ -42,34 +46,54 @@ class StrategyChoice(Struct, frozen=True):
     why: str
 
 
-def choose(shape: RequestShape, *, talk: bool, parts: int, prompt_tokens: int, powers: Powers) -> StrategyChoice | None:
+def choose(
+    shape: RequestShape, *, talk: bool, parts: int, prompt_tokens: int, powers: Powers, text_tokens: int = 0
+) -> StrategyChoice | None:
     """The strategy for a prompt that is over its window, or None if none is possible.
 
     `parts` is the number of parts in which the text would be read. `prompt_tokens` is the number of tokens of prompt
-    and answer.
+    and answer. `text_tokens` is the length of an answer that is as long as the text.
     """
     stretches = powers.stretched_tokens >= prompt_tokens
     if talk:
-        if powers.calls:
-            return StrategyChoice(Strategy.TALK, "a conversation: its latest turns stay, earlier ones are summed up")
-        if stretches:
-            return StrategyChoice(Strategy.INTERPOLATED, "a conversation, and no model may be asked to sum it up")
-        return StrategyChoice(Strategy.TRIMMED, "a conversation, and no model may be asked to sum it up")
-    if shape.summary and powers.calls:
-        if shape.whole and parts <= FEW_PARTS:
-            return StrategyChoice(Strategy.REFINE, f"a summary in which order matters, of {parts} parts")
-        return StrategyChoice(Strategy.TREE, f"a summary of {parts} parts")
-    if shape.passages and shape.task and powers.logits and not shape.whole:
-        return StrategyChoice(Strategy.NBCE, f"one question over {len(shape.passages)} independent passages")
-    if shape.whole or shape.summary or not shape.task:
-        if stretches:
-            why = "the task needs the whole text" if shape.task else "no task stands apart from the text"
-            return StrategyChoice(Strategy.INTERPOLATED, why)
-        if powers.calls and shape.task:
-            over = f", for {prompt_tokens} tokens are over every window" if powers.stretched_tokens else ""
-            return StrategyChoice(
-                Strategy.MAP_REDUCE, f"the task needs the whole text, which is read in {parts} parts{over}"
-            )
-    if shape.task and powers.search:
-        return StrategyChoice(Strategy.FOCUS, "a question that a few passages of the text can answer")
-    return None
+        return _talk(powers, stretches)
+    if shape.kind is TaskKind.OTHER:
+        return StrategyChoice(Strategy.INTERPOLATED, "no task stands apart from the text") if stretches else None
+    unsure = "" if shape.verdict.sure else f"; it is unsure ({shape.verdict.trust:.2f})"
+    if unsure and stretches:
+        return StrategyChoice(Strategy.INTERPOLATED, f"the task may need the whole text{unsure}")
+    if shape.kind is TaskKind.TRANSFORM:
+        why, tokens = "the task transforms the whole text", prompt_tokens + text_tokens
+        return _whole(Strategy.PIECEWISE, why, unsure, parts, tokens, powers)
+    if shape.kind is TaskKind.WHOLE:
+        return _whole(Strategy.GATHER, "the task needs the whole text", unsure, parts, prompt_tokens, powers)
+    if shape.kind is TaskKind.SUMMARY:
+        return _summary(shape, unsure, parts, stretches, powers)
+    if shape.passages and powers.logits:
+        return StrategyChoice(Strategy.NBCE, f"one question over {len(shape.passages)} independent passages{unsure}")
+    return StrategyChoice(Strategy.FOCUS, f"a question that a few passages of the text can answer{unsure}")
+
+
+def _talk(powers: Powers, stretches: bool) -> StrategyChoice:
+    if powers.calls:
+        return StrategyChoice(Strategy.TALK, "a conversation: its latest turns stay, earlier ones are summed up")
+    why = "a conversation, and no model may be asked to sum it up"
+    return StrategyChoice(Strategy.INTERPOLATED if stretches else Strategy.TRIMMED, why)
+
+
+def _whole(strategy: Strategy, why: str, unsure: str, parts: int, tokens: int, powers: Powers) -> StrategyChoice | None:
+    """A strategy that leaves nothing of the text out. None is better than a few passages."""
+    if powers.stretched_tokens >= tokens:
+        return StrategyChoice(Strategy.INTERPOLATED, why)
+    if not powers.calls or (strategy is Strategy.PIECEWISE and not powers.pieces):
+        return None
+    over = f", for {tokens} tokens are over every window" if powers.stretched_tokens else ""
+    return StrategyChoice(strategy, f"{why}, which is read in {parts} parts{over}{unsure}")
+
+
+def _summary(shape: RequestShape, unsure: str, parts: int, stretches: bool, powers: Powers) -> StrategyChoice | None:
+    if not powers.calls:
+        return StrategyChoice(Strategy.INTERPOLATED, "a summary of the whole text") if stretches else None
+    if shape.ordered and parts <= FEW_PARTS:
+        return StrategyChoice(Strategy.REFINE, f"a summary in which order matters, of {parts} parts{unsure}")
+    return StrategyChoice(Strategy.TREE, f"a summary of {parts} parts{unsure}")

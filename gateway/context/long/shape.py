@@ -1,4 +1,4 @@
-"""Splits a long request into the task and the text that it refers to, which is one text or several passages."""
+"""Describes a long request: its task, what the task needs, and the text, which is one text or several passages."""
 
 import re
 from collections.abc import Sequence
@@ -7,59 +7,61 @@ from msgspec import Struct
 
 from gateway.ask import Turn
 from gateway.context.fence import language_of
-from gateway.context.long.wording import WORDINGS, wording_of
+from gateway.context.long.instruction import PASSAGE, TASK_CHARS, instruction_of
+from gateway.context.long.wording import WORDINGS
+from gateway.context.task.head import TaskKind, TaskVerdict, shipped
 
-TASK_CHARS = 1200
-"""The greatest length of a task, in characters. A longer paragraph belongs to the text."""
-OPENING_CHARS = 12
-"""The verb or question word of a request begins within this many characters, as in `Please compare` or `So who`."""
 FEWEST_PASSAGES = 3
-
-_BLOCK = re.compile(r"\n[ \t]*\n+")
-_KINDS = "passage|document|source|context|article|excerpt|段落|文档|资料|文章"
-_PASSAGE = re.compile(
-    rf"^[ \t]*(?:\[\d{{1,4}}\]|(?:{_KINDS})[ \t]*#?\d{{1,4}}[ \t]*[:：.)]?)", re.IGNORECASE | re.MULTILINE
-)
 _RULE = re.compile(r"^[ \t]*(?:-{3,}|={3,}|\*{3,})[ \t]*$", re.MULTILINE)
 
 
 class RequestShape(Struct, frozen=True):
-    """The parts of the last user message. `start` is the position in the message at which the text begins."""
+    """The parts of the last user message. Its characters [start, end) are the text."""
 
     task: str
     text: str
     start: int = 0
+    end: int = 0
     passages: tuple[str, ...] = ()
     """The independent passages of the text, or () if it is a single text."""
-    summary: bool = False
-    """Whether the task asks for a summary."""
-    whole: bool = False
-    """Whether the task needs the whole text, for example to count, order or compare."""
+    verdict: TaskVerdict = TaskVerdict()
+    """What the task needs of the text. Its kind is `other` if there is no task."""
+    ordered: bool = False
+    """Whether the task speaks of the order of things."""
     language: str = "en"
 
+    @property
+    def kind(self) -> TaskKind:
+        return self.verdict.kind
 
-def shape_of(message: str) -> RequestShape:
-    """Split a message. The task is the first or the last paragraph, if it asks for something; the rest is the text."""
-    blocks = _blocks(message)
-    task, text = (0, 0), (0, len(message))
-    if len(blocks) > 1:
-        first, last = blocks[0], blocks[-1]
-        usual = sorted(end - start for start, end in blocks)[len(blocks) // 2]
-        asks = [_asks(message[slice(*block)].strip(), usual) for block in (first, last)]
-        if asks[1] > max(0.0, asks[0]):
-            task, text = last, (0, last[0])
-        elif asks[0] > 0:
-            task, text = first, (first[1], len(message))
-    task_text, material = message[slice(*task)].strip(), message[slice(*text)]
+
+def shape_of(message: str, system: str = "") -> RequestShape:
+    """Split a message. If nothing in it asks, `system` may say what is to be done with it."""
+    found = instruction_of(message)
+    text = message[found.start : found.end]
+    order = found.task or system[:TASK_CHARS]
+    language = language_of(order or text[:TASK_CHARS])
     return RequestShape(
-        task_text,
-        material,
-        text[0],
-        _passages(material),
-        any(words.wants_summary.search(task_text) for words in WORDINGS.values()),
-        any(words.wants_whole.search(task_text) for words in WORDINGS.values()),
-        language_of(task_text or material[:TASK_CHARS]),
+        found.task,
+        text,
+        found.start,
+        found.end,
+        _passages(text),
+        verdict_of(found.task, system, language),
+        any(words.speaks_of_order.search(order) for words in WORDINGS.values()),
+        language,
     )
+
+
+def verdict_of(task: str, system: str, language: str) -> TaskVerdict:
+    """What a task needs, by its words. The system's words count if there is no task, and if they clearly ask."""
+    head = shipped()
+    if task:
+        return head.verdict(head.units(task), language)
+    if not system or len(system) > TASK_CHARS:
+        return TaskVerdict()
+    verdict = head.verdict(head.units(system), language)
+    return verdict if verdict.sure and max(head.asks(head.units(system), language)) > 0.5 else TaskVerdict()
 
 
 def is_talk(turns: Sequence[Turn]) -> bool:
@@ -69,32 +71,8 @@ def is_talk(turns: Sequence[Turn]) -> bool:
     return sum(earlier) > last
 
 
-def _asks(block: str, usual: int) -> float:
-    """How much a paragraph looks like the task, or 0 if it looks like text. `usual` is the median length of the
-    paragraphs in characters."""
-    if len(block) > (TASK_CHARS if wording_of(language_of(block)).spaced else TASK_CHARS // 3) or _PASSAGE.match(block):
-        return 0.0
-    # all languages are tried, since a task may mix two
-    kinds = [kind for words in WORDINGS.values() for kind in (words.wants, words.wants_summary, words.wants_whole)]
-    places = [match.start() for kind in kinds if (match := kind.search(block))]
-    # if two paragraphs ask for something, the shorter one is more likely to be the client's own
-    brevity = 1 - len(block) / TASK_CHARS
-    if block[-1] in "?？:：" or (places and min(places) <= OPENING_CHARS):
-        return 1 + brevity
-    if places:
-        return brevity
-    return brevity / 2 if len(block) * 3 < usual else 0.0
-
-
-def _blocks(message: str) -> list[tuple[int, int]]:
-    """The spans of the paragraphs. White space between paragraphs is left out."""
-    edges = [0, *[edge for gap in _BLOCK.finditer(message) for edge in gap.span()], len(message)]
-    spans = [(start, end) for start, end in zip(edges[::2], edges[1::2], strict=True) if message[start:end].strip()]
-    return spans or [(0, len(message))]
-
-
 def _passages(text: str) -> tuple[str, ...]:
-    starts = [match.start() for match in _PASSAGE.finditer(text)]
+    starts = [match.start() for match in PASSAGE.finditer(text)]
     if len(starts) >= FEWEST_PASSAGES:
         ends = [*starts[1:], len(text)]
         return tuple(text[start:end].strip() for start, end in zip(starts, ends, strict=True))

@@ -13,22 +13,12 @@ FOLDER = Path(__file__).parent / "words"
 GAP = r"[^.!?。！？\n]{0,40}?"
 
 
-class TaskExamples(Struct, frozen=True, forbid_unknown_fields=True):
-    """Examples of each kind of task, for comparison by meaning. They are empty for a language that the default embedder
-    does not support."""
-
-    summary: tuple[str, ...] = ()
-    whole: tuple[str, ...] = ()
-    local: tuple[str, ...] = ()
-
-
 class LongWording(Struct, frozen=True, forbid_unknown_fields=True, dict=True):
     """The patterns for the chooser, and the prompts for the model that reads a text in parts."""
 
     spaced: bool
-    summary: tuple[str, ...]
-    whole: tuple[str, ...]
-    asks: tuple[str, ...]
+    ordered: tuple[str, ...]
+    """Words of a task in which order matters."""
     map: str
     reduce: str
     refine: str
@@ -37,19 +27,10 @@ class LongWording(Struct, frozen=True, forbid_unknown_fields=True, dict=True):
     earlier: str
     talk: str
     nothing: str
-    like: TaskExamples = TaskExamples()
 
     @cached_property
-    def wants_summary(self) -> re.Pattern[str]:
-        return self._any(self.summary)
-
-    @cached_property
-    def wants_whole(self) -> re.Pattern[str]:
-        return self._any(self.whole)
-
-    @cached_property
-    def wants(self) -> re.Pattern[str]:
-        return self._any(self.asks)
+    def speaks_of_order(self) -> re.Pattern[str]:
+        return self._any(self.ordered)
 
     def _any(self, words: tuple[str, ...]) -> re.Pattern[str]:
         """A pattern that matches any of the entries. `..` in an entry stands for a few words of the same sentence."""

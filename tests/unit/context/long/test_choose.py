@@ -24,9 +24,11 @@ def strategy(message: str, powers: Powers = ABLE, *, parts: int = 12, talk: bool
         (f"{STORY_ZH}\n\n请总结这个故事。", Strategy.TREE),
         (f"Whom did Anna meet in town number 7?\n\n{STORY}", Strategy.FOCUS),
         (f"{STORY_ZH}\n\n安娜在第七个城市遇见了谁？", Strategy.FOCUS),
-        (f"{STORY}\n\nHow many times did Anna meet a man?", Strategy.MAP_REDUCE),
-        (f"{STORY_ZH}\n\n安娜一共遇见了几次陌生人？", Strategy.MAP_REDUCE),
+        (f"{STORY}\n\nHow many times did Anna meet a man?", Strategy.GATHER),
+        (f"{STORY_ZH}\n\n安娜一共遇见了几次陌生人？", Strategy.GATHER),
         (f"What is the code of room 3?\n\n{PASSAGES}", Strategy.NBCE),
+        (f"Translate the story into German.\n\n{STORY}", Strategy.PIECEWISE),
+        (f"{STORY_ZH}\n\n把全文翻译成英文。", Strategy.PIECEWISE),
         (STORY, None),
     ],
 )
@@ -36,7 +38,8 @@ def test_the_task_decides(message: str, expected: Strategy | None) -> None:
 
 def test_what_cannot_be_done_here_is_not_chosen() -> None:
     assert strategy(f"What is the code of room 3?\n\n{PASSAGES}", Powers(calls=True)) is Strategy.FOCUS
-    assert strategy(f"Summarise this story:\n\n{STORY}", Powers()) is Strategy.FOCUS
+    assert strategy(f"Summarise this story:\n\n{STORY}", Powers()) is None
+    assert strategy(f"Translate this story into French:\n\n{STORY}", Powers()) is None
     assert strategy("x", Powers(), talk=True) is Strategy.TRIMMED
 
 
@@ -65,7 +68,7 @@ def test_where_no_model_may_be_asked_a_longer_window_is_next() -> None:
 def test_what_is_over_the_longest_window_too_is_read_in_parts_and_the_reason_says_so() -> None:
     choice = choose(shape_of(WHOLE), talk=False, parts=12, prompt_tokens=9000, powers=Powers(True, False, 8192))
     assert choice is not None
-    assert choice.strategy is Strategy.MAP_REDUCE
+    assert choice.strategy is Strategy.GATHER
     assert "9000 tokens are over every window" in choice.why
 
 

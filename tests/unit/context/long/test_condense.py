@@ -223,7 +223,7 @@ async def test_the_longer_window_may_be_another_deployment() -> None:
 
 async def test_what_the_engine_does_not_reach_is_read_in_parts_and_by_name_refused() -> None:
     done = await stage(Says(first_name))(reaching(asked(COUNTING), 2000))
-    assert done.plan.strategy == "map-reduce"
+    assert done.plan.strategy == "gather"
     assert done.route[0].window_tokens == WINDOW
     with pytest.raises(BadRequest, match="reaches 2000 at most"):
         await stage()(reaching(asked(COUNTING, strategy="interpolated"), 2000))

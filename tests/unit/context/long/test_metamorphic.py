@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 
 from gateway.context.embedding.sentence import SentenceEmbedder
 from gateway.context.long.choose import FEW_PARTS, Powers, Strategy, choose
-from gateway.context.long.meaning import Meaning
-from gateway.context.long.shape import RequestShape, shape_of
+from gateway.context.long.meaning import with_meaning
+from gateway.context.long.shape import shape_of
+from gateway.context.task.head import TaskKind
 from gateway.ports import Vectors
 
 TASKS = {
@@ -17,13 +18,17 @@ TASKS = {
         "Summarise the text.", "Give me the gist of it.", "What are the key points?", "Write a short overview.",
         "请总结全文。", "概括一下主要内容。", "写一份摘要。", "用三句话说说大意。",
     ),
-    Strategy.MAP_REDUCE: (
+    Strategy.GATHER: (
         "How many times does she travel?", "List all the names.", "Compare the two halves.", "Which comes most often?",
         "她一共旅行了几次？", "列出所有的名字。", "比较前半部分和后半部分。", "哪个出现得最多？",
     ),
     Strategy.FOCUS: (
         "Who wrote the letter?", "What colour was the door?", "Where did the ship land?", "Why did she leave?",
         "信是谁写的？", "门是什么颜色的？", "船在哪里靠岸？", "她为什么离开？",
+    ),
+    Strategy.PIECEWISE: (
+        "Translate it into French.", "Proofread the text.", "Rewrite this in plain English.", "Convert it to Markdown.",
+        "翻译成英文。", "校对全文。", "把全文改写成白话文。", "逐句润色。",
     ),
 }  # fmt: skip
 PARAGRAPHS = (
@@ -76,7 +81,7 @@ def test_more_passages_are_read_beside_each_other_like_fewer(task: str, count: i
 
 ORDER = {
     "Summarise it in chronological order.": [Strategy.REFINE, Strategy.TREE],
-    "List all the names.": [Strategy.INTERPOLATED, Strategy.MAP_REDUCE],
+    "List all the names.": [Strategy.INTERPOLATED, Strategy.GATHER],
     "Who wrote the letter?": [Strategy.FOCUS],
     "Summarise the text.": [Strategy.TREE],
 }
@@ -97,19 +102,22 @@ def test_courtesy_moves_nothing(expected: tuple[Strategy, str], pieces: list[str
     assert chosen(opening + task, pieces) is kind
 
 
-WORDLESS = {
-    "summary": ("Explain what the document says.", "What is its central message?", "What is the author telling us?"),
-    "whole": ("Which people occur in the text?", "What changes between the first part and the last?"),
-    "": ("Who is the owner of the car?", "What time does the train leave?", "How did the fire start?", "为什么？"),
+MEANINGS = {
+    TaskKind.SUMMARY: (
+        "Explain what the document says.",
+        "What is its central message?",
+        "What is the author telling us?",
+    ),
+    TaskKind.WHOLE: ("Which people occur in the text?", "What changes between the first part and the last?"),
+    TaskKind.PLACE: ("Who is the owner of the car?", "What time does the train leave?", "How did the fire start?"),
+    TaskKind.TRANSFORM: ("Put all of it into Italian.", "Give me a version without spelling mistakes."),
 }
 
 
-@pytest.mark.parametrize(("kind", "task"), [(kind, task) for kind, tasks in WORDLESS.items() for task in tasks])
-async def test_what_no_listed_word_says_is_told_by_its_meaning(minilm: SentenceEmbedder, kind: str, task: str) -> None:
+@pytest.mark.parametrize(("kind", "task"), [(kind, task) for kind, tasks in MEANINGS.items() for task in tasks])
+async def test_the_meaning_of_a_task_tells_its_kind(minilm: SentenceEmbedder, kind: TaskKind, task: str) -> None:
     async def embed(texts: Sequence[str]) -> Vectors:
         return minilm.embed(texts)
 
-    asked = shape_of("\n\n".join([*PARAGRAPHS, task]))
-    assert not (asked.summary or asked.whole)
-    found: RequestShape = await Meaning().of(asked, embed)
-    assert (found.summary, found.whole) == (kind == "summary", kind == "whole")
+    shape = await with_meaning(shape_of("\n\n".join([*PARAGRAPHS, task])), embed)
+    assert shape.kind is kind

@@ -1,0 +1,160 @@
+"""The trained head: logistic weights that turn a task's words, and its vector where there is one, into the kind of the
+task. It comes as a file; `foreword classifier train-tasks` makes it again."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from gateway.context.task.features import rows, sentences
+from gateway.context.task.rules import ruled
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from gateway.ports import Vectors
+
+FILE = Path(__file__).parent / "head.npz"
+SURE = 0.6
+"""From this probability on, a kind is taken for certain."""
+PROBE = "Which task is this?"
+"""A sentence whose vector shows which embedder made it."""
+SAME_EMBEDDER = 0.99
+RULE_ODDS = 20.0
+"""A rule multiplies the odds of its kind by this number."""
+
+
+class TaskKind(StrEnum):
+    """What a task needs of its text."""
+
+    PLACE = "place"  # one place of the text answers it
+    SUMMARY = "summary"
+    WHOLE = "whole"  # all of the text: a list, a count, a total, an average, a comparison, a review
+    TRANSFORM = "transform"  # all of the text, and the answer is as long: a translation, a correction, a conversion
+    OTHER = "other"  # nothing: a sentence of a text, an introduction
+
+
+ASKING = tuple(kind for kind in TaskKind if kind is not TaskKind.OTHER)
+
+
+class TaskVerdict(Struct, frozen=True):
+    """The likeliest kind of a task, with its probability."""
+
+    kind: TaskKind = TaskKind.OTHER
+    trust: float = 0.0
+
+    @property
+    def sure(self) -> bool:
+        return self.trust >= SURE
+
+
+class LinearModel(Struct, frozen=True):
+    """Weights [features, kinds] and bias [kinds]. The kinds have the order of `TaskKind`."""
+
+    weights: NDArray[np.float32]
+    bias: NDArray[np.float32]
+
+    def chances(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The probabilities of the kinds [texts, kinds]."""
+        import numpy as np
+
+        scores = features @ self.weights + self.bias
+        scores = np.exp(scores - scores.max(axis=1, keepdims=True))
+        return np.asarray(scores / scores.sum(axis=1, keepdims=True), np.float32)
+
+
+class TaskHead:
+    """The models of all languages: `words` reads words alone, `both` words and vectors of the default embedder.
+    `trained_on` is the digest of the patterns, and `probe` the vector of `PROBE`."""
+
+    def __init__(self, models: dict[str, LinearModel], spaced: frozenset[str], trained_on: str, probe: Vectors) -> None:
+        self.models = models
+        self.spaced = spaced
+        self.trained_on = trained_on
+        self.probe = probe
+
+    def understands(self, probe: Vectors) -> bool:
+        """Whether a vector of `PROBE` comes from the embedder that the head was trained with."""
+        return probe.shape == self.probe.shape and float(probe @ self.probe) > SAME_EMBEDDER
+
+    def knows_meaning(self, language: str) -> bool:
+        """Whether vectors tell more than the words in this language."""
+        return f"{language}.both" in self.models
+
+    def asks(self, texts: list[str], language: str) -> list[float]:
+        """The probability of each text that it asks for something."""
+        chances = self._chances(texts, language, None)
+        return [float(1 - row[-1]) for row in chances]
+
+    def units(self, task: str) -> list[str]:
+        """The texts that are judged: the whole task, and its sentences where it has several."""
+        parts = sentences(task)
+        return [task, *parts] if len(parts) > 1 else [task]
+
+    def verdict(self, units: list[str], language: str, vectors: Vectors | None = None) -> TaskVerdict:
+        """The kind of a task from its units, and their vectors [units, dimensions] where they are known. A sentence
+        counts by the probability that it asks for something."""
+        chances = self._chances(units, language, vectors)
+        for row, unit in enumerate(units):
+            if kind := ruled(unit, language):
+                chances[row, ASKING.index(TaskKind(kind))] *= RULE_ODDS
+        chances /= chances.sum(axis=1, keepdims=True)
+        weights = 1 - chances[:, -1]
+        weights[0] = 1.0
+        kinds = (weights[:, None] * chances[:, :-1]).sum(axis=0)
+        kinds /= kinds.sum()
+        best = int(kinds.argmax())
+        return TaskVerdict(ASKING[best], float(kinds[best]))
+
+    def _chances(self, texts: list[str], language: str, vectors: Vectors | None) -> NDArray[np.float32]:
+        import numpy as np
+
+        language = language if f"{language}.words" in self.models else "en"
+        features = rows(texts, spaced=language in self.spaced)
+        both = self.models.get(f"{language}.both")
+        if vectors is None or both is None or len(both.weights) != features.shape[1] + vectors.shape[1]:
+            return self.models[f"{language}.words"].chances(features)
+        return both.chances(np.concatenate([features, VECTOR_WEIGHT * vectors], axis=1))
+
+
+VECTOR_WEIGHT = 2.0
+"""The length of a task's vector beside the features of its words, whose length is 1."""
+
+
+@cache
+def shipped() -> TaskHead:
+    """The head that comes with the gateway."""
+    return load(FILE)
+
+
+def load(path: Path) -> TaskHead:
+    """Read a head from its file."""
+    import numpy as np
+
+    with np.load(path, allow_pickle=False) as file:
+        names = [name.removesuffix(".weights") for name in file.files if name.endswith(".weights")]
+        models = {
+            name: LinearModel(file[f"{name}.weights"].astype(np.float32), file[f"{name}.bias"].astype(np.float32))
+            for name in names
+        }
+        return TaskHead(models, frozenset(file["spaced"].tolist()), str(file["trained_on"]), file["probe"])
+
+
+def save(head: TaskHead, path: Path) -> None:
+    """Write a head to its file, with weights of half precision."""
+    import numpy as np
+
+    arrays: dict[str, NDArray[np.generic]] = {
+        "spaced": np.array(sorted(head.spaced)),
+        "trained_on": np.array(head.trained_on),
+        "probe": head.probe,
+    }
+    for name, model in head.models.items():
+        arrays[f"{name}.weights"] = model.weights.astype(np.float16)
+        arrays[f"{name}.bias"] = model.bias.astype(np.float16)
+    np.savez_compressed(path, **arrays)  # type: ignore[arg-type]  # numpy's stub confuses the names with an option

@@ -1,0 +1,32 @@
+"""Rules for tasks whose first words leave little doubt. They are in `rules.toml`, by language."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+
+FILE = Path(__file__).parent / "rules.toml"
+POLITE = "polite"
+
+
+def ruled(text: str, language: str) -> str:
+    """The kind that the beginning of a sentence names, or ""."""
+    patterns = _patterns().get(language, {})
+    return next((kind for kind, pattern in patterns.items() if pattern.match(text)), "")
+
+
+@cache
+def _patterns() -> Mapping[str, Mapping[str, re.Pattern[str]]]:
+    """The patterns by language and kind. A polite beginning is allowed before each."""
+    tables = tomllib.loads(FILE.read_text("utf-8"))
+    return {
+        language: {
+            kind: re.compile(rf"\s*{rules[POLITE]}{pattern}", re.IGNORECASE)
+            for kind, pattern in rules.items()
+            if kind != POLITE
+        }
+        for language, rules in tables.items()
+    }

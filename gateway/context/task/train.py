@@ -1,0 +1,81 @@
+"""Trains the head on the tasks of `grammar.py`. Figures come from patterns that the model has not seen."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from gateway.context.task.features import COLUMNS, rows
+from gateway.context.task.grammar import LabelledTask, digest, patterns_of, tasks
+from gateway.context.task.head import PROBE, VECTOR_WEIGHT, LinearModel, TaskHead, TaskKind
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from gateway.ports import Embedder
+
+SPACED = {"en": True, "zh": False}
+EMBEDDED = ("en",)
+"""The languages that the default embedder knows."""
+EACH = 12
+"""The number of tasks from one pattern."""
+FOLDS = 3
+BATCH = 32
+STRENGTH = {"words": 30.0, "both": 10.0}
+"""The inverse of the penalty on large weights."""
+
+
+def made(language: str, each: int = EACH, seed: int = 7) -> list[LabelledTask]:
+    """The tasks of a language from which the head learns."""
+    return list(tasks(patterns_of(language), each, random.Random(seed)))
+
+
+def train(embedder: Embedder | None, languages: Sequence[str] = tuple(SPACED)) -> tuple[TaskHead, dict[str, float]]:
+    """Return the head, and the share of tasks from unseen patterns that each model gets right."""
+    models, figures = {}, {}
+    probe = np.zeros(0, np.float32) if embedder is None else embedder.embed([PROBE])[0]
+    for language in languages:
+        examples = made(language)
+        words = rows([example.text for example in examples], spaced=SPACED[language])
+        models[f"{language}.words"], figures[f"{language}.words"] = _fitted(words, examples, STRENGTH["words"])
+        if embedder is not None and language in EMBEDDED:
+            vectors = _embedded(embedder, [example.text for example in examples])
+            both = np.concatenate([words, VECTOR_WEIGHT * vectors], axis=1)
+            models[f"{language}.both"], figures[f"{language}.both"] = _fitted(both, examples, STRENGTH["both"])
+    return TaskHead(models, frozenset(code for code, spaced in SPACED.items() if spaced), digest(), probe), figures
+
+
+def _embedded(embedder: Embedder, texts: Sequence[str]) -> NDArray[np.float32]:
+    """The vectors of texts, [texts, dimensions]. Texts of about one length are embedded together."""
+    order = sorted(range(len(texts)), key=lambda place: len(texts[place]))
+    made = np.zeros((len(texts), embedder.dimensions), np.float32)
+    for start in range(0, len(order), BATCH):
+        places = order[start : start + BATCH]
+        made[places] = embedder.embed([texts[place] for place in places])
+    return made
+
+
+def _fitted(
+    features: NDArray[np.float32], examples: Sequence[LabelledTask], strength: float
+) -> tuple[LinearModel, float]:
+    """A model of all examples, and its share of right answers on folds of patterns that were left out."""
+    labels = np.array([list(TaskKind).index(TaskKind(example.kind)) for example in examples])
+    folds = np.array([example.pattern % FOLDS for example in examples])
+    right = 0
+    for fold in range(FOLDS):
+        model = _fit(features[folds != fold], labels[folds != fold], strength)
+        right += int((model.chances(features[folds == fold]).argmax(axis=1) == labels[folds == fold]).sum())
+    return _fit(features, labels, strength), right / len(labels)
+
+
+def _fit(features: NDArray[np.float32], labels: NDArray[np.intp], strength: float) -> LinearModel:
+    from scipy.sparse import csr_matrix, hstack
+    from sklearn.linear_model import LogisticRegression
+
+    dense = features[:, COLUMNS:]
+    table = hstack([csr_matrix(features[:, :COLUMNS]), csr_matrix(dense)]).tocsr()
+    model = LogisticRegression(C=strength, max_iter=400, class_weight="balanced").fit(table, labels)
+    return LinearModel(model.coef_.T.astype(np.float32), model.intercept_.astype(np.float32))

@@ -1,0 +1,48 @@
+"""Where the client's own words end and the text begins."""
+
+import pytest
+
+from gateway.context.long.instruction import instruction_of
+
+TEXT = "The ship left the harbour at dawn. Nobody waved.\n\nAnna stood at the rail, and the gulls followed for hours."
+TABLE = "id,name,amount\n" + "\n".join(f"{n},Customer {n},{n * 3}" for n in range(30))
+CODE = "def load(path):\n    return open(path).read()\n\n\ndef save(path, text):\n    open(path, 'w').write(text)"
+TEXT_ZH = "船在黎明离港，没有人挥手。\n\n安娜站在栏杆旁，海鸥跟了几个小时。"
+
+
+@pytest.mark.parametrize("text", [TEXT, TABLE, CODE])
+@pytest.mark.parametrize(
+    "frame",
+    [
+        "Translate this into French.\n\n{text}",
+        "{text}\n\nTranslate this into French.",
+        "Translate this into French.\n{text}",
+        "Translate this into French:\n{text}",
+        "Translate this into French: {text}",
+        "Translate this into French.\n\n```\n{text}\n```",
+        'Translate this into French.\n\n"""\n{text}\n"""',
+        "<document>\n{text}\n</document>\n\nTranslate this into French.",
+        "Here is the text:\n\n{text}\n\nTranslate this into French.",
+    ],
+)
+def test_the_text_is_whole_and_the_task_is_outside(text: str, frame: str) -> None:
+    message = frame.format(text=text)
+    found = instruction_of(message)
+    assert "Translate this into French" in found.task
+    assert text.strip() in message[found.start : found.end]
+    assert "Translate" not in message[found.start : found.end]
+
+
+@pytest.mark.parametrize(
+    "frame", ["请翻译成英文。\n\n{text}", "{text}\n\n请翻译成英文。", "翻译成英文：{text}", "请翻译成英文。\n{text}"]
+)
+def test_in_chinese_too(frame: str) -> None:
+    message = frame.format(text=TEXT_ZH)
+    found = instruction_of(message)
+    assert "翻译成英文" in found.task
+    assert message[found.start : found.end].strip() == TEXT_ZH
+
+
+def test_a_text_alone_has_no_task() -> None:
+    assert instruction_of(TEXT).task == ""
+    assert instruction_of(TABLE).task == ""

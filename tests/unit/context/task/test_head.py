@@ -1,0 +1,60 @@
+"""The head that comes with the gateway, on tasks that are not among its patterns."""
+
+import random
+import re
+
+import numpy as np
+import pytest
+
+from gateway.context.embedding.sentence import SentenceEmbedder
+from gateway.context.task.grammar import digest, patterns_of, tasks
+from gateway.context.task.head import PROBE, TaskKind, shipped
+from gateway.context.task.rules import ruled
+
+
+def test_the_head_was_trained_on_the_patterns_that_come_with_it() -> None:
+    assert shipped().trained_on == digest(), "run: foreword classifier train-tasks --out gateway/context/task/head.npz"
+
+
+def test_it_knows_its_own_embedder_and_no_other(minilm: SentenceEmbedder) -> None:
+    (probe,) = minilm.embed([PROBE])
+    assert shipped().understands(probe)
+    assert not shipped().understands(np.roll(probe, 1))
+    assert not shipped().understands(np.ones(768, np.float32))
+
+
+@pytest.mark.parametrize(
+    ("task", "language", "kind"),
+    [
+        ("Which pump was fitted in hall B?", "en", TaskKind.PLACE),
+        ("Could you sum that up for me?", "en", TaskKind.SUMMARY),
+        ("List every supplier that is named.", "en", TaskKind.WHOLE),
+        ("Kindly translate all of it into Dutch.", "en", TaskKind.TRANSFORM),
+        ("二号车间装的是哪种泵？", "zh", TaskKind.PLACE),
+        ("麻烦概括一下。", "zh", TaskKind.SUMMARY),
+        ("列出提到的每一家供应商。", "zh", TaskKind.WHOLE),
+        ("请把全文译成德语。", "zh", TaskKind.TRANSFORM),
+    ],
+)
+def test_a_task_is_told_by_its_words(task: str, language: str, kind: TaskKind) -> None:
+    head = shipped()
+    assert head.verdict(head.units(task), language).kind is kind
+
+
+def test_a_sentence_that_asks_for_nothing_moves_nothing() -> None:
+    head = shipped()
+    units = head.units("The board meets on Monday. Translate the whole letter into German. Thanks a lot!")
+    assert head.verdict(units, "en").kind is TaskKind.TRANSFORM
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_there_are_thousands_of_different_tasks_of_every_kind(language: str) -> None:
+    made = list(tasks(patterns_of(language), 12, random.Random(1)))
+    assert len({task.text for task in made}) > 1800
+    assert {task.kind for task in made} == {kind.value for kind in TaskKind}
+    assert not any(re.search(r"\{\w+\}|\|\)|\(\w+\|", task.text) for task in made)
+
+
+def test_a_rule_needs_the_first_words() -> None:
+    assert ruled("Please translate this.", "en") == TaskKind.TRANSFORM
+    assert ruled("Who can translate this?", "en") == ""
