@@ -1,1 +1,1 @@
-"""Context for prompts: chunking, embedding, storing, retrieving, fitting into the window."""
+"""Adds passages to prompts: reads files, cuts and embeds them, searches them, and fits prompts into the window."""

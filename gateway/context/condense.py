@@ -1,8 +1,7 @@
 """The stage that shortens a prompt over its window, with as little loss as possible.
 
-The request names the strategy, or a chooser picks it. The cost is known before a model is called, and a strategy that
-would exceed the operator's limits does not start. If the prompt is still too long afterwards, the stage `fit` handles
-it.
+The request names a strategy, or the chooser picks one. Its cost is known before a model is called, and a strategy over
+the operator's limits does not start. If the prompt is still too long afterwards, the stage `fit` shortens it.
 """
 
 import asyncio
@@ -49,7 +48,7 @@ PREVIEWED = "[a model reads this part first]"
 
 
 class Task(Struct, frozen=True):
-    """A request that does not fit the window, with the data needed to shorten it."""
+    """A request that does not fit the window, with what is needed to shorten it."""
 
     exchange: Exchange
     target: Target
@@ -59,7 +58,7 @@ class Task(Struct, frozen=True):
     """The number of tokens of each turn."""
     task_tokens: int
     room: int
-    """The number of tokens of the window that the prompt may use."""
+    """The tokens of the window that the prompt may use."""
     count: Callable[[str], int]
 
     @property
@@ -68,11 +67,11 @@ class Task(Struct, frozen=True):
 
     @property
     def beside(self) -> int:
-        """The tokens of the prompt without the text, that is of the task and the other messages."""
+        """The tokens of the prompt without the text: those of the task and the other messages."""
         return self.task_tokens + sum(self.sizes[:-1])
 
     def free_beside(self, instruction: str) -> int:
-        """The tokens that the last prompt has left for sources when it includes the instruction. Blocking."""
+        """Return how many tokens are free for sources in the last prompt, which includes the instruction. Blocking."""
         frame = around_sources(instruction, self.shape.language, self.count)
         return self.room - PROMPT_TOKENS - TURN_TOKENS - frame - self.beside
 
@@ -91,7 +90,7 @@ class CondenseStage:
         embed: Embed | None = None,
         mixing: Collection[str] = (),
     ) -> None:
-        """`mixing` names the backends that can read passages in parallel and mix their predictions (NBCE)."""
+        """`mixing` names the backends that can read passages in parallel (NBCE)."""
         self._settings = settings
         self._count = count
         self._mixing = mixing
@@ -125,14 +124,14 @@ class CondenseStage:
             return False
         if self._settings.strategy == "off" and named is None:
             return False
-        # the sources of a collection were already chosen to fit
+        # a collection's sources were chosen to fit
         if exchange.windows or exchange.chunks or not exchange.mode.changes or exchange.key.mode is Mode.OFF:
             return False
         fits = upper_bound(exchange.prompt) <= prompt_room(exchange, target)
         return bool(named) or (not fits and all(turn.plain for turn in exchange.prompt))
 
     async def _task(self, exchange: Exchange) -> Task | None:
-        """Split the request into its parts and count them. Returns None if the last message is not the user's."""
+        """Split the request into its parts and count their tokens. None if the last message is not the user's."""
         target, turns = exchange.route[0], exchange.prompt
         if not turns or turns[-1].role != "user" or not turns[-1].plain:
             return None
@@ -246,7 +245,7 @@ class CondenseStage:
             raise CannotRead(f"it would take {tokens} tokens; [context] most_tokens is {most_tokens}")
 
     def _room(self, task: Task, words: LongWording, instruction: str, talk: bool) -> WindowRoom:
-        """The tokens that each prompt has for text. Blocking, since this counts the tokens of the prompts."""
+        """Return the tokens that each prompt has free for text. Blocking, since prompts are counted."""
         result = min(self._settings.note_tokens, task.target.window_tokens // 8)
         prompt = PROMPT_TOKENS + around_part(words, task.count) + task.count(instruction) + PIECES * JOIN_TOKENS
         final = result + SOURCE_TOKENS if talk else task.free_beside(words.final)
@@ -254,7 +253,7 @@ class CondenseStage:
 
 
 def _named(exchange: Exchange) -> Strategy | None:
-    """The strategy that the request names. Raises `BadRequest` if the name is unknown."""
+    """Return the strategy that the request names, if any. Raises `BadRequest` for an unknown name."""
     name = exchange.ask.controls.strategy
     if not name or exchange.ask.controls.contexts:
         return None
@@ -271,22 +270,21 @@ def _system(turns: Sequence[Turn]) -> str:
 
 
 def _moved(chunks: Sequence[Chunk], start: int) -> tuple[Chunk, ...]:
-    """Convert the chunks' positions in the text to positions in the client's message."""
+    """Return the chunks with positions in the client's message in place of positions in the text."""
     return tuple(replace(chunk, start=chunk.start + start, end=chunk.end + start) for chunk in chunks)
 
 
 def _with(
     task: Task, chosen: StrategyChoice, results: Sequence[Chunk], instruction: str, data: Mapping[str, Any]
 ) -> Exchange:
-    """The exchange in which the results replace the text in the last message."""
+    """Return the exchange with the results in place of the text in the last message."""
     sources = fenced(results, task.shape.language, instruction=instruction)
     turns = (*task.exchange.prompt[:-1], Turn("user", f"{sources}\n\n{task.shape.task}".strip()))
     return _planned(task, chosen, turns, results, data)
 
 
 def _mixed(task: Task, chosen: StrategyChoice) -> Exchange:
-    """The exchange with the passages for the engine. The engine reads them in parallel, and answers the task from all
-    of them."""
+    """Return the exchange with passages that the engine reads in parallel."""
     ask = task.exchange.ask
     controls = replace(ask.controls, contexts=task.shape.passages)
     exchange = replace(task.exchange, ask=replace(ask, controls=controls))
@@ -295,7 +293,7 @@ def _mixed(task: Task, chosen: StrategyChoice) -> Exchange:
 
 
 def _talked(task: Task, words: LongWording, tokens: int) -> tuple[str, tuple[Turn, ...]]:
-    """Split the turns into the earlier ones as one text, and the ones that stay. Raises `CannotRead`."""
+    """Return the earlier turns as one text, and the turns that stay. Raises `CannotRead`."""
     turns = task.exchange.prompt
     frame = around_sources(words.earlier, task.shape.language, task.count)
     places = trim(turns, task.sizes, task.room - PROMPT_TOKENS - frame - tokens)
@@ -314,7 +312,7 @@ def _retold(
     instruction: str,
     data: Mapping[str, Any],
 ) -> Exchange:
-    """The exchange with the summary of the dropped turns before the first user turn that stays."""
+    """Return the exchange with a summary of the dropped turns before the first remaining user turn."""
     first = next(place for place, turn in enumerate(remaining) if turn.role == "user")
     sources = fenced(results, task.shape.language, instruction=instruction)
     retold = Turn("user", f"{sources}\n\n{remaining[first].text}")

@@ -1,9 +1,9 @@
-"""Control tokens of common model families, and the code that breaks them up in text from outside.
+"""Control tokens of common model families, and a function that breaks them up in text from outside.
 
-A tokenizer that parses special tokens in a message reads such text as the real token: the end of a turn, a tool call,
-the start of the reasoning. The model behind a remote server is unknown, so for every backend the tokens of all these
-families are broken up with a space. The names come from the `tokenizer_config.json` and the chat templates of the
-models named beside them. Letters and digits are not changed, so readers and searches still find the words.
+Some tokenizers read such text in a message as the real token: the end of a turn, a tool call, the start of the
+reasoning. The model behind a remote server is unknown, so the tokens of all families are broken up with a space, for
+every backend. The names come from the `tokenizer_config.json` and the chat templates of the models beside them. Letters
+and digits stay as they are, so that searches still find the words.
 """
 
 import re
@@ -36,10 +36,10 @@ IN_ANGLES = {
         "img_context",
     ),
 }
-"""For each family, patterns of the names between `<` and `>`. Each name also occurs with a `/` before it."""
+"""For each family, patterns of the names between `<` and `>`. A `/` may stand before a name."""
 
 IN_CAPITALS = {"Code Llama": ("PRE", "SUF", "MID", "EOT")}
-"""More names between `<` and `>`, which count in capitals only, since `<pre>` is HTML."""
+"""More names between `<` and `>`. They count only in capitals, since `<pre>` is HTML."""
 
 IN_BRACKETS = {
     "Llama 2, Mistral": ("INST", "SYSTEM_PROMPT"),
@@ -54,7 +54,7 @@ IN_BRACKETS = {
     "Gemma 3": ("multimodal", "@BOS@"),
     "Apriel": ("(?:BEGIN|END) FINAL RESPONSE",),
 }
-"""The names between `[` and `]`. Each name also occurs with a `/` before it."""
+"""The names between `[` and `]`. A `/` may stand before a name."""
 
 WHOLE = {
     "Llama 2": ("<<SYS>>", "<</SYS>>"),
@@ -72,7 +72,7 @@ def _any(families: Mapping[str, Sequence[str]]) -> str:
 
 
 def _ahead(token: str) -> str:
-    """A pattern that matches the first character of a token if the rest of the token follows."""
+    """Return a pattern for the first character of a token, where the rest of the token follows."""
     return f"{re.escape(token[0])}(?={re.escape(token[1:])})"
 
 
@@ -85,7 +85,7 @@ CONTROL = re.compile(
     rf"|{'|'.join(_ahead(token) for tokens in WHOLE.values() for token in tokens)}",
     re.IGNORECASE,
 )
-"""Matches the position in a control token after which a space is inserted."""
+"""Matches the place in a control token for the space."""
 
 
 def broken(text: str) -> str:

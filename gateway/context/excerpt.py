@@ -1,8 +1,7 @@
-"""Selects the best sentences of the retrieved passages if whole passages do not fit.
+"""Selects the best sentences of the retrieved passages, if whole passages do not fit.
 
-A passage is split into parts, which are sentences and lines. The value of a part combines the score of its passage with
-the part's own share of the query's words. The excerpt of a passage is one span, so that a citation can name its
-position.
+A passage is split into sentences and lines. The value of such a part combines the score of its passage with the part's
+own share of the query's words. An excerpt is one span of its passage, so that a citation can name its position.
 """
 
 from __future__ import annotations
@@ -26,17 +25,20 @@ if TYPE_CHECKING:
 
 PART_TOKENS = 64
 WORDS_SHARE = 0.6
-"""The weight of a part's words in its value. The score of its passage has the rest. Each is counted from its
-minimum."""
+"""The weight of a part's words in its value. The score of its passage has the rest. Both are counted from their
+minimum.
+"""
 ADJOINING = 200
-"""Two passages with at most this many characters between them are neighbours. A heading may stand between them."""
+"""The most characters between two passages that are neighbours, such as a heading."""
 
 Shares = Callable[[str, Sequence[str]], Sequence[float]]
-"""Takes the id of a collection, and texts. Returns each text's share of the query's words, weighted as in BM25."""
+"""Returns each text's share of the query's words, weighted as in BM25. The arguments are a collection's id and
+texts.
+"""
 
 
 class ExcerptPart(Struct, frozen=True):
-    """Characters `start` to `end` of the text of chunk number `chunk`, not counting the repeated head of its table."""
+    """Characters `start` to `end` of chunk number `chunk`. The repeated head of its table is not counted."""
 
     chunk: int
     start: int
@@ -45,7 +47,7 @@ class ExcerptPart(Struct, frozen=True):
 
 
 def excerpts(chunks: Sequence[Chunk], budget: SourceBudget, shares: Shares) -> list[Chunk]:
-    """The excerpts of the chunks, in the order of the chunks. Together they have about as many tokens as the budget."""
+    """Return an excerpt of each chunk, in their order. Together they have about as many tokens as the budget."""
     lined = sorted(range(len(chunks)), key=lambda at: (chunks[at].collection, chunks[at].source, chunks[at].start))
     parts = [part for at in lined for part in parts_of(at, chunks[at])]
     taken: dict[int, tuple[int, int]] = {}
@@ -63,10 +65,10 @@ def excerpts(chunks: Sequence[Chunk], budget: SourceBudget, shares: Shares) -> l
 
 
 def parts_of(number: int, chunk: Chunk) -> list[ExcerptPart]:
-    """Split a chunk into sentences and lines. Their tokens are estimated as a proportion of the chunk's tokens."""
+    """Split a chunk into sentences and lines. Each gets its proportion of the chunk's tokens."""
     text, rate = chunk.text[lead_length(chunk) :], chunk.tokens / max(1, len(chunk.text))
     spans = sentences(text, PART_TOKENS, lambda some: math.ceil(len(some) * rate))
-    # white space between two parts is included in the first part
+    # white space after a part belongs to it
     ends = [*(start for start, _ in spans[1:]), *([len(text)] if spans else [])]
     return [
         ExcerptPart(number, start, end, math.ceil((upto - start) * rate))
@@ -85,7 +87,7 @@ def _best_first(chunks: Sequence[Chunk], parts: Sequence[ExcerptPart], shares: S
 
 
 def _shares_of(chunks: Sequence[Chunk], parts: Sequence[ExcerptPart], shares: Shares) -> Any:
-    """The share of the query's words that each part has, with the idf of the part's collection: [parts]."""
+    """Return each part's share of the query's words, [parts], with the idf of the part's collection."""
     import numpy as np
 
     result = np.zeros(len(parts))
@@ -97,7 +99,7 @@ def _shares_of(chunks: Sequence[Chunk], parts: Sequence[ExcerptPart], shares: Sh
 
 
 def _places(chunks: Sequence[Chunk], parts: Sequence[ExcerptPart]) -> NDArray[np.int64]:
-    """Give the parts ascending numbers. Neighbours have numbers that differ by one; other numbers differ by more."""
+    """Number the parts in ascending order. The numbers of neighbours differ by one, those of others by more."""
     import numpy as np
 
     steps = [1 if _adjoin(chunks, first, second) else 2 for first, second in pairwise(parts)]
@@ -117,7 +119,7 @@ def _tokens(parts: Sequence[ExcerptPart], first: int, last: int) -> int:
 
 
 def _own(chunk: Chunk) -> str:
-    """The text of a passage without the repeated head of a table or list."""
+    """Return the text of a passage, without the repeated head of a table or list."""
     return chunk.text[lead_length(chunk) :]
 
 
@@ -126,7 +128,7 @@ def _lead_tokens(chunk: Chunk) -> int:
 
 
 def _excerpt(chunk: Chunk, parts: Sequence[ExcerptPart], taken: tuple[int, int]) -> Chunk:
-    """Make the excerpt of a chunk. The excerpt of a table keeps the title row."""
+    """Return the excerpt of a chunk. An excerpt of a table keeps the title row."""
     start, end = parts[taken[0]].start, parts[taken[1]].end
     own = _own(chunk)
     if (start, end) == (0, len(own)):

@@ -1,9 +1,7 @@
-"""Puts retrieved text into a prompt as data. The text is numbered and fenced, and cannot imitate other parts of the
-prompt.
+"""Puts retrieved text into a prompt as data: numbered, fenced, and unable to imitate other parts of the prompt.
 
-The mark of the fence is a hash of the sources with a secret key, so no document can contain it, and the same sources
-always make the same text, which a model's prompt cache knows. Invisible characters are removed, and control tokens
-(`<|im_end|>`, `[INST]`) are broken up (see `control_tokens.py`).
+Each request draws a new mark for the fence, so that no document can contain it. Invisible characters are removed, and
+control tokens (`<|im_end|>`, `[INST]`) are broken up (`control_tokens.py`).
 """
 
 import hashlib
@@ -27,14 +25,14 @@ INSTRUCTIONS = {
 }
 
 UNSEEN = ("Cc", "Cf", "Cs", "Co", "Zl", "Zp")
-"""Unicode categories of invisible characters: control, zero-width and bidi characters, tags and private use."""
+"""Unicode categories of invisible characters: control, zero-width and bidi characters, tags, private use."""
 SELECTORS = range(0xE0100, 0xE01F0)
-"""Variation selectors, which no text needs and which can carry a hidden text."""
+"""Variation selectors. No text needs them, and they can carry a hidden text."""
 
 SOURCE_NUMBER = re.compile(
     r"^([\s>*_#|~+-]*)[\[［【〔〖〚⟦⁅❲﹝](\s*[\d¹²³⁰⁴-⁹₀-₉①-⑳]+\s*)[\]］】〕〗〛⟧⁆❳﹞]", re.MULTILINE
 )
-"""Matches a number in brackets at the start of a line, in any script. A text could forge a source with it."""
+"""A number in brackets at the start of a line, in any script, with which a text could forge a source."""
 
 CJK = re.compile(r"[㐀-鿿豈-﫿]")
 
@@ -63,7 +61,7 @@ def mark_unknown_to(text: str, mark_of: MarkOf) -> str:
 
 
 def fenced(chunks: Sequence[Chunk], language: str, mark_of: MarkOf = hashed_mark, *, instruction: str = "") -> str:
-    """The sources as text for the prompt, to be put before the user's own words. The first chunk has the number [1]."""
+    """Return the sources as text before the user's own words. The first chunk has the number [1]."""
     sources = "\n\n".join(
         f"[{number}] {_title(chunk)}\n{harmless(chunk.text)}" for number, chunk in enumerate(chunks, 1)
     )
@@ -80,7 +78,7 @@ def marked(text: str, *, stable: str) -> str:
 
 
 def harmless(text: str) -> str:
-    """The visible text without control tokens, and without numbers that look like the numbers of sources."""
+    """Return the visible text without control tokens, and without numbers that look like those of sources."""
     seen = "".join(char for char in text if _is_seen(char))
     return SOURCE_NUMBER.sub(r"\1(\2)", broken(seen))
 
@@ -92,11 +90,11 @@ def _is_seen(char: str) -> bool:
 
 
 def language_of(text: str) -> str:
-    """The language of a text: `zh` if at least a fifth of its characters are Chinese, or else `en`."""
+    """Return `zh` if at least a fifth of the characters are Chinese, else `en`."""
     return "zh" if len(CJK.findall(text)) * 5 >= len(text.strip() or "x") else "en"
 
 
 def _title(chunk: Chunk) -> str:
-    """The title of a chunk's source, on one line."""
+    """Return the title of a chunk's source on one line."""
     page = f"page {chunk.page}" if chunk.page else ""
     return " ".join(harmless(", ".join(filter(None, (chunk.cited, page, chunk.heading)))).split())

@@ -1,8 +1,8 @@
-"""The stage for a client's tool `file_search`. Before the model is called, it searches the gateway's vector stores for
-the last message and puts the results before the user's own words.
+"""The stage for the client's tool `file_search`. Before the model is called, it searches the gateway's vector stores
+for the last message, and puts the results before the user's own words.
 
 The client asks for the search, so the stage runs in every mode, and a failed search fails the request. If the backend
-can search stores itself, a store that is unknown here may be one of the backend's.
+can search stores itself, an unknown store may be the backend's.
 """
 
 import asyncio
@@ -21,14 +21,14 @@ from gateway.ports import Vectors
 
 SEARCH_S = 30.0
 NO_LIMIT = 10**9
-"""If a request sets the number of results, their tokens are limited only by the model's window."""
+"""The tokens of the results if the request sets their number. Only the model's window limits them then."""
 
 
 class FileSearchStage:
-    """Stage `search`. If `collections` is None, this gateway has no stores. `hosts` returns whether a target can search
+    """The stage `search`. `collections` is None if this gateway has no stores. `hosts` tells whether a target searches
     stores itself.
 
-    `retrieve` is the stage that has the embedder once it is loaded, and that fits the results into the window.
+    `retrieve` is the stage with the embedder, which also fits the results into the window.
     """
 
     name = "search"
@@ -61,7 +61,7 @@ class FileSearchStage:
         return done.noted(self.name, "retrieved", reason, data)
 
     def _stores(self, tool: FileSearch, key: ClientKey) -> list[Collection]:
-        """The requested stores that exist in this gateway and that the key may read."""
+        """Return the requested stores that exist here and that the key may read."""
         if self._collections is None:
             return []
         stores = [self._collections.by_id(id, key) for id in tool.stores]
@@ -70,7 +70,7 @@ class FileSearchStage:
     async def _results(
         self, exchange: Exchange, tool: FileSearch, stores: Sequence[Collection], queries: Sequence[str]
     ) -> tuple[tuple[Chunk, ...], tuple[FileSource, ...]]:
-        """The chunks to use, in document order, and the file that each comes from."""
+        """Return the chunks to use, in document order, and the file of each."""
         retrieve, controls = self._retrieve, exchange.ask.controls
         if retrieve.embed is None:
             raise NotReady("The collections are still loading. Try again.", retry_after_s=2.0)
@@ -94,7 +94,7 @@ class FileSearchStage:
     def _look_up(
         self, tool: FileSearch, stores: Sequence[Collection], queries: Sequence[str], vectors: Vectors
     ) -> list[Hit]:
-        """Search the stores for the queries. Call it on a worker thread."""
+        """Search the stores for the queries. Call this on a worker thread."""
         assert self._collections is not None  # not None, since otherwise there are no stores
         limit = tool.limit or self._retrieve.settings.top_k
         wishes = [
@@ -108,14 +108,17 @@ class FileSearchStage:
         return hits[:limit]
 
     def _packed(self, hits: Sequence[Hit], limits: RetrievalLimits) -> tuple[Chunk, ...]:
-        """Choose the chunks that fit the limits. Call it on a worker thread."""
+        """Choose the chunks that fit the limits. Call this on a worker thread."""
         assert self._collections is not None  # not None, since otherwise there are no stores
         return self._retrieve.packed(self._collections, [hit.chunk for hit in hits], limits)
 
 
 def queries_of(exchange: Exchange, tool: FileSearch) -> tuple[str, ...]:
-    """The queries of the search. The first is the user's last message. In a conversation, this message together with
-    the one before is another query, since a follow-up such as "And for trainees?" refers to it."""
+    """Return the queries of the search: the user's last message, and in a conversation that message with the one
+    before.
+
+    A follow-up such as "And for trainees?" needs the message before.
+    """
     questions = [turn for turn in exchange.ask.turns if turn.role == "user"]
     last = (questions[-1].text if questions and questions[-1].plain else tool.query).strip()
     earlier = questions[-2].text.strip() if len(questions) > 1 else ""
@@ -125,7 +128,7 @@ def queries_of(exchange: Exchange, tool: FileSearch) -> tuple[str, ...]:
 
 
 def _check(exchange: Exchange, tool: FileSearch, stores: Sequence[Collection]) -> None:
-    """Check the request. Raises `BadRequest` or `NotFound`, which name the field at fault."""
+    """Raise `BadRequest` or `NotFound`, with the field at fault, if the request cannot be served."""
     where = f"tools[{tool.place}]"
     if tool.fault:
         raise BadRequest(tool.fault, param=tool.faulty or where, code=tool.code)

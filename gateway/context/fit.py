@@ -1,7 +1,7 @@
-"""The stage that fits a prompt into the model's window. It uses a longer window of the model, or drops old turns.
+"""The stage that fits a prompt into the model's window, by a longer window of the model or by dropping old turns.
 
-System messages always stay, and so does everything from the last user message on. Tokens are counted only if the prompt
-has more bytes than the window has tokens, since a text never has more tokens than bytes.
+System messages always stay, and so does everything from the last user message on. A text never has more tokens than
+bytes, so tokens are counted only for a prompt with more bytes than the window has tokens.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ from gateway.exchange import ContextPlan, Exchange, Rewrite, Sampling, Target
 
 
 class FitStage:
-    """Stage `fit`. It decides `direct` or `trimmed`, and undoes a rewrite that makes a prompt too long."""
+    """The stage `fit`. It decides `direct` or `trimmed`, and removes a rewrite that makes a prompt too long."""
 
     name = "fit"
 
@@ -65,8 +65,10 @@ class FitStage:
         )
 
     async def _more_than_text(self, exchange: Exchange, target: Target) -> Exchange:
-        """Handle a prompt with tool calls or images, whose tokens cannot be counted. If a longer window exists, the
-        tokens of the request's JSON are counted instead."""
+        """Handle a prompt with tool calls or images, whose tokens cannot be counted.
+
+        If there is a longer window, the tokens of the request's JSON decide whether it is used.
+        """
         if target.longer is not None:
             raw = exchange.ask.raw.decode("utf-8", "replace")
             tokens = await asyncio.to_thread(self.count, target.backend, raw)
@@ -77,7 +79,7 @@ class FitStage:
         return exchange.noted(self.name, "direct", "not counted: the prompt holds more than plain text")
 
     async def _as_it_came(self, exchange: Exchange) -> Exchange:
-        """Continue with the client's own prompt, because the additions of earlier stages do not fit."""
+        """Return the exchange with the client's own prompt, since the additions of earlier stages do not fit."""
         own = replace(exchange, turns=None, chunks=())
         if not exchange.ask.spoken_for:  # a prompt by name is part of the client's request
             own = replace(own, sampling=Sampling(), rewrite=Rewrite.NONE, procedure=None)
@@ -88,7 +90,7 @@ class FitStage:
 
 
 def _direct(exchange: Exchange, target: Target, tokens: int, reason: str) -> Exchange:
-    # the strategy in the plan stays, since an earlier stage set it
+    # the plan keeps its strategy, which an earlier stage set
     plan = replace(exchange.plan, window_tokens=target.window_tokens, prompt_tokens=tokens)
     return replace(exchange, plan=plan).noted(
         "fit", "direct", reason, {"window_tokens": target.window_tokens, "at_most_tokens": tokens}

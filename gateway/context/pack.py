@@ -1,4 +1,4 @@
-"""Chooses the chunks for the prompt within a token budget, and numbers them."""
+"""Chooses chunks for the prompt within a token budget, and numbers them."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,12 +8,11 @@ from msgspec import Struct
 from gateway.exchange import Chunk
 
 CHUNK_TOKENS = 24
-"""The tokens of the line above each source, which has its number, name and heading."""
+"""The tokens of the line above a source: its number, name and heading."""
 
 
 class SourceBudget(Struct, frozen=True):
-    """The limits of the sources in tokens. `tokens` limits their texts, and `room` limits the texts together with the
-    lines above them."""
+    """The limits of the sources in tokens: `tokens` for their texts, `room` for the texts and the lines above them."""
 
     tokens: int
     room: int
@@ -23,11 +22,7 @@ class SourceBudget(Struct, frozen=True):
 
 
 def pack(chunks: Sequence[Chunk], budget: SourceBudget) -> tuple[Chunk, ...]:
-    """Keep the chunks with the best scores that fit the budget, in document order.
-
-    The documents are in the order of their names and not of their scores. So the same chunks always make the same
-    prompt, which a model's prompt cache knows.
-    """
+    """Keep the best chunks that fit the budget, in document order. The document with the best chunk comes first."""
     chosen: list[Chunk] = []
     used = 0
     for chunk in sorted(chunks, key=lambda chunk: -chunk.score):
@@ -38,7 +33,7 @@ def pack(chunks: Sequence[Chunk], budget: SourceBudget) -> tuple[Chunk, ...]:
 
 
 def citations(chunks: Sequence[Chunk]) -> list[dict[str, Any]]:
-    """The chunk behind each number in the answer, in the form that the client and the record get."""
+    """Return the chunk behind each number in the answer, for the client and the record."""
     return [
         {
             "n": number,

@@ -1,7 +1,7 @@
 """Runs a blocking `Embedder` on one worker thread, so that the event loop never waits for it.
 
-Calls that arrive while a batch is running form the next batch. Short calls, such as queries, go before long ones, such
-as documents. Recent embeddings are cached.
+Calls that come while a batch runs form the next batch. Short calls, such as queries, go before long ones, such as
+documents. Recent embeddings are cached.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ if TYPE_CHECKING:
 
     from gateway.ports import Vectors
 
-SHORT_CALL = 4  # texts; a call with at most this many does not wait for a document
-REMEMBERED_CHARACTERS = 2000  # longer texts are documents, which are rarely embedded twice
+SHORT_CALL = 4  # texts; a call with so few does not wait for a document
+REMEMBERED_CHARACTERS = 2000  # a longer text is a document, which is rarely embedded twice
 
 
 class Batcher:
-    """Embeds texts: `await embed(texts)` is for the event loop, `embed_sync(texts)` for any other thread.
+    """Embeds texts: `await embed(texts)` on the event loop, `embed_sync(texts)` on any other thread.
 
-    At most `queue` texts wait; a call that would exceed this is refused with `NotReady`. A batch has at most `batch`
-    texts and about `characters` characters, which limits how long a query waits for a document's batch. A batcher
-    belongs to one event loop, and `aclose` ends its thread.
+    If more than `queue` texts would wait, a call is refused with `NotReady`. A batch has at most `batch` texts and
+    about `characters` characters, so that no query waits long for a document. A batcher belongs to one event loop;
+    `aclose` ends its thread.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class Batcher:
         self._closed = False
 
     async def embed(self, texts: Sequence[str]) -> Vectors:
-        """The vectors [texts, dimensions]. Raises `NotReady` if too many texts are waiting, or after `aclose`."""
+        """Return the vectors [texts, dimensions]. Raises `NotReady` if too many texts wait, or after `aclose`."""
         import numpy as np
 
         rows = [self._remembered.get(text) for text in texts]
@@ -64,8 +64,7 @@ class Batcher:
         return np.stack([row for row in rows if row is not None])
 
     def embed_sync(self, texts: Sequence[str]) -> Vectors:
-        """Embed texts for a caller outside the event loop. They are embedded in several batches on the same worker
-        thread. Returns [texts, dimensions]."""
+        """Embed texts outside the event loop, in several batches on the same worker thread. -> [texts, dimensions]"""
         import numpy as np
 
         if self._closed:
@@ -112,7 +111,7 @@ class Batcher:
         if remembered is not None:
             future.set_result(remembered)
             return future
-        # Every exception is retrieved here, since asyncio warns of an unread one if all callers have left.
+        # Every exception is retrieved, since asyncio warns of one that no caller has read.
         future.add_done_callback(lambda done: done.cancelled() or done.exception())
         self._waiting[text] = future
         if urgent:
@@ -137,7 +136,7 @@ class Batcher:
                 self._running = {}
 
     def _first(self, texts: Iterable[str]) -> list[str]:
-        """Take the texts for the next batch. There is at least one."""
+        """Take the texts of the next batch, at least one."""
         chosen: list[str] = []
         characters = 0
         for text in texts:
@@ -150,7 +149,7 @@ class Batcher:
     def _keep(self, text: str, vector: Vectors) -> None:
         if len(text) > REMEMBERED_CHARACTERS:
             return
-        # A copy, since a row would keep its whole batch in memory.
+        # A copy: a row would keep its whole batch in memory.
         self._remembered[text] = vector.copy()
         if len(self._remembered) > self._remember:
             self._remembered.popitem(last=False)

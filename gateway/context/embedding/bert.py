@@ -1,9 +1,8 @@
 """The sentence encoder of the BERT family in plain numpy, for models like MiniLM.
 
-torch, transformers and sentence-transformers need seconds and hundreds of megabytes before the first text is embedded.
-For these models, they then only compute six layers of matrix products. Here texts are not padded to one length: their
-tokens go through the linear layers as one long matrix, and only attention separates the texts. Models of other kinds
-run in sentence-transformers.
+torch, transformers and sentence-transformers take seconds and hundreds of megabytes to start. For these models, they
+then compute only six layers of matrix products. Here texts are not padded to one length: their tokens pass the linear
+layers as one long matrix, and only attention separates the texts. Other models run in sentence-transformers.
 """
 
 from __future__ import annotations
@@ -24,9 +23,9 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float32]
 
-TOGETHER = 512  # tokens that go through the layers as one matrix
+TOGETHER = 512  # tokens that pass the layers as one matrix
 SCORES_IN_CACHE = 100_000
-IN_CACHE = 32  # rows that stay in the processor's cache while an activation passes over them a dozen times
+IN_CACHE = 32  # rows that stay in the processor's cache while an activation reads them a dozen times
 
 
 class Layer(Struct, frozen=True):
@@ -66,19 +65,21 @@ class Bert:
         self._window = window_tokens
 
     def embed(self, texts: Sequence[str]) -> Floats:
-        """The mean of the states of each text: [texts, dimensions]. Each row has length 1."""
+        """Return the mean of each text's states: [texts, dimensions], with rows of length 1."""
         rows = self._rows(texts)
         vectors = np.empty((len(rows), self._words.shape[1]), np.float32)
         for some in _batches([len(row) for row in rows]):
             states, starts = self.states([rows[place] for place in some])
             vectors[some] = np.add.reduceat(states, starts, axis=0)
-        # the sum has the same direction as the mean
+        # the sum points in the direction of the mean
         vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
         return vectors
 
     def token_states(self, texts: Sequence[str]) -> list[Floats]:
-        """The states of each text's tokens: [tokens, dimensions] with rows of length 1. The first and last token, which
-        the model adds, are left out."""
+        """Return the states of each text's tokens: [tokens, dimensions], with rows of length 1.
+
+        The first and the last token, which the model adds, are left out.
+        """
         rows = self._rows(texts)
         states_of_texts: list[Floats] = [np.empty(0, np.float32)] * len(rows)
         for some in _batches([len(row) for row in rows]):
@@ -89,19 +90,23 @@ class Bert:
         return states_of_texts
 
     def _rows(self, texts: Sequence[str]) -> list[list[int]]:
-        """The token ids of the texts, each cut to the window."""
+        """Return the token ids of the texts, each cut to the window."""
         rows = [encoding.ids for encoding in self._tokenizer.encode_batch(list(texts))]
         return [row if len(row) <= self._window else [*row[: self._window - 1], row[-1]] for row in rows]
 
     def mean_states(self, rows: Sequence[Sequence[int]]) -> Floats:
-        """The mean of the states of each row of token ids: [rows, dimensions]. All rows must have the same length."""
+        """Return the mean of the states of each row of token ids: [rows, dimensions]. All rows must have the same
+        length.
+        """
         states, _ = self.states(rows)
         means: Floats = states.reshape(len(rows), -1, states.shape[1]).mean(axis=1)
         return means
 
     def states(self, rows: Sequence[Sequence[int]]) -> tuple[Floats, list[int]]:
-        """The states after the last layer, [all tokens, dimensions], and the index at which each row starts.
-        Neighbouring rows of the same length are computed together, because that is faster."""
+        """Return the states after the last layer, [all tokens, dimensions], and the index where each row starts.
+
+        Neighbouring rows of the same length are computed together, which is faster.
+        """
         lengths = [len(row) for row in rows]
         starts = [0, *np.cumsum(lengths).tolist()[:-1]]
         runs = _runs(lengths, self._heads)
@@ -109,7 +114,7 @@ class Bert:
         x = self._words[np.concatenate(rows)]
         x += self._places[places]
         self._scale(x, self._norm)
-        # allocated once for all layers, since allocation costs more than the computation
+        # allocated once for all layers, since allocating costs more than computing
         tokens, size = x.shape
         qkv, mixed, y = (np.empty((tokens, width), np.float32) for width in (3 * size, size, size))
         wide = np.empty((tokens, self._layers[0].wide_w.shape[1]), np.float32)
@@ -133,8 +138,9 @@ class Bert:
         return x, starts
 
     def _attend(self, qkv: Floats, count: int, out: Floats) -> None:
-        """Compute the attention within each of `count` texts that have the same length. `qkv` is [tokens, 3 *
-        dimensions], `out` is [tokens, dimensions]."""
+        """Compute the attention within each of `count` texts of the same length, from `qkv` [tokens, 3 * dimensions]
+        into `out` [tokens, dimensions].
+        """
         length = len(qkv) // count
         # each [count, heads, length, size]
         q, k, v = qkv.reshape(count, length, 3, self._heads, -1).transpose(2, 0, 3, 1, 4)
@@ -159,8 +165,9 @@ class Bert:
 
 
 def gelu(x: Floats) -> None:
-    """Compute x * (1 + erf(x / sqrt 2)) / 2 in place, with erf by Abramowitz and Stegun 7.1.26. The error is at most
-    4e-7."""
+    """Compute x * (1 + erf(x / sqrt 2)) / 2 in place. erf is that of Abramowitz and Stegun 7.1.26, with an error of at
+    most 4e-7.
+    """
     size, t, tail = (np.empty((min(IN_CACHE, len(x)), x.shape[1]), np.float32) for _ in range(3))
     for first in range(0, len(x), IN_CACHE):
         rows = x[first : first + IN_CACHE]
@@ -183,7 +190,7 @@ def gelu(x: Floats) -> None:
 
 
 def fits(folder: Path) -> bool:
-    """Whether `Bert` can compute this model. It must be BERT with exact GELU, mean pooling, and no further layer."""
+    """Whether `Bert` can compute this model: BERT with exact GELU, mean pooling, and no further layer."""
     try:
         config = json.loads((folder / "config.json").read_text("utf-8"))
         modules = [module["type"].rpartition(".")[2] for module in json.loads((folder / "modules.json").read_text())]
@@ -222,7 +229,7 @@ def _norm(weights: dict[str, Any], name: str) -> tuple[Floats, Floats]:
 
 
 def _batches(lengths: Sequence[int]) -> list[list[int]]:
-    """Sort the indexes in `lengths` by length, and group them so that a group has at most `TOGETHER` tokens."""
+    """Group the indices of `lengths` by similar length, with at most `TOGETHER` tokens in a group."""
     batches: list[list[int]] = []
     total = TOGETHER
     for place in sorted(range(len(lengths)), key=lengths.__getitem__):
@@ -235,8 +242,9 @@ def _batches(lengths: Sequence[int]) -> list[list[int]]:
 
 
 def _runs(lengths: Sequence[int], heads: int) -> list[tuple[int, int, int]]:
-    """Group neighbours of the same length whose scores fit the cache together. Each group is (first token, number of
-    texts, tokens of each text)."""
+    """Group neighbours of the same length whose scores fit the cache. Each group is (first token, number of texts,
+    tokens of each text).
+    """
     runs: list[tuple[int, int, int]] = []
     start = 0
     for length, same in groupby(lengths):

@@ -1,8 +1,8 @@
 """Reranks by late interaction: each token of the query is compared with the nearest token of the text (ColBERT's
 MaxSim).
 
-The vectors of tokens are states of the embedding model, so no other model is needed. That model was not trained for
-this, and it takes a second or more to embed thirty chunks again.
+The tokens' vectors are states of the embedding model, so no other model is needed. That model was not trained for this,
+and embedding thirty chunks again takes a second or more.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class MaxSimSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """`[reranker] kind = "maxsim"`: compares token by token, with the model of `[embedder] kind = "sentence"`."""
 
     weight: Share = 0.35
-    """The weight of its scores, from 0 to 1; the rest is the weight of the search's scores."""
+    """The share of these scores in the final score, from 0 to 1. The search's scores have the rest."""
 
 
 class TokenStates(Protocol):
@@ -47,13 +47,14 @@ class MaxSim:
 
 
 def maxsim(query: Vectors, text: Vectors) -> float:
-    """The best cosine of each token of the query, averaged over these tokens. Both arrays are [tokens, dimensions] with
-    rows of length 1."""
+    """Return the mean, over the query's tokens, of their best cosine. Both arrays are [tokens, dimensions] with rows of
+    length 1.
+    """
     return float((query @ text.T).max(axis=1).mean())
 
 
 def build(_name: str, settings: MaxSimSettings, parts: Any) -> MaxSim:
-    """Build the reranker from the embedder in `parts`. Raises `ConfigError` if the embedder is not a sentence model."""
+    """Build the reranker with the embedder in `parts`. Raises `ConfigError` if the embedder is not a sentence model."""
     embedder: Any = getattr(parts.embedder, "embedder", None)
     if not hasattr(embedder, "token_states"):
         remedy = 'Add [embedder] with kind = "sentence", or use [reranker] kind = "http".'

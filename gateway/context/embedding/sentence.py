@@ -1,8 +1,7 @@
 """Sentence embeddings from any sentence-transformers model on disk. The default is MiniLM, which comes in a package.
 
 Models like MiniLM are computed by `bert.py`, and others by sentence-transformers, which takes seconds to import. The
-constructor reads only small JSON files. The weights are read by `load`, which the assembly calls in the background, or
-otherwise by the first `embed`.
+constructor reads only small JSON files. `load`, or else the first `embed`, reads the weights.
 """
 
 from __future__ import annotations
@@ -36,11 +35,11 @@ class SentenceSettings(Struct, frozen=True, forbid_unknown_fields=True):
     model: str = DEFAULT_MODEL
     """The model's folder: `package:name/folder` inside an installed package, or a path."""
     window_tokens: int = 256
-    """Texts are cut after this many tokens. MiniLM was trained for 256."""
+    """Longer texts are cut to this many tokens. MiniLM was trained for 256."""
     threads: int = 1
-    """Threads for the matrix products. More than one slows a busy machine down."""
+    """Threads for matrix products. On a busy machine, more than one makes them slower."""
     batch: int = 16
-    """The number of texts that sentence-transformers computes together."""
+    """How many texts sentence-transformers computes together."""
 
 
 class SentenceEmbedder:
@@ -69,7 +68,7 @@ class SentenceEmbedder:
             return self._model
 
     def embed(self, texts: Sequence[str]) -> Vectors:
-        """The vectors [texts, dimensions], float32, each row of length 1."""
+        """Return the vectors [texts, dimensions], float32, with rows of length 1."""
         import numpy as np
 
         if not texts:
@@ -77,17 +76,19 @@ class SentenceEmbedder:
         return self.load().embed(texts)
 
     def states(self, rows: Sequence[Sequence[int]]) -> Vectors:
-        """The mean of the model's states over each row of token ids: [rows, dimensions]. All rows must have the same
-        length."""
+        """Return the mean of the model's states over each row of token ids: [rows, dimensions]. All rows must have the
+        same length.
+        """
         return self.load().mean_states(rows)
 
     def token_states(self, texts: Sequence[str]) -> Sequence[Vectors]:
-        """The states of each text's tokens: [tokens, dimensions], rows of length 1."""
+        """Return the states of each text's tokens: [tokens, dimensions], with rows of length 1."""
         return self.load().token_states(texts)
 
     def count_tokens(self, text: str) -> int:
-        """The number of tokens of `text`, without the two that the model adds. This needs neither the weights nor
-        torch."""
+        """Return the number of tokens of `text`, without the two that the model adds. Needs neither the weights nor
+        torch.
+        """
         if self._pieces is None:
             self._pieces = WordPieces(self.tokenizer())
         return len(self._pieces.ids(text))
@@ -100,7 +101,7 @@ class SentenceEmbedder:
 
 
 def read_tokenizer(folder: Path) -> Tokenizer:
-    """The Rust tokenizer of a model folder, without truncation and padding."""
+    """Return the tokenizer of a model folder, without truncation and padding."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     from tokenizers import Tokenizer
 
@@ -114,7 +115,7 @@ class Transformer:
     """A model that sentence-transformers runs."""
 
     def __init__(self, folder: Path, settings: SentenceSettings) -> None:
-        # Nothing may be looked up on a hub, so a missing file raises an error and is not downloaded.
+        # A missing file must raise an error, and not be looked up on a hub.
         os.environ.setdefault("HF_HUB_OFFLINE", "1")
         os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
         import torch
@@ -170,7 +171,7 @@ def _read_model(folder: Path, settings: SentenceSettings) -> Bert | Transformer:
 
 
 def _dimensions(folder: Path) -> int:
-    """The number of dimensions, read from the model's description."""
+    """Return the number of dimensions in the model's description."""
     pooling = folder / "1_Pooling" / "config.json"
     if pooling.exists():
         table = json.loads(pooling.read_text("utf-8"))
@@ -181,7 +182,7 @@ def _dimensions(folder: Path) -> int:
 
 
 def build(name: str, settings: SentenceSettings, parts: Any) -> SentenceEmbedder:
-    """Build the embedder. A relative path of a model starts at `parts.settings.root`."""
+    """Build the embedder. A relative path starts at `parts.settings.root`."""
     return SentenceEmbedder(name, locate(settings.model, _root(parts)), settings)
 
 

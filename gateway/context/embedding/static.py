@@ -1,11 +1,11 @@
-"""The first, very cheap tier of embeddings: the mean of one fixed vector per word piece.
+"""The first, very cheap tier of embeddings: the mean of a fixed vector for each word piece.
 
-The table is distilled once from the sentence model with the recipe of model2vec. Every word piece of the vocabulary is
+The table is distilled once from the sentence model, by model2vec's recipe: each word piece of the vocabulary is
 embedded alone, PCA keeps 256 dimensions, and frequent pieces get less weight by Zipf's law. The recipe is written out
-here because model2vec's own distiller needs an older version of transformers.
+here, since model2vec's own distiller needs an older transformers.
 
-The lookup is plain numpy because it runs on the event loop. sentence-transformers' `StaticEmbedding` uses torch and
-batches, and takes about ten times as long for one short text.
+A look-up runs on the event loop in plain numpy. sentence-transformers' `StaticEmbedding` takes about ten times as long
+for one short text, with torch and batches.
 """
 
 from __future__ import annotations
@@ -29,19 +29,19 @@ if TYPE_CHECKING:
     from gateway.ports import Vectors
 
 DIMENSIONS = 256
-SMOOTHING = 1e-4  # SIF's `a`: the smaller it is, the less weight frequent pieces get
-LONGEST = 2000  # characters; the mean of a longer text says little, and computing it would block the event loop
+SMOOTHING = 1e-4  # SIF's `a`: the smaller, the less frequent pieces count
+LONGEST = 2000  # characters; the mean of a longer text says little and would block the event loop
 
 
 class StaticEmbedder:
-    """Satisfies `ports.Embedder` with a lookup and a mean. A short text takes about ten microseconds."""
+    """Satisfies `ports.Embedder` by look-ups and a mean. A short text takes about ten microseconds."""
 
     def __init__(self, name: str, tokenizer: Tokenizer, table: NDArray[np.float32]) -> None:
-        """`table` is [vocabulary, dimensions]. Each piece that does not count has a row of zeros."""
+        """`table` is [vocabulary, dimensions]. A piece that does not count has a row of zeros."""
         import numpy as np
 
         self.name = name
-        # a plain view, since each operation on the type of the mapping runs Python code
+        # a plain view: each operation on numpy's type for mapped files runs Python code
         self.table = table.view(type=np.ndarray)
         self.dimensions = int(table.shape[1])
         self.window_tokens = LONGEST // 4
@@ -51,17 +51,17 @@ class StaticEmbedder:
         self._pieces = WordPieces(tokenizer)
 
     def embed(self, texts: Sequence[str]) -> Vectors:
-        """The vectors [texts, dimensions] in float32. Each row has length 1, or 0 for a text without words."""
-        if len(texts) == 1:  # the usual case while a request waits
+        """Return the vectors [texts, dimensions] in float32. Rows have length 1, or 0 for a text without words."""
+        if len(texts) == 1:  # the usual case during a request
             return self._vector(texts[0]).reshape(1, -1)
         import numpy as np
 
         return np.array([self._vector(text) for text in texts], np.float32).reshape(len(texts), self.dimensions)
 
     def _vector(self, text: str) -> Vectors:
-        # in some scripts a character is split into several pieces
+        # some scripts split a character into several pieces
         ids = self._pieces.ids(text[:LONGEST])[:LONGEST]
-        # for only a few rows, a matrix product is several times as fast as numpy's sum
+        # for a few rows, a matrix product is several times as fast as numpy's sum
         total: Vectors = self._ones[: len(ids)].dot(self.table.take(ids, 0)) if ids else self._none.copy()
         length = sqrt(total.dot(total))
         if length > 0.0:
@@ -73,9 +73,9 @@ class StaticEmbedder:
 
 
 def load_static(sentence: SentenceEmbedder, data_folder: Path) -> StaticEmbedder:
-    """Read the static embedding of a sentence model from the data folder, or distil it if it is not there.
+    """Read the static embedding of a sentence model from the data folder, or distil it now.
 
-    Blocking. Distilling takes about half a minute, once. After that, neither torch nor the sentence model is used.
+    Blocking. Distilling takes about half a minute, once. After that, neither torch nor the sentence model is needed.
     """
     import numpy as np
 
@@ -89,7 +89,7 @@ def load_static(sentence: SentenceEmbedder, data_folder: Path) -> StaticEmbedder
 
 
 def model_digest(folder: Path) -> str:
-    """Sixteen hex digits that identify the model's weights, its vocabulary, and the recipe of the distillation."""
+    """Return sixteen hex digits for the model's weights, its vocabulary, and the recipe of the distillation."""
     digest = hashlib.sha256(f"v1 {DIMENSIONS} {SMOOTHING}".encode())
     for file in sorted([*folder.glob("*.safetensors"), *folder.glob("*.bin"), folder / "tokenizer.json"]):
         with file.open("rb") as stream:
@@ -98,8 +98,9 @@ def model_digest(folder: Path) -> str:
 
 
 def distil(sentence: SentenceEmbedder) -> NDArray[np.float32]:
-    """Compute the table [vocabulary, 256]. It has the weighted vector of each word piece, without the component that
-    all pieces share."""
+    """Compute the table [vocabulary, 256]: the weighted vector of each word piece, without the component that all
+    pieces share.
+    """
     import numpy as np
 
     vocabulary = sentence.tokenizer().get_vocab(with_added_tokens=True)
@@ -116,8 +117,7 @@ def _is_reserved(piece: str) -> bool:
 
 
 def _embed_pieces(sentence: SentenceEmbedder, indices: Sequence[int], batch: int = 512) -> NDArray[np.float32]:
-    """Embed each piece alone, between the model's special tokens, as the mean of its states: [pieces, model's
-    dimensions]."""
+    """Embed each piece alone, between the model's special tokens: [pieces, model's dimensions]."""
     import numpy as np
 
     frame = sentence.tokenizer().encode("", add_special_tokens=True).ids
@@ -125,7 +125,7 @@ def _embed_pieces(sentence: SentenceEmbedder, indices: Sequence[int], batch: int
     rows = [[*before, index, *after] for index in indices]
     pieces = [rows[start : start + batch] for start in range(0, len(rows), batch)]
     sentence.load()
-    # uses all cores, because this takes most of the time of a first start
+    # uses all cores, since this takes most of the time of a first start
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
         return np.concatenate(list(pool.map(sentence.states, pieces)))
 
@@ -140,8 +140,7 @@ def _reduce(vectors: NDArray[np.float32], dimensions: int) -> NDArray[np.float32
 
 
 def _weights(count: int) -> NDArray[np.float32]:
-    """The SIF weights: [pieces]. The frequency of a piece is estimated by Zipf's law from its index in the
-    vocabulary."""
+    """Return the SIF weights: [pieces]. Zipf's law gives the frequency of a piece from its index in the vocabulary."""
     import numpy as np
 
     share = 1.0 / np.arange(2, count + 2)
@@ -150,7 +149,7 @@ def _weights(count: int) -> NDArray[np.float32]:
 
 
 def _write(file: Path, table: NDArray[np.float32]) -> None:
-    """Write the file atomically, since another worker may be reading or writing it."""
+    """Write the file atomically, since another worker may read or write it too."""
     import numpy as np
 
     file.parent.mkdir(parents=True, exist_ok=True)

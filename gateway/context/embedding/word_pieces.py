@@ -1,8 +1,8 @@
-"""Looks up the word pieces of a text word by word, since BERT's tokenizer always splits the same word in the same way.
+"""Looks up the word pieces of a text word by word. BERT's tokenizer always splits the same word in the same way.
 
-A tokenizer takes some 130 µs for 300 characters, because it records the position of each piece. Words repeat, so it
-takes only a sixth of that time to look them up. A text that is not plain ASCII is looked up by the parts between its
-spaces. If the tokenizer is not BERT's lower-casing one, it is called for every text.
+A tokenizer takes some 130 µs for 300 characters, since it records positions. Words repeat, so look-ups take a sixth of
+that time. A text outside plain ASCII is split at its spaces. Without BERT's lower-casing tokenizer, there are no
+look-ups, and every text is tokenized.
 """
 
 from __future__ import annotations
@@ -15,17 +15,18 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 MOST_WORDS = 50_000
-LONGEST_WORD = 40  # characters; longer strings are not words and would fill the cache
+LONGEST_WORD = 40  # characters; longer strings are no words and would fill the cache
 _PLAIN = re.compile(r"[\t\n\r -~]*")
-# in ASCII, BERT treats each character other than letters and digits as a separate word
+# in ASCII, BERT treats each character but letters and digits as a word
 _WORD = re.compile(r"[a-z0-9]+|[^\sa-z0-9]")
-# matches text between white space, which no tokenizer includes in a word
+# text between white space; no tokenizer puts white space into a word
 _BETWEEN_SPACES = re.compile(r"[^ \t\n\r]+")
 
 
 class WordPieces:
-    """Caches the word pieces of each word. Several threads may use it: two that look up the same new word write the
-    same entry."""
+    """Caches the word pieces of each word. Threads may share it: two that look up the same new word write the same
+    entry.
+    """
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         from tokenizers.normalizers import BertNormalizer
@@ -38,7 +39,7 @@ class WordPieces:
             and bool(normalizer.lowercase)
             and isinstance(tokenizer.pre_tokenizer, BertPreTokenizer)
         )
-        # `[CLS]` in a text is a single piece, which looking up word by word would miss
+        # `[CLS]` in a text is a single piece, which a look-up by word would miss
         self._added = tuple(token.content for token in tokenizer.get_added_tokens_decoder().values())
         self._known: dict[str, list[int]] = {}
 

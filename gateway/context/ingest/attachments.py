@@ -1,4 +1,4 @@
-"""The uploaded files of each collection, and the state of their ingestion."""
+"""The uploaded files of each collection, and how far each is ingested."""
 
 import json
 import secrets
@@ -19,8 +19,9 @@ STATES = (IN_PROGRESS, COMPLETED, CANCELLED, FAILED)
 
 
 class Attachment(Struct, frozen=True):
-    """A file in a collection. If it failed, `error` is the text of the failure and `error_code` its kind. If it is
-    completed, `error` is the reader's report as JSON, or empty."""
+    """A file in a collection. After a failure, `error` is its text and `error_code` its kind. After success, `error` is
+    the reader's report as JSON, or "".
+    """
 
     collection: str
     file: str
@@ -30,7 +31,7 @@ class Attachment(Struct, frozen=True):
     error: str = ""
     attributes: Attributes = {}
     cut: Cut | None = None
-    """The chunking that the client set, or None for the configured one."""
+    """The chunking that the client set, or None for the configured chunking."""
     bytes: int = 0
     created: int = 0
 
@@ -54,7 +55,7 @@ class Attachments:
         self.catalog = catalog
 
     def attach(self, attachments: Sequence[Attachment]) -> None:
-        """Attach all of the files, or none. A file that is already attached is ingested again."""
+        """Attach all files or none. A file that is already attached is ingested again."""
         with self.catalog.writing() as database:
             _insert(database, attachments)
 
@@ -66,15 +67,14 @@ class Attachments:
         metadata: Mapping[str, str] | None,
         attachments: Sequence[Attachment],
     ) -> str:
-        """Create a collection and attach the files to it. If one of these fails, neither is done. Returns the
-        collection's id."""
+        """Create a collection with these files, or do nothing if one of them fails. Returns the collection's id."""
         with self.catalog.writing() as database:
             id = self.catalog.create_in(database, owner, name, expires_days, metadata)
             _insert(database, [replace(attachment, collection=id) for attachment in attachments])
         return id
 
     def attach_batch(self, collection: str, attachments: Sequence[Attachment]) -> FileBatch:
-        """Attach all of the files as one batch, or none."""
+        """Attach all files as one batch, or none."""
         batch = FileBatch(f"vsfb_{secrets.token_hex(12)}", collection, int(time()))
         with self.catalog.writing() as database:
             database.execute("INSERT INTO batches VALUES (?, ?, ?, 0)", (batch.id, collection, batch.created))
@@ -85,13 +85,14 @@ class Attachments:
         return next(iter(self._rows("collection = ? AND file = ?", collection, file)), None)
 
     def of(self, collection: str, *, batch: str = "", status: str = "") -> list[Attachment]:
-        """The attachments of a collection, in the order in which they were attached."""
+        """Return the attachments of a collection in the order in which they were attached."""
         condition = "collection = ? AND (? = '' OR batch = ?) AND (? = '' OR status = ?) ORDER BY created, rowid"
         return self._rows(condition, collection, batch, batch, status, status)
 
     def next_waiting(self, served: str = "", busy: Sequence[Attachment] = ()) -> Attachment | None:
-        """The oldest waiting file of the key whose name follows `served`, so that keys take turns. Files in `busy` are
-        skipped."""
+        """Return the oldest waiting file of the key whose name follows `served`, so that keys take turns. Files in
+        `busy` are skipped.
+        """
         owner = "coalesce((SELECT owner FROM collections WHERE id = attachments.collection), '')"
         order = f"{owner} <= ?, {owner}, created, rowid"
         free = "".join(" AND NOT (collection = ? AND file = ?)" for _ in busy)
@@ -99,8 +100,7 @@ class Attachments:
         return next(iter(self._rows(f"status = 'in_progress'{free} ORDER BY {order} LIMIT 1", *names, served)), None)
 
     def abandoned(self) -> list[tuple[str, int]]:
-        """The documents that are unfinished although their files no longer wait. Each is given as its collection and
-        its key."""
+        """Return unfinished documents whose files no longer wait, as (collection, key)."""
         waiting = "SELECT 1 FROM attachments a WHERE a.collection = d.collection AND a.file = d.file AND a.status = ?"
         query = (
             f"SELECT collection, key FROM documents d WHERE state != 'live' AND file != '' AND NOT EXISTS ({waiting})"
@@ -142,7 +142,7 @@ class Attachments:
             return dict.fromkeys(STATES, 0) | dict(rows.fetchall())
 
     def size(self, collection: str) -> int:
-        """The total size of the ingested files in bytes."""
+        """Return the bytes of all ingested files."""
         with self.catalog.reading() as database:
             query = "SELECT coalesce(sum(bytes), 0) FROM attachments WHERE collection = ? AND status = ?"
             size: int = database.execute(query, (collection, COMPLETED)).fetchone()[0]
@@ -155,7 +155,7 @@ class Attachments:
             return FileBatch(row[0], row[1], row[2], bool(row[3])) if row else None
 
     def cancel(self, batch: FileBatch) -> None:
-        """Cancel a batch. Its files that are not ingested yet stay out of the collection."""
+        """Cancel a batch. Files that are not ingested yet stay out of the collection."""
         with self.catalog.writing() as database:
             database.execute("UPDATE batches SET cancelled = 1 WHERE id = ?", (batch.id,))
             database.execute(

@@ -1,7 +1,7 @@
-"""Ingests attached files in the background of the server, one after another. Keys take turns. Several files at a time
-are read ahead.
+"""Ingests attached files in the background of the server, one by one. Keys take turns, and several files are read
+ahead.
 
-The list of waiting files is in the catalog, so a gateway that was stopped continues with it at the next start.
+Waiting files are listed in the catalog, so that ingestion continues after a restart.
 """
 
 import asyncio
@@ -30,27 +30,26 @@ if TYPE_CHECKING:
 log = logging.getLogger("foreword.intake")
 
 SWEEP_S = 600.0
-"""The time between two rounds if nothing wakes the task. Each round deletes expired files, and ingests files that other
-processes attached."""
+"""The time between two rounds. Each round deletes expired files and finds files that other processes attached."""
 RETRY_S = 5.0
-"""The pause after a failure of the catalog, in seconds."""
+"""The pause in seconds after a failure of the catalog."""
 TURN_S = 60.0
-"""The length of a turn, in seconds. After it, a waiting file of another key is ingested first, and this file continues
-at its next turn. If reading the file takes long, its turn is extended by that time, so that every turn makes
-progress."""
+"""The length of a turn in seconds. After a turn, waiting files of other keys come first, and the file continues at its
+next turn. A turn is longer by the time for reading the file, so that each turn makes progress.
+"""
 
 
 LONGEST_S = 3600.0
-"""The time limit for the work on one file, including the time to read it."""
+"""The time limit for all work on one file, including its reading."""
 DELETED = "The file was deleted before it was read."
 
 
 class IngestStopped(Exception):
-    """Raised when the gateway stops or another key's turn begins. The next call continues with the file."""
+    """The gateway stops, or another key's turn begins. The file continues at the next call."""
 
 
 class BackgroundEmbedder:
-    """The gateway's own embedder for documents. The batcher gives priority to queries."""
+    """The gateway's embedder for documents. Queries have priority."""
 
     def __init__(self, batcher: Batcher) -> None:
         self.name = batcher.embedder.name
@@ -64,7 +63,7 @@ class BackgroundEmbedder:
 
 
 class BackgroundIngest:
-    """Ingests in the background. It belongs to one event loop. The caller of `open` must also call `aclose`."""
+    """Ingests in the background, on one event loop. The caller of `open` also calls `aclose`."""
 
     def __init__(
         self,
@@ -76,8 +75,9 @@ class BackgroundIngest:
         readers: int = 1,
         longest_s: float = LONGEST_S,
     ) -> None:
-        """`close` is called at the end, to end the processes that read files. `readers` is the number of files that
-        `ingest.read` can read at a time. `longest_s` is the time limit for the work on one file."""
+        """`close` ends the reading processes. `readers` is how many files `ingest.read` can read at a time. `longest_s`
+        limits the work on one file.
+        """
         self.collections = collections
         self.uploads = uploads
         self.attachments = Attachments(collections.catalog)
@@ -85,7 +85,7 @@ class BackgroundIngest:
         self._close = close
         self._longest_s = longest_s
         self._spent_s: dict[tuple[str, str], float] = {}
-        """The time that earlier turns of each file took."""
+        """How long earlier turns of each file took."""
         self._ahead = ReadAhead(self._load, readers)
         self._more = asyncio.Event()
         self._stopping = False
@@ -95,7 +95,7 @@ class BackgroundIngest:
         self._task = asyncio.create_task(self._run(), name="intake")
 
     async def aclose(self) -> None:
-        """Stop after the current batch of chunks. After the next start, the work continues from there."""
+        """Stop after the current batch of chunks. The next start continues there."""
         self._stopping = True
         self._more.set()
         if self._task is not None:
@@ -134,7 +134,7 @@ class BackgroundIngest:
         for file in self.uploads.expired():
             self.forget(file)
         self.uploads.sweep()
-        # these documents remain if a gateway is killed before it can delete them
+        # documents that were left when a gateway was killed
         for collection, document in self.attachments.abandoned():
             self.collections.clear(collection, [document])
         while not self._stopping:
@@ -146,7 +146,7 @@ class BackgroundIngest:
                 self._ingest_file(read)
 
     def _following(self, served: str, busy: list[Attachment]) -> tuple[Attachment, str] | None:
-        """The next file to read, and the key that owns it."""
+        """Return the next file to read, and the key that owns it."""
         attachment = self.attachments.next_waiting(served, busy)
         if attachment is None:
             return None
@@ -186,14 +186,15 @@ class BackgroundIngest:
             self.take_out(attachment.collection, attachment.file)
         except Exception:
             log.exception("a file could not be ingested", extra={"file": attachment.file})
-            reason = "The gateway could not ingest it; its log has the reason."
+            reason = "The gateway could not ingest the file; its log has the reason."
             self.attachments.settle(attachment, FAILED, "server_error", reason)
         else:
             self._report(attachment, report)
 
     def _watch(self, read: FileBeingRead, collection: Collection) -> OnProgress:
-        """Make the check that runs after each batch: is the file still wanted, within its time limit, and within its
-        turn?"""
+        """Return a check to run after each batch: the file is still wanted, within its time limit, and within its
+        turn.
+        """
         attachment = read.attachment
         name = attachment.collection, attachment.file
         turn = IngestTurn(TURN_S)
@@ -239,7 +240,7 @@ class BackgroundIngest:
     def forget(self, file: str) -> None:
         """Delete a file from every collection, and then the file itself."""
         for attachment in self.attachments.having(file):
-            # detached first, so that a running ingest of the file stops and deletes the part that it has stored
+            # detached first, so that a running ingest stops and deletes what it has stored
             self.attachments.detach(attachment.collection, file)
             self.take_out(attachment.collection, file)
         self.uploads.remove(file)
@@ -252,8 +253,7 @@ def _too_slow(longest_s: float) -> CollectionError:
 
 
 class IngestTurn:
-    """The time of one file's turn. It ends `duration_s` after the first stored batch, or later if that batch took
-    longer."""
+    """The time of one file's turn. It ends `duration_s` after the first batch, or later if that batch took longer."""
 
     def __init__(self, duration_s: float) -> None:
         self._duration_s = duration_s

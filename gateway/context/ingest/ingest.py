@@ -1,8 +1,7 @@
 """Adds files to a collection: reads, chunks, embeds and stores them.
 
-Adding is idempotent. A file whose bytes and chunking have not changed is skipped. A changed file replaces its old
-version at once. A broken file is reported, while the others are added. An ingest that was killed continues at the chunk
-at which it stopped.
+A file with the same bytes and chunking as before is skipped, and a changed file replaces its old version at once. A
+broken file is reported, and the others are added. A killed ingest continues at the next chunk.
 """
 
 import hashlib
@@ -33,21 +32,19 @@ from gateway.settings.tables import Settings
 log = logging.getLogger("foreword.ingest")
 
 BATCH = 64
-"""The number of chunks that are embedded and written between two reports of progress."""
+"""The chunks that are embedded and written between two progress reports."""
 PATIENCE_S = 24 * 3600.0
-"""How long an ingest waits for its turn. Only one runs on a machine at a time, since embedding uses all its cores."""
+"""How long an ingest waits for its turn. Only one runs on a machine, since embedding uses all cores."""
 
 PROBE = "The embedder that this collection was made with."
 SAME_EMBEDDER = 0.999
-"""The lowest cosine between two vectors of a text from the same model, computed on other machines or in other
-batches."""
+"""The least cosine between two vectors of the same text and model, from different machines or batches."""
 
 Read = Callable[[Path, str], Document]
 
 
 class IngestItem(Struct, frozen=True):
-    """A file to add. It replaces the document with the same `source`. It is cited as `title`, or as its source by
-    default."""
+    """A file to add. It replaces the document with the same `source`. Citations show `title`, or else the source."""
 
     path: Path
     source: str
@@ -58,8 +55,7 @@ class IngestItem(Struct, frozen=True):
 
 
 class Progress(Struct, frozen=True):
-    """The progress of an ingest. File number `file` of `files` is being added, and `done` of its `chunks` are
-    stored."""
+    """How far an ingest is: file number `file` of `files`, with `done` of its `chunks` stored."""
 
     source: str
     file: int
@@ -71,7 +67,7 @@ class Progress(Struct, frozen=True):
 class AddedFile(Struct, frozen=True):
     """The outcome for one file. `state` is added, replaced, unchanged or failed; a failed file has a `reason`.
 
-    `report` comes from the reader. An unchanged file is not read, so it has no report.
+    `report` comes from the reader. An unchanged file has none, since it is not read.
     """
 
     source: str
@@ -90,7 +86,7 @@ def _ignore(_progress: Progress) -> None:
 
 
 class Ingest(Struct, frozen=True):
-    """Adds files. `turns` is the folder of the lock that lets only one ingest run on the machine."""
+    """Adds files. A lock in the folder `turns` lets only one ingest run on the machine."""
 
     collections: Collections
     embedder: Embedder
@@ -102,11 +98,11 @@ class Ingest(Struct, frozen=True):
     def add(
         self, collection: Collection, items: Iterable[IngestItem], on_progress: OnProgress = _ignore
     ) -> FileReports:
-        """Add the files one after the other. Blocking. The process may be killed; a new call then continues.
+        """Add the files one by one. Blocking. If the process is killed, a new call continues.
 
         Raises `CollectionError` if the collection was made with another embedder, and `DocumentGone` if a document or
-        the collection is deleted meanwhile. `on_progress` may raise `DocumentGone` too; the stored part of the file is
-        then deleted. If it raises any other exception, the next call continues with the file.
+        the collection is deleted meanwhile. If `on_progress` raises `DocumentGone`, the stored part of the file is
+        deleted. After any other exception, the next call continues with the file.
         """
         files = list({item.source: item for item in items}.values())
         reports = []
@@ -132,8 +128,9 @@ class Ingest(Struct, frozen=True):
             self.tuner.learn(collection)
 
     def _restore_vectors(self, collection: Collection, progress: Progress, on_progress: OnProgress) -> None:
-        """Embed the catalog's texts again if the store lost their vectors. This happens if the store's folder was
-        deleted or damaged, or if the configuration names another store."""
+        """Embed the catalog's texts again if the store lost their vectors: its folder was deleted or damaged, or the
+        configuration names another store.
+        """
         documents = self.collections.documents(collection.id)
         if self._count_vectors(collection.id) >= documents.count():
             return
@@ -193,14 +190,14 @@ class Ingest(Struct, frozen=True):
             on_batch(min(first + BATCH, len(chunks)))
 
     def _discard(self, collection: str, document: int) -> None:
-        """Delete the stored part of a document that was deleted meanwhile. Its collection may be deleted too."""
+        """Delete the stored part of a document that was deleted meanwhile, perhaps with its collection."""
         if self.collections.catalog.collection(collection) is None:
             self.collections.vectors.remove(collection)
         else:
             self.collections.clear(collection, [document])
 
     def _recipe(self, item: IngestItem) -> str:
-        """A hash of everything that a file's chunks depend on."""
+        """Return a hash of everything that a file's chunks depend on."""
         try:
             with item.path.open("rb") as file:
                 content = hashlib.file_digest(file, "sha256").hexdigest()
@@ -221,7 +218,7 @@ class Ingest(Struct, frozen=True):
         )
 
     def _begun(self, documents: Documents, item: IngestItem, recipe: str) -> int:
-        """The key of the staged document. It is a new document, or one that an interrupted ingest began."""
+        """Return the key of the staged document: a new one, or one that an interrupted ingest began."""
         for row in documents.at(item.source):
             if row.state == "staged" and row.recipe == recipe:
                 documents.set_attributes(row.key, item.attributes)
@@ -239,8 +236,9 @@ class Ingest(Struct, frozen=True):
         self.collections.vectors.add(documents.collection, key, keys, vectors)
 
     def _check_embedder(self, collection: Collection) -> None:
-        """Raise `CollectionError` if the collection was made with another embedder, since vectors of different
-        embedders cannot be compared."""
+        """Raise `CollectionError` if the collection was made with another embedder, whose vectors cannot be
+        compared.
+        """
         import numpy as np
 
         probe = self.embedder.embed([PROBE])[0]
@@ -255,16 +253,16 @@ class Ingest(Struct, frozen=True):
 
 
 def new_ingest(settings: Settings, collections: Collections, embedder: Embedder, read: Read) -> Ingest:
-    """Build an ingest as the configuration says."""
+    """Build an ingest with the configured chunking."""
     cut = chunking.Cut(settings.context.chunk_tokens)
     return Ingest(collections, embedder, read, settings.data_folder / "ingest", cut, Tuner(collections, embedder))
 
 
 def embedded(texts: Sequence[str], embedder: Embedder) -> Vectors:
-    """The vectors of the texts: [texts, dimensions].
+    """Return the vectors of the texts: [texts, dimensions].
 
-    A client may ask for chunks that are longer than the embedder's window. Such a text is embedded in parts and gets
-    their mean vector, since no search would find a part that was cut off.
+    Clients may ask for chunks that are longer than the embedder's window. Such a chunk is embedded in parts and gets
+    the mean of their vectors; no search would find a part that was cut off.
     """
     import numpy as np
 
@@ -281,5 +279,5 @@ def embedded(texts: Sequence[str], embedder: Embedder) -> Vectors:
 
 
 def source_name(path: Path, root: Path) -> str:
-    """The name by which a file is cited. It is the path below `root`, or the full path for a file that is not there."""
+    """Return the name of a file in citations: its path below `root`, or its full path if it is elsewhere."""
     return path.relative_to(root).as_posix() if path.is_relative_to(root) else path.as_posix()

@@ -8,14 +8,13 @@ from gateway.context.ingest.attachments import Attachment
 from gateway.context.reading.document import Document
 
 HEAD_START_S = 0.25
-"""How long to wait for the file that began first, so that files that are read quickly keep their order."""
+"""How long to wait for the file that was started first. Files that are read quickly keep their order this way."""
 LOOK_S = 0.5
-"""During the wait for a slow file, new attachments are looked for at this interval."""
+"""How often new attachments are looked for during the wait for a slow file."""
 
 Load = Callable[[Attachment], Document]
 Next = Callable[[str, list[Attachment]], tuple[Attachment, str] | None]
-"""Returns the next file to read and its key. The arguments are the key served last and the files that are being
-read."""
+"""Returns the next file to read, and its key. The arguments are the key served last, and the files being read."""
 
 
 class FileBeingRead:
@@ -26,7 +25,7 @@ class FileBeingRead:
         self.owner = owner
         self.document = document
         self.took_s = 0.0
-        """How long it took to read the file."""
+        """How long the reading took."""
         began = monotonic()
         document.add_done_callback(lambda _: self._end(began))
 
@@ -35,7 +34,7 @@ class FileBeingRead:
 
 
 class ReadAhead:
-    """The files that are being read. An instance belongs to one thread."""
+    """The files that are being read. Belongs to one thread."""
 
     def __init__(self, load: Load, count: int) -> None:
         """`load` reads a file. It is called on up to `count` threads."""
@@ -46,7 +45,7 @@ class ReadAhead:
         self._served = ""
 
     def fill(self, following: Next) -> None:
-        """Start to read more files. A single key may occupy all readers except one."""
+        """Start to read more files. One key never takes the last reader."""
         while len(self._files) < self._count:
             chosen = following(self._served, [file.attachment for file in self._files])
             if chosen is None:
@@ -63,8 +62,9 @@ class ReadAhead:
         return not self._files
 
     def taken(self) -> FileBeingRead | None:
-        """Take a file that was read or failed to be read. Waits for a short time, and returns None if no file is
-        ready."""
+        """Take a file whose reading has ended, successfully or not. Waits for a short time, and returns None if there
+        is none.
+        """
         first = self._files[0]
         if not wait([first.document], timeout=HEAD_START_S).done:
             wait([file.document for file in self._files], timeout=LOOK_S, return_when=FIRST_COMPLETED)

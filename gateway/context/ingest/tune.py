@@ -1,8 +1,8 @@
-"""Learns the floor of a collection, which is the lowest score of a chunk that may be an answer.
+"""Learns the floor of a collection, the lowest score of a chunk that may be an answer.
 
-Documents have no questions, so sentences stand in for them. A sentence is removed from a chunk, and then scored against
-the chunk without it (the inverse cloze task). A third of the sentence's words is dropped too, since a question rarely
-has the same words as the text. The floor separates these scores from the scores of questions about other subjects.
+Documents have no questions, so sentences stand in for them. A sentence is removed from its chunk and scored against the
+rest of the chunk (the inverse cloze task). A third of its words is dropped too, since a question rarely uses the words
+of the text. The floor separates these scores from those of questions about other subjects.
 """
 
 import math
@@ -27,18 +27,18 @@ if TYPE_CHECKING:
     from gateway.ports import Vectors
 
 FEWEST_CHUNKS = 8
-"""If a collection has fewer chunks than this, nothing is learned."""
+"""Nothing is learned from fewer chunks than this."""
 GROWTH = 0.5
-"""The floor is learned again if the number of chunks has changed by this share since the last time."""
+"""The floor is learned again when the number of chunks has changed by this share."""
 SHARE, FEWEST, MOST = 0.04, 12, 96
-"""The number of sentences. It is this share of the number of chunks, but at least `FEWEST` and at most `MOST`."""
+"""The number of sentences: this share of the chunks, but at least `FEWEST` and at most `MOST`."""
 
 SENTENCE = re.compile(r"[^.!?。！？\n]+(?:[.!?](?=\s)|[。！？]|\n|$)")
 SENTENCE_WORDS = 6
 
 
 class Pseudo(Struct, frozen=True):
-    """A sentence that is used as a query, and its chunk without the sentence."""
+    """A sentence that serves as a query, and its chunk without the sentence."""
 
     key: int
     query: str
@@ -46,7 +46,7 @@ class Pseudo(Struct, frozen=True):
 
 
 class TuningTrial(Struct, frozen=True):
-    """The results of both searches for a pseudo-query, and the scores that its chunk gets without the sentence."""
+    """What both searches return for a pseudo-query, and the scores of its chunk without the sentence."""
 
     dense: Sequence[tuple[int, float]]
     words: Sequence[tuple[int, float]]
@@ -59,7 +59,7 @@ class Tuner(Struct, frozen=True):
     embedder: Embedder
 
     def learn(self, collection: Collection) -> Tuning:
-        """Learn the floor if the collection is new or has changed a lot. Stores the result in the catalog."""
+        """Learn and store the floor, if the collection is new or has changed a lot."""
         documents = self.collections.documents(collection.id)
         known = self.collections.catalog.collection(collection.id)
         tuning = tuning_of(known) if known else Tuning()
@@ -104,17 +104,15 @@ class Tuner(Struct, frozen=True):
         return floor_between([self._best(documents, trial) for trial in trials], foreign)
 
     def _best(self, documents: Documents, trial: TuningTrial) -> float:
-        """The best score of the trial's search."""
+        """Return the best score of the trial's search."""
         ranked = fused(trial.dense, trial.words, VECTORS_SHARE)
         return supported(ranked, documents.owners([key for key, _ in ranked]))[0][1]
 
 
 def floor_between(own: Sequence[float], foreign: Sequence[float]) -> float:
-    """The score that separates a collection's own sentences from foreign questions. The arguments are the best scores
-    of each.
+    """Return the score between a collection's own sentences and foreign questions, given the best scores of each.
 
-    The floor is above nine in ten foreign scores. If that would exclude more than one in twenty own scores, the floor
-    is lower.
+    The floor is above nine of ten foreign scores, but lower if it would exclude more than one in twenty own scores.
     """
     upper = sorted(foreign)[int(0.9 * (len(foreign) - 1))] if foreign else 0.0
     lower = sorted(own)[int(0.05 * (len(own) - 1))] if own else upper
@@ -122,7 +120,9 @@ def floor_between(own: Sequence[float], foreign: Sequence[float]) -> float:
 
 
 def pseudo_query(key: int, chunk: Chunk) -> Pseudo | None:
-    """A sentence from the middle of a chunk, without every third word, or None if the chunk has too few sentences."""
+    """Return a sentence from the middle of a chunk, without every third word, or None if the chunk has too few
+    sentences.
+    """
     sentences = [match for match in SENTENCE.finditer(chunk.text) if _size(match[0]) >= SENTENCE_WORDS]
     if len(sentences) < 2:
         return None
@@ -132,7 +132,9 @@ def pseudo_query(key: int, chunk: Chunk) -> Pseudo | None:
 
 
 def thinned(sentence: str) -> str:
-    """The sentence without every third word. If it has no spaces, every third group of four characters is dropped."""
+    """Return the sentence without every third word, or, if it has no spaces, without every third group of four
+    characters.
+    """
     words = sentence.split()
     if len(words) < SENTENCE_WORDS:
         words = [sentence[first : first + 4] for first in range(0, len(sentence), 4)]
@@ -141,7 +143,7 @@ def thinned(sentence: str) -> str:
 
 
 def foreign_questions() -> list[str]:
-    """Questions about many subjects. Hardly any collection is about more than a few of them."""
+    """Return questions about many subjects. Hardly any collection is about more than a few of them."""
     return (Path(__file__).with_name("foreign_questions.txt")).read_text("utf-8").split("\n")[:-1]
 
 

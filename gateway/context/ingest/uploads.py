@@ -1,5 +1,6 @@
-"""Files that clients uploaded. Rows are in the catalog, bytes in a folder beside it. A key can see only its own
-files."""
+"""Files that clients uploaded. Rows are in the catalog, and bytes in a folder beside it. A key sees only its own
+files.
+"""
 
 import secrets
 from collections.abc import Mapping, Sequence
@@ -16,7 +17,7 @@ from gateway.errors import CatalogUnavailable
 
 
 class UploadedFile(Struct, frozen=True):
-    """An uploaded file. If `expires` is 0, it never expires."""
+    """An uploaded file. `expires` is 0 for a file that never expires."""
 
     id: str
     owner: str
@@ -38,7 +39,7 @@ class Uploads:
         self.folder = folder
 
     def draft(self) -> Path:
-        """A path to which an upload can be written. `keep` turns the draft into an uploaded file."""
+        """Return a path for an upload in progress. `keep` turns this draft into an uploaded file."""
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -46,7 +47,7 @@ class Uploads:
         return self.folder / f"{secrets.token_hex(8)}.part"
 
     def keep(self, draft: Path, key: ClientKey, name: str, purpose: str, expires_s: int = 0) -> UploadedFile:
-        """Turn a draft into an uploaded file. Either both its row and its bytes are stored, or neither."""
+        """Turn a draft into an uploaded file. Its row and its bytes are stored together, or not at all."""
         now = int(time())
         id = f"file-{secrets.token_hex(12)}"
         expires = now + expires_s if expires_s else 0
@@ -67,11 +68,11 @@ class Uploads:
         return self.folder / id
 
     def get(self, id: str, key: ClientKey) -> UploadedFile | None:
-        """The file with this id, or None if there is none that this key may see."""
+        """Return the file with this id, or None if this key may not see it."""
         return next(iter(self._rows("id = ? AND (? OR owner = ?)", id, key.admin, key.name)), None)
 
     def of_ids(self, ids: Sequence[str], key: ClientKey) -> Mapping[str, UploadedFile]:
-        """The files with these ids that this key may see, as a mapping from ids."""
+        """Return those of the files that this key may see, by id."""
         rows = [
             file
             for some in groups(ids)
@@ -83,7 +84,7 @@ class Uploads:
         return next(iter(self._rows("id = ?", id)), None)
 
     def all(self, key: ClientKey, purpose: str = "") -> list[UploadedFile]:
-        """The files that this key may see, in the order in which they were uploaded."""
+        """Return the files that this key may see, oldest first."""
         condition = "(? OR owner = ?) AND (? = '' OR purpose = ?) ORDER BY created, rowid"
         return self._rows(condition, key.admin, key.name, purpose, purpose)
 
@@ -98,10 +99,10 @@ class Uploads:
             return [id for (id,) in rows]
 
     def sweep(self, older_s: float = 24 * 3600.0) -> None:
-        """Delete the remains of crashes: drafts, and bytes without a row."""
+        """Delete what crashes left: drafts, and bytes without a row."""
         with self.catalog.reading() as database:
             known = {id for (id,) in database.execute("SELECT id FROM files")}
-        # if the catalog has no rows at all, it may be lost, and these files may be all that is left
+        # without any row the catalog may be lost, and these files may be all that is left
         pattern = "*" if known else "*.part"
         for path in self.folder.glob(pattern):
             if path.name not in known and _is_older(path, older_s):

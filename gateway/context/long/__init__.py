@@ -1,1 +1,3 @@
-"""Handles input that is longer than the window: searches it, summarises it, or reports that neither is possible."""
+"""Handles texts that are longer than the window: searches them, summarises them, or reports that neither is
+possible.
+"""

@@ -9,11 +9,11 @@ from gateway.context.long.shape import RequestShape
 from gateway.context.task.head import TaskKind
 
 FEW_PARTS = 8
-"""The largest number of parts that are read one after another if their order matters."""
+"""The most parts that are read one after another if their order matters."""
 
 
 class Strategy(StrEnum):
-    """The strategies. Their values are the names that a request may give in `"foreword": {"strategy": ...}`."""
+    """The strategies. Their values are the names for `"foreword": {"strategy": ...}`."""
 
     DIRECT = "direct"
     TRIMMED = "trimmed"
@@ -29,8 +29,7 @@ class Strategy(StrEnum):
 
 
 class Powers(Struct, frozen=True):
-    """The means that are available: whether a model may be called for notes, and the abilities of the engine that
-    answers."""
+    """What can be done: whether a model may be called for notes, and what the answering engine can do."""
 
     calls: bool = False
     logits: bool = False

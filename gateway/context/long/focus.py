@@ -1,5 +1,4 @@
-"""Searches one long text with an index that is built for this request only. It searches by words, and by meaning if
-there is an embedder."""
+"""Searches one long text by an index for this request, by words and, with an embedder, by meaning."""
 
 import asyncio
 import sqlite3
@@ -22,16 +21,15 @@ Embed = Callable[[Sequence[str]], Awaitable["Vectors"]]
 
 PIECE_TOKENS = 200
 FEWEST = 4
-"""If the window is small, the pieces are made so small that at least this many fit."""
+"""At least this many pieces fit a small window, since pieces are then made smaller."""
 EMBEDDED = 64
-"""Only this many pieces are compared by meaning, since each comparison costs milliseconds. They are the best by
-words."""
+"""Only this many pieces, the best by words, are compared by meaning, which takes milliseconds for each."""
 MEANING_SHARE = 0.7
-"""The weight of the meaning in a piece's score. Its words have the rest."""
+"""The weight of meaning in a piece's score. Words have the rest."""
 
 
 async def focus(text: str, task: str, room: int, count: Count, embed: Embed | None) -> tuple[Chunk, ...]:
-    """The pieces that match the task best, in the order in which the text has them, within `room` tokens."""
+    """Return the pieces that match the task best and fit `room` tokens, in the order of the text."""
     candidates = await asyncio.to_thread(pieces, text, min(PIECE_TOKENS, room // FEWEST), count)
     by_words = await asyncio.to_thread(ranked, [piece.text for piece in candidates], task)
     scores = await _scores(candidates, by_words, task, embed)
@@ -40,7 +38,7 @@ async def focus(text: str, task: str, room: int, count: Count, embed: Embed | No
 
 
 def ranked(texts: Sequence[str], query: str) -> list[tuple[int, float]]:
-    """All texts with their BM25 scores for the query, best first. Blocking."""
+    """Return all texts with their BM25 scores for the query, the best first. Blocking."""
     database = sqlite3.connect(":memory:")
     try:
         lexical.create(database, "text")

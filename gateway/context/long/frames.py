@@ -1,4 +1,4 @@
-"""Counts the tokens of the gateway's own prompts around a text. The numbers depend on the language."""
+"""Counts the tokens of the gateway's own prompts around a text, in each language."""
 
 from collections.abc import Callable
 
@@ -6,21 +6,21 @@ from gateway.context.fence import fenced, marked
 from gateway.context.long.wording import LongWording
 
 SOURCE_TOKENS = 12
-"""The tokens that each note adds to the last prompt: those of a number, a title and a blank line."""
+"""The tokens that a note adds to the last prompt: a number, a title and a blank line."""
 JOIN_TOKENS = 2
-"""The tokens of the blank line between two pieces or notes that are read together."""
+"""The tokens of the blank line between two pieces or notes."""
 LONGEST_NUMBER = 9999
 
 Count = Callable[[str], int]
 
 
 def around_part(words: LongWording, count: Count) -> int:
-    """The tokens of the longest prompt that is put around a part, without the task. Blocking."""
+    """Return the tokens of the longest prompt around a part, without the task. Blocking."""
     numbers = {"n": LONGEST_NUMBER, "of": LONGEST_NUMBER, "task": ""}
     prompts = [prompt.format(**numbers) for prompt in (words.map, words.reduce, words.refine)]
     return max(count(f"{prompt}\n{marked('', stable='-')}") for prompt in prompts)
 
 
 def around_sources(instruction: str, language: str, count: Count) -> int:
-    """The tokens of the last prompt without its sources. Blocking."""
+    """Return the tokens of the last prompt without its sources. Blocking."""
     return count(fenced((), language, instruction=instruction)) + JOIN_TOKENS

@@ -1,4 +1,4 @@
-"""Cuts a long text into parts that fit a window. It cuts between paragraphs, or between sentences."""
+"""Cuts a long text into parts that fit a window, between paragraphs or between sentences."""
 
 from collections.abc import Callable, Sequence
 
@@ -19,8 +19,7 @@ def pieces(text: str, tokens: int, count: Count) -> list[Chunk]:
 
 
 def parts(text: str, tokens: int, count: Count) -> list[Chunk]:
-    """Split the text into as few parts as possible. Each consists of whole pieces and has at most `tokens` tokens.
-    Blocking."""
+    """Split the text into as few parts as possible. A part has whole pieces, and at most `tokens` tokens. Blocking."""
     filled: list[list[Chunk]] = []
     used = tokens
     for piece in pieces(text, tokens // PIECES, count):

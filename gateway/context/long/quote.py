@@ -1,8 +1,8 @@
-"""The cost of reading a long text in parts. The parts, levels, calls and tokens are all known before the first call.
+"""The cost of reading a long text in parts. Parts, levels, calls and tokens are known before the first call.
 
-With a window of W tokens, t tokens in each prompt besides the text, and m tokens for each result, a part has
-c = W - t - m tokens. One call merges f = c / m results, with a blank line between them. The text is cut first, which
-costs nothing, so the number of parts is exact.
+With a window of W tokens, t tokens in each prompt besides the text, and m tokens for a result, a part has c = W - t - m
+tokens. One call merges f = c / m results, with a blank line between them. Cutting the text costs nothing and comes
+first, so the number of parts is exact.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,12 +15,11 @@ from gateway.context.long.frames import JOIN_TOKENS, SOURCE_TOKENS
 from gateway.exchange import Call
 
 SMALLEST_PART = 64
-"""The smallest part in tokens. The result of a part of only a few sentences would be useless."""
+"""The smallest part in tokens. A result for only a few sentences would be useless."""
 
 
 class CannotRead(Exception):
-    """The text cannot be read in parts. The message has the reason; `calls` are the calls that were made before the
-    failure."""
+    """The text cannot be read in parts. The message gives the reason; `calls` were made before the failure."""
 
     def __init__(self, why: str, calls: Sequence[Call] = ()) -> None:
         super().__init__(why)
@@ -28,7 +27,7 @@ class CannotRead(Exception):
 
 
 class WindowRoom(Struct, frozen=True):
-    """The window and the parts of it that are in use, in tokens. `final` is the room for results in the last prompt."""
+    """A window and what is used of it, in tokens. `final` is the room for results in the last prompt."""
 
     window: int
     prompt: int
@@ -37,7 +36,7 @@ class WindowRoom(Struct, frozen=True):
 
 
 class Quote(Struct, frozen=True):
-    """The cost of a strategy, not counting the call that answers. Failures can add a quarter of the calls."""
+    """The cost of a strategy, without the call that answers. Failures can add a quarter of the calls."""
 
     strategy: str
     part_tokens: int
@@ -53,7 +52,7 @@ class Quote(Struct, frozen=True):
 
 
 def part_tokens(room: WindowRoom) -> int:
-    """The largest size of a part in tokens. Raises `CannotRead` if that is too small."""
+    """Return the most tokens of a part. Raises `CannotRead` if these are too few."""
     size = room.window - room.prompt - room.result
     if size < SMALLEST_PART:
         raise CannotRead(f"a window of {room.window} tokens leaves {size} for a part of the text")
@@ -61,10 +60,10 @@ def part_tokens(room: WindowRoom) -> int:
 
 
 def tree(parts: int, tokens: int, room: WindowRoom, *, fan_in: int = 0) -> Quote:
-    """The cost of mapping each part and then merging level by level, until the results fit the last prompt
-    (`map-reduce`, `tree`).
+    """Return the cost of mapping each part and merging level by level, until the results fit the last prompt.
 
-    `fan_in` is the largest number of results that one call merges; 0 means as many as fit. Raises `CannotRead`.
+    This is `map-reduce` or `tree`. `fan_in` is the most results in one merge, or 0 for as many as fit. Raises
+    `CannotRead`.
     """
     size = part_tokens(room)
     fan = size // (room.result + JOIN_TOKENS)
@@ -82,13 +81,15 @@ def tree(parts: int, tokens: int, room: WindowRoom, *, fan_in: int = 0) -> Quote
 
 
 def beside_notes(room: WindowRoom) -> WindowRoom:
-    """The room of a call that reads a part together with the notes on earlier parts."""
+    """Return the room of a call that reads a part together with the notes on earlier parts."""
     return WindowRoom(room.window, room.prompt + room.result, room.result, room.final)
 
 
 def refine(parts: int, tokens: int, room: WindowRoom) -> Quote:
-    """The cost of notes that grow from part to part, with one call per part. `room` is the result of `beside_notes`.
-    Raises `CannotRead`."""
+    """Return the cost of notes that grow from part to part, with one call for each. Raises `CannotRead`.
+
+    `room` is the result of `beside_notes`.
+    """
     size = part_tokens(room)
     if room.final < room.result + SOURCE_TOKENS:
         raise CannotRead(f"notes of {room.result} tokens do not fit the last prompt, which has {room.final} free")

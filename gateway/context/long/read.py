@@ -1,9 +1,8 @@
-"""Lets a model read a long text in parts. They are read in parallel and merged level by level, or read one after
-another.
+"""Lets a model read a long text in parts: in parallel with merging level by level, or one after another.
 
-The quote states the cost in advance. If the call for a part fails, it is repeated, but at most a quarter of the calls
-are repeated. If it fails again, the part is left out and counted. Merging stops when a level is hardly shorter than the
-level before; the results of that level are then cut to fit.
+The quote gives the cost in advance. A failed call is repeated once, for at most a quarter of the calls; after a second
+failure, its part is left out and counted. Merging ends when a level is hardly shorter than the one before, and its
+results are cut to fit.
 """
 
 import asyncio
@@ -26,11 +25,11 @@ from gateway.own_call import own_call
 from gateway.ports import Completer
 
 CALL_S = 120.0
-"""The time limit of one call."""
+"""The time limit of a call."""
 SECOND_TRIES = 4
-"""One second try is allowed for each group of this many calls."""
+"""One call of this many may be repeated."""
 CACHED_RESULTS = 2000
-"""The number of results that are cached. For the same task, the same part is read only once."""
+"""The results that are cached. The same part is read only once for the same task."""
 HARDLY_SHRUNK = 0.8
 SENTENCE_END = re.compile(r"(?<=[.!?])(?=\s)|(?<=[。！？\n])(?=.)", re.DOTALL)
 
@@ -50,15 +49,15 @@ class ReadingLevel(Struct, frozen=True):
 
 
 class ReadingResult(Struct, frozen=True):
-    """The results in the order of the text, with their spans, and the calls that were made for them."""
+    """The results in the order of the text, with their spans, and the calls that made them."""
 
     results: tuple[Chunk, ...]
     calls: tuple[Call, ...] = ()
     unread: int = 0
     levels: tuple[ReadingLevel, ...] = ()
-    """The results of all steps, including those that were shortened later."""
+    """The results of all steps, before any were shortened."""
     stopped: bool = False
-    """Whether merging stopped because the last level hardly shrank. The results were then shortened instead."""
+    """Whether merging ended because the last level hardly shrank, so that its results were shortened."""
 
     def data(self) -> Mapping[str, Any]:
         levels = [level.data() for level in self.levels]
@@ -66,7 +65,7 @@ class ReadingResult(Struct, frozen=True):
 
 
 class LongReader:
-    """Reads for many requests. The number of parallel calls is limited."""
+    """Reads for many requests, with a limit on parallel calls."""
 
     def __init__(self, completer: Completer, at_once: int) -> None:
         self._completer = completer
@@ -77,8 +76,7 @@ class LongReader:
         self, exchange: Exchange, parts: Sequence[Chunk], task: str, quote: Quote, room: WindowRoom, words: LongWording,
         count: Count,
     ) -> ReadingResult:  # fmt: skip
-        """Map every part, then merge until the results fit `room.final`. Raises `CannotRead` if there are no
-        results."""
+        """Map every part, then merge until the results fit `room.final`. Raises `CannotRead` without results."""
         work = _Work(self, exchange, words, room.result, quote.calls)
         prompts = [words.map.format(n=n, of=len(parts), task=task) for n, _ in enumerate(parts, 1)]
         level = await work.all("map", prompts, parts, count)
@@ -96,7 +94,7 @@ class LongReader:
     async def refine(
         self, exchange: Exchange, parts: Sequence[Chunk], task: str, room: WindowRoom, words: LongWording, count: Count
     ) -> ReadingResult:
-        """Read one part after another, each together with the notes on the parts before it. Raises `CannotRead`."""
+        """Read the parts in order, each with the notes on the parts before it. Raises `CannotRead`."""
         work = _Work(self, exchange, words, room.result, len(parts))
         notes: list[Chunk] = []
         for number, part in enumerate(parts, 1):
@@ -108,7 +106,7 @@ class LongReader:
         return await work.reading([whole], room.final, count)
 
     async def ask(self, exchange: Exchange, prompt: str, purpose: str, tokens: int) -> tuple[str, Call | None]:
-        """The answer of one call, and the call. A cached answer has no call. A failed call has an `error`."""
+        """Return the answer of a call, and the call. A cached answer has no call; a failed call has an `error`."""
         model = exchange.route[0].model if exchange.route else exchange.ask.model
         key = hashlib.sha256(f"{model}\0{tokens}\0{prompt}".encode("utf-8", "surrogatepass")).hexdigest()
         if key in self._cache:
@@ -132,7 +130,7 @@ class LongReader:
 
 
 class _Work:
-    """The state while one request is read: its calls, and the number of parts that could not be read."""
+    """The state of reading for one request: its calls, and how many parts could not be read."""
 
     def __init__(self, reader: LongReader, exchange: Exchange, words: LongWording, tokens: int, planned: int) -> None:
         self.calls: list[Call] = []
@@ -150,13 +148,13 @@ class _Work:
             raise CannotRead(failed if self.unread else "nothing in the text is relevant to the task", self.calls)
 
     async def reading(self, level: Sequence[Chunk], room: int, count: Count) -> ReadingResult:
-        """Build the result from the last level. Its results are shortened if they need more than `room` tokens."""
+        """Return the last level as a result. Its texts are shortened if they need more than `room` tokens."""
         if _prompt_tokens(level) > room:
             level = await asyncio.to_thread(_cut, level, room, count)
         return ReadingResult(tuple(level), tuple(self.calls), self.unread, tuple(self.levels), self.stopped)
 
     async def all(self, purpose: str, prompts: Sequence[str], parts: Sequence[Chunk], count: Count) -> list[Chunk]:
-        """The results of one level in order, with their tokens counted. Empty results are left out."""
+        """Return the results of one level in order, with their tokens counted. Empty results are dropped."""
         pairs = zip(prompts, parts, strict=True)
         texts = await asyncio.gather(*[self._read_part(purpose, prompt, part) for prompt, part in pairs])
         self.unread += sum(text is None for text in texts)
@@ -203,15 +201,15 @@ def _tokens(level: Sequence[Chunk]) -> int:
 
 
 def _prompt_tokens(level: Sequence[Chunk]) -> int:
-    """The tokens of the results in the last prompt."""
+    """Return the tokens of the results in the last prompt."""
     return _tokens(level) + SOURCE_TOKENS * len(level)
 
 
 def _cut(level: Sequence[Chunk], tokens: int, count: Count) -> list[Chunk]:
     """Shorten the results at the ends of sentences until all fit. Blocking.
 
-    Long results get the room that short ones do not need. If there is not enough room for a sentence of each result,
-    only results at even distances stay, so that neither end of the text is lost.
+    Short results leave room to long ones. If a sentence of each does not fit, only results at even distances stay, so
+    that neither end of the text is lost.
     """
     keep = min(len(level), tokens // SOURCE_TOKENS)
     while keep:

@@ -65,8 +65,7 @@ def verdict_of(task: str, system: str, language: str) -> TaskVerdict:
 
 
 def is_talk(turns: Sequence[Turn]) -> bool:
-    """Whether the conversation fills the window, which means that the earlier turns are longer than the last
-    message."""
+    """Whether the conversation fills the window: its earlier turns are longer than the last message."""
     *earlier, last = [len(turn.text) for turn in turns]
     return sum(earlier) > last
 

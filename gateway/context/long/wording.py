@@ -1,4 +1,4 @@
-"""The words that this folder needs in each language. Each language has one file in `words/`."""
+"""Words in each language for long inputs. `words/` has a file for each."""
 
 import re
 import tomllib
@@ -14,7 +14,7 @@ GAP = r"[^.!?。！？\n]{0,40}?"
 
 
 class LongWording(Struct, frozen=True, forbid_unknown_fields=True, dict=True):
-    """The patterns for the chooser, and the prompts for the model that reads a text in parts."""
+    """The chooser's patterns, and the prompts for a model that reads a text in parts."""
 
     spaced: bool
     ordered: tuple[str, ...]
@@ -33,7 +33,7 @@ class LongWording(Struct, frozen=True, forbid_unknown_fields=True, dict=True):
         return self._any(self.ordered)
 
     def _any(self, words: tuple[str, ...]) -> re.Pattern[str]:
-        """A pattern that matches any of the entries. `..` in an entry stands for a few words of the same sentence."""
+        """Return a pattern that matches any entry. `..` in an entry stands for a few words of the same sentence."""
         escaped = [re.escape(word).replace(r"\.\.", GAP) for word in sorted(words, key=len, reverse=True)]
         joined = "|".join(escaped)
         return re.compile(rf"(?<!\w)(?:{joined})(?!\w)" if self.spaced else joined, re.IGNORECASE)
@@ -47,5 +47,5 @@ WORDINGS: Mapping[str, LongWording] = {path.stem: _read(path) for path in sorted
 
 
 def wording_of(language: str) -> LongWording:
-    """The words of a language, or those of English if the language has no file."""
+    """Return the words of a language, or of English if the language has no file."""
     return WORDINGS.get(language) or WORDINGS["en"]
