@@ -1,7 +1,8 @@
 """Puts retrieved text into a prompt as data: numbered, fenced, and unable to imitate other parts of the prompt.
 
-Each request draws a new mark for the fence, so that no document can contain it. Invisible characters are removed, and
-control tokens (`<|im_end|>`, `[INST]`) are broken up (`control_tokens.py`).
+The mark of the fence is a hash of the sources with a secret key, so that no document can contain it. The same sources
+always give the same text, which a model's prompt cache knows. Invisible characters are removed, and control tokens
+(`<|im_end|>`, `[INST]`) are broken up (`control_tokens.py`).
 """
 
 import hashlib
@@ -42,17 +43,17 @@ MarkOf = Callable[[str], str]
 
 
 def keyed_mark(secret: bytes) -> MarkOf:
-    """Marks that only someone who knows the secret can compute."""
+    """Return a function for marks that nobody can compute without the secret."""
     return lambda text: hmac.new(secret, text.encode("utf-8", "surrogatepass"), hashlib.sha256).hexdigest()[:12]
 
 
 def hashed_mark(text: str) -> str:
-    """A mark without a secret. It is for texts of the client's own."""
+    """Return a mark without a secret, for texts of the client's own."""
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:12]
 
 
 def mark_unknown_to(text: str, mark_of: MarkOf) -> str:
-    """A mark that the text does not contain."""
+    """Return a mark that the text does not contain."""
     mark, tries = mark_of(text), 0
     while mark in text:
         tries += 1

@@ -1,5 +1,6 @@
-"""The stage that searches the collections named in a request. It puts the results before the user's own words: fenced
-as data, numbered, within a token budget, and never as a system message."""
+"""The stage that searches the collections in a request. Results come before the user's own words: fenced as data,
+numbered, within a token budget, and never as a system message.
+"""
 
 import asyncio
 from collections import Counter
@@ -27,16 +28,17 @@ Embed = Callable[[Sequence[str]], Awaitable[Vectors]]
 
 MOST_CHUNKS = 50
 SPARE_CHUNKS = 2
-"""A search returns this many times as many chunks as are needed, since some are dropped as duplicates."""
+"""How many times more chunks a search returns than are needed, since duplicates are dropped."""
 FENCE_TOKENS = 160
-"""The tokens of the instruction and the fence. This is the number for the Chinese one and a tokenizer without Chinese
-words."""
+"""The tokens of instruction and fence. This is the number for the Chinese ones, with a tokenizer without Chinese
+words.
+"""
 LISTED = 20
-"""The number of collections that an error message lists."""
+"""How many collections an error message lists."""
 
 
 class RetrievalLimits(Struct, frozen=True):
-    """The limits of a request: the number of chunks, and the number of their tokens as `backend` counts them."""
+    """The limits of a request: how many chunks, and how many tokens, as `backend` counts them."""
 
     query: str
     collections: tuple[str, ...]
@@ -47,8 +49,7 @@ class RetrievalLimits(Struct, frozen=True):
 
 
 class RetrievedChunks(Struct, frozen=True):
-    """The chunks to use, the best score of the search, and the floor that this score was compared with. `tight` is true
-    if there are chunks but none of them fits."""
+    """The chunks to use, the best score, and the floor that it was compared with. `tight` is true if no chunk fits."""
 
     chunks: tuple[Chunk, ...]
     best: float = 0.0
@@ -57,7 +58,7 @@ class RetrievedChunks(Struct, frozen=True):
 
 
 class RetrieveStage:
-    """Stage `retrieve`. While `embed` and `collections` are loading they are None, and a note says so."""
+    """The stage `retrieve`. `embed` and `collections` are None while they are loading, and a note says so."""
 
     name = "retrieve"
 
@@ -92,12 +93,12 @@ class RetrieveStage:
             return exchange.noted(self.name, "skipped", reason)
         query = exchange.ask.query.strip()
         if not query or not any(turn.role == "user" for turn in exchange.prompt):
-            return exchange.noted(self.name, "skipped", "there is no user message in plain text to look up")
+            return exchange.noted(self.name, "skipped", "there is no user message in plain text to search for")
         limits = await self._limits(exchange, query)
         if limits.budget.room <= 0:
             return exchange.noted(self.name, "skipped", "the model's window has no room left for sources")
         try:
-            # the time limit is set here and not around the stage, since most requests name no collection
+            # the time limit is set here, since most requests name no collection and need none
             async with asyncio.timeout(self.settings.budget_ms / 1000):
                 vectors = await self.embed([query])
                 result = await asyncio.to_thread(self._look_up, self.collections, exchange.key, limits, vectors)
@@ -122,8 +123,7 @@ class RetrieveStage:
         return RetrievalLimits(query, names, chunks, budget, backend, controls.filters)
 
     async def budget(self, exchange: Exchange, tokens: int, chunks: int) -> SourceBudget:
-        """The budget for up to that many chunks and tokens. The room in the answering model's window limits it
-        further."""
+        """Return the budget for so many chunks and tokens, limited by the window of the answering model."""
         room = await self._room(exchange, tokens + chunks * CHUNK_TOKENS)
         return SourceBudget(min(tokens, room), room)
 
@@ -144,9 +144,9 @@ class RetrieveStage:
         chunks: Sequence[Chunk],
         limits: RetrievalLimits,
     ) -> tuple[Chunk, ...]:
-        """Choose the chunks for the prompt. All of them stay if they fit; otherwise their best sentences stay.
+        """Choose the chunks for the prompt. If they do not all fit, their best sentences are used.
 
-        The chunks must name their collections by id. Call it on a worker thread.
+        The chunks must name their collections by id. Call this on a worker thread.
         """
         counted = self._counted(chunks, limits.backend)
         if counted and not limits.budget.holds(sum(chunk.tokens for chunk in counted), len(counted)):
@@ -158,11 +158,11 @@ class RetrieveStage:
         return pack(counted, limits.budget)
 
     def _counted(self, chunks: Sequence[Chunk], backend: str) -> list[Chunk]:
-        """The chunks with the numbers of tokens that the answering model counts."""
+        """Return the chunks with tokens as the answering model counts them."""
         return [replace(chunk, tokens=self.count(backend, chunk.text)) for chunk in chunks] if backend else list(chunks)
 
     def floor(self, collection: Collection) -> float:
-        """The floor of a collection: chunks with a lower score are not used."""
+        """Return the floor of a collection. Chunks with a lower score are not used."""
         return tuning_of(collection).floor if self.settings.floor is None else self.settings.floor
 
     def with_sources(self, exchange: Exchange, chunks: tuple[Chunk, ...]) -> Exchange:
@@ -174,7 +174,7 @@ class RetrieveStage:
     def _look_up(
         self, collections: Collections, key: ClientKey, limits: RetrievalLimits, vectors: Vectors
     ) -> RetrievedChunks:
-        """Search, and choose the chunks for the prompt. Call it on a worker thread."""
+        """Search, and choose the chunks for the prompt. Call this on a worker thread."""
         named = {store.id: store for store in (_named(collections, name, key) for name in limits.collections)}
         wish = Wish(limits.query, vectors[0], limits.chunks * SPARE_CHUNKS, limits.filters)
         results = [self._in_one(collections, collection, wish) for collection in named.values()]
@@ -188,7 +188,7 @@ class RetrieveStage:
         return replace(nearest, chunks=chunks, tight=bool(chosen and not chunks))
 
     def _in_one(self, collections: Collections, collection: Collection, wish: Wish) -> RetrievedChunks:
-        """The chunks of one collection that reach its floor."""
+        """Return the chunks of one collection that reach its floor."""
         hits = collections.look_up(collection, wish)
         collections.catalog.touch(collection)
         floor = self.floor(collection)
@@ -196,13 +196,13 @@ class RetrieveStage:
         return RetrievedChunks(chunks, hits[0].score if hits else 0.0, floor)
 
     def _with(self, exchange: Exchange, chunks: tuple[Chunk, ...]) -> Exchange:
-        # in shadow mode the sources are recorded but not sent
+        # in shadow mode, sources are recorded and not sent
         decision = "shadow" if exchange.mode is Mode.SHADOW else "retrieved"
         return self.with_sources(exchange, chunks).noted(self.name, decision, *described(chunks))
 
 
 def titles_of(collections: Sequence[Collection]) -> dict[str, str]:
-    """The names of collections in citations, by id. If two collections have the same name, the id follows the name."""
+    """Return the names of collections in citations, by id. If two have the same name, the id follows the name."""
     names = Counter(collection.name for collection in collections)
     return {
         collection.id: collection.name if names[collection.name] == 1 else f"{collection.name} ({collection.id})"
@@ -218,7 +218,7 @@ def described(chunks: Sequence[Chunk]) -> tuple[str, dict[str, Any]]:
 
 
 def ahead_of_the_user(turns: Sequence[Turn], sources: str) -> tuple[Turn, ...]:
-    """The prompt with the sources in the last user turn, or in a new turn before it if that turn is not plain text."""
+    """Return the prompt with the sources in the last user turn, or in a turn before it if that is not plain text."""
     place = max(place for place, turn in enumerate(turns) if turn.role == "user")
     last = turns[place]
     if last.plain:
@@ -227,14 +227,15 @@ def ahead_of_the_user(turns: Sequence[Turn], sources: str) -> tuple[Turn, ...]:
 
 
 def _below(text: str, turn: Turn) -> Turn:
-    """Put a text before the turn's own text. The client's message in the turn keeps its other fields."""
+    """Put a text before the turn's own. The client's message keeps its other fields."""
     own, offset = (turn.source, 0) if turn.source >= 0 else (turn.around, turn.offset)
     return Turn("user", text + turn.text, around=own, offset=len(text) + offset if own >= 0 else 0)
 
 
 def _named(collections: Collections, name: str, key: ClientKey) -> Collection:
-    """Find the collection that a request names. Raises `KeyNotAllowed` or `NotFound`, which never name a collection of
-    another key."""
+    """Find the collection that a request names. Raises `KeyNotAllowed` or `NotFound`, which name no collection of
+    another key.
+    """
     collection = collections.find(name, key)
     if collection is not None:
         return collection

@@ -1,4 +1,4 @@
-"""Computes with windows: the tokens of turns, the room for prompt and answer, and the turns that can be dropped."""
+"""Computes the tokens of turns, the room for prompt and answer, and the turns that can be dropped."""
 
 import sys
 from collections.abc import Callable, Sequence
@@ -9,28 +9,28 @@ from gateway.ask import Turn
 from gateway.exchange import ContextPlan, Exchange, Target
 
 Count = Callable[[str, str], int]
-"""Counts the tokens of a text for a backend. The arguments are the backend's name and the text. Blocking."""
+"""Counts the tokens of a text, given a backend's name and the text. Blocking."""
 
 
 SYSTEM_ROLES = ("system", "developer")
 
 
 TURN_TOKENS = 8
-"""The tokens that a chat template adds to one message. Common templates add 4 to 7."""
+"""The tokens that a chat template adds to a message. Common templates add 4 to 7."""
 
 
 PROMPT_TOKENS = 32
-"""The tokens that a chat template adds to the prompt for the start of the answer and a system message of its own."""
+"""The tokens that a chat template adds to a prompt, for the start of the answer and its own system message."""
 
 
 ANSWER_TOKENS = 256
-"""The room for the answer in tokens if the request does not set it."""
+"""The tokens for the answer if the request does not set them."""
 
 
 def lengthened(exchange: Exchange, prompt_tokens: int, stage: str, why: str) -> Exchange | None:
-    """Move the exchange to a longer window of the model that fits the prompt. Returns None if there is no such window.
+    """Move the exchange to a longer window of the model that fits the prompt, or return None if there is none.
 
-    Stretched positions apply to prompt and answer. They are set once for all calls of the exchange.
+    Stretched positions are for prompt and answer together, and are chosen once for all calls of the exchange.
     """
     if exchange.ask.controls.strategy == "trimmed":
         return None
@@ -49,8 +49,7 @@ def lengthened(exchange: Exchange, prompt_tokens: int, stage: str, why: str) -> 
 
 
 def _holding(exchange: Exchange, target: Target | None, prompt_tokens: int) -> Target | None:
-    """The first of a target and its longer ones in which prompt and answer fit. A target with an unknown window fits
-    all."""
+    """Return the first of a target and its longer ones that fits prompt and answer. An unknown window fits all."""
     while target is not None and target.window_tokens:
         if prompt_tokens + answer_room(exchange, target) <= target.window_tokens:
             break
@@ -59,8 +58,9 @@ def _holding(exchange: Exchange, target: Target | None, prompt_tokens: int) -> T
 
 
 def longest_tokens(target: Target) -> int:
-    """The longest window of the model beyond this one in tokens, or 0 if there is none. An unknown window has no
-    limit."""
+    """Return the longest window of the model beyond this one in tokens, or 0 without one. An unknown window has no
+    limit.
+    """
     longest = 0
     while target.longer is not None:
         target = target.longer
@@ -69,14 +69,13 @@ def longest_tokens(target: Target) -> int:
 
 
 def answer_room(exchange: Exchange, target: Target) -> int:
-    """The tokens to reserve for the answer. The request can set them, but they are at most half of the window."""
+    """Return the tokens to reserve for the answer: those that the request sets, but at most half of the window."""
     room = exchange.ask.room_tokens or min(ANSWER_TOKENS, target.window_tokens // 4)
     return min(room, target.window_tokens // 2)
 
 
 def prompt_room(exchange: Exchange, target: Target) -> int:
-    """The largest number of tokens of the prompt. If the engine can stretch positions, the answer may go beyond the
-    window."""
+    """Return the most tokens of a prompt. If the engine can stretch positions, the answer may go beyond the window."""
     longer = target.longer
     if longer is not None and longer.stretches(target):
         return min(target.window_tokens, longer.window_tokens - answer_room(exchange, longer))
@@ -84,26 +83,25 @@ def prompt_room(exchange: Exchange, target: Target) -> int:
 
 
 def upper_bound(turns: Sequence[Turn]) -> int:
-    """An upper bound for the tokens of plain turns. Images and tool calls are not counted."""
+    """Return an upper bound for the tokens of plain turns. Images and tool calls are not counted."""
     return PROMPT_TOKENS + sum(TURN_TOKENS + len(turn.text.encode("utf-8", "surrogatepass")) for turn in turns)
 
 
 def sizes_of(turns: Sequence[Turn], backend: str, count: Count) -> list[int]:
-    """The tokens of each turn, including those that the chat template adds. Blocking."""
+    """Return the tokens of each turn, with those that the chat template adds. Blocking."""
     return [TURN_TOKENS + count(backend, turn.text) for turn in turns]
 
 
 def is_kept(turns: Sequence[Turn]) -> list[bool]:
-    """Whether each turn must stay. These are the system turns, and all turns from the last user message on."""
+    """Return for each turn whether it must stay: system turns, and everything from the last user message on."""
     last = max((place for place, turn in enumerate(turns) if turn.role == "user"), default=0)
     return [turn.role in SYSTEM_ROLES or place >= last for place, turn in enumerate(turns)]
 
 
 def trim(turns: Sequence[Turn], sizes: Sequence[int], budget: int) -> tuple[int, ...] | None:
-    """The indexes of the turns that stay, or None if the turns that must stay do not fit.
+    """Return the indices of the turns that stay, or None if those that must stay do not fit.
 
-    The oldest turns are dropped first. An answer is dropped together with its question, so that the rest begins with a
-    user turn.
+    The oldest turns go first. An answer goes together with its question, so that the rest begins with a user turn.
     """
     must_stay = is_kept(turns)
     old = [place for place, stays in enumerate(must_stay) if not stays]

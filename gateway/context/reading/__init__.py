@@ -1,1 +1,1 @@
-"""Reads files to documents, and cuts documents into chunks."""
+"""Reads files as documents, and cuts documents into chunks."""

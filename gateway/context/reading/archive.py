@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from lxml.etree import _Element
 
 MAX_UNPACKED_BYTES = 256 * 1024 * 1024
-"""The largest total size of all members. A DOCX is a zip file, and a small one can unpack to terabytes."""
+"""The largest total size of all members. A small zip file, such as a DOCX, can unpack to terabytes."""
 MOST_MEMBERS = 20_000
 
 
@@ -29,7 +29,7 @@ class Archive:
         return member in self.names
 
     def read(self, member: str) -> bytes:
-        # the sizes in the directory can be false; zipfile stops reading at the stated size
+        # the sizes in the directory can be false, but zipfile stops reading at them
         return self._zip.read(member)
 
     def xml(self, member: str) -> "_Element":
@@ -37,7 +37,7 @@ class Archive:
 
 
 def parsed(raw: bytes) -> "_Element":
-    """Parse XML. External files are not loaded, and entities are not expanded."""
+    """Parse XML without loading external files or expanding entities."""
     from lxml import etree
 
     parser: Any = etree.XMLParser(resolve_entities=False, no_network=True, recover=True, huge_tree=False)

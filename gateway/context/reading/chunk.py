@@ -1,11 +1,10 @@
-"""Cuts documents into chunks along their structure: sections, paragraphs, lines, sentences, words.
+"""Cuts documents into chunks at their structure: sections, paragraphs, lines, sentences, words.
 
-A chunk is a span of the document, and its text is the text of that span:
-`document.text[chunk.start:chunk.end]`. If it begins within a table or a list, the table's caption and title
-row, or the line before the list, is put before its text.
+A chunk is a span of the document: its text is `document.text[chunk.start:chunk.end]`. A chunk that begins inside a
+table or a list repeats the table's caption and title row, or the line before the list.
 
-A chunk is never longer than the embedder can read, since the rest would be stored but never found. The
-exception is a row of a table or a record: it stays whole, and gets the mean of its parts' vectors.
+A chunk is never longer than the embedder reads, since the rest could not be found. The exception is a row of a table or
+a record, which stays whole and gets the mean of its parts' vectors.
 """
 
 import hashlib
@@ -23,21 +22,23 @@ Count = Callable[[str], int]
 Span = tuple[int, int]
 
 VERSION = 4
-"""This number is part of each ingested file's recipe. Increase it after a change to the cutting, so that files are cut
-again."""
+"""Part of the recipe of each ingested file. Increase it after a change to the cutting, so that files are cut again."""
 
 SPECIAL_TOKENS = 4
-"""The number of tokens that the model adds to a text (two for BERT), with a margin for joining heading and text."""
+"""The tokens that the model adds to a text (two for BERT), with a margin for joining heading and text."""
 
 CHARACTERS_A_TOKEN = 12
-"""A text with more characters per token is never counted as fitting. WordPiece counts a word of 10,000 letters as one
-token."""
+"""A text with more characters than this for each token never fits. WordPiece counts a word of 10,000 letters as one
+token.
+"""
 
 JOINED = 0.64
-"""Short neighbours are joined up to this share of the limit, while a single paragraph or sentence may use all of it. If
-a budget limits the tokens that a prompt uses, a search with shorter chunks finds more."""
+"""Short neighbours are joined up to this share of the limit. A single paragraph or sentence may use all of it.
 
-# Each match of a pattern ends at a position where a cut is possible. The patterns are ordered from best to worst.
+With shorter chunks, a search finds more within the same number of tokens.
+"""
+
+# A cut is possible where a match ends. The patterns are ordered from best to worst.
 PLACES = tuple(
     re.compile(pattern)
     for pattern in (
@@ -50,14 +51,15 @@ PLACES = tuple(
 )
 SENTENCES = 2
 LEAD_SHARE = 3
-"""The repeated head takes at most a chunk's length divided by this number."""
+"""A chunk's length divided by this number is the most that the repeated head may take."""
 WHOLE_RECORD = 4
-"""A record of at most this many times the limit is not cut."""
+"""A record is cut only if it is longer than this many times the limit."""
 
 
 class Cut(Struct, frozen=True):
-    """The way in which documents are cut, with lengths in tokens. If `strict` is true, chunks are filled up to the
-    limit, even if the embedder cannot read that much at once."""
+    """How documents are cut, with lengths in tokens. With `strict`, chunks are filled to the limit, even beyond what
+    the embedder reads at once.
+    """
 
     limit: int = 200
     overlap: int = 0
@@ -67,8 +69,8 @@ class Cut(Struct, frozen=True):
 def chunk(document: Document, collection: str, source: str, count: Count, cut: Cut, window: int) -> list[Chunk]:
     """Cut a document into chunks of at most `cut.limit` tokens, as `count` counts them.
 
-    `window` is the embedder's window in tokens. Unless the cut is strict, a heading path and its text together stay
-    below it.
+    `window` is the embedder's window in tokens. A heading path and its text together stay below it, unless the cut is
+    strict.
     """
     chunks = []
     for (start, end), path in _sections(document):
@@ -100,19 +102,18 @@ def chunk(document: Document, collection: str, source: str, count: Count, cut: C
 
 
 def lead_length(chunk: Chunk) -> int:
-    """The length, in characters, of the head of a table or list that is repeated before a chunk's own text."""
+    """Return how many characters before a chunk's own text repeat the head of a table or list."""
     span = chunk.end - chunk.start
     return max(0, len(chunk.text) - span) if span > 0 else 0
 
 
 class _Section:
-    """Cuts one section of a document into spans. Tables and lists are cut separately from the text around them."""
+    """Cuts one section of a document into spans. Tables and lists are cut apart from the text around them."""
 
     def __init__(
         self, document: Document, start: int, end: int, count: Count, room: int, joined: int, whole: int
     ) -> None:
-        """All limits are in tokens. `room` limits a span, `joined` limits short neighbours together, and `whole` a
-        record."""
+        """Limits are in tokens: `room` for a span, `joined` for short neighbours together, `whole` for a record."""
         self._text = document.text
         self._span = (start, end)
         self._count = count
@@ -129,11 +130,11 @@ class _Section:
 
     @property
     def longest_lead(self) -> int:
-        """The longest repeated head, in tokens."""
+        """Return the length of the longest repeated head in tokens."""
         return max((self._count(lead.text) for lead in self._leads), default=0)
 
     def lead(self, first: int) -> str:
-        """The head that a chunk beginning at `first` repeats before its own text."""
+        """Return the head that a chunk from `first` on repeats before its own text."""
         for place in range(bisect_right(self._starts, first) - 1, -1, -1):
             lead = self._leads[place]
             if first < lead.end:
@@ -163,7 +164,7 @@ class _Section:
         return self._packed(self._with_heading(spans))
 
     def _with_heading(self, spans: list[Span]) -> list[Span]:
-        """Join a span that consists only of a heading's line with the text below it."""
+        """Join a span that is only a heading's line with the text below."""
         if len(spans) < 2 or not self._headed or "\n" in self._text[slice(*spans[0])]:
             return spans
         both = (spans[0][0], spans[1][1])
@@ -174,7 +175,7 @@ class _Section:
         return self._count(lead) if lead else 0
 
     def _cut(self, start: int, end: int, room: int) -> list[Span]:
-        """Cut a part into spans. Its records stay whole."""
+        """Cut a part into spans. Records stay whole."""
         room = max(1, room)
         joined = min(self._joined, room)
         first = bisect_left(self._records, (start, 0))
@@ -190,7 +191,7 @@ class _Section:
         return self._packed([*spans, *_split(self._text, at, end, self._count, room, joined)])
 
     def _packed(self, spans: list[Span]) -> list[Span]:
-        """Join neighbours if they fit together with the head that the first one repeats."""
+        """Join neighbours that fit together with the head that the first repeats."""
         packed: list[Span] = []
         room = self._joined
         for start, end in spans:
@@ -203,11 +204,11 @@ class _Section:
 
 
 MOST_NESTED = 8
-"""The depth to which nested lists repeat the lines before them."""
+"""How many levels of a nested list repeat the lines before them."""
 
 
 def _fitting(lead: Lead, count: Count, room: int) -> Lead:
-    """Shorten a lead to at most `room` tokens. Its last line, which is the title row, is dropped last."""
+    """Shorten a lead to at most `room` tokens. The last line, which is the title row, goes last."""
     text = lead.text
     while text and not _fits(text, count, room):
         text = text.partition("\n")[2] if "\n" in text else text[: len(text) // 2].rstrip(" |")
@@ -215,39 +216,38 @@ def _fitting(lead: Lead, count: Count, room: int) -> Lead:
 
 
 def _head(text: str, lead: Lead) -> int:
-    """The position where the head begins that stands directly before a table or list."""
+    """Return where the head directly before a table or list begins."""
     place = text.rfind(lead.text, max(0, lead.start - len(lead.text) - 4), lead.start)
     return place if place >= 0 and not text[place + len(lead.text) : lead.start].strip() else lead.start
 
 
 def within(text: str, count: Count, window: int) -> list[str]:
-    """Split the text into parts that the embedder can read at once. A text that is short enough stays one part."""
+    """Split the text into parts that the embedder reads at once. A short text stays one part."""
     room = max(1, window - SPECIAL_TOKENS)
     return [text[start:end] for start, end in _split(text, 0, len(text), count, room, room)] or [text]
 
 
 def sentences(text: str, tokens: int, count: Count) -> list[Span]:
-    """The spans of whole lines and sentences, joined up to `tokens`. They cover everything except white space."""
+    """Return the spans of lines and sentences, joined up to `tokens`. They cover everything but white space."""
     ends = {match.end() for place in PLACES[: SENTENCES + 1] for match in place.finditer(text)}
     parts = (_stripped(text, *edges) for edges in pairwise(sorted({0, *ends, len(text)})))
     return _packed(text, [(start, end) for start, end in parts if start < end], count, tokens)
 
 
 def chunk_id(collection: str, source: str, start: int, end: int, text: str) -> str:
-    """The id of a chunk. The same chunk of the same document always gets the same id."""
+    """Return the id of a chunk, which is always the same for the same chunk of the same document."""
     parts = "\0".join((collection, source, str(start), str(end), text))
     return hashlib.sha256(parts.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
 def _sections(document: Document) -> Iterator[tuple[Span, tuple[str, ...]]]:
-    """The sections between headings. Each is a span with its heading path.
-
-    A heading without text is joined with the section below it.
+    """Yield the sections between headings as (span, heading path). A heading without text is joined with the next
+    section.
     """
     text = document.text
     path: list[tuple[int, str]] = []
     start = 0
-    body = 0  # the start of the text under the last heading
+    body = 0  # where the text under the last heading starts
     for heading in document.headings:
         if text[body : heading.start].strip():
             yield (start, heading.start), tuple(title for _, title in path)
@@ -259,7 +259,7 @@ def _sections(document: Document) -> Iterator[tuple[Span, tuple[str, ...]]]:
 
 
 def _shortened(path: tuple[str, ...], count: Count, room: int) -> str:
-    """Shorten a heading path to at most `room` tokens. The nearest heading is dropped last."""
+    """Shorten a heading path to at most `room` tokens. The nearest heading goes last."""
     while len(path) > 1 and not _fits(" > ".join(path), count, room):
         path = path[1:]
     heading = " > ".join(path)
@@ -273,11 +273,9 @@ def _fits(text: str, count: Count, room: int) -> bool:
 
 
 def _split(text: str, start: int, end: int, count: Count, room: int, joined: int, kind: int = 0) -> list[Span]:
-    """Split a text into spans of at most `room` tokens, cut at the best positions. They cover everything except white
-    space.
+    """Split a text into spans of at most `room` tokens, at the best places. They cover everything but white space.
 
-    `kind` is the index in `PLACES` of the next pattern to cut at. From 1 on, the span is a paragraph or a part of a
-    paragraph.
+    `kind` is the index in `PLACES` of the next pattern. From 1 on, the span is a paragraph or less.
     """
     start, end = _stripped(text, start, end)
     if start == end:
@@ -295,8 +293,7 @@ def _split(text: str, start: int, end: int, count: Count, room: int, joined: int
 
 
 def _overlapping(text: str, start: int, end: int, count: Count, room: int, overlap: int) -> list[Span]:
-    """The spans of at most `room` tokens. Each begins with up to `overlap` tokens from the end of the span before
-    it."""
+    """Return spans of at most `room` tokens. Each begins with up to `overlap` tokens of the span before."""
     size = max(1, overlap // 2)
     pieces = _split(text, start, end, count, size, size)
     spans: list[Span] = []

@@ -1,4 +1,4 @@
-"""The result of a reader: the text, the positions of headings, pages, tables and records, and what was left out."""
+"""What a reader returns: the text, the places of headings, pages, tables and records, and what was left out."""
 
 from msgspec import Struct
 
@@ -12,12 +12,14 @@ class Heading(Struct, frozen=True):
     level: int
     title: str
     own_line: bool = True
-    """Whether the heading's first line contains only the heading, and no text of the section."""
+    """Whether the first line of the heading has no text of the section."""
 
 
 class Lead(Struct, frozen=True):
-    """The text that chunks of a table or list repeat if they begin between `start` and `end`. For a table it is the
-    caption and title row, for a list the line before it. The table or list ends at `end`."""
+    """The text that chunks of a table or list repeat if they begin between `start` and `end`.
+
+    For a table, this is the caption and the title row; for a list, the line before it. The table or list ends at `end`.
+    """
 
     start: int
     end: int
@@ -25,9 +27,10 @@ class Lead(Struct, frozen=True):
 
 
 class ReadReport(Struct, frozen=True):
-    """A report on reading a file. `kind` is, for example, "PDF". `certainty` is that of the encoding, from 0 to 1.
+    """What happened when a file was read. `kind` is the format, such as "PDF". `certainty` is that of the encoding,
+    from 0 to 1.
 
-    `left_out` has one line for each kind of loss, such as `page 2: no text, only a picture`.
+    `left_out` has a line for each kind of loss, such as `page 2: no text, only a picture`.
     """
 
     kind: str = ""
@@ -40,9 +43,9 @@ class ReadReport(Struct, frozen=True):
 
 
 class Document(Struct, frozen=True):
-    """A document. `pages[i]` is the position where page i + 1 begins. It is empty for a document without pages.
+    """A document. Page i + 1 begins at `pages[i]`; a document without pages has none.
 
-    `records` are spans that must not be cut, such as rows of tables and records of JSON. Leads and records are sorted
+    `records` are spans that must stay whole, such as rows of tables and records of JSON. Leads and records are sorted
     by position.
     """
 

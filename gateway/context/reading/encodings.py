@@ -1,9 +1,8 @@
-"""Decodes bytes to text. The encoding is known from a byte order mark or from the bytes, or else it is guessed from the
-frequencies of letters.
+"""Decodes bytes to text. A byte order mark or the bytes themselves show the encoding; if not, letter frequencies
+decide.
 
-`chardet` compares letter frequencies. It confuses alphabets if there are only a few words, so it is used only to choose
-among the encodings of one family. The family is decided here by escapes, by valid pairs of bytes, and by the positions
-of letters in words.
+`chardet` compares letter frequencies, and confuses alphabets in short texts. Here it only chooses among the encodings
+of one family. The family is decided by escapes, by valid pairs of bytes, and by the positions of letters in words.
 """
 
 import codecs
@@ -14,14 +13,14 @@ from itertools import pairwise
 from msgspec import Struct
 
 SAMPLE_BYTES = 16_384
-"""The number of bytes on which a guess is based. They are taken from lines with letters beyond ASCII."""
+"""The bytes for a guess. They come from lines with letters beyond ASCII."""
 CONTROLS = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f]")
 CONTROL_SHARE = 0.02
-"""The largest share of control characters among the first bytes of a text. Binary data have a larger share."""
+"""The largest share of control characters in the first bytes of a text. Binary data have more."""
 
 BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
-    (codecs.BOM_UTF32_LE, "utf-32"),  # before UTF-16, since its mark begins with that of UTF-16
+    (codecs.BOM_UTF32_LE, "utf-32"),  # before UTF-16, whose mark is the beginning of this one
     (codecs.BOM_UTF32_BE, "utf-32"),
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
@@ -33,27 +32,27 @@ ESCAPES = (
 )
 LATIN = ("cp1252", "cp1250", "cp1254", "cp1257", "iso8859-2", "iso8859-15", "cp1258")
 LATIN_OLD = ("mac-roman", "cp850", "cp852", "cp437")
-"""These encodings have letters at the codes of Windows' quotation marks and control characters."""
+"""Encodings with letters at the codes of Windows' quotation marks and control characters."""
 OTHER = (
     *("cp1251", "koi8-r", "koi8-u", "iso8859-5", "cp866", "mac-cyrillic", "cp1253", "iso8859-7", "cp1255", "cp1256"),
     *("iso8859-6", "cp874"),
 )
 PAIRED = ("gb18030", "cp932", "euc_jp", "big5", "cp949")
 COMMON = {"gb18030": ("gb2312", 0xB0, 0xD7), "big5": ("big5", 0xA4, 0xC6), "cp949": ("euc_kr", 0xB0, 0xC8)}
-"""For each encoding of byte pairs: a codec, and the range of the lead bytes that common characters have in this
-codec."""
+"""For each encoding of byte pairs: a codec, and the lead bytes of common characters in this codec."""
 COMMON_JAPANESE = ("euc_jp", 0xB0, 0xCF)
 PREFERRED = 2.0
-"""Another Latin encoding must be this many times as likely as Windows-1252, the encoding of most Western texts."""
+"""How many times as likely as Windows-1252 another Latin encoding must be. Most Western texts have Windows-1252."""
 MARGIN = 64
-"""In a long line, this many bytes before the first byte beyond ASCII are examined too."""
+"""In a long line, this many bytes before the first byte beyond ASCII count too."""
 FEW_BAD = 50
-"""UTF-8 may contain one invalid sequence, and one more for each group of this many valid sequences."""
+"""UTF-8 may have one invalid sequence, and one more for every this many valid ones."""
 
 
 class DecodedText(Struct, frozen=True):
-    """A text, its encoding, and the certainty of the encoding from 0 to 1. `replaced` is the number of sequences that
-    could not be decoded."""
+    """A text, its encoding, and the certainty of that from 0 to 1. `replaced` counts the sequences that could not be
+    decoded.
+    """
 
     text: str
     encoding: str
@@ -91,7 +90,7 @@ def _strict(raw: bytes, encoding: str) -> str | None:
 
 
 def _wide(sample: bytes) -> str:
-    """Recognise UTF-16 without a byte order mark by the zero bytes of ASCII characters. Raises `UnknownEncoding`."""
+    """Recognise UTF-16 without a byte order mark, by the zero bytes of ASCII characters. Raises `UnknownEncoding`."""
     even, odd = sample[0::2].count(0), sample[1::2].count(0)
     half = len(sample) // 2
     if max(even, odd) > 0.5 * half and min(even, odd) < 0.01 * half:
@@ -121,7 +120,7 @@ def _guessed(raw: bytes) -> DecodedText:
 
 
 def _sample(raw: bytes) -> bytes:
-    """The lines that contain bytes beyond ASCII. Other lines do not help the guess."""
+    """Return the lines with bytes beyond ASCII. Only these help to guess."""
     lines, size = [], 0
     for line in raw[: 64 * SAMPLE_BYTES].splitlines():
         if line.isascii():
@@ -135,17 +134,19 @@ def _sample(raw: bytes) -> bytes:
 
 
 def _other(sample: bytes) -> tuple[str, float]:
-    """The East Asian encoding in which the bytes are valid pairs and most characters are common, with its certainty."""
+    """Return the East Asian encoding in which the bytes are valid pairs of mostly common characters, and its
+    certainty.
+    """
     common = {encoding: _commonness(sample, encoding) for encoding in PAIRED}
     paired = {encoding: share**2 for encoding, share in common.items() if share > 0.6}
     return _likely(sample, [*paired, *OTHER], paired)
 
 
 def _commonness(sample: bytes, encoding: str) -> float:
-    """The share of common characters among those beyond ASCII, or 0 if the bytes are not valid in this encoding."""
+    """Return the share of common characters beyond ASCII, or 0 if the bytes are invalid in this encoding."""
     text = _strict(sample, encoding)
     if text is None:
-        # the sample's last character may be cut
+        # the last character of the sample may be cut
         text = _strict(sample[:-1], encoding)
     wide = [sign for sign in text or "" if sign > "\x7f"]
     if not wide:
@@ -176,9 +177,9 @@ def _latin(sample: bytes) -> tuple[str, float]:
 
 
 def _looks_latin(sample: bytes) -> bool:
-    """Whether the sample is in Latin script: most letters are ASCII, and the others stand among them alone or in twos.
+    """Whether the sample is in Latin script: most letters are ASCII, and the others stand alone or in twos among them.
 
-    In a Latin encoding, a byte that could be the first of a pair is rarely followed by a valid second byte.
+    In a Latin encoding, a byte that could begin a pair is rarely followed by a valid second byte.
     """
     runs = re.findall(rb"[\x80-\xff]+", sample)
     long = sum(len(run) for run in runs if len(run) > 2)
@@ -193,11 +194,11 @@ def _looks_latin(sample: bytes) -> bool:
 WORD = re.compile(r"[^\W\d_]+")
 SIGNS = "¢-©«-´¶-¹»-¿×÷†‡‰ˆ˜•¨„“”‘‹›™"
 INSIDE = re.compile(rf"(?<=[^\W\d_])[{SIGNS}](?=[^\W\d_])|[¢-§©¬-´¶-¹¼-¾×÷†‡‰ˆ˜•¨](?=[^\W\d_])|(?<=[^\W\d_])[¿¡„]")
-"""Implausible signs: signs within a word, signs that never stand before a word, and opening signs after a word."""
+"""Signs at implausible places: within a word, wrongly before a word, or opening after a word."""
 
 
 def _plausible(sample: bytes, encoding: str) -> bool:
-    """Whether the text is plausible: it has no signs within words, and no capital after a small letter beyond ASCII."""
+    """Whether the text is plausible: no signs within words, and no capital after a small letter beyond ASCII."""
     text = _strict(sample, encoding)
     if text is None:
         return False
@@ -212,7 +213,7 @@ def _plausible(sample: bytes, encoding: str) -> bool:
 
 
 def _likely(sample: bytes, encodings: Sequence[str], weights: Mapping[str, float]) -> tuple[str, float]:
-    """The most likely of several encodings, with its certainty in comparison with the second most likely."""
+    """Return the most likely encoding, and how certain it is compared with the second."""
     from chardet import detect_all
 
     odds: dict[str, float] = {}

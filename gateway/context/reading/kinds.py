@@ -1,6 +1,6 @@
-"""Detects the kind of a file by its first bytes if possible, or else by its name.
+"""Finds the kind of a file by its first bytes, or else by its name, which is often wrong.
 
-A kind is a suffix such as `.docx`. The name comes second because names are often wrong.
+A kind is a suffix such as `.docx`.
 """
 
 import io
@@ -28,7 +28,7 @@ PICTURES = {
     b"7z\xbc\xaf": "7z archive",
     b"Rar!": "RAR archive",
 }
-"""The first bytes of files that contain no readable text, for each kind."""
+"""The first bytes of files without readable text, for each kind."""
 MIME_TYPES = {
     "application/vnd.oasis.opendocument.text": ".odt",
     "application/vnd.oasis.opendocument.text-template": ".odt",
@@ -65,12 +65,11 @@ HEADER = re.compile(
 )
 MAIL_HEADERS = (b"from:", b"date:", b"subject:", b"received:", b"mime-version:", b"message-id:")
 FREE = ("", ".txt", ".text", ".log", ".bin", ".dat", ".tmp")
-"""Suffixes that do not show the kind of the content."""
+"""Suffixes that say nothing about the content."""
 
 
 def kind_of(name: Path, raw: bytes) -> str:
-    """Detect the kind of a file. Raises `CollectionError` for a file without text; the error names a remedy if there is
-    one."""
+    """Return the kind of a file. Raises `CollectionError` for a file without text, with a remedy if there is one."""
     suffix = ALIASES.get(name.suffix.lower(), name.suffix.lower())
     head = raw[:HEAD_BYTES]
     for mark, what in PICTURES.items():
@@ -99,7 +98,7 @@ def _zip_kind(raw: bytes, suffix: str) -> str:
         return suffix or ".zip"
     for folder, kind in (("word/", ".docx"), ("ppt/", ".pptx"), ("xl/", ".xlsx")):
         if any(name.startswith(folder) for name in names):
-            # a binary workbook is a zip file, too
+            # a binary workbook is a zip file too
             return ".xlsb" if "xl/workbook.bin" in names else kind
     return suffix if suffix in MIME_TYPES.values() or suffix in (".docx", ".pptx", ".xlsx") else ".zip"
 
@@ -111,7 +110,7 @@ def _ole_kind(name: Path, raw: bytes, suffix: str) -> str:
         with olefile.OleFileIO(io.BytesIO(raw)) as file:
             streams = {parts[0] for parts in file.listdir()}
     except Exception:
-        # the file is damaged, so its name decides, and its reader will report the damage
+        # a damaged file: its name decides, and its reader will report the damage
         return suffix
     if "EncryptedPackage" in streams:
         raise CollectionError(f"{name}: is encrypted; save it without a password")
@@ -126,7 +125,7 @@ def _text_kind(head: bytes, suffix: str) -> str:
     if suffix in (*FREE, *SHEETS_BY_NAME, ".doc", ".docx", ".pdf") and HTML.match(head):
         return ".html"
     if suffix in SHEETS_BY_NAME and b"\0" not in head and head.strip():
-        # some programs export text with the suffix of a workbook
+        # some programs export text with a workbook's suffix
         return ".html" if head.lstrip()[:6].lower() == b"<table" else ".csv"
     if suffix in FREE:
         if head.startswith(b"From ") and _is_mail(head.partition(b"\n")[2]):

@@ -1,4 +1,4 @@
-"""Reads several documents at a time, each in a separate process."""
+"""Reads several documents at a time, each in its own process."""
 
 import queue
 from pathlib import Path
@@ -11,13 +11,13 @@ READERS = 3
 
 
 class ParsePool:
-    """Satisfies `ingest.Read`. Up to `count` threads can read at a time. A process starts when it is first needed."""
+    """Satisfies `ingest.Read`. Up to `count` threads read at a time. A process starts when it is first needed."""
 
     def __init__(self, count: int = READERS, *, time_s: float | None = None) -> None:
-        """`time_s` is the time limit for any file. If it is None, the limit depends on the size of the file."""
+        """`time_s` is the time limit for each file. With None, it depends on the file's size."""
         self.count = count
         self._readers = [ParseProcess(time_s=time_s) for _ in range(count)]
-        # the process that was used last comes first, so that no more processes start than are needed
+        # the last used process comes first, so that no more start than are needed
         self._idle: queue.LifoQueue[ParseProcess] = queue.LifoQueue()
         for reader in reversed(self._readers):
             self._idle.put(reader)
@@ -34,7 +34,7 @@ class ParsePool:
             self._idle.put(reader)
 
     def close(self) -> None:
-        """End the processes. Any file that is being read at that time fails with `CollectionError`."""
+        """End the processes. A file that is being read fails with `CollectionError`."""
         self._is_closed = True
         for reader in self._readers:
             reader.abort()

@@ -1,7 +1,7 @@
-"""Reads documents in a separate process, with limits on time and memory.
+"""Reads documents in another process, with limits on time and memory.
 
-If a parser hangs, crashes or uses too much memory, only this process dies. The file is reported as failed, and a new
-process reads the next one. A process starts with the first file and is reused for later files.
+A parser that hangs, crashes or uses too much memory ends only this process. Its file is reported as failed, and a new
+process reads the next one. A process starts with the first file, and reads later files too.
 """
 
 import contextlib
@@ -25,13 +25,13 @@ MEMORY_MB = 1024
 LONGEST_S = 120.0
 SHORTEST_S = 30.0
 S_PER_MB = 60.0
-"""The time limit for each megabyte. Slow formats take about ten seconds for a megabyte, and the machine may be busy."""
+"""The time limit for each megabyte. Slow formats take about ten seconds, and the machine may be busy."""
 LENGTH = 8
-"""The size of the length field before each answer, in bytes."""
+"""The bytes of the length before each answer."""
 
 
 class ParseJob(Struct, frozen=True):
-    """A file to read, and the `name` to use for it."""
+    """A file to read, and the `name` for it."""
 
     path: str
     name: str
@@ -45,10 +45,10 @@ class ParseResult(Struct, frozen=True):
 
 
 class ParseProcess:
-    """Satisfies `ingest.Read`. Threads may share it; it reads one file after the other."""
+    """Satisfies `ingest.Read`. Threads may share a process, which reads one file after another."""
 
     def __init__(self, *, time_s: float | None = None, memory_mb: int = MEMORY_MB) -> None:
-        """`time_s` is the time limit for each file. If it is None, `time_for` computes it from the size."""
+        """`time_s` is the time limit for each file. With None, `time_for` computes it from the size."""
         self._time_s = time_s
         self._memory_mb = memory_mb
         self._process: subprocess.Popen[bytes] | None = None
@@ -64,7 +64,7 @@ class ParseProcess:
         return result.document
 
     def abort(self) -> None:
-        """End the process at once. A file that it is reading fails with `CollectionError`."""
+        """End the process at once. A file that is being read fails with `CollectionError`."""
         process = self._process
         if process is not None:
             process.kill()
@@ -88,7 +88,7 @@ class ParseProcess:
             self._end()
             raise CollectionError(f"{job.name}: its reader crashed, or needed more than {self._memory_mb} MB") from None
         except BaseException:
-            # the answer was not read, and must not be taken for that of the next file
+            # the answer was not read, and would be taken for the next file's
             self._end()
             raise
 
@@ -114,8 +114,9 @@ class ParseProcess:
 
 
 def time_for(path: str) -> float:
-    """The time limit for a file, in seconds. It is shorter for a small file, so that other files do not wait long if
-    the small one hangs its parser."""
+    """Return the time limit for a file in seconds. It is short for a small file, so that one that hangs its parser does
+    not delay others for long.
+    """
     try:
         megabytes = Path(path).stat().st_size / 2**20
     except OSError:
@@ -124,7 +125,7 @@ def time_for(path: str) -> float:
 
 
 def _environment() -> dict[str, str]:
-    """The environment variables of the process. They include the paths of Python's modules, but no secrets."""
+    """Return the environment variables for the process: the paths of Python's modules, and no secrets."""
     names = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "VIRTUAL_ENV")
     package = str(Path(__file__).parents[3])
     return {name: os.environ[name] for name in names if name in os.environ} | {"PYTHONPATH": package}
@@ -137,7 +138,7 @@ def _answer(process: "subprocess.Popen[bytes]", time_s: float) -> bytes:
 
 
 def _exactly(process: "subprocess.Popen[bytes]", count: int, deadline: float) -> bytes:
-    """The next `count` bytes from the process. Raises `TimeoutError` or `EOFError`."""
+    """Return the next `count` bytes from the process. Raises `TimeoutError` or `EOFError`."""
     assert process.stdout is not None
     answer = bytearray()
     with selectors.DefaultSelector() as selector:
@@ -155,7 +156,7 @@ def _exactly(process: "subprocess.Popen[bytes]", count: int, deadline: float) ->
 def _limit(memory_mb: int) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (memory_mb * 2**20, memory_mb * 2**20))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    # the process only reads, so it may not write files
+    # the process only reads, so it may write no files
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
 
 
@@ -171,7 +172,7 @@ def _read(job: ParseJob) -> ParseResult:
 
 
 def main() -> None:
-    """Run the process. It reads one job per line, and writes the length and the bytes of each answer."""
+    """Run the process. Jobs come one per line; each answer is its length, then its bytes."""
     _limit(int(sys.argv[1]))
     answers: Any = os.fdopen(os.dup(1), "wb")
     # a parser's own output must not mix with the answers

@@ -1,7 +1,7 @@
-"""Reads files to documents. The kind of a file is detected by its first bytes, then by its name.
+"""Reads files as documents. The first bytes of a file decide its kind, or else its name does.
 
-An unreadable file raises a `CollectionError` that names the file and the reason. Parsers are imported when they
-are used.
+An unreadable file raises a `CollectionError` with the file and the reason. Parsers are imported when they are first
+needed.
 """
 
 from collections.abc import Callable
@@ -15,14 +15,13 @@ from gateway.context.reading.writer import DocumentWriter
 from gateway.errors import CollectionError
 
 VERSION = 4
-"""This number is part of each ingested file's recipe. Increase it after a change to a reader, so that files are read
-again."""
+"""Part of the recipe of each ingested file. Increase it after a change to a reader, so that files are read again."""
 
 MAX_BYTES = 64 * 1024 * 1024
 DEEPEST = 3
-"""The depth to which nested attachments are read."""
+"""How deep nested attachments are read."""
 MOST_FILES = 500
-"""The largest number of files that are read from an archive."""
+"""The most files that are read from an archive."""
 
 FORMATS = "gateway.context.reading.formats"
 READERS: dict[str, str] = {
@@ -50,19 +49,18 @@ READERS: dict[str, str] = {
     ".xml": "trees:read_xml",
     **dict.fromkeys(PYTHON | BRACES, "code:read_code"),
 }
-"""The reader of each kind, as a module of `formats` and a function. A file of any other kind is read as text."""
+"""The reader of each kind, as a module of `formats` and a function. All other kinds are read as text."""
 WITH_PARTS: dict[str, str] = {
     ".eml": "mail:read_eml",
     ".mbox": "mail:read_mbox",
     ".mhtml": "mail:read_mhtml",
     ".msg": "mail:read_msg",
 }
-"""The readers of kinds that contain other files. They get a function that reads these files."""
+"""The readers of kinds that contain files. They get a function that reads these."""
 
 
 def read(path: Path, name: str = "") -> Document:
-    """Read the document in a file. If the path does not end in the file's name, pass `name`. Raises
-    `CollectionError`."""
+    """Read a file. Pass `name` if the path does not end in the file's name. Raises `CollectionError`."""
     named = Path(name) if name else path
     document = read_bytes(named, _bytes(path, named))
     if not document.text.strip():
@@ -74,8 +72,7 @@ def read(path: Path, name: str = "") -> Document:
 
 
 def read_bytes(name: Path, raw: bytes, depth: int = 0) -> Document:
-    """Read a file that is in memory and nested in `depth` other files. It may have no text. Raises
-    `CollectionError`."""
+    """Read a file in memory that lies in `depth` other files. It may have no text. Raises `CollectionError`."""
     kind = kind_of(name, raw)
 
     def read_part(part: Path, content: bytes) -> Document:
@@ -91,7 +88,7 @@ def read_bytes(name: Path, raw: bytes, depth: int = 0) -> Document:
         return _function(READERS.get(kind, "markdown:read_text"))(name, raw)
     except CollectionError:
         raise
-    except Exception as error:  # a parser may raise any exception for a broken file
+    except Exception as error:  # a parser may raise anything for a broken file
         raise CollectionError(f"{name}: cannot be read as {kind or 'text'}: {_reason(error)}") from error
 
 
@@ -102,7 +99,7 @@ def _function(place: str) -> Callable[..., Document]:
 
 
 def _archive(name: Path, raw: bytes, read_part: Callable[[Path, bytes], Document]) -> Document:
-    """Write the files in an archive, each of them under its name."""
+    """Write the files in an archive, each under its name."""
     from gateway.context.reading.archive import Archive
     from gateway.context.reading.formats.mail import write_attachment
 

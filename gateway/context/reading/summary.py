@@ -1,4 +1,4 @@
-"""Formats the report on reading a file, as text for people or as plain values for clients."""
+"""Formats what happened when a file was read, as text for people or as values for clients."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ from gateway.context.reading.document import ReadReport
 
 
 def summary_lines(report: ReadReport) -> list[str]:
-    """One line about the text that was read, and one line for each omission."""
+    """Return a line about the text, and a line for each omission."""
     counts = (("page", report.pages), ("table", report.tables), ("picture", report.pictures))
     parts = [f"{count} {name}{'' if count == 1 else 's'}" for name, count in counts if count]
     if report.encoding and report.certainty < 1:
@@ -15,7 +15,7 @@ def summary_lines(report: ReadReport) -> list[str]:
 
 
 def report_values(report: ReadReport) -> dict[str, Any]:
-    """The report as plain values. The mapping is empty if no text was read."""
+    """Return the report as plain values, or an empty mapping if no text was read."""
     if not report.kind:
         return {}
     values: dict[str, Any] = {

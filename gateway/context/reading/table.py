@@ -1,5 +1,6 @@
-"""A table as text, with one line per row. The caption and the title row are kept apart, since each chunk of a long
-table repeats them."""
+"""A table as text, with a line for each row. Caption and title row are separate, since each chunk of a long table
+repeats them.
+"""
 
 import re
 from collections.abc import Collection, Sequence
@@ -10,16 +11,18 @@ YEAR = re.compile(r"(?:19|20)\d\d")
 LONGEST_NUMBER = 40
 WIDE_COLUMNS = 8
 WIDE_CHARACTERS = 400
-"""If the rows of a table have more characters than this, each value is written beside its title, since a chunk then
-contains only a few rows."""
+"""In a table with longer rows, in characters, each value has its title beside it. A chunk holds only a few such
+rows.
+"""
 LONGEST_TITLE = 80
 MOST_TITLE_ROWS = 3
 CELL = " | "
 
 
 class Table:
-    """The rows of a table. `titles` is the number of title rows; None means that they are detected. A row in `tied`
-    belongs to the row above it, for example because a cell spans both."""
+    """The rows of a table. `titles` is the number of title rows, or None to detect them. A row in `tied` belongs to the
+    row above, for example because a cell spans both.
+    """
 
     def __init__(
         self,
@@ -44,7 +47,7 @@ class Table:
 
     @cached_property
     def wide(self) -> bool:
-        """Whether each value is written beside its title."""
+        """Whether each value has its title beside it."""
         if not self._titles or not self.body:
             return False
         row = sum(map(len, map(_line, self.body))) / len(self.body)
@@ -52,18 +55,18 @@ class Table:
 
     @property
     def head(self) -> str:
-        """The caption and the title rows, as they are written above the other rows."""
+        """Return the caption and the title rows, as they stand above the other rows."""
         titles = [] if self.wide else map(_line, self._titles)
         return "\n".join(filter(None, [self.caption, *titles]))
 
     @property
     def lead(self) -> str:
-        """The head that each chunk of the table repeats."""
+        """Return the head that each chunk of the table repeats."""
         return self.head
 
     @property
     def records(self) -> list[str]:
-        """The rows as text. A row forms one record with the rows that are tied to it."""
+        """Return the rows as text. A row and the rows tied to it are one record."""
         write = self._titled if self.wide else _line
         records: list[str] = []
         for place, row in enumerate(self.body, self._first + len(self._titles)):
@@ -80,8 +83,7 @@ class Table:
 
     @cached_property
     def _names(self) -> list[str]:
-        """The title of each column. If a cell spans several columns, its title is put before the title of each of
-        them."""
+        """Return the title of each column. The title of a cell that spans columns comes before the title of each."""
         width = max(map(len, self._titles))
         names = [""] * width
         for number, row in enumerate(self._titles):
@@ -95,7 +97,7 @@ class Table:
 
 
 def title_rows(rows: Sequence[Sequence[str]]) -> int:
-    """The number of title rows. It is two if cells of the first row span several cells of the second row."""
+    """Return the number of title rows. There are two if cells of the first row span several of the second."""
     if len(rows) < 2 or len(rows[0]) < 2 or not _names_columns(rows[0]):
         return 0
     above, below = (sum(map(bool, row)) for row in rows[:2])
@@ -104,8 +106,9 @@ def title_rows(rows: Sequence[Sequence[str]]) -> int:
 
 
 def _names_columns(row: Sequence[str]) -> bool:
-    """Whether a row may hold the titles. All cells must be short, and the only numbers are years after the first
-    cell."""
+    """Whether a row may hold the titles: all cells are short, and no cell is a number, except for years after the
+    first cell.
+    """
     if not any(row) or (YEAR.fullmatch(row[0]) and len(row) > 1):
         return False
     return all(len(cell) <= LONGEST_TITLE and (YEAR.fullmatch(cell) or not _is_number(cell)) for cell in row)
@@ -116,7 +119,7 @@ def _is_number(cell: str) -> bool:
 
 
 def _caption_rows(rows: Sequence[Sequence[str]]) -> int:
-    """The number of rows above the titles that have a single filled cell, such as the title of a sheet."""
+    """Return how many rows above the titles have a single filled cell, such as a sheet's title."""
     count = 0
     while count < min(MOST_TITLE_ROWS, len(rows) - 2) and len(rows[count]) > 1 and sum(map(bool, rows[count])) == 1:
         count += 1

@@ -1,4 +1,4 @@
-"""Builds a document piece by piece. All readers use it to write paragraphs, headings, tables and records."""
+"""Builds a document piece by piece. Readers write paragraphs, headings, tables and records with it."""
 
 from msgspec.structs import replace
 
@@ -6,11 +6,11 @@ from gateway.context.reading.document import Document, Heading, Lead, ReadReport
 from gateway.context.reading.table import Table
 
 MOST_LINES = 50
-"""The largest number of lines about content that was left out. The last line counts the rest."""
+"""The most lines about omissions. The last line counts the rest."""
 
 
 class DocumentWriter:
-    """Builds a document. Blocks are separated by one empty line. Positions refer to the finished text."""
+    """Builds a document with an empty line between blocks. Positions are those in the finished text."""
 
     def __init__(self) -> None:
         self.gap = ""
@@ -30,11 +30,11 @@ class DocumentWriter:
 
     @property
     def start(self) -> int:
-        """The position at which the next text will begin."""
+        """The position of the next text."""
         return self._length + len(self.gap) if self._length else 0
 
     def write(self, text: str) -> None:
-        """Write text unchanged, after the pending gap."""
+        """Write text as it is, after the pending gap."""
         if not text:
             return
         if self.gap and self._length:
@@ -43,7 +43,7 @@ class DocumentWriter:
         self._append(text)
 
     def words(self, text: str) -> None:
-        """Write inline text. White space at either end becomes a gap of at most one space."""
+        """Write inline text. White space at its ends becomes a gap of at most one space."""
         if text[:1].isspace():
             self.gap = self.gap or " "
         self.write(" ".join(text.split()))
@@ -51,7 +51,7 @@ class DocumentWriter:
             self.gap = " "
 
     def block(self, gap: str = "\n\n") -> None:
-        """Put a gap before the next text. If a gap is already pending, the larger one is used."""
+        """Put a gap before the next text. Of two pending gaps, the larger is used."""
         self.gap = max(self.gap, gap, key=lambda mark: mark.count("\n"))
 
     def paragraph(self, text: str, gap: str = "\n\n") -> None:
@@ -74,7 +74,7 @@ class DocumentWriter:
         self._pages.append(self.start)
 
     def record(self, text: str, gap: str = "\n") -> None:
-        """Write text that must not be cut."""
+        """Write text that must stay whole."""
         if text.strip():
             self.block(gap)
             start = self.start
@@ -98,7 +98,7 @@ class DocumentWriter:
         self.block()
 
     def lead(self, start: int, text: str) -> None:
-        """Make the chunks that begin between `start` and the current position repeat the text."""
+        """Let chunks that begin between `start` and here repeat the text."""
         if start < self._length and text:
             self._leads.append(Lead(start, self._length, text))
 
@@ -109,12 +109,11 @@ class DocumentWriter:
             self.paragraph(f"[Picture: {' '.join(description.split())}]")
 
     def leave_out(self, what: str) -> None:
-        """Report that something was left out. Equal reports are counted."""
+        """Report an omission. Equal reports are counted."""
         self._left_out[what] = self._left_out.get(what, 0) + 1
 
     def append(self, document: Document, level: int = 0) -> None:
-        """Write the content of another document, with its headings `level` levels deeper. The pages of that document
-        are dropped."""
+        """Write another document, with headings `level` levels deeper and without pages."""
         if not document.text.strip():
             return
         self.block()
@@ -145,7 +144,7 @@ class DocumentWriter:
 
 
 def left_out(counts: dict[str, int]) -> tuple[str, ...]:
-    """The reports of what was left out, one line for each kind with its count."""
+    """Return a line for each kind of omission, with its count."""
     lines = [what if count == 1 else f"{what} ({count} times)" for what, count in counts.items()]
     if len(lines) > MOST_LINES:
         lines = [*lines[: MOST_LINES - 1], f"and {len(lines) - MOST_LINES + 1} more"]

@@ -1,1 +1,1 @@
-"""The content of the collections, and the search in it."""
+"""Stores the collections, and searches them."""

@@ -1,8 +1,8 @@
-"""The catalog of the collections: names and owners, documents, chunks and words, in one SQLite file in the data folder.
+"""The catalog of collections: names and owners, documents, chunks and words, in one SQLite file in the data folder.
 
-The catalog is authoritative. A vector store keeps vectors under numbers that only the catalog can resolve, and a search
-drops each number that has no live document here. Therefore one transaction can add, change or remove a document,
-independently of its vectors. Deleted text is overwritten on the disk.
+The catalog decides what exists. A vector store knows vectors only by number, and a search drops each number without a
+live document here. Therefore one transaction can add, change or remove a document, whatever the state of its vectors.
+Deleted text is overwritten on the disk.
 """
 
 import json
@@ -22,15 +22,16 @@ from gateway.context.store.schema import VERSION, prepare
 from gateway.errors import CatalogUnavailable, CollectionError
 
 PATIENCE_S = 1.5
-"""How long an operation waits for a lock that another process holds. Commands may wait longer than a server."""
+"""How long an operation waits for another process's lock. Commands may wait longer than a server."""
 MOST_IDLE = 8
-"""The number of connections that are kept open. Opening one takes longer than most searches."""
+"""How many connections stay open. Opening one takes longer than most searches."""
 MAPPED = 1 << 30
-"""The number of bytes of the file that SQLite reads through a memory map. A search reads hundreds of pages, and to copy
-a page takes longer than to search it."""
+"""How many bytes of the file are memory-mapped. A search reads hundreds of pages, and copying them takes longer than
+searching.
+"""
 DAY_S = 86_400
 TOUCH_S = 60
-"""The time at which a collection was last used is written at most once in this interval."""
+"""The time of the last use of a collection is written at most once in this interval."""
 UNAVAILABLE = frozenset(
     (
         sqlite3.SQLITE_PERM,
@@ -44,12 +45,13 @@ UNAVAILABLE = frozenset(
         sqlite3.SQLITE_NOTADB,
     )
 )
-"""The errors of SQLite that concern the file and not a statement."""
+"""SQLite's errors about the file, not about a statement."""
 
 
 class Collection(Struct, frozen=True):
     """A collection, or vector store. `owner` is the key that created it. The owner "" is the operator, whose
-    collections are shared."""
+    collections are shared.
+    """
 
     id: str
     owner: str
@@ -59,13 +61,13 @@ class Collection(Struct, frozen=True):
     expires_days: int = 0
     metadata: Mapping[str, str] = {}
     tuning: str = ""
-    """The learned settings of the collection's searches as JSON, or "" if none were learned yet."""
+    """What was learned for searches in this collection, as JSON, or "" if nothing yet."""
     chunks: int = 0
     """The number of chunks in the collection's live documents."""
 
     @property
     def expires(self) -> int:
-        """The time in seconds since 1970 at which an unused collection expires, or 0 if it never expires."""
+        """When the collection expires if it is not used, in seconds since 1970, or 0 for never."""
         return self.active + self.expires_days * DAY_S if self.expires_days else 0
 
     @property
@@ -82,7 +84,7 @@ def catalog_file(data_folder: Path) -> Path:
 
 
 class Catalog:
-    """The catalog. Threads and processes may share its file. Each operation uses a separate connection.
+    """The catalog. Threads and processes may share its file. Each operation has its own connection.
 
     Raises `CatalogUnavailable` if the file is read-only or damaged, or locked for longer than `patience_s`.
     """
@@ -113,7 +115,7 @@ class Catalog:
         expires_days: int = 0,
         metadata: Mapping[str, str] | None = None,
     ) -> str:
-        """Create an empty collection within the caller's transaction. Returns its id."""
+        """Create an empty collection in the caller's transaction, and return its id."""
         id, now = f"vs_{secrets.token_hex(12)}", int(time())
         database.execute(
             "INSERT INTO collections (id, owner, name, created, active, expires_days, metadata) "
@@ -123,15 +125,15 @@ class Catalog:
         return id
 
     def collections(self) -> list[Collection]:
-        """All collections that have not expired, oldest first."""
+        """Return all collections that have not expired, oldest first."""
         return self._collections(f"{CURRENT} ORDER BY created, rowid")
 
     def of_owners(self, *owners: str) -> list[Collection]:
-        """The collections of the owners that have not expired, oldest first."""
+        """Return the owners' collections that have not expired, oldest first."""
         return self._collections(f"owner IN ({marks(owners)}) AND {CURRENT} ORDER BY created, rowid", *owners)
 
     def latest(self, name: str, owner: str | None = None) -> Collection | None:
-        """The newest collection with that name that has not expired. If `owner` is None, it may have any owner."""
+        """Return the newest collection with this name that has not expired. With `owner` None, any owner counts."""
         newest = f"{CURRENT} ORDER BY created DESC, rowid DESC LIMIT 1"
         if owner is None:
             rows = self._collections(f"name = ? AND {newest}", name)
@@ -143,7 +145,7 @@ class Catalog:
         return self._collections(f"expires_days > 0 AND NOT {CURRENT}")
 
     def collection(self, id: str) -> Collection | None:
-        """Find a collection by its id, including an expired one that was not removed yet."""
+        """Find a collection by its id, even if it has expired and was not removed yet."""
         return next(iter(self._collections("id = ?", id)), None)
 
     def change(self, id: str, **values: Any) -> None:
@@ -153,8 +155,7 @@ class Catalog:
             database.execute(f"UPDATE collections SET {names} WHERE id = ?", (*values.values(), id))
 
     def touch(self, collection: Collection) -> None:
-        """Record that the collection was used, which postpones its expiry. Does nothing if another process is
-        writing."""
+        """Record a use of the collection, which postpones its expiry. While another process writes, nothing happens."""
         now = int(time())
         if collection.active >= now - TOUCH_S:
             return
@@ -162,11 +163,11 @@ class Catalog:
             with self.writing(patience_s=0.0) as database:
                 database.execute("UPDATE collections SET active = ? WHERE id = ?", (now, collection.id))
         except CatalogUnavailable:
-            # a search does not need this write, so it must not fail because of it
+            # a search must not fail for a write that it does not need
             return
 
     def probe(self, id: str) -> bytes:
-        """The vector that this collection's embedder computed for a fixed text, or empty bytes if there is none yet."""
+        """Return the vector of a fixed text by this collection's embedder, or empty bytes if there is none yet."""
         with self.reading() as database:
             row = database.execute("SELECT probe FROM collections WHERE id = ?", (id,)).fetchone()
             return row[0] if row else b""
@@ -183,8 +184,7 @@ class Catalog:
         self.scrub()
 
     def scrub(self, id: str = "") -> None:
-        """Overwrite deleted text that SQLite would otherwise keep in the collection's word index and in the write-ahead
-        log."""
+        """Overwrite deleted text, which SQLite would keep in the collection's word index and in the write-ahead log."""
         with self._connected() as database:
             if id:
                 lexical.purge(database, id)
@@ -197,8 +197,9 @@ class Catalog:
 
     @contextmanager
     def writing(self, patience_s: float | None = None) -> Iterator[sqlite3.Connection]:
-        """Open one transaction, which is done completely or not at all. `patience_s` is how long to wait for another
-        writer."""
+        """Open a transaction, which is done completely or not at all. Another writer is waited for up to
+        `patience_s`.
+        """
         with self._connected() as database:
             patience_s = self.patience_s if patience_s is None else patience_s
             database.execute(f"PRAGMA busy_timeout = {int(patience_s * 1000)}")
@@ -235,8 +236,7 @@ class Catalog:
             return [_collection(row) for row in rows]
 
     def _taken(self) -> tuple[int, sqlite3.Connection] | None:
-        """An idle connection to the current file, or None. The data folder may have been replaced since a connection
-        was opened."""
+        """Return an idle connection to the current file, or None. The data folder may have been replaced since."""
         inode = self.file.stat().st_ino if self.file.exists() else 0
         while self._idle:
             idle = self._idle.pop()
@@ -263,7 +263,7 @@ class Catalog:
             raise
         inode = self.file.stat().st_ino
         if inode != self._inode:
-            # the caches belong to the earlier file
+            # the caches are those of the earlier file
             self._inode, self.owners = inode, Owners()
             self.common_words.clear()
         return inode, database

@@ -1,11 +1,11 @@
-"""Chroma as the vector store. It is embedded in a folder, or a Chroma server with a URL.
+"""Chroma as the vector store: embedded in a folder, or a Chroma server.
 
-Chroma lets only one process open a folder. Here several processes can use the folder, because each call locks it (see
-`shared_folder.py`). So `foreword collections add` works while the gateway runs. Within one process, open only one
-`ChromaStore` for a folder.
+Chroma lets only one process open a folder. Here each call locks the folder (`shared_folder.py`), so that several
+processes can use it: `foreword collections add` works while the gateway runs. Open only one `ChromaStore` for a folder
+in a process.
 
-A search does not return deleted vectors, but an embedded Chroma leaves their numbers on the disk. Chroma never stores
-the texts.
+A search never returns deleted vectors, but an embedded Chroma leaves their numbers on the disk. Chroma never stores
+texts.
 """
 
 from __future__ import annotations
@@ -35,24 +35,24 @@ if TYPE_CHECKING:
 OURS = "vs_"
 """The prefix of the ids of our collections."""
 DAMAGE = re.compile(r"code: (?:11|26)\b|malformed|not a database|hnsw|corrupt|index file", re.IGNORECASE)
-"""Matches internal errors of Chroma that mean unreadable files. Other errors, such as a full disk, do not damage
-them."""
+"""Chroma's errors for unreadable files. Other errors, such as a full disk, do not damage the files."""
 HNSW: Any = {"space": "cosine", "ef_search": 200}
-"""At Chroma's default for `ef_search`, 100, more of the nearest vectors are missed."""
+"""With Chroma's default for `ef_search`, 100, more of the nearest vectors are missed."""
 
 
 class ChromaSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """`[store] kind = "chroma"`: an embedded Chroma, or a Chroma server."""
 
     path: str = ""
-    """The folder of the embedded store, relative to the config file; left out: `chroma` in the data folder."""
+    """The folder of the embedded store, relative to the config file. Default: `chroma` in the data folder."""
     url: str = ""
-    """A Chroma server (`chroma run`), such as `http://127.0.0.1:8000`, instead of the embedded store. For gateways on
-    several machines."""
+    """A Chroma server (`chroma run`) in place of the embedded store, such as `http://127.0.0.1:8000`, for gateways on
+    several machines.
+    """
 
 
 class ChromaStore:
-    """Satisfies `ports.VectorStore`. Threads may share it; calls run one after another."""
+    """Satisfies `ports.VectorStore`. Threads may share a store; calls run one after another."""
 
     def __init__(self, folder: Path | None = None, url: str = "") -> None:
         self.url = url
@@ -63,11 +63,11 @@ class ChromaStore:
 
     def collections(self) -> Sequence[str]:
         with self._open() as client:
-            # other programs may store collections on the same server
+            # other programs may use the same server
             return sorted(entry.name for entry in client.list_collections() if entry.name.startswith(OURS))
 
     def add(self, collection: str, document: int, keys: Sequence[int], vectors: Vectors) -> None:
-        """Insert or replace vectors. Chroma's own `add` ignores known ids, and its `upsert` refuses a repeated id."""
+        """Insert or replace vectors. Chroma's own `add` ignores known ids, and its `upsert` refuses repeated ids."""
         unique = {key: row for row, key in enumerate(keys)}
         rows = list(unique.values())
         with self._open(writing=True) as client:
@@ -113,7 +113,7 @@ class ChromaStore:
             return stored.count() if stored else 0
 
     def mend(self, collection: str) -> None:
-        """Move the files of the whole folder aside, since all collections share these files."""
+        """Move all files of the folder aside, since all collections share them."""
         if self._folder is None:
             return
         try:
@@ -190,7 +190,7 @@ def _explained(collection: str) -> Iterator[None]:
 
 @contextmanager
 def _translated(folder: Path) -> Iterator[None]:
-    """Convert Chroma's internal errors to `StoreDamaged` or `CollectionError`."""
+    """Convert Chroma's errors to `StoreDamaged` or `CollectionError`."""
     from chromadb.errors import InternalError
 
     try:
@@ -210,10 +210,10 @@ def _open_folder(folder: Path) -> Client:
         with _translated(folder):
             client: Any = chromadb.PersistentClient(path=str(folder), settings=Settings(anonymized_telemetry=False))
     except BaseException:
-        # without this, Chroma would reuse the half-made client for the next call
+        # Chroma would reuse the unfinished client for the next call
         SharedSystemClient._identifier_to_system.pop(str(folder), None)
         raise
-    return cast("Client", client)  # Chroma declares it as an interface without `close`
+    return cast("Client", client)  # Chroma declares an interface without `close`
 
 
 def _connect(url: str) -> Client:
@@ -235,7 +235,7 @@ def _connect(url: str) -> Client:
 
 
 def build(name: str, settings: ChromaSettings, parts: Any) -> ChromaStore:
-    """Build the store. `parts.settings` has the data folder, and the root folder of relative paths."""
+    """Build the store. `parts.settings` has the data folder, and the root of relative paths."""
     if settings.url:
         return ChromaStore(url=settings.url)
     if settings.path:

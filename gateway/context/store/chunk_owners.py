@@ -1,7 +1,7 @@
-"""The document of each chunk, in memory. A search needs it for hundreds of chunks that lie far apart in the file.
+"""Keeps the document of each chunk in memory. A search needs it for hundreds of chunks that are far apart in the file.
 
-A chunk never moves to another document and no key is used twice, so an entry stays valid and only newer chunks have to
-be read. The state of a document can change, so each search reads it.
+A chunk never changes its document, and no key is used twice. So an entry stays valid, and only new chunks must be read.
+A document's state can change, so each search reads it.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 AT_ONCE = 500
-"""The number of values in one statement. SQLite allows some thousands."""
+"""The values in one statement. SQLite allows some thousands."""
 T = TypeVar("T")
 NONE = 0
 """The key that stands for no document."""
 
 
 class Owners:
-    """The document of each chunk. Belongs to one catalog file; threads may share it."""
+    """The document of each chunk in one catalog file. Threads may share it."""
 
     def __init__(self) -> None:
         self._of: NDArray[np.int64] | None = None
-        """At the index of each chunk's key, the key of its document, or `NONE` if there is no such chunk."""
+        """The document's key at the index of the chunk's key, or `NONE` without such a chunk."""
         self._reading = threading.Lock()
 
     def read(self, database: sqlite3.Connection) -> NDArray[np.int64]:
@@ -37,7 +37,7 @@ class Owners:
         with self._reading:
             known = np.zeros(1, np.int64) if self._of is None else self._of
             rows = "SELECT key, document FROM chunks INDEXED BY chunks_owners WHERE key >= ?"
-            # the rows are read as one text, since fetching them one by one takes ten times as long
+            # rows come as one text, since fetching them singly takes ten times as long
             query = f"SELECT group_concat(key), group_concat(document) FROM ({rows})"
             columns = database.execute(query, (len(known),)).fetchone()
             if columns[0]:
@@ -50,7 +50,7 @@ class Owners:
             return known
 
     def live(self, database: sqlite3.Connection, collection: str, keys: Sequence[int]) -> dict[int, int]:
-        """The live documents of the collection's chunks, by the chunks' keys. Other chunks are left out."""
+        """Return the live documents of the collection's chunks, by chunk. Other chunks are left out."""
         import numpy as np
 
         if not keys:
@@ -76,10 +76,10 @@ def _live(database: sqlite3.Connection, collection: str, documents: Sequence[int
 
 
 def groups(values: Sequence[T]) -> Iterable[Sequence[T]]:
-    """Split the values into groups, each small enough for one statement."""
+    """Split the values into groups that fit one statement."""
     return (values[first : first + AT_ONCE] for first in range(0, len(values), AT_ONCE))
 
 
 def marks(values: Sequence[object]) -> str:
-    """The placeholders for the values in a statement."""
+    """Return the placeholders for these values in a statement."""
     return ", ".join("?" * len(values))

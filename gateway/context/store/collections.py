@@ -1,7 +1,7 @@
 """The catalog and the vector store together, with the rights of keys.
 
 A key may read its own collections and the operator's, unless its configuration limits it to some of these. An admin key
-may read all collections. A collection that a key may not read is reported as missing.
+may read all. A collection that a key may not read is reported as missing.
 """
 
 from __future__ import annotations
@@ -31,18 +31,20 @@ if TYPE_CHECKING:
 log = logging.getLogger("foreword.collections")
 
 CANDIDATES = 240
-"""The smallest number of results that each of the two searches returns. If only one search returns a
-chunk, the chunk gets the score of the last result of the other search. With few results, a chunk that is good in both
-searches but best in neither would rank too low."""
+"""The fewest results of each of the two searches.
+
+A chunk that only one search returns gets the other search's last score. With few results, a chunk that is good in both
+and best in neither would rank too low.
+"""
 RERANKED = 30
-"""The number of hits, counted from the best, that a reranker scores."""
+"""How many of the best hits a reranker scores."""
 
 OPERATOR = ClientKey(name="", admin=True)
-"""The person who runs commands on the machine. The operator's collections are shared."""
+"""The owner of collections that commands on the machine create. All keys share these."""
 
 
 class Hit(Struct, frozen=True):
-    """A chunk in the results of a search, and its document."""
+    """A chunk found by a search, and its document."""
 
     chunk: Chunk
     document: DocumentRow
@@ -53,16 +55,16 @@ class Hit(Struct, frozen=True):
 
     @property
     def source(self) -> FileSource:
-        """The chunk's file, with the id and name that clients know. For a document that was not uploaded, the id is its
-        name."""
+        """The chunk's file, with the id and name for clients. A document that was not uploaded has its name as id."""
         row = self.document
         name = cited_name(row.source)
         return FileSource(row.file or name, row.title or name, row.attributes)
 
 
 class Wish(Struct, frozen=True):
-    """A query with its settings. `weight` says how much the search by vectors counts in a score, from 0 to 1 (None: the
-    default). `where` is a filter."""
+    """A query with its settings. `weight` is the share of the vectors in a score, or None for the default. `where` is a
+    filter.
+    """
 
     text: str
     vector: Vectors
@@ -73,7 +75,7 @@ class Wish(Struct, frozen=True):
 
 
 class Collections:
-    """The collections. Blocking: call it from a worker thread, not on the event loop."""
+    """The collections. Blocking: call the methods on a worker thread, not on the event loop."""
 
     def __init__(
         self,
@@ -82,13 +84,13 @@ class Collections:
         reranker: Reranker | None = None,
         reranked: Sequence[str] = ("*",),
     ) -> None:
-        """`reranked` lists the names or ids of the collections whose hits `reranker` sorts; `*` stands for all."""
+        """`reranker` sorts the hits of the collections in `reranked`, by name or id; `*` stands for all."""
         self.catalog = catalog
         self.vectors = vectors
         self.reranker = reranker
         self._reranked_names = frozenset(reranked)
         self.damage = ""
-        """The reason why the vectors cannot be read, for the operator, or "" if they can be read."""
+        """Why the vectors cannot be read, for the operator, or ""."""
 
     def open(self) -> None:
         """Open the files and delete expired collections. Some stores take a second to open."""
@@ -103,27 +105,30 @@ class Collections:
         return Documents(self.catalog, collection)
 
     def readable(self, key: ClientKey) -> list[Collection]:
-        """All collections that the key may read. To find a single one, call `find` or `by_id`, which read fewer
-        rows."""
+        """Return all collections that the key may read. `find` and `by_id` read fewer rows for a single one."""
         known = self.catalog.collections() if key.admin else self.catalog.of_owners(key.name, "")
         return [collection for collection in known if may_read(key, collection)]
 
     def by_id(self, id: str, key: ClientKey) -> Collection | None:
-        """The collection with that id, if the key may read it and it has not expired."""
+        """Return the collection with this id, if the key may read it and it has not expired."""
         collection = self.catalog.collection(id)
         if collection is None or not may_read(key, collection) or collection.has_expired:
             return None
         return collection
 
     def find(self, name: str, key: ClientKey) -> Collection | None:
-        """Find a collection by its id, or else by its name. A name is looked up among the key's own collections, then
-        among the operator's, and for an admin key among all. If several match, the latest is returned."""
+        """Find a collection by its id, or else by its name.
+
+        A name is searched for among the key's own collections, then among the operator's, and for an admin key among
+        all. The latest match is returned.
+        """
         collection = self.by_id(name, key) or self._own_or_shared(name, key)
         return self.catalog.latest(name) if collection is None and key.admin else collection
 
     def find_or_create(self, name: str, key: ClientKey) -> Collection:
-        """Find a collection by its id, or else one with that name that the key or the operator owns. If there is none,
-        create one that the key owns."""
+        """Find a collection by its id, or by its name among the key's and the operator's. If there is none, create one
+        for the key.
+        """
         collection = self.by_id(name, key) or self._own_or_shared(name, key)
         if collection is None:
             collection = self.catalog.collection(self.catalog.create(key.name, name))
@@ -141,8 +146,9 @@ class Collections:
         return max(named, key=lambda collection: collection.created, default=None)
 
     def look_up(self, collection: Collection, wish: Wish) -> list[Hit]:
-        """The chunks with the highest scores, however low these are, best first. Scores of different collections are
-        comparable."""
+        """Return the chunks with the highest scores, however low, the best first. Scores of different collections can
+        be compared.
+        """
         documents = self.documents(collection.id)
         matching = None
         if wish.where is not None:
@@ -157,8 +163,11 @@ class Collections:
     def look_up_all(
         self, named: Sequence[Collection], wishes: Sequence[Wish], least: Callable[[Collection], float]
     ) -> list[Hit]:
-        """The hits of all wishes in all collections, best first. A hit's score is at least its collection's `least`.
-        Each chunk occurs once, and a chunk that repeats a better one is left out."""
+        """Return the hits of all wishes in all collections, the best first.
+
+        Each score reaches its collection's `least`. Each chunk occurs once, and a chunk that repeats a better one is
+        dropped.
+        """
         best: dict[tuple[str, str], Hit] = {}
         for collection in named:
             floor = least(collection)
@@ -194,8 +203,7 @@ class Collections:
         return gathered(dense, words, weight, owners, most, complete=len(dense) < limit)
 
     def search(self, collection: str, vector: Vectors, limit: int) -> Sequence[Chunk]:
-        """The chunks with the nearest vectors; words do not count. Satisfies `ports.Nearby` for the operator's own
-        searches."""
+        """Return the chunks with the nearest vectors; words do not count. Satisfies `ports.Nearby` for the operator."""
         known = self.find(collection, OPERATOR)
         if known is None:
             raise CollectionError(f"there is no collection {collection!r}")
@@ -203,8 +211,9 @@ class Collections:
         return [hit.chunk for hit in self.look_up(known, wish)]
 
     def clear(self, collection: str, documents: Sequence[int]) -> int:
-        """Delete documents permanently. They first disappear from searches; then their vectors and texts are deleted.
-        Returns the number of deleted chunks."""
+        """Delete documents for good, first from searches, then their vectors and texts. Returns the number of deleted
+        chunks.
+        """
         if not documents:
             return 0
         known = self.documents(collection)
@@ -215,8 +224,9 @@ class Collections:
         return count
 
     def drop(self, collection: str) -> None:
-        """Delete a collection permanently. The collection is first marked as expired, so that `sweep` can complete a
-        deletion that was interrupted."""
+        """Delete a collection for good. It is first marked as expired, so that `sweep` can finish an interrupted
+        deletion.
+        """
         self.catalog.change(collection, active=0, expires_days=1)
         self._remove_vectors(collection)
         self.catalog.drop(collection)
@@ -240,11 +250,11 @@ class Collections:
         try:
             self.vectors.remove(collection, documents)
         except StoreDamaged as error:
-            # not raised, since the texts must be deleted even if the vectors cannot be deleted
+            # not raised, since the texts must be deleted in any case
             self._report(error)
 
     def _report(self, error: StoreDamaged) -> None:
-        """Log that a store is damaged, but only once and not at each search."""
+        """Log that a store is damaged, once and not at each search."""
         if self.damage != str(error):
             self.damage = str(error)
             log.error("%s", error)
@@ -254,10 +264,9 @@ class Collections:
 
 
 def reranked(reranker: Reranker, query: str, hits: Sequence[Hit]) -> list[Hit]:
-    """Put the first `RERANKED` hits into the reranker's order. If the reranker fails, the hits are returned unchanged.
+    """Put the first `RERANKED` hits into the reranker's order. If the reranker fails, the hits stay as they are.
 
-    The hits still carry the scores of the search, in sorted order, since these are compared with floors and with hits
-    of other collections.
+    The hits keep the search's scores, in sorted order, since these are compared with floors and other collections.
     """
     first = hits[:RERANKED]
     if len(first) < 2:
@@ -288,6 +297,6 @@ def may_change(key: ClientKey, collection: Collection) -> bool:
 
 
 def _hits(documents: Documents, ranked: Ranked) -> list[Hit]:
-    """The live chunks among the results, in their order."""
+    """Return the live chunks among the results, in order."""
     chunks = documents.chunks(key for key, _ in ranked)
     return [Hit(replace(chunks[key][0], score=score), chunks[key][1]) for key, score in ranked if key in chunks]

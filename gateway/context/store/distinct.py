@@ -1,4 +1,4 @@
-"""Drops chunks that repeat a better one."""
+"""Drops chunks that repeat a better chunk."""
 
 import re
 from collections.abc import Sequence
@@ -7,14 +7,14 @@ from gateway.context.store.words import words_of
 from gateway.exchange import Chunk
 
 ALIKE = 0.85
-"""Two chunks count as repetitions if they have all numbers and at least this share of their words in common."""
+"""Two chunks repeat each other if they share all numbers and at least this share of their words."""
 
 
 HAS_DIGIT = re.compile(r"\d")
 
 
 def distinct(chunks: Sequence[Chunk]) -> list[Chunk]:
-    """The chunks without those that have nearly all words and all numbers in common with a chunk of a higher score."""
+    """Return the chunks, without those that share nearly all words and all numbers with a better one."""
     distinct_chunks: list[Chunk] = []
     seen: list[frozenset[str]] = []
     for chunk in chunks:
@@ -29,5 +29,5 @@ def _alike(first: frozenset[str], second: frozenset[str]) -> bool:
     shorter, longer = sorted((len(first), len(second)))
     if shorter < ALIKE * longer:
         return False
-    # the tables of different years may have all words except for the numbers in common
+    # tables of different years may differ only in their numbers
     return len(first & second) >= ALIKE * len(first | second) and not any(map(HAS_DIGIT.search, first ^ second))

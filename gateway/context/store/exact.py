@@ -3,10 +3,10 @@
 It needs only numpy. Several processes can read while one writes, and a writer can be killed at any moment. A search of
 100,000 vectors of 384 numbers takes 16 ms on one core; faiss' flat index takes 15.2 ms, usearch exact 35.1 ms.
 
-A collection is a folder with two files that only grow. One holds the vectors; the other holds, for each vector, the key
-of its chunk and the key of its document. A removed vector is overwritten with zeros at once, and searches skip its
-place. When half of the places are empty, the files are rewritten as the next generation. Readers in other processes
-need no lock: they map the files, and map them again when the files have grown or a new generation exists.
+A collection is a folder with two files that only grow: the vectors, and for each vector the keys of its chunk and its
+document. A removed vector is overwritten with zeros at once, and searches skip its place. When half of the places are
+empty, the files are written anew as the next generation. Readers need no lock: they map the files, and map them again
+after growth or a new generation.
 """
 
 from __future__ import annotations
@@ -44,27 +44,26 @@ if TYPE_CHECKING:
     from gateway.ports import Vectors
 
 ID = re.compile(r"[\w-]{1,128}", re.ASCII)
-"""Matches the id of a collection. The name of a damaged folder that was moved aside contains a dot, so it never
-matches."""
+"""The id of a collection. A damaged folder that was moved aside has a dot in its name, so it does not match."""
 GONE = -1
-"""The value at an empty place, for both the chunk's key and the document's key."""
+"""The keys of chunk and document at an empty place."""
 EMPTY_PLACES = 1024
-"""If fewer places than this are empty, the files are not rewritten."""
+"""With fewer empty places than this, the files are not written anew."""
 TOGETHER = 64
-"""The number of scores in a block. The best scores of the blocks give a lower bound for the results."""
+"""The scores in a block. The best scores of all blocks give a lower bound for the results."""
 FEW = 0.25
-"""If the candidates are at most this share of all vectors, it is faster to gather them than to compare all vectors."""
+"""If candidates are at most this share of all vectors, gathering them is faster than comparing all."""
 
 
 class ExactSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """`[store] kind = "exact"`: compares every vector; needs numpy and a folder."""
 
     path: str = ""
-    """The folder, relative to the config file; left out: `vectors` in the data folder."""
+    """The folder, relative to the config file. Default: `vectors` in the data folder."""
 
 
 class ExactStore:
-    """Satisfies `ports.VectorStore`. Threads and processes may share its folder."""
+    """Satisfies `ports.VectorStore`. Threads and processes may share the folder."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -117,7 +116,7 @@ class ExactStore:
     def _drop(self, collection: str) -> int:
         with self._writing(collection) as writer:
             count = writer.remove_documents(None)
-            # deleted first, so that a reader that misses another file sees the reason
+            # deleted first, so that a reader that misses another file sees why
             (self._folder(collection) / "index.json").unlink(missing_ok=True)
             shutil.rmtree(self._folder(collection), ignore_errors=True)
         with self._opening:
@@ -130,7 +129,7 @@ class ExactStore:
         return self.folder / collection
 
     def _index(self, collection: str) -> _Index | None:
-        """The collection's current files, or None if it has none. Raises `StoreDamaged`."""
+        """Return the collection's current files, or None without any. Raises `StoreDamaged`."""
         folder = self._folder(collection)
         known = self._open.get(collection)
         stamp = stamp_of(folder, known.stamp if known else None)
@@ -138,7 +137,7 @@ class ExactStore:
             try:
                 return self._opened(collection, folder, stamp)
             except (FileNotFoundError, ValueError) as error:
-                # a new generation may have replaced these files in the meantime; otherwise they are damaged
+                # damaged, unless a new generation has just replaced these files
                 before, stamp = stamp, stamp_of(folder)
                 if stamp == before:
                     raise damaged(folder, str(error)) from error
@@ -156,7 +155,7 @@ class ExactStore:
 
 
 class _Index:
-    """The files of a collection, mapped for reading. Raises `ValueError` if one file is too short for the other."""
+    """The files of a collection, mapped for reading. Raises `ValueError` if one is too short for the other."""
 
     def __init__(self, folder: Path, stamp: Stamp) -> None:
         import numpy as np
@@ -190,8 +189,9 @@ class _Index:
         return [(key, score) for key, score in best if key != GONE and score > -np.inf]
 
     def _best(self, scores: Any, rows: Any, limit: int) -> list[tuple[int, float]]:
-        """The keys of the best scores, best first. `rows` are the places of the scores; None means all places in
-        order."""
+        """Return (key, score) of the best scores, the best first. `rows` are the places of the scores; None stands for
+        all places.
+        """
         import numpy as np
 
         best = np.flatnonzero(scores >= _least_of_best(scores, limit))
@@ -206,9 +206,9 @@ class _Index:
 
 
 def _least_of_best(scores: Any, limit: int) -> float:
-    """A lower bound for the score at rank `limit`: at least `limit` blocks contain a score that reaches the bound.
+    """Return a lower bound for the score at rank `limit`. At least `limit` blocks have a score that reaches it.
 
-    It takes a fraction of the time to partition the best scores of the blocks instead of all scores.
+    Partitioning the best scores of the blocks takes a fraction of the time for all scores.
     """
     import numpy as np
 
@@ -219,7 +219,7 @@ def _least_of_best(scores: Any, limit: int) -> float:
 
 
 class _Writer:
-    """Changes one collection. It holds the store's lock, so there is only one writer at a time on the machine."""
+    """Changes one collection. It holds the store's lock, so there is one writer at a time on the machine."""
 
     def __init__(self, store: SharedFolder, folder: Path) -> None:
         self._folder = folder
@@ -229,7 +229,7 @@ class _Writer:
         self._using.__enter__()
         self._folder.mkdir(exist_ok=True)
         for copy in self._folder.glob("columns.*"):
-            copy.unlink(missing_ok=True)  # versions before 0.2 kept the vectors a second time
+            copy.unlink(missing_ok=True)  # versions before 0.2 kept a second copy of the vectors
         self._head = head_of(self._folder)
         return self
 
@@ -237,8 +237,9 @@ class _Writer:
         self._using.__exit__(*error)
 
     def append(self, document: int, keys: Sequence[int], vectors: Vectors) -> None:
-        """Append vectors. Their keys are written last. A vector without a key does not count, so an append that was
-        interrupted by a crash has no effect."""
+        """Append vectors. Keys are written last, and a vector without a key does not count. So an append that a crash
+        interrupted has no effect.
+        """
         import numpy as np
 
         if self._head is None:
@@ -257,8 +258,9 @@ class _Writer:
         return self._remove(1, documents)
 
     def _remove(self, column: int, values: Sequence[int] | None) -> int:
-        """Overwrite the vectors whose `column` (0: keys, 1: documents) has one of the values. If `values` is None,
-        overwrite all."""
+        """Overwrite the vectors whose `column` (0: keys, 1: documents) has one of the values. None stands for all
+        vectors.
+        """
         import numpy as np
 
         if self._head is None:
@@ -269,7 +271,7 @@ class _Writer:
             return 0
         pairs = mapped(files[0], np.int64, (rows, 2), writable=True)
         if values is not None and (not values or min(values) > pairs[:, column].max()):
-            return 0  # nearly every call has only new keys, so the search for each key is skipped
+            return 0  # in nearly every call all keys are new, so that no search is needed
         vectors = mapped(files[1], np.float32, (rows, self._head.dimensions), writable=True)
         going = (pairs[:, 0] != GONE) & (True if values is None else np.isin(pairs[:, column], list(values)))
         pairs[going] = GONE
@@ -280,8 +282,7 @@ class _Writer:
         return count
 
     def _compact(self, pairs: NDArray[np.int64], vectors: NDArray[np.float32]) -> None:
-        """Write the remaining vectors as the next generation, then point to it. Readers of the old generation can go
-        on."""
+        """Write the remaining vectors as the next generation, then point to it. Readers of the old one can go on."""
         assert self._head is not None
         head = IndexHead(self._head.dimensions, self._head.generation + 1)
         filled = pairs[:, 0] != GONE
@@ -302,7 +303,7 @@ def _check_dimensions(made: int, given: int) -> None:
 
 
 def build(name: str, settings: ExactSettings, parts: Any) -> ExactStore:
-    """Build the store. `parts.settings` has the data folder, and the root folder of relative paths."""
+    """Build the store. `parts.settings` has the data folder, and the root of relative paths."""
     if settings.path:
         return ExactStore((parts.settings.root / Path(settings.path).expanduser()).resolve())
     return ExactStore(parts.settings.data_folder / "vectors")

@@ -1,6 +1,6 @@
-"""The files of a collection in the built-in vector store, and the head, a file that names the current generation.
+"""The files of a collection in the built-in vector store, and the head, which names the current generation.
 
-There is no second copy of the vectors by columns: it made searches 12 % faster but took twice the disk space.
+A second copy of the vectors by columns would make searches 12 % faster, for twice the disk space.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from msgspec import Struct
 from gateway.context.store.shared_folder import damaged
 
 PAIR = 16
-"""The size in bytes of one entry: the key of a chunk and the key of its document."""
+"""The bytes of an entry: the keys of a chunk and its document."""
 
 
 class IndexHead(Struct, frozen=True):
@@ -26,7 +26,7 @@ class IndexHead(Struct, frozen=True):
 
 
 class Stamp(Struct, frozen=True):
-    """Identifies the mapped files. Files with another stamp are mapped again."""
+    """Identifies mapped files. Files with another stamp are mapped again."""
 
     head: IndexHead
     rows: int
@@ -36,7 +36,7 @@ class Stamp(Struct, frozen=True):
 
 
 def head_of(folder: Path) -> IndexHead | None:
-    """Read the head. Returns None if there is no collection. Raises `StoreDamaged`."""
+    """Read the head, or return None if there is no collection. Raises `StoreDamaged`."""
     try:
         return IndexHead(**json.loads((folder / "index.json").read_text("utf-8")))
     except FileNotFoundError:
@@ -52,8 +52,7 @@ def write_head(folder: Path, head: IndexHead) -> None:
 
 
 def stamp_of(folder: Path, known: Stamp | None = None) -> Stamp | None:
-    """The current stamp of the files. `known` is the last stamp: if the file of the head has not changed
-    since then, it is not read again."""
+    """Return the stamp of the current files. `known` is the last stamp; an unchanged head is not read again."""
     try:
         file = (folder / "index.json").stat()
     except FileNotFoundError:
@@ -66,7 +65,7 @@ def stamp_of(folder: Path, known: Stamp | None = None) -> Stamp | None:
     try:
         size = pairs.stat()
     except FileNotFoundError:
-        # a new generation was written between the two steps, or nothing was ever added
+        # a new generation came between the two steps, or nothing was ever added
         return Stamp(head, 0, 0, written) if head_of(folder) == head else stamp_of(folder)
     return Stamp(head, size.st_size // PAIR, size.st_ino, written)
 
@@ -90,7 +89,7 @@ def put(file: Path, place: int, content: bytes) -> None:
 
 
 def mapped(file: Path, dtype: Any, shape: tuple[int, ...], *, writable: bool = False) -> Any:
-    """Map the file as a plain array. On numpy's own type for mapped files, each operation would run Python code."""
+    """Map the file as a plain array. Each operation on numpy's own type for mapped files would run Python code."""
     import numpy as np
 
     return np.memmap(file, dtype, "r+" if writable else "r", shape=shape).view(np.ndarray)

@@ -1,9 +1,8 @@
-"""Merges the results of a collection's two searches: by meaning (vectors) and by words (BM25).
+"""Merges a collection's two searches: by meaning (vectors) and by words (BM25).
 
-Both searches have the same weight. A weight learned for each collection was not better (token recall 0.943 with and
-without it; `benchmarks/retrieval.py`). A floor learned for each collection does separate answers from other text
-(`tune.py`). An answer often continues in the next chunk, so a chunk beside good ones is preferred to one that stands
-alone.
+Both have the same weight. A weight learned for each collection was not better (token recall 0.943 with and without;
+`benchmarks/retrieval.py`). A floor learned for each collection does separate answers from other text (`tune.py`). An
+answer often goes on in the next chunk, so a chunk beside good ones is preferred to one that stands alone.
 """
 
 from __future__ import annotations
@@ -21,13 +20,13 @@ if TYPE_CHECKING:
     Keys = NDArray[np.int64]
 
 Ranked = Sequence[tuple[int, float]]
-"""Keys and scores, best first."""
+"""Keys and scores, the best first."""
 VECTORS_SHARE = 0.5
-"""The weight of the cosine in a score. The words have the rest of the weight."""
+"""The weight of the cosine in a score. Words have the rest."""
 
 
 class Tuning(Struct, frozen=True):
-    """The values that were learned for a collection when it had `chunks` chunks."""
+    """What was learned for a collection when it had `chunks` chunks."""
 
     floor: float = 0.2
     """Chunks with a lower score are not used."""
@@ -37,30 +36,32 @@ class Tuning(Struct, frozen=True):
 NEAR, SUPPORTERS = 3, 2
 STEPS = tuple(step for step in range(-NEAR, NEAR + 1) if step)
 SUPPORT = 0.5
-"""This share of the mean score of a chunk's two best neighbours is added to its score. If a long document answers a
-question, several of its chunks have a score."""
+"""The share of its two best neighbours' mean score that is added to a chunk's score. A long document that answers a
+question has several chunks with a score.
+"""
 COMMON = 20
-"""When neighbours are compared, the cosine of the chunk at this rank is subtracted from each cosine. All chunks of a
-collection are at least that near to any question, so a smaller cosine is not informative."""
+"""The cosine at this rank is subtracted when neighbours are compared. Every chunk of a collection is about that near to
+any question.
+"""
 FOLLOWING = 0.2
-"""This share of a chosen chunk's score is added to the scores of the two chunks beside it, but only up to
-the score of the chosen chunk."""
+"""The share of a chosen chunk's score that is added to the two chunks beside it, up to the chosen chunk's score."""
 
 
 def fused(dense: Ranked, words: Ranked, weight: float, *, complete: bool = False) -> list[tuple[int, float]]:
-    """Merge the results of both searches, best first. A score is `weight` x cosine + (1 - `weight`) x share of BM25.
+    """Merge the results of both searches, the best first. A score is `weight` x cosine + (1 - `weight`) x share of
+    BM25.
 
-    A chunk that is missing in the dense results gets the lowest cosine in them. A chunk that contains none of the words
-    gets 0 for them. If `complete` is true, neither list was cut off, so a chunk that is missing in a list gets 0.
+    A chunk without a dense result gets the lowest cosine of the results, and a chunk without any of the words gets 0
+    for them. With `complete`, neither list was cut off, so a chunk that is missing in a list gets 0.
     """
     keys, cosines, shares = _columns(dense, words, complete)
     return _best_first(keys, weight * cosines + (1 - weight) * shares)
 
 
 def supported(ranked: Ranked, documents: Mapping[int, int]) -> list[tuple[int, float]]:
-    """Raise the score of each chunk by the scores of the chunks at most `NEAR` places away.
+    """Raise the score of each chunk by those of the chunks at most `NEAR` places away.
 
-    `documents` maps each key to its document; keys without a document are dropped. The chunks of a document have
+    `documents` has the document of each key; keys without a document are dropped. The chunks of a document have
     ascending keys.
     """
     import numpy as np
@@ -75,10 +76,10 @@ def supported(ranked: Ranked, documents: Mapping[int, int]) -> list[tuple[int, f
 def gathered(
     dense: Ranked, words: Ranked, weight: float, documents: Mapping[int, int], limit: int, *, complete: bool = False
 ) -> list[tuple[int, float]]:
-    """The best `limit` results of both searches, in the order in which to use them.
+    """Return the best `limit` results of both searches, in the order in which to use them.
 
-    The order and the scores are computed separately: the n-th result gets the n-th highest score of `supported`. So a
-    floor has the same meaning in all collections.
+    The n-th result gets the n-th highest score of `supported`, whatever its own. So a floor means the same in all
+    collections.
     """
     import numpy as np
 
@@ -96,13 +97,15 @@ def gathered(
 
 
 def followed(places: Keys, owners: Keys, scores: Any) -> list[int]:
-    """The indexes of all scores, best first. A chosen chunk raises the scores of the two chunks beside it. `places`
-    ascend; two places are neighbours if they have the same owner and differ by one."""
+    """Return the indices of all scores, the best first. A chosen chunk raises the two chunks beside it.
+
+    `places` ascend. Two places are neighbours if they have the same owner and differ by one.
+    """
     return _followed(scores, _near(places, owners), len(scores))
 
 
 def _columns(dense: Ranked, words: Ranked, complete: bool) -> tuple[Keys, Any, Any]:
-    """The keys in either result in ascending order, their cosines, and their shares of BM25."""
+    """Return the keys of either result in ascending order, with their cosines and their shares of BM25."""
     import numpy as np
 
     near, holding = (np.array([key for key, _ in ranked], np.int64) for ranked in (dense, words))
@@ -122,8 +125,11 @@ def _best_first(keys: Keys, scores: Any) -> list[tuple[int, float]]:
 
 
 def _near(keys: Keys, owners: Keys) -> tuple[Any, Any]:
-    """For each step of `STEPS` and each key: the index of the key that far away, and whether that key exists in the
-    same document. Both arrays are [steps, keys]. `keys` ascend."""
+    """Return, for each step of `STEPS` and each key, the index of the key that far away, and whether that key is in the
+    same document.
+
+    Both arrays are [steps, keys]. `keys` ascend.
+    """
     import numpy as np
 
     neighbours = keys + np.array(STEPS)[:, None]
@@ -132,7 +138,7 @@ def _near(keys: Keys, owners: Keys) -> tuple[Any, Any]:
 
 
 def _raised(scores: Any, near: tuple[Any, Any]) -> Any:
-    """Each score, raised by the support of its best neighbours."""
+    """Return each score, raised by its best neighbours."""
     import numpy as np
 
     if not len(scores):
@@ -143,7 +149,7 @@ def _raised(scores: Any, near: tuple[Any, Any]) -> Any:
 
 
 def _followed(scores: Any, near: tuple[Any, Any], limit: int) -> list[int]:
-    """The indexes of the best scores, best first. A chosen chunk raises the scores of the two chunks beside it."""
+    """Return the indices of the best scores, the best first. A chosen chunk raises the two chunks beside it."""
     import numpy as np
 
     beside = [(near[0][row].tolist(), near[1][row].tolist()) for row in (STEPS.index(-1), STEPS.index(1))]
@@ -161,8 +167,10 @@ def _followed(scores: Any, near: tuple[Any, Any], limit: int) -> list[int]:
 
 
 def reordered(first: Sequence[float], second: Sequence[float], weight: float) -> list[int]:
-    """The indexes of the items, sorted by the weighted sum of both scores, best first. The two scores have different
-    scales, so each is first converted to standard deviations from its mean."""
+    """Return the indices of the items by the weighted sum of both scores, the best first.
+
+    The scores have different scales, so each is first counted in standard deviations from its mean.
+    """
     mixed = [(1 - weight) * a + weight * b for a, b in zip(_standard(first), _standard(second), strict=True)]
     return sorted(range(len(mixed)), key=lambda place: -mixed[place])
 

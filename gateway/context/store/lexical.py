@@ -1,12 +1,12 @@
-"""Search by words. SQLite's FTS5 is the inverted index; the splitting into words and BM25 are our own.
+"""Search by words. SQLite's FTS5 is the inverted index; splitting into words and BM25 are our own.
 
-Each collection has its own table, so other collections do not affect how rare a word is. Chinese, Japanese and Thai
-have no spaces, so in these scripts each pair of neighbouring characters counts as a word.
+Each collection has its own table, so that others do not change how rare a word is. Chinese, Japanese and Thai have no
+spaces, so each pair of neighbouring characters counts as a word.
 
-FTS5's own `bm25` looks up the length of each chunk, and gives no weight to a word that occurs in at least half of the
-chunks. In a collection of ten chunks that is true of most words. Therefore BM25 is computed here from the positions
-that FTS5 has for each word, with a variant of the idf that stays positive. A chunk's row number in the index also
-encodes the length of the chunk. A search of 100,000 chunks takes 3 ms (`benchmarks/retrieval.py`).
+FTS5's own `bm25` reads the length of each chunk, and gives no weight to a word in half of the chunks or more. In a
+collection of ten chunks, most words are such words. Here BM25 comes from FTS5's positions of each word, with an idf
+that stays positive. A chunk's row number in the index contains the chunk's length. A search of 100,000 chunks takes 3
+ms (`benchmarks/retrieval.py`).
 """
 
 from __future__ import annotations
@@ -31,30 +31,29 @@ VERSION = 3
 search only finds words that were formed by its own version, or to the text that is indexed."""
 
 ROWS = 6_000
-"""The largest number of rows of the index that a search reads. The most common words are skipped first."""
+"""The most rows of the index that a search reads. The most common words are skipped first."""
 MOST_TERMS = 48
 K1, B = 1.2, 0.75
 MOST_IN_TF = K1 + 1
-"""The upper limit of the weight that a word gets by its frequency in a chunk."""
+"""The highest weight that a word can get by its frequency in a chunk."""
 LENGTH_BITS = 7
 COMMON = 1_000
-"""If a word occurs in at least this many chunks, its count is cached, since FTS5 reads all of them to count."""
+"""The count of a word in at least this many chunks is cached, since FTS5 reads all of them to count."""
 MOST_REMEMBERED = 10_000
 COUNTED = 10_000
-"""In a collection of at least this many chunks, the counts of common words are also stored, since counting takes
-milliseconds."""
+"""A collection of at least this many chunks stores the counts of common words, since counting takes milliseconds."""
 STALE = 0.05
 """Stored counts are renewed when the number of chunks has changed by this share."""
 CHUNKS, WORDS = ":chunks", ":words"
-"""The keys under which the size of the index is stored among the counts of words. No word contains a colon."""
+"""The keys of the index's size among the counts of words. No word has a colon."""
 
 Database = sqlite3.Connection
 Remembered = dict[tuple[str, str], tuple[int, int]]
-"""Maps a collection and a word to the number of the collection's chunks, and to the number of those with the word."""
+"""For a collection and a word: the collection's chunks, and its chunks with the word."""
 
 
 def _lengths() -> list[int]:
-    """The chunk lengths that the index can store: every length up to 17 words, then steps of 6 % up to 10,000 words."""
+    """Return the chunk lengths that the index can store: all up to 17 words, then steps of 6 % up to 10,000."""
     lengths = [0]
     while len(lengths) < 1 << LENGTH_BITS:
         lengths.append(max(lengths[-1] + 1, round(lengths[-1] * 1.06)))
@@ -65,8 +64,10 @@ LENGTHS = _lengths()
 
 
 def create(database: Database, collection: str) -> None:
-    """Create the tables of a collection. Call it with the collection's first text and not before: SQLite reads its
-    whole schema for each new table, so every table makes the next one slower."""
+    """Create the tables of a collection, with its first text and not before.
+
+    SQLite reads its whole schema for each new table, so every table makes the next one slower.
+    """
     database.execute(f"CREATE VIRTUAL TABLE words_{collection} USING fts5(words, content='', tokenize='ascii')")
     database.execute(f"CREATE VIRTUAL TABLE rarity_{collection} USING fts5vocab(words_{collection}, row)")
     database.execute(f"CREATE VIRTUAL TABLE places_{collection} USING fts5vocab(words_{collection}, instance)")
@@ -74,15 +75,16 @@ def create(database: Database, collection: str) -> None:
 
 
 def create_counts(database: Database, collection: str) -> None:
-    """Create the table of counts. It holds `CHUNKS`, `WORDS`, the number of chunks with each common word, and under ""
-    the number of chunks at the time of counting."""
+    """Create the table of counts: `CHUNKS`, `WORDS`, the chunks with each common word, and under "" the chunks at the
+    time of counting.
+    """
     table = f"counts_{collection} (term TEXT PRIMARY KEY, chunks INTEGER NOT NULL) STRICT, WITHOUT ROWID"
     database.execute(f"CREATE TABLE IF NOT EXISTS {table}")
     database.execute(f"INSERT OR IGNORE INTO counts_{collection} VALUES ('{CHUNKS}', 0), ('{WORDS}', 0)")
 
 
 def measure(database: Database, collection: str) -> None:
-    """Compute and store the size of an index that was created before sizes were stored."""
+    """Compute and store the size of an index from before sizes were stored."""
     chunks = "SELECT count(*) FROM documents d JOIN chunks c ON c.document = d.key WHERE d.collection = ?"
     words = f"SELECT coalesce(sum(cnt), 0) FROM rarity_{collection}"
     database.execute(f"UPDATE counts_{collection} SET chunks = ({chunks}) WHERE term = '{CHUNKS}'", (collection,))
@@ -104,7 +106,7 @@ def add(database: Database, collection: str, texts: Iterable[tuple[int, str]]) -
 
 
 def remove(database: Database, collection: str, texts: Iterable[tuple[int, str]]) -> None:
-    """Remove texts from the index. They must be equal to the texts that were added."""
+    """Remove texts from the index. They must be the texts that were added."""
     table = f"words_{collection}"
     rows = list(map(_row, texts))
     database.executemany(f"INSERT INTO {table} ({table}, rowid, words) VALUES ('delete', ?, ?)", rows)
@@ -112,7 +114,7 @@ def remove(database: Database, collection: str, texts: Iterable[tuple[int, str]]
 
 
 def _extend(database: Database, collection: str, rows: Sequence[tuple[int, str]], sign: int) -> None:
-    """Update the stored size of the index, which BM25 needs for each search."""
+    """Update the stored size of the index, which BM25 needs."""
     sizes = (len(rows), CHUNKS), (sum(len(words.split()) for _, words in rows), WORDS)
     for size, term in sizes:
         database.execute(f"UPDATE counts_{collection} SET chunks = chunks + ? WHERE term = ?", (sign * size, term))
@@ -128,7 +130,7 @@ def _length_code(words: int) -> int:
 
 
 def purge(database: Database, collection: str) -> None:
-    """Rewrite the index, which still contains the words of removed chunks until then."""
+    """Rewrite the index, which otherwise keeps the words of removed chunks."""
     if not _exists(database, collection):
         return
     database.execute(f"INSERT INTO words_{collection} (words_{collection}) VALUES ('optimize')")
@@ -136,7 +138,7 @@ def purge(database: Database, collection: str) -> None:
 
 
 def count(database: Database, collection: str) -> None:
-    """Store the counts of the common words of a large collection, unless the stored ones are recent enough."""
+    """Store the counts of the common words of a large collection, unless recent ones are stored."""
     total, _ = _extent(database, collection)
     if total < COUNTED or _counts_hold(database, collection, total):
         return
@@ -181,10 +183,10 @@ def nearest(
     remembered: Remembered | None = None,
     owners: Owners | None = None,
 ) -> list[tuple[int, float]]:
-    """The keys and scores of the chunks of live documents, best first.
+    """Return (key, score) of chunks of live documents, the best first.
 
-    A score is BM25 divided by the highest BM25 that the query's words can reach, so it is from 0 to 1. Words that the
-    collection lacks count in the divisor, so they lower all scores.
+    A score is BM25 divided by the highest BM25 of the query's words, so it is from 0 to 1. Words that the collection
+    lacks count in the divisor, and so lower all scores.
     """
     import numpy as np
 
@@ -210,10 +212,10 @@ def nearest(
 
 
 def _gains(database: Database, collection: str, term: str, average: float) -> tuple[NDArray[np.int64], Any]:
-    """The chunks with a word, and for each chunk the weight of the word without the factor idf."""
+    """Return the chunks with a word, and the word's weight in each, without the factor idf."""
     import numpy as np
 
-    # the rows are read as one text, since fetching them one by one takes three times as long
+    # rows come as one text, since fetching them singly takes three times as long
     query = f"SELECT group_concat(doc) FROM places_{collection} WHERE term = ?"
     places = np.fromstring(database.execute(query, (term,)).fetchone()[0], np.int64, sep=",")  # in the rows' order
     ends = np.flatnonzero(np.concatenate([places[1:] != places[:-1], [True]]))
@@ -223,18 +225,22 @@ def _gains(database: Database, collection: str, term: str, average: float) -> tu
 
 
 def _tf(times: Any, words: Any, average: float) -> Any:
-    """The weight of a word that occurs `times` in a chunk of `words` words. The arguments may be numbers or arrays."""
+    """Return the weight of a word that occurs `times` in a chunk of `words` words. The arguments may be numbers or
+    arrays.
+    """
     return MOST_IN_TF * times / (times + K1 * (1 - B + B * words / average))
 
 
 class Likeness(Struct, frozen=True):
-    """The weights of a query's words in a collection. They are used to score texts that are not in the collection."""
+    """The weights of a query's words in a collection, for scoring texts that are not in the collection."""
 
     idf: Mapping[str, float]
 
     def shares(self, texts: Sequence[str], average: float = 0.0) -> list[float]:
-        """The scores of the texts from 0 to 1, as `nearest` computes them in a collection whose chunks have `average`
-        words. If `average` is 0, the average length of the texts is used."""
+        """Return the scores of the texts from 0 to 1, as `nearest` computes them.
+
+        `average` is the mean length of chunks in words, or 0 for that of the texts.
+        """
         held = [words_of(text) for text in texts]
         average = average or max(1.0, sum(map(len, held)) / max(1, len(held)))
         return [self._share(words, average) for words in held]
@@ -253,7 +259,7 @@ def likeness(database: Database, collection: str, query: str, remembered: Rememb
 
 
 def _extent(database: Database, collection: str) -> tuple[int, float]:
-    """The number of indexed chunks, and their average length in words."""
+    """Return the number of indexed chunks, and their mean length in words."""
     if not _exists(database, collection):
         return 0, 1.0
     total, words = _stored_count(database, collection, CHUNKS), _stored_count(database, collection, WORDS)
@@ -293,7 +299,7 @@ def _live(
     documents: Sequence[int] | None,
     owners: Owners,
 ) -> list[tuple[int, float]]:
-    """The best `limit` chunks whose document is live and, unless `documents` is None, among `documents`."""
+    """Return the best `limit` chunks of live documents, and only of those in `documents` if that is given."""
     keys, scores = scored
     allowed = None if documents is None else set(documents)
     best: list[tuple[int, float]] = []
@@ -308,7 +314,7 @@ def _live(
 
 
 def _best_first(scores: Any, step: int) -> Iterator[NDArray[np.int64]]:
-    """The indexes of the scores in groups, best first. Later groups are sorted only if the caller needs them."""
+    """Yield the indices of the scores in groups, the best first. A group is sorted only when it is needed."""
     import numpy as np
 
     least = np.partition(scores, len(scores) - step)[len(scores) - step] if step < len(scores) else -np.inf

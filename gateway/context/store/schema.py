@@ -69,8 +69,9 @@ CREATE TABLE IF NOT EXISTS batches (
     cancelled INTEGER NOT NULL
 ) STRICT
 """
-"""`collections.chunks` is the number of chunks of live documents. A transaction that changes these chunks also updates
-this number."""
+"""`collections.chunks` is the number of chunks of live documents. Each transaction that changes such chunks updates
+it.
+"""
 
 INDEXES = """
 CREATE INDEX IF NOT EXISTS collections_by_name ON collections (name);
@@ -91,8 +92,7 @@ indexes. Version 5 lacked the labels of documents."""
 
 
 def prepare(database: sqlite3.Connection) -> None:
-    """Create the tables, or upgrade those of an earlier version. Does nothing if another process has already done
-    this."""
+    """Create the tables, or upgrade those of an earlier version. If another process has done this, nothing happens."""
     database.execute("BEGIN IMMEDIATE")
     with database:
         version = database.execute("PRAGMA user_version").fetchone()[0]

@@ -1,9 +1,9 @@
-"""Lets several processes share a folder of files that only one process may have open at a time.
+"""Lets several processes share a folder whose files only one process may have open at a time.
 
-Embedded Chroma keeps its index in memory, so a second process would work on a stale copy and might write it back. Here
-every use takes a lock, and every writer sets a new version, which is a random number. A process that finds an unknown
-version opens the files again. The kernel releases the lock when the process ends, even after `kill -9`. The version
-changes before the first byte is written, so other processes also notice a writer that died half-way.
+Embedded Chroma keeps its index in memory, so a second process could work on a stale copy and write it back. Here every
+use takes a lock, and every writer sets a new version, a random number. A process that finds an unknown version opens
+the files again. The kernel releases the lock when a process ends, even after `kill -9`. The version changes before the
+first byte is written, so that others notice a writer that died half-way.
 """
 
 import fcntl
@@ -27,14 +27,14 @@ LOCK = "foreword.lock"
 
 
 class Versions(Struct, frozen=True):
-    """The folder's version before the lock was taken, and its version while the lock is held."""
+    """The folder's version before the lock was taken, and while it is held."""
 
     before: int
     held: int
 
 
 class SharedFolder:
-    """A folder that only one process at a time may use, for one read or one write."""
+    """A folder that one process at a time may use, for one read or one write."""
 
     def __init__(self, folder: Path, patience_s: float = 30.0) -> None:
         self.folder = folder
@@ -52,10 +52,10 @@ class SharedFolder:
             before = int(os.pread(handle, 32, 0) or b"0")
             held = secrets.randbelow(10**18) + 10**18 if writing else before
             if writing:
-                os.pwrite(handle, b"%d" % held, 0)  # always 19 digits, so that nothing of the old number is left
+                os.pwrite(handle, b"%d" % held, 0)  # always 19 digits, so that nothing of the old number remains
             yield Versions(before, held)
         finally:
-            os.close(handle)  # releases the lock, too
+            os.close(handle)  # releases the lock too
             if writing:
                 # the pause is as long as the use: a process that writes in a loop would otherwise starve the others
                 time.sleep(min(2 * POLL_S, time.monotonic() - began))
@@ -75,7 +75,7 @@ class SharedFolder:
 
 
 def damaged(folder: Path, reason: str) -> StoreDamaged:
-    """The error for files that cannot be read, with the remedy."""
+    """Return the error for unreadable files, with the remedy."""
     return StoreDamaged(
         f"{folder}: the vectors cannot be read ({reason}). Until they are stored again, searches use words only: "
         "add any file to the collection, and its vectors are computed again from the catalog's texts"
@@ -83,7 +83,7 @@ def damaged(folder: Path, reason: str) -> StoreDamaged:
 
 
 def set_aside(folder: Path) -> Path:
-    """Move all files except the lock to a new folder beside it, `NAME.damaged-1` or the next free number."""
+    """Move all files except the lock to a new folder: `NAME.damaged-1` or the next free number."""
     numbers = itertools.count(1)
     aside = next(path for n in numbers if not (path := folder.with_name(f"{folder.name}.damaged-{n}")).exists())
     aside.mkdir()

@@ -1,4 +1,4 @@
-"""The documents and chunks of a collection: staged in batches, made live at once, read by key."""
+"""The documents and chunks of a collection: stored in batches, made live at once, read by key."""
 
 import json
 import sqlite3
@@ -47,18 +47,19 @@ class Documents:
         return next(iter(self._rows("state = 'live' AND source = ?", source)), None)
 
     def at(self, source: str) -> list[DocumentRow]:
-        """The documents of a source, in every state."""
+        """Return the documents of a source, in any state."""
         return self._rows("source = ?", source)
 
     def leftovers(self) -> list[DocumentRow]:
-        """The documents that were staged and never finished, or were replaced and are not deleted yet."""
+        """Return documents that were staged and never finished, or replaced and not deleted yet."""
         return self._rows("state != 'live'")
 
     def stage(
         self, source: str, recipe: str, *, title: str = "", file: str = "", attributes: Attributes | None = None
     ) -> int:
-        """Create a staged document, which no search finds yet. Returns its key. Raises `DocumentGone` if the collection
-        was deleted."""
+        """Create a staged document, which no search finds yet, and return its key. Raises `DocumentGone` if the
+        collection was deleted.
+        """
         with self.catalog.writing() as database:
             inserted = database.execute(
                 "INSERT INTO documents (collection, source, file, recipe, state, attributes, title, label) "
@@ -70,8 +71,9 @@ class Documents:
             return inserted.lastrowid
 
     def put(self, document: int, chunks: Sequence[Chunk]) -> list[int]:
-        """Add chunks to a staged document. Returns their keys. Raises `DocumentGone` if the document was deleted
-        meanwhile."""
+        """Add chunks to a staged document, and return their keys. Raises `DocumentGone` if the document was deleted
+        meanwhile.
+        """
         with self.catalog.writing() as database:
             row = database.execute("SELECT label FROM documents WHERE key = ?", (document,)).fetchone()
             if row is None:
@@ -90,18 +92,18 @@ class Documents:
             return keys
 
     def keys(self, document: int) -> list[int]:
-        """The keys of a document's chunks, in order."""
+        """Return the keys of a document's chunks, in order."""
         with self.catalog.reading() as database:
             rows = database.execute("SELECT key FROM chunks WHERE document = ? ORDER BY key", (document,))
             return [key for (key,) in rows]
 
     def staged(self, document: int) -> int:
-        """The number of a document's chunks that are stored."""
+        """Return how many of a document's chunks are stored."""
         with self.catalog.reading() as database:
             return _size(database, document)
 
     def go_live(self, document: int) -> None:
-        """Make a staged document live. It replaces the live document of the same source. Raises `DocumentGone`."""
+        """Make a staged document live, in place of the live document of the same source. Raises `DocumentGone`."""
         with self.catalog.writing() as database:
             replaced = database.execute(
                 "SELECT key FROM documents WHERE collection = ? AND state = 'live' "
@@ -114,13 +116,12 @@ class Documents:
             self._count(database, _size(database, document))
 
     def retire(self, documents: Sequence[int]) -> None:
-        """Retire documents, so that searches no longer see them."""
+        """Hide documents from searches."""
         with self.catalog.writing() as database:
             self._retire(database, documents)
 
     def clear(self, documents: Sequence[int]) -> int:
-        """Delete documents with their chunks and words. Delete their vectors before this. Returns the number of
-        chunks."""
+        """Delete documents with their chunks and words, after their vectors. Returns the number of chunks."""
         count = 0
         for document in documents:
             with self.catalog.writing() as database:
@@ -165,19 +166,19 @@ class Documents:
             lexical.count(database, self.collection)
 
     def owners(self, keys: Iterable[int]) -> dict[int, int]:
-        """The live documents of the chunks, by the keys of the chunks. Keys without a live document are left out."""
+        """Return the live documents of chunks, by the chunks' keys. Keys without one are left out."""
         with self.catalog.reading() as database:
             return self.catalog.owners.live(database, self.collection, list(keys))
 
     def chunks(self, keys: Iterable[int]) -> dict[int, tuple[Chunk, DocumentRow]]:
-        """The chunks of live documents, by their keys. Keys without such a chunk are left out."""
+        """Return the chunks of live documents by key. Other keys are left out."""
         chunks: dict[int, tuple[Chunk, DocumentRow]] = {}
         with self.catalog.reading() as database:
             for group in groups(list(keys)):
                 rows = database.execute(
                     f"SELECT {', '.join('d.' + name for name in COLUMNS.split(', '))}, "
                     "c.key, c.id, c.start, c.end, c.heading, c.page, c.tokens, c.text "
-                    # CROSS JOIN starts from the chunks; SQLite itself would choose to read all chunks of each document
+                    # CROSS JOIN starts from the chunks; otherwise SQLite reads all chunks of each document
                     "FROM chunks c CROSS JOIN documents d ON d.key = c.document "
                     f"WHERE d.collection = ? AND d.state = 'live' AND c.key IN ({marks(group)})",
                     (self.collection, *group),
@@ -194,8 +195,9 @@ class Documents:
         return [chunks[key][0] for key in keys if key in chunks]
 
     def sample(self, count: int) -> list[tuple[int, Chunk]]:
-        """About `count` chunks at even distances in the collection, with their keys. Each call returns the same
-        chunks."""
+        """Return about `count` chunks at even distances in the collection, with their keys. Each call returns the same
+        ones.
+        """
         with self.catalog.reading() as database:
             query = (
                 "SELECT c.key FROM chunks c JOIN documents d ON d.key = c.document "
@@ -214,8 +216,7 @@ class Documents:
             database.execute(f"UPDATE documents SET state = 'retired' WHERE key IN ({marks(keys)})", keys)
 
     def _count(self, database: sqlite3.Connection, change: int) -> None:
-        """Update the number of live chunks, which every ingest needs. To count them would take longer in larger
-        collections."""
+        """Update the number of live chunks, which every ingest needs. Counting takes longer in larger collections."""
         database.execute("UPDATE collections SET chunks = chunks + ? WHERE id = ?", (change, self.collection))
 
     def _rows(self, condition: str, *values: Any) -> list[DocumentRow]:

@@ -1,4 +1,4 @@
-"""The words of a text for the word index: stems, or pairs of characters in scripts without spaces."""
+"""Splits a text into words for the index: stems, or pairs of characters in scripts without spaces."""
 
 import re
 import unicodedata
@@ -14,14 +14,14 @@ STOP = frozenset(Path(__file__).with_name("stop_words.txt").read_text("utf-8").s
 
 
 def terms_of(query: str) -> list[str]:
-    """The distinct words of a query without stop words. A query of stop words alone keeps them."""
+    """Return the distinct words of a query without stop words. A query of stop words alone keeps them."""
     words = list(dict.fromkeys(words_of(query)))
     return [word for word in words if word not in STOP] or words
 
 
 def words_of(text: str) -> list[str]:
-    """The words of a text in the form in which they are indexed."""
-    # replace compatibility forms (full width, ligatures), and drop accents
+    """Return the words of a text as they are indexed."""
+    # replaces compatibility forms (full width, ligatures) and drops accents
     plain = unicodedata.normalize("NFKD", text).casefold()
     if not plain.isascii():
         plain = "".join(char for char in plain if not unicodedata.combining(char))
@@ -35,7 +35,7 @@ def words_of(text: str) -> list[str]:
 
 
 def stem(word: str) -> str:
-    """Remove the most common endings from an English word: reports, reported, reporting -> report."""
+    """Remove common endings from an English word: reports, reported, reporting -> report."""
     if len(word) < 4 or not word.isascii() or not word.isalpha():
         return word
     if word.endswith("s") and word[-2] not in "suia":

@@ -1,1 +1,1 @@
-"""The readers. Each of them converts the bytes of one format to a document."""
+"""Readers. Each converts the bytes of one format to a document."""

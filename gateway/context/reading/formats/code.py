@@ -1,7 +1,7 @@
-"""Reads source code. Its classes and functions become headings below the file's name.
+"""Reads source code. Classes and functions become headings below the file's name.
 
-Python is read by its own parser. For languages with braces, a lexer finds the braces outside of strings and comments,
-and the text before a brace gives its block a name. Code in other languages has one heading, and is cut at blank lines.
+Python has its own parser. For languages with braces, a lexer finds the braces outside strings and comments, and the
+text before a brace names its block. Code in other languages gets one heading, and is cut at blank lines.
 """
 
 import ast
@@ -18,7 +18,7 @@ from gateway.context.reading.document import Document, Heading, ReadReport
 from gateway.context.reading.formats.markdown import decode, text_report
 
 LINE_ENDS = frozenset((".go", ".groovy", ".js", ".jsx", ".kt", ".kts", ".mjs", ".scala", ".swift", ".ts", ".tsx"))
-"""The suffixes of languages whose statements end at the end of the line."""
+"""Suffixes of languages in which a statement ends with its line."""
 BRACES = LINE_ENDS | frozenset(
     (".c", ".cc", ".cpp", ".cs", ".cxx", ".dart", ".h", ".hh", ".hpp", ".java", ".m", ".php", ".rs")
 )
@@ -26,8 +26,9 @@ PYTHON = frozenset((".py", ".pyi"))
 CODE = ReadReport("code")
 LONGEST_TITLE = 80
 MOST_CHARS = 1_000_000
-"""The longest file that is lexed, in characters. A longer file is data or generated, and lexing takes a second per
-million characters."""
+"""The longest file that is lexed, in characters. Longer files are data or generated, and lexing takes a second per
+million characters.
+"""
 
 HOLDS_OTHERS = re.compile(
     r"^[^(]*\b(?:class|interface|struct|enum|trait|impl|namespace|module|mod|object|extension|protocol|union|record)\b"
@@ -40,22 +41,22 @@ GOES_ON = tuple(",=>&|+.<:(")
 WORD = re.compile(r"\w")
 NEWLINE = re.compile(r"\n")
 MOST_PIECES = 200
-"""The largest number of pieces that are collected for a header. Its title needs fewer."""
+"""The most pieces that are collected for a header. Its title needs fewer."""
 MOST_INDENT = 1000
 DEEPEST = 8
-"""The depth to which nested blocks get headings."""
+"""How deep nested blocks get headings."""
 BEHIND = re.compile(r"[ \t]*[;,)]*")
 
 
 class CodeBlock(Struct, frozen=True):
-    """A class or function with its comments and decorators. A block at the top of a file has level 2."""
+    """A class or function with its comments and decorators. Top-level blocks have level 2."""
 
     start: int
     end: int
     level: int
     title: str
     holds: bool = False
-    """Whether the block may contain other blocks, as a class contains methods."""
+    """Whether the block may contain blocks, as a class contains methods."""
 
 
 def read_code(path: Path, raw: bytes) -> Document:
@@ -71,7 +72,7 @@ def code_document(text: str, name: str, suffix: str, report: ReadReport = CODE) 
 
 
 def python_blocks(text: str) -> list[CodeBlock]:
-    """The classes, and the functions that are not inside functions. The list is empty if the text is not Python."""
+    """Return classes, and functions outside other functions. Empty if the text is not Python."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", SyntaxWarning)
@@ -97,12 +98,12 @@ def _defined(node: ast.AST, lines: Sequence[int], texts: Sequence[str], level: i
             )
             if kind == "class":
                 yield from _defined(child, lines, texts, level + 1)
-        elif isinstance(child, ast.stmt | ast.excepthandler):  # this finds definitions under `if` and `try`
+        elif isinstance(child, ast.stmt | ast.excepthandler):  # finds definitions under `if` and `try`
             yield from _defined(child, lines, texts, level)
 
 
 def brace_blocks(text: str, name: str) -> list[CodeBlock]:
-    """The blocks in braces that have a header, if they are at the top level or directly within a class or the like."""
+    """Return the blocks in braces that have a header, at the top level or directly in a class or the like."""
     from pygments.lexers import get_lexer_for_filename
     from pygments.util import ClassNotFound
 
@@ -117,14 +118,15 @@ def brace_blocks(text: str, name: str) -> list[CodeBlock]:
 
 
 class _Braces:
-    """Processes the tokens of a file, and collects the possible header of the next block."""
+    """Reads the tokens of a file, and collects what may be the header of the next block."""
 
     def __init__(self, text: str, line_ends: bool) -> None:
         self._text = text
         self._line_ends = line_ends
         self._open: list[tuple[int, int, list[str], int, bool]] = []
-        """An entry for each open brace: its header (in parentheses first), the number of the block that it begins (-1
-        if none), and whether all blocks around it contain only further blocks."""
+        """For each open brace: its header (in parentheses first), the number of its block (-1 for none), and whether
+        all blocks around it only contain blocks.
+        """
         self._lines = [-1, *(match.start() for match in NEWLINE.finditer(text))]
         self._blocks: list[CodeBlock] = []
         self._inner = 0
@@ -152,8 +154,7 @@ class _Braces:
                 self._gather(value)
 
     def _space(self, value: str) -> None:
-        """Handle white space. A blank line ends a comment or a statement; in some languages the end of any line
-        does."""
+        """Handle white space. A blank line ends a comment or a statement, and in some languages any line end does."""
         self._blank += value.count("\n")
         ends = self._line_ends and "\n" in value and self._is_statement()
         if not self._inner and (self._blank > 1 or ends):
@@ -166,8 +167,9 @@ class _Braces:
         return bool(words) and not words[-1].endswith(GOES_ON) and not words[0].startswith("@")
 
     def _gather(self, piece: str) -> None:
-        """Add a piece to the header. The first pieces form the title. The last piece shows whether the header
-        continues."""
+        """Add a piece to the header. The first pieces are the title. The last piece shows whether the header goes
+        on.
+        """
         if len(self._header) >= MOST_PIECES:
             self._header.pop()
         self._header.append(piece)
@@ -201,7 +203,7 @@ class _Braces:
         self._next()
 
     def _line_start(self) -> int:
-        """The start of the header's line if only white space precedes the header there."""
+        """Return where the header's line starts, if only white space comes before the header."""
         start = self._lines[bisect_left(self._lines, self._lead) - 1] + 1
         blank = self._lead - start <= MOST_INDENT and not self._text[start : self._lead].strip()
         return start if blank else self._lead
@@ -224,8 +226,7 @@ class _Braces:
 
 
 def _headings(text: str, name: str, blocks: Sequence[CodeBlock]) -> list[Heading]:
-    """Make a heading at the start of each block. If text follows a block, the parent's heading is repeated before
-    it."""
+    """Make a heading at the start of each block. Before text after a block, the parent's heading is repeated."""
     headings = [Heading(0, 1, name, own_line=False)]
     around = [CodeBlock(0, len(text), 1, name)]
     for block in [*blocks, CodeBlock(len(text), len(text), 0, "")]:
@@ -235,7 +236,7 @@ def _headings(text: str, name: str, blocks: Sequence[CodeBlock]) -> list[Heading
             if WORD.search(text, closed.end, min(block.start, around[-1].end)):
                 headings.append(Heading(closed.end, around[-1].level, around[-1].title, own_line=False))
         if block.level:
-            # the first line of a class is joined with its first method
+            # the first line of a class goes with its first method
             first = text.find("\n", block.start, block.end)
             alone = block.holds and 0 < first < block.end - 1
             headings.append(Heading(block.start, block.level, block.title, own_line=alone))

@@ -1,4 +1,4 @@
-"""DOCX: reads the text in order, directly from the XML.
+"""DOCX: reads the text in order from the XML itself.
 
 Libraries with an object model leave out content controls, tracked insertions, nested tables, text boxes, footnotes and
 headers.
@@ -23,7 +23,7 @@ DELETED = {"del", "moveFrom", "instrText", "delText", "rPr", "pPr", "tblPr", "se
 SPACES = {"tab": " ", "br": "\n", "cr": "\n", "noBreakHyphen": "-", "ptab": " "}
 NOTES = {"footnoteReference": "footnotes", "endnoteReference": "endnotes"}
 DEEPEST = 60
-"""The depth to which nested tables are read. Deeper ones are counted as left out."""
+"""How deep nested tables are read. Deeper ones count as left out."""
 
 
 def read_docx(path: Path, raw: bytes) -> Document:
@@ -39,7 +39,7 @@ def read_docx(path: Path, raw: bytes) -> Document:
 
 
 class _Docx:
-    """Walks the elements of a document. A text box is written after the paragraph that contains it."""
+    """Reads the elements of a document. A text box comes after its paragraph."""
 
     def __init__(self, archive: Archive) -> None:
         self.writer = DocumentWriter()
@@ -49,7 +49,7 @@ class _Docx:
         self._boxes: list[_Element] = []
 
     def around(self, kind: str) -> None:
-        """Write the headers or the footers. Equal texts are written only once."""
+        """Write the headers or the footers, each text once."""
         texts: dict[str, None] = {}
         for name in self._archive.names:
             if re.fullmatch(rf"word/{kind}\d*\.xml", name):
@@ -106,7 +106,7 @@ class _Docx:
             elif name == "txbxContent":
                 self._boxes.append(child)
             elif name == "AlternateContent":
-                # both children of the element have the same content
+                # both children have the same content
                 yield from self._inline(child[:1] if len(child) else child)
             elif name == "docPr":
                 self.writer.picture()
@@ -136,7 +136,7 @@ class _Docx:
         titled = table.find(f"{W}tr/{W}trPr/{W}tblHeader") is not None
         boxes, self._boxes = self._boxes, []
         if max(map(len, rows), default=0) == 1:
-            # a table with only one column is a frame around text
+            # a table with one column is a frame around text
             for row in _below(table, "tr"):
                 for cell in _below(row, "tc"):
                     self.blocks(cell, depth + 1)
@@ -157,8 +157,7 @@ def _name(element: "_Element") -> str:
 
 
 def _below(parent: "_Element", name: str) -> "Iterator[_Element]":
-    """The nearest descendants with that name. Content controls and tracked changes may lie between them and the
-    parent."""
+    """Yield the nearest descendants with this name. Content controls and tracked changes may lie between."""
     for child in parent:
         tag = _name(child)
         if tag == name:
@@ -180,7 +179,7 @@ def _continues(cell: "_Element") -> bool:
 
 
 def _levels(archive: Archive) -> dict[str, int]:
-    """The heading level of each paragraph style. Word's own styles have English names in every language."""
+    """Return the heading level of each paragraph style. Word's own styles have English names in every language."""
     levels: dict[str, int] = {}
     if "word/styles.xml" not in archive:
         return levels

@@ -1,4 +1,4 @@
-"""HTML: reads the visible text without menus and banners, with headings and tables."""
+"""HTML: reads the visible text with headings and tables, without menus and banners."""
 
 import codecs
 import re
@@ -35,21 +35,20 @@ CONTENT = {"main", "article", "h1", "body", "html"}
 LONGEST_NAMES = 500
 LONGEST_LEAD = 300
 LINKS = 4
-"""A block outside of the main content is a menu if it has at least this many links and little other text."""
+"""A block outside the main content is a menu if it has at least this many links and little other text."""
 LINK_SHARE = 0.8
 ENOUGH_CHARS = 200
-"""If a page's `main` element has less text than this, in characters, it is only a frame and not the content."""
+"""The shortest `main` element, in characters, that counts as the content of a page. A shorter one is only a frame."""
 DECLARED = re.compile(
     rb"""<(?:meta|\?xml)\s[^>]{0,500}?(?:charset|encoding)\s{0,9}=\s{0,9}["']?\s{0,9}([\w.:-]{1,40})""", re.I
 )
 WIDER = {"gb2312": "gb18030", "gbk": "gb18030", "iso8859-1": "cp1252", "ascii": "cp1252", "shift_jis": "cp932"}
-"""Maps encodings to wider ones that include them. A page that declares the narrow encoding is decoded with the wider
-one."""
+"""Encodings, and wider ones that include them. A page that declares the narrow one is decoded with the wider."""
 DECLARED_WITHIN = 4096
 
 
 class Sums(Struct, frozen=True):
-    """The totals of an element: characters of text, links, characters in links, content, and paragraphs or tables."""
+    """Totals of an element: characters of text, links, characters in links, content, paragraphs or tables."""
 
     chars: int = 0
     links: int = 0
@@ -84,7 +83,7 @@ def html_document(text: DecodedText, kind: str = "HTML") -> Document:
 
 
 def page_text(path: object, raw: bytes) -> DecodedText:
-    """Decode a page with the encoding that it declares. If this encoding is wrong, it is detected from the bytes."""
+    """Decode a page with the encoding that it declares, or with a detected one if that is wrong."""
     declared = DECLARED.search(raw[:DECLARED_WITHIN])
     if declared and b"\0" not in raw:
         try:
@@ -97,7 +96,7 @@ def page_text(path: object, raw: bytes) -> DecodedText:
 
 
 def _main(root: Any, sums: Mapping[Any, Sums]) -> Any:
-    """The element with the content. This is `main` if it has enough text, or else the whole page."""
+    """Return the element with the content: `main` if it has enough text, else the whole page."""
     mains = [element for element in root.iter() if element.tag == "main" or element.get("role") == "main"]
     if len(mains) == 1 and sums[mains[0]].chars >= ENOUGH_CHARS:
         return mains[0]
@@ -105,16 +104,16 @@ def _main(root: Any, sums: Mapping[Any, Sums]) -> Any:
 
 
 class _Page:
-    """Walks the elements of a page. Skips hidden elements, menus and banners."""
+    """Reads the elements of a page. Hidden elements, menus and banners are skipped."""
 
     def __init__(self, writer: DocumentWriter, sums: Mapping[Any, Sums]) -> None:
         self.writer = writer
         self.sums = sums
         self.seen = False
-        """Whether any text besides the page's title was found."""
+        """Whether the page has text besides its title."""
 
     def walk(self, element: Any, inside: bool = False) -> None:
-        """Write an element. `inside` is true within the main content, where lists of links also count as content."""
+        """Write an element. `inside` is true within the main content, where lists of links are content too."""
         self._words(element.text)
         for child in element:
             if isinstance(child.tag, str):
@@ -171,7 +170,7 @@ class _Page:
             self._words(f" [Picture: {description}] ")
 
     def _list(self, element: Any, inside: bool) -> None:
-        """Write a list. If the line before the list ends with a colon, the items repeat this line."""
+        """Write a list. If the line before it ends with a colon, chunks of the list repeat the line."""
         before = element.getprevious()
         short = before is not None and isinstance(before.tag, str) and self.sums[before].chars < LONGEST_LEAD
         line = " ".join(_visible(before).split()) if short else ""
@@ -184,7 +183,7 @@ class _Page:
 
 
 def _is_aside(element: Any, sums: Mapping[Any, Sums]) -> bool:
-    """Whether an element outside of the main content is a menu or a banner."""
+    """Whether an element outside the main content is a menu or a banner."""
     name, own = element.tag, sums[element]
     if name == "nav" or element.get("role") in ASIDE_ROLES or element.get("aria-modal") == "true":
         return True
@@ -192,7 +191,7 @@ def _is_aside(element: Any, sums: Mapping[Any, Sums]) -> bool:
         return False
     names = f"{element.get('id') or ''} {element.get('class') or ''}"[:LONGEST_NAMES]
     if ASIDE_NAMES.search(names):
-        # an element with most of the text of its parent is content, whatever its name is
+        # an element with most of its parent's text is content, whatever its name
         parent = element.getparent()
         return own.chars <= ENOUGH_CHARS or parent is None or own.chars * 2 <= sums[parent].chars
     menu = own.links >= LINKS and not own.prose and own.linked > LINK_SHARE * own.chars
@@ -200,7 +199,7 @@ def _is_aside(element: Any, sums: Mapping[Any, Sums]) -> bool:
 
 
 def _sums(root: Any) -> "dict[Any, Sums]":
-    """The totals of each element, computed in one pass from the innermost elements outwards."""
+    """Return the totals of all elements, in one pass from the innermost outwards."""
     from lxml import etree
 
     sums: dict[Any, Sums] = {}
@@ -220,7 +219,7 @@ def _sums(root: Any) -> "dict[Any, Sums]":
 
 
 def _is_layout(table: Any) -> bool:
-    """Whether a table is used only for the layout of the page."""
+    """Whether a table only arranges the page."""
     if table.get("role") in ("presentation", "none"):
         return True
     return any(table.find(f".//{name}") is not None for name in ("table", "h1", "h2", "h3", "ul", "form", "pre"))
@@ -243,7 +242,7 @@ def _table(element: Any) -> Table:
         titles += (heads or row.getparent().tag == "thead") and titles == len(rows)
         if open_rows > 0:
             tied.append(len(rows))
-            # the cell above also covers the first column of this row
+            # the cell above covers the first column of this row, too
             cells = ["", *cells]
         open_rows = max(open_rows - 1, max((_number(cell.get("rowspan")) - 1 for cell in elements), default=0))
         rows.append(cells)
@@ -255,7 +254,7 @@ def _number(text: str | None) -> int:
 
 
 def _visible(element: Any) -> str:
-    """The text of an element without the parts that are hidden."""
+    """Return the text of an element without its hidden parts."""
     return "" if _hidden(element) else "".join(_texts(element))
 
 
@@ -268,7 +267,7 @@ def _texts(element: Any) -> Iterator[str]:
 
 
 def _child_texts(child: Any) -> Iterator[str]:
-    """The texts of a child element. A block gets a blank on both sides, and `<br>` becomes a new line."""
+    """Yield the texts of a child element. A block has a blank on both sides, and `<br>` is a new line."""
     if child.tag == "br":
         yield "\n"
     elif child.tag == "img" and child.get("alt"):

@@ -1,4 +1,4 @@
-"""E-mail: reads EML, MBOX, MSG and MHTML, with those attachments that can be read."""
+"""E-mail: reads EML, MBOX, MSG and MHTML, with the attachments that can be read."""
 
 import contextlib
 import io
@@ -18,7 +18,7 @@ from gateway.context.reading.writer import DocumentWriter
 from gateway.errors import CollectionError
 
 ReadPart = Callable[[Path, bytes], Document]
-"""Reads an attachment. The arguments are its name and its bytes."""
+"""Reads an attachment, given its name and its bytes."""
 
 SHOWN_HEADERS = ("From", "To", "Cc", "Date")
 LONGEST_HEADER = 4000
@@ -43,7 +43,7 @@ def read_mbox(path: Path, raw: bytes, read_part: ReadPart) -> Document:
 
 
 def read_mhtml(path: Path, raw: bytes, read_part: ReadPart) -> Document:
-    """Read the page of an MHTML file. The other parts of the file are its pictures and style sheets."""
+    """Read the page of an MHTML file. Its other parts are pictures and style sheets."""
     for part in _leaves(message_from_bytes(raw)):
         if part.get_content_type() in ("text/html", "application/xhtml+xml"):
             return html_document(page_text(path, _payload(part)), "MHTML")
@@ -69,14 +69,14 @@ def _write_message(writer: DocumentWriter, message: "Message[str, str]", read_pa
         elif name or part.get_content_maintype() not in ("text", "multipart"):
             write_attachment(writer, name or "attachment", _payload(part), read_part, level + 1)
         elif body is not None and part.get_content_type() == body.get_content_type():
-            # the message has further text parts, such as a list's footer
+            # the message has more text parts, such as a list's footer
             writer.append(_text(part), level)
     for inner in _messages(message):
         _write_message(writer, inner, read_part, min(level + 1, 6))
 
 
 def _leaves(message: "Message[str, str]") -> Iterator["Message[str, str]"]:
-    """The parts with content, except those of attached messages."""
+    """Yield the parts with content, without those of attached messages."""
     waiting = [message]
     count = 0
     while waiting and count < MOST_PARTS:
@@ -104,7 +104,7 @@ def _parts(message: "Message[str, str]") -> list["Message[str, str]"]:
 
 
 def _body(leaves: "list[Message[str, str]]") -> "Message[str, str] | None":
-    """The part with the plain text, or the part with HTML if there is no plain text."""
+    """Return the part with the plain text, or else the part with HTML."""
     for kind in ("text/plain", "text/html"):
         for part in leaves:
             shown = part.get_content_type() == kind and part.get_content_disposition() != "attachment"
@@ -144,7 +144,7 @@ def _header(message: "Message[str, str]", name: str) -> str:
 
 def _unfolded(value: str) -> str:
     value = value[:LONGEST_HEADER]
-    # a header with an unknown encoding is not decoded
+    # a header with an unknown encoding stays as it is
     with contextlib.suppress(LookupError, ValueError, UnicodeError):
         value = str(make_header(decode_header(value)))
     return " ".join(value.encode("utf-8", "replace").decode().split())
@@ -155,7 +155,7 @@ def _file_name(part: "Message[str, str]") -> str:
 
 
 def write_attachment(writer: DocumentWriter, name: str, raw: bytes, read_part: ReadPart, level: int) -> None:
-    """Write an attached file under its name. A file that cannot be read is reported as left out."""
+    """Write an attached file under its name. An unreadable file is reported as left out."""
     try:
         document = read_part(Path(name), raw)
     except CollectionError as error:
@@ -189,7 +189,7 @@ def read_msg(path: Path, raw: bytes, read_part: ReadPart) -> Document:
 
 
 def _write_outlook_body(writer: DocumentWriter, message: Any) -> None:
-    """Write the plain text of the message. Without it, write the HTML, or else the compressed RTF."""
+    """Write the plain text of the message, or else its HTML, or else its compressed RTF."""
     if (message.body or "").strip():
         writer.append(Document(same_lines(message.body)))
     elif (message.html_body or "").strip():

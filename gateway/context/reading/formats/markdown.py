@@ -30,7 +30,7 @@ def read_markdown(path: Path, raw: bytes) -> Document:
 
 
 def decode(path: object, raw: bytes) -> DecodedText:
-    """Decode bytes to text in which all lines end in the same way. Raises `CollectionError` for binary data."""
+    """Decode bytes to text with uniform line ends. Raises `CollectionError` for binary data."""
     try:
         text = decoded(raw)
     except UnknownEncoding:
@@ -48,7 +48,7 @@ def text_report(kind: str, text: DecodedText) -> ReadReport:
 
 
 def markdown_headings(text: str) -> list[Heading]:
-    """The `#` headings that are not inside a code block."""
+    """Return the `#` headings outside code blocks."""
     headings = []
     start = 0
     fence = ""
@@ -66,16 +66,19 @@ def markdown_headings(text: str) -> list[Heading]:
 
 
 def _title(text: str) -> str:
-    """Remove the closing `#`s from a heading. A regular expression is not used, since its time would grow with the
-    square of the line's length."""
+    """Remove the closing `#`s of a heading. A regular expression would take time with the square of the line's
+    length.
+    """
     text = text.rstrip(" \t")
     bare = text.rstrip("#")
     return bare.rstrip(" \t") if not bare or bare[-1] in " \t" else text
 
 
 def structure(text: str) -> tuple[tuple[Lead, ...], tuple[Span, ...]]:
-    """The leads and the records of a text. Lists below a line that ends with a colon have leads. Pipe tables have leads
-    too, and their rows are records."""
+    """Return the leads and the records of a text.
+
+    A list below a line that ends with a colon has a lead, and so has a pipe table. The rows of a table are records.
+    """
     leads: list[Lead] = []
     records: list[Span] = []
     lines = text.split("\n")
@@ -124,8 +127,9 @@ def _begins_list(lines: list[str], number: int) -> bool:
 
 
 def _list_end(lines: list[str], number: int) -> int:
-    """The number of the line after a list. Further lines of an item, and single empty lines between items, are part of
-    the list."""
+    """Return the number of the line after a list. Further lines of an item and single empty lines between items belong
+    to the list.
+    """
     end = number
     while number < len(lines):
         line = lines[number]

@@ -1,4 +1,4 @@
-"""Reads text formats whose headings are neither HTML nor Markdown: reStructuredText, LaTeX and subtitles."""
+"""Reads reStructuredText, LaTeX and subtitles."""
 
 import re
 from pathlib import Path
@@ -16,8 +16,10 @@ TAG = re.compile(r"<[^<>]{0,200}>")
 
 
 def read_rst(path: Path, raw: bytes) -> Document:
-    """Read reStructuredText. A heading is a line above a line of one repeated sign. The first sign that occurs marks
-    the highest level, the next new sign the level below, and so on."""
+    """Read reStructuredText. A heading is a line above a line of one repeated sign.
+
+    The first sign in the file marks the highest level, the next new sign the level below, and so on.
+    """
     text = decode(path, raw)
     lines = text.text.split("\n")
     levels: dict[str, int] = {}
@@ -43,7 +45,7 @@ def read_latex(path: Path, raw: bytes) -> Document:
 
 
 def _braced(line: str, start: int) -> str:
-    """The text from `start` to the matching closing brace."""
+    """Return the text from `start` to the matching closing brace."""
     depth = 1
     for place in range(start, min(len(line), start + LONGEST_LINE)):
         depth += (line[place] == "{") - (line[place] == "}")

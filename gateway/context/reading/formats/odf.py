@@ -1,4 +1,4 @@
-"""ODT and ODP: reads text, headings, lists, tables and notes in order. ODS is read as a workbook instead."""
+"""ODT and ODP: reads text, headings, lists, tables and notes in order. ODS is read as a workbook."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,7 +28,7 @@ def read_odf(path: Path, raw: bytes) -> Document:
 
 
 class _Odf:
-    """Walks the elements of a document."""
+    """Reads the elements of a document."""
 
     def __init__(self, writer: DocumentWriter) -> None:
         self.writer = writer
@@ -59,7 +59,7 @@ class _Odf:
                 self.blocks(child)
 
     def _framed(self) -> None:
-        """Write the text boxes and pictures, after the paragraph that contains them."""
+        """Write text boxes and pictures after their paragraph."""
         frames, self._frames = self._frames, []
         for frame in frames:
             self.blocks(frame)

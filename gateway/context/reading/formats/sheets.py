@@ -1,5 +1,4 @@
-"""Reads workbooks and tables in text files: XLSX, XLS, XLSB and ODS with calamine, CSV and TSV with Python's own
-reader."""
+"""Reads workbooks and tables: XLSX, XLS, XLSB and ODS with calamine, CSV and TSV with Python's own reader."""
 
 import csv
 import datetime
@@ -45,7 +44,7 @@ def read_workbook(path: Path, raw: bytes) -> Document:
 
 
 def _count_extras(archive: Archive, writer: DocumentWriter) -> None:
-    """Count the content that is not in cells."""
+    """Count what is not in cells."""
     for name in archive.names:
         if re.match(r"(?:xl/media|Pictures)/.", name):
             writer.picture()
@@ -59,7 +58,7 @@ def _cell(value: Any) -> str:
     if value is None:
         return ""
     if isinstance(value, float):
-        # a workbook has only one type for all numbers
+        # a workbook has one type for all numbers
         return str(int(value)) if value.is_integer() and abs(value) < 1e15 else repr(round(value, 12))
     if isinstance(value, datetime.datetime):
         return value.date().isoformat() if value.time() == datetime.time() else value.isoformat(" ")
@@ -67,7 +66,7 @@ def _cell(value: Any) -> str:
 
 
 def write_tables(writer: DocumentWriter, rows: Sequence[Sequence[str]]) -> None:
-    """Write the tables of a sheet. Tables are separated by empty rows, and a block with one column is text."""
+    """Write the tables of a sheet. Empty rows separate tables, and a block with one column is text."""
     for block in _blocks(rows):
         if max(sum(map(bool, row)) for row in block) == 1 and len(block) < 3:
             writer.paragraph("\n".join(next(filter(None, row)) for row in block))
@@ -104,7 +103,7 @@ def read_csv(path: Path, raw: bytes) -> Document:
 
 
 def _delimiter(text: str) -> str:
-    """The sign that splits most of the first lines into the same number of fields."""
+    """Return the sign that splits most of the first lines into the same number of fields."""
     sample = "\n".join(text[:200_000].split("\n")[:SAMPLE_LINES])
     best, delimiter = 0.0, ","
     for sign in DELIMITERS:

@@ -1,5 +1,4 @@
-"""PPTX: reads each slide as a page. Its title becomes a heading, followed by its texts, tables, charts and notes in
-order."""
+"""PPTX: reads each slide as a page, with its title as a heading. Texts, tables, charts and notes follow in order."""
 
 import posixpath
 import re
@@ -17,7 +16,7 @@ R = "{http://schemas.openxmlformats.org/officeDocument/2006/relationships}"
 C = "{http://schemas.openxmlformats.org/drawingml/2006/chart}"
 TITLES = ("title", "ctrTitle")
 SMALL = ("sldNum", "dt", "ftr", "hdr")
-"""Placeholders that repeat on each slide."""
+"""Placeholders that every slide repeats."""
 
 
 def read_pptx(path: Path, raw: bytes) -> Document:
@@ -36,7 +35,7 @@ def read_pptx(path: Path, raw: bytes) -> Document:
 
 
 def _slides(archive: Archive) -> list[str]:
-    """The names of the slides' parts in the order of the presentation."""
+    """Return the names of the slides' parts, in the order of the presentation."""
     part = "ppt/presentation.xml"
     targets = _targets(archive, part)
     ids = [slide.get(R + "id") or "" for slide in archive.xml(part).iter(P + "sldId")]
@@ -49,7 +48,7 @@ _SLIDE = re.compile(r"ppt/slides/slide(\d{1,6})\.xml")
 
 
 def _targets(archive: Archive, part: str) -> dict[str, tuple[str, str]]:
-    """The relations of a part. Each id is mapped to the kind and the target of the relation."""
+    """Return the relations of a part by id, as (kind, target)."""
     folder, name = posixpath.split(part)
     relations = f"{folder}/_rels/{name}.rels"
     if relations not in archive:
@@ -64,7 +63,7 @@ def _targets(archive: Archive, part: str) -> dict[str, tuple[str, str]]:
 
 
 class _Slide:
-    """Writes the shapes of a slide: first the title, then the others in order."""
+    """Writes the shapes of a slide: the title, then the others in order."""
 
     def __init__(self, archive: Archive, part: str, writer: DocumentWriter) -> None:
         self._archive = archive
@@ -156,7 +155,7 @@ def _cell(cell: Any) -> str:
 
 
 def _chart(root: Any) -> Table:
-    """The numbers of a chart as a table with a row for each category and a column for each series."""
+    """Return a chart's numbers as a table, with a row for each category and a column for each series."""
     title = root.find(f".//{C}title")
     caption = " ".join("".join(part.itertext()) for part in title.iter(A + "t")) if title is not None else ""
     names, columns = [""], []

@@ -1,5 +1,4 @@
-"""Reads JSON, JSONL, XML and notebooks. It writes records that are not cut, below headings from the names around
-them."""
+"""Reads JSON, JSONL, XML and notebooks as records, which stay whole, below headings from the names around them."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -12,16 +11,16 @@ from gateway.context.reading.formats.markdown import decode, read_markdown
 from gateway.context.reading.writer import DocumentWriter
 
 SMALL_CHARACTERS = 1000
-"""A branch of at most this many characters is one record."""
+"""The longest branch, in characters, that is a single record."""
 LONGEST_RECORD_LINE = 400
-"""A record with more characters than this is written with one line for each field."""
+"""A longer record, in characters, has a line for each field."""
 
 Tree = str | list[tuple[str, Any]]
-"""Either a text, or named parts in order. The parts that come from a list have no names."""
+"""A text, or named parts in order. Parts of a list have no names."""
 
 
 class Literal(str):
-    """A number as it was written in the file: 1.10 stays 1.10."""
+    """A number as the file writes it: 1.10 stays 1.10."""
 
     __slots__ = ()
 
@@ -71,7 +70,7 @@ def read_xml(path: Path, raw: bytes) -> Document:
 
 
 def _element(element: Any) -> Tree:
-    """The attributes and children of an element. If there is text between the children, the whole element is text."""
+    """Return an element's attributes and children. If text stands between the children, the whole element is text."""
     children = [child for child in element if isinstance(child.tag, str)]
     text = (element.text or "").strip()
     if any((child.tail or "").strip() for child in children) or (text and children):
@@ -87,8 +86,9 @@ def _name(element: Any) -> str:
 
 
 def write_tree(writer: DocumentWriter, tree: Tree, level: int = 1) -> None:
-    """Write a tree. The items of a list of records become records. A small branch becomes one record, a large one a
-    heading."""
+    """Write a tree. Items of a list of records become records. A small branch becomes a record, a large one a
+    heading.
+    """
     if isinstance(tree, str):
         writer.paragraph(tree)
         return
@@ -110,13 +110,13 @@ def write_tree(writer: DocumentWriter, tree: Tree, level: int = 1) -> None:
 
 
 def _repeats(tree: Sequence[tuple[str, Tree]], name: str) -> bool:
-    """Whether several parts have this name, as the items of a list have."""
+    """Whether several parts have this name, like the items of a list."""
     first = [other for other, _ in tree[:2]]
     return first.count(name) > 1 or (len(tree) > 1 and tree[-1][0] == tree[-2][0] == name)
 
 
 def _is_record(tree: Tree) -> bool:
-    """Whether a branch is a single record, that is whether it contains no list of records."""
+    """Whether a branch contains no list of records, so that it is a single record."""
     if isinstance(tree, str):
         return True
     nested = [(name, part) for name, part in tree if not isinstance(part, str)]
@@ -140,7 +140,7 @@ def write_record(writer: DocumentWriter, tree: Tree) -> None:
 
 
 def _flat(tree: Tree, prefix: str = "") -> Iterator[tuple[str, str]]:
-    """The fields with their paths. A list of texts is a single field."""
+    """Yield the fields with their paths. A list of texts is one field."""
     if isinstance(tree, str):
         yield prefix, tree
         return
@@ -152,7 +152,7 @@ def _flat(tree: Tree, prefix: str = "") -> Iterator[tuple[str, str]]:
 
 
 def read_notebook(path: Path, raw: bytes) -> Document:
-    """Read the cells of a notebook: text as Markdown, code unchanged. The outputs of the cells are left out."""
+    """Read a notebook's cells: text as Markdown, code as it is. Outputs are left out."""
     text = decode(path, raw)
     notebook = json.loads(text.text)
     writer = DocumentWriter()

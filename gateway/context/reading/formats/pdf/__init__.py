@@ -1,1 +1,1 @@
-"""Reads PDF. pdfium gives words with their positions, from which lines, columns, tables and headings are derived."""
+"""Reads PDF. pdfium gives words with positions; lines, columns, tables and headings are derived from these."""

@@ -1,5 +1,4 @@
-"""Arranges words by their positions into lines, columns, paragraphs, headings and tables. It uses only geometry, no
-PDF."""
+"""Arranges words by position into lines, columns, paragraphs, headings and tables. This is geometry without PDF."""
 
 import re
 from collections import Counter
@@ -14,10 +13,10 @@ from gateway.context.reading.formats.pdf.words import PageContent
 PROSE_WORDS = 4.0
 PROSE_LINES = 4
 SHORT = 0.75
-"""A line that is shorter than this share of its column's width ends a paragraph."""
+"""A line shorter than this share of its column ends a paragraph."""
 CAPTION = re.compile(r"(?:Table|Tab\.|Tabelle|Tableau|Tabla|Tabela|Tabella|Таблица|表)\s*[\w.:-]", re.IGNORECASE)
 STEPS = 1000
-"""The number of positions across a page that are tested for a gap between columns."""
+"""The number of positions across a page at which a gap between columns is looked for."""
 BULLET = re.compile(r"(?:[•◦▪‣●○■–*·-]|\(?\d{1,3}[.)]|[a-z]\))$")
 
 
@@ -25,7 +24,7 @@ Block = TextLine | TableBlock
 
 
 def blocks(content: PageContent) -> list[Block]:
-    """The lines and tables of a page, in reading order."""
+    """Return the lines and tables of a page in reading order."""
     words = [word for word in content.words if word.text.strip()]
     tables, words = ruled_tables(words, content.across, content.down)
     placed: list[Block] = []
@@ -37,7 +36,7 @@ def blocks(content: PageContent) -> list[Block]:
 
 
 def _bands(lines: Sequence[TextLine], tables: Sequence[TableBlock]) -> list[list[TextLine] | TableBlock]:
-    """The ruled tables and the groups of lines between them, from top to bottom."""
+    """Return the ruled tables and the groups of lines between them, from top to bottom."""
     bands: list[list[TextLine] | TableBlock] = []
     left = list(lines)
     for table in sorted(tables, key=lambda table: table.top):
@@ -48,7 +47,7 @@ def _bands(lines: Sequence[TextLine], tables: Sequence[TableBlock]) -> list[list
 
 
 def _band(lines: list[TextLine]) -> list[Block]:
-    """Put lines into reading order. Columns of prose follow one another, and aligned lines become tables."""
+    """Put lines into reading order. Columns of prose follow each other, and aligned lines become tables."""
     gutter = _gutter(lines)
     if gutter is None:
         return _with_tables(lines)
@@ -66,7 +65,7 @@ def _band(lines: list[TextLine]) -> list[Block]:
 
 
 def _gutter(lines: Sequence[TextLine]) -> float | None:
-    """The horizontal position of the gap between two columns of prose, or None if there is one column or a table."""
+    """Return where the gap between two columns of prose is, or None for one column or a table."""
     gaps = Counter[int]()
     step = max(1.0, (max(line.right for line in lines) - min(line.left for line in lines)) / STEPS) if lines else 1.0
     for line in lines:
@@ -85,7 +84,7 @@ def _gutter(lines: Sequence[TextLine]) -> float | None:
 
 
 def _is_prose(side: Sequence[TextLine]) -> bool:
-    """Whether most lines of a column hold several words without wide gaps."""
+    """Whether most lines of a column have several words without wide gaps."""
     if len(side) < PROSE_LINES:
         return False
     return sum(len(line.words) for line in side) / len(side) >= PROSE_WORDS and sum(
@@ -114,7 +113,7 @@ def _columns(run: Sequence[TextLine], gutter: float) -> list[Block]:
 
 
 def _with_tables(lines: Sequence[TextLine]) -> list[Block]:
-    """Convert each group of successive lines that have several aligned cells to a table."""
+    """Make a table of each group of successive lines with several aligned cells."""
     placed: list[Block] = []
     run: list[TextLine] = []
     for line in [*lines, None]:
@@ -129,8 +128,7 @@ def _with_tables(lines: Sequence[TextLine]) -> list[Block]:
 
 
 def _continues(run: Sequence[TextLine], line: TextLine) -> bool:
-    """Whether a line of one cell belongs to the row above. It must lie close below that row and within one of its
-    cells."""
+    """Whether a line of one cell belongs to the row above: it is close below and within one of the row's cells."""
     above = run[-1]
     if line.top - above.bottom > CLOSE * line.height or len(cells_of(above)) < 2:
         return False

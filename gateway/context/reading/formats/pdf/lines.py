@@ -9,8 +9,9 @@ from msgspec import Struct
 from gateway.context.reading.formats.pdf.words import PageWord
 
 CELL_GAP = 0.85
-"""If a gap between two words is larger than this share of the line's height, it separates cells or columns. The gaps in
-justified text are smaller."""
+"""A gap between two words that is larger than this share of the line's height separates cells or columns. Gaps in
+justified text are smaller.
+"""
 
 
 class TextLine(Struct, frozen=True):
@@ -57,7 +58,7 @@ class TableBlock(Struct, frozen=True):
 
 
 def lines_of(words: Sequence[PageWord]) -> list[TextLine]:
-    """Group words into lines, from top to bottom. The words of a line share most of their height."""
+    """Group words into lines, from top to bottom. Words of a line share most of their height."""
     lines: list[list[PageWord]] = []
     reach: tuple[float, float] = (0.0, 0.0)
     for word in sorted(words, key=lambda word: (word.top + word.bottom, word.left)):
@@ -71,7 +72,7 @@ def lines_of(words: Sequence[PageWord]) -> list[TextLine]:
 
 
 def cells_of(line: TextLine) -> list[TextLine]:
-    """Split a line into parts at its wide gaps."""
+    """Split a line at its wide gaps."""
     gap = CELL_GAP * line.height
     parts: list[list[PageWord]] = [[line.words[0]]]
     for before, word in pairwise(line.words):

@@ -1,4 +1,4 @@
-"""PDF: reads pages in order. Headings are recognised by their size, and tables become rows with their titles."""
+"""PDF: reads pages in order. Headings are recognised by their size, and tables become rows with titles."""
 
 import re
 from collections import Counter
@@ -20,14 +20,14 @@ from gateway.errors import CollectionError
 
 MOST_PAGES = 20_000
 PASSWORD = 4
-"""The error code with which pdfium reports that a file needs a password."""
+"""pdfium's error code for a file that needs a password."""
 LARGER = 1.15
-"""A heading is at least this many times as large as the text."""
+"""A heading is at least this many times as tall as the text."""
 LONGEST_HEADING = 120
 RUNNING_PAGES = 3
-"""A line is a running header or footer if it is at the edge of at least this many pages and of half of all pages."""
+"""A running header or footer is at the edge of at least this many pages, and of half of all pages."""
 COLUMN = 100.0
-"""The lines of one column begin within this many points of each other."""
+"""Lines of the same column begin within this many points."""
 BULLETS = "•◦▪‣●○■·"
 PAGE_NUMBER = re.compile(r"(?:-\s?)?\d{1,5}(?:\s?-)?|(?:page|seite) \d{1,5}(?: (?:of|von) \d{1,5})?", re.IGNORECASE)
 
@@ -79,7 +79,7 @@ def _page(pdf: Any, number: int, form: Any, writer: DocumentWriter) -> PdfPage:
 
 
 def _without_running_lines(pages: list[PdfPage]) -> list[PdfPage]:
-    """The pages without bare page numbers. Headers and footers stay only where they first occur."""
+    """Return the pages without bare page numbers. Headers and footers stay where they first occur."""
     edges = Counter(text for page in pages for text in {line.text for line in _edges(page)})
     running = {text for text, count in edges.items() if count >= max(RUNNING_PAGES, len(pages) // 2)}
     seen: set[str] = set()
@@ -119,7 +119,7 @@ def _write(writer: DocumentWriter, pages: Sequence[PdfPage]) -> None:
 
 
 class _Sizes:
-    """The heights of the lines that are headings, with the level of each."""
+    """The heights of headings, with the level of each."""
 
     def __init__(self, pages: Sequence[PdfPage]) -> None:
         heights = Counter[float]()
@@ -135,7 +135,7 @@ class _Sizes:
         self._levels = {height: min(level, 5) for level, height in enumerate(larger, 1)}
 
     def level(self, line: TextLine) -> int:
-        """The heading level of a line, or 0 for plain text."""
+        """Return the heading level of a line, or 0 for plain text."""
         if len(line.text) > LONGEST_HEADING or not re.search(r"[^\W\d_]", line.text):
             return 0
         if level := self._levels.get(_rounded(line), 0):
@@ -149,7 +149,7 @@ def _rounded(line: TextLine) -> float:
 
 
 def _write_page(writer: DocumentWriter, page: PdfPage, sizes: _Sizes, titles: list[str]) -> list[str]:
-    """Write a page. Returns the title row of its last table, which may continue on the next page."""
+    """Write a page. Returns the title row of its last table, which may go on on the next page."""
     lines: list[TextLine] = []
     carried = titles
     for block in page.blocks:
@@ -173,8 +173,7 @@ def _write_page(writer: DocumentWriter, page: PdfPage, sizes: _Sizes, titles: li
 
 
 def _write_table(writer: DocumentWriter, block: TableBlock, caption: str, carried: list[str]) -> list[str]:
-    """Write a table. If it has no titles and follows a table of the same width on the page before, it continues that
-    table."""
+    """Write a table. Without titles, it continues a table of the same width on the page before."""
     rows = block.rows
     if carried and rows and len(carried) == len(rows[0]) and rows[0] != carried:
         rows = [carried, *rows]
@@ -185,7 +184,7 @@ def _write_table(writer: DocumentWriter, block: TableBlock, caption: str, carrie
 
 
 def _write_lines(writer: DocumentWriter, lines: Sequence[TextLine]) -> None:
-    """Write lines. The lines of a paragraph are joined, and a short line ends the paragraph."""
+    """Write lines. Lines of a paragraph are joined, and a short line ends the paragraph."""
     if not lines:
         return
     edges: dict[int, float] = {}
@@ -212,7 +211,7 @@ def _start(line: TextLine) -> str:
 
 
 def _joined(text: str, line: str) -> str:
-    """Append a line to a text. A word that is hyphenated at the end of the text is joined."""
+    """Append a line to a text, and join a word that was hyphenated between them."""
     if text.endswith("\xad"):
         return text[:-1] + line
     if re.search(r"[^\W\d_]-$", text[-2:]) and line[:1].islower():

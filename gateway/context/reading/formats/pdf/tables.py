@@ -1,4 +1,4 @@
-"""Finds the tables of a page. A table has rows between ruled lines, or lines whose cells are aligned."""
+"""Finds the tables of a page: rows between ruled lines, and lines with aligned cells."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -9,15 +9,15 @@ from gateway.context.reading.formats.pdf.words import PageWord, Rule
 
 MOST_COLUMNS = 100
 MOST_TABLES = 100
-"""The largest number of tables on a page. If there are more sets of lines, they are a drawing."""
+"""The most tables on a page. With more, the lines are a drawing."""
 FARTHEST_RULE = 150
-"""The largest distance, in points, between two ruled lines of one table."""
+"""The largest distance between two ruled lines of a table, in points."""
 CLOSE = 0.35
-"""A line belongs to the row above if the gap between them is at most this share of the line's height."""
+"""A line belongs to the row above if the gap is at most this share of the line's height."""
 
 
 def columns_of(run: Sequence[TextLine]) -> list[tuple[float, float]]:
-    """The left and right edges of the columns. They come from the lines with the most frequent number of cells."""
+    """Return the left and right edges of the columns, from the lines with the most frequent number of cells."""
     if not run:
         return []
     cells = [cells_of(line) for line in run]
@@ -49,7 +49,7 @@ def rows_of(run: Sequence[TextLine], columns: Sequence[tuple[float, float]]) -> 
 
 
 def _row(words: Sequence[PageWord], columns: Sequence[tuple[float, float]]) -> list[str]:
-    """Make a cell for each column from the words that lie in the column or nearest to it."""
+    """Make a cell for each column, from the words in the column or nearest to it."""
     row: list[list[str]] = [[] for _ in columns]
     for cell in cells_of(TextLine(tuple(words))) if words else []:
         middle = (cell.left + cell.right) / 2
@@ -59,14 +59,14 @@ def _row(words: Sequence[PageWord], columns: Sequence[tuple[float, float]]) -> l
 
 
 def _apart(cell: TextLine, left: float, right: float) -> float:
-    """The width of the part of a cell that lies outside a column, in points."""
+    """Return how much of a cell lies outside a column, in points."""
     return max(0.0, (cell.right - cell.left) - max(0.0, min(cell.right, right) - max(cell.left, left)))
 
 
 def ruled_tables(
     words: list[PageWord], across: Sequence[Rule], down: Sequence[Rule]
 ) -> tuple[list[TableBlock], list[PageWord]]:
-    """The tables whose rows are separated by ruled lines, and the words outside of these tables."""
+    """Return the tables whose rows lie between ruled lines, and the words outside them."""
     tables = []
     for rules in _stacks(across)[:MOST_TABLES]:
         left, right = min(rule.first for rule in rules), max(rule.last for rule in rules)
@@ -88,8 +88,9 @@ def ruled_tables(
 
 
 def _stacks(across: Sequence[Rule]) -> list[list[Rule]]:
-    """The groups of at least three horizontal rules that lie below one another, overlap, and are near each other. Three
-    rules make two rows."""
+    """Return groups of at least three horizontal rules that lie below each other, overlap, and are near. Three rules
+    make two rows.
+    """
     stacks: list[list[Rule]] = []
     for rule in sorted(across, key=lambda rule: rule.at):
         for stack in reversed(stacks[-20:]):
@@ -107,7 +108,7 @@ def _stacks(across: Sequence[Rule]) -> list[list[Rule]]:
 
 
 def _merged(places: Sequence[float]) -> list[float]:
-    """The positions, without those that are almost equal to another one."""
+    """Return the positions, without those that are almost equal to another."""
     merged: list[float] = []
     for place in sorted(places):
         if not merged or place - merged[-1] > 3:
@@ -121,7 +122,7 @@ def _within(rule: Rule, rules: Sequence[Rule], left: float, right: float) -> boo
 
 
 def _with_title_row(words: Sequence[PageWord], edges: list[float], left: float, right: float) -> list[float]:
-    """Add an edge above the first row if the table has lines only below its rows."""
+    """Add an edge above the first row, for a table with lines only below its rows."""
     above = [
         word for word in words if word.bottom <= edges[0] + 2 and left - 2 <= word.left and word.right <= right + 2
     ]
@@ -132,7 +133,7 @@ def _with_title_row(words: Sequence[PageWord], edges: list[float], left: float, 
 
 
 def _ruled(inside: Sequence[PageWord], edges: Sequence[float], down: Sequence[float]) -> TableBlock | None:
-    """The table between the edges, or None if there is no table."""
+    """Return the table between the edges, or None if there is none."""
     bands = [
         [word for word in inside if top < (word.top + word.bottom) / 2 <= bottom] for top, bottom in pairwise(edges)
     ]

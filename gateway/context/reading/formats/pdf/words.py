@@ -1,6 +1,6 @@
 """Reads a page with pdfium: words with their boxes, ruled lines, form values and notes.
 
-All boxes are upright: text runs from left to right and lines follow from top to bottom, even if the page is turned.
+All boxes are upright, even on a turned page: text runs from left to right, and lines from top to bottom.
 """
 
 import ctypes
@@ -12,13 +12,13 @@ from typing import Any
 from msgspec import Struct
 
 MOST_OBJECTS = 20_000
-"""The largest number of drawn objects on a page that are examined for ruled lines."""
+"""The most drawn objects on a page that are searched for ruled lines."""
 MOST_SEGMENTS = 200
-"""The largest number of segments in a drawn object. An object with more segments is a picture."""
+"""A drawn object with more segments is a picture."""
 THIN = 2.5
-"""The largest thickness, in points, at which a filled box counts as a line."""
+"""A filled box is a line if it is at most this thick, in points."""
 FARTHEST = 1e6
-"""The largest distance from the origin, in points, at which text is read."""
+"""Text farther than this from the origin is ignored, in points."""
 SHORTEST_RULE = 12.0
 
 
@@ -38,7 +38,7 @@ class PageWord(Struct, frozen=True):
 
 
 class Rule(Struct, frozen=True):
-    """A horizontal or vertical ruled line. `at` is its position, `first` and `last` are its ends."""
+    """A horizontal or vertical ruled line at `at`, from `first` to `last`."""
 
     at: float
     first: float
@@ -46,7 +46,7 @@ class Rule(Struct, frozen=True):
 
 
 class PageContent(Struct, frozen=True):
-    """The content of a page. `turned` are the words that run in another direction than most words."""
+    """What a page contains. `turned` are words in another direction than most."""
 
     words: list[PageWord] = []
     turned: list[PageWord] = []
@@ -55,7 +55,7 @@ class PageContent(Struct, frozen=True):
     notes: list[str] = []
     pictures: int = 0
     unmapped: int = 0
-    """The number of characters whose font does not map them to Unicode."""
+    """How many characters have a font that does not map them to Unicode."""
 
 
 def page_content(page: Any, form: Any) -> PageContent:
@@ -81,8 +81,9 @@ def page_content(page: Any, form: Any) -> PageContent:
 
 
 def _words(text: Any) -> Iterator[tuple[int, PageWord]]:
-    """The words in pdfium's order. Each comes with the direction of its text in quarter turns. Boxes are in the page's
-    coordinates."""
+    """Yield the words in pdfium's order, with the direction of their text in quarter turns. Boxes have the page's
+    coordinates.
+    """
     import pypdfium2.raw as pdfium
 
     count = pdfium.FPDFText_CountChars(text)
@@ -97,7 +98,7 @@ def _words(text: Any) -> Iterator[tuple[int, PageWord]]:
 
 
 def _is_placed(word: PageWord) -> bool:
-    """Whether the box is valid. In a damaged file, the numbers of a box can have any value."""
+    """Whether the box is valid. A damaged file can have any numbers."""
     sides = (word.left, word.right, word.top, word.bottom)
     return all(math.isfinite(side) and abs(side) < FARTHEST for side in sides) and word.bottom > word.top
 
@@ -111,7 +112,7 @@ def _word(text: Any, signs: list[int], first: int, end: int) -> Iterator[tuple[i
 
     first_box, last_box = _box(text, first), _box(text, end - 1)
     if end - first > 1 and _apart(first_box, last_box):
-        # pdfium sometimes joins two lines without white space between them
+        # pdfium sometimes joins two lines without white space
         middle = (first + end) // 2
         yield from _word(text, signs, first, middle)
         yield from _word(text, signs, middle, end)
@@ -131,7 +132,7 @@ def _word(text: Any, signs: list[int], first: int, end: int) -> Iterator[tuple[i
 
 
 def _box(text: Any, index: int) -> tuple[float, float, float, float]:
-    """The box of a character: left, top, right, bottom. The origin is at the lower left corner."""
+    """Return the box of a character as left, top, right, bottom. The origin is at the lower left corner."""
     import pypdfium2.raw as pdfium
 
     rect = pdfium.FS_RECTF()
@@ -158,8 +159,9 @@ def _is_bold(text: Any, index: int) -> bool:
 
 
 def _upright(word: PageWord, turn: int) -> PageWord:
-    """Convert a box from the page's coordinates, whose origin is at the bottom, to upright ones with the origin at the
-    top."""
+    """Convert a box from the page's coordinates, with the origin at the bottom, to upright ones with the origin at the
+    top.
+    """
     left, right, low, high = word.left, word.right, word.top, word.bottom
     down, up = (-high, -low, -right, -left), (low, high, left, right)
     boxes = ((left, right, -high, -low), down, (-right, -left, low, high), up)
@@ -167,7 +169,7 @@ def _upright(word: PageWord, turn: int) -> PageWord:
 
 
 def _drawn(page: Any, turn: int) -> tuple[list[Rule], list[Rule], int]:
-    """The horizontal rules, the vertical rules, and the number of pictures."""
+    """Return horizontal rules, vertical rules, and the number of pictures."""
     import pypdfium2.raw as pdfium
 
     across: list[Rule] = []
@@ -189,7 +191,7 @@ def _drawn(page: Any, turn: int) -> tuple[list[Rule], list[Rule], int]:
 
 
 def _segments(item: Any) -> Iterator[tuple[float, float, float, float]]:
-    """The straight lines of a path. Each is a box: left, right, low, high."""
+    """Yield the straight lines of a path as boxes: left, right, low, high."""
     import pypdfium2.raw as pdfium
 
     count = pdfium.FPDFPath_CountSegments(item.raw)
@@ -234,7 +236,7 @@ def _annotations(page: Any) -> Iterator[Any]:
 
 
 def _form_values(page: Any, form: Any) -> Iterator[PageWord]:
-    """The values of a form's fields. Each value has the position of its field."""
+    """Yield the values of form fields, each at the place of its field."""
     import pypdfium2.raw as pdfium
 
     if form is None:
@@ -251,7 +253,7 @@ def _form_values(page: Any, form: Any) -> Iterator[PageWord]:
             value = _string(pdfium.FPDFAnnot_GetFormFieldValue, form.raw, note)
         rect = pdfium.FS_RECTF()
         if value.strip() and pdfium.FPDFAnnot_GetRect(note, rect):
-            # a field's box is larger than a line of text
+            # a field's box is larger than its text
             low, high = min(rect.bottom, rect.top), max(rect.bottom, rect.top)
             middle, half = (low + high) / 2, min(6.0, (high - low) / 2)
             yield PageWord(" ".join(value.split()), rect.left, rect.right, middle - half, middle + half)
@@ -273,7 +275,7 @@ def _notes(page: Any) -> list[str]:
 
 
 def _string(call: Any, *arguments: Any) -> str:
-    """Call a function of pdfium that writes a text into a buffer. The text is UTF-16 and ends with a zero."""
+    """Call a function of pdfium that writes a text into a buffer, in UTF-16 with a zero at the end."""
     import pypdfium2.raw as pdfium
 
     size = call(*arguments, None, 0)
