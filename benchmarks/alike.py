@@ -44,8 +44,8 @@ damage to life and health, and none for intent.
 
 ## Delivery
 
-Goods are delivered to the client's warehouse within {delivery} working days of an order. A penalty of {penalty} percent of
-the order's value is due for each week of delay.
+Goods are delivered to the client's warehouse within {delivery} working days of an order. A penalty of {penalty} percent
+of the order's value is due for each week of delay.
 
 ## Confidentiality
 

@@ -75,8 +75,8 @@ class ModelCard(Struct, frozen=True):
     stretched positions).
 
     `endpoints` are the endpoints that the backend serves itself. A model with chat also answers the other endpoints
-    for conversations, because the gateway translates such requests. `logits` tells whether the backend returns the full distribution over
-    the next token, which NBCE needs. `sampling` lists the parameters that a template may send.
+    for conversations, because the gateway translates such requests. `logits` tells whether the backend returns the full
+    distribution over the next token, which NBCE needs. `sampling` lists the parameters that a template may send.
     """
 
     name: str
