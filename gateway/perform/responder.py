@@ -12,8 +12,8 @@ from gateway.backends import messages_over_chat
 from gateway.backends.call import HANDED_OVER, is_failure, is_repeatable
 from gateway.backends.responses import as_chat, as_response, speaks
 from gateway.backends.sampling import accepted_by, within
-from gateway.context.fence import MarkOf, hashed_mark
 from gateway.backends.translated import uncompressed
+from gateway.context.fence import MarkOf, hashed_mark
 from gateway.errors import RequestError
 from gateway.exchange import Exchange
 from gateway.perform.own_prompt import split_route, with_own_prompt
