@@ -21,6 +21,7 @@ COMMANDS = {
     "engines": "gateway.cli.engines.commands:engines",
     "exchanges": "gateway.cli.exchanges.commands:exchanges",
     "gains": "gateway.cli.gains.commands:gains",
+    "prompts": "gateway.cli.prompts.commands:prompts",
 }
 PRIVATE = 0o077
 """The umask that every command sets."""

@@ -14,6 +14,7 @@ from offline_jobs.engine.run import JobRun
 from offline_jobs.errors import JobFailed
 
 KINDS = {
+    "discover": "offline_jobs.discover.job:JOB",
     "harvest": "offline_jobs.harvest:JOB",
     "optimise": "offline_jobs.optimise:JOB",
     "watch": "offline_jobs.watch:JOB",

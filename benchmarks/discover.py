@@ -1,0 +1,248 @@
+"""How well `discover` finds prompts in traffic, and how fast and how exactly they are recognised.
+
+    python benchmarks/discover.py --data FOLDER [--half first|second|both] [--seed 1]
+
+The traffic is made from known skeletons and from system prompts of applications with filled parts; their authors
+know nothing of Foreword. A fifth are free prompts of people. Half of the skeletons, by a hash of their names, were not
+looked at while the rules were made (`second`).
+"""
+
+import gzip
+import json
+import random
+import sys
+import tempfile
+import time
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from hashlib import sha256
+from pathlib import Path
+
+import click
+from msgspec import Struct
+
+from gateway.ask import Turn
+from gateway.ports import Answer
+from gateway.prompt.found.found_prompt import FoundPrompt
+from gateway.prompt.found.index import PromptIndex
+from gateway.prompt.found.store import found_path, read_found
+from gateway.records.database import Database
+from gateway.records.locations import database_url
+from gateway.records.schema import ExchangeRecord
+from gateway.settings.read import load
+from offline_jobs.engine.ledger import Ledger
+from offline_jobs.engine.work import jobs_folder, start
+
+DAYS = 14
+START_S = 1_790_000_000.0
+USERS = 40
+FREE = "free"
+NAMES = ("Anna Schmidt", "Bo Li", "Carmen Ruiz", "Dele Okafor", "Eva Novak", "Farid Aziz", "Grace Kim", "Hugo Martin")
+FIRMS = ("Acme", "Northwind", "Globex", "Initech", "Umbrella Foods", "Stark Tools")
+
+
+class MadeRequest(Struct):
+    truth: str
+    turns: tuple[Turn, ...]
+    user: str
+    time_s: float
+
+
+def first_half(name: str) -> bool:
+    return int(sha256(name.encode()).hexdigest(), 16) % 2 == 0
+
+
+def skeletons(data: Path, half: str) -> dict[str, list[str]]:
+    by_name: defaultdict[str, list[str]] = defaultdict(list)
+    with gzip.open(data / "skeletons" / "dev.jsonl.gz", "rt") as lines:
+        for line in lines:
+            row = json.loads(line)
+            if half == "both" or first_half(row["template"]) == (half == "first"):
+                by_name[row["template"]].append(row["prompt"])
+    return dict(by_name)
+
+
+def systems(data: Path, half: str) -> list[tuple[str, str]]:
+    rows = [json.loads(line) for line in (data / "real_prompts" / "system_prompts_dev.jsonl").open()]
+    return [
+        (row["name"], row["system"]) for row in rows if half == "both" or first_half(row["name"]) == (half == "first")
+    ]
+
+
+def free_prompts(data: Path) -> list[str]:
+    return [json.loads(line)["text"] for line in (data / "real_prompts" / "dev.jsonl").open()]
+
+
+def filled(number: int, system: str, day: int, rng: random.Random, contents: Sequence[str]) -> str:
+    """Fill parts into a system prompt. The number of the prompt decides which parts it has."""
+    kind = number % 6
+    if kind == 1:
+        return f"Today is 2026-11-{day + 1:02d}.\n\n{system}"
+    if kind == 2:
+        who = f"{rng.choice(NAMES)} of {rng.choice(FIRMS)}"
+        return f"{system}\n\nYou are talking to {who}, who has {rng.randrange(900)} points."
+    if kind == 3:
+        passages = "\n".join(f"[{n}] {rng.choice(contents)[:300]}" for n in range(1, rng.randrange(1, 6) + 1))
+        return f"{system}\n\n# CONTEXT\n\n{passages}"
+    if kind == 4 and rng.random() < 0.4:
+        return f"{system}\n\nThe user prefers short answers."
+    return system
+
+
+def traffic(data: Path, half: str, rng: random.Random) -> list[MadeRequest]:
+    """Make the requests of all applications, with a heavy tail, and a fifth of free prompts."""
+    free = free_prompts(data)
+    contents, alone = free[: len(free) // 2], free[len(free) // 2 :]
+    made: list[MadeRequest] = []
+    apps: list[tuple[str, list[str] | tuple[int, str]]] = [(f"t:{n}", p) for n, p in skeletons(data, half).items()]
+    chosen = systems(data, half)
+    rng.shuffle(chosen)
+    apps += [(f"s:{n}", (number, s)) for number, (n, s) in enumerate(chosen[: 60 if half == "both" else 30])]
+    rng.shuffle(apps)
+    for rank, (name, source) in enumerate(apps):
+        count = max(12, int(120 / (1 + 0.06 * rank)))
+        if isinstance(source, list):
+            made += [_request(name, None, text, rng) for text in rng.sample(source, min(count, len(source)))]
+        else:
+            number, system = source
+            made += [_below(name, number, system, rng, contents) for _ in range(count)]
+    wanted = min(len(made) // 4, len(alone))
+    made += [_request(FREE, None, text, rng) for text in rng.sample(alone, wanted)]
+    return sorted(made, key=lambda one: one.time_s)
+
+
+def _below(name: str, number: int, system: str, rng: random.Random, contents: Sequence[str]) -> MadeRequest:
+    day = rng.randrange(DAYS)
+    if number % 6 == 5:
+        return _request(name, None, f"{system}\n\n{rng.choice(contents)}", rng, day)
+    return _request(name, filled(number, system, day, rng, contents), rng.choice(contents), rng, day)
+
+
+def _request(name: str, system: str | None, text: str, rng: random.Random, day: int = -1) -> MadeRequest:
+    turns = (Turn("user", text, 0),) if system is None else (Turn("system", system, 0), Turn("user", text, 1))
+    at_s = START_S + 86400 * (rng.randrange(DAYS) if day < 0 else day) + rng.random() * 86400
+    return MadeRequest(name, turns, f"u{rng.randrange(USERS)}", at_s)
+
+
+def record(number: int, made: MadeRequest) -> ExchangeRecord:
+    return ExchangeRecord(
+        f"fw-{number:08d}",
+        time_s=made.time_s,
+        key="app",
+        endpoint="chat/completions",
+        model="m",
+        user=made.user,
+        asked=made.turns,
+        ending="finished",
+        status=200,
+        total_us=100_000,
+        answer=Answer(text="fine", prompt_tokens=100, completion_tokens=10),
+    )
+
+
+def discovered(folder: Path, requests: Sequence[MadeRequest]) -> tuple[list[FoundPrompt], float]:
+    """Record the requests, run the job, and return the prompts and the seconds that the job took."""
+    (folder / "config.toml").write_text('[backends.m]\nkind = "scripted"\nname = "m"\n')
+    settings = load(folder / "config.toml")
+    database = Database.open(database_url(settings))
+    for first in range(0, len(requests), 1000):
+        database.insert([record(first + at, made) for at, made in enumerate(requests[first : first + 1000])])
+    database.close()
+    ledger = Ledger(jobs_folder(settings))
+    began = time.monotonic()
+    job = start(settings, ledger, "discover", {"since": "2020-01-01", "until": "2030-01-01"})
+    took_s = time.monotonic() - began
+    ledger.close()
+    if job.state != "done":
+        sys.exit(f"{job.state}: {job.reason}")
+    return list(read_found(found_path(settings.data_folder)).prompts), took_s
+
+
+class Score(Struct):
+    right: float
+    purity: float
+    groups: float
+    free: float
+    lost: dict[str, str]
+
+
+def score(index: PromptIndex, requests: Sequence[MadeRequest]) -> Score:
+    """Compare the prompts with the truth. A request is right under the prompt that most requests of its skeleton have,
+    if most requests of that prompt are of this skeleton."""
+    by_truth: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    by_prompt: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    for made in requests:
+        match = index.find("app", "chat/completions", made.turns)
+        name = match.prompt.id if match else ""
+        by_truth[made.truth][name] += 1
+        if name:
+            by_prompt[name][made.truth] += 1
+    owner = {name: counts.most_common(1)[0][0] for name, counts in by_prompt.items()}
+    right = total = 0
+    groups, lost = [], {}
+    for truth, counts in by_truth.items():
+        if truth == FREE:
+            continue
+        own = {name: n for name, n in counts.items() if name and owner[name] == truth}
+        best, whole = max(own.values(), default=0), counts.total()
+        right, total = right + best, total + whole
+        if whole >= 20:
+            groups.append(len([name for name in own if own[name] > 0.02 * whole]))
+        if best < 0.95 * whole:
+            lost[truth] = f"{best} of {whole}, {counts['']} unrecognised, {len(own)} groups"
+    free = by_truth[FREE]
+    pure = sum(max(counts.values()) for counts in by_prompt.values())
+    matched = sum(counts.total() for counts in by_prompt.values())
+    return Score(
+        right / max(1, total),
+        pure / max(1, matched),
+        sum(groups) / max(1, len(groups)),
+        1 - free[""] / max(1, free.total()),
+        lost,
+    )
+
+
+def finding(data: Path, half: str, seed: int) -> None:
+    rng = random.Random(seed)
+    requests = traffic(data, half, rng)
+    with tempfile.TemporaryDirectory() as folder:
+        prompts, took_s = discovered(Path(folder), requests)
+    truths = {made.truth for made in requests} - {FREE}
+    show(f"{half}, seed {seed}: {len(requests)} requests of {len(truths)} prompts, {took_s:.1f} s", prompts, requests)
+    learned, other = halves(requests, rng)
+    with tempfile.TemporaryDirectory() as folder:
+        prompts, _ = discovered(Path(folder), learned)
+    show("  learned on one half of the requests, scored on the other", prompts, other)
+
+
+def halves(requests: Sequence[MadeRequest], rng: random.Random) -> tuple[list[MadeRequest], list[MadeRequest]]:
+    side = [rng.random() < 0.5 for _ in requests]
+    return (
+        [made for made, first in zip(requests, side, strict=True) if first],
+        [made for made, first in zip(requests, side, strict=True) if not first],
+    )
+
+
+def show(title: str, prompts: Sequence[FoundPrompt], requests: Sequence[MadeRequest]) -> None:
+    one = score(PromptIndex(prompts), requests)
+    click.echo(title)
+    click.echo(
+        f"  {len(prompts)} found; under one right skeleton {one.right:.3f}; purity {one.purity:.3f}; "
+        f"groups a skeleton {one.groups:.2f}; free prompts attached {one.free:.3f}"
+    )
+    for truth, how in sorted(one.lost.items()):
+        click.echo(f"    lost: {truth}: {how}")
+
+
+@click.command(help=__doc__)
+@click.option("--data", type=click.Path(exists=True, path_type=Path), required=True)
+@click.option("--half", type=click.Choice(["first", "second", "both"]), default="first", show_default=True)
+@click.option("--seed", default=1, show_default=True)
+@click.option("--seeds", default=1, show_default=True, help="How many seeds, from --seed on.")
+def main(data: Path, half: str, seed: int, seeds: int) -> None:
+    for one in range(seed, seed + seeds):
+        finding(data, half, one)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,161 @@
+"""`foreword prompts`: the commands for prompts that applications build, as the job `discover` found them."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import click
+import msgspec
+from msgspec.structs import replace
+
+from gateway.cli.config import config_option, load_settings
+from gateway.prompt.found.found_prompt import FoundPrompt, PromptState, PromptVersion
+from gateway.prompt.found.store import FoundFile, change_found, found_path, one_of, put, read_found
+from gateway.prompt.found.view import difference, listed, shown
+from gateway.records.policy import RecordPolicy
+from gateway.settings.tables import Settings
+
+NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+
+
+@click.group()
+def prompts() -> None:
+    """Show the prompts that your applications build, found in their recorded traffic.
+
+    An application fills the same text again and again with other values. The job `discover` finds that text (the
+    skeleton) and what is filled in (its parts). No application has to name or tag anything.
+
+    \b
+    Find them:                     foreword jobs run discover
+    Which prompts run here:        foreword prompts list
+    The text of one, its parts:    foreword prompts show NAME
+    Give it a better name:         foreword prompts name p-3f1c ticket-triage
+    What a deployment changed:     foreword prompts diff ticket-triage
+
+    A prompt needs ten requests of three users or days. `list` says what is still missing for others. Requests with a
+    found prompt have its id in the header x-foreword-recognise and in their record.
+    """
+
+
+@prompts.command("list")
+@click.option("--key", default="", help="Only prompts of this key.")
+@click.option("--all", "ignored", is_flag=True, help="Also prompts that are ignored.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object on each line.")
+@config_option
+def list_prompts(key: str, ignored: bool, as_json: bool, config: Path) -> None:
+    """List the prompts with their requests, cost, latency and feedback, the most used first.
+
+    \b
+    Example:  foreword prompts list --key app
+    """
+    content = read_found(found_path(load_settings(config).data_folder))
+    chosen = [
+        one for one in content.prompts if (ignored or one.state is not PromptState.IGNORED) and key in ("", one.key)
+    ]
+    chosen.sort(key=lambda one: (-one.use.requests, one.id))
+    if as_json:
+        for one in chosen:
+            click.echo(msgspec.json.encode(listed(one)))
+        return
+    from gateway.cli.prompts.tables import print_prompts, print_waiting
+
+    print_prompts([listed(one) for one in chosen])
+    print_waiting([one for one in content.waiting if key in ("", one.key)])
+
+
+@prompts.command("show")
+@click.argument("name")
+@click.option("--version", type=click.IntRange(1), help="An older version. Left out: the newest.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@config_option
+def show_prompt(name: str, version: int | None, as_json: bool, config: Path) -> None:
+    """Show the skeleton of NAME, its parts with examples of their values, and its use.
+
+    NAME is a name or an id of `foreword prompts list`; the beginning of an id is enough.
+    """
+    settings = load_settings(config)
+    prompt = one_of(read_found(found_path(settings.data_folder)).prompts, name)
+    view = shown(prompt, version_of(prompt, version), values=may_show_values(settings, prompt.key))
+    if as_json:
+        click.echo(msgspec.json.format(msgspec.json.encode(view), indent=2))
+        return
+    from gateway.cli.prompts.tables import print_prompt
+
+    print_prompt(view)
+
+
+@prompts.command("name")
+@click.argument("name")
+@click.argument("new")
+@config_option
+def name_prompt(name: str, new: str, config: Path) -> None:
+    """Give the prompt NAME the name NEW.
+
+    \b
+    Example:  foreword prompts name p-3f1c ticket-triage
+    """
+    if not NAME.fullmatch(new):
+        raise click.BadParameter(f"{new!r} is no name; use small letters, digits, '-', '_' and '.', 64 at most.")
+
+    def renamed(content: FoundFile) -> FoundFile:
+        if any(one.name == new or one.id == new for one in content.prompts):
+            raise click.ClickException(f"there is a prompt {new!r} already; see: foreword prompts list --all")
+        return put(content, [replace(one_of(content.prompts, name), name=new)])
+
+    change_found(found_path(load_settings(config).data_folder), renamed)
+    click.echo(f"{name} is {new} now")
+
+
+@prompts.command("ignore")
+@click.argument("name")
+@click.option("--undo", is_flag=True, help="List and recognise it again.")
+@config_option
+def ignore_prompt(name: str, undo: bool, config: Path) -> None:
+    """Neither list nor recognise NAME any more. Its texts stay in the file, so that it is not found again."""
+    state = PromptState.FOUND if undo else PromptState.IGNORED
+
+    def changed(content: FoundFile) -> FoundFile:
+        return put(content, [replace(one_of(content.prompts, name), state=state)])
+
+    change_found(found_path(load_settings(config).data_folder), changed)
+    click.echo(f"{name}: {state}")
+
+
+@prompts.command("diff")
+@click.argument("name")
+@click.option("--from", "old", type=click.IntRange(1), help="Left out: the version before.")
+@click.option("--to", "new", type=click.IntRange(1), help="Left out: the newest version.")
+@config_option
+def diff_prompt(name: str, old: int | None, new: int | None, config: Path) -> None:
+    """Show what changed between two versions of NAME: what the application's developers deployed."""
+    prompt = one_of(read_found(found_path(load_settings(config).data_folder)).prompts, name)
+    later = version_of(prompt, new)
+    earlier = version_of(prompt, old) if old else _before(prompt, later)
+    lines = difference(earlier, later)
+    click.echo("\n".join(lines) if lines else "no difference")
+
+
+def _before(prompt: FoundPrompt, version: PromptVersion) -> PromptVersion:
+    earlier = [one for one in prompt.versions if one.number < version.number]
+    if not earlier:
+        raise click.ClickException(f"{prompt.name} has no version before {version.number}")
+    return earlier[-1]
+
+
+def version_of(prompt: FoundPrompt, number: int | None) -> PromptVersion:
+    """Return a version of a prompt, or the newest one if `number` is None."""
+    if number is None:
+        return prompt.newest
+    for version in prompt.versions:
+        if version.number == number:
+            return version
+    known = ", ".join(str(version.number) for version in prompt.versions)
+    raise click.ClickException(f"{prompt.name} has no version {number}; it has {known}")
+
+
+def may_show_values(settings: Settings, key: str) -> bool:
+    """Whether the record policy of a key allows to show what its users wrote."""
+    table = settings.keys.get(key)
+    policy = (table.record if table else "") or settings.records.policy
+    return policy == RecordPolicy.FULL

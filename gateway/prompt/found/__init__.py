@@ -1,0 +1,1 @@
+"""Prompts that applications build, found in the recorded traffic: their skeletons, their store, their recognition."""

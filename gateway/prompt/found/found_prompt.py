@@ -1,0 +1,132 @@
+"""A prompt that was found in the traffic of a key: its versions, each with its shape and its use."""
+
+from collections.abc import Sequence
+from enum import StrEnum
+from hashlib import sha256
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from gateway.prompt.found.shape import OPEN, TextShape
+
+
+class PromptState(StrEnum):
+    """What a person has decided about a found prompt."""
+
+    FOUND = "found"  # nothing yet
+    ADOPTED = "adopted"  # it has a template, whose version 1 is the identity
+    IGNORED = "ignored"  # it is neither listed nor recognised
+
+
+class PartExamples(Struct, frozen=True):
+    """The guessed type of a part, and some of its values. There are no values if the record policy forbids them."""
+
+    type: str = "text"
+    values: tuple[str, ...] = ()
+    longest: int = 0
+    """The most characters of a value."""
+
+
+class PromptUse(Struct, frozen=True):
+    """The requests that had a prompt. Sums are over all of them. `first_s` and `last_s` are seconds since 1970."""
+
+    requests: int = 0
+    users: int = 0
+    days: int = 0
+    first_s: float = 0.0
+    last_s: float = 0.0
+    models: dict[str, int] = {}
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cost: float = 0.0
+    total_us: int = 0
+    scores: int = 0
+    """The number of exchanges with a feedback score."""
+    score: float = 0.0
+    """The sum of their scores."""
+    failed: int = 0
+
+    def plus(self, other: "PromptUse") -> "PromptUse":
+        """Add the use of a later time. Users are counted in each window, so their number is the larger one."""
+        models = {
+            name: self.models.get(name, 0) + other.models.get(name, 0) for name in {**self.models, **other.models}
+        }
+        spans = [use for use in (self, other) if use.requests]
+        return PromptUse(
+            self.requests + other.requests,
+            max(self.users, other.users),
+            self.days + other.days,
+            min((use.first_s for use in spans), default=0.0),
+            max((use.last_s for use in spans), default=0.0),
+            models,
+            self.prompt_tokens + other.prompt_tokens,
+            self.completion_tokens + other.completion_tokens,
+            self.cost + other.cost,
+            self.total_us + other.total_us,
+            self.scores + other.scores,
+            self.score + other.score,
+            self.failed + other.failed,
+        )
+
+
+class PromptVersion(Struct, frozen=True):
+    """One deployed version of an application's prompt.
+
+    `system` is the shape of the system message, or None if there is none. `last` is that of the last user message.
+    What stands between them is the conversation so far, and may be anything.
+    """
+
+    number: int
+    system: TextShape | None
+    last: TextShape
+    use: PromptUse = PromptUse()
+    parts: tuple[PartExamples, ...] = ()
+    """The parts of `system`, followed by those of `last`."""
+    ambiguous: int = 0
+    """The sampled requests that can be read in several ways."""
+
+    @property
+    def shapes(self) -> tuple[TextShape, ...]:
+        return (self.last,) if self.system is None else (self.system, self.last)
+
+    @property
+    def fixed_chars(self) -> int:
+        return sum(shape.fixed_chars for shape in self.shapes)
+
+
+class FoundPrompt(Struct, frozen=True):
+    """A prompt that an application builds. It is recognised only for the key in whose traffic it was found."""
+
+    id: str
+    name: str
+    key: str
+    endpoint: str
+    versions: tuple[PromptVersion, ...]
+    state: PromptState = PromptState.FOUND
+
+    @property
+    def newest(self) -> PromptVersion:
+        return self.versions[-1]
+
+    @property
+    def use(self) -> PromptUse:
+        use = PromptUse()
+        for version in self.versions:
+            use = use.plus(version.use)
+        return use
+
+    def with_version(self, version: PromptVersion) -> "FoundPrompt":
+        """Add a version, or replace the version with the same number."""
+        others = [one for one in self.versions if one.number != version.number]
+        return replace(self, versions=tuple(sorted([*others, version], key=lambda one: one.number)))
+
+
+def prompt_id(key: str, endpoint: str, shapes: Sequence[TextShape | None]) -> str:
+    """Return the id of a found prompt. The same prompt of the same key always has the same id."""
+    text = "\x1e".join([key, endpoint, *("\x1f".join(shape.pieces if shape else ()) for shape in shapes)])
+    return "p-" + sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:10]
+
+
+def is_open(version: PromptVersion) -> bool:
+    """Whether a version has no fixed text at all."""
+    return version.system is None and version.last == OPEN

@@ -1,0 +1,185 @@
+"""Finds the prompt that built a request: exactly, among thousands, in microseconds.
+
+Shapes are found by their first piece, else by their last one: a binary search gives the longest known beginning of a
+text, and a link from each beginning to the next shorter one gives the others. `benchmarks/discover.py` has the figures.
+"""
+
+from bisect import bisect_right
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Generic, TypeVar
+
+from msgspec import Struct
+
+from gateway.ask import Turn
+from gateway.prompt.found.found_prompt import FoundPrompt, PromptState, PromptVersion, is_open
+from gateway.prompt.found.shape import TextShape
+
+MOST_ALIKE = 40
+"""The most shapes with the same first and last piece. Trying more of them would take too long."""
+SYSTEM = ("system", "developer")
+
+T = TypeVar("T")
+
+
+class PrefixTable(Generic[T]):
+    """Values by beginnings of texts."""
+
+    def __init__(self, values: Mapping[str, T]) -> None:
+        self._starts = sorted(values)
+        self._values = [values[start] for start in self._starts]
+        self._shorter = _links(self._starts)
+
+    def of(self, text: str) -> Iterator[T]:
+        """Yield the values of all beginnings of the text, the longest first."""
+        starts = self._starts
+        at = bisect_right(starts, text) - 1
+        while at >= 0:
+            if text.startswith(starts[at]):
+                yield self._values[at]
+            at = self._shorter[at]
+
+
+def _links(starts: Sequence[str]) -> list[int]:
+    """Return for each beginning the place of the longest other one that it begins with, or -1."""
+    links: list[int] = []
+    open_: list[int] = []
+    for at, start in enumerate(starts):
+        while open_ and not start.startswith(starts[open_[-1]]):
+            open_.pop()
+        links.append(open_[-1] if open_ else -1)
+        open_.append(at)
+    return links
+
+
+class ShapeMatch(Struct, Generic[T]):
+    """A shape that reads a text, with the values of its parts and what the shape stands for."""
+
+    shape: TextShape
+    values: tuple[str, ...]
+    meaning: T
+
+
+class ShapeIndex(Generic[T]):
+    """Shapes, each with a meaning. `left_out` counts the shapes that there was no room for."""
+
+    def __init__(self, shapes: Iterable[tuple[TextShape, T]]) -> None:
+        self.left_out = 0
+        self._constant: dict[str, list[tuple[TextShape, T]]] = defaultdict(list)
+        nested: dict[str, dict[str, list[tuple[TextShape, T]]]] = defaultdict(lambda: defaultdict(list))
+        for shape, meaning in sorted(shapes, key=lambda pair: -pair[0].fixed_chars):
+            if not shape.parts:
+                self._constant[shape.pieces[0]].append((shape, meaning))
+                continue
+            alike = nested[shape.pieces[0]][shape.pieces[-1][::-1]]
+            if len(alike) < MOST_ALIKE:
+                alike.append((shape, meaning))
+            else:
+                self.left_out += 1
+        self._longest_tail = max((len(tail) for tails in nested.values() for tail in tails), default=0)
+        self._by_head = PrefixTable({head: PrefixTable(tails) for head, tails in nested.items()})
+
+    def matches(self, text: str) -> list[ShapeMatch[T]]:
+        """Return the shapes that read the text. The one with the most fixed text is the first."""
+        found = [ShapeMatch(shape, (), meaning) for shape, meaning in self._constant.get(text, ())]
+        turned = text[: -self._longest_tail - 1 : -1] if self._longest_tail else ""
+        for tails in self._by_head.of(text):
+            for alike in tails.of(turned):
+                for shape, meaning in alike:
+                    values = shape.values(text)
+                    if values is not None:
+                        found.append(ShapeMatch(shape, values, meaning))
+        if len(found) > 1:
+            found.sort(key=lambda match: -match.shape.fixed_chars)
+        return found
+
+
+class PromptMatch(Struct, frozen=True):
+    """A request that a found prompt built. `values` are those of the parts of the system message, then of the last
+    message."""
+
+    prompt: FoundPrompt
+    version: PromptVersion
+    values: tuple[str, ...]
+
+
+class PromptIndex:
+    """All found prompts that are recognised, by key and endpoint."""
+
+    def __init__(self, prompts: Iterable[FoundPrompt] = ()) -> None:
+        grouped: dict[tuple[str, str], list[tuple[FoundPrompt, PromptVersion]]] = defaultdict(list)
+        for prompt in prompts:
+            if prompt.state is not PromptState.IGNORED:
+                versions = [version for version in prompt.versions if not is_open(version)]
+                grouped[prompt.key, prompt.endpoint] += [(prompt, version) for version in versions]
+        self._tables = {place: _KeyTable(pairs) for place, pairs in grouped.items()}
+        self.left_out = sum(table.left_out for table in self._tables.values())
+
+    def covers(self, key: str, endpoint: str) -> bool:
+        """Whether any prompt was found in the traffic of this key at this endpoint."""
+        return (key, endpoint) in self._tables
+
+    def find(self, key: str, endpoint: str, turns: Sequence[Turn]) -> PromptMatch | None:
+        """Return the prompt that built these turns, or None."""
+        table = self._tables.get((key, endpoint))
+        parts = readable(turns) if table is not None else None
+        return table.find(*parts) if table is not None and parts is not None else None
+
+    def find_texts(self, key: str, endpoint: str, system: str | None, last: str) -> PromptMatch | None:
+        """Return the prompt that built these texts, as `readable` returns them, or None."""
+        table = self._tables.get((key, endpoint))
+        return table.find(system, last) if table is not None else None
+
+
+Last = ShapeIndex[tuple[FoundPrompt, PromptVersion]]
+
+
+class _KeyTable:
+    """The prompts of one key at one endpoint."""
+
+    def __init__(self, pairs: Sequence[tuple[FoundPrompt, PromptVersion]]) -> None:
+        by_system: dict[TextShape | None, list[tuple[FoundPrompt, PromptVersion]]] = defaultdict(list)
+        for pair in pairs:
+            by_system[pair[1].system].append(pair)
+        lasts = {system: Last((pair[1].last, pair) for pair in own) for system, own in by_system.items()}
+        self._without = lasts.pop(None, None)
+        self._systems = ShapeIndex((system, last) for system, last in lasts.items() if system is not None)
+        self.left_out = self._systems.left_out + sum(last.left_out for last in lasts.values())
+        self.left_out += self._without.left_out if self._without else 0
+
+    def find(self, system: str | None, last: str) -> PromptMatch | None:
+        if system is None:
+            return _match((), self._without.matches(last)) if self._without is not None else None
+        for match in self._systems.matches(system):
+            found = _match(match.values, match.meaning.matches(last))
+            if found is not None:
+                return found
+        return None
+
+
+def _match(
+    before: tuple[str, ...], lasts: Sequence[ShapeMatch[tuple[FoundPrompt, PromptVersion]]]
+) -> PromptMatch | None:
+    if not lasts:
+        return None
+    prompt, version = lasts[0].meaning
+    return PromptMatch(prompt, version, (*before, *lasts[0].values))
+
+
+def readable(turns: Sequence[Turn]) -> tuple[str | None, str] | None:
+    """Return the text of the system message, or None if there is none, and the text of the last user message.
+
+    Returns None if the request has no such form: several system messages, or no plain user message.
+    """
+    if not turns:
+        return None
+    first = turns[0]
+    system = first.text if first.role in SYSTEM and first.plain else None
+    if first.role in SYSTEM and system is None:
+        return None
+    for turn in reversed(turns):
+        if turn.role == "user":
+            return (system, turn.text) if turn.plain else None
+        if turn.role in SYSTEM and turn is not first:
+            return None
+    return None

@@ -1,0 +1,140 @@
+"""How a found prompt is shown: its fixed text with marks for the parts, and figures of its use."""
+
+from collections.abc import Iterator, Sequence
+from difflib import unified_diff
+from typing import Any
+
+from msgspec import Struct
+
+from gateway.prompt.found.found_prompt import FoundPrompt, PartExamples, PromptUse, PromptVersion
+from gateway.prompt.found.shape import TextShape
+
+SLOT = "{{{{ {} }}}}"
+
+
+class ShownMessage(Struct, frozen=True):
+    """A message of a skeleton, with `{{ part1 }}` in the place of each part."""
+
+    role: str
+    text: str
+
+
+class ShownPart(Struct, frozen=True):
+    """A part: its name, its guessed type, and some of its values."""
+
+    name: str
+    type: str
+    longest: int
+    values: tuple[str, ...]
+
+
+class ShownUse(Struct, frozen=True):
+    """The use of a prompt, per request where it can be."""
+
+    requests: int
+    users: int
+    days: int
+    first_s: float
+    last_s: float
+    models: dict[str, int]
+    tokens: float
+    """Prompt and answer tokens of a request."""
+    cost: float
+    """The cost of all requests, by `[jobs] prices`."""
+    ms: float
+    score: float | None
+    """The mean feedback score, or None if there is none."""
+    scores: int
+    failed: int
+
+
+class ShownPrompt(Struct, frozen=True):
+    """A found prompt as commands and the API show it."""
+
+    id: str
+    name: str
+    key: str
+    endpoint: str
+    state: str
+    versions: tuple[int, ...]
+    use: ShownUse
+    version: int
+    messages: tuple[ShownMessage, ...] = ()
+    parts: tuple[ShownPart, ...] = ()
+    ambiguous: int = 0
+    """The requests of this version that can be read in several ways."""
+
+
+def part_names(version: PromptVersion) -> list[str]:
+    """Return the names of the parts, in the order of the text."""
+    return [f"part{number + 1}" for number in range(sum(shape.parts for shape in version.shapes))]
+
+
+def messages(version: PromptVersion) -> tuple[ShownMessage, ...]:
+    """Return the messages of the skeleton. The conversation between them is not shown."""
+    names = iter(part_names(version))
+    shown = [("system", version.system)] if version.system is not None else []
+    shown.append(("user", version.last))
+    return tuple(ShownMessage(role, _with_marks(shape, names)) for role, shape in shown if shape is not None)
+
+
+def _with_marks(shape: TextShape, names: Iterator[str]) -> str:
+    return shape.text([SLOT.format(next(names)) for _ in range(shape.parts)])
+
+
+def parts(version: PromptVersion, *, values: bool) -> tuple[ShownPart, ...]:
+    """Return the parts. Without `values`, they have no examples: the record policy forbids to keep texts."""
+    known = [*version.parts, *[PartExamples()] * (len(part_names(version)) - len(version.parts))]
+    return tuple(
+        ShownPart(name, part.type, part.longest, part.values if values else ())
+        for name, part in zip(part_names(version), known, strict=False)
+    )
+
+
+def shown_use(use: PromptUse) -> ShownUse:
+    count = max(1, use.requests)
+    return ShownUse(
+        use.requests,
+        use.users,
+        use.days,
+        use.first_s,
+        use.last_s,
+        use.models,
+        round((use.prompt_tokens + use.completion_tokens) / count, 1),
+        round(use.cost, 6),
+        round(use.total_us / count / 1000, 1),
+        round(use.score / use.scores, 3) if use.scores else None,
+        use.scores,
+        use.failed,
+    )
+
+
+def listed(prompt: FoundPrompt) -> ShownPrompt:
+    """Return a prompt without its texts."""
+    numbers = tuple(version.number for version in prompt.versions)
+    return ShownPrompt(
+        prompt.id,
+        prompt.name,
+        prompt.key,
+        prompt.endpoint,
+        prompt.state.value,
+        numbers,
+        shown_use(prompt.use),
+        prompt.newest.number,
+    )
+
+
+def shown(prompt: FoundPrompt, version: PromptVersion, *, values: bool) -> ShownPrompt:
+    """Return a prompt with the texts of one version, and the use of that version."""
+    fields: dict[str, Any] = {name: getattr(listed(prompt), name) for name in ShownPrompt.__struct_fields__}
+    fields |= {"use": shown_use(version.use), "version": version.number, "ambiguous": version.ambiguous}
+    return ShownPrompt(**{**fields, "messages": messages(version), "parts": parts(version, values=values)})
+
+
+def difference(old: PromptVersion, new: PromptVersion) -> list[str]:
+    """Return the lines of a unified diff of two versions."""
+    return list(unified_diff(_lines(old), _lines(new), f"version {old.number}", f"version {new.number}", lineterm=""))
+
+
+def _lines(version: PromptVersion) -> Sequence[str]:
+    return [line for message in messages(version) for line in (f"# {message.role}", *message.text.split("\n"))]

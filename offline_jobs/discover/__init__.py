@@ -1,0 +1,1 @@
+"""The job `discover`: finds the prompts that applications build in the recorded traffic."""

@@ -1,0 +1,116 @@
+"""Finds the fixed pieces that the texts of a group share, and makes a shape of them.
+
+Runs of three tokens that almost all texts have are joined to pieces. A piece stays if it occurs equally often in almost
+all texts, and if the texts can then be read with it. The work grows with the length of the texts, not with its square.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+from gateway.prompt.found.shape import TextShape
+from offline_jobs.discover.tokens import DATE, dated_tokens, tokens, words
+
+SHINGLE = 3
+SHARE = 0.95
+"""The share of the texts that have a fixed piece. The others may be strangers in the group."""
+LOOKED_AT = 60
+STEADY = 0.9
+_BORDER_END = re.compile(r"\d[\d\-/:.,]*$")
+_BORDER_START = re.compile(r"^(?:[\d\-/:.,]*\d|[^\S\n]?[.?!。？！]+)")
+"""What may as well end the value before: digits of a number, the mark at the end of a sentence."""
+_MARKS = re.compile(r'[\n:"|<>#*\[\](){}=]')
+
+
+def aligned(texts: Sequence[str], *, dates_vary: bool = True) -> TextShape:
+    """Return the shape of the texts. If they share nothing, the shape is open.
+
+    If `dates_vary`, no date or time is fixed text, even if all texts have the same one: tomorrow they may have
+    another.
+    """
+    if len(set(texts)) == 1:
+        return TextShape((texts[0],))
+    chosen = texts if len(texts) <= LOOKED_AT else [texts[at * len(texts) // LOOKED_AT] for at in range(LOOKED_AT)]
+    cut = [dated_tokens(text) if dates_vary else tokens(text) for text in chosen]
+    head, tail = _common(cut), _common([part[::-1] for part in cut])
+    base = sorted(cut, key=len)[len(cut) // 4]
+    tail = min(tail, len(base) - head)
+    first, last = "".join(base[:head]), "".join(base[len(base) - tail :])
+    first, last = _BORDER_END.sub("", first), _BORDER_START.sub("", last)
+    inner = [piece for run in _runs(base, cut, head, tail) for piece in _steady(run, chosen)]
+    return _read(first, inner, last, chosen)
+
+
+def _common(cut: Sequence[list[str]]) -> int:
+    """Return how many first tokens almost all token lists share."""
+    need = SHARE * len(cut)
+    alive = list(cut)
+    length = 0
+    while True:
+        counts = Counter(part[length] for part in alive if len(part) > length)
+        token, count = counts.most_common(1)[0] if counts else (DATE, 0)
+        if count < need or token == DATE:
+            return length
+        alive = [part for part in alive if len(part) > length and part[length] == token]
+        length += 1
+
+
+def _runs(base: list[str], cut: Sequence[list[str]], head: int, tail: int) -> Iterator[str]:
+    """Yield the runs of tokens of `base` whose shingles almost all texts have, in their order."""
+    counts: Counter[tuple[str, ...]] = Counter()
+    for part in cut:
+        counts.update(set(zip(*(part[at:] for at in range(SHINGLE)), strict=False)))
+    need = SHARE * len(cut)
+    start, end = head, len(base) - tail
+    at = start
+    while at + SHINGLE <= end:
+        stop = at
+        while stop + SHINGLE <= end and _shared(base[stop : stop + SHINGLE], counts, need):
+            stop += 1
+        if stop > at:
+            yield "".join(base[at : stop + SHINGLE - 1])
+            at = stop + SHINGLE - 1
+        else:
+            at += 1
+
+
+def _shared(shingle: list[str], counts: Counter[tuple[str, ...]], need: float) -> bool:
+    return DATE not in shingle and counts[tuple(shingle)] >= need
+
+
+def _steady(run: str, texts: Sequence[str]) -> list[str]:
+    """Return the run, or else the parts of the run that are steady: without the space around it, or its lines."""
+    for parts in ([run], [run.strip()], [line for line in re.split(r"(?<=\n)", run.strip()) if line.strip()]):
+        steady = [part for part in parts if _is_steady(part, texts)]
+        if steady:
+            return steady
+    return []
+
+
+def _is_steady(piece: str, texts: Sequence[str]) -> bool:
+    """Whether a piece looks like structure, and occurs equally often in almost all texts."""
+    count = words(piece)
+    if not count or (count < 2 and not _MARKS.search(piece)):
+        return False
+    occurrences = Counter(text.count(piece) for text in texts)
+    often, agreeing = occurrences.most_common(1)[0]
+    return often > 0 and agreeing >= STEADY * len(texts)
+
+
+def _read(first: str, inner: Sequence[str], last: str, texts: Sequence[str]) -> TextShape:
+    """Add the inner pieces one by one. A piece with which too few texts can be read is left out."""
+    pieces: list[str] = []
+    for piece in inner:
+        trimmed = _BORDER_START.sub("", _BORDER_END.sub("", piece))
+        if trimmed.strip() and _readable(TextShape((first, *pieces, trimmed, last)), texts):
+            pieces.append(trimmed)
+    return TextShape((first, *pieces, last))
+
+
+def _readable(shape: TextShape, texts: Sequence[str]) -> bool:
+    return sum(shape.values(text) is not None for text in texts) >= SHARE * len(texts)
+
+
+def strength(shape: TextShape) -> int:
+    """Return the number of words in the fixed pieces."""
+    return sum(map(words, shape.pieces))

@@ -1,0 +1,85 @@
+"""The features of a text by which texts of one skeleton are brought together: its lines, sentences and clauses, and the
+beginning and the end of the text.
+
+A feature is a hash and a weight. Digits do not count. Only the first and the last `REACH` characters are read.
+"""
+
+import re
+from hashlib import blake2b
+
+from msgspec import Struct
+
+from offline_jobs.discover.tokens import masked
+
+REACH = 4000
+FEWEST_WORDS = 3
+MOST_WORDS = 8
+"""More words do not make a feature weigh more."""
+EDGES = (8, 12, 16, 24)
+"""The lengths, in words and marks, of the beginnings and ends that are features."""
+AT_EDGE = 2
+"""How much more a feature at the beginning or the end of the text weighs. Content seldom stands there alone."""
+LABEL = 1
+"""The weight of a short label, such as `Title:`. It counts only where nothing else does."""
+_LABEL = re.compile(r"[^\W\d_][\w; ]{0,24}:\s*")
+_SENTENCE = re.compile(r"(?<=[.?!])[\"')\]]*\s+")
+_CLAUSE = re.compile(r'[:"\n.?!,;()<>{}\[\]|#*-]')
+_WORDS = re.compile(r"[^\W\d_\u3400-\u9fff]+|[\u3400-\u9fff]")
+_PIECES = re.compile(r"[^\W\d_\u3400-\u9fff]+|\S")
+
+
+class Feature(Struct, frozen=True):
+    """A feature of a text. `weight` is the number of its words."""
+
+    hash: int
+    weight: int
+
+
+def features(text: str, salt: str = "") -> list[Feature]:
+    """Return the distinct features of a text. `salt` names the traffic, since features of other traffic do not
+    count."""
+    if len(text) > 2 * REACH:
+        text = text[:REACH] + "\n" + text[-REACH:]
+    seen: dict[str, int] = {}
+    plain = masked(text)
+    lines = [line for line in plain.split("\n") if line.strip()]
+    for number, line in enumerate(lines):
+        _add_line(seen, line, is_first=not number, is_last=number == len(lines) - 1)
+    edge = _PIECES.findall(plain)
+    for count in EDGES:
+        if len(edge) > count:
+            _add(seen, "H", " ".join(edge[:count]), AT_EDGE)
+            _add(seen, "T", " ".join(edge[-count:]), AT_EDGE)
+    if lines and (label := _LABEL.match(lines[0])):
+        seen.setdefault(f"B{label[0].strip()}", LABEL)
+    if len(lines) > 1 and _LABEL.fullmatch(lines[-1]):
+        seen.setdefault(f"E{lines[-1].strip()}", LABEL)
+    return [Feature(hashed(salt + name), weight) for name, weight in seen.items()]
+
+
+def hashed(name: str) -> int:
+    return int.from_bytes(blake2b(name.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little")
+
+
+def _add_line(seen: dict[str, int], line: str, *, is_first: bool, is_last: bool) -> None:
+    sentences = _SENTENCE.split(line)
+    for number, sentence in enumerate(sentences):
+        at_edge = (is_first and not number) or (is_last and number == len(sentences) - 1)
+        _add(seen, "S", sentence.strip(), AT_EDGE if at_edge else 1)
+        first = _CLAUSE.split(sentence, maxsplit=1)[0]
+        if len(first) + 1 < len(sentence):
+            at_edge = is_first and not number
+            _add(seen, "C", first + sentence[len(first)], AT_EDGE if at_edge else 1)
+    if len(sentences) > 1:
+        _add(seen, "S", line.strip())
+    if line.rstrip().endswith(":"):
+        _add(seen, "E", _CLAUSE.split(line.rstrip()[:-1])[-1])
+    if is_last:
+        rest = line.rstrip(' .?!:"\n')
+        _add(seen, "E", _CLAUSE.split(rest)[-1] + line[len(rest) :], AT_EDGE)
+
+
+def _add(seen: dict[str, int], kind: str, piece: str, factor: int = 1) -> None:
+    count = len(_WORDS.findall(piece))
+    if count >= FEWEST_WORDS:
+        seen.setdefault(f"{kind}{piece}", factor * min(count, MOST_WORDS))

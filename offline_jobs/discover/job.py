@@ -1,0 +1,211 @@
+"""The job `discover`: finds the prompts that applications build in the recorded traffic, and counts their use.
+
+It reads the records four times: for the system messages, for the features of the user messages, for messages with a
+frequent feature, and for the use of each prompt. Each portion of each pass is a step, so that a killed job goes on
+where it stopped. A later run only mines requests that no known prompt has built.
+"""
+
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from msgspec import Struct
+from msgspec.structs import replace
+
+from gateway.prompt.found.found_prompt import FoundPrompt
+from gateway.prompt.found.store import FoundFile, WaitingPrompt, change_found, found_path, put, read_found
+from gateway.records.locations import database_url
+from gateway.settings.tables import Settings
+from offline_jobs.datasets.recorded import PORTION, Portion, RecordWindow, portions
+from offline_jobs.discover import passes
+from offline_jobs.discover.known import COUNTERS, SystemShape, write_known
+from offline_jobs.discover.names import name_of
+from offline_jobs.discover.passes import Bucket, KeptSystems, PortionCounts, read_part
+from offline_jobs.discover.prompts import merged_buckets, prompts_of, systems_of
+from offline_jobs.discover.sample import FEWEST_REQUESTS, evidence
+from offline_jobs.discover.systems import system_shapes
+from offline_jobs.discover.traffic import TrafficPortion
+from offline_jobs.discover.use import CountPortion, PortionUse, count_use, total_use, with_use
+from offline_jobs.discover.versions import tied
+from offline_jobs.engine.budget import Spent
+from offline_jobs.engine.registry import JobKind
+from offline_jobs.engine.run import JobRun
+from offline_jobs.engine.since import at
+
+MinedSystems = tuple[list[SystemShape], list[WaitingPrompt]]
+MOST_WAITING = 50
+BEGINNING = 80
+
+
+class DiscoverOptions(Struct, frozen=True, forbid_unknown_fields=True):
+    """The options of the job."""
+
+    since: str = "30d"
+    """The start of the window: an age such as 7d, or a date. Requests before the last run are mined again, but not
+    counted again."""
+    until: str = ""
+    """The end of the window; left out: now."""
+    key: str = ""
+    """Only requests with this key."""
+    portion: int = PORTION
+    """The exchanges in one step."""
+
+
+class DiscoverWindow(Struct, frozen=True):
+    """The window, and what was known before. Both are fixed at the first run, so that a resumed job does the same."""
+
+    window: RecordWindow
+    known: list[FoundPrompt]
+    counted_s: float
+
+
+class DiscoverReport(Struct, frozen=True):
+    """The outcome of the job. `hashed` counts the records without readable texts, `unknown` the requests that no prompt
+    has built."""
+
+    records: int
+    hashed: int
+    unknown: int
+    new: list[str]
+    """The names of the new prompts."""
+    versions: list[str]
+    """New versions of prompts that were known or are new, as `name@version`."""
+    prompts: int
+    waiting: int
+    """The texts that look like fixed text, but that too few users or days share."""
+
+
+def run(run: JobRun, options: DiscoverOptions) -> DiscoverReport:
+    store = found_path(run.settings.data_folder)
+    begun = run.step("window", options, lambda: _window(options, read_found(store)), DiscoverWindow)
+    parts = _parts(run, options, begun.window)
+    folder = run.folder / "parts"
+    folder.mkdir(exist_ok=True)
+    write_known(folder / "known.bin", begun.known)
+    counts = _each(run, "systems", passes.collect_systems, parts, PortionCounts)
+    systems, waiting = run.step(
+        "system shapes", parts, lambda: _systems(parts), tuple[list[SystemShape], list[WaitingPrompt]]
+    )
+    write_known(folder / "systems.bin", systems)
+    _each(run, "features", passes.count_features, parts, int)
+    run.step("counters", parts, lambda: _add_counters(parts, folder / "counters.npy"), int)
+    _each(run, "messages", passes.collect_messages, parts, int)
+    new = run.step("mine", parts, lambda: _mined(parts, systems), list[FoundPrompt])
+    write_known(folder / "prompts.bin", [*begun.known, *new])
+    ids = frozenset(prompt.id for prompt in begun.known)
+    uses = _each(run, "use", count_use, [CountPortion(part, ids, begun.counted_s) for part in parts], PortionUse)
+    prompts = _named(begun.known, new, uses)
+    change_found(store, lambda content: _stored(content, prompts, waiting, begun))
+    shutil.rmtree(folder, ignore_errors=True)
+    return _report(begun.known, prompts, counts, uses, waiting)
+
+
+def estimate(_settings: Settings, _options: DiscoverOptions) -> Spent:
+    """The job calls no model."""
+    return Spent()
+
+
+def _window(options: DiscoverOptions, content: FoundFile) -> DiscoverWindow:
+    now = time.time()
+    window = RecordWindow(at(options.since, now), at(options.until, now) or now, key=options.key)
+    return DiscoverWindow(window, list(content.prompts), content.counted_s)
+
+
+def _parts(run: JobRun, options: DiscoverOptions, window: RecordWindow) -> list[TrafficPortion]:
+    url = database_url(run.settings)
+    cut = run.step("portions", [window, options.portion], lambda: portions(url, window, options.portion), list[Portion])
+    prices = {name: (price.prompt, price.completion) for name, price in run.settings.jobs.prices.items()}
+    return [TrafficPortion(url, window, part, str(run.folder / "parts"), prices) for part in cut]
+
+
+def _each(run: JobRun, name: str, task: Callable[[Any], Any], inputs: Sequence[Any], type: Any) -> list[Any]:
+    """Run a task for each portion, each in a step. Only portions that are not done yet are given to the executor."""
+    waiting = [part for part in inputs if not run.known(name, part)]
+    results = run.executor.map(task, waiting)
+    done = []
+    for part in inputs:
+        done.append(run.step(name, part, lambda: next(results), type))
+        run.check()
+    return done
+
+
+def _systems(parts: Sequence[TrafficPortion]) -> MinedSystems:
+    kept = (one for part in parts for one in read_part(part, "systems", list[KeptSystems]))
+    whole = systems_of((one.key, one.endpoint, one.samples) for one in kept)
+    systems, waiting = [], []
+    for (key, endpoint), texts in sorted(whole.items()):
+        samples = passes.most_frequent(texts)
+        systems += [SystemShape(key, endpoint, mined.shape) for mined in system_shapes(samples)]
+        for sample in samples:
+            lacks = evidence([sample]).lacks
+            if sample.count >= FEWEST_REQUESTS and lacks:
+                waiting.append(WaitingPrompt(key, endpoint, sample.text[:BEGINNING], sample.count, lacks))
+    return systems, sorted(waiting, key=lambda one: -one.requests)[:MOST_WAITING]
+
+
+def _add_counters(parts: Sequence[TrafficPortion], file: Path) -> int:
+    table = np.zeros(COUNTERS, np.uint32)
+    for part in parts:
+        counted = np.load(Path(part.folder) / f"features-{part.number:06d}.npz")
+        table[counted["places"]] += counted["often"]
+    draft = file.with_suffix(".tmp.npy")
+    np.save(draft, table)
+    draft.replace(file)
+    return int(np.count_nonzero(table))
+
+
+def _mined(parts: Sequence[TrafficPortion], systems: Sequence[SystemShape]) -> list[FoundPrompt]:
+    buckets = merged_buckets(read_part(part, "messages", list[Bucket]) for part in parts)
+    return prompts_of(buckets, systems)
+
+
+def _named(known: Sequence[FoundPrompt], new: Sequence[FoundPrompt], uses: Sequence[PortionUse]) -> list[FoundPrompt]:
+    total = total_use(uses)
+    before = [*(with_use([one], total)[0] if one.use.requests else one for one in known)]
+    prompts = []
+    taken = {prompt.name for prompt in known}
+    for prompt in tied(before, with_use(new, total)):
+        if prompt.name == prompt.id:
+            prompt = replace(prompt, name=name_of(prompt, taken))
+            taken.add(prompt.name)
+        prompts.append(prompt)
+    return prompts
+
+
+def _stored(
+    content: FoundFile, prompts: Sequence[FoundPrompt], waiting: Sequence[WaitingPrompt], begun: DiscoverWindow
+) -> FoundFile:
+    """Put the prompts into the file. What a person decided in the meantime stays."""
+    there = {prompt.id: prompt for prompt in content.prompts}
+    kept = [
+        replace(prompt, name=there[prompt.id].name, state=there[prompt.id].state) if prompt.id in there else prompt
+        for prompt in prompts
+    ]
+    counted_s = max(content.counted_s, begun.window.until_s)
+    return replace(put(content, kept), counted_s=counted_s, waiting=tuple(waiting))
+
+
+def _report(
+    known: Sequence[FoundPrompt],
+    prompts: Sequence[FoundPrompt],
+    counts: Sequence[PortionCounts],
+    uses: Sequence[PortionUse],
+    waiting: Sequence[WaitingPrompt],
+) -> DiscoverReport:
+    before = {prompt.id: len(prompt.versions) for prompt in known}
+    records = sum(count.records for count in counts)
+    return DiscoverReport(
+        records,
+        records - sum(count.readable for count in counts),
+        sum(use.unknown for use in uses),
+        [prompt.name for prompt in prompts if prompt.id not in before],
+        [f"{one.name}@{one.newest.number}" for one in prompts if len(one.versions) > before.get(one.id, 1)],
+        len(prompts),
+        len(waiting),
+    )
+
+
+JOB = JobKind("recorded traffic to the prompts that applications build, with their use", DiscoverOptions, run, estimate)

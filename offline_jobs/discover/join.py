@@ -1,0 +1,143 @@
+"""Joins mined shapes that are one: a shape that reads another's texts, shapes that differ in one short value, and
+shapes that hold content which many requests share."""
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from itertools import combinations
+
+from offline_jobs.discover.align import aligned
+from offline_jobs.discover.features import Feature, features
+from offline_jobs.discover.frame import MinedShape, instructs
+from offline_jobs.discover.sample import FEWEST_REQUESTS, SampleText
+from offline_jobs.discover.split import follow_each_other
+from offline_jobs.discover.tokens import words
+
+KEPT = 0.6
+"""Two shapes are one if their common shape keeps this share of their fixed text."""
+SIBLINGS = 3
+"""So many shapes that differ in one short value are one shape with a part."""
+STRONG = 5
+"""The weight of a feature by which shapes are compared."""
+COVERED = 0.95
+SINGLES = 0.1
+"""If the wider shape also reads this share of texts that no shape reads, the shapes differ in content."""
+SHARED = 0.5
+"""If this share of what a shape adds to the wider one also stands in other prompts, it is content."""
+
+Known = Mapping[str, Sequence[Feature]]
+
+
+def merged(mined: Sequence[MinedShape]) -> list[MinedShape]:
+    """Join shapes that are one: a shape that reads another's texts, and shapes that differ in one short value."""
+    shapes = sorted(mined, key=lambda one: (one.shape.fixed_chars, one.shape.pieces))
+    kept: list[MinedShape] = []
+    for one in reversed(shapes):
+        wider = next((other for other in shapes if other is not one and _reads(other, one)), None)
+        if wider is None:
+            kept.append(one)
+            continue
+        shapes = [other for other in shapes if other is not one and other is not wider]
+        joined = MinedShape(wider.shape, (*wider.members, *one.members))
+        shapes.append(joined)
+        kept = [joined if other is wider else other for other in kept]
+    return _siblings_joined(kept)
+
+
+def _reads(wide: MinedShape, narrow: MinedShape) -> bool:
+    if wide.shape.fixed_chars > narrow.shape.fixed_chars:
+        return False
+    if not instructs(wide.shape) and wide.shape.fixed_chars < KEPT * narrow.shape.fixed_chars:
+        return False
+    if follow_each_other([list(wide.members), list(narrow.members)]):
+        return False
+    return all(wide.shape.values(member.text) is not None for member in narrow.members)
+
+
+def _siblings_joined(mined: Sequence[MinedShape]) -> list[MinedShape]:
+    families: defaultdict[tuple[str, str], list[MinedShape]] = defaultdict(list)
+    for one in mined:
+        for edge in {("head", one.shape.pieces[0][:12]), ("tail", one.shape.pieces[-1][-12:])}:
+            if words(edge[1]):
+                families[edge].append(one)
+    gone: set[int] = set()
+    joined: list[MinedShape] = []
+    for family in sorted(families.values(), key=len, reverse=True):
+        there = [one for one in family if id(one) not in gone]
+        wide = _common(there) if len(there) >= SIBLINGS else None
+        if wide is not None:
+            gone.update(id(one) for one in there)
+            joined.append(wide)
+    return [*joined, *(one for one in mined if id(one) not in gone)]
+
+
+def _common(family: Sequence[MinedShape]) -> MinedShape | None:
+    """Return the shape that a family has in common, if that keeps enough of the fixed text of each."""
+    members = [member for one in family for member in one.members]
+    shape = aligned([one.members[at % len(one.members)].text for at in range(8) for one in family])
+    if any(shape.fixed_chars < KEPT * one.shape.fixed_chars for one in family):
+        return None
+    if any(follow_each_other([list(one.members), list(two.members)]) for one, two in combinations(family, 2)):
+        return None
+    fitting = tuple(member for member in members if shape.values(member.text) is not None)
+    return MinedShape(shape, fitting) if len(fitting) == len(members) else None
+
+
+def without_content(
+    mined: Sequence[MinedShape],
+    samples: Sequence[SampleText],
+    known: Known,
+    shapes_of: Callable[[Sequence[SampleText]], list[MinedShape]],
+) -> list[MinedShape]:
+    """Join shapes whose fixed text is partly content, such as a document that many requests quote."""
+    kept = list(mined)
+    by_feature: defaultdict[int, list[SampleText]] = defaultdict(list)
+    for sample in samples:
+        for feature in known[sample.text]:
+            if feature.weight >= STRONG:
+                by_feature[feature.hash].append(sample)
+    reader = {sample.text: _reader(kept, sample) for sample in samples}
+    tried: set[frozenset[str]] = set()
+    for texts in sorted(by_feature.values(), key=lambda texts: -sum(sample.count for sample in texts)):
+        if sum(sample.count for sample in texts) < FEWEST_REQUESTS:
+            break
+        readers = list({id(one): one for sample in texts if (one := reader[sample.text]) is not None}.values())
+        alone = len(readers) == 1 and all(reader[sample.text] for sample in texts)
+        group = frozenset(sample.text for sample in texts)
+        if not readers or alone or group in tried:
+            continue
+        tried.add(group)
+        wide = shapes_of(texts)
+        if len(wide) == 1 and _is_wider(wide[0], readers, texts, samples, known):
+            kept = [one for one in kept if one not in readers and not _reads(wide[0], one)] + wide
+            reader |= {text: wide[0] for text in reader if wide[0].shape.values(text) is not None}
+    return kept
+
+
+def _reader(mined: Sequence[MinedShape], sample: SampleText) -> MinedShape | None:
+    return next((one for one in mined if one.shape.values(sample.text) is not None), None)
+
+
+def _is_wider(
+    wide: MinedShape,
+    narrow: Sequence[MinedShape],
+    texts: Sequence[SampleText],
+    samples: Sequence[SampleText],
+    known: Known,
+) -> bool:
+    if not instructs(wide.shape) or len(wide.members) < COVERED * len(texts):
+        return False
+    if any(wide.shape.values(member.text) is None for one in narrow for member in one.members):
+        return False
+    single = [s for s in wide.members if all(one.shape.values(s.text) is None for one in narrow)]
+    if len(single) >= SIBLINGS and len(single) >= SINGLES * len(wide.members):
+        return True
+    outside = Counter(
+        feature.hash for sample in samples if wide.shape.values(sample.text) is None for feature in known[sample.text]
+    )
+    return all(_adds_content(wide, one, outside) for one in narrow)
+
+
+def _adds_content(wide: MinedShape, narrow: MinedShape, outside: Mapping[int, int]) -> bool:
+    own = {feature.hash for piece in wide.shape.pieces for feature in features(piece)}
+    added = {feature.hash for piece in narrow.shape.pieces for feature in features(piece)} - own
+    return bool(added) and sum(outside[feature] > 0 for feature in added) >= SHARED * len(added)

@@ -1,0 +1,65 @@
+"""The tables that the passes over the records look things up in. Each process reads a file of them once."""
+
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+from msgspec import Struct
+
+from gateway.prompt.found.found_prompt import FoundPrompt
+from gateway.prompt.found.index import PromptIndex, ShapeIndex
+from gateway.prompt.found.shape import TextShape
+
+COUNTERS = 2**24
+"""The counters of features. Two features with the same counter only look more frequent than they are."""
+
+
+class SystemShape(Struct, frozen=True):
+    """The shape of a system message in the traffic of a key at an endpoint."""
+
+    key: str
+    endpoint: str
+    shape: TextShape
+
+
+class SystemTable:
+    """Finds the shape of a system message. The place of the shape in the file is its number."""
+
+    def __init__(self, systems: list[SystemShape]) -> None:
+        self._tables: dict[tuple[str, str], ShapeIndex[int]] = {}
+        places = {(one.key, one.endpoint) for one in systems}
+        for place in places:
+            own = [(one.shape, number) for number, one in enumerate(systems) if (one.key, one.endpoint) == place]
+            self._tables[place] = ShapeIndex(own)
+
+    def number(self, key: str, endpoint: str, system: str) -> int:
+        """Return the number of the shape with the most fixed text that reads the message, or -1."""
+        table = self._tables.get((key, endpoint))
+        matches = table.matches(system) if table is not None else []
+        return matches[0].meaning if matches else -1
+
+
+def write_known(file: Path, value: Any) -> None:
+    """Write a file for the passes. The same value always makes the same file."""
+    draft = file.with_suffix(".tmp")
+    draft.write_bytes(msgspec.msgpack.encode(value))
+    draft.replace(file)
+
+
+@lru_cache(maxsize=4)
+def prompt_index(file: str) -> PromptIndex:
+    return PromptIndex(msgspec.msgpack.decode(Path(file).read_bytes(), type=list[FoundPrompt]))
+
+
+@lru_cache(maxsize=4)
+def system_table(file: str) -> SystemTable:
+    return SystemTable(msgspec.msgpack.decode(Path(file).read_bytes(), type=list[SystemShape]))
+
+
+@lru_cache(maxsize=2)
+def counters(file: str) -> "np.ndarray[Any, np.dtype[np.uint32]]":
+    """Return the counters of features, uint32 [COUNTERS]. They stay on the disk and are read as needed."""
+    table: np.ndarray[Any, np.dtype[np.uint32]] = np.load(file, mmap_mode="r")
+    return table

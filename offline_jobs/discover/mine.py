@@ -1,0 +1,84 @@
+"""Mines shapes out of texts: brings texts together by the feature that tells most, and aligns each group."""
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+
+from offline_jobs.discover.align import aligned
+from offline_jobs.discover.features import Feature, features
+from offline_jobs.discover.frame import MinedShape, is_frame
+from offline_jobs.discover.join import merged, without_content
+from offline_jobs.discover.sample import FEWEST_REQUESTS, SampleText, evidence
+from offline_jobs.discover.split import separated
+
+ROUNDS = 8
+INSIDE = 0.9
+
+
+def mine(samples: Sequence[SampleText]) -> list[MinedShape]:
+    """Return the shapes in the samples, the strongest first."""
+    rest = list(samples)
+    known = {sample.text: features(sample.text) for sample in samples}
+    dead: set[int] = set()
+    mined: list[MinedShape] = []
+    for _ in range(ROUNDS):
+        groups = grouped(rest, known, dead)
+        if not groups:
+            break
+        for feature, members in groups.items():
+            shapes = shapes_of(members)
+            dead.add(feature)
+            if not shapes:
+                dead |= _only_inside(members, rest, known)
+            mined += shapes
+        mined = merged(mined)
+        rest = [sample for sample in rest if all(one.shape.values(sample.text) is None for one in mined)]
+    mined = merged(without_content(mined, samples, known, shapes_of))
+    return sorted(mined, key=lambda one: (-one.shape.fixed_chars, one.shape.pieces))
+
+
+def grouped(
+    samples: Sequence[SampleText], known: Mapping[str, Sequence[Feature]], dead: set[int]
+) -> dict[int, list[SampleText]]:
+    """Return the samples by the feature that tells most about them: the one with the most words times requests."""
+    counts: Counter[int] = Counter()
+    for sample in samples:
+        for feature in known[sample.text]:
+            counts[feature.hash] += sample.count
+    groups: defaultdict[int, list[SampleText]] = defaultdict(list)
+    for sample in samples:
+        best = primary(known[sample.text], counts, dead)
+        if best:
+            groups[best].append(sample)
+    return dict(sorted(groups.items(), key=lambda item: (-sum(s.count for s in item[1]), item[0])))
+
+
+def _only_inside(
+    members: Sequence[SampleText], samples: Sequence[SampleText], known: Mapping[str, Sequence[Feature]]
+) -> set[int]:
+    """Return the features that few texts outside a group have. A group without a shape fails by all of them."""
+    counts, inside = (
+        Counter(feature.hash for sample in part for feature in known[sample.text]) for part in (samples, members)
+    )
+    return {feature for feature, count in inside.items() if count >= INSIDE * counts[feature]}
+
+
+def primary(known: Sequence[Feature], counts: Mapping[int, int], dead: set[int] | frozenset[int] = frozenset()) -> int:
+    """Return the hash of the feature that tells most, or 0 if none is frequent."""
+    frequent = [feature for feature in known if counts[feature.hash] >= FEWEST_REQUESTS and feature.hash not in dead]
+    best = max(frequent, key=lambda feature: (counts[feature.hash] * feature.weight, feature.hash), default=None)
+    return best.hash if best else 0
+
+
+def shapes_of(members: Sequence[SampleText]) -> list[MinedShape]:
+    """Return the shapes of one group of texts. Texts that do not fit its shape are left out."""
+    shared = evidence(members)
+    if not shared.suffices:
+        return []
+    shape = aligned([member.text for member in members], dates_vary=shared.dates_vary)
+    if not is_frame(shape, sum(member.count for member in members)):
+        return []
+    fitting = [member for member in members if shape.values(member.text) is not None]
+    groups = separated(shape, fitting)
+    if len(groups) > 1:
+        return [mined for group in groups for mined in shapes_of(group)]
+    return [MinedShape(shape, tuple(fitting))] if evidence(fitting).suffices else []

@@ -1,0 +1,166 @@
+"""The passes over the records before mining. Each is a task for an executor, and reads one portion.
+
+The first collects system messages. The second counts the features of user messages, so that the third keeps only
+messages with a frequent feature, and only some for each. Memory therefore does not grow with the records.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+from msgspec import Struct
+
+from gateway.prompt.found.index import PromptIndex
+from offline_jobs.discover.features import features
+from offline_jobs.discover.known import COUNTERS, counters, prompt_index, system_table, write_known
+from offline_jobs.discover.mine import primary
+from offline_jobs.discover.sample import SampleText
+from offline_jobs.discover.traffic import TrafficPortion, TrafficRequest, requests
+
+MOST_SYSTEMS = 4000
+"""The most distinct system messages of one key that are kept. The most frequent ones come first."""
+MOST_OF_GROUP = 60
+"""The most distinct user messages with the same best feature that are kept."""
+LONGEST = 400_000
+"""A longer text is not mined."""
+NO_SYSTEM = -1
+
+Place = tuple[str, str]
+"""A key and an endpoint."""
+
+
+class PortionCounts(Struct, frozen=True):
+    """What a portion held: its records, those with readable texts, and those that a known prompt had built."""
+
+    records: int
+    readable: int
+    known: int
+
+
+class KeptSystems(Struct, frozen=True):
+    """The system messages of one key at one endpoint."""
+
+    key: str
+    endpoint: str
+    samples: list[SampleText]
+
+
+class Bucket(Struct, frozen=True):
+    """User messages that may have a shape in common: those under one system message, or under none."""
+
+    key: str
+    endpoint: str
+    system: int
+    """The number of the system message's shape, or `NO_SYSTEM`."""
+    requests: int
+    groups: dict[int, list[SampleText]]
+    """The kept messages by their best feature."""
+    counts: dict[int, int]
+    """The number of requests in each group, including those that were not kept."""
+
+
+def collect_systems(part: TrafficPortion) -> PortionCounts:
+    """Write the system messages of a portion that no known prompt has built."""
+    index = prompt_index(str(Path(part.folder) / "known.bin"))
+    kept: defaultdict[Place, dict[str, SampleText]] = defaultdict(dict)
+    records = readable = known = 0
+    for request in requests(part):
+        records += 1
+        if request is None:
+            continue
+        readable += 1
+        if is_known(index, request):
+            known += 1
+        elif request.system is not None and len(request.system) <= LONGEST:
+            add(kept[request.key, request.endpoint], request.sample(request.system))
+    write_known(_file(part, "systems"), [KeptSystems(*place, most_frequent(texts)) for place, texts in kept.items()])
+    return PortionCounts(records, readable, known)
+
+
+def count_features(part: TrafficPortion) -> int:
+    """Write how often each feature occurs in the user messages of a portion. Equal messages count as often as they
+    were sent."""
+    hashes = [feature.hash % COUNTERS for _, _, text, salt in _unknown(part) for feature in features(text, salt)]
+    places, often = np.unique(np.array(hashes, np.uint32), return_counts=True)
+    np.savez(_file(part, "features").with_suffix(".npz"), places=places, often=often.astype(np.uint32))
+    return len(hashes)
+
+
+def collect_messages(part: TrafficPortion) -> int:
+    """Write the user messages of a portion that have a frequent feature, by the best one."""
+    table = Frequencies(str(Path(part.folder) / "counters.npy"))
+    totals: Counter[tuple[str, str, int]] = Counter()
+    groups: defaultdict[tuple[str, str, int], defaultdict[int, dict[str, SampleText]]]
+    groups = defaultdict(lambda: defaultdict(dict))
+    counts: defaultdict[tuple[str, str, int], Counter[int]] = defaultdict(Counter)
+    for request, system, text, salt in _unknown(part):
+        bucket = (request.key, request.endpoint, system)
+        totals[bucket] += 1
+        best = primary(features(text, salt), table)
+        if best:
+            counts[bucket][best] += 1
+            own = groups[bucket][best]
+            if text in own or len(own) < MOST_OF_GROUP:
+                add(own, request.sample(text))
+    kept = [
+        Bucket(*bucket, total, {best: list(own.values()) for best, own in groups[bucket].items()}, counts[bucket])
+        for bucket, total in totals.items()
+    ]
+    write_known(_file(part, "messages"), kept)
+    return len(kept)
+
+
+class Frequencies(Mapping[int, int]):
+    """How often a feature occurs in all records."""
+
+    def __init__(self, file: str) -> None:
+        self._table = counters(file)
+
+    def __getitem__(self, feature: int) -> int:
+        return int(self._table[feature % COUNTERS])
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(())
+
+    def __len__(self) -> int:
+        return COUNTERS
+
+
+def add(texts: dict[str, SampleText], sample: SampleText) -> None:
+    texts.setdefault(sample.text, SampleText(sample.text)).add(sample)
+
+
+def most_frequent(texts: Mapping[str, SampleText], most: int = MOST_SYSTEMS) -> list[SampleText]:
+    return sorted(texts.values(), key=lambda sample: (-sample.count, sample.text))[:most]
+
+
+def is_known(index: PromptIndex, request: TrafficRequest) -> bool:
+    return index.find_texts(request.key, request.endpoint, request.system, request.last) is not None
+
+
+def read_part(part: TrafficPortion, name: str, type: Any) -> Any:
+    """Return what a pass wrote for a portion."""
+    return msgspec.msgpack.decode(_file(part, name).read_bytes(), type=type)
+
+
+def _unknown(part: TrafficPortion) -> Iterator[tuple[TrafficRequest, int, str, str]]:
+    """Yield each request that no known prompt has built, with its system's number, its text, and the salt of its
+    features."""
+    folder = Path(part.folder)
+    index, systems = prompt_index(str(folder / "known.bin")), system_table(str(folder / "systems.bin"))
+    for request in requests(part):
+        if request is None or len(request.last) > LONGEST or is_known(index, request):
+            continue
+        system = NO_SYSTEM
+        if request.system is not None:
+            system = systems.number(request.key, request.endpoint, request.system)
+            if system < 0:
+                continue
+        yield request, system, request.last, f"{request.key}\x1f{request.endpoint}\x1f{system}\x1f"
+
+
+def _file(part: TrafficPortion, name: str) -> Path:
+    return Path(part.folder) / f"{name}-{part.number:06d}.bin"

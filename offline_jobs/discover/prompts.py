@@ -1,0 +1,91 @@
+"""Makes prompts of the mined shapes: system messages, and the user messages below each."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+
+from gateway.prompt.found.found_prompt import FoundPrompt, PromptVersion, prompt_id
+from gateway.prompt.found.shape import OPEN, TextShape
+from offline_jobs.discover.frame import MinedShape
+from offline_jobs.discover.known import SystemShape
+from offline_jobs.discover.mine import mine
+from offline_jobs.discover.passes import NO_SYSTEM, Bucket
+from offline_jobs.discover.sample import SampleText
+
+MOST_SAMPLES = 60_000
+"""The most user messages of one bucket that are mined."""
+MOST_OF_GROUP = 200
+FRAMED = 0.97
+"""The share of the requests under a system message that must have a fixed frame. If fewer have one, what users write
+only looks alike."""
+LEAST_FRAME = 25
+"""The fewest characters of a frame under a system message, unless it has a line break."""
+
+
+def merged_buckets(parts: Iterable[Sequence[Bucket]]) -> list[Bucket]:
+    """Join the buckets of all portions. Of a group that is too large, the texts with the least hashes stay."""
+    whole: dict[tuple[str, str, int], Bucket] = {}
+    for buckets in parts:
+        for bucket in buckets:
+            place = (bucket.key, bucket.endpoint, bucket.system)
+            before = whole.get(place)
+            whole[place] = bucket if before is None else _joined(before, bucket)
+    return [whole[place] for place in sorted(whole)]
+
+
+def _joined(one: Bucket, two: Bucket) -> Bucket:
+    groups: dict[int, list[SampleText]] = dict(one.groups)
+    for feature, samples in two.groups.items():
+        texts = {sample.text: sample for sample in groups.get(feature, ())}
+        for sample in samples:
+            if sample.text in texts:
+                texts[sample.text].add(sample)
+            elif len(texts) < MOST_OF_GROUP:
+                texts[sample.text] = sample
+        groups[feature] = list(texts.values())
+    counts = {name: one.counts.get(name, 0) + two.counts.get(name, 0) for name in {**one.counts, **two.counts}}
+    return Bucket(one.key, one.endpoint, one.system, one.requests + two.requests, groups, counts)
+
+
+def prompts_of(buckets: Sequence[Bucket], systems: Sequence[SystemShape]) -> list[FoundPrompt]:
+    """Return the prompts in the buckets, each with one version whose use is not counted yet."""
+    prompts = []
+    for bucket in buckets:
+        system = None if bucket.system == NO_SYSTEM else systems[bucket.system].shape
+        for shape in _lasts(bucket):
+            id = prompt_id(bucket.key, bucket.endpoint, (system, shape))
+            version = PromptVersion(1, system, shape)
+            prompts.append(FoundPrompt(id, id, bucket.key, bucket.endpoint, (version,)))
+    return prompts
+
+
+def _lasts(bucket: Bucket) -> list[TextShape]:
+    samples = [sample for group in bucket.groups.values() for sample in group][:MOST_SAMPLES]
+    mined = mine(samples)
+    if bucket.system != NO_SYSTEM:
+        mined = [one for one in mined if _is_frame_below_system(one.shape)]
+        if not mined or _covered(bucket, mined) < FRAMED * bucket.requests:
+            return [OPEN]
+    return [one.shape for one in mined]
+
+
+def _is_frame_below_system(shape: TextShape) -> bool:
+    return shape.fixed_chars >= LEAST_FRAME or any("\n" in piece.strip("\n") for piece in shape.pieces)
+
+
+def _covered(bucket: Bucket, mined: Sequence[MinedShape]) -> float:
+    """Return the number of requests in a bucket that a shape reads, as far as its samples tell."""
+    covered = 0.0
+    for feature, samples in bucket.groups.items():
+        kept = sum(sample.count for sample in samples)
+        read = sum(s.count for s in samples if any(one.shape.values(s.text) is not None for one in mined))
+        covered += bucket.counts[feature] * read / max(1, kept)
+    return covered
+
+
+def systems_of(places: Iterable[tuple[str, str, Sequence[SampleText]]]) -> dict[tuple[str, str], dict[str, SampleText]]:
+    """Join the system messages of all portions, by key and endpoint."""
+    whole: defaultdict[tuple[str, str], dict[str, SampleText]] = defaultdict(dict)
+    for key, endpoint, samples in places:
+        for sample in samples:
+            whole[key, endpoint].setdefault(sample.text, SampleText(sample.text)).add(sample)
+    return whole

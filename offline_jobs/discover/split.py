@@ -1,0 +1,94 @@
+"""Decides whether one part of a shape separates several skeletons, or several versions of one."""
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Callable, Hashable, Sequence
+from difflib import SequenceMatcher
+from itertools import pairwise
+
+from gateway.prompt.found.shape import TextShape
+from offline_jobs.discover.sample import FEWEST_REQUESTS, SampleText
+from offline_jobs.discover.tokens import words
+
+COVERED = 0.97
+"""The share of the requests that the values must cover before a part separates them."""
+MOST_VALUES = 3
+FEWEST_WORDS = 4
+LONGEST = 300
+"""A longer value is content, not an instruction."""
+ALIKE = 0.6
+LEAST_SHARE = 0.1
+OVERLAP = 0.02
+_MARKERS = re.compile(r"(?:^|\n)[^\S\n]*(?:(\d+)|([A-Za-z]))?([.):*•-])[^\S\n]")
+
+Groups = list[list[SampleText]]
+
+
+def separated(shape: TextShape, members: Sequence[SampleText]) -> Groups:
+    """Return the members in one group, or in several if a part separates them."""
+    values = [shape.values(member.text) for member in members]
+    for part in range(shape.parts):
+        column = [value[part] if value else "" for value in values]
+        for class_of, rule in ((str, _are_versions), (str, _are_alternatives), (_marker, _are_markers)):
+            groups = _grouped(column, members, class_of)
+            if groups and rule(groups):
+                return list(groups.values())
+    return [list(members)]
+
+
+def _grouped(
+    column: Sequence[str], members: Sequence[SampleText], class_of: Callable[[str], Hashable]
+) -> dict[Hashable, list[SampleText]]:
+    """Return the members by the class of their value, if a few classes have almost all of them. The others are left
+    out."""
+    classes = [class_of(value) for value in column]
+    counts: Counter[Hashable] = Counter()
+    for name, member in zip(classes, members, strict=True):
+        counts[name] += member.count
+    total = sum(counts.values())
+    least = max(FEWEST_REQUESTS, LEAST_SHARE * total)
+    common = {name for name, count in counts.most_common(MOST_VALUES) if count >= least}
+    if len(common) < 2 or sum(counts[name] for name in common) < COVERED * total:
+        return {}
+    groups: defaultdict[Hashable, list[SampleText]] = defaultdict(list)
+    for name, member in zip(classes, members, strict=True):
+        if name in common:
+            groups[name].append(member)
+    return groups
+
+
+def _are_versions(groups: dict[Hashable, list[SampleText]]) -> bool:
+    """Whether each value was in use before the next one began: a program was deployed again."""
+    return follow_each_other(list(groups.values()))
+
+
+def follow_each_other(groups: Groups) -> bool:
+    spans = sorted((min(s.first_s for s in group), max(s.last_s for s in group)) for group in groups)
+    slack = OVERLAP * (max(end for _, end in spans) - spans[0][0])
+    return all(after[0] >= before[1] - slack for before, after in pairwise(spans)) and slack > 0
+
+
+def _are_alternatives(groups: dict[Hashable, list[SampleText]]) -> bool:
+    """Whether the values are different instructions, and not labels, names or content."""
+    values = [str(name) for name in groups]
+    if any(len(value) > LONGEST or words(value) < FEWEST_WORDS for value in values):
+        return False
+    split = [value.split() for value in values]
+    return all(
+        SequenceMatcher(None, split[one], split[two], autojunk=False).ratio() < ALIKE
+        for one in range(len(split))
+        for two in range(one)
+    )
+
+
+def _marker(value: str) -> str:
+    """Return the kind of the list markers in a value, such as `letter.` or `-`, or "" if it has no list."""
+    kinds = Counter(("number" if n else "letter" if a else "") + mark for n, a, mark in _MARKERS.findall(value))
+    if not kinds:
+        return ""
+    kind, count = kinds.most_common(1)[0]
+    return kind if count >= 2 else ""
+
+
+def _are_markers(groups: dict[Hashable, list[SampleText]]) -> bool:
+    return "" not in groups

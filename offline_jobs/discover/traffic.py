@@ -1,0 +1,87 @@
+"""Reads the requests of one portion of the records, as far as `discover` needs them."""
+
+from collections.abc import Iterator, Mapping
+
+from msgspec import Struct
+
+from gateway.prompt.found.index import readable
+from offline_jobs.datasets.judge_records import READABLE
+from offline_jobs.datasets.recorded import JudgedExchange, Portion, RecordWindow, read
+from offline_jobs.discover.features import hashed
+from offline_jobs.discover.sample import SampleText
+
+DAY_S = 86_400
+
+
+class TrafficPortion(Struct, frozen=True):
+    """One portion to read. `folder` holds the files of the job."""
+
+    url: str
+    window: RecordWindow
+    portion: Portion
+    folder: str
+    prices: dict[str, tuple[float, float]]
+
+    @property
+    def number(self) -> int:
+        return self.portion.number
+
+
+class TrafficRequest(Struct, frozen=True):
+    """One recorded request. `system` is None if it has no system message. `user` is a hash, or 0 if neither a user nor
+    a conversation is known."""
+
+    id: str
+    key: str
+    endpoint: str
+    system: str | None
+    last: str
+    time_s: float
+    user: int
+    model: str
+    prompt_tokens: int
+    completion_tokens: int
+    cost: float
+    total_us: int
+    score: float | None
+    failed: bool
+
+    @property
+    def day(self) -> int:
+        return int(self.time_s // DAY_S)
+
+    def sample(self, text: str) -> SampleText:
+        users = [self.user] if self.user else []
+        return SampleText(text, 1, self.time_s, self.time_s, users, [self.day])
+
+
+def requests(part: TrafficPortion) -> Iterator[TrafficRequest | None]:
+    """Yield the requests of a portion. A record without readable texts is None: it was recorded as hashes, or it has no
+    plain user message."""
+    for seen in read(part.url, part.window, part.portion):
+        yield _request(seen, part.prices)
+
+
+def _request(seen: JudgedExchange, prices: Mapping[str, tuple[float, float]]) -> TrafficRequest | None:
+    record = seen.record
+    texts = readable(record.asked) if record.policy == READABLE else None
+    if texts is None:
+        return None
+    scores = [opinion.score for opinion in seen.feedback if opinion.score is not None]
+    used = max(0, record.answer.prompt_tokens), max(0, record.answer.completion_tokens)
+    price = prices.get(record.model, (0.0, 0.0))
+    source = record.user or record.conversation
+    return TrafficRequest(
+        record.id,
+        record.key,
+        record.endpoint,
+        *texts,
+        record.time_s,
+        hashed(source) >> 1 if source else 0,
+        record.upstream or record.model,
+        *used,
+        (used[0] * price[0] + used[1] * price[1]) / 1e6,
+        record.total_us,
+        sum(scores) / len(scores) if scores else None,
+        record.ending != "finished" or record.status >= 400,
+    )

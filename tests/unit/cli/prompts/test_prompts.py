@@ -1,0 +1,92 @@
+"""`foreword prompts`: what it lists and shows, and what a person decides with it."""
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from gateway.cli.main import main
+from gateway.prompt.found.found_prompt import FoundPrompt, PartExamples, PromptUse, PromptVersion
+from gateway.prompt.found.shape import OPEN, TextShape
+from gateway.prompt.found.store import FoundFile, WaitingPrompt, change_found, found_path
+
+SYSTEM = "You sort tickets. Today is {}."
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    (tmp_path / "config.toml").write_text(
+        '[data]\nfolder = "data"\n[keys.hidden]\nsecret = "a-secret"\nrecord = "hashed"\n'
+    )
+    shape = TextShape(("You sort tickets. Today is ", "."))
+    changed = TextShape(("You sort tickets well. Today is ", "."))
+    parts = (PartExamples("date", ("2026-11-03",), 10), PartExamples("text", ("my card is gone",), 15))
+    use = PromptUse(20, 4, 3, 1_790_000_000.0, 1_790_100_000.0, {"m": 20}, 2000, 200, 0.5, 20_000_000, 2, 1.0)
+    versions = (PromptVersion(1, shape, OPEN, use, parts), PromptVersion(2, changed, OPEN, use, parts))
+    prompts = (
+        FoundPrompt("p-1111111111", "sort-tickets", "app", "chat/completions", versions),
+        FoundPrompt("p-2222222222", "other", "hidden", "chat/completions", versions[:1]),
+    )
+    waiting = (WaitingPrompt("app", "chat/completions", "You translate", 30, "2 of 3 users or days"),)
+    change_found(found_path(tmp_path / "data"), lambda _: FoundFile(prompts, waiting=waiting))
+    return tmp_path / "config.toml"
+
+
+def call(config: Path, *words: str) -> Result:
+    return CliRunner().invoke(main, ["prompts", *words, "--config", str(config)])
+
+
+def test_list_tells_use_and_what_is_missing(config: Path) -> None:
+    result = call(config, "list")
+    assert result.exit_code == 0, result.output
+    assert "sort-tickets" in result.output
+    assert "2 of 3 users or days" in result.output
+    (first, _) = call(config, "list", "--json").output.splitlines()
+    assert json.loads(first)["use"]["requests"] == 40
+
+
+def test_show_has_the_skeleton_and_examples(config: Path) -> None:
+    output = call(config, "show", "sort-tickets").output
+    assert "You sort tickets well. Today is {{ part1 }}." in output
+    assert "2026-11-03" in output
+    assert "You sort tickets. Today is" in call(config, "show", "p-11", "--version", "1").output
+
+
+def test_a_key_recorded_as_hashes_shows_no_values(config: Path) -> None:
+    shown = json.loads(call(config, "show", "other", "--json").output)
+    assert [part["values"] for part in shown["parts"]] == [[], []]
+
+
+def test_diff_shows_what_was_deployed(config: Path) -> None:
+    output = call(config, "diff", "sort-tickets").output
+    assert "-You sort tickets. Today is {{ part1 }}." in output
+    assert "+You sort tickets well. Today is {{ part1 }}." in output
+    assert "has no version before 1" in call(config, "diff", "other").output
+
+
+def test_a_new_name_is_used_from_then_on(config: Path) -> None:
+    assert call(config, "name", "p-1111", "triage").exit_code == 0
+    assert call(config, "show", "triage").exit_code == 0
+    assert "there is a prompt 'triage' already" in call(config, "name", "other", "triage").output
+    assert "is no name" in call(config, "name", "other", "Über alles").output
+
+
+def test_an_ignored_prompt_is_listed_on_demand_only(config: Path) -> None:
+    call(config, "ignore", "other")
+    assert "p-2222222222" not in call(config, "list").output
+    assert "p-2222222222" in call(config, "list", "--all").output
+    call(config, "ignore", "other", "--undo")
+    assert "p-2222222222" in call(config, "list").output
+
+
+def test_an_unknown_name_is_an_error_with_a_hint(config: Path) -> None:
+    result = call(config, "show", "sort-ticket")
+    assert result.exit_code == 1
+    assert "Did you mean 'sort-tickets'?" in result.output
+
+
+def test_only_the_owner_may_read_the_file(config: Path) -> None:
+    file = found_path(config.parent / "data")
+    assert file.stat().st_mode & 0o077 == 0
+    assert file.parent.stat().st_mode & 0o077 == 0
