@@ -25,8 +25,8 @@ from gateway.settings.tables import Settings
 def check(config: Path, as_json: bool) -> None:
     """Check the configuration and report all its mistakes at once.
 
-    Exits with 0 if there are none, else with 2. Template files that the gateway would leave out are listed
-    too. They do not prevent it from starting.
+    Exits with 0 if there are none, else with 2. Broken template files are listed too, but the gateway starts without
+    them.
 
     \b
     Example:
@@ -48,7 +48,7 @@ def check(config: Path, as_json: bool) -> None:
 
 
 def broken_templates(config: Path) -> list[str]:
-    """Return the template files that cannot be used, each with the line, the column and the reason."""
+    """Return the template files that cannot be loaded, each with line, column and reason."""
     from gateway.prompt.language.vocabulary import VOCABULARY
     from gateway.prompt.library.library import load_library
 
@@ -60,7 +60,7 @@ def broken_templates(config: Path) -> list[str]:
 
 
 def command_problems(config: Path) -> Iterator[Problem]:
-    """Return the mistakes in the tables of commands from other packages, such as the schedules of `[jobs]`."""
+    """Yield the mistakes in tables that commands of other packages read, such as the schedules of `[jobs]`."""
     settings, _ = read_file(config)
     if settings is None:
         return
@@ -71,8 +71,10 @@ def command_problems(config: Path) -> Iterator[Problem]:
 
 
 def mistakes(config: Path, server: Mapping[str, Any] | None = None) -> list[Problem]:
-    """Return the mistakes in the file and in the parts that it names. `server` holds the values of `[server]` that the
-    command line overrides."""
+    """Return the mistakes in the file and in the parts that it configures.
+
+    `server` has the values of `[server]` that the command line overrides.
+    """
     from gateway.adapters import problems_of
 
     settings, problems = read_file(config)
@@ -87,18 +89,17 @@ def open_folders(settings: Settings) -> list[Problem]:
     folder = settings.data_folder
     if not folder.is_dir() or not (mode := stat.S_IMODE(folder.stat().st_mode)) & 0o077:
         return []
-    what = f"{folder} has the mode {mode:04o}, so other users of this machine can read prompts and answers in it"
+    what = f"{folder} has mode {mode:04o}, so other users of this machine can read the prompts and answers in it"
     return [Problem(f"{settings.file} [data] folder", what, f"Run: chmod -R go= {shlex.quote(str(folder))}")]
 
 
 def unwritable(settings: Settings, why: str) -> Problem:
-    """Return the problem to report if the data folder cannot be written."""
     remedy = "Name another folder, or let the user who starts the gateway write there."
     return Problem(f"{settings.file} [data] folder", f"{settings.data_folder} cannot be written: {why}", remedy)
 
 
 def _folder_problems(settings: Settings) -> list[Problem]:
-    """Return the mistakes of the data folder that its permissions show. `foreword serve` also tries to write to it."""
+    """Check the data folder's permissions. `foreword serve` also tries to write to the folder."""
     folder = settings.data_folder
     nearest = next(place for place in (folder, *folder.parents) if os.path.exists(place))  # noqa: PTH110 - never raises
     if not nearest.is_dir():

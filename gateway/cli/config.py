@@ -1,4 +1,4 @@
-"""Defines the option `--config` of all commands, and reports mistakes in the file."""
+"""The option `--config` of all commands, and the report of mistakes in the file."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -27,7 +27,7 @@ def config_option(command: Command) -> Command:
 
 
 def load_settings(config: Path) -> Settings:
-    """Read the configuration. If it has mistakes, print all of them and exit with status 2."""
+    """Load the configuration. If it has mistakes, print all of them and exit with status 2."""
     try:
         settings = load(config)
     except ConfigError as error:
@@ -38,7 +38,7 @@ def load_settings(config: Path) -> Settings:
 
 
 def _use_languages(settings: Settings) -> None:
-    """Add the configured languages. If a folder cannot be read, print the reason and exit."""
+    """Add the configured languages. If a language folder cannot be read, print the reason and exit."""
     from gateway.prompt.language.vocabulary import VOCABULARY, LanguageUnusable
 
     try:
@@ -48,7 +48,6 @@ def _use_languages(settings: Settings) -> None:
 
 
 def report(error: ConfigError) -> NoReturn:
-    """Print the mistakes, and exit with status 2."""
     count = len(error.problems)
     click.secho(f"{count} {'mistake' if count == 1 else 'mistakes'} in the configuration:", fg="red", err=True)
     for problem in error.problems:

@@ -1,4 +1,4 @@
-"""`foreword explain`: shows the decisions on a request, without calling a model."""
+"""`foreword explain`: shows the decisions about a request without calling a model."""
 
 import asyncio
 import sys
@@ -15,21 +15,21 @@ from gateway.cli.config import config_option, load_settings, report
 from gateway.errors import ConfigError, RequestError
 
 BODY = ("messages", "input", "prompt")
-"""The body of a request has one of these fields."""
+"""The body of a request has at least one of these fields."""
 
 
 @click.command()
 @config_option
 @click.argument("prompt")
-@click.option("--model", default="", help="The model of the request; left out: the default.")
-@click.option("--collection", "collections", multiple=True, help="A collection to search; may be repeated.")
-@click.option("--template", default="", help="Use this template rather than the one that matches.")
+@click.option("--model", default="", help="The model of the request. Default: the default model.")
+@click.option("--collection", "collections", multiple=True, help="A collection to search. Repeatable.")
+@click.option("--template", default="", help="Use this template instead of the one that matches.")
 @click.option("--json", "as_json", is_flag=True, help="Print the same JSON as POST /v1/foreword/preview.")
 def explain(config: Path, prompt: str, model: str, collections: tuple[str, ...], template: str, as_json: bool) -> None:
     """Show all decisions about PROMPT: intent, template, slots, chunks, route, and the resulting messages.
 
-    PROMPT is a text, a file with the JSON body of a chat completion or of a response, or - for standard
-    input. No model is called.
+    PROMPT is a text, or a file with the JSON body of a chat completion or a response, or - for standard input. No model
+    is called.
 
     \b
     Examples:

@@ -1,4 +1,4 @@
-"""Prints tables without cutting cells to the width of the terminal."""
+"""Prints tables without truncating cells to the terminal's width."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -11,16 +11,16 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 def plain(value: str, style: str = "") -> "Text":
-    """Make printable text from a value that users wrote: markup has no effect, and control characters are replaced."""
+    """Make text from users printable: markup has no effect, and control characters are replaced."""
     from rich.text import Text
 
     return Text(_CONTROL.sub("\ufffd", value), style=style)
 
 
 def print_rows(columns: Sequence[str], rows: Iterable[Sequence[object]], *, right: Sequence[str] = ()) -> None:
-    """Print one line for each row. A narrow terminal wraps the line. `right` names the columns that are aligned to the
-    right, such as numbers."""
-    # imported here, since most commands print no rows, and importing rich takes 50 ms
+    """Print one line per row. A narrow terminal wraps lines. `right` names the right-aligned columns, such as
+    numbers."""
+    # imported here, because importing rich takes 50 ms and most commands print no table
     from rich.console import Console
     from rich.table import Table
 

@@ -1,4 +1,4 @@
-"""Defines `foreword`, the group of all commands. Each command is imported only when it is called."""
+"""`foreword`, the group of all commands. A command is imported only when it is called."""
 
 import difflib
 import errno
@@ -24,13 +24,13 @@ COMMANDS = {
     "prompts": "gateway.cli.prompts.commands:prompts",
 }
 PRIVATE = 0o077
-"""The umask that every command sets."""
+"""The umask of every command."""
 GROUP = "foreword.commands"
-"""The group of entry points for further commands, such as those of the offline jobs."""
+"""The group of entry points through which other packages, such as the offline jobs, add commands."""
 
 
 REMEDIES = {
-    errno.ENOSPC: "; free some space and run the command again: no file is half written",
+    errno.ENOSPC: "; free some space and run the command again: no file was left half-written",
     errno.EDQUOT: "; free some space and run the command again: no file is half written",
     errno.EACCES: "; give the user who runs the command access to it",
     errno.EROFS: "; its file system is read-only",
@@ -73,7 +73,7 @@ class Commands(click.Group):
             report(error)
         except (OSError, ForewordError) as error:
             if isinstance(error, OSError) and error.errno == errno.EPIPE:
-                raise  # click exits without a message if the reader of a pipe has ended
+                raise  # the reader of the pipe has closed it; click exits without a message
             raise click.ClickException(_one_line(error)) from error
         except Exception as error:
             if type(error).__module__.split(".")[0] not in ("sqlite3", "sqlalchemy"):
@@ -100,7 +100,7 @@ def main(context: click.Context) -> None:
                         foreword explain "Summarise this: ..."
     Check the config:   foreword check
     """
-    # files and databases that a command makes may hold prompts, answers and uploads, so only their owner may read them
+    # commands create files with prompts, answers and uploads, so only their owner may read them
     before = os.umask(PRIVATE)
     context.call_on_close(lambda: os.umask(before))
 

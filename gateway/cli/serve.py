@@ -21,12 +21,12 @@ from gateway.settings.server import is_loopback
 from gateway.settings.tables import Settings
 
 BACKLOG = 4096
-"""The number of connections that may wait in the system's queue. The system limits it to net.core.somaxconn."""
+"""The length of the system's queue of new connections. The system limits it to net.core.somaxconn."""
 HEALTH_BACKLOG = 128
 
 
 class PortNumber(click.IntRange):
-    """The type of a port number that is at least `min`."""
+    """A port number of at least `min`."""
 
     name = "port"
 
@@ -34,7 +34,7 @@ class PortNumber(click.IntRange):
         try:
             return super().convert(value, param, ctx)
         except click.BadParameter:
-            self.fail(f"{value!r} is no port: that is a number from {self.min} to {self.max}.", param, ctx)
+            self.fail(f"{value!r} is not a port. A port is a number from {self.min} to {self.max}.", param, ctx)
 
 
 PORT = PortNumber(1, 65535)
@@ -43,7 +43,7 @@ log = logging.getLogger("foreword.supervisor")
 
 
 def share_metrics(settings: Settings) -> None:
-    """Make an empty folder for the metrics of all workers, and tell Prometheus' client its path."""
+    """Create an empty folder for the metrics of all workers, and tell Prometheus' client its path."""
     folder = settings.data_folder / "metrics"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
@@ -51,7 +51,7 @@ def share_metrics(settings: Settings) -> None:
 
 
 def _not_made(settings: Settings) -> list[Problem]:
-    """Make the data folder. Returns the problem to report if this is not possible."""
+    """Create the data folder and try to write to it. Returns the problem to report if that fails."""
     try:
         settings.data_folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=settings.data_folder):
@@ -66,7 +66,7 @@ def _open_port(host: str, port: int, backlog: int) -> socket.socket:
     listening = socket.socket(family, kind, protocol)
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        # this detects that the machine of a waiting client is no longer there
+        # keepalive detects clients whose machine has gone
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         listening.bind(place)
         listening.listen(backlog)
@@ -78,18 +78,17 @@ def _open_port(host: str, port: int, backlog: int) -> socket.socket:
 
 
 def _closed_port(file: str, name: str, host: str, port: int, error: OSError) -> Problem:
-    """Return the problem to report if a port cannot be opened."""
+    """Describe why a port cannot be opened."""
     if error.errno == errno.EADDRINUSE:
-        remedy = (
-            f"Stop the program that listens there, or choose another port, for example with --{name.replace('_', '-')}."
-        )
+        option = name.replace("_", "-")
+        remedy = f"Stop the program that listens on this port, or choose another port, for example with --{option}."
         return Problem(f"{file} [server] {name}", f"{host}:{port} is in use", remedy)
-    what = f"nobody can listen on {host}:{port}: {error.strerror or error}"
+    what = f"cannot listen on {host}:{port}: {error.strerror or error}"
     return Problem(f"{file} [server] host", what, "Name an address of this machine and a free port.")
 
 
 def _open_ports(settings: Settings) -> tuple[socket.socket, socket.socket | None]:
-    """Open the port for requests, and the port for health and metrics if one is configured. Raises `ConfigError`."""
+    """Open the port for requests and, if configured, the port for health and metrics. Raises `ConfigError`."""
     server, file = settings.server, settings.file
     try:
         listening = _open_port(server.host, server.port, BACKLOG)
@@ -108,17 +107,17 @@ def _open_ports(settings: Settings) -> tuple[socket.socket, socket.socket | None
 
 
 def _is_local(host: str) -> bool:
-    """Whether a Host header names this machine."""
+    """Return whether a Host header names this machine."""
     name = host.lower()
     return is_loopback(name.rsplit(":", 1)[0] if not name.endswith("]") else name)
 
 
 def _prepare_process(settings: Settings) -> None:
-    """Set the logs and the environment that all workers inherit."""
+    """Set up logging and the environment variables that workers inherit."""
     from gateway.telemetry.logs import set_up
 
     set_up(settings.server.log_level)
-    # multiplying small matrices is faster on one thread, and the other cores have other work
+    # small matrices multiply faster on one thread, and the other cores have other work
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ.setdefault(name, "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
@@ -134,7 +133,7 @@ def _check_again(config: Path, given: dict[str, Any]) -> Callable[[], None]:
 
 
 def _serve(config: Path, settings: Settings, given: dict[str, Any]) -> int:
-    # imported before the workers start, so that all workers share this memory and a replacement starts quickly
+    # imported before workers start, so that they share this memory and a replacement starts quickly
     from gateway.server.app import create
     from gateway.serving.limits import limits_of, raise_open_files
     from gateway.serving.supervisor import Supervisor
@@ -164,7 +163,7 @@ def _serve(config: Path, settings: Settings, given: dict[str, Any]) -> int:
 
 
 def _with(settings: Settings, given: dict[str, Any]) -> Settings:
-    """Return the settings, with the values that the command line gives in place of those in the file."""
+    """Override settings with values from the command line."""
     from msgspec.structs import replace
 
     return replace(settings, server=replace(settings.server, **given))
@@ -175,13 +174,13 @@ def _with(settings: Settings, given: dict[str, Any]) -> Settings:
 @click.option("--host", help="Listen here instead of [server] host.")
 @click.option("--port", type=PORT, help="Listen here instead of [server] port.")
 @click.option(
-    "--health-port", type=PortNumber(0, 65535), help="Use this port instead of [server] health_port; 0: none."
+    "--health-port", type=PortNumber(0, 65535), help="Use this port instead of [server] health_port. 0: no such port."
 )
 def serve(config: Path, host: str | None, port: int | None, health_port: int | None) -> None:
     """Serve the gateway.
 
-    The port opens at once; GET /health/ready lists the parts that are still loading. SIGTERM ends the gateway
-    after the requests under way are answered. SIGHUP reloads the configuration.
+    The port opens at once. GET /health/ready lists the parts that are still loading. On SIGTERM the gateway finishes
+    the running requests and exits. On SIGHUP it reloads the configuration.
 
     \b
     Then, for example:
@@ -189,13 +188,13 @@ def serve(config: Path, host: str | None, port: int | None, health_port: int | N
           -H 'content-type: application/json' \\
           -d '{"messages": [{"role": "user", "content": "Summarise this: ..."}]}'
     """
-    # objects that are made now are needed until the end; the application enables the collector when it opens
+    # everything made from here on lives until the end; the application turns garbage collection on when it opens
     gc.disable()
     options = {"host": host, "port": port, "health_port": health_port}
     given = {name: value for name, value in options.items() if value is not None}
     readable, problems = read_file(config)
     if readable is not None and not problems and readable.server.workers > 1 and not _not_made(readable):
-        # Prometheus' client looks for the folder when it is imported, so the folder is made before that
+        # the folder must exist before Prometheus' client is imported, which looks for it
         share_metrics(readable)
     problems = mistakes(config, given)
     if problems:

@@ -422,7 +422,7 @@ def test_an_address_of_another_machine_is_said_in_a_line(tmp_path: Path) -> None
     done = served(tmp_path / "config.toml", config, 8080)
 
     assert done.returncode == 2
-    assert "config.toml [server] host: nobody can listen on 192.0.2.1:8080" in done.stderr
+    assert "config.toml [server] host: cannot listen on 192.0.2.1:8080" in done.stderr
     assert "Traceback" not in done.stderr
 
 

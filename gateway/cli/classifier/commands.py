@@ -29,8 +29,8 @@ DATA = click.option(
 def classifier() -> None:
     """Train, show and measure the classifier, which recognises the intent of a prompt.
 
-    It learns from the `match` and `not` examples of your templates, so you need not label anything. If you
-    have labelled prompts, add them. A running gateway loads a new model within seconds.
+    The classifier learns from the `match` and `not` examples of your templates; labelled prompts are optional. A
+    running gateway loads a new model within seconds.
 
     \b
     Train on labelled prompts:     foreword classifier train --data tickets.jsonl --data oos.jsonl
@@ -46,11 +46,11 @@ def classifier() -> None:
 @click.option(
     "--out",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Write model and report to this folder, and leave the gateway's model as it is.",
+    help="Write model and report to this folder, not to the gateway's model.",
 )
 @click.option("--no-templates", is_flag=True, help="Learn only from --data. Needs --out.")
-@click.option("--forget", is_flag=True, help="Drop the labelled prompts of earlier trainings.")
-@click.option("--threads", type=click.IntRange(1), default=None, help="Cores to use; left out: all.")
+@click.option("--forget", is_flag=True, help="Forget the labelled prompts of earlier trainings.")
+@click.option("--threads", type=click.IntRange(1), default=None, help="CPU cores to use. Default: all.")
 @JSON
 def train(
     config: Path,
@@ -63,10 +63,10 @@ def train(
 ) -> None:
     """Train now, and print the quality on held-out examples.
 
-    A label `oos`, `none` or "", and every row of a file named oos*, means that a prompt has no intent; 100 or
-    more such prompts teach the classifier to leave prompts alone. The labelled prompts stay in the data
-    folder, and every later training uses them, until new ones or --forget replace them. The report is
-    beside the model: confusion.txt and report.json.
+    The label `oos`, `none` or "" means that a prompt has no intent; so does every row of a file named oos*. With 100 or
+    more such prompts, the classifier learns to leave prompts alone. Labelled prompts are kept in the data folder and
+    used by later trainings, until new ones or --forget replace them. confusion.txt and report.json are written beside
+    the model.
 
     \b
     Examples:
@@ -77,7 +77,7 @@ def train(
     from gateway.cli.classifier import work as work
 
     if no_templates and out is None:
-        raise click.UsageError("--no-templates needs --out: the gateway's own model needs its templates")
+        raise click.UsageError("--no-templates needs --out: the gateway's own model must know its templates")
     settings = load_settings(config)
     console, started = Console(stderr=True), time.perf_counter()
     with _refusals(), console.status("reading") as status:
@@ -126,7 +126,7 @@ def train_tasks(config: Path, out: Path) -> None:
 )
 @JSON
 def show(config: Path, model: Path | None, as_json: bool) -> None:
-    """Show the gateway's classifier: intents, examples, size, and its quality on held-out examples."""
+    """Show the classifier's intents, examples, size, and quality on held-out examples."""
     from gateway.cli.classifier import work as work
 
     with _refusals():
@@ -155,14 +155,14 @@ def show(config: Path, model: Path | None, as_json: bool) -> None:
 )
 @JSON
 def why(config: Path, text: str, model: Path | None, as_json: bool) -> None:
-    """Explain the decision about TEXT: the request in it, the nearest examples, the words, the gate.
+    """Explain the decision about TEXT: the request found in it, the nearest examples, the words, the gate.
 
     \b
     Reading the output:
-      request   the instruction, without the text that it is about
-      chances   of the intents, after temperature; (none) is the class of prompts without a template
+      request   the instruction, without the text to work on
+      chances   the probability of each intent, after temperature scaling; (none) means no template fits
       nearest   the most similar examples, by cosine
-      gate      each feature, its value, and its contribution to the score that some template is for the prompt
+      gate      each feature, its value, and how much it adds to the score that some template fits
     """
     from gateway.cli.classifier import work as work
 
@@ -194,7 +194,7 @@ def why(config: Path, text: str, model: Path | None, as_json: bool) -> None:
 )
 @JSON
 def evaluate(config: Path, data: tuple[Path, ...], model: Path | None, as_json: bool) -> None:
-    """Measure the classifier on labelled prompts that were not in the training.
+    """Measure the classifier on labelled prompts that it was not trained on.
 
     \b
     Example:
@@ -212,7 +212,7 @@ def evaluate(config: Path, data: tuple[Path, ...], model: Path | None, as_json: 
     _figures(evaluation.figures)
     click.echo(evaluation.confusion.text())
     if evaluation.unseen:
-        click.secho(f"not in the training: {', '.join(evaluation.unseen)}", fg="yellow")
+        click.secho(f"labels without training examples: {', '.join(evaluation.unseen)}", fg="yellow")
 
 
 def _figures(figures: dict[str, float]) -> None:
@@ -222,7 +222,7 @@ def _figures(figures: dict[str, float]) -> None:
 
 
 def _tier(tier: Any) -> None:
-    click.secho(f"\n{tier.tier}: {tier.intent} {tier.confidence:.3f}, none of ours {tier.none:.3f}", bold=True)
+    click.secho(f"\n{tier.tier}: {tier.intent} {tier.confidence:.3f}, no intent {tier.none:.3f}", bold=True)
     click.echo("  chances  " + ", ".join(f"{name or '(none)'} {chance:.3f}" for name, chance in tier.chances))
     click.echo("  words    " + ", ".join(f"{word} {push:+.2f}" for word, push in tier.words))
     for text, intent, cosine in tier.nearest:
@@ -231,7 +231,7 @@ def _tier(tier: Any) -> None:
 
 
 class _refusals:  # noqa: N801  # it is named like a function, since it is used as `with _refusals():`
-    """Prints a Foreword error in one line, and exits with status 1."""
+    """Prints a Foreword error in one line and exits with status 1."""
 
     def __enter__(self) -> None: ...
 

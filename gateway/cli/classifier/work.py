@@ -1,4 +1,4 @@
-"""Does the work of `foreword classifier`. This is a separate module, since it loads the embedding models."""
+"""Does the work of `foreword classifier`. A module of its own, because it imports the embedding models."""
 
 from __future__ import annotations
 
@@ -54,8 +54,6 @@ class TrainingSummary(Struct, frozen=True):
 
 
 class ShownTier(Struct, frozen=True):
-    """The figures of one tier of the classifier."""
-
     language: str
     kind: str
     intents: int
@@ -65,8 +63,6 @@ class ShownTier(Struct, frozen=True):
 
 
 class ModelSummary(Struct, frozen=True):
-    """The figures of a classifier's model."""
-
     folder: str
     format: int
     checksum: str
@@ -85,7 +81,7 @@ def train(
     threads: int | None,
     progress: Callable[[str], None],
 ) -> TrainingSummary:
-    """Train the classifier, write its model and report, and store the labelled prompts for the next training."""
+    """Train the classifier, write model and report, and store the labelled prompts for later trainings."""
     started = time.perf_counter()
     folder = settings.data_folder
     given = read_labelled(data)
@@ -95,7 +91,7 @@ def train(
         seeds = Seeds(seeds.improvable, seeds.pairs, ())
     embedders = _embedders(settings)
     if isinstance(embedders.sentence, SentenceEmbedder):
-        embedders.sentence.load()  # this is done first, since it sets the number of threads of the whole process
+        embedders.sentence.load()  # first, because it sets the number of threads of the whole process
     with threadpool_limits(threads or os.cpu_count() or 1):
         training = teach(library, embedders, seeds, labelled, folder, progress)
     target = out or model_folder(library, embedders, folder, seeds, labelled)
@@ -103,13 +99,13 @@ def train(
     save(training.model, target)
     _write_report(training, report, confusions, target)
     if out is None:
-        # stored after the model, so that a running gateway that sees the new prompts also finds the new model
+        # after the model: a running gateway that sees the new prompts must find the new model, too
         _keep(labelled, folder / "classifier" / LABELLED)
     return TrainingSummary(target, report, confusions)
 
 
 def shown(settings: Settings, folder: Path | None) -> ModelSummary:
-    """Return the figures of the model in `folder`, or of the gateway's model if `folder` is None."""
+    """Describe the model in `folder`, or the gateway's model."""
     model, place = _model(settings, folder)
     tiers = [
         ShownTier(
@@ -145,8 +141,10 @@ async def measured(settings: Settings, data: Sequence[Path], folder: Path | None
 
 
 def classifier_of(settings: Settings, library: Library) -> tuple[Classifier, Batcher]:
-    """Return the gateway's classifier for this library, which is trained if necessary, and its batcher. The caller
-    closes the batcher."""
+    """Return the gateway's classifier for this library, and its batcher. Trains the classifier if necessary.
+
+    The caller closes the batcher.
+    """
     embedders = _embedders(settings)
     return _with_embedders(trained(library, embedders, settings.data_folder), settings, embedders)
 
@@ -205,7 +203,7 @@ def _report(training: Training, labelled: int, took_s: float) -> tuple[TrainRepo
 
 
 def _confused(tier: TrainedTier) -> Confusion:
-    """Return the confusion of the tier's answers to the held-out cases."""
+    """Return the confusion matrix of the tier's decisions on the held-out cases."""
     right = [NONE if is_outside(name) else name for name in tier.labels.tolist()]
     return confusion(right, tier.held_out.top.tolist())
 

@@ -22,22 +22,28 @@ def collections() -> None:
     foreword collections add handbook docs/*.md report.pdf notes.docx page.html
     foreword collections search handbook "How many days of leave are there?"
 
-    A request names the collection: {"foreword": {"collections": ["handbook"]}, ...}
-    The gateway may be running; it uses new documents at once.
+    A request names a collection like this: {"foreword": {"collections": ["handbook"]}, ...} A running gateway uses new
+    documents at once.
     """
 
 
 @collections.command()
 @click.argument("collection")
 @click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--attribute", "attributes", multiple=True, metavar="KEY=VALUE", help="For filters. Can be repeated.")
+@click.option(
+    "--attribute",
+    "attributes",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="An attribute of the files, for filters. Repeatable.",
+)
 @json_option
 @config_option
 def add(collection: str, paths: tuple[Path, ...], attributes: tuple[str, ...], as_json: bool, config: Path) -> None:
-    """Add files, or all the documents in folders, to a collection.
+    """Add files, or all documents in folders, to a collection.
 
-    An unchanged file is skipped, and a changed file replaces its old version. So the command can be
-    repeated at any time, also after an interruption. Exits with 1 if a file failed; the others are added.
+    An unchanged file is skipped, and a changed file replaces its old version. An interrupted command can simply be
+    repeated. Exits with 1 if a file failed; the other files are added.
 
     \b
     Example:  foreword collections add handbook docs/ report.pdf --attribute year=2026
@@ -64,7 +70,7 @@ def add(collection: str, paths: tuple[Path, ...], attributes: tuple[str, ...], a
 @json_option
 @config_option
 def list_collections(as_json: bool, config: Path) -> None:
-    """List all collections with their keys and the numbers of their documents and chunks. JSON also has the floors."""
+    """List all collections with their keys and their numbers of documents and chunks. --json also shows the floors."""
     from gateway.context.store.collections import OPERATOR
 
     settings = load_settings(config)
@@ -82,14 +88,20 @@ def list_collections(as_json: bool, config: Path) -> None:
 @collections.command()
 @click.argument("collection")
 @click.argument("query")
-@click.option("--limit", default=5, show_default=True, type=click.IntRange(1, 50), help="The most chunks to list.")
-@click.option("--weight", type=click.FloatRange(0, 1), help="The share of the vectors in the score; usually 0.5.")
+@click.option(
+    "--limit", default=5, show_default=True, type=click.IntRange(1, 50), help="List at most this many chunks."
+)
+@click.option(
+    "--weight",
+    type=click.FloatRange(0, 1),
+    help="The weight of vector similarity in the score, from 0 to 1; usually 0.5.",
+)
 @json_option
 @config_option
 def search(collection: str, query: str, limit: int, weight: float | None, as_json: bool, config: Path) -> None:
-    """List the best chunks for a query with their scores, the best first.
+    """List the best chunks for a query, best first, with their scores.
 
-    A request uses the chunks at or above the collection's floor.
+    A request uses only chunks whose score reaches the collection's floor.
 
     \b
     Example:  foreword collections search handbook "Who signs a leave form?"
@@ -98,7 +110,7 @@ def search(collection: str, query: str, limit: int, weight: float | None, as_jso
 
     settings = load_settings(config)
     with parts.opened(settings) as known:
-        # the name is checked before the embedder loads, since loading takes seconds
+        # the name is checked before the embedder loads, which takes seconds
         store = parts.require(known, collection)
         vector = parts.embedder(settings).embed([query])[0]
         chunks = [hit.chunk for hit in known.look_up(store, Wish(query, vector, limit, weight=weight))]
@@ -114,11 +126,11 @@ def search(collection: str, query: str, limit: int, weight: float | None, as_jso
 
 @collections.command()
 @click.argument("collection")
-@click.option("--source", default=None, help="Only the document with this name, from `search` or `list --json`.")
+@click.option("--source", default=None, help="Delete only this document. `search` and `list --json` show the names.")
 @json_option
 @config_option
 def remove(collection: str, source: str | None, as_json: bool, config: Path) -> None:
-    """Delete a collection, or one document of it. The deleted text is overwritten on the disk.
+    """Delete a collection, or one of its documents. The deleted text is overwritten on disk.
 
     \b
     Example:  foreword collections remove handbook --source docs/old.md
@@ -156,8 +168,8 @@ def _listed(known: Any, collection: Any) -> dict[str, Any]:
 
 
 def _attributes(pairs: tuple[str, ...]) -> dict[str, str | float | bool]:
-    """Convert pairs such as `year=2026` to attributes. A value that is a number becomes a number, `true` and `false`
-    become booleans, and any other value stays text."""
+    """Convert pairs such as `year=2026` to attributes. Numbers, `true` and `false` are converted; other values stay
+    text."""
     attributes: dict[str, str | float | bool] = {}
     for pair in pairs:
         key, equals, value = pair.partition("=")

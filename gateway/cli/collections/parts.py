@@ -1,4 +1,4 @@
-"""Opens the configured parts and finds the files to add, for the commands of `foreword collections`."""
+"""Opens the configured parts, and finds the files to add, for `foreword collections`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from gateway.cli.config import report
 from gateway.errors import CollectionError, ConfigError, Problem
 from gateway.settings.tables import KindTable, Settings
 
-if TYPE_CHECKING:  # numpy and the stores are loaded when a command runs, so that --help is fast
+if TYPE_CHECKING:  # numpy and the stores are imported when a command runs, so that --help is fast
     from gateway.context.ingest.ingest import Ingest
     from gateway.context.store.catalog import Collection
     from gateway.context.store.collections import Collections
@@ -25,15 +25,14 @@ READABLE = (
     ".eml", ".mbox", ".msg", ".json", ".jsonl", ".ndjson", ".xml", ".ipynb", ".srt", ".vtt", ".yaml", ".toml",
     ".py", ".js", ".ts", ".java", ".go", ".rs", ".c", ".h", ".cpp", ".hpp", ".cs", ".rb", ".php", ".sh", ".sql",
 )  # fmt: skip
-"""The types of files that are read from a folder. A file that is named on the command line is always read."""
+"""The types of files that are read from a folder. A file named on the command line is always read."""
 PATIENCE_S = 30.0
-"""How long to wait for another process that writes to the catalog."""
+"""How long to wait while another process writes to the catalog."""
 
 
 @contextmanager
 def opened(settings: Settings) -> Iterator[Collections]:
-    """Open the collections. If a document or a collection raises an error, the command ends with the error's
-    message."""
+    """Open the collections. Errors of a document or collection become command-line errors."""
     from gateway.context.store.catalog import Catalog, catalog_file
     from gateway.context.store.collections import Collections
 
@@ -65,19 +64,19 @@ def embedder(settings: Settings) -> Embedder:
 
 
 def require(collections: Collections, name: str) -> Collection:
-    """Return the collection with this name or id. If there is none, end the command with a list of the known names."""
+    """Return the collection with this name or id. If there is none, exit and list the known names."""
     from gateway.context.store.collections import OPERATOR
 
     collection = collections.find(name, OPERATOR)
     if collection is None:
         known = [collection.name or collection.id for collection in collections.readable(OPERATOR)]
-        listed = f"Known: {', '.join(known)}." if known else "There are none yet."
+        listed = f"Known: {', '.join(known)}." if known else "There are no collections yet."
         raise click.ClickException(f"There is no collection {name!r}. {listed}")
     return collection
 
 
 def files_of(paths: Sequence[Path]) -> list[Path]:
-    """Return the paths, but with each folder replaced by the documents in it."""
+    """Replace each folder by the documents in it."""
     files: list[Path] = []
     for path in paths:
         if path.is_dir():
@@ -88,7 +87,7 @@ def files_of(paths: Sequence[Path]) -> list[Path]:
 
 
 def adapter(settings: Settings, group: str, name: str, table: KindTable | None) -> Any:
-    """Build the adapter of a table. If the table is missing or has mistakes, end the command with status 2."""
+    """Build the adapter of a table. If the table is missing or has mistakes, exit with status 2."""
     if table is None:
         remedy = 'Add [store] with kind = "chroma" and [embedder] with kind = "sentence".'
         report(ConfigError([Problem(f"{settings.file} [{name}]", "collections need this table", remedy)]))

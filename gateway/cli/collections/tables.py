@@ -17,7 +17,7 @@ SNIPPET = 160
 
 @contextmanager
 def progress(*, quiet: bool) -> Iterator[Any]:
-    """Show a progress bar on standard error, since the summary and JSON are written to standard output."""
+    """Show a progress bar on standard error, because the summary or JSON goes to standard output."""
     if quiet:
         yield lambda _now: None
         return
@@ -31,7 +31,7 @@ def progress(*, quiet: bool) -> Iterator[Any]:
         TimeRemainingColumn(),
     )
     console = Console(stderr=True)
-    # if standard error is no terminal, the bar would only print an empty line
+    # without a terminal, the bar would only print an empty line
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("reading", total=None, chunks="")
 
@@ -45,7 +45,7 @@ def progress(*, quiet: bool) -> Iterator[Any]:
 
 
 def added_values(row: AddedFile) -> dict[str, Any]:
-    """Return the result for one file, as it is printed in JSON."""
+    """Return the JSON result for one file."""
     from gateway.context.reading.summary import report_values
 
     values = {"source": row.source, "state": row.state, "chunks": row.chunks, "reason": row.reason}

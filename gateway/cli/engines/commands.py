@@ -1,6 +1,6 @@
-"""`foreword engines`: lists, compares and removes the variants of local models, and measures engines.
+"""`foreword engines`: lists, compares and removes variants of local models, and measures engines.
 
-Commands that make variants come from the offline jobs, as entry points of the group `foreword.engine_commands`.
+The offline jobs add the commands that make variants, as entry points of the group `foreword.engine_commands`.
 """
 
 import importlib
@@ -19,14 +19,13 @@ from gateway.cli.listing import print_rows
 
 GROUP = "foreword.engine_commands"
 COMMANDS = {"probe-context": "gateway.cli.engines.probe:probe_context"}
-"""The commands that are imported only when they are called."""
+"""Commands that are imported only when called."""
 MB = 1 << 20
 COLUMNS = ("variant", "scheme", "perplexity", "rise", "MB", "of f16", "read", "write 1", "write 8")
 
 
 class EngineCommands(click.Group):
-    """A group that imports some of its commands only when they are called, and reports a missing variant in one
-    line."""
+    """A group that imports some commands only when they are called, and reports a missing variant in one line."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         others = {point.name for point in entry_points(group=GROUP)}
@@ -55,10 +54,10 @@ def engines() -> None:
 
 
 @engines.command("list")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object on each line.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line.")
 @config_option
 def list_(as_json: bool, config: Path) -> None:
-    """List all variants, with their measurements."""
+    """List all variants with their measurements."""
     stored = list(variants.stored_variants(load_settings(config).data_folder))
     if as_json:
         for variant in stored:
@@ -78,12 +77,16 @@ def show(name: str, config: Path) -> None:
 
 @engines.command()
 @click.argument("names", nargs=-1)
-@click.option("--plot", type=click.Path(dir_okay=False, path_type=Path), help="Quality against size and speed, as PNG.")
+@click.option(
+    "--plot",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Plot quality against size and speed into this PNG file.",
+)
 @config_option
 def compare(names: tuple[str, ...], plot: Path | None, config: Path) -> None:
-    """Compare variants, or all of them, the best perplexity first.
+    """Compare the named variants, or all, by perplexity. The best comes first.
 
-    Only variants of one source, measured on the same text, are comparable; others are listed apart.
+    Only variants of the same source that were measured on the same text can be compared. Others are listed separately.
     """
     data = load_settings(config).data_folder
     chosen = [variants.stored_variant(data, name) for name in names] or list(variants.stored_variants(data))
@@ -101,7 +104,7 @@ def compare(names: tuple[str, ...], plot: Path | None, config: Path) -> None:
 @click.argument("name")
 @config_option
 def remove(name: str, config: Path) -> None:
-    """Delete a variant that no backend in the configuration names."""
+    """Delete a variant. A variant that a configured backend uses is kept."""
     variants.remove_variant(load_settings(config), name)
     click.echo(f"{name} is removed")
 

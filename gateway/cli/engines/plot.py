@@ -1,4 +1,4 @@
-"""Plots the perplexity of variants against their size and against their speed."""
+"""Plots the perplexity of variants against size and against speed."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,7 +20,7 @@ def plot_variants(manifests: Sequence[VariantManifest], path: Path) -> bool:
     _points(left, manifests, [manifest.bytes / MB for manifest in manifests])
     _points(right, manifests, [manifest.speeds.write_1 for manifest in manifests])
     left.set(xlabel="MB", ylabel="rise of perplexity, %")
-    right.set(xlabel="tokens written a CPU second, one answer")
+    right.set(xlabel="tokens written per CPU second, one answer")
     figure.savefig(path, dpi=120)
     return True
 

@@ -16,18 +16,18 @@ from gateway.cli.config import config_option, load_settings
     "--text",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     required=True,
-    help="A long plain text in a language that the model knows.",
+    help="A long plain text file in a language that the model knows.",
 )
-@click.option("--tokens", default=1536, show_default=True, help="Tokens of the text for each measurement.")
+@click.option("--tokens", default=1536, show_default=True, help="Tokens of text per measurement.")
 @click.option("--keys", default=8, show_default=True, type=click.IntRange(1, 16), help="Number of hidden pass-keys.")
-@click.option("--dry-run", is_flag=True, help="Measure and print, but write nothing.")
-@click.option("--json", "as_json", is_flag=True, help="Print the profile as JSON; the progress goes to standard error.")
+@click.option("--dry-run", is_flag=True, help="Print the measurements without saving them.")
+@click.option("--json", "as_json", is_flag=True, help="Print the profile as JSON. Progress goes to standard error.")
 def probe_context(config: Path, name: str, text: Path, tokens: int, keys: int, dry_run: bool, as_json: bool) -> None:
-    """Measure the usable context of backend NAME (of kind `torch`), and the best positions beyond its trained window.
+    """Measure the usable context of backend NAME (kind `torch`), and the best positions beyond its trained window.
 
-    First it measures perplexity and pass-keys at the trained window and beyond, with each method. Then it measures
-    look-ups among passages that are all alike, at growing lengths. The usable and the effective window are written to
-    the data folder, with a plot. The gateway uses them after its next start.
+    Perplexity and pass-key retrieval are measured at the trained window and beyond, with each method. Then look-ups
+    among similar passages are measured at growing lengths. The usable and the effective window are written to the data
+    folder, with a plot. The gateway uses them after its next start.
 
     \b
     Example:
@@ -37,7 +37,7 @@ def probe_context(config: Path, name: str, text: Path, tokens: int, keys: int, d
     table = settings.backends.get(name)
     if table is None or table.kind != "torch":
         able = ", ".join(key for key, entry in settings.backends.items() if entry.kind == "torch") or "none"
-        raise click.UsageError(f'{name!r} is no backend of kind "torch" in {config}; there are: {able}')
+        raise click.UsageError(f'{name!r} is not a backend of kind "torch" in {config}; choose from: {able}')
     profile, trained = _measured(settings, name, text.read_text("utf-8"), tokens, keys, to_stderr=as_json)
     if as_json:
         click.echo(msgspec.json.encode(profile))
@@ -76,7 +76,7 @@ def _measured(settings: Any, name: str, text: str, tokens: int, keys: int, *, to
                 f"{point.length:8}  {point.method:12} {point.perplexity:10.1f}  {point.right} of {point.keys}",
                 err=to_stderr,
             )
-        click.echo(f"{'length':>8}  look-ups among passages that are all alike", err=to_stderr)
+        click.echo(f"{'length':>8}  look-ups among similar passages", err=to_stderr)
         looked = []
         for look_up in look_ups(engine.model, engine.tokens, text, engine.positions.trained_tokens):
             looked.append(look_up)
@@ -87,8 +87,7 @@ def _measured(settings: Any, name: str, text: str, tokens: int, keys: int, *, to
 
 
 def _plot(profile: Any, trained: int, path: Path) -> Path | None:
-    """Plot the perplexity against the length, with a line for each method. Returns None if matplotlib is not
-    installed."""
+    """Plot perplexity against length, one line per method. Returns None if matplotlib is not installed."""
     try:
         from matplotlib.figure import Figure
     except ImportError:

@@ -1,4 +1,4 @@
-"""`foreword exchanges`: the commands that list recorded exchanges and show one of them."""
+"""`foreword exchanges`: lists recorded exchanges and shows one of them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from gateway.errors import ConfigError, DatabaseFailed
 from gateway.records.locations import database_url, spool_folder
 from gateway.settings.tables import Settings
 
-if TYPE_CHECKING:  # SQLAlchemy and rich are loaded when a command runs, so that --help is fast
+if TYPE_CHECKING:  # SQLAlchemy and rich are imported when a command runs, so that --help is fast
     from gateway.records.database import Database
 
 UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
@@ -28,16 +28,15 @@ def exchanges() -> None:
     """Show recorded exchanges: the prompt, each decision, the prompt as sent, the answer.
 
     \b
-    The last ones that a template rewrote:
+    List the last exchanges that a template rewrote:
         foreword exchanges list --template summarise/en
-    One of them, with every decision and its cost:
+    Show one exchange with every decision and its cost:
         foreword exchanges show ID
     """
 
 
 def since_s(_context: click.Context, _parameter: click.Parameter, value: str) -> float:
-    """Convert a text to a time in seconds since 1970. `30m`, `2h` and `7d` mean that long ago, and a date means the
-    date's beginning. An empty text gives 0."""
+    """Convert an age such as `30m`, `2h` or `7d`, or a date, to seconds since 1970. "" gives 0."""
     if not value:
         return 0.0
     if ago := re.fullmatch(r"(\d{1,5})([mhdw])", value):
@@ -49,19 +48,23 @@ def since_s(_context: click.Context, _parameter: click.Parameter, value: str) ->
 
 
 @exchanges.command("list")
-@click.option("--limit", default=20, show_default=True, type=click.IntRange(1, 10_000), help="The most to list.")
+@click.option("--limit", default=20, show_default=True, type=click.IntRange(1, 10_000), help="List at most this many.")
 @click.option("--model", default="", help="Only requests for this model.")
 @click.option("--intent", default="", help="Only requests of this intent.")
 @click.option("--template", default="", help="Only requests that this template rewrote.")
 @click.option(
-    "--since", default="", metavar="TIME", callback=since_s, help="Only requests since then: 30m, 2h, 7d, 2026-01-31."
+    "--since",
+    default="",
+    metavar="TIME",
+    callback=since_s,
+    help="Only requests since this time: 30m, 2h, 7d, 2026-01-31.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object on each line.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line.")
 @config_option
 def list_exchanges(
     limit: int, model: str, intent: str, template: str, since: float, as_json: bool, config: Path
 ) -> None:
-    """List the exchanges, the newest first.
+    """List the exchanges, newest first.
 
     \b
     Example:  foreword exchanges list --since 2h --intent summarise
@@ -87,7 +90,7 @@ def list_exchanges(
 def show(id: str, as_json: bool, config: Path) -> None:
     """Show one exchange: the prompt before and after, each decision, the answer, and feedback.
 
-    The id is in the response header x-foreword-id, and in `foreword exchanges list`. Its beginning is enough.
+    `foreword exchanges list` and the response header x-foreword-id show the id. The beginning of an id is enough.
     """
     from gateway.records.archive import as_json as entry_json
     from gateway.records.archive import entry_of
@@ -105,16 +108,16 @@ def show(id: str, as_json: bool, config: Path) -> None:
 
 
 def _whole_id(database: Database, start: str) -> str:
-    """Return the only id that begins with `start`, since tables may shorten ids. If several ids do, end the command."""
+    """Return the only id that begins with `start`. Tables may shorten ids. Exits if several ids match."""
     ids = database.ids_like(start.rstrip(".…")) if start.rstrip(".…") else []
     if len(ids) > 1 and start not in ids:
-        raise click.ClickException(f"{start!r} begins several ids: {', '.join(ids)} …")
+        raise click.ClickException(f"several ids begin with {start!r}: {', '.join(ids)} …")
     return ids[0] if len(ids) == 1 else start
 
 
 @contextmanager
 def opened(settings: Settings) -> Iterator[Database]:
-    """Open the database. Records that stopped servers left in the spool are written to it first."""
+    """Open the database. First, records that stopped servers left in the spool are written to the database."""
     from gateway.records.database import Database
     from gateway.records.segment_reader import SegmentReader
     from gateway.wire.chat.answer import read_answer
@@ -129,4 +132,6 @@ def opened(settings: Settings) -> Iterator[Database]:
     except ConfigError as error:
         report(error)
     except DatabaseFailed as error:
-        raise click.ClickException(f"{error}\nIts address is in [records] database of {settings.file}.") from error
+        raise click.ClickException(
+            f"{error}\nThe database's address is set by [records] database in {settings.file}."
+        ) from error

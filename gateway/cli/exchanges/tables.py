@@ -19,7 +19,7 @@ from gateway.records.schema import ExchangeRecord
 
 def print_exchanges(summaries: Sequence[Summary]) -> None:
     if not summaries:
-        Console().print("No exchanges. An exchange appears a second after its answer.")
+        Console().print("No exchanges. A new exchange appears about a second after its answer.")
         return
     numbers = ("status", "tokens", "ms")
     print_rows(("time", "id", "key", "model", "intent", "template", *numbers), map(_cells, summaries), right=numbers)
@@ -37,10 +37,10 @@ def print_entry(entry: RecordedExchange) -> None:
     console = Console()
     console.print(_facts(record))
     if record.policy == "hashed":
-        console.print("Recorded as hashes: texts show as sha256, with their length.", style="yellow")
-    console.print(_panel("prompt as it came in", _turns(record.asked)))
+        console.print("Only hashes were recorded: texts are shown as sha256 with their length.", style="yellow")
+    console.print(_panel("prompt as received", _turns(record.asked)))
     if record.prompt is not None:
-        title = "prompt as it was sent" if record.changed else "prompt as it would have been sent (shadow mode)"
+        title = "prompt as sent" if record.changed else "prompt that would have been sent (shadow mode)"
         console.print(_panel(title, _turns(record.prompt)))
     console.print(_notes(record.notes))
     for number, chunk in enumerate(record.chunks, 1):

@@ -1,4 +1,4 @@
-"""`foreword gains`: measures whether a template helps a model, and shows the table."""
+"""`foreword gains`: measures whether a template helps a model, and shows the gain table."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from gateway.cli.listing import print_rows
 from gateway.errors import ConfigError, ForewordError, RequestError
 from gateway.settings.tables import Settings
 
-if TYPE_CHECKING:  # these modules are loaded when a command runs
+if TYPE_CHECKING:  # imported when a command runs
     from gateway.assembly.gateway import Gateway
     from gateway.cli.gains.measurement import Measurement, MeasureOptions, MeasurePairs
     from gateway.prompt.measure.pairs import PairScorer, ScoredPair
@@ -27,17 +27,19 @@ if TYPE_CHECKING:  # these modules are loaded when a command runs
 
 @click.group()
 def gains() -> None:
-    """Measure whether a template helps a model. In the mode `proven` it speaks only where it does.
+    """Measure whether a template helps a model. In mode `proven`, a template rewrites prompts only where it helps.
 
     \b
-    What it would cost:    foreword gains measure --dry-run
+    See the cost first:    foreword gains measure --dry-run
     Measure:               foreword gains measure --calls 400
-    Show:                  foreword gains show
+    Show the results:      foreword gains show
     """
 
 
 @gains.command()
-@click.option("--model", default="", help="The model; left out: the default for our prompts, every model for records.")
+@click.option(
+    "--model", default="", help="The model. Default: the default model for built-in prompts, every model for records."
+)
 @click.option("--template", default="", metavar="ID[@VERSION]", help="Only this template.")
 @click.option("--intent", default="", help="Only this intent.")
 @click.option(
@@ -45,32 +47,42 @@ def gains() -> None:
     type=click.Choice(["all", "records", "prompts"]),
     default="all",
     show_default=True,
-    help="Recorded exchanges, the prompts of the package, or both.",
+    help="Use recorded exchanges, the built-in prompts, or both.",
 )
 @click.option(
-    "--since", default="", metavar="TIME", callback=since_s, help="Only exchanges since then: 30m, 2h, 7d, 2026-01-31."
+    "--since",
+    default="",
+    metavar="TIME",
+    callback=since_s,
+    help="Only exchanges since this time: 30m, 2h, 7d, 2026-01-31.",
 )
 @click.option(
     "--each",
     default=200,
     show_default=True,
     type=click.IntRange(1, 10_000),
-    help="The most recorded exchanges for each template and model.",
+    help="Use at most this many recorded exchanges per template and model.",
 )
-@click.option("--missing", is_flag=True, help="Only templates that have no row yet.")
-@click.option("--calls", default=2000, show_default=True, type=click.IntRange(2), help="The most model calls.")
-@click.option("--tokens", default=0, type=click.IntRange(0), help="The most tokens, read and written; 0: no limit.")
-@click.option("--judge", default="", metavar="MODEL", help="A model that compares answers that nothing else can score.")
-@click.option("--dry-run", is_flag=True, help="Only print what would be asked and its cost.")
+@click.option("--missing", is_flag=True, help="Only templates without a row in the gain table.")
+@click.option(
+    "--calls", default=2000, show_default=True, type=click.IntRange(2), help="Make at most this many model calls."
+)
+@click.option(
+    "--tokens", default=0, type=click.IntRange(0), help="Use at most this many tokens, read and written. 0: no limit."
+)
+@click.option(
+    "--judge", default="", metavar="MODEL", help="A model that compares answers if nothing else can score them."
+)
+@click.option("--dry-run", is_flag=True, help="Only print the planned requests and their cost.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
 @config_option
 def measure(calls: int, tokens: int, dry_run: bool, as_json: bool, config: Path, since: float, **options: Any) -> None:
-    """Send requests raw and rewritten, and compare the answers.
+    """Send requests with and without the rewrite, and compare the answers.
 
-    Recorded exchanges show what clients ask; the prompts of the package need no traffic. Each pair of answers is
-    scored by the right answer, else by the limits that the prompt itself states, else by the judge, which compares
-    them twice, in both orders. A judge is first examined on 200 pairs of known order. Both answers are greedy and have
-    the same limits. What was scored before is not asked again, so a measurement that was cut off goes on.
+    Recorded exchanges show what clients ask; the built-in prompts need no traffic. Each pair of answers is scored by
+    the right answer, else by limits stated in the prompt, else by a judge, which compares them twice, in both orders.
+    The judge is first tested on 200 pairs whose order is known. Both answers are greedy and have the same limits. An
+    interrupted measurement continues: pairs that were scored before are not asked again.
 
     \b
     foreword gains measure --dry-run
@@ -106,7 +118,7 @@ def show(as_json: bool, config: Path) -> None:
     try:
         known = list((shipped_gains() | read_gains(path)).values())
     except (OSError, msgspec.MsgspecError) as error:
-        raise click.ClickException(f"{path} cannot be read: {error}. Delete it to start anew.") from error
+        raise click.ClickException(f"{path} cannot be read: {error}. Delete the file to start again.") from error
     except ForewordError as error:
         raise click.ClickException(str(error)) from error
     if as_json:
@@ -126,7 +138,7 @@ async def _measure(
 
     gateway = assemble(settings, only_prepare=True)
     if gateway.loader is None:
-        raise click.ClickException("Without an [embedder] no prompt is rewritten, so there is nothing to measure.")
+        raise click.ClickException("No prompt is rewritten without an embedding model. Configure one in [embedder].")
     async with AsyncExitStack() as stack:
         stack.push_async_callback(gateway.state.aclose)
         stack.push_async_callback(gateway.aclose)
@@ -191,9 +203,9 @@ def _print_plan(pairs: MeasurePairs, judge: str) -> None:
     keys = {pair.key for pair in (*pairs.fresh, *(score.pair for score in pairs.known))}
     click.echo(f"{len(pairs.all)} pairs; {scored} can be scored, of {len(keys)} templates and models.")
     if scored < len(pairs.all) and not judge:
-        click.echo("The rest need a judge (--judge MODEL), a limit in their own words, or feedback with an answer.")
+        click.echo("The others need a judge (--judge MODEL), a limit stated in the prompt, or feedback with an answer.")
     if pairs.known:
-        click.echo(f"{len(pairs.known)} were scored before and are not asked again.")
+        click.echo(f"{len(pairs.known)} pairs were scored before and are not asked again.")
     click.echo(f"To ask: {pairs.cost}.")
 
 
@@ -202,7 +214,7 @@ def _print_rest(measurement: Measurement, pairs: MeasurePairs, scored: list[Scor
     if left > 0:
         click.echo(f"{left} pairs are left: run the same command again, or raise --calls or --tokens.", err=True)
     if measurement.failed:
-        click.echo(f"{len(measurement.failed)} pairs failed, the last with: {measurement.failed[-1]}", err=True)
+        click.echo(f"{len(measurement.failed)} pairs failed. The last error:  {measurement.failed[-1]}", err=True)
 
 
 def _print_json(value: object) -> None:

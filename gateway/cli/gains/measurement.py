@@ -1,4 +1,4 @@
-"""Makes one measurement: chooses the pairs of answers, estimates their cost, scores them, and writes the gain table."""
+"""One measurement: chooses pairs of answers, estimates their cost, scores them, and writes the gain table."""
 
 from __future__ import annotations
 
@@ -33,12 +33,14 @@ Tick = Callable[[], None]
 
 
 class JudgeRefused(ForewordError):
-    """The judge ordered too few pairs of known order correctly, so its verdicts cannot be used for a measurement."""
+    """The judge put too few of the test pairs into the known order, so its verdicts are not used."""
 
 
 class MeasureOptions(Struct, frozen=True):
-    """The options of a measurement. An empty text matches everything. `model` is the name by which clients know the
-    model; if it is "", the default model is measured."""
+    """The options of a measurement. "" matches everything, except that `model` "" means the default model.
+
+    `model` is the name that clients use.
+    """
 
     model: str = ""
     template: str = ""
@@ -48,11 +50,12 @@ class MeasureOptions(Struct, frozen=True):
     judge: str = ""
     source: Literal["all", "records", "prompts"] = "all"
     missing: bool = False
-    """Whether only templates that have no row for this model are measured."""
+    """Whether to measure only templates without a row for this model."""
 
 
 class MeasurePairs(Struct, frozen=True):
-    """The pairs of a measurement. `fresh` pairs must still be answered. `known` pairs were scored by an earlier run."""
+    """The pairs of a measurement. An earlier run has scored the `known` pairs; the `fresh` pairs must still be
+    answered."""
 
     all: Sequence[AnswerPair]
     fresh: Sequence[AnswerPair]
@@ -62,12 +65,12 @@ class MeasurePairs(Struct, frozen=True):
 
     @property
     def judged(self) -> bool:
-        """Whether a judge scores any of the fresh pairs."""
+        """Return whether a judge must score any of the fresh pairs."""
         return any(not pair.right and not pair.checks for pair in self.fresh)
 
 
 class Measurement:
-    """Measures gains with a gateway that has loaded its prompt parts. `completer` makes the model calls."""
+    """Measures gains with a gateway whose prompt parts are loaded. `completer` makes the model calls."""
 
     def __init__(self, gateway: Gateway, completer: Completer, options: MeasureOptions) -> None:
         self._gateway, self._completer, self._options = gateway, completer, options
@@ -96,7 +99,7 @@ class Measurement:
         return MeasurePairs(pairs, fresh, known, exam, cost)
 
     async def scores(self, pairs: MeasurePairs, scorer: PairScorer, tick: Tick) -> list[ScoredPair]:
-        """Score as many fresh pairs as the limits allow. Returns these scores and those of earlier runs. Raises
+        """Score fresh pairs until a limit is reached. Returns their scores and those of earlier runs. Raises
         `JudgeRefused`."""
         if pairs.judged and self._options.judge:
             await self._examine(pairs.exam, scorer, tick)
@@ -108,7 +111,7 @@ class Measurement:
         return [*pairs.known, *await scores_of(pairs.fresh, scorer, keep, self.failed)]
 
     def write(self, scored: Sequence[ScoredPair]) -> list[Gain]:
-        """Write the rows for these scores to the gain table, and return the rows as the table holds them."""
+        """Write these scores to the gain table. Returns the rows as written."""
         rows = gains_of(scored, time.time())
         if not rows:
             return []
@@ -121,11 +124,11 @@ class Measurement:
             exam = await examine(judge, self._gateway.routes.targets(judge, Endpoint.CHAT)[0], scorer, tick)
             keep_exam(self._exams, exam)
         if not exam.passes:
-            raise JudgeRefused(f"{exam}, so it cannot fill the gain table. Name a stronger model with --judge.")
+            raise JudgeRefused(f"{exam}, so this judge cannot fill the gain table. Name a stronger model with --judge.")
 
     def _recorded(self) -> list[AnswerPair]:
-        """Return the pairs from recorded exchanges. If there is no database yet, there are none."""
-        # imported here, since importing SQLAlchemy takes 0.3 s
+        """Return the pairs from recorded exchanges, or none if there is no database yet."""
+        # imported here, because importing SQLAlchemy takes 0.3 s
         from gateway.records.database import Database
 
         settings, options = self._gateway.settings, self._options

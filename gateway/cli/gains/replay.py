@@ -1,4 +1,4 @@
-"""Makes pairs to measure from the recorded exchanges that a template rewrote or would have rewritten."""
+"""Makes pairs to measure from recorded exchanges that a template rewrote or would have rewritten."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from gateway.prompt.templates.fields import Purpose
 from gateway.prompt.templates.template import Template
 from gateway.records.schema import ExchangeRecord
 
-if TYPE_CHECKING:  # SQLAlchemy is loaded only when the command runs
+if TYPE_CHECKING:  # SQLAlchemy is imported when the command runs
     from gateway.records.database import Database
 
 SEED = 1
@@ -37,7 +37,7 @@ class ReplayFilter(Struct, frozen=True):
     """The id of a template, or `id@version` for one version."""
     since_s: float = 0.0
     each: int = 200
-    """The most exchanges for each version of a template and each model. They are chosen at random."""
+    """The most exchanges per template version and model. They are sampled at random."""
 
 
 class _RecordedTarget(Struct):
@@ -54,7 +54,7 @@ class _RecordedRewrite(Struct):
 
 
 class _Brief(Struct):
-    """The part of a record that shows whether the exchange can be replayed."""
+    """The part of a record that decides whether an exchange can be replayed."""
 
     intent: _RecordedIntent = msgspec.field(default_factory=_RecordedIntent)
     rewrite: _RecordedRewrite = msgspec.field(default_factory=_RecordedRewrite)
@@ -66,8 +66,7 @@ _brief = msgspec.msgpack.Decoder(_Brief)
 
 
 def choose(database: Database, which: ReplayFilter, random: Random) -> dict[RecordGroup, list[str]]:
-    """Choose exchanges that a template rewrote or would have rewritten. They are a random sample for each version and
-    model."""
+    """Sample exchanges that a template rewrote or would have rewritten, for each template version and model."""
     samples: dict[RecordGroup, list[str]] = {}
     seen: dict[RecordGroup, int] = {}
     for record in database.spoken(since_s=which.since_s):
@@ -93,7 +92,7 @@ def _is_wanted(intent: str, group: RecordGroup, which: ReplayFilter) -> bool:
 def pairs_of(
     database: Database, chosen: Mapping[RecordGroup, Sequence[str]], library: Library, random: Random, refiner: str = ""
 ) -> Iterator[AnswerPair]:
-    """Return the chosen exchanges as pairs. They are shuffled, so that a limit on calls affects all groups equally."""
+    """Return the chosen exchanges as pairs, shuffled, so that a limit on calls affects all groups equally."""
     ids = [id for ids in chosen.values() for id in ids]
     random.shuffle(ids)
     for id in ids:
@@ -109,11 +108,11 @@ def pairs_of(
 def _pair(record: ExchangeRecord, library: Library, answer: str, refiner: str) -> AnswerPair | None:
     template = _template(library, record)
     rewritten = record.rewrite.withheld or record.prompt
-    # if the prompt held passages, the two prompts would differ not only by the rewrite
+    # with passages in the prompt, the two prompts would differ by more than the rewrite
     if template is None or not rewritten or record.chunks or not all(turn.plain for turn in record.asked):
         return None
     if template.calls and not record.changed:
-        return None  # the template's first calls were not made
+        return None  # the first calls of the template were not made
     target, query = record.route[0], next((turn.text for turn in reversed(record.asked) if turn.role == "user"), "")
     return AnswerPair(
         record.id,
@@ -131,8 +130,8 @@ def _pair(record: ExchangeRecord, library: Library, answer: str, refiner: str) -
 
 
 def _digest(template: Template, refiner: str) -> str:
-    """Return the digest for which the row is valid: that of the template's text, and for a refined prompt also the
-    refiner's model."""
+    """Return the digest that identifies the row: of the template's text and, for a refined prompt, the refiner's
+    model."""
     if template.purpose is Purpose.REFINE:
         return MeasuredRefiner.of(template, refiner).text_digest
     return template.text_digest

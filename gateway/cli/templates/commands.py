@@ -1,4 +1,4 @@
-"""`foreword templates`: the commands that list, show, create, lint and test templates."""
+"""`foreword templates`: lists, shows, creates, lints and tests templates."""
 
 from pathlib import Path
 from typing import Any
@@ -44,9 +44,10 @@ def templates() -> None:
     See its messages:     foreword templates preview refund.en --query "I want my money back"
     Run its tests:        foreword templates test refund.en
     Put it to use:        foreword templates promote refund.en     (draft, candidate, canary, active)
-    Undo that:            foreword templates rollback refund.en
-    See what each does:   foreword templates report --since 7d
-    Out of the shadow:    foreword templates resume refund.en
+    Undo a promotion:     foreword templates rollback refund.en
+    See how each is used: foreword templates report --since 7d
+    Use again after `watch` stopped it:
+                          foreword templates resume refund.en
     """
 
 
@@ -67,8 +68,9 @@ def list_(folders: tuple[Path, ...], as_json: bool, config: Path) -> None:
     foreword templates list
     foreword templates list --json | jq -r '.[] | select(.status == "active") | .id'
 
-    "against controls" is the result of the job `watch`: "settled" for a template that is no worse than its controls,
-    "shadow" for one that was worse and only decides until `foreword templates resume`; --json has the reason.
+    The column "against controls" shows the result of the job `watch`. A "settled" template is no worse than its
+    controls. A "shadow" template was worse, and changes no prompt until `foreword templates resume`. --json shows the
+    reason.
     """
     library, errors = open_library(folders, config)
     settings = None if folders else load_settings(config)
@@ -96,7 +98,7 @@ def show(id: str, query: str, folders: tuple[Path, ...], as_json: bool, config: 
     foreword templates show summarise.en
     foreword templates show summarise.en --query "Summarise this: The sea is wide."
 
-    With a pool of examples, --query shows the first examples of the pool; a request gets the nearest.
+    If the template has a pool of examples, --query shows the first examples of the pool; a request gets the nearest.
     """
     library, errors = open_library(folders, config)
     template = find_template(library, id)
@@ -111,7 +113,7 @@ def show(id: str, query: str, folders: tuple[Path, ...], as_json: bool, config: 
     try:
         turns = render_for(template, query)
     except (KeptAsIs, TemplateError) as error:
-        raise click.ClickException(f"the query would go to the model as it is: {error}") from error
+        raise click.ClickException(f"the query would be sent unchanged:  {error}") from error
     if as_json:
         echo_json([{"role": turn.role, "content": turn.text} for turn in turns])
         return
@@ -122,20 +124,20 @@ def show(id: str, query: str, folders: tuple[Path, ...], as_json: bool, config: 
 
 @templates.command()
 @click.argument("path", type=click.Path(dir_okay=False, path_type=Path))
-@click.option("--id", "id", default="", help="The id of the template; left out: made from the path.")
-@click.option("--intent", default="", help="The intent of the template; left out: the name of the folder.")
+@click.option("--id", "id", default="", help="The id of the template. Default: made from the path.")
+@click.option("--intent", default="", help="The intent of the template. Default: the name of the folder.")
 @click.option("--language", type=click.Choice([str(name) for name in Language]), default="en", show_default=True)
 @click.option("--technique", type=click.Choice([str(name) for name in Technique]), default="direct", show_default=True)
 @json_option
 def new(path: Path, id: str, intent: str, language: str, technique: str, as_json: bool) -> None:
-    """Write a new template to PATH, with lines for you to replace.
+    """Write a new template to PATH, with placeholder lines to replace.
 
     \b
     foreword templates new templates/refund/en.prompt.md
     foreword templates new templates/refund/zh.prompt.md --language zh --technique few-shot
     """
     if not path.name.endswith(".prompt.md"):
-        raise click.ClickException(f"{path.name} must end in .prompt.md, or the library ignores it")
+        raise click.ClickException(f"{path.name} must end in .prompt.md; the library ignores other files")
     if path.exists():
         raise click.ClickException(f"{path} already exists; delete it first or choose another name")
     folder = path.resolve().parent.name.lower()
@@ -149,13 +151,15 @@ def new(path: Path, id: str, intent: str, language: str, technique: str, as_json
     if as_json:
         echo_json({"file": str(path), "id": id, "intent": intent, "language": language, "technique": technique})
         return
-    click.echo(f"Wrote {path}. Replace its lines, then: foreword templates lint --folder {path.parent}")
+    click.echo(f"Wrote {path}. Replace the placeholder lines, then run: foreword templates lint --folder {path.parent}")
 
 
 @templates.command("lint")
 @click.argument("paths", nargs=-1, type=click.Path(path_type=Path), metavar="")
 @click.option("--strict", is_flag=True, help="Count warnings as errors.")
-@click.option("--similar", is_flag=True, help="Compare examples of different intents by meaning too; loads [embedder].")
+@click.option(
+    "--similar", is_flag=True, help="Also compare examples of different intents by meaning. Loads [embedder]."
+)
 @folder_option
 @json_option
 @config_option
@@ -169,12 +173,14 @@ def lint_(
     foreword templates lint --folder my-templates --strict
     foreword templates lint --json | jq -r '.[] | select(.code == "secret") | .file'
 
-    It finds unknown slots, templates that are never used, examples of two intents, missing translations, bodies
-    over their budget, bodies without the user's text, changes without a new version number, and secrets.
+    Lint finds unknown slots, templates that are never used, examples of two intents, missing translations, bodies over
+    their budget, bodies without the user's text, changes without a new version number, and secrets.
     """
     if paths:
         folder = next((path for path in (paths[0], *paths[0].parents) if path.is_dir()), Path())
-        raise click.UsageError(f"templates are checked as a library; run: foreword templates lint --folder {folder}")
+        raise click.UsageError(
+            f"a single file cannot be linted; lint its folder:  foreword templates lint --folder {folder}"
+        )
     library, errors = open_library(folders, config)
     embed = embedder(load_settings(config)).embed if similar else None
     findings = lint(library, errors, Counter().count, embed)
@@ -196,20 +202,21 @@ def lint_(
 
 @templates.command("test")
 @click.argument("ids", nargs=-1)
-@click.option("--no-classifier", is_flag=True, help="Run only the `tests:` of the files; loads no model.")
+@click.option("--no-classifier", is_flag=True, help="Run only the `tests:` of the files, without loading a model.")
 @folder_option
 @json_option
 @config_option
 def test_(ids: tuple[str, ...], no_classifier: bool, folders: tuple[Path, ...], as_json: bool, config: Path) -> None:
-    """Run the tests of all templates, or of the templates with these IDS. Exits with 1 if one fails.
+    """Run the tests of all templates, or of the templates with these IDS. Exits with 1 if a test fails.
 
     \b
     foreword templates test
     foreword templates test summarise.en translate.zh
     foreword templates test --no-classifier
 
-    The `tests:` of a file check its messages. Then the classifier is trained as in the gateway: it must recognise
-    the intent in each `match` example of an active template, and in no `not` example. No chat model is called.
+    The `tests:` of a file check its messages. Then the classifier is trained as in the gateway. For each active
+    template, it must recognise the intent in every `match` example, and must not recognise it in any `not` example. No
+    chat model is called.
     """
     from gateway.cli.templates.example_tests import run
 

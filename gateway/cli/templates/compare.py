@@ -22,19 +22,23 @@ from gateway.settings.tables import Settings
 @click.argument("a")
 @click.argument("b")
 @click.option(
-    "--since", default="", metavar="TIME", callback=since_s, help="Only answers since then: 30m, 2h, 7d, 2026-01-31."
+    "--since",
+    default="",
+    metavar="TIME",
+    callback=since_s,
+    help="Only answers since this time: 30m, 2h, 7d, 2026-01-31.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
 @config_option
 def compare(a: str, b: str, since: float, as_json: bool, config: Path) -> None:
-    """Compare two versions of a template by the records, or a version with `raw`, its controls.
+    """Compare the recorded scores of two versions of a template. `raw` stands for the controls.
 
     \b
     foreword templates compare summarise.en@3 summarise.en@4 --since 7d
     foreword templates compare summarise.en@3 raw
 
-    Scores come from feedback, and from the `checks` of the template if it has some. Intervals are
-    95 % intervals. "not enough data" names the number of answers that would make the present difference certain.
+    Scores come from feedback and from the template's `checks`, if it has any. Intervals are 95 % intervals. "not enough
+    data" says how many answers would make the present difference certain.
     """
     settings = load_settings(config)
     try:
@@ -54,7 +58,7 @@ def compare(a: str, b: str, since: float, as_json: bool, config: Path) -> None:
 
 
 def library_of(settings: Settings) -> Library:
-    """Return the configured library, including the versions in the archive."""
+    """Open the configured library, including archived versions."""
     from gateway.loading import archive_folder
 
     folders = [(settings.root / folder).resolve() for folder in settings.prompt.templates]

@@ -1,4 +1,4 @@
-"""Does the work of `foreword templates test`. This is a separate module, since it loads the embedding models."""
+"""Does the work of `foreword templates test`. A module of its own, because it imports the embedding models."""
 
 import asyncio
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ from gateway.settings.tables import Settings
 
 
 class TemplateTestReport(Struct, frozen=True):
-    """The result of a run of the tests. `classified` is the number of examples that were classified."""
+    """The result of a test run. `classified` counts the classified examples."""
 
     templates: int
     cases: int
@@ -35,8 +35,8 @@ class TemplateTestReport(Struct, frozen=True):
 def run(chosen: Sequence[Template], settings: Settings | None) -> TemplateTestReport:
     """Run the tests of the chosen templates. With settings, also classify their examples.
 
-    `settings.prompt.templates` are the folders of the library. Only the examples of active templates are classified,
-    since the classifier learns only from these.
+    `settings.prompt.templates` are the folders of the library. Only examples of active templates are classified,
+    because the classifier learns only from them.
     """
     failures = [failure for template in chosen for failure in run_cases(template)]
     cases = sum(len(template.tests) for template in chosen)
@@ -48,8 +48,8 @@ def run(chosen: Sequence[Template], settings: Settings | None) -> TemplateTestRe
 
 
 def examine_with(settings: Settings) -> Examine:
-    """Return a function that checks a template's examples. The function trains a classifier on the library that
-    would result from the promotion."""
+    """Return a function that checks a template's examples, with a classifier trained for the library after the
+    promotion."""
 
     def examine(library: Library, template: Template) -> list[str]:
         with Console(stderr=True).status("training the classifier"):
@@ -76,7 +76,7 @@ async def _classified(templates: Sequence[Template], settings: Settings) -> Matc
         classifier = gateway.loaded.classifier
         if classifier is None:
             raise click.ClickException(
-                f"there is no classifier: {gateway.readiness.parts}; correct this, or use --no-classifier"
+                f"the classifier cannot be loaded: {gateway.readiness.parts}; correct this, or use --no-classifier"
             )
         return await check_examples(templates, classifier.classify)
     finally:

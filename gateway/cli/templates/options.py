@@ -1,4 +1,4 @@
-"""Defines common options of the commands of `foreword templates`, and opens the library for them."""
+"""Options that the commands of `foreword templates` share, and the library that they open."""
 
 import difflib
 from collections.abc import Callable, Collection, Sequence
@@ -24,14 +24,13 @@ folder_option: Callable[[F], F] = click.option(
     "folders",
     multiple=True,
     type=click.Path(file_okay=False, path_type=Path),
-    help="Read this folder instead of the configured ones. Can be repeated.",
+    help="Read this folder instead of the configured ones. Repeatable.",
 )
 json_option: Callable[[F], F] = click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
 
 
 def folders_of(folders: Sequence[Path], config: Path) -> list[Path]:
-    """Return the given folders, or the configured folders if none are given. If a given folder does not exist, end the
-    command."""
+    """Return the given folders, or else the configured ones. Exits if a folder does not exist."""
     missing = next((folder for folder in folders if not folder.is_dir()), None)
     if missing is not None:
         raise click.BadParameter(f"there is no folder {str(missing)!r}.", param_hint="'--folder'")
@@ -42,7 +41,7 @@ def folders_of(folders: Sequence[Path], config: Path) -> list[Path]:
 
 
 def open_library(folders: Sequence[Path], config: Path) -> tuple[Library, list[TemplateError]]:
-    """Open the library of the given folders. If none are given, open the configured folders and the archive."""
+    """Open the library of the given folders, or else of the configured folders and the archive."""
     if folders:
         return load_library(folders_of(folders, config))
     from gateway.loading import archive_folder
@@ -52,7 +51,7 @@ def open_library(folders: Sequence[Path], config: Path) -> tuple[Library, list[T
 
 
 def settings_for(folders: Sequence[Path], config: Path) -> Settings:
-    """Return the configuration. If folders are given, they are used as its template folders."""
+    """Load the configuration. Given folders replace its template folders."""
     settings = load_settings(config)
     if not folders:
         return settings
@@ -61,8 +60,10 @@ def settings_for(folders: Sequence[Path], config: Path) -> Settings:
 
 
 def find_template(library: Library, ref: str) -> Template:
-    """Return the template that `id` or `id@version` names, including archived versions. `id` may name a family. If
-    there is no such template, end the command."""
+    """Find a template by `id`, `id@version` or the name of a family, also among archived versions.
+
+    Exits if there is no such template.
+    """
     id = id_of(library, ref.partition("@")[0]) or ref.partition("@")[0]
     try:
         name, version = read_ref(ref)
@@ -93,14 +94,14 @@ def echo_json(value: Any) -> None:
 
 
 def refuse(reasons: Sequence[str]) -> NoReturn:
-    """Print the reasons for a refusal, and exit with status 1."""
+    """Print the reasons for a refusal and exit with status 1."""
     for reason in reasons:
         click.secho(reason, fg="red", err=True)
     raise SystemExit(1)
 
 
 def _shown(path: Path) -> Path:
-    """Return the path relative to the current folder if it is inside that folder, else unchanged."""
+    """Return the path relative to the current folder, if inside it."""
     try:
         return path.resolve().relative_to(Path.cwd())
     except ValueError:

@@ -1,4 +1,4 @@
-"""`foreword templates promote`, `retire`, `rollback` and `reload`: the commands that change the version in use."""
+"""`foreword templates promote`, `retire`, `rollback` and `reload`: change the version in use."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -31,12 +31,18 @@ RELOAD_S = 120.0
 @click.command()
 @click.argument("ref")
 @click.option(
-    "--to", type=click.Choice(["candidate", "canary", "active"]), help="The expected next step; another one is refused."
+    "--to",
+    type=click.Choice(["candidate", "canary", "active"]),
+    help="The expected next step. Any other step is refused.",
 )
 @click.option(
-    "--share", type=click.FloatRange(0.0, 1.0), default=DEFAULT_SHARE, show_default=True, help="The share of a canary."
+    "--share",
+    type=click.FloatRange(0.0, 1.0),
+    default=DEFAULT_SHARE,
+    show_default=True,
+    help="The share of requests that a canary gets.",
 )
-@click.option("--no-classifier", is_flag=True, help="Do not classify the examples; loads no model.")
+@click.option("--no-classifier", is_flag=True, help="Do not classify the examples, and load no model.")
 @folder_option
 @json_option
 @config_option
@@ -49,18 +55,17 @@ def promote(
     as_json: bool,
     config: Path,
 ) -> None:
-    """Promote REF by one step: draft, candidate, canary, active. Refused if lint or one of its tests fails.
+    """Promote REF by one step: draft, candidate, canary, active. Refused if lint or a test of the template fails.
 
     \b
     foreword templates promote refund.en                   # the newest version, one step
     foreword templates promote refund.en@4 --to canary --share 0.1
     foreword templates promote refund.en --to active
 
-    A candidate is used only if a request names it. A canary gets its share of the requests, and the version before
-    gets the rest. An active version gets all requests. Before a step to canary or active, the classifier is trained
-    as for the library after the step, and must pass the checks of `foreword templates test`; the gateway uses the
-    same model. The command edits one word of the file and one line of pointers.yaml; a running gateway reads both
-    within seconds.
+    A candidate is used only by requests that name it. A canary gets its share of the requests; the previous version
+    gets the rest. An active version gets all requests. Before the steps to canary and active, a classifier is trained
+    for the new library and must pass `foreword templates test`; the gateway then uses this model. The command edits one
+    word of the file and one line of pointers.yaml. A running gateway reads both within seconds.
     """
     library, errors = open_library(folders, config)
     template = find_template(library, ref)
@@ -100,13 +105,13 @@ def retire(ref: str, folders: tuple[Path, ...], as_json: bool, config: Path) -> 
 @json_option
 @config_option
 def rollback(id: str, folders: tuple[Path, ...], as_json: bool, config: Path) -> None:
-    """Undo the last promotion of ID: end its canary, or else go back to the version before.
+    """Undo the last promotion of ID: end its canary, or else go back to the previous version.
 
     \b
     foreword templates rollback refund.en
 
-    A canary becomes a candidate again. Without a canary, the versions in pointers.yaml are swapped; a second
-    rollback swaps them back. A template of one version has nothing to go back to: retire it instead.
+    A canary becomes a candidate again. Without a canary, rollback swaps the current and the previous version in
+    pointers.yaml, and a second rollback swaps them back. If a template has only one version, retire it instead.
     """
     library, _ = open_library(folders, config)
     try:
@@ -120,9 +125,12 @@ def rollback(id: str, folders: tuple[Path, ...], as_json: bool, config: Path) ->
 
 
 @click.command()
-@click.option("--url", default="", help="The address of the gateway; left out: the configured one, on this machine.")
+@click.option("--url", default="", help="The address of the gateway. Default: the configured port on this machine.")
 @click.option(
-    "--key", envvar="FOREWORD_KEY", default="", help="A key with admin = true; left out: the variable FOREWORD_KEY."
+    "--key",
+    envvar="FOREWORD_KEY",
+    default="",
+    help="A key with admin = true. Default: the environment variable FOREWORD_KEY.",
 )
 @json_option
 @config_option
@@ -133,8 +141,8 @@ def reload(url: str, key: str, as_json: bool, config: Path) -> None:
     foreword templates reload
     FOREWORD_KEY=... foreword templates reload --url https://gateway.example
 
-    The whole library is replaced. If a file is broken, nothing is replaced, and the command exits with 1 and
-    prints the mistakes. A gateway also checks its files each second, unless watch_s is 0.
+    The whole library is replaced at once. If a file is broken, nothing is replaced; the command prints the mistakes and
+    exits with 1. The gateway also checks its files every second, unless watch_s is 0.
     """
     server = load_settings(config).server
     status, answer = _post(f"{url or f'http://{_host(server.host)}:{server.port}'}/v1/foreword/reload", key)
@@ -148,8 +156,7 @@ def reload(url: str, key: str, as_json: bool, config: Path) -> None:
 
 
 def _examine(folders: tuple[Path, ...], config: Path) -> moves.Examine | None:
-    """Return the function that checks the examples with the classifier. Returns None if no embedder is configured,
-    since the classifier cannot be trained without one."""
+    """Return the function that classifies the examples, or None without an embedder, which the classifier needs."""
     settings = settings_for(folders, config)
     if settings.embedder is None:
         return None
@@ -170,8 +177,8 @@ def _print_move(moved: moves.MoveResult, folders: tuple[Path, ...], config: Path
 
 
 def _unproven(ref: str, folders: tuple[Path, ...], config: Path) -> Iterator[str]:
-    """Yield a line for each configured model for which the version is chosen but not used, since its gain is not
-    measured. The line names the cost of measuring it."""
+    """Yield a line for each model that will not use the version until its gain is measured, with the cost of
+    measuring."""
     from gateway.prompt.measure.unproven import models_of, unproven
     from gateway.prompt.policy.decide import RewritePolicy
     from gateway.prompt.policy.gains import GainTable, gains_path, shipped_gains
@@ -189,7 +196,7 @@ def _unproven(ref: str, folders: tuple[Path, ...], config: Path) -> Iterator[str
 
 
 def _in_use(folders: tuple[Path, ...], config: Path, id: str) -> str:
-    """Return a text that names the versions in use."""
+    """Describe the versions in use."""
     library, _ = open_library(folders, config)
     stable = library.speaking.get(id)
     production = f"version {stable.version} is used" if stable else "no version is used"

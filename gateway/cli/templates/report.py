@@ -1,4 +1,4 @@
-"""`foreword templates report`: shows from the records how each template was used, its scores and its cost."""
+"""`foreword templates report`: shows from the records how each template was used, and its scores and cost."""
 
 from pathlib import Path
 
@@ -13,20 +13,25 @@ from gateway.records import template_report
 
 @click.command()
 @click.option(
-    "--since", default="", metavar="TIME", callback=since_s, help="Only requests since then: 30m, 2h, 7d, 2026-01-31."
+    "--since",
+    default="",
+    metavar="TIME",
+    callback=since_s,
+    help="Only requests since this time: 30m, 2h, 7d, 2026-01-31.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
 @config_option
 def report(since: float, as_json: bool, config: Path) -> None:
-    """Show what each template did: how often it rewrote, why not, its feedback and its cost.
+    """Show for each template how often it rewrote a prompt, why it did not, its feedback and its cost.
 
     \b
     foreword templates report --since 7d
     foreword templates report --json | jq '.[] | select(.gain.high < 0)'
 
-    "held" requests are the controls: decided, but not rewritten. "gain" is the mean feedback of the rewritten less that
-    of the controls, with its 95 % interval. "tokens" are the prompt tokens that a rewrite adds on average, estimated
-    as a quarter of the bytes. The row "(none)" has the requests for which no template was chosen.
+    "held" requests are the controls: a template was chosen, but the prompt was left unchanged. "gain" is the mean
+    feedback of rewritten requests minus that of controls, with a 95 % interval. "tokens" are the prompt tokens that a
+    rewrite adds on average, estimated as a quarter of the bytes. The row "(none)" counts requests for which no template
+    was chosen.
     """
     settings = load_settings(config)
     standings = newest_states(standings_path(settings.data_folder))

@@ -1,4 +1,4 @@
-"""`foreword templates resume`: takes a template back into use after it was put back into the shadow."""
+"""`foreword templates resume`: uses a template again that the job `watch` stopped."""
 
 import time
 from pathlib import Path
@@ -23,13 +23,13 @@ from gateway.settings.tables import Settings
 @json_option
 @config_option
 def resume(ref: str, as_json: bool, config: Path) -> None:
-    """Use REF again, which the job `watch` has put back into the shadow.
+    """Use REF again, after the job `watch` put it back into the shadow.
 
     \b
     foreword templates resume refund.en
 
-    It starts again with the controls of a new template, and only answers from now on count. Running workers notice
-    within seconds.
+    The template starts again with the controls of a new template. Only answers from now on count. Running workers
+    notice within seconds.
     """
     settings = load_settings(config)
     template = find_template(open_library((), config)[0], ref)
@@ -45,9 +45,9 @@ def resume(ref: str, as_json: bool, config: Path) -> None:
     if as_json:
         echo_json(after)
     else:
-        click.echo(f"{template.ref} is used again, with controls; it was in the shadow: {before.reason}")
+        click.echo(f"{template.ref} is used again, with controls. Reason for the shadow: {before.reason}")
 
 
 def standing_of(settings: Settings, template: Template) -> Standing | None:
-    """Return the result of comparing a template with its controls, or None if there is no result yet."""
+    """Return the result of comparing a template with its controls, or None if there is none yet."""
     return read_standings(standings_path(settings.data_folder)).get((template.id, template.text_digest))

@@ -1,4 +1,4 @@
-"""`foreword templates preview`, `diff` and `history`: the commands that show versions and their differences."""
+"""`foreword templates preview`, `diff` and `history`: show versions and their differences."""
 
 import difflib
 import sys
@@ -26,23 +26,23 @@ COLOURS = {"+": "green", "-": "red", "@": "cyan"}
 
 @click.command()
 @click.argument("ref")
-@click.option("--query", default="", help="Fill the slots from this query; - reads it from standard input.")
-@click.option("--slots", multiple=True, metavar="NAME=VALUE", help="Set the value of a slot. Can be repeated.")
+@click.option("--query", default="", help="Fill the slots from this query. - reads the query from standard input.")
+@click.option("--slots", multiple=True, metavar="NAME=VALUE", help="Set the value of a slot. Repeatable.")
 @folder_option
 @json_option
 @config_option
 def preview(
     ref: str, query: str, slots: tuple[str, ...], folders: tuple[Path, ...], as_json: bool, config: Path
 ) -> None:
-    """Show the messages of REF (`id` or `id@version`), its slots, and their tokens.
+    """Show the messages of REF (`id` or `id@version`), its slots and its tokens.
 
     \b
     foreword templates preview summarise.en --query "Summarise this: The sea is wide."
     foreword templates preview refund.en@2 --query "refund order 12" --slots tone=formal
     cat letter.txt | foreword templates preview polish-text.en --query -
 
-    No model is called. With a pool of examples, the first examples are shown; a request gets the nearest.
-    Tokens are counted with the encoding of recent OpenAI models; other models differ a little.
+    No model is called. If the template has a pool, the first examples of the pool are shown; a request gets the
+    nearest. Tokens are counted with the encoding of recent OpenAI models; other models differ a little.
     """
     library, errors = open_library(folders, config)
     template = find_template(library, ref)
@@ -56,7 +56,7 @@ def preview(
     except RequestError as error:
         raise click.ClickException(_for_the_shell(template, error)) from error
     except (KeptAsIs, TemplateError) as error:
-        raise click.ClickException(f"the query would go to the model as it is: {error}") from error
+        raise click.ClickException(f"the query would be sent unchanged:  {error}") from error
     tokens = Counter()
     counts = [tokens.count(turn.text) for turn in turns]
     if as_json:
@@ -72,7 +72,7 @@ def preview(
     for slot in values:
         where = f" at {slot.start}-{slot.end}" if slot.start >= 0 else ""
         click.echo(f"{slot.name} = {slot.value!r} (from {slot.source}{where})", err=True)
-    click.echo(f"{template.ref}: {sum(counts)} tokens, {tokens.count(query)} of them the query's", err=True)
+    click.echo(f"{template.ref}: {sum(counts)} tokens, {tokens.count(query)} of them from the query", err=True)
     warn_of(errors)
 
 
@@ -83,13 +83,13 @@ def preview(
 @json_option
 @config_option
 def diff(a: str, b: str, folders: tuple[Path, ...], as_json: bool, config: Path) -> None:
-    """Show the changes from version A to version B: text, tokens, and measured scores.
+    """Show the changes from version A to version B: text, tokens and measured scores.
 
     \b
     foreword templates diff summarise.en@1 summarise.en@2
     foreword templates diff summarise.en@1 summarise.en --json | jq .tokens
 
-    To compare them by the records: foreword templates compare A B
+    To compare the versions by the records: foreword templates compare A B
     """
     library, _ = open_library(folders, config)
     before, after = find_template(library, a), find_template(library, b)
@@ -125,8 +125,8 @@ def history_(id: str, folders: tuple[Path, ...], as_json: bool, config: Path) ->
     foreword templates history summarise.en
     foreword templates history summarise.en --json | jq '.[] | select(.speaks) | .version'
 
-    The gateway archives each version that it loads, except drafts, so older versions stay after the file has
-    changed. `changed without a new version` marks content that replaced other content of the same version.
+    The gateway archives each version that it loads, except drafts, so older versions stay available after the file has
+    changed. `changed without a new version` marks content that replaced other content under the same version number.
     """
     library, errors = open_library(folders, config)
     versions = history(library, id)
@@ -154,7 +154,7 @@ def _line_of(version: HistoryVersion) -> str:
 
 
 def _for_the_shell(template: Template, error: RequestError) -> str:
-    """Return the text of a request's error, with the command's options in place of the request's parameters."""
+    """Return the error's text, with the command's options in place of the request's parameters."""
     name = (error.param or "").removeprefix("prompt.variables.")
     options = "--query" if name == QUERY else f"--query TEXT, or --slots {name}=VALUE"
     if error.code == "missing_required_parameter":
@@ -173,8 +173,7 @@ def _given(slots: Sequence[str]) -> dict[str, str]:
 def _rendered(
     template: Template, query: str, given: Mapping[str, str]
 ) -> tuple[tuple[Turn, ...], tuple[SlotValue, ...]]:
-    """Return the messages and the slots for a query or for given slot values. Given values are used as in a prompt by
-    name.
+    """Return the messages and slots for a query, or for given slot values as in a prompt by name.
 
     Raises `KeptAsIs`, `TemplateError` or `RequestError`.
     """

@@ -14,8 +14,8 @@ def said(*words: str) -> str:
 
 
 def test_a_port_that_is_no_number_is_named_as_such() -> None:
-    assert "'abc' is no port: that is a number from 1 to 65535" in said("serve", "--port", "abc")
-    assert "'99999' is no port" in said("serve", "--port", "99999")
+    assert "'abc' is not a port. A port is a number from 1 to 65535" in said("serve", "--port", "abc")
+    assert "'99999' is not a port" in said("serve", "--port", "99999")
 
 
 def test_a_folder_that_is_not_there_is_named_as_such() -> None:
@@ -30,4 +30,4 @@ def test_lint_of_a_file_names_the_folder(tmp_path: Path) -> None:
 
 def test_the_help_of_the_list_promises_what_it_prints() -> None:
     text = CliRunner().invoke(main, ["collections", "list", "--help"]).output
-    assert "JSON also has the floors" in " ".join(text.split())
+    assert "json also shows the floors" in " ".join(text.split())
