@@ -35,7 +35,8 @@ class Powers(Struct, frozen=True):
     logits: bool = False
     stretched_tokens: int = 0
     """The longest window of the model in tokens, with stretched positions or at another deployment. 0 if there is
-    none."""
+    none.
+    """
     pieces: bool = True
     """Whether the answer can be put together from the answers to several calls."""
 

@@ -23,7 +23,7 @@ class RequestShape(Struct, frozen=True):
     start: int = 0
     end: int = 0
     passages: tuple[str, ...] = ()
-    """The independent passages of the text, or () if it is a single text."""
+    """The independent passages of the text, or () for a single text."""
     verdict: TaskVerdict = TaskVerdict()
     """What the task needs of the text. Its kind is `other` if there is no task."""
     ordered: bool = False
