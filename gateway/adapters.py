@@ -23,7 +23,7 @@ from gateway.settings.tables import KindTable, Settings
 
 
 class Parts(Struct):
-    """Parts that several adapters may use. `embedder` is the one of `[embedder]`; it runs on its own worker thread."""
+    """Parts that several adapters may use. `embedder` is the configured embedder; it runs on its own worker thread."""
 
     settings: Settings
     embedder: Batcher | None = None
@@ -40,7 +40,7 @@ class Adapters(Struct):
 
 
 def problems_of(settings: Settings) -> list[Problem]:
-    """Return the mistakes in all adapters that a configuration names. Nothing is opened or written."""
+    """Return the mistakes in all adapters that a configuration names. No adapter is opened and no file is written."""
     return build_adapters(settings)[1]
 
 
@@ -71,7 +71,7 @@ def build_adapters(settings: Settings) -> tuple[Adapters | None, list[Problem]]:
 
 
 def _broken_parts(settings: Settings, backends: Container[str]) -> BrokenParts:
-    """Return the names of the broken backends, and the names of all models that a broken table may be about."""
+    """Return the names of the broken backends, and the names of all models that a broken table configures."""
     names = {name.removeprefix("backends.") for name in settings.broken if name.startswith("backends.")}
     names |= {name for name in settings.backends if name not in backends}
     models = [name.removeprefix("models.") for name in settings.broken if name.startswith("models.")]

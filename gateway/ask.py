@@ -48,17 +48,18 @@ class Mode(StrEnum):
 
     @property
     def changes(self) -> bool:
-        """Whether requests may be changed."""
+        """Whether a stage may change the request in this mode."""
         return self in (Mode.PROVEN, Mode.ON)
 
 
 class Turn(Struct, frozen=True):
     """One message. `text` is "" if the content is not plain text (images, audio, tool calls).
 
-    `source` is the index of the client's message that this turn repeats byte for byte, or -1.
+    A turn that repeats a message of the client byte for byte has the index of that message in `source`. Otherwise
+    `source` is -1.
 
-    `around` is the index of the client's message that this turn adds text to, or -1. The client's text then begins at
-    character `offset` of `text`, and the other fields of the message are kept.
+    A turn that adds text to a message of the client has the index of that message in `around`. Otherwise `around` is
+    -1. The client's text begins at character `offset` of `text`. The other fields of the message are kept.
     """
 
     role: str
@@ -86,7 +87,7 @@ class Nbce(Struct, frozen=True):
 
 
 class Controls(Struct, frozen=True):
-    """The gateway's settings in a request: its object `"foreword"` or its headers `x-foreword-*`."""
+    """The client's settings for the gateway, from the request's object `"foreword"` or its headers `x-foreword-*`."""
 
     mode: Mode | None = None
     template: str = ""
@@ -110,8 +111,8 @@ class Controls(Struct, frozen=True):
 class NamedTemplate(Struct, frozen=True):
     """A template that the request names by its id, with the values of the template's slots (OpenAI's `prompt`).
 
-    `id` names a template or a family. A `version` of 0 means the version in use. `filled` tells whether the ask's turns
-    already begin with the template's messages. `fault` says what is wrong with the requested version, or is "".
+    `id` names a template or a family. A `version` of 0 means the version in use. `filled` is true once the ask's turns
+    begin with the template's messages. `fault` says what is wrong with the requested version, or is "".
     """
 
     id: str
@@ -153,8 +154,8 @@ class Ask(Struct, frozen=True):
 
     @property
     def spoken_for(self) -> bool:
-        """Whether a template's messages stand before the client's. Such a request cannot be sent as the bytes that came
-        in.
+        """Whether a template's messages were put before the client's. Such a request is encoded again and not forwarded
+        as received.
         """
         return self.named is not None and self.named.filled
 
@@ -168,7 +169,7 @@ class Ask(Struct, frozen=True):
 
 
 class ClientKey(Struct, frozen=True):
-    """A client and its rights. Empty tuples allow everything."""
+    """A client and its rights. An empty tuple allows everything."""
 
     name: str = "anonymous"
     mode: Mode = Mode.ON
@@ -177,7 +178,7 @@ class ClientKey(Struct, frozen=True):
     collections: tuple[str, ...] = ()
     requests_per_minute: int = 0
     record: str = ""
-    """The record policy of this key (`full`, `hashed` or `none`). If this is "", the gateway's policy applies."""
+    """The record policy of this key (`full`, `hashed` or `none`). With "", the gateway's policy applies."""
     admin: bool = False
 
     ANONYMOUS: ClassVar["ClientKey"]

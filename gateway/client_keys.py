@@ -1,4 +1,4 @@
-"""Hashes client keys, and checks that they cannot be guessed."""
+"""Hashes client keys, and checks that nobody can guess them."""
 
 import hashlib
 from collections.abc import Container, Mapping
@@ -9,7 +9,7 @@ from gateway.errors import Problem
 from gateway.settings.keys import AccessKey
 
 SHORTEST = 6
-"""The fewest characters of a secret. A shorter secret can be found by trying all combinations."""
+"""The minimum length of a secret. A shorter secret can be found by trying all combinations."""
 BLANKS = ("\n", "\r\n")
 REMEDY = "Draw one with: openssl rand -hex 24"
 
@@ -19,7 +19,7 @@ def hashed(secret: str) -> str:
 
 
 def digest_of(key: AccessKey) -> str:
-    """Return the SHA-256 that the hash of a client's key must match."""
+    """Return the SHA-256 digest with which a client's key is compared."""
     return key.sha256.lower() if key.sha256 else hashed(key.secret.strip())
 
 
@@ -27,7 +27,7 @@ def key_problems(file: str, keys: Mapping[str, AccessKey], broken: Container[str
     """Return the mistakes in keys: no name, no secret, two secrets in one key, a weak secret, or a secret that two keys
     share.
 
-    `broken` holds the names of tables with known mistakes. No missing secret is reported for these tables.
+    `broken` holds the names of tables with known mistakes. A missing secret in such a table is not reported.
     """
     problems: list[Problem] = []
     owners: dict[str, str] = {}
@@ -42,7 +42,7 @@ def key_problems(file: str, keys: Mapping[str, AccessKey], broken: Container[str
             continue
         digest = digest_of(key)
         if digest in owners:
-            what = f"has the same secret as [keys.{owners[digest]}], so one of them would never be used"
+            what = f"has the same secret as [keys.{owners[digest]}], so one of the two keys would never be used"
             problems.append(Problem(where, what, "Give each key a secret of its own."))
         owners.setdefault(digest, name)
     return problems

@@ -1,4 +1,4 @@
-"""Makes the checks of a configuration that need several tables, such as whether an open port is protected by keys."""
+"""Checks that involve several tables of the configuration, such as whether keys protect an open port."""
 
 import re
 import socket
@@ -54,7 +54,7 @@ def _resolves(host: str) -> bool:
 
 
 def _origin_problems(settings: Settings) -> list[Problem]:
-    """Return the mistakes in `allowed_origins`: entries that are no origin, and `*` on a gateway without keys."""
+    """Return the mistakes in `allowed_origins`: entries that are not origins, and `*` on a gateway without keys."""
     where, origins = f"{settings.file} [server] allowed_origins", settings.server.allowed_origins
     problems = [
         Problem(

@@ -13,8 +13,9 @@ from msgspec import Struct
 
 
 def field_texts(struct: type[Struct]) -> dict[str, str]:
-    """Return the docstring below each field, joined to one line. Fields without a docstring are left out. A struct has
-    the texts of the structs that it extends."""
+    """Return the docstring of each field as one line, including inherited fields. Fields without a docstring are left
+    out.
+    """
     texts: dict[str, str] = {}
     for base in reversed(struct.__mro__):
         if issubclass(base, Struct) and base is not Struct:

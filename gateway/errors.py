@@ -66,11 +66,11 @@ class TemplateError(ForewordError):
 
 
 class CollectionError(ForewordError):
-    """A document or a collection cannot be used. The message names it and gives the reason."""
+    """A document or a collection cannot be used. The message names the document or collection and gives the reason."""
 
 
 class StoreDamaged(CollectionError):
-    """The files of a vector store cannot be read. The message names them and says how to replace them."""
+    """The files of a vector store cannot be read. The message names the files and says how to replace them."""
 
 
 class DocumentGone(CollectionError):
@@ -197,7 +197,9 @@ class CallMissing(BackendFailed):
 
 
 class StreamFailed(BackendFailed):
-    """The backend's stream ended with an error event. The client has already received that event, so none is added."""
+    """The backend's stream ended with an error event. The client has already received this event, so the gateway adds
+    no other.
+    """
 
 
 class NotReady(RequestError):
@@ -226,7 +228,9 @@ OUTAGES = {
 
 
 def outage_cause(reason: str) -> str:
-    """Describe a database failure for clients. The driver's own message may hold an address, so it is not shown."""
+    """Describe a database failure for clients. The driver's own message is not shown, since it may contain an
+    address.
+    """
     state = next((state for words, state in OUTAGES.items() if words in reason.lower()), "")
     return f": their database is {state}" if state else " at the moment"
 

@@ -64,8 +64,8 @@ Intent.UNKNOWN = Intent()
 
 
 class SlotValue(Struct, frozen=True):
-    """A filled slot. Its value is the characters [start, end) of the query; both are -1 if the value has another
-    origin.
+    """A filled slot. The value is the characters [start, end) of the query. `start` and `end` are -1 if the value is
+    not from the query.
     """
 
     name: str
@@ -101,13 +101,13 @@ class Rewrite(Struct, frozen=True):
     controls: float = 0.0
     """The share of conversations that the experiment keeps as its control, or 0 without an experiment."""
     withheld: tuple[Turn, ...] = ()
-    """The rewritten prompt, if it was not sent. The arm, the template's policy or a backend's refusal can be the
-    cause.
+    """The rewritten prompt, if it was not sent: because of the arm, the template's policy, or a refusal by the
+    backend.
     """
     tokens_without: int = 0
     tokens_with: int = 0
-    """The estimated tokens of the rewritten prompt, and in `tokens_without` those of the client's prompt. The estimate
-    is a quarter of the bytes in UTF-8.
+    """The estimated number of tokens with the rewrite; `tokens_without` is the number without it. The estimate is a
+    quarter of the prompt's bytes.
     """
 
     NONE: ClassVar["Rewrite"]
@@ -152,8 +152,8 @@ class ContextPlan(Struct, frozen=True):
     prompt_tokens: int = 0
     dropped_turns: int = 0
     reach_tokens: int = 0
-    """The length in tokens, prompt and answer together, to which positions are stretched. It is the same for all calls
-    of an exchange.
+    """The length to which positions are stretched, in tokens of prompt and answer together. All calls of an exchange
+    use the same length.
     """
 
     DIRECT: ClassVar["ContextPlan"]
@@ -182,7 +182,7 @@ class Target(Struct, frozen=True):
 
 
 class Call(Struct, frozen=True):
-    """One model call besides the call whose answer the client gets.
+    """One model call, apart from the call whose answer the client gets.
 
     `purpose` is `refine`, `slots`, the name of a template's first call, `sample`, `retry` or `judge`. Token counts are
     -1 if the backend did not report them.
@@ -235,23 +235,23 @@ class ChosenAnswer(Struct, frozen=True):
 
 
 class Procedure(Protocol):
-    """What a technique does with the answer: further samples, checks, further rounds."""
+    """What a technique does after the prompt is sent: draw samples, check the answer, ask again."""
 
     @property
     def several(self) -> bool:
-        """Whether the procedure may need more than one plain call."""
+        """Whether the procedure may need more than one call."""
         ...
 
     @property
     def marker(self) -> str:
-        """The beginning of the line with the final answer, or "" if the answer contains no reasoning to remove."""
+        """The text with which the line of the final answer begins. "" if the answer is not split from its reasoning."""
         ...
 
     async def settle(self, exchange: "Exchange", asking: AnswerDraws) -> ChosenAnswer: ...
 
 
 class Exchange(Struct, frozen=True):
-    """One request with all decisions about it. Any stage can be left out, since every field has a neutral default."""
+    """One request with all decisions about it. Every field has a neutral default, so any stage can be left out."""
 
     id: str
     ask: Ask
@@ -260,7 +260,7 @@ class Exchange(Struct, frozen=True):
     dry: bool = False
     """Whether this is a preview, for which no model is called."""
     tell: Callable[[str], Awaitable[None]] | None = None
-    """Sends a progress message to the client while slow work runs. None if the client's stream cannot carry such
+    """Sends a progress message to the client during slow work. None if the client's stream cannot carry progress
     messages.
     """
     job: str = ""
@@ -280,34 +280,34 @@ class Exchange(Struct, frozen=True):
     sampling: Sampling = Sampling.NONE
     rewrite: Rewrite = Rewrite.NONE
     proven: tuple[str, ...] | None = None
-    """The models on the route, by their names at the backends, that measurably gain from the rewritten prompt. All
-    other models get the client's prompt. None if the rewrite needs no measurement.
+    """The models on the route that measurably gain from the rewritten prompt, by their names at the backends. All other
+    models get the client's prompt. None if the rewrite may be used without a measurement.
     """
     procedure: Procedure | None = None
     chunks: tuple[Chunk, ...] = ()
     searched: FileSearchResult | None = None
-    """The result of OpenAI's tool `file_search`. None if the request lacks the tool, or if the backend searches
-    itself.
+    """The result of OpenAI's tool `file_search`. None if the request lacks the tool, or if the backend runs the
+    search.
     """
     plan: ContextPlan = ContextPlan.DIRECT
     route: tuple[Target, ...] = ()
     spare: bool = False
-    """Whether other targets get another prompt after all targets of `route` have failed."""
+    """Whether more targets, which get another prompt, are tried after all targets of `route` have failed."""
     calls: tuple[Call, ...] = ()
     """The model calls that the gateway made to prepare the prompt or to improve the answer."""
     notes: tuple[Note, ...] = ()
 
     @property
     def prompt(self) -> tuple[Turn, ...]:
-        """The prompt after the stages that have run so far."""
+        """The turns after the stages that have run so far."""
         return self.ask.turns if self.turns is None else self.turns
 
     @property
     def sent(self) -> tuple[Turn, ...]:
         """The turns to send. In shadow mode these are the client's turns.
 
-        Two kinds of passages are sent in other modes too, since the client asked for them: results of `file_search` in
-        every mode, and passages of collections that the request names in the mode `off`.
+        The client itself asks for two kinds of passages, so these are sent even where prompts are not improved: results
+        of `file_search` in every mode, and passages of named collections in the mode `off`.
         """
         return self.turns if self.turns is not None and self._improves else self.ask.turns
 
@@ -331,7 +331,7 @@ class Exchange(Struct, frozen=True):
 
     @property
     def may_call(self) -> bool:
-        """Whether a stage may call a model to prepare the prompt. Previews and the shadow mode make no calls."""
+        """Whether a stage may call a model to prepare the prompt. It may not in a preview or in shadow mode."""
         return self.mode.changes and not self.dry
 
     def noted(self, stage: str, decision: str, reason: str = "", data: Mapping[str, Any] | None = None) -> "Exchange":

@@ -10,14 +10,13 @@ from gateway.filters import Filter, Value
 class FileSearch(Struct, frozen=True):
     """A search that the client asks for. `called` tells whether `tool_choice` allows the search.
 
-    `limit` is the number of results, or 0 for the configured number. `threshold` is the least score; None stands for
-    the floor of each store. `weight` is the share of the vectors in a score; None stands for the usual share.
+    `limit` is the number of results, or 0 for the configured number. `threshold` is the minimum score; with None, each
+    store's floor applies. `weight` is the share of the vectors in a score; with None, the default share applies.
 
     `shown` tells whether the client wants to see the results. `query` is the text of the client's last message, without
-    its images and other parts. `place` is the index of the tool in the list of tools.
+    images and other parts. `place` is the index of the tool in the list of tools.
 
-    `fault` describes a mistake in the field `faulty`. The request is refused for it only if the gateway does the
-    search.
+    `fault` describes a mistake in the field `faulty`. The mistake matters only if the gateway runs the search.
     """
 
     stores: tuple[str, ...] = ()
@@ -44,7 +43,9 @@ class FileSource(Struct, frozen=True):
 
 
 class FileSearchResult(Struct, frozen=True):
-    """The queries of a search, and the file of each chunk of the exchange. Without a search, `queries` is empty."""
+    """The queries of a search, and the file of each chunk of the exchange. `queries` is empty if there was no
+    search.
+    """
 
     queries: tuple[str, ...] = ()
     sources: tuple[FileSource, ...] = ()

@@ -12,14 +12,16 @@ COMPARE: Mapping[str, Callable[[Any, Any], bool]] = {"eq": eq, "ne": ne, "gt": g
 
 
 class AttributeComparison(Struct, frozen=True):
-    """Compares an attribute with a value; `in` and `nin` compare it with several."""
+    """Compares an attribute with one value, or, for `in` and `nin`, with several values."""
 
     key: str
     type: Literal["eq", "ne", "gt", "gte", "lt", "lte", "in", "nin"]
     value: Value | tuple[Value, ...]
 
     def holds(self, attributes: Mapping[str, Value]) -> bool:
-        """Whether a document with these attributes matches. If the attribute is missing, only `ne` and `nin` match."""
+        """Whether a document with these attributes matches. A document without the attribute matches only `ne` and
+        `nin`.
+        """
         attribute = attributes.get(self.key)
         if self.type in ("in", "nin"):
             values = self.value if isinstance(self.value, tuple) else (self.value,)
@@ -44,7 +46,7 @@ Filter = AttributeComparison | Compound
 
 
 def _alike(first: Any, second: Any) -> bool:
-    """Whether two values can be compared. Numbers, texts and booleans are compared only with their own kind."""
+    """Whether two values can be compared: two numbers, two texts or two booleans."""
     if isinstance(first, bool) or isinstance(second, bool):
         return isinstance(first, bool) and isinstance(second, bool)
     return isinstance(first, str) == isinstance(second, str)

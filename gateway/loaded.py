@@ -1,4 +1,4 @@
-"""Holds in one value the parts that load after the start. The stages of a request are built from this value."""
+"""One value with all parts that load after the start. The stages of a request are built from this value."""
 
 from msgspec import Struct
 

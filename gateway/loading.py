@@ -28,7 +28,7 @@ from gateway.settings.tables import Settings
 log = logging.getLogger("foreword.learning")
 
 SETTLE_S = 0.2
-"""The time without a further change after which changed files are read."""
+"""How long files must stay unchanged before they are read again."""
 
 
 class ReloadResult(Struct, frozen=True):
@@ -42,9 +42,9 @@ class ReloadResult(Struct, frozen=True):
 
 
 class LateLoader:
-    """Loads the slow parts at the start and after changes of their files. `current` is replaced as a whole.
+    """Loads the slow parts at the start, and again when their files change. `current` is replaced as a whole.
 
-    `batcher` is the embedder's. Without a batcher only the templates are loaded, for requests that name a template.
+    `batcher` runs the embedder. Without a batcher, only the templates are loaded, for requests that name a template.
     """
 
     def __init__(self, settings: Settings, batcher: Batcher | None, store: Collections | None) -> None:
@@ -70,7 +70,7 @@ class LateLoader:
 
     @property
     def classifies(self) -> bool:
-        """Whether prompts are classified without a request for it."""
+        """Whether the gateway classifies prompts that do not ask for it."""
         return self._batcher is not None
 
     async def load(self, readiness: Readiness, *, classifier: bool = True) -> None:
@@ -166,7 +166,7 @@ class LateLoader:
         self.current = replace(self.current, **parts)
 
     def _follow(self) -> None:
-        """Load the examples and the classifier for the current library. The previous ones stay in use until then."""
+        """Load the examples and the classifier for the current library. Until then, the previous ones stay in use."""
         if not self.classifies:
             return
         self._behind = True
@@ -196,7 +196,7 @@ class LateLoader:
     def _read(self) -> tuple[Library, list[TemplateError]]:
         if self._archive is None:
             self._archive = VersionArchive(archive_folder(self._settings))
-        # stamps come before the reading, so that a change during the reading is noticed later
+        # stamps are taken before the files are read, so that a change during the reading is noticed
         self._seen = self._stamps()
         return load_library(self._folders, self._archive, self._reader)
 
@@ -235,7 +235,7 @@ class LateLoader:
 
     @property
     def _embedding(self) -> Batcher:
-        assert self._batcher is not None  # the callers need an embedder
+        assert self._batcher is not None  # examples and classifier need an embedder
         return self._batcher
 
     @property

@@ -1,4 +1,4 @@
-"""Makes one model call for the gateway itself, with a time limit, and returns its cost."""
+"""Makes one model call for the gateway itself, with a time limit, and returns the answer and its cost."""
 
 import asyncio
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Runs the stages of `prepare` in order. A failure of a stage does not fail the request."""
+"""Runs the stages of `prepare` in order. If a stage fails, the request goes on without it."""
 
 import asyncio
 import logging
@@ -18,10 +18,10 @@ log = logging.getLogger("foreword.pipeline")
 
 
 class PipelineStep(Struct, frozen=True):
-    """A stage with its time budget.
+    """A stage, and the rules for running it.
 
-    `budget_s` is 0 for no limit. A stage with `improves` is skipped in the mode `off`. The failure of a stage with
-    `must` fails the request, since the request would mean something else without the stage.
+    `budget_s` is the time limit, or 0 for none. `improves` marks a stage that is skipped in the mode `off`. `must`
+    marks a stage whose failure fails the request, since the request would mean something else without the stage.
     """
 
     stage: Stage
@@ -33,8 +33,8 @@ class PipelineStep(Struct, frozen=True):
 async def prepare(exchange: Exchange, steps: Sequence[PipelineStep]) -> Exchange:
     """Run all steps on the exchange.
 
-    A step that fails or exceeds its budget leaves the exchange as it was, and a note says so. Cancellation and a
-    failure of a step with `must` are raised. A `RequestError` is an answer to the client, so it is raised too, unless
+    If a step fails or exceeds its budget, the exchange stays as it was, and a note says so. Cancellation is always
+    raised, and so is a failure of a step with `must`. A `RequestError` is an answer to the client; it is raised unless
     the step only improves the prompt.
     """
     for step in steps:
@@ -92,7 +92,7 @@ class _WithinBudget:
 
 
 class _StartedCoroutine:
-    """Continues a coroutine after its first `send`. The future that this `send` returned is awaited first."""
+    """Continues a coroutine that has already run up to its first wait, and awaits the future from that wait first."""
 
     def __init__(self, work: Coroutine[Any, Any, Any], awaited: Any) -> None:
         self._work = work
@@ -116,6 +116,6 @@ class _StartedCoroutine:
 
 
 def _timed(exchange: Exchange, took_us: int) -> Exchange:
-    """Write the time into the exchange's last note, which is the step's own."""
+    """Write the time that a step took into the last note, which the step has added."""
     note: Note = replace(exchange.notes[-1], took_us=took_us)
     return replace(exchange, notes=(*exchange.notes[:-1], note))

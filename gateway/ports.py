@@ -36,7 +36,9 @@ class Stage(Protocol):
 
 
 class StreamEnd(Struct):
-    """Whether the end mark of a stream has arrived. The check of the stream sets this for all later readers."""
+    """Tells whether the end mark of a stream has arrived. The check of the stream sets this, and later readers use
+    it.
+    """
 
     is_reached: bool = False
 
@@ -44,9 +46,9 @@ class StreamEnd(Struct):
 class Reply(Struct):
     """An answer as bytes: the whole `body`, or the `pieces` of a stream.
 
-    A piece holds whole events, exactly as the backend sent them; only a compressed stream may be cut anywhere. The
-    owner of a stream iterates it to its end or calls `aclose`. An error after the first byte is raised by `pieces` as a
-    `RequestError`. `notes` holds the backend's decisions, and grows until the stream ends.
+    A piece holds whole events, exactly as the backend sent them. Only pieces of a compressed stream may be cut
+    anywhere. The owner of a stream must iterate it to its end or call `aclose`. `pieces` raises errors after the first
+    byte as a `RequestError`. `notes` holds the backend's decisions, and grows until the stream ends.
     """
 
     status: int
@@ -112,7 +114,9 @@ class Backend(Protocol):
         ...
 
     def count_tokens(self, text: str) -> int:
-        """Return the number of tokens for this backend's models. This call blocks, so count long texts on a thread."""
+        """Return the number of tokens that `text` has for this backend's models. This call blocks, so count long texts
+        on a thread.
+        """
         ...
 
     async def send(self, exchange: Exchange, model: str, headers: Headers) -> Reply:
@@ -140,7 +144,7 @@ class Embedder(Protocol):
     name: str
     dimensions: int
     window_tokens: int
-    """The model ignores the rest of a longer text, so chunks must be shorter."""
+    """The model ignores text after this many tokens, so chunks must be shorter."""
 
     def embed(self, texts: Sequence[str]) -> Vectors:
         """Return the vectors [texts, dimensions] as float32. Each row has length 1."""
@@ -211,10 +215,12 @@ class Reranker(Protocol):
 
 
 class HotState(Protocol):
-    """Counters and cool-downs that outlive a request. Workers share them."""
+    """State that requests and workers share: counters and cool-downs."""
 
     async def hit(self, key: str, limit: int, window_s: float) -> float:
-        """Count one event for `key`. Return 0.0 within `limit`, else the seconds until the next window."""
+        """Count one event for `key`. Return 0.0 if the count is within `limit`, else the seconds until the next
+        window.
+        """
         ...
 
     async def block(self, key: str, for_s: float) -> None:
@@ -222,7 +228,7 @@ class HotState(Protocol):
         ...
 
     async def blocked(self, key: str) -> float:
-        """Return for how many more seconds `key` is blocked, or 0.0."""
+        """Return the seconds for which `key` is still blocked, or 0.0."""
         ...
 
     async def aclose(self) -> None: ...
@@ -246,10 +252,10 @@ class ExchangeOutcome(Struct, frozen=True):
 
 
 class Answer(Struct, frozen=True):
-    """The text of a reply, the reason why it ended, and its usage in tokens (-1 if unknown).
+    """The contents of a reply: the text, the reason why it ended, and its usage in tokens (-1 if unknown).
 
-    `cached_tokens` are prompt tokens that the backend took from a cache. `reasoning_tokens` are the part of the
-    answer's tokens that was reasoning.
+    `cached_tokens` counts prompt tokens that the backend took from a cache. `reasoning_tokens` counts the tokens of the
+    reasoning within the answer.
     """
 
     text: str = ""

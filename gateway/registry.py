@@ -1,4 +1,4 @@
-"""The table of kinds: `kind = "openai"` in the configuration stands for a class in this table.
+"""The table of kinds. Each kind in the configuration, such as `kind = "openai"`, has an entry in this table.
 
 A value is `module:ATTRIBUTE`; the attribute is an `AdapterKind`. A module is imported when its kind is first used, so a
 gateway with remote backends never loads torch. Other packages add kinds as entry points in the groups
@@ -47,8 +47,9 @@ class AdapterKind(Struct, frozen=True):
 
     `build(name, settings, parts)` gets the name of the table, its settings, and shared parts (`adapters.Parts`).
 
-    `check(settings, root)` returns mistakes that types cannot show, such as a missing model file. The `where` of each
-    mistake is the key. `check` must be fast and must not import heavy libraries. Relative paths start at `root`.
+    `check(settings, root)` finds mistakes that types cannot show, such as a missing model file. In each `Problem` that
+    it returns, `where` is the key. `check` must be fast and must not import heavy libraries. Relative paths start at
+    `root`.
     """
 
     settings: type[Struct]

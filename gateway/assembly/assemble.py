@@ -73,7 +73,7 @@ def assemble(settings: Settings, *, only_prepare: bool = False) -> Gateway:
 
 
 def _sender(backend: Backend) -> MessagesOverChat:
-    """Return the backend with the translations that let it answer every endpoint for conversations."""
+    """Wrap the backend so that it answers every endpoint for conversations, through translation."""
     return MessagesOverChat(ResponsesOverChat(RequiredCalls(backend)), backend, backend.count_tokens)
 
 
@@ -144,6 +144,6 @@ def _keeping(settings: Settings, metrics: Metrics) -> Recording | None:
         retention_days=records.retention_days,
         open_for_reading=lambda: opened(wait_s=1.2),
     )
-    # another worker's exchange is not in the database before that worker's next drain
+    # an exchange from another worker is not in the database before that worker's next drain
     patience_s = records.drain_s + 0.5 if settings.server.workers > 1 else 0.0
     return Recording(spool, drain, RecordArchive(drain, patience_s=patience_s))

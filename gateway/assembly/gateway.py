@@ -37,7 +37,7 @@ log = logging.getLogger("foreword.assembly")
 
 
 class Recording(Struct):
-    """The parts that keep records: the spool takes exchanges, the drain stores them, the archive reads them."""
+    """The parts that keep records. The spool takes exchanges, the drain stores them, the archive reads them."""
 
     spool: Spool
     drain: Drain
@@ -48,7 +48,7 @@ RequestPath = Callable[[Loaded], tuple[PipelineStep, ...]]
 
 
 class Gateway:
-    """A configured gateway. The creator calls `open` on the event loop, and `aclose` at the end."""
+    """A configured gateway. Its creator calls `open` on the event loop, and `aclose` at the end."""
 
     def __init__(
         self,
@@ -125,7 +125,7 @@ class Gateway:
         await self._stack.aclose()
 
     async def load_prompt(self, *, classifier: bool = True) -> None:
-        """Load everything that `prepare` needs. Commands that prepare single requests call this instead of `open`."""
+        """Load everything that `prepare` needs. For commands that prepare single requests; they do not call `open`."""
         if self.loader is not None:
             self._stack.push_async_callback(self.loader.aclose)
             await self.loader.load(self.readiness, classifier=classifier)

@@ -1,4 +1,4 @@
-"""The list of stages that a request passes, built from the loaded parts."""
+"""The list of stages for a request, built from the loaded parts."""
 
 from collections.abc import Callable, Mapping, Sequence
 
@@ -72,7 +72,7 @@ def request_path(parts: StageParts, loaded: Loaded) -> tuple[PipelineStep, ...]:
     return (
         # first, so that a request for an unknown model is refused before any work
         PipelineStep(RouteStage(routes, settings.prompt.mode, settings.prompt.canary)),
-        # with `must`, a failure fails the request, since the request would mean something else without the step
+        # with `must`: without this step the request would mean something else, so a failure must fail the request
         PipelineStep(PreviousResponseStage(parts.archive), must=True),
         PipelineStep(NamedPromptStage(templates), must=True),
         PipelineStep(RequestedTemplateStage(templates), must=True),

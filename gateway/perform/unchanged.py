@@ -14,8 +14,8 @@ CAUSE_CHARS = 80
 def may_go_unchanged(exchange: Exchange) -> bool:
     """Whether the client's own request can be sent instead.
 
-    Some clients asked for the change themselves: a prompt by name, sources, several contexts. And a client's own prompt
-    may not fit the window.
+    It cannot if the client asked for the change itself (a prompt by name, sources, several contexts), or if its own
+    prompt does not fit the window.
     """
     ask = exchange.ask
     wished = ask.spoken_for or bool(ask.controls.contexts or exchange.chunks) or exchange.searched is not None
@@ -41,8 +41,8 @@ def unchanged(exchange: Exchange, status: int, cause: str, backend: str = "", mo
 
 
 def cause_of(body: bytes) -> str:
-    """Return the code and the parameter of a refusal, or "". The refusal's message may quote the prompt, so it is left
-    out.
+    """Return the code and the parameter of a refusal, or "". The refusal's message is left out, since it may quote the
+    prompt.
     """
     try:
         error = json.loads(body)["error"]

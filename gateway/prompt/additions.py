@@ -24,7 +24,7 @@ COMPARED_WORDS = 12
 LIMITED_WORDS = 30
 """In a prompt with more words than this, a refiner may add a limit such as `only`."""
 COMPARED_CHARACTERS = 24
-"""`COMPARED_WORDS` for writing without blanks, in characters."""
+"""The limit in characters for writing without blanks, in place of `COMPARED_WORDS`."""
 STEM_CHARS = 4
 """Words that share this many first characters count as forms of one word."""
 
@@ -72,7 +72,7 @@ def _content(text: str, language: str) -> list[str]:
 
 
 def _replaced(before: list[str], after: list[str]) -> tuple[str, ...]:
-    """Return the words that a new word has replaced, judged by the neighbours of the new word."""
+    """Return the words that a new word has replaced. The neighbours of the new word show which."""
     ends = len(before) <= TINY_WORDS
     own, first = set(after), set(before)
     new = [_beside(after, place) for place, word in enumerate(after) if not _is_among(word, first)]
@@ -97,7 +97,7 @@ def _shared(sides: tuple[str, str], others: tuple[str, str], *, ends: bool) -> i
 
 
 def _same(word: str, other: str) -> bool:
-    """Return whether two neighbours are forms of one word. Two neighbours "" are equal: both are an end of the text."""
+    """Return whether two neighbours are forms of one word. "" stands for an end of the text and equals ""."""
     return word == other or bool(word and other and _is_among(word, {other}))
 
 
@@ -117,8 +117,8 @@ def _new_items(before: RewrittenPrompt, refined: str, language: str) -> Iterator
 
 
 def _are_in(text: str, low: str) -> bool:
-    """Return whether at least half of the words in a name or quotation are the client's. A refiner may quote words or
-    capitalise them.
+    """Return whether at least half of the words in a name or quotation are the client's. A refiner may capitalise or
+    quote the client's words.
     """
     words = _WORD.findall(folded(text))
     own = set(_WORD.findall(low))
@@ -142,8 +142,8 @@ def _is_among(word: str, words: set[str]) -> bool:
 
 
 def _lost_characters(before: str, refined: str, words: LanguageWords) -> tuple[str, ...]:
-    """Return the runs of characters that the refined prompt lacks, without words that may be paraphrased. Used for
-    writing without blanks.
+    """Return the runs of characters that the refined prompt lacks. Words that a paraphrase may replace are left out.
+    Used for writing without blanks.
     """
     rest = any_of(words.refine.loose).sub(" ", before)
     runs = re.findall(r"[^\W\d_a-z]{2,}|[a-z]{2,}", rest)
@@ -154,7 +154,7 @@ def _lost_characters(before: str, refined: str, words: LanguageWords) -> tuple[s
 
 
 def _is_lost(run: str, refined: str) -> bool:
-    """Return whether the refined prompt lacks a Latin word of the run, or two neighbouring characters."""
+    """Return whether the refined prompt lacks a Latin word, or two neighbouring characters, of the run."""
     if run.isascii():
         return run not in refined
     gone = [character not in refined for character in run]

@@ -34,7 +34,7 @@ class ClassifyStage:
             return exchange.noted(self.name, "unknown", "the classifier is still loading")
         query = exchange.ask.query
         if self.classifier.wrote(query):
-            return exchange.noted(self.name, "untouched", "the message was written by a template already")
+            return exchange.noted(self.name, "untouched", "a template has already written the message")
         parts = split(query)
         intent = await self.classifier.classify(query, parts)
         data = {

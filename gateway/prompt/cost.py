@@ -1,4 +1,4 @@
-"""Computes the most that a template's technique can cost, before any call. The call that answers the client is not
+"""Computes the maximum cost of a template's technique before any call is made. The call that answers the client is not
 counted.
 """
 
@@ -21,12 +21,12 @@ class Cost(Struct, frozen=True):
     def __str__(self) -> str:
         if not self.calls:
             return "one call"
-        tokens = "no cap on their tokens" if self.tokens < 0 else f"{self.tokens} tokens"
+        tokens = "with no limit on their tokens" if self.tokens < 0 else f"{self.tokens} tokens"
         return f"at most {self.calls} more call{'s' if self.calls > 1 else ''}, {tokens}"
 
 
 def cost_of(template: Template) -> Cost:
-    """Return the most that this template can cost for a request."""
+    """Return the maximum cost of this template for any request."""
     rounds = template.iterate.rounds if template.iterate else 0
     answers = (template.samples.n - 1 if template.samples else 0) + rounds
     judged = len(template.judges) * (rounds + 1) if template.iterate else 0

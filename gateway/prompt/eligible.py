@@ -7,7 +7,7 @@ from gateway.exchange import Exchange
 from gateway.prompt.generic_system import is_generic
 from gateway.prompt.language.literals import fences
 
-LONGEST = 6000  # characters; a longer prompt already contains its details
+LONGEST = 6000  # characters; a longer prompt has enough details
 LONGEST_CODE = 3000  # characters; a longer prompt with code is about a program
 
 # signs of a carefully built prompt, by a person, a program or a template
@@ -28,7 +28,7 @@ _SHOT = re.compile(
 def why_untouchable(exchange: Exchange) -> str:
     """Return why the prompt must not be changed, or "" if it may be rewritten.
 
-    A reason that an earlier stage put on the exchange is returned unchanged.
+    If an earlier stage has put a reason on the exchange, this reason is returned.
     """
     if exchange.untouchable is not None:
         return exchange.untouchable
@@ -39,7 +39,7 @@ def why_untouchable(exchange: Exchange) -> str:
 
 
 def _form(ask: Ask) -> str:
-    """Return why the form of the request forbids a rewrite, or "". Tools are one such reason."""
+    """Return why the form of the request, such as its tools, forbids a rewrite, or ""."""
     if not ask.endpoint.takes_messages:
         return f"{ask.endpoint.value} requests are passed on as they are"
     if ask.named is not None:
@@ -93,6 +93,6 @@ def is_built(text: str) -> bool:
     if any(map(text.__contains__, _CHAT_NEEDS)) and _CHAT_MARKUP.search(text):
         return True
     if "\n" not in text:
-        return False  # two sections or two examples are such a sign, each on its own line
+        return False  # the signs are two sections or two examples, each on its own line
     sections = {match.group(1).lower() for match in _SECTION.finditer(text)}
     return len(sections) >= 2 or len(_SHOT.findall(text)) >= 2

@@ -75,7 +75,7 @@ class ExampleChooser:
         return self._worded(template, filled.split, span, await self._search(template, pool, loaded, vector, key))
 
     async def _answering(self, template: Template, pool: ExamplePool, filled: FilledSlots, key: ClientKey) -> Examples:
-        """Return the examples nearest to the text of a request that asks the pool's question. Raises
+        """Return the examples nearest to the text of the request, if the request asks the pool's question. Raises
         `_AsksOtherwise`.
         """
         embed, loaded = self._ready(template, pool)
@@ -112,15 +112,15 @@ class ExampleChooser:
             return loaded.nearest(vector), loaded.rows.labels
         assert self._store is not None
         if key.collections and pool.collection not in key.collections:
-            reason = f"this key may not use the collection of the examples of {template.id}"
+            reason = f"this key may not use the collection with the examples of {template.id}"
             raise KeptAsIs(reason, template, refusal=KeyNotAllowed)
         chunks = await asyncio.to_thread(self._store.search, pool.collection, vector, 2 * pool.k)
         shots = of_chunks(chunks, pool)
         return shots, tuple(sorted({shot.output for shot in shots}))
 
     def _worded(self, template: Template, parts: Split, span: TextSpan | None, examples: Examples) -> Examples:
-        """Return each example worded like the client's message, with the example's text in place of the client's
-        text.
+        """Return the examples, each worded like the client's message with the example's text in place of the
+        client's.
         """
         shots, labels = examples
         if not (template.shot_turns and template.whole and span):

@@ -1,8 +1,9 @@
 """Guards a rewrite: the user's words must survive, and hostile prompts get no template.
 
-A template copies the prompt, so each number, quotation, piece of code, link, name, negation and constraint must appear
-in the result literally. A refiner paraphrases the prompt, so these pieces may have another wording, but numbers and
-dates keep their value. A rewrite that loses a piece is dropped, and the note names the piece.
+A template copies the prompt. The result must contain each number, quotation, piece of code, link, name, negation and
+constraint of the prompt literally. A refiner paraphrases the prompt. Its result may contain these pieces in another
+wording, but numbers and dates must keep their value. A rewrite that loses a piece is dropped, and the note names the
+piece.
 """
 
 import re
@@ -17,12 +18,14 @@ from gateway.prompt.language.values import date_of, find_dates, items_of, number
 from gateway.prompt.language.vocabulary import VOCABULARY, Derived, any_of, folded
 
 UNCHECKED_CHARS = 4_000
-"""The most text outside all slots that is searched for pieces. A longer text counts as lost."""
+"""The maximum length of text outside all slots that is searched for pieces, in characters. A longer text counts as
+lost.
+"""
 NEGATED_CHARS = 60
 """In a paraphrased prompt, a negation covers this many characters after it."""
 
 MIN_NAME_CHARS = 3
-"""The shortest stem of a name. A shorter one fits too many words."""
+"""The minimum length of a name's stem. A shorter stem matches too many words."""
 
 _WORDS = re.compile(r"[\w'’-]+")
 _ADJECTIVE = re.compile(r"(?:ian|ean|an|ese|ish)$")
@@ -33,8 +36,8 @@ loose = Derived(lambda: any_of(words.whole(words.refine.loose) for words in VOCA
 def lost(original: str, turns: Sequence[Turn], repeated: Sequence[tuple[int, int]] = ()) -> tuple[str, ...]:
     """Return the pieces of `original` that are missing in the turns.
 
-    `turns` must be rendered without examples, since the words of an example prove nothing. `repeated` are spans of the
-    original that the turns contain as a whole, such as a payload; these are not searched for pieces.
+    Render `turns` without examples, since a word that occurs only in an example does not count. `repeated` are spans of
+    the original that the turns contain as a whole, such as a payload. These spans are not searched for pieces.
     """
     text = "\n".join(turn.text for turn in turns if turn.role in ("system", "user"))
     if original.strip() in text:
@@ -72,7 +75,7 @@ def hostile(text: str) -> str:
 
 
 def growth(query: str, turns: Sequence[Turn]) -> int:
-    """Return how many characters the turns have more than the query."""
+    """Return by how many characters the turns are longer than the query."""
     return sum(len(turn.text) for turn in turns) - len(query)
 
 
@@ -96,7 +99,7 @@ def _without(original: str, text: str, repeated: Sequence[tuple[int, int]]) -> s
 
 
 class RewrittenPrompt:
-    """A rewritten prompt that is searched for pieces. Its numbers and dates are read at most once."""
+    """A rewritten prompt that is searched for pieces. Numbers and dates are parsed once, when first needed."""
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -193,7 +196,9 @@ def _stems(text: str) -> list[str]:
 
 
 def _holds(text: str, item: str, times: int) -> bool:
-    """Return whether `item` occurs at least `times` times in the text, and not as a part of a longer word or number."""
+    """Return whether `item` occurs at least `times` times in the text. Parts of longer words or numbers do not
+    count.
+    """
     if text.count(item) < times:
         return False
     left, right = _left(item), _right(item)

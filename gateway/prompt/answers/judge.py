@@ -31,8 +31,8 @@ _WINNER = re.compile(r"^\W*(?:ANSWER\s+)?([AB])\b|\bANSWER\s+([AB])\b")
 
 
 def passed(answer: str, checks: Sequence[Check]) -> float | None:
-    """Return the share of the checks that the answer passes, from 0 to 1. Checks that need a judge are skipped; without
-    any other check the result is None.
+    """Return the share of the checks that the answer passes, from 0 to 1. Checks that need a judge are skipped. Return
+    None if no other checks are left.
     """
     plain = [check for check in checks if not check.judge]
     if not plain:
@@ -41,8 +41,8 @@ def passed(answer: str, checks: Sequence[Check]) -> float | None:
 
 
 def yardstick(library: Library, versions: Sequence[tuple[str, int]]) -> Callable[[str], float | None] | None:
-    """Return one score function for all versions, from the checks of the newest version that has any. None if no
-    version has checks.
+    """Return one score function for all versions. It uses the checks of the newest version that has checks. None if no
+    version has any.
     """
     for id, version in sorted(versions, key=lambda ref: ref[1], reverse=True):
         try:
@@ -75,9 +75,10 @@ def verdict(reply: str) -> float:
 
 
 def agreed(forward: float, swapped: float) -> float:
-    """Return the score of the first answer, from -1 to 1, from the verdicts on both orders of the answers.
+    """Return the score of the first answer, from -1 to 1. `forward` and `swapped` are the verdicts on both orders of
+    the answers.
 
-    Contradicting verdicts show that the judge prefers a position, so they count as a tie (0).
+    If the verdicts contradict each other, the judge prefers a position, and the score is 0 (a tie).
     """
     return (forward - swapped) / 2 if forward * swapped <= 0 else 0.0
 

@@ -1,7 +1,8 @@
 """Reads the checks that a prompt itself states, such as `in at most 20 words`, `only JSON` and `回答“是”或“否”`.
 
 A limit is read only if its wording is unambiguous and no model is needed to check it. The limits are the client's own
-words, so they judge a raw and a rewritten answer fairly. A template's checks would favour the template.
+words, so they are a fair test of the answers to the raw and to the rewritten prompt. A template's own checks would
+favour the template.
 """
 
 import json
@@ -16,7 +17,7 @@ from gateway.prompt.language.detect import language_of
 from gateway.prompt.language.payload import split
 
 LONGEST_CHARS = 4000
-"""Only the start of an instruction is searched, up to this many characters."""
+"""The number of characters at the start of an instruction that are searched."""
 SHORT_QUOTE_CHARS = 60
 _LIST_LINE = re.compile(r"^\s*(?:[-*•]|\d{1,2}[.)、])\s*\S", re.M)
 _NUMBERED_LINE = re.compile(r"^\s*\d{1,2}[.)、]\s*\S", re.M)
@@ -49,7 +50,7 @@ def stated_checks(prompt: str) -> tuple[StatedCheck, ...]:
 def _instruction(prompt: str) -> str:
     """Return the prompt without its payload, if the payload is certain or begins on its own line.
 
-    An uncertain payload may be an instruction: the second sentence of `Answer no. Be brief.`
+    An uncertain payload is kept, since it may be an instruction, like the second sentence of `Answer no. Be brief.`
     """
     parts = split(prompt)
     if parts.payload is not None and prompt[: parts.payload.start].rstrip(" \t\"“「'").endswith("\n"):

@@ -13,7 +13,7 @@ _HAN = dict(zip("一二三四五六七八九十", range(1, 11), strict=True)) | 
 
 
 class StatedLimit(NamedTuple):
-    """One limit. `most` is -1 if there is no upper limit."""
+    """One limit on an answer. `most` is -1 if there is no upper limit."""
 
     kind: str
     least: int = 0

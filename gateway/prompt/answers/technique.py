@@ -90,7 +90,7 @@ class _Rounds:
         return (Turn("assistant", drawn.text), Turn("user", self._template.ask_again(self._values, drawn.text, wrong)))
 
     async def _wrong(self, drawn: Drawn) -> tuple[str, ...]:
-        """Return the checks that an answer fails. A judge costs a call, so it is asked only if all other checks
+        """Return the checks that an answer fails. A judge costs a call, so the judge is asked only if all other checks
         pass.
         """
         self._spent += drawn.tokens
@@ -108,7 +108,7 @@ class _Rounds:
             return ""  # a judge that fails counts as a pass
         self._spent += reply.tokens
         passes = re.match(rf"{re.escape(check.passes)}(?![A-Za-z0-9_])", reply.text.strip(), re.IGNORECASE)
-        return "" if passes else reply.text.strip() or "The judge said nothing."
+        return "" if passes else reply.text.strip() or "The judge's reply is empty."
 
 
 def technique_of(template: Template, values: Mapping[str, str]) -> TechniqueRun | None:

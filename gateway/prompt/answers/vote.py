@@ -28,9 +28,9 @@ def result_of(answer: str, marker: str, pattern: Pattern | None) -> str:
 
 
 def elect(results: Sequence[str]) -> tuple[int, int]:
-    """Return the index of the first answer with the most frequent result, and the number of its votes.
+    """Return the index of the first answer with the most frequent result, and the number of votes for this result.
 
-    The earlier of two equally frequent results wins. Without any result, (0, 0) is returned.
+    Of two equally frequent results, the earlier wins. If no answer has a result, (0, 0) is returned.
     """
     counts = Counter(result for result in results if result)
     if not counts:

@@ -15,7 +15,7 @@ from gateway.prompt.templates.template import Template
 
 
 class HistoryVersion(Struct, frozen=True):
-    """One content of one version. `count` is over 1 for content that changed without a new version number."""
+    """The content of one version. `count` is over 1 if the content changed without a new version number."""
 
     id: str
     version: int
@@ -26,7 +26,7 @@ class HistoryVersion(Struct, frozen=True):
     """Whether the version is only in the archive, and in no template folder."""
     speaks: bool
     canary: float
-    """The share of requests that the version gets as a canary."""
+    """The share of requests that get this version as a canary."""
     provenance: Provenance
     count: int = 1
     seen: str = ""
@@ -77,7 +77,7 @@ def present(library: Library, ids: Collection[str] | None = None) -> dict[str, t
 
 
 class _VersionMarks:
-    """The versions in use, as stable versions or as canaries."""
+    """The templates in use, stable versions and canaries."""
 
     def __init__(self, library: Library) -> None:
         self._speak = {builtins.id(template) for templates in library.by_intent.values() for template in templates}
@@ -100,7 +100,7 @@ class _VersionMarks:
 
 
 def lineage(versions: Sequence[HistoryVersion]) -> tuple[tuple[int, HistoryVersion], ...]:
-    """Return the versions as a tree, with the depth of each. A version comes after its parent."""
+    """Return the versions as a tree: (depth, version), each version after its parent."""
     refs = {version.ref for version in versions}
     below: Mapping[str, list[HistoryVersion]] = {ref: [] for ref in ("", *refs)}
     for version in versions:

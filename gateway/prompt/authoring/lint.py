@@ -49,8 +49,8 @@ def _source(template: Template) -> str:
 
 
 def _in_pieces(template: Template) -> Iterator[Finding]:
-    """Yield a finding for an active template that the classifier cannot choose, since it splits the client's
-    message.
+    """Yield a finding for an active template that splits the client's message. The classifier cannot choose such a
+    template.
     """
     if template.whole or template.purpose is not Purpose.ANSWER or template.status not in SPEAKING:
         return

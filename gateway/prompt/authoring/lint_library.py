@@ -46,7 +46,8 @@ def _never_allowed(template: Template) -> Iterator[Finding]:
 
 
 def _shadowed(group: Sequence[Template]) -> Iterator[Finding]:
-    """Yield a finding for each template that is never chosen, because an earlier one fits wherever it fits.
+    """Yield a finding for each template that is never chosen, because an earlier template fits every model that it
+    fits.
 
     `group` is in the order of choice; templates for one question come first.
     """

@@ -1,7 +1,7 @@
 """Promotes, retires and rolls back versions. The statuses are draft, candidate, canary, active and retired.
 
-Each step needs a template without errors from lint and tests. A step edits the status in the author's file and one line
-of `pointers.yaml`, which stays locked during the step.
+Each step requires that lint and tests report no errors. A step edits the status in the author's file and one line of
+`pointers.yaml`, which stays locked during the step.
 """
 
 import re
@@ -25,7 +25,7 @@ from gateway.prompt.templates.template import Template, digest_of, parse
 
 NEXT = {Status.DRAFT: Status.CANDIDATE, Status.CANDIDATE: Status.CANARY, Status.CANARY: Status.ACTIVE}
 Examine = Callable[[Library, Template], Sequence[str]]
-"""A function of the template and of the library after the step. It returns more reasons against the step."""
+"""A function of the template and of the library after the step. It returns reasons against the step."""
 STATUS = re.compile(r"^(status[ \t]*:[ \t]*)([\"']?)[\w-]+\2(?=[ \t]*(?:#.*)?\r?$)")
 
 
@@ -90,9 +90,9 @@ def retire(library: Library, folders: Sequence[Path], template: Template) -> Mov
 
 
 def rollback(library: Library, folders: Sequence[Path], id: str) -> Pointer:
-    """End the canary; without a canary, go back to the previous version.
+    """End the canary. Without a canary, go back to the previous version.
 
-    Raises `MoveRefused` if there is no version to go back to.
+    Raises `MoveRefused` if there is no previous version.
     """
     return _take_back(library, folders, id, lambda pointer: _back(library, id, pointer))
 
@@ -106,7 +106,7 @@ def _take_back(library: Library, folders: Sequence[Path], id: str, change: Calla
     file = next((template.file for template in library.templates if template.id == id), "")
     back = change_pointer(_root(folders, file) or folders[0], id, change, leave_line=True)
     for template in library.templates:
-        # the pointer decides, so a status that cannot be edited does no harm
+        # the pointer decides which version is in use, so a status that cannot be edited does no harm
         if template.id == id and template.status is Status.CANARY and template.version != back.production:
             with suppress(MoveRefused):
                 _set_status(folders, template, Status.CANDIDATE)
@@ -144,7 +144,7 @@ def _mistakes(library: Library, template: Template, step: Status) -> list[str]:
 
 
 def _as_if(library: Library, template: Template, status: Status) -> Library:
-    """Return the library with another status for one template. Lint checks a canary more strictly than a draft."""
+    """Return the library with another status for one template. Lint is stricter for a canary than for a draft."""
     moved = replace(template, status=status)
     return replace(
         library, templates=tuple(moved if other.ref == template.ref else other for other in library.templates)
@@ -173,9 +173,8 @@ def with_status(source: str, template: Template, status: Status) -> str:
 
 
 def _production(library: Library, template: Template, pointer: Pointer) -> Pointer:
-    """Return pointers with this version in production and the last one as `previous`.
-
-    The first version of an id needs no pointer.
+    """Return pointers with this version in production and the current version as `previous`. The first version of an id
+    needs no pointer.
     """
     spoke = library.speaking.get(template.id)
     before = spoke.version if spoke is not None and spoke.version != template.version else pointer.previous

@@ -1,4 +1,4 @@
-"""Writes a new template file. The file passes lint, and marks each line that its author has to replace."""
+"""Writes a new template file. The file passes lint, and marks each line that its author must replace."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Calibrates a classifier on held-out cases: of the answers with trust 0.8, four of five must be right."""
+"""Calibrates a classifier on held-out cases, so that four of five answers with trust 0.8 are right."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from gateway.prompt.classifier.regression import Fitted, TrainingRows, fit, join
 FOLDS = 5
 MANY, FOLDS_OF_MANY = 4000, 3  # with at least this many cases, three folds are enough
 OUTSIDE_IN_LIFE = 0.7
-"""The share of strangers' prompts for which a general library has no template."""
+"""The share of prompts without a template, among the prompts of strangers to a general library."""
 ANCHORS = 40  # the examples of each intent that a prompt is compared with; 120 would take 30 us more
-CHUNK = 512  # the rows that are compared with all examples in one step, to limit memory
+CHUNK = 512  # the number of rows that are compared with all examples at once, to limit memory
 
 
 class HeldOutResults(Struct):
@@ -52,10 +52,11 @@ def out_of_fold(
     """Fit the temperature and the gate on predictions for held-out cases.
 
     `table` has a row for each case, and `labels` has the classes. The rows `extra` with the classes `extra_labels` are
-    training data of every fold. `points` [cases, dimensions] has rows of length 1, whose products are similarities.
-    Cases with the same name in `groups` are held out together; "" stands for a case of its own.
+    in the training data of every fold. `points` [cases, dimensions] has rows of length 1; the product of two rows is
+    the similarity of two cases.
 
-    `share_outside` is the expected share of prompts without a template. With None, it is the share among the cases.
+    Cases with the same name in `groups` are held out together. A case with the name "" is held out alone.
+    `share_outside` is the expected share of prompts without a template; with None, the share among the cases is used.
     """
     classes = np.unique(labels)
     known = ~outsiders(classes)
@@ -80,7 +81,7 @@ def out_of_fold(
 
 
 def outsiders(names: NDArray[np.str_]) -> NDArray[np.bool_]:
-    """Return for each name whether the name is a class of prompts without a template. The shape is that of `names`."""
+    """Return for each name whether it is a class of prompts without a template, in an array of the same shape."""
     return np.array([is_outside(name) for name in names.tolist()], dtype=bool)
 
 
@@ -99,7 +100,7 @@ def spread(rows: NDArray[np.intp], labels: NDArray[np.str_]) -> NDArray[np.intp]
 def _folds(labels: NDArray[np.str_], groups: Sequence[str]) -> list[tuple[NDArray[np.intp], NDArray[np.intp]]]:
     """Return (training rows, held-out rows) for each fold. Every fold has about the same share of each class."""
     names = [group or str(row) for row, group in enumerate(groups or [""] * len(labels))]
-    # all cases of a group count for the class of the first
+    # the first case decides the class of its group
     first = dict(zip(reversed(names), reversed(labels.tolist()), strict=True))
     fewest = min(Counter(first.values()).values())
     count = min(FOLDS if len(labels) < MANY else FOLDS_OF_MANY, max(2, fewest))
@@ -169,7 +170,7 @@ def _gate(signs: Array, within: NDArray[np.bool_], share_outside: float | None) 
     scope = cross_val_predict(made, signs, within, cv=parts, method="predict_proba")[:, 1]
     made.fit(signs, within)
     if share_outside is not None:
-        # a different share of prompts without a template changes the log-odds by a constant
+        # if the share of prompts without a template changes, the log-odds change by a constant
         moved = float(np.log((1 - share_outside) / share_outside) - np.log(within.mean() / (1 - within.mean())))
         scope = 1.0 / (1.0 + (1.0 / np.clip(scope, 1e-9, 1 - 1e-9) - 1.0) * np.exp(-moved))
         made[1].intercept_ += moved

@@ -1,4 +1,4 @@
-"""Classifies a prompt with one or two models. The result is the intent, the trust in it, and whether a rewrite can
+"""Classifies a prompt with one or two models. The result is the intent, its probability, and whether a rewrite can
 help.
 """
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from gateway.prompt.classifier.model import ClassifierModel, Tier, TierVerdict
 
 NO_INTENT = 0.7
-"""The second tier is not asked if the first finds no intent with at least this probability."""
+"""If the first tier finds "no intent" with at least this probability, the second tier is not asked."""
 QUOTED_CHARACTERS = 80  # how many characters of an example a reason quotes
 
 
@@ -37,7 +37,7 @@ class Asynchronous(Protocol):
 
 
 class Classifier:
-    """A trained model with its embedders. After a training, a new classifier replaces the old one."""
+    """A trained model with its embedders. It never changes; after a new training, a new classifier replaces it."""
 
     def __init__(
         self,
@@ -76,8 +76,8 @@ class Classifier:
         if not known:
             unknown = self._without_intent(language, self._unknown(verdict), measured, lacked, needed)
             return replace(unknown, confidence=verdict.confidence, tier=tier)
-        # the form of a prompt cannot show what the task needs; the template leaves out what the prompt already says
-        reasons = (*_known(verdict), "its template adds what the prompt does not settle")
+        # the form of a prompt does not show what the task needs; the template leaves out what the prompt already says
+        reasons = (*_known(verdict), "its template adds what the prompt leaves open")
         return Intent(verdict.name, verdict.confidence, verdict.confidence, language, tier, reasons, lacked, needed)
 
     def _without_intent(
@@ -121,13 +121,13 @@ class Classifier:
         return second.judge(seen, vectors[0]), "sentence"
 
     def _is_clear(self, verdict: TierVerdict) -> bool:
-        """Return whether the first tier's verdict suffices. "No intent" needs less certainty, since a wrongly unchanged
-        prompt is the smaller mistake.
+        """Return whether the first tier's verdict is certain enough. "No intent" needs less certainty, since leaving a
+        prompt unchanged is the smaller mistake.
         """
         return verdict.confidence >= self._settings.first_tier or verdict.none >= NO_INTENT
 
     def _listed_in(self, text: str) -> str:
-        """Return the language of the templates that list exactly this prompt as an example, or "". This helps where the
+        """Return the language of the templates that list exactly this prompt as an example, or "". Used where the
         detector finds no language.
         """
         for code, tiers in self.model.tiers.items():
@@ -140,7 +140,7 @@ class Classifier:
         return self._fixed.occur_in(text)
 
     async def verdict(self, text: str) -> tuple[TierVerdict, str] | None:
-        """Return the most probable intent, whatever its probability, and the tier that chose it.
+        """Return the most probable intent, even if it is improbable, and the tier that chose it.
 
         The result is None if there is no template in the language.
         """
@@ -165,7 +165,7 @@ class Classifier:
 
 
 def as_read(seen: Look, tiers: Mapping[str, Tier]) -> Look:
-    """Return what these tiers were trained on: the prompt's instruction, or the whole prompt."""
+    """Return the text that these tiers read: the prompt's instruction, or the whole prompt."""
     return whole(seen.text) if next(iter(tiers.values())).names.whole else seen
 
 

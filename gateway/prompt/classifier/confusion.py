@@ -45,7 +45,7 @@ class Confusion(Struct, frozen=True):
         return sorted((row for row in rows if row[2]), key=lambda row: (row[1], row[0]))[:limit]
 
     def text(self) -> str:
-        """Return a report of the weakest intents, and of the intents that were given in their place."""
+        """Return a report of the weakest intents, and of the intents that their prompts got instead."""
         lines = ["recognised  prompts  intent"]
         lines += [f"{share:10.3f}  {count:7d}  {name}" for name, share, count in self.weakest()]
         lines += ["", "prompts  of -> taken for"]

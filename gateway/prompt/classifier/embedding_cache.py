@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from gateway.ports import Embedder, Vectors
 
-MOST = 60_000  # how many texts are kept, about 90 MB
-PIECE = 512  # a progress message comes after each batch of this many texts
+MOST = 60_000  # the number of texts that are kept, about 90 MB
+PIECE = 512  # the number of texts between two progress messages
 
 
 class EmbeddingCache:
@@ -46,7 +46,7 @@ class EmbeddingCache:
     def _embed(self, texts: Sequence[str]) -> Vectors:
         """Embed the texts in pieces, on one thread for each core. The result is [texts, dimensions].
 
-        Threads of BLAS would wait for each other; these do not.
+        These threads never wait for each other, unlike those of BLAS.
         """
         from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 

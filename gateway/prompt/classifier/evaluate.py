@@ -25,7 +25,7 @@ class Evaluation(Struct, frozen=True):
 async def evaluate(classifier: Classifier, rows: Sequence[Labelled], floor: float = 0.6) -> Evaluation:
     """Classify the prompts one by one, as the gateway does. `floor` is the value of `[prompt] confidence`.
 
-    The accuracy is that of the most probable intents, whatever the trust in them.
+    Accuracy counts the most probable intent, even if its confidence is below `floor`.
     """
     got, trust, tiers, spent = [], [], [], []
     for row in rows:

@@ -100,8 +100,7 @@ NAMES = (
 
 
 def features(text: str) -> list[float]:
-    """Return a number for each of `NAMES`. Words inside pasted and quoted texts are not counted, only the texts
-    themselves.
+    """Return a number for each of `NAMES`. Pasted and quoted texts are counted, but not the words in them.
 
     Only the two ends of a long prompt are measured, since this runs on the event loop.
     """

@@ -27,15 +27,15 @@ def fingerprints(templates: Iterable[Template]) -> tuple[str, ...]:
 
 
 def weight(text: str) -> float:
-    """Return the length of a text in Latin letters, of which a Chinese character counts for three."""
+    """Return the length of a text. A Latin letter counts as one, a Chinese character as three."""
     return len(text) if text.isascii() else sum(1 if character < "\u2e80" else 3 for character in text)
 
 
 class FixedSentences:
     """Finds fixed sentences in texts.
 
-    A sentence is searched for only in a text that contains the sentence's longest inner word. Looking up words is much
-    cheaper than searching for sentences.
+    A text is searched for a sentence only if it contains the longest inner word of that sentence. Looking up words is
+    much cheaper than searching for sentences.
     """
 
     def __init__(self, sentences: Iterable[str]) -> None:

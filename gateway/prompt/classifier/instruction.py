@@ -17,9 +17,9 @@ from gateway.split import Split
 FIRST_LINES, LAST_LINES = 6, 3  # an instruction is at the start or at the end
 LINE_CHARS = 300
 HARDLY, CLEARLY = 1.0, 1.5  # log-odds, used by `_asks_more`
-LEADS = 1.5  # log-odds added to a first line that the rules take for the instruction, too
+LEADS = 1.5  # log-odds that are added to a first line if the split's rules also take it for the instruction
 _LEADING = frozenset({"colon", "line", "dash", "fence"})
-"""The rules that find a payload after its instruction."""
+"""The rules that find a payload after an instruction."""
 _WORD = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)?|\d+|[^\s\w]")
 _PARAGRAPH = re.compile(r"\n\s*\n")
 _COLON = re.compile(r":\s|：")
@@ -29,7 +29,7 @@ _HEAD_ZH, _TAIL_ZH = 50, 30
 
 
 class InstructionModel:
-    """The weights of words in one language."""
+    """The weights of the words of one language."""
 
     def __init__(self, weights: Mapping[str, float], *, spaced: bool = True) -> None:
         """`weights` are by token, as `line_tokens` returns them. The key "" is the bias."""
@@ -56,8 +56,9 @@ class InstructionModel:
         return "\n".join(self._asking(lines, leads) or reversed(self._asking(last[::-1])))
 
     def _asks_more(self, last: str, first: str, leads: float) -> bool:
-        """Return whether the last line is clearly an instruction and the first one is not. The first line has priority,
-        since a pasted text may end with a command.
+        """Return whether the last line is clearly an instruction and the first line is not.
+
+        A first line that is an instruction has priority, since a pasted text may end with a command.
         """
         score = self.score(first[:LINE_CHARS]) + leads
         return score < HARDLY and self.score(last[:LINE_CHARS]) > score + CLEARLY
@@ -74,8 +75,8 @@ class InstructionModel:
         return text[: colon.start()]
 
     def _asking(self, lines: Sequence[str], leads: float = 0.0) -> list[str]:
-        """Return the lines up to the first that is no instruction. `leads` is added to the log-odds of the first
-        line.
+        """Return the lines before the first line that is not an instruction. `leads` is added to the log-odds of the
+        first line.
         """
         asking: list[str] = []
         for line in lines:

@@ -119,7 +119,7 @@ def _csv(file: Path, text: str) -> Iterator[tuple[int, Any, Any]]:
 
 
 def _language(text: str) -> str:
-    """Return the language of the text. A text without a detectable language ("50 * 2") counts as English, or as Chinese
-    if it has a Chinese character.
+    """Return the language of the text. If no language is detected ("50 * 2"), the text counts as Chinese if it has a
+    Chinese character, else as English.
     """
     return language_of(text) or ("en" if text.isascii() else "")

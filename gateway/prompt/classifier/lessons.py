@@ -23,7 +23,7 @@ from gateway.prompt.language.vocabulary import PROMPTS_FILE, VOCABULARY, Languag
 from gateway.prompt.library.library import Library
 from gateway.prompt.templates.template import Template
 
-FEWEST_OF_A_KIND = 10  # a kind of prompt without a template needs this many prompts to be a class of its own
+FEWEST_OF_A_KIND = 10  # with fewer prompts, a kind of prompt without a template is not a class of its own
 R = TypeVar("R")
 SEED = Path(__file__).parent / "seed"
 
@@ -67,9 +67,9 @@ class Lesson(Struct, frozen=True):
     listed: bool = False
     """Whether the prompt is a template's `match` example."""
     crossed: bool = False
-    """Whether the payload is another prompt's."""
+    """Whether the payload comes from another prompt."""
     group: str = ""
-    """The instruction that several prompts share; they are held out together. "" if the instruction occurs once."""
+    """The instruction, if several prompts share it; these prompts are held out together. Otherwise ""."""
 
 
 class Lessons(Struct, frozen=True):

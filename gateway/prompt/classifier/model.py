@@ -26,8 +26,8 @@ from gateway.prompt.classifier.view import Keywords, Look, has_code, plain, toke
 Array: TypeAlias = NDArray[np.float32]
 GATE = ("top", "margin", "entropy", "nearest", "nearest five", "over the mean", "none", "score")
 WITHOUT_TEXT = 0.3
-"""The trust in an intent that needs a text or code is multiplied by this if the prompt has neither."""
-CANDIDATES = 3  # the number of classes with whose examples a prompt is compared
+"""If an intent needs a text or code and the prompt has none, the trust in the intent is multiplied by this."""
+CANDIDATES = 3  # a prompt is compared with the examples of this many classes
 
 
 class TierVerdict(Struct, frozen=True):
@@ -54,12 +54,12 @@ class Names(Struct, frozen=True):
     """The examples that a prompt is compared with, sorted by class."""
     keywords: dict[str, tuple[str, ...]]
     requests: dict[str, str] = field(default_factory=dict, name="asked")
-    """The requests of the examples, in the form that `plain` returns, with their intents."""
+    """The intent of each example's request. Requests are in the form that `plain` returns."""
     listed: tuple[str, ...] = ()
-    """The keys of `requests` that are `match` examples."""
+    """The `requests` that are `match` examples."""
     barred: dict[str, tuple[str, ...]] = {}
-    """The intents that each `not` example excludes. An example is a key with its payload and without, in the form that
-    `plain` returns.
+    """The intents that each `not` example excludes. The keys are the example with its payload and without, in the form
+    that `plain` returns.
     """
     on_text: tuple[str, ...] = ()
     """The intents whose examples nearly always have a text to work on."""
@@ -101,10 +101,10 @@ class Tier:
         """`arrays` has these entries:
 
         idf [words], words [words, classes], bias [classes], temperature [1]
-        vector [dimensions, classes]: 0 dimensions without an embedding
-        anchors [anchors, dimensions]: rows of length 1, sorted by class
+        vector [dimensions, classes], with 0 dimensions if the tier has no embedding
+        anchors [anchors, dimensions], with rows of length 1, sorted by class
         anchor_class [anchors], gate [features + 1]
-        projection [words, dimensions]: only without an embedding; it turns words into a place among the anchors
+        projection [words, dimensions], only if the tier has no embedding; it maps words to a place among the anchors
         """
         self.names = names
         self.arrays = dict(arrays)
@@ -124,7 +124,7 @@ class Tier:
         self._gate, self._gate_bias = gate[:-1], gate[-1]
 
     def recall(self, seen: Look) -> TierVerdict | None:
-        """Return the verdict on a prompt that has the words of an example, or None for other prompts."""
+        """Return the verdict if the prompt has the same words as an example, else None."""
         request = plain(seen.request)
         name = self.names.requests.get(request)
         if name is None or name in self.names.barred.get(plain(seen.text), ()):
@@ -132,8 +132,8 @@ class Tier:
         return TierVerdict(name, 1.0, 0.0, seen.request, 1.0, listed=request in self._listed)
 
     def judge(self, seen: Look, vector: Array | None = None) -> TierVerdict:
-        """Return the verdict on a prompt. `vector` [dimensions] is the embedding of `seen.request`, or None without an
-        embedding.
+        """Return the verdict on a prompt. `vector` [dimensions] is the embedding of `seen.request`, or None if the tier
+        has no embedding.
         """
         known = self._allowed(seen)
         if not known:
@@ -229,7 +229,7 @@ class Tier:
 
 
 class ClassifierModel(Struct, frozen=True):
-    """The parts of a classifier that are trained together. A key of `tiers` is a language and `static`, `sentence` or
+    """The parts of a classifier, trained together. Each key of `tiers` is a language and `static`, `sentence` or
     `words`.
     """
 
@@ -250,9 +250,10 @@ def gate_features(
 ) -> Signs:
     """Return the gate's input: how certain the classifier is, and how similar the prompt is to the examples.
 
-    `values` are the scores of the classes, divided by the temperature. `known` are the classes that are intents. `near`
-    returns the similarities to the anchors of a class, which are [ends[class], ends[class + 1]). Only the examples of
-    the most probable classes are compared, since comparing thousands would take most of the time.
+    `values` are the scores of the classes, divided by the temperature. `known` are the classes that are intents.
+    `near(class)` returns the similarity of the prompt to each anchor in [ends[class], ends[class + 1]). Only the
+    examples of the most probable classes are compared, since comparing thousands of examples would take most of the
+    time.
     """
     # for a few dozen numbers Python is faster than numpy
     highest = max(values)

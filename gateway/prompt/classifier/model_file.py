@@ -47,7 +47,9 @@ class _ModelFormat(Struct):
 
 
 def save(model: ClassifierModel, folder: Path) -> None:
-    """Write `model.npz`, then `model.json`. An interrupted write leaves no model, since the JSON file comes last."""
+    """Write `model.npz`, then `model.json`. After an interrupted write there is no model, since the JSON file is
+    missing.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     arrays = {f"looks.{key}": value for key, value in model.rawness.arrays.items()}
     for language, tiers in model.tiers.items():

@@ -1,4 +1,4 @@
-"""Finds by word lists what a prompt lacks and what its answer needs. This takes microseconds.
+"""Finds what a prompt lacks and what its answer needs, by word lists. This takes microseconds.
 
 The results are hints for notes, routing and templates; they never cause a rewrite. The words of each language are in
 `seed/needs.jsonl`.
@@ -51,7 +51,7 @@ class NeedWords(Struct, frozen=True):
 
 
 def lacks(seen: Look, measured: list[float], language: str, *, intent: bool) -> tuple[str, ...]:
-    """Return what the prompt lacks, of task, context, format, constraints and examples.
+    """Return what the prompt lacks: any of task, context, format, constraints and examples.
 
     `measured` is the result of `rawness.measures`. A prompt with a known intent has a task.
     """
@@ -68,7 +68,7 @@ def lacks(seen: Look, measured: list[float], language: str, *, intent: bool) -> 
 
 
 def needs(seen: Look, language: str) -> tuple[str, ...]:
-    """Return what an answer seems to need, of context, long context, reasoning and a tool."""
+    """Return what an answer seems to need: any of context, long context, reasoning and a tool."""
     text, words = _lower_and_words(seen.request)
     answers = (
         ("context", not seen.rule and _occurs("absent", language, text, words)),

@@ -1,4 +1,4 @@
-"""Judges whether a prompt is raw, by a logistic model on `features`. The model is the same for every language."""
+"""Judges whether a prompt is raw, by a logistic model on `features`. All languages share the model."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class RawnessModel:
 
 
 def measures(seen: Look) -> list[float]:
-    """Return the features of the instruction. The payload is left out, since the user need not have written it."""
+    """Return the features of the instruction. The payload is left out, since the user may not have written it."""
     return [*features(seen.request if seen.rule else seen.text), float(bool(seen.rule))]
 
 

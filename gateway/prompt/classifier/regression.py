@@ -42,7 +42,7 @@ class TrainingRows(Struct, frozen=True):
 
     @property
     def split(self) -> int:
-        """The number of columns that are words."""
+        """The number of columns of `words`."""
         return int(self.words.shape[1])
 
     @property
@@ -123,7 +123,7 @@ def _descend(slope: Slope, at: Array) -> Array:
 
 
 def _direction(gradient: Array, past: Sequence[tuple[Array, Array, float]]) -> Array:
-    """Return the direction of descent, corrected by the last changes of the gradient."""
+    """Return the direction of descent, corrected by the recent changes of the gradient."""
     q, alphas = -gradient, []
     for moved, turned, bend in reversed(past):
         alpha = float(moved @ q) / bend

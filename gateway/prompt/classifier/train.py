@@ -40,7 +40,7 @@ Progress = Callable[[str], None]
 
 
 class Embedders(Struct, frozen=True):
-    """The embedders of the two tiers, or None for a tier without one. Only English uses them."""
+    """The embedders of the two tiers; None for a tier without an embedder. They are used for English."""
 
     static: Embedder | None = None
     sentence: Embedder | None = None
@@ -54,7 +54,8 @@ class Training(Struct, frozen=True):
 
 
 def trained(library: Library, embedders: Embedders, data_folder: Path, seeds: Seeds | None = None) -> ClassifierModel:
-    """Return the model for this library, these embedders, seeds and labelled prompts. It is loaded, or trained now.
+    """Return the model for this library, these embedders, seeds and labelled prompts. If it is not stored, it is
+    trained now.
 
     This call blocks. Training takes some seconds on one core, loading takes milliseconds.
     """

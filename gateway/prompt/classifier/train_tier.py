@@ -18,7 +18,7 @@ from gateway.prompt.classifier.model import Array, Names, Tier
 from gateway.prompt.classifier.regression import Fitted, TrainingRows, fit, join
 from gateway.prompt.classifier.view import Keywords, Look, has_code, plain, tokens
 
-SURE = 0.5  # a `not` example without a class of at least this probability is left out
+SURE = 0.5  # a `not` example is left out if no class has at least this probability
 LATENT = 96  # without an embedding: the dimensions of a prompt's place among the anchors
 # The weight of words beside the embedding, chosen by the best held-out result. With many examples words count less.
 WORDS_OF_FEW, WORDS_OF_MANY = 1.2, 0.8
@@ -38,7 +38,7 @@ class TrainedTier(Struct, frozen=True):
 
 
 def train_tier(lesson: Lessons, embed: Embed | None) -> TrainedTier:
-    """Train and calibrate one tier. `embed` turns texts into [texts, dimensions]; with None, the tier reads only
+    """Train and calibrate one tier. `embed` turns texts into [texts, dimensions]. None makes a tier that reads only
     words.
     """
     words_weight = WORDS_OF_FEW if len(lesson.cases) < MANY else WORDS_OF_MANY
@@ -130,8 +130,8 @@ def _nearly_all(lesson: Lessons, have: Callable[[Look], bool], share: float) -> 
 def _barred(lesson: Lessons) -> dict[str, tuple[str, ...]]:
     """Return the intents that each `not` example excludes.
 
-    The keys are the example's whole text, and its request without the payload. A request is left out if an example of
-    the intent has the same one.
+    The keys are the example's whole text, and its request without the payload. The request is left out if an example of
+    the intent has the same request.
     """
     requests = {(plain(case.seen.request), case.intent) for case in lesson.cases}
     barred: dict[str, set[str]] = {}
@@ -143,7 +143,7 @@ def _barred(lesson: Lessons) -> dict[str, tuple[str, ...]]:
 
 
 def _requests(lesson: Lessons) -> dict[str, str]:
-    """Return the intent of each example's request, with requests in the form that `plain` returns. A request with two
+    """Return the intent of each example's request. Requests are in the form that `plain` returns. A request with two
     intents is left out.
     """
     owners: dict[str, set[str]] = {}
@@ -157,9 +157,7 @@ def _requests(lesson: Lessons) -> dict[str, str]:
 
 
 def _anchors(intents: Sequence[str], classes: Sequence[str]) -> list[int]:
-    """Return the rows that prompts are compared with, sorted by class. They are evenly spaced over the cases of a
-    class.
-    """
+    """Return the rows that prompts are compared with, sorted by class. Each class has evenly spaced cases."""
     own: dict[str, list[int]] = {}
     for row, intent in enumerate(intents):
         own.setdefault(intent, []).append(row)
@@ -174,7 +172,9 @@ def _anchors(intents: Sequence[str], classes: Sequence[str]) -> list[int]:
 def _settle(
     table: TrainingRows, labels: NDArray[np.str_], misses: TrainingRows, near_misses: Sequence[Lesson]
 ) -> tuple[TrainingRows, NDArray[np.str_]]:
-    """Give each `not` example the best class that is not its intent. Examples without a fitting class are left out."""
+    """Give each `not` example the most probable class other than its intent. Examples that fit no class are left
+    out.
+    """
     if not near_misses:
         return misses, np.array([], dtype=labels.dtype)
     fitted = fit(table, labels)

@@ -1,7 +1,7 @@
 """What the classifier reads of a prompt: the request without its payload.
 
-`What is the intent of this message: "I lost my card"` is the same kind of request for any message. Therefore only the
-instruction is embedded and read.
+`What is the intent of this message: "I lost my card"` is the same kind of request as one about any other message.
+Therefore only the instruction is embedded and read.
 """
 
 import re
@@ -19,8 +19,8 @@ from gateway.split import Split
 HEAD_WORDS, TAIL_WORDS = 40, 16  # an instruction is at the start or at the end
 HEAD_ZH, TAIL_ZH = 60, 24  # the same two limits in Chinese characters
 SHORTEST, SHORTEST_ZH = 4, 4  # characters; a shorter instruction is unclear without its payload
-FEW = 8  # characters; so few words before a colon only announce a request, such as "A riddle:"
-NEARLY_ALL = 0.9  # a prompt with a longer instruction than this share has no payload
+FEW = 8  # characters; words before a colon that are not longer only announce a request, such as "A riddle:"
+NEARLY_ALL = 0.9  # if the instruction is at least this share of the prompt, there is no payload
 
 _EN = re.compile(r"[a-z]+(?:'[a-z]+)?|\d+|[^\sa-z\d]")
 _SPACED = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)?|\d+|[^\s\w]")
@@ -69,7 +69,7 @@ def look(text: str, parts: Split | None = None, instructions: InstructionModel |
 
 def _only_announces(parts: Split, instructions: InstructionModel | None) -> bool:
     """Return whether the words before the colon only announce a request, as in `A riddle: who ...?`. Such words are
-    few, or ask for nothing.
+    short or ask for nothing.
     """
     if instructions is None or parts.rule != "colon" or "\n" in parts.payload_text:
         return False
@@ -84,12 +84,12 @@ def says_something(instruction: str) -> bool:
 
 
 def whole(text: str) -> Look:
-    """Return the whole prompt as the request. Labels of whole prompts need this."""
+    """Return a view of the whole prompt, for labels that were given to whole prompts."""
     return Look(text, ends(text))
 
 
 def ends(text: str) -> str:
-    """Return the start and the end of a text. Embedding all of a long text would cost too much."""
+    """Return the start and the end of a text, since the cost of embedding grows with the length."""
     if len(text) < 4 * HEAD_ZH:
         return text
     words = text.split()
@@ -177,7 +177,7 @@ def has_code(text: str) -> bool:
 def form_marks(seen: Look) -> list[str]:
     """Return marks for the form of the prompt, such as `<code>`.
 
-    A pasted text is searched only for code and error messages. Its form says nothing else about the user's wish.
+    A pasted text is searched only for code and error messages. The rest of its form does not show what the user wants.
     """
     text, request = seen.text[:4000], seen.request
     marks = ["<payload>" if seen.rule else "<no payload>"]

@@ -115,7 +115,7 @@ async def test_a_known_task_can_be_improved_however_it_is_put(model: ClassifierM
     found = await classifier(model).classify(text)
     assert found.name == "write-email"
     assert found.improvable == found.confidence
-    assert "its template adds what the prompt does not settle" in found.reasons
+    assert "its template adds what the prompt leaves open" in found.reasons
 
 
 async def test_what_a_template_lists_is_certain(model: ClassifierModel) -> None:
