@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from gateway.ask import Ask, ClientKey, Mode, Turn
 from gateway.file_search import FileSearchResult
+from gateway.recognised import RecognisedPrompt
 from gateway.split import Split
 
 
@@ -274,6 +275,8 @@ class Exchange(Struct, frozen=True):
     """
     split: Split | None = None
     """The query, split into instruction and text. None until a stage has split the query."""
+    recognised: RecognisedPrompt = RecognisedPrompt.NONE
+    """The prompt of an application that built the request, if it is known."""
     intent: Intent = Intent.UNKNOWN
     turns: tuple[Turn, ...] | None = None
     """The changed prompt, or None if no stage has changed the prompt."""

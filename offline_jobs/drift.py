@@ -17,13 +17,13 @@ from msgspec import Struct
 
 from gateway.atomic_file import write_whole
 from gateway.records.locations import database_url
+from gateway.records.scrub import scrubbed
 from gateway.settings.tables import Settings
 from offline_jobs import plots
 from offline_jobs.datasets.groups import PromptGroup, central, names
 from offline_jobs.datasets.near_duplicates import signature
 from offline_jobs.datasets.recorded import Portion, portions, read
 from offline_jobs.datasets.recorded import RecordWindow as Span
-from offline_jobs.datasets.scrub import scrubbed
 from offline_jobs.engine.alert import alert, measure
 from offline_jobs.engine.budget import Spent
 from offline_jobs.engine.embedding import open_embedder

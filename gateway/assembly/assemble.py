@@ -24,6 +24,8 @@ from gateway.loading import LateLoader
 from gateway.perform.performer import Performer
 from gateway.perform.responder import Responder
 from gateway.ports import Backend
+from gateway.prompt.found.store import found_path
+from gateway.prompt.found.table import FoundTable
 from gateway.prompt.language.vocabulary import VOCABULARY
 from gateway.prompt.policy.decide import RewritePolicy
 from gateway.prompt.policy.gains import GainTable, gains_path, shipped_gains
@@ -66,6 +68,7 @@ def assemble(settings: Settings, *, only_prepare: bool = False) -> Gateway:
         loader=LateLoader(settings, adapters.embedder, adapters.collections) if loads_late else None,
         completions=completions,
         policy=parts.policy,
+        found=parts.found,
         metrics=metrics,
         keeping=keeping,
         intake=None if only_prepare else _intake(settings, adapters),
@@ -99,6 +102,7 @@ def _stage_parts(
         archive,
         mixing,
         policy=RewritePolicy(settings.templates, gains, heeds_losses=heeds, standings=standings),
+        found=FoundTable(found_path(settings.data_folder)),
         reader=LongReader(completions, settings.context.parallel_calls),
         refined=RefinedPromptCache(settings.refiner.cache_entries, settings.refiner.cache_ttl_s),
         extractor=Extractor(),

@@ -21,6 +21,7 @@ from gateway.loading import LateLoader
 from gateway.perform.responder import Responder
 from gateway.pipeline import PipelineStep, prepare
 from gateway.ports import ExchangeOutcome
+from gateway.prompt.found.table import FoundTable
 from gateway.prompt.measure.unproven import models_of, unproven
 from gateway.prompt.policy.decide import RewritePolicy
 from gateway.readiness import Readiness
@@ -59,6 +60,7 @@ class Gateway:
         *,
         completions: Completions,
         policy: RewritePolicy,
+        found: FoundTable,
         loader: LateLoader | None = None,
         metrics: Metrics,
         keeping: Recording | None = None,
@@ -69,6 +71,7 @@ class Gateway:
         self.routes = adapters.routes
         self.state = adapters.state
         self.perform = perform
+        self.found = found
         self.completions = completions
         self.loader = loader
         self.keeping = keeping
@@ -113,6 +116,7 @@ class Gateway:
             self.intake.open()
         if self.traces is not None:
             stack.callback(self.traces.close)
+        stack.push_async_callback(_cancelled, asyncio.create_task(self.found.watch(), name="found prompts"))
         if self.keeping is not None:
             stack.push_async_callback(self.keeping.drain.aclose)
             stack.push_async_callback(_cancelled, asyncio.create_task(self.keeping.drain.run(), name="drain"))
@@ -126,6 +130,7 @@ class Gateway:
 
     async def load_prompt(self, *, classifier: bool = True) -> None:
         """Load everything that `prepare` needs. For commands that prepare single requests; they do not call `open`."""
+        await asyncio.to_thread(self.found.refresh)
         if self.loader is not None:
             self._stack.push_async_callback(self.loader.aclose)
             await self.loader.load(self.readiness, classifier=classifier)
@@ -144,6 +149,7 @@ class Gateway:
     def reports(self) -> list[str]:
         """Return messages for the operator. There can be messages even if everything is ready."""
         reports = self.loader.reports() if self.loader else []
+        reports += [self.found.problem] if self.found.problem else []
         library = self.loaded.library
         if library is not None:
             reports += self._policy.unknown_templates({template.id for template in library.templates})

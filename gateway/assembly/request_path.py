@@ -21,8 +21,10 @@ from gateway.perform.previous_response import PreviousResponseStage
 from gateway.pipeline import PipelineStep
 from gateway.ports import Backend, Stage
 from gateway.prompt.classify import ClassifyStage
+from gateway.prompt.found.table import FoundTable
 from gateway.prompt.named_prompt import NamedPromptStage
 from gateway.prompt.policy.decide import RewritePolicy
+from gateway.prompt.recognise import RecogniseStage
 from gateway.prompt.refine import RefinedPromptCache, RefineStage
 from gateway.prompt.requested_template import RequestedTemplateStage
 from gateway.prompt.rewrite import RewriteStage
@@ -43,6 +45,7 @@ class StageParts(Struct):
     mixing: Mapping[str, Sequence[str]]
     """The backends that return logits, with the names of their models."""
     policy: RewritePolicy
+    found: FoundTable
     reader: LongReader
     refined: RefinedPromptCache
     extractor: Extractor
@@ -74,6 +77,8 @@ def request_path(parts: StageParts, loaded: Loaded) -> tuple[PipelineStep, ...]:
         PipelineStep(RouteStage(routes, settings.prompt.mode, settings.prompt.canary)),
         # with `must`: without this step the request would mean something else, so a failure must fail the request
         PipelineStep(PreviousResponseStage(parts.archive), must=True),
+        # in every mode, and before a named prompt adds text of its own
+        PipelineStep(RecogniseStage(parts.found)),
         PipelineStep(NamedPromptStage(templates), must=True),
         PipelineStep(RequestedTemplateStage(templates), must=True),
         *optional(classifies, ClassifyStage(loaded.classifier), budget_s=settings.prompt.budget_ms / 1000),

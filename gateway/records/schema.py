@@ -80,6 +80,8 @@ class ExchangeRecord(Struct, frozen=True):
     total_us: int = 0
     job: str = ""
     """The offline job that made this call, or "" for a client's request."""
+    recognised: str = ""
+    """The found prompt that built the request, as `id@version`, or ""."""
     answer: Answer = Answer()
     """This field must be the last one, so that `entry` can add it to an encoded record."""
 
@@ -123,6 +125,7 @@ def record_of(exchange: Exchange, outcome: ExchangeOutcome, policy: str) -> Exch
         first_byte_us=outcome.first_byte_us,
         total_us=outcome.total_us,
         job=exchange.job,
+        recognised=exchange.recognised.ref,
     )
 
 

@@ -10,9 +10,9 @@ from gateway.prompt.answers.checks import failures
 from gateway.prompt.answers.judge import matches, passed
 from gateway.prompt.library.library import Library, load_library
 from gateway.prompt.templates.template import Template
+from gateway.records.scrub import scrubbed
 from offline_jobs.datasets.recorded import JudgedExchange
 from offline_jobs.datasets.rows import DatasetRow, What
-from offline_jobs.datasets.scrub import scrubbed
 
 HALF = 0.5
 READABLE = "full"

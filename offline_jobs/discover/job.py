@@ -30,6 +30,7 @@ from offline_jobs.discover.systems import system_shapes
 from offline_jobs.discover.traffic import TrafficPortion
 from offline_jobs.discover.use import CountPortion, PortionUse, count_use, total_use, with_use
 from offline_jobs.discover.versions import tied
+from offline_jobs.engine.alert import alert
 from offline_jobs.engine.budget import Spent
 from offline_jobs.engine.registry import JobKind
 from offline_jobs.engine.run import JobRun
@@ -100,7 +101,10 @@ def run(run: JobRun, options: DiscoverOptions) -> DiscoverReport:
     prompts = _named(begun.known, new, uses)
     change_found(store, lambda content: _stored(content, prompts, waiting, begun))
     shutil.rmtree(folder, ignore_errors=True)
-    return _report(begun.known, prompts, counts, uses, waiting)
+    report = _report(begun.known, prompts, counts, uses, waiting)
+    if report.versions:
+        alert(run.settings, run.job.id, {"alarm": "new prompt versions", "versions": report.versions})
+    return report
 
 
 def estimate(_settings: Settings, _options: DiscoverOptions) -> Spent:

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from gateway.prompt.found.found_prompt import FoundPrompt, PartExamples, PromptUse, PromptVersion
 from gateway.prompt.found.index import PromptMatch
 from gateway.prompt.found.part_types import part_type
-from offline_jobs.datasets.scrub import scrubbed
+from gateway.records.scrub import scrubbed
 from offline_jobs.discover.features import hashed
 from offline_jobs.discover.known import prompt_index
 from offline_jobs.discover.traffic import TrafficPortion, TrafficRequest, requests

@@ -8,6 +8,8 @@ from msgspec import Struct
 
 from gateway.prompt.found.found_prompt import FoundPrompt, PartExamples, PromptUse, PromptVersion
 from gateway.prompt.found.shape import TextShape
+from gateway.records.policy import RecordPolicy
+from gateway.settings.tables import Settings
 
 SLOT = "{{{{ {} }}}}"
 
@@ -138,3 +140,9 @@ def difference(old: PromptVersion, new: PromptVersion) -> list[str]:
 
 def _lines(version: PromptVersion) -> Sequence[str]:
     return [line for message in messages(version) for line in (f"# {message.role}", *message.text.split("\n"))]
+
+
+def may_show_values(settings: Settings, key: str) -> bool:
+    """Whether the record policy of a key allows to show what its users wrote."""
+    table = settings.keys.get(key)
+    return ((table.record if table else "") or settings.records.policy) == RecordPolicy.FULL

@@ -19,6 +19,7 @@ def account(exchange: Exchange, late_notes: Sequence[Note] = ()) -> bytes:
         {
             "exchange": exchange.id,
             "mode": exchange.mode,
+            "prompt": exchange.recognised.ref or None,
             "intent": exchange.intent.name or None,
             "template": f"{exchange.rewrite.template}@{exchange.rewrite.version}"
             if exchange.rewrite.template

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from offline_jobs.datasets.scrub import scrubbed
+from gateway.records.scrub import scrubbed
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,112 @@
+"""Adopts a found prompt: checks that its fixed text may become a template, and makes version 1 of it, the identity."""
+
+from collections import Counter
+
+from msgspec import Struct
+
+from gateway.errors import ForewordError
+from gateway.prompt.found.found_prompt import FoundPrompt, PromptVersion
+from gateway.prompt.found.shape import TextShape
+from gateway.prompt.found.view import part_names
+from gateway.records.scrub import scrubbed
+
+SCHEMA = 1
+EXACT = "exact"
+
+
+class NotAdopted(ForewordError):
+    """The prompt cannot be adopted. The message gives the reason and a remedy."""
+
+
+class TemplatePart(Struct, frozen=True):
+    """A part of a message: fixed text, or the name of the slot that the application fills."""
+
+    text: str = ""
+    slot: str = ""
+    frozen: bool = True
+    """Whether no job may change the text. Fixed text is frozen until its owner unlocks it."""
+
+
+class TemplateMessage(Struct, frozen=True):
+    """One message of a template. `history` stands for the conversation so far, which is kept byte for byte."""
+
+    role: str
+    parts: tuple[TemplatePart, ...] = ()
+
+
+class SlotOfPart(Struct, frozen=True):
+    """A slot with the guessed type of its values."""
+
+    name: str
+    type: str
+
+
+class FoundTemplate(Struct, frozen=True):
+    """A template of a found prompt. Version 1 is the identity: it renders exactly the text that the application sent.
+
+    `match` is how a request is recognised: only exactly.
+    """
+
+    id: str
+    prompt: str
+    """The id of the found prompt."""
+    key: str
+    endpoint: str
+    messages: tuple[TemplateMessage, ...]
+    slots: tuple[SlotOfPart, ...]
+    version: int = 1
+    match: str = EXACT
+    schema: int = SCHEMA
+
+    def render(self, values: dict[str, str]) -> list[tuple[str, str]]:
+        """Return role and text of each message. The history is left out."""
+        return [
+            (message.role, "".join(values[part.slot] if part.slot else part.text for part in message.parts))
+            for message in self.messages
+            if message.role != HISTORY
+        ]
+
+
+HISTORY = "history"
+
+
+def identity(prompt: FoundPrompt, version: PromptVersion | None = None) -> FoundTemplate:
+    """Return the template that renders what the application sent. Raises `NotAdopted` if its fixed text has a secret or
+    a person's data."""
+    version = version or prompt.newest
+    refuse_secrets(prompt, version)
+    names = part_names(version)
+    types = [part.type for part in version.parts] + ["text"] * len(names)
+    messages = []
+    at = 0
+    for role, shape in (("system", version.system), ("user", version.last)):
+        if shape is not None:
+            messages.append(TemplateMessage(role, _parts(shape, names[at:])))
+            at += shape.parts
+    messages.insert(len(messages) - 1, TemplateMessage(HISTORY))
+    slots = tuple(SlotOfPart(name, type) for name, type in zip(names, types, strict=False))
+    return FoundTemplate(prompt.name, prompt.id, prompt.key, prompt.endpoint, tuple(messages), slots)
+
+
+def refuse_secrets(prompt: FoundPrompt, version: PromptVersion) -> None:
+    """Raise `NotAdopted` if a rule for secrets and personal data matches the fixed text."""
+    taken: Counter[str] = Counter()
+    for shape in version.shapes:
+        for piece in shape.pieces:
+            scrubbed(piece, taken)
+    if taken:
+        kinds = ", ".join(f"{name} ({count})" for name, count in sorted(taken.items()))
+        raise NotAdopted(
+            f"{prompt.name} cannot be a template: its fixed text holds {kinds}. Take that out of the application's "
+            "prompt, and run `foreword jobs run discover` again once the new version is in use."
+        )
+
+
+def _parts(shape: TextShape, names: list[str]) -> tuple[TemplatePart, ...]:
+    parts = []
+    for at, piece in enumerate(shape.pieces):
+        if at:
+            parts.append(TemplatePart(slot=names[at - 1], frozen=False))
+        if piece:
+            parts.append(TemplatePart(text=piece))
+    return tuple(parts)

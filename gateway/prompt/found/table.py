@@ -1,0 +1,56 @@
+"""The found prompts as a worker uses them: the file is read again after each change, away from the event loop."""
+
+import asyncio
+import logging
+from pathlib import Path
+
+from gateway.errors import ForewordError
+from gateway.prompt.found.index import PromptIndex
+from gateway.prompt.found.store import FoundFile, read_found
+
+log = logging.getLogger("foreword.found")
+
+LOOK_EVERY_S = 2.0
+
+
+class FoundTable:
+    """The index of the file's prompts. If the file is broken, the last good index stays in use."""
+
+    def __init__(self, path: Path) -> None:
+        self.index = PromptIndex()
+        self.problem = ""
+        """Why the file is not used, or "" if it is."""
+        self._path = path
+        self._stamp: tuple[int, int, int] | None = None
+
+    def refresh(self) -> None:
+        """Read the file if it has changed. This call blocks."""
+        stamp = self._looked_at()
+        if stamp == self._stamp:
+            return
+        self._stamp = stamp
+        try:
+            self.use(read_found(self._path))
+        except (OSError, ForewordError) as error:
+            self.problem = f"found prompts are not read again, the last ones stay in use: {error}"
+            log.error(self.problem)
+
+    def use(self, content: FoundFile) -> None:
+        """Recognise these prompts from now on."""
+        index = PromptIndex(content.prompts)
+        left_out = index.left_out
+        self.problem = f"{left_out} found prompts begin and end alike, and are not recognised" if left_out else ""
+        self.index = index
+
+    async def watch(self) -> None:
+        """Read the file at once and then after each change, for as long as the gateway runs."""
+        while True:
+            await asyncio.to_thread(self.refresh)
+            await asyncio.sleep(LOOK_EVERY_S)
+
+    def _looked_at(self) -> tuple[int, int, int] | None:
+        try:
+            stat = self._path.stat()
+        except OSError:
+            return None
+        return stat.st_mtime_ns, stat.st_size, stat.st_ino

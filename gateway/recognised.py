@@ -1,0 +1,24 @@
+"""Which prompt of an application built a request, as far as the gateway knows it."""
+
+from typing import ClassVar
+
+from msgspec import Struct
+
+
+class RecognisedPrompt(Struct, frozen=True):
+    """A found prompt that built a request, and the values of its parts. `id` is "" if none did."""
+
+    id: str = ""
+    name: str = ""
+    version: int = 0
+    values: tuple[str, ...] = ()
+
+    NONE: ClassVar["RecognisedPrompt"]
+
+    @property
+    def ref(self) -> str:
+        """The id with the version, or "" if no prompt was recognised."""
+        return f"{self.id}@{self.version}" if self.id else ""
+
+
+RecognisedPrompt.NONE = RecognisedPrompt()

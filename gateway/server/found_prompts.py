@@ -1,0 +1,124 @@
+"""The endpoints for prompts that applications build, as the job `discover` found them."""
+
+import asyncio
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+from litestar import Response, get, post
+from litestar.params import QueryParameter
+from msgspec import Meta, Struct
+from msgspec.structs import replace
+
+from gateway.ask import ClientKey
+from gateway.assembly.gateway import Gateway
+from gateway.errors import BadRequest, NotFound
+from gateway.prompt.found.adopt import NotAdopted, identity
+from gateway.prompt.found.found_prompt import FoundPrompt, PromptState
+from gateway.prompt.found.store import FoundFile, NoSuchPrompt, change_found, found_path, one_of, put, read_found
+from gateway.prompt.found.templates import exported, write_template
+from gateway.prompt.found.view import ShownPrompt, difference, listed, may_show_values, shown
+from gateway.server.handlers import AnyRequest, Caller, PathText, Shared, admin_only, json_of
+
+VersionNumber = Annotated[int, QueryParameter(description="The number of a version; 0: the newest")]
+
+
+class PromptChange(Struct, forbid_unknown_fields=True):
+    """The body of a change: a new name, or a new state."""
+
+    name: Annotated[str, Meta(pattern="^([a-z0-9][a-z0-9._-]{0,63})?$")] = ""
+    state: Literal["", "found", "ignored", "adopted"] = ""
+
+
+_change = msgspec.json.Decoder(PromptChange)
+
+
+@get("/v1/foreword/prompts", summary="The prompts that applications build", tags=["Foreword"])
+async def list_prompts(gateway: Shared, key: Caller) -> Response[bytes]:
+    """For each prompt that the job `discover` found in the traffic of the key: its requests, cost, latency and
+    feedback. An admin key sees the prompts of all keys."""
+    prompts = sorted(await _prompts(gateway, key), key=lambda prompt: (-prompt.use.requests, prompt.id))
+    return json_of({"data": [listed(prompt) for prompt in prompts]})
+
+
+@get("/v1/foreword/prompts/{name:str}", summary="One prompt, with its text", tags=["Foreword"])
+async def get_prompt(gateway: Shared, key: Caller, name: PathText, version: VersionNumber = 0) -> Response[bytes]:
+    """The skeleton, its parts with examples of their values, and the change since the version before."""
+    prompt = _one(await _prompts(gateway, key), name)
+    return json_of(_with_change(gateway, prompt, version))
+
+
+@get("/v1/foreword/prompts/{name:str}/export", summary="A prompt as a template file", tags=["Foreword"])
+async def export_prompt(gateway: Shared, key: Caller, name: PathText) -> Response[bytes]:
+    """The template whose version 1 renders what the application sends. A fixed text with a secret is refused."""
+    prompt = _one(await _prompts(gateway, key), name)
+    try:
+        text = exported(identity(prompt))
+    except NotAdopted as error:
+        raise BadRequest(str(error)) from error
+    return Response(text.encode(), media_type="text/markdown; charset=utf-8")
+
+
+@post("/v1/foreword/prompts/{name:str}", status_code=200, summary="Name, ignore or adopt a prompt", tags=["Foreword"])
+async def change_prompt(request: AnyRequest, gateway: Shared, key: Caller, name: PathText) -> Response[bytes]:
+    """The body is `{"name": new name}` or `{"state": "found", "ignored" or "adopted"}`. Only for admin keys."""
+    admin_only(key, "change found prompts")
+    try:
+        change = _change.decode(await request.body())
+    except msgspec.MsgspecError as error:
+        raise BadRequest(f"The body is no change of a prompt: {error}") from error
+    folder = gateway.settings.data_folder
+    changed = await asyncio.to_thread(_changed, folder, name, change)
+    return json_of(_with_change(gateway, changed, 0))
+
+
+HANDLERS = (list_prompts, get_prompt, export_prompt, change_prompt)
+
+
+async def _prompts(gateway: Gateway, key: ClientKey) -> list[FoundPrompt]:
+    content = await asyncio.to_thread(read_found, found_path(gateway.settings.data_folder))
+    return [prompt for prompt in content.prompts if key.admin or prompt.key == key.name]
+
+
+def _one(prompts: list[FoundPrompt], name: str) -> FoundPrompt:
+    try:
+        return one_of(prompts, name)
+    except NoSuchPrompt as error:
+        raise NotFound(str(error)) from error
+
+
+class PromptWithChange(Struct, frozen=True):
+    """A prompt, and the lines of the diff from the version before. There are none for the first version."""
+
+    prompt: ShownPrompt
+    change: list[str]
+
+
+def _with_change(gateway: Gateway, prompt: FoundPrompt, number: int) -> PromptWithChange:
+    wanted = number or prompt.newest.number
+    version = next((one for one in prompt.versions if one.number == wanted), None)
+    if version is None:
+        raise NotFound(f"{prompt.name} has no version {number}; its newest is {prompt.newest.number}.")
+    before = [one for one in prompt.versions if one.number < wanted]
+    view = shown(prompt, version, values=may_show_values(gateway.settings, prompt.key))
+    return PromptWithChange(view, difference(before[-1], version) if before else [])
+
+
+def _changed(folder: Path, name: str, change: PromptChange) -> FoundPrompt:
+    made: list[FoundPrompt] = []
+
+    def changed(content: FoundFile) -> FoundFile:
+        prompt = _one(list(content.prompts), name)
+        if change.name and any(one.name == change.name for one in content.prompts if one.id != prompt.id):
+            raise BadRequest(f"There is a prompt {change.name!r} already.", param="name")
+        prompt = replace(prompt, name=change.name or prompt.name, state=PromptState(change.state or prompt.state))
+        if change.state == "adopted":
+            try:
+                write_template(folder, identity(prompt))
+            except NotAdopted as error:
+                raise BadRequest(str(error)) from error
+        made.append(prompt)
+        return put(content, [prompt])
+
+    change_found(found_path(folder), changed)
+    return made[0]

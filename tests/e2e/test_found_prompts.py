@@ -1,0 +1,159 @@
+"""The whole way: an application sends its prompts, `discover` finds them, and from then on they are recognised, while
+its own bytes are sent."""
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from click.testing import CliRunner, Result
+
+from gateway.cli.main import main
+from gateway.prompt.found.store import found_path, read_found
+from tests.conftest import UpstreamInThread
+from tests.doubles.application import SYSTEM, tickets
+from tests.doubles.process import GatewayProcess
+from tests.doubles.upstream import Script
+
+CONFIG = """
+[data]
+folder = "data"
+[prompt]
+mode = "off"
+templates = []
+[backends.up]
+kind = "openai"
+base_url = "http://127.0.0.1:{port}/v1"
+models = ["*"]
+[keys.app]
+secret = "app-key"
+[keys.other]
+secret = "other-key"
+[keys.root]
+secret = "root-key"
+admin = true
+"""
+ANSWER = (
+    b'{"choices":[{"index":0,"message":{"role":"assistant","content":"card"},"finish_reason":"stop"}],'
+    b'"usage":{"prompt_tokens":25,"completion_tokens":2,"total_tokens":27}}'
+)
+
+
+def key(name: str) -> dict[str, str]:
+    return {"authorization": f"Bearer {name}-key"}
+
+
+def body(ticket: str, system: str = SYSTEM, user: str = "u") -> bytes:
+    # with unusual spaces and escapes, which no encoder would write
+    messages = (
+        f'[{{"role":"system",  "content":{json.dumps(system)}}},{{"content":{json.dumps(ticket)},"role":"user"}}]'
+    )
+    return f'{{"model": "m",\n "messages": {messages}, "user": "{user}", "temperature": 0.70}}'.encode()
+
+
+@pytest.fixture(scope="module")
+def gateway(upstream: UpstreamInThread, tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProcess]:
+    process = GatewayProcess(tmp_path_factory.mktemp("found"), CONFIG.format(port=upstream.port))
+    try:
+        process.wait("/health/live")
+        upstream.double.play(Script(pieces=[ANSWER]))
+        for at, ticket in enumerate(tickets(20)):
+            assert ask(process, body(ticket, user=f"u{at % 4}")).status_code == 200
+        time.sleep(1.5)  # the drain writes the records once a second
+        result = command(process, "jobs", "run", "discover")
+        assert result.exit_code == 0, result.output
+        wait_for(lambda: "x-foreword-recognise" in ask(process, body("anything")).headers)
+        yield process
+    finally:
+        process.stop()
+
+
+def ask(gateway: GatewayProcess, content: bytes, name: str = "app") -> httpx.Response:
+    return httpx.post(f"{gateway.url}/v1/chat/completions", content=content, headers=key(name))
+
+
+def command(gateway: GatewayProcess, *words: str) -> Result:
+    return CliRunner().invoke(main, [*words, "--config", str(gateway.config)])
+
+
+def wait_for(holds: object) -> None:
+    assert callable(holds)
+    for _ in range(100):
+        if holds():
+            return
+        time.sleep(0.1)
+    raise AssertionError("it never came to that")
+
+
+def found(gateway: GatewayProcess) -> str:
+    (prompt,) = read_found(found_path(gateway.folder / "data")).prompts
+    return prompt.id
+
+
+def test_a_recognised_request_is_sent_byte_for_byte(gateway: GatewayProcess, upstream: UpstreamInThread) -> None:
+    upstream.double.play(Script(pieces=[ANSWER]))
+    sent = body("a new ticket, never seen before")
+    answer = ask(gateway, sent)
+    assert answer.headers["x-foreword-recognise"].endswith(f"@1; {found(gateway)}")
+    assert upstream.double.received[-1].body == sent
+
+
+def test_the_record_names_the_prompt(gateway: GatewayProcess, upstream: UpstreamInThread) -> None:
+    upstream.double.play(Script(pieces=[ANSWER]))
+    id = ask(gateway, body("one more")).headers["x-foreword-id"]
+    record = httpx.get(f"{gateway.url}/v1/foreword/exchanges/{id}", headers=key("app")).json()
+    assert record["recognised"] == f"{found(gateway)}@1"
+
+
+def test_a_deployed_change_passes_unchanged_and_unrecognised(
+    gateway: GatewayProcess, upstream: UpstreamInThread
+) -> None:
+    upstream.double.play(Script(pieces=[ANSWER]))
+    sent = body("a ticket", SYSTEM.replace("one label", "a label"))
+    answer = ask(gateway, sent)
+    assert answer.headers["x-foreword-recognise"].startswith("unknown")
+    assert upstream.double.received[-1].body == sent
+
+
+def test_another_key_is_not_recognised_and_sees_nothing(gateway: GatewayProcess, upstream: UpstreamInThread) -> None:
+    upstream.double.play(Script(pieces=[ANSWER]))
+    assert "x-foreword-recognise" not in ask(gateway, body("a ticket"), "other").headers
+    url = f"{gateway.url}/v1/foreword/prompts"
+    assert httpx.get(url, headers=key("other")).json()["data"] == []
+    assert httpx.get(f"{url}/{found(gateway)}", headers=key("other")).status_code == 404
+    assert httpx.get(f"{url}/{found(gateway)}/export", headers=key("other")).status_code == 404
+
+
+def test_list_and_show_by_api(gateway: GatewayProcess) -> None:
+    url = f"{gateway.url}/v1/foreword/prompts"
+    (listed,) = httpx.get(url, headers=key("app")).json()["data"]
+    assert (listed["id"], listed["use"]["requests"], listed["use"]["tokens"]) == (found(gateway), 20, 27.0)
+    shown = httpx.get(f"{url}/{listed['name']}", headers=key("app")).json()["prompt"]
+    assert [message["text"] for message in shown["messages"]] == [SYSTEM, "{{ part1 }}"]
+    assert httpx.get(f"{url}/{listed['name']}?version=7", headers=key("app")).status_code == 404
+
+
+def test_only_an_admin_key_changes_a_prompt(gateway: GatewayProcess) -> None:
+    url = f"{gateway.url}/v1/foreword/prompts/{found(gateway)}"
+    assert httpx.post(url, json={"name": "triage"}, headers=key("app")).status_code == 403
+    assert httpx.post(url, json={"name": "Not A Name"}, headers=key("root")).status_code == 400
+    assert httpx.post(url, json={"name": "triage"}, headers=key("root")).json()["prompt"]["name"] == "triage"
+    adopted = httpx.post(url, json={"state": "adopted"}, headers=key("root")).json()
+    assert adopted["prompt"]["state"] == "adopted"
+    file = gateway.folder / "data" / "found" / "templates" / "triage" / "1.json"
+    assert file.stat().st_mode & 0o077 == 0
+
+
+def test_an_ignored_prompt_is_not_recognised_any_more(gateway: GatewayProcess, upstream: UpstreamInThread) -> None:
+    upstream.double.play(Script(pieces=[ANSWER]))
+    assert command(gateway, "prompts", "ignore", found(gateway)).exit_code == 0
+    wait_for(lambda: "x-foreword-recognise" not in ask(gateway, body("a ticket")).headers)
+    assert command(gateway, "prompts", "ignore", found(gateway), "--undo").exit_code == 0
+    wait_for(lambda: "x-foreword-recognise" in ask(gateway, body("a ticket")).headers)
+
+
+def test_nobody_else_may_read_the_folder(gateway: GatewayProcess) -> None:
+    folder: Path = gateway.folder / "data" / "found"
+    assert folder.stat().st_mode & 0o077 == 0
