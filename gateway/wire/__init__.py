@@ -1,1 +1,2 @@
-"""Decodes requests, and encodes prompts and errors, in OpenAI's JSON and SSE. Only this folder knows these formats."""
+"""Requests, prompts and errors as JSON and SSE in the form of OpenAI's and Anthropic's APIs. No other folder knows
+it."""

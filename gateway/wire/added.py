@@ -1,4 +1,4 @@
-"""Adds text before and after the text of a client's message. Its own parts and other fields stay byte for byte."""
+"""Adds text before and after a client's message. The client's parts and other fields stay byte for byte."""
 
 from typing import Any
 
@@ -14,8 +14,11 @@ _encode = msgspec.json.Encoder().encode
 
 
 def with_additions(message: Raw, turn: Turn, kind: str) -> bytes:
-    """The message with the added text. `turn.text` is the whole new text; the message's own text begins at
-    `turn.offset`. `kind` is the `type` of a text part at this endpoint."""
+    """Return the message with the added text.
+
+    `turn.text` is the whole new text, in which the client's text starts at `turn.offset`. `kind` is the `type` of a
+    text part at this endpoint.
+    """
     fields = _object.decode(message)
     content = fields["content"]
     if not bytes(content).startswith(b"["):

@@ -17,7 +17,7 @@ MOST_INPUTS = 2048  # OpenAI's limit
 
 
 class EmbeddingAsk(Struct, frozen=True):
-    """The texts to embed. If `dimensions` is 0, the vectors keep all of the model's dimensions."""
+    """The texts to embed. `dimensions` 0 means all dimensions of the model."""
 
     texts: tuple[str, ...]
     base64: bool = False
@@ -34,12 +34,11 @@ _body = msgspec.json.Decoder(_EmbeddingsBody)
 
 
 TextOf = Callable[[Sequence[int]], str | None]
-"""A function that returns the text of token numbers, or None if it does not know these tokens."""
+"""Converts token numbers to text. Returns None if a number is not a known token."""
 
 
 def ask(body: bytes, *, dimensions: int, text_of: TextOf) -> EmbeddingAsk:
-    """Decode a request for a model whose vectors have `dimensions` numbers. Raises `BadRequest` with OpenAI's
-    wording."""
+    """Decode a request. `dimensions` are those of the model. Raises `BadRequest` with OpenAI's wording."""
     given = decoded(_body, body)
     if given.dimensions is not None and given.dimensions > dimensions:
         raise BadRequest(f"This model has {dimensions} dimensions, not {given.dimensions}.", param="dimensions")
@@ -47,7 +46,7 @@ def ask(body: bytes, *, dimensions: int, text_of: TextOf) -> EmbeddingAsk:
 
 
 def answer(model: str, vectors: Sequence[Sequence[float]], tokens: int, *, as_base64: bool) -> bytes:
-    """The body of the answer. Each vector is a list of float32 numbers, or their little-endian bytes in base64."""
+    """Return the body. Each vector is a list of float32 numbers, or their little-endian bytes in base64."""
     data = [
         {"object": "embedding", "index": index, "embedding": _base64(vector) if as_base64 else vector}
         for index, vector in enumerate(vectors)
@@ -62,7 +61,9 @@ def _texts(given: str | list[Any], text_of: TextOf) -> tuple[str, ...]:
     if not texts:
         raise BadRequest("'input' is empty: give a text or a list of texts.", param="input")
     if len(texts) > MOST_INPUTS:
-        raise BadRequest(f"'input' holds {len(texts)} texts; one request can hold {MOST_INPUTS}.", param="input")
+        raise BadRequest(
+            f"'input' holds {len(texts)} texts; one request may hold at most {MOST_INPUTS}.", param="input"
+        )
     for index, text in enumerate(texts):
         if isinstance(text, list):
             text = texts[index] = _text(text, text_of)

@@ -1,4 +1,4 @@
-"""Encodes OpenAI's error object as a body, and as the event that ends a broken stream."""
+"""Encodes OpenAI's error object, as a body or as the last event of a broken stream."""
 
 import re
 
@@ -16,27 +16,27 @@ def envelope(error: RequestError) -> bytes:
 
 
 def event(error: RequestError) -> bytes:
-    """The last SSE event of a stream that broke off; no `[DONE]` follows it.
+    """Return the last event of a broken stream. No `[DONE]` follows.
 
-    It starts with an empty line, because the stream may have broken inside an event.
+    The event starts with an empty line, because the stream may have broken inside an event.
     """
     return b"\n\ndata: " + envelope(error) + b"\n\n"
 
 
 def as_event(body: bytes) -> bytes:
-    """Convert the body of an error to an event, for use after the status was sent. Its JSON is put on one line."""
+    """Convert an error body to an event, for a client that already got the status. The JSON is put on one line."""
     return b"data: " + b" ".join(body.splitlines()) + b"\n\n"
 
 
 def comment(text: str) -> bytes:
-    """An SSE comment. Clients ignore it, but proxies see that the connection is in use."""
+    """Return an SSE comment. Clients ignore it; proxies see that the connection is alive."""
     return f": {' '.join(text.split())}\n\n".encode()
 
 
 def response_event(error: RequestError, last_piece: bytes) -> bytes:
-    """The last event of a broken stream of `/v1/responses`, whose events are named and numbered.
+    """Return the last event of a broken `/v1/responses` stream, whose events are named and numbered.
 
-    The event also has the object `error`, because the official clients look for it in every stream.
+    The event also has the object `error`, which the official clients look for in every stream.
     """
     numbers = _NUMBER.findall(last_piece)
     fields = {"message": error.message, "param": error.param, "code": error.code}

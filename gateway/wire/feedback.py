@@ -29,7 +29,7 @@ def feedback(raw: bytes) -> FeedbackBody:
     except BadRequest as error:
         if error.param != "score":
             raise
-        what = "Invalid value for 'score': give a number from 0 (useless) to 1 (as good as can be)."
+        what = "Invalid value for 'score': give a number from 0 (useless) to 1 (perfect)."
         raise BadRequest(what, param="score", code="invalid_value") from None
     if given == FeedbackBody(given.exchange):
         raise BadRequest("Feedback needs at least one of score (0 to 1), label, comment and answer.", param="score")

@@ -1,4 +1,4 @@
-"""Decodes JSON to typed values, and reports the decoder's errors with OpenAI's wording."""
+"""Decodes JSON to typed values, and reports errors in OpenAI's wording."""
 
 import re
 from typing import Any, TypeVar
@@ -19,7 +19,7 @@ _encode = msgspec.json.Encoder().encode
 def decoded(decoder: "msgspec.json.Decoder[Decoded]", raw: bytes | Raw, within: str = "") -> Decoded:
     """Decode JSON. Raises `BadRequest`, which names the invalid field.
 
-    `within` is the name of the field that contains `raw`.
+    `within` is the field that contains `raw`.
     """
     try:
         return parsed(decoder, raw)
@@ -30,8 +30,10 @@ def decoded(decoder: "msgspec.json.Decoder[Decoded]", raw: bytes | Raw, within: 
 
 
 def parsed(decoder: "msgspec.json.Decoder[Decoded]", raw: bytes | Raw) -> Decoded:
-    """Decode JSON. A field that is null counts as missing if its type does not allow null. Raises the decoder's own
-    errors."""
+    """Decode JSON. Null counts as a missing field if the field's type does not allow null.
+
+    Raises the decoder's own errors.
+    """
     try:
         return decoder.decode(raw)
     except msgspec.ValidationError:
@@ -41,7 +43,7 @@ def parsed(decoder: "msgspec.json.Decoder[Decoded]", raw: bytes | Raw) -> Decode
 
 
 def _without_nulls(raw: Raw, described: inspect.Type) -> Raw:
-    """Remove the members that are null although their type does not allow null."""
+    """Remove null members whose type does not allow null."""
     if isinstance(described, inspect.UnionType):
         is_object = bytes(raw).lstrip()[:1] == b"{"
         kind = inspect.StructType if is_object else inspect.ListType
@@ -68,12 +70,12 @@ def _takes_null(described: inspect.Type) -> bool:
 
 
 def not_json(error: Exception, raw: bytes = b"") -> BadRequest:
-    """The error for a body that is not JSON. The cause is looked up in `raw`, the bytes that could not be decoded."""
+    """Return the error for a body that is not JSON. `raw` is searched for the cause."""
     why = f"{error}"
     if _HALF_PAIR.search(raw):
         why = (
-            "it holds half of a surrogate pair, such as \\ud83d alone. That happens when a text is cut in an emoji: "
-            "cut texts between characters"
+            "it holds half of a surrogate pair, such as \\ud83d alone. Cutting a text inside an emoji causes this: "
+            "cut between characters"
         )
     elif isinstance(error, UnicodeDecodeError):
         why = f"it is not UTF-8: {error}"
@@ -84,7 +86,7 @@ _HALF_PAIR = re.compile(
     rb"(?<!\\)(?:\\\\)*(?:\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])|(?<!\\u[dD][89abAB][0-9a-fA-F]{2})\\u[dD][c-fC-F])"
     rb"|\xed[\xa0-\xbf]"
 )
-"""Matches half of a surrogate pair, either escaped (after an even number of backslashes) or as bytes."""
+"""Half of a surrogate pair, escaped (after an even number of backslashes) or as bytes."""
 
 
 _PATH = re.compile(r" - at (`key` in )?`\$\.?([^`]*)`$")
@@ -97,7 +99,7 @@ _STEP = re.compile(r"\[[^]]*\]|[^.\[]+")
 def explained(error: msgspec.ValidationError, within: str = "", of: Any = None) -> BadRequest:
     """Convert the decoder's error to a `BadRequest`, whose `param` is the invalid field.
 
-    `within` is the name of the field that contains the decoded part; `of` is the type to which it was decoded.
+    `within` is the field that contains the decoded part, and `of` is the type of the decoded part.
     """
     text = str(error)
     path = _PATH.search(text)
@@ -110,7 +112,7 @@ def explained(error: msgspec.ValidationError, within: str = "", of: Any = None) 
         param = f"{param}.{unknown.group(1)}".lstrip(".")
         return BadRequest(f"Unknown parameter: '{param}'.", param=param, code="unknown_parameter")
     if param == "messages" and "length" in what:
-        return BadRequest("Invalid 'messages': an empty list was given, at least one message is needed.", param=param)
+        return BadRequest("Invalid 'messages': the list is empty; give at least one message.", param=param)
     if path and path.group(1):
         what = f"a key: {what}"
     known = ", ".join(listed_values(of, _STEP.findall(inner)))
@@ -120,7 +122,7 @@ def explained(error: msgspec.ValidationError, within: str = "", of: Any = None) 
 
 
 def whole(text: str) -> int | None:
-    """Convert a string of up to nine digits to a number. Returns None for any other string."""
+    """Return the number in a string of up to nine digits, else None."""
     return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else None
 
 

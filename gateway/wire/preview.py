@@ -1,4 +1,4 @@
-"""Encodes the decisions of the stages about a request as JSON, for the preview and for `foreword explain`."""
+"""Encodes the decisions about a request as JSON, for the preview and for `foreword explain`."""
 
 from collections.abc import Mapping
 
@@ -24,15 +24,14 @@ _either = msgspec.json.Decoder(_Either)
 
 
 def ask(raw: bytes, headers: Mapping[bytes, bytes]) -> Ask:
-    """Decode a chat completion request, or a `/v1/responses` request, which has `input` or `instructions`."""
+    """Decode a chat completion request or, if it has `input` or `instructions`, a `/v1/responses` request."""
     body = decoded(_either, raw)
     is_response = body.messages is UNSET and not (body.input is UNSET and body.instructions is UNSET)
     return responses.ask(raw, headers) if is_response else decode.chat(raw, headers)
 
 
 def shown(exchange: Exchange, body: bytes) -> bytes:
-    """Encode the decisions, the messages before and after them, and `body`, the body that the first target would
-    get."""
+    """Encode the decisions, and the messages before and after. `body` is what the first backend would receive."""
     return _encode(
         {
             "mode": exchange.mode,

@@ -1,4 +1,4 @@
-"""Reads OpenAI's `prompt` object, which holds the id of a template and the values of its slots."""
+"""Reads OpenAI's `prompt` object: the id of a template and the values of its slots."""
 
 from typing import Any
 
@@ -10,8 +10,7 @@ from gateway.errors import BadRequest
 from gateway.wire.json_fields import decoded, parsed, whole
 
 STORED_ELSEWHERE = "pmpt_"
-"""The prefix of the ids of prompts that OpenAI stores. A backend that stores such a prompt inserts the values
-itself."""
+"""The prefix of prompts that OpenAI stores. A backend that stores a prompt fills in the values itself."""
 
 
 class _PromptObject(Struct):
@@ -30,9 +29,9 @@ _variable = msgspec.json.Decoder(str | int | float | _VariablePart)
 
 
 def prompt_of(raw: Raw | UnsetType) -> tuple[NamedTemplate | None, bool]:
-    """The template that the field names, and whether the backend inserts the values.
+    """Return the template that the field names, and whether the backend fills in the values.
 
-    A value that is not an object is ignored, because another API has a field of this name. The backend validates it.
+    A value that is not an object is ignored: the field then belongs to another API, and the backend validates it.
     """
     if raw is UNSET or not bytes(raw).startswith(b"{"):
         return None, False
@@ -45,7 +44,7 @@ def prompt_of(raw: Raw | UnsetType) -> tuple[NamedTemplate | None, bool]:
 
 
 def _version(version: str | int | None) -> tuple[int, str]:
-    """The version number (0 if none was given), and an error message if the version is invalid."""
+    """Return the version number, 0 if none was given, and an error message if it is invalid."""
     text = str(version or "")
     number = whole(text)
     if not text or number:
@@ -58,7 +57,7 @@ def _version(version: str | int | None) -> tuple[int, str]:
 
 
 def _text(name: str, value: Raw) -> str:
-    """The text of a variable, which is sent as a string, a number, or a part of type `input_text`."""
+    """Return the text of a variable, sent as a string, a number, or a part of type `input_text`."""
     param = f"prompt.variables.{name}"
     try:
         content: Any = parsed(_variable, value)

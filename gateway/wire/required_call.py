@@ -1,4 +1,4 @@
-"""Checks whether a request requires a tool call, and whether a whole or streamed answer contains that call."""
+"""Finds out whether a request requires a tool call, and whether the answer contains that call."""
 
 from typing import Any
 
@@ -10,10 +10,10 @@ from gateway.wire.chat.completion import CallPart, loose_json, read_completion, 
 
 FIELDS = (b'"tool_choice"', b'"function_call"')
 ANY = ""
-"""Stands for every name, so any call is accepted."""
+"""Stands for every name: any call is accepted."""
 KINDS = ("function", "custom")
 CALL = "_call"
-"""The type of every call in a response ends with this, such as `function_call` and `web_search_call`."""
+"""Every call in a response has a type with this ending, such as `function_call` and `web_search_call`."""
 
 
 class _ChoiceFields(Struct):
@@ -26,8 +26,11 @@ _fields = msgspec.json.Decoder(_ChoiceFields)
 
 
 def required_names(ask: Ask) -> frozenset[str]:
-    """The names of the functions that meet the request's `tool_choice`: the answer must call one of them. `ANY` stands
-    for every tool. The set is empty if no call is required, and for Anthropic's API, which enforces its choice."""
+    """Return the names of the functions of which the answer must call one, by the request's `tool_choice`.
+
+    `ANY` stands for every tool. The set is empty if no call is required, and for Anthropic's API, which enforces the
+    choice itself.
+    """
     if ask.endpoint.is_anthropic or not any(field in ask.raw for field in FIELDS):
         return frozenset()
     try:
@@ -61,17 +64,17 @@ def _older_names(choice: Any) -> frozenset[str]:
 
 
 def _name(tool: dict[str, Any]) -> str:
-    """The name of a tool, in the form of either API. A hosted tool gives `ANY`, because its calls have other names."""
+    """Return a tool's name, in either API's form. A hosted tool gives `ANY`, because its calls have other names."""
     inner = next((tool[kind] for kind in KINDS if isinstance(tool.get(kind), dict)), tool)
     return text_of(inner.get("name"))
 
 
 class CallCheck:
-    """Searches an answer for the required call. `read` gets a whole body, or the data of each event in a stream."""
+    """Searches an answer for the required call. `read` takes a whole body, or the data of each event."""
 
     def __init__(self, ask: Ask, names: frozenset[str]) -> None:
         self.finish = ""
-        """The reason why the answer ended, in the backend's words."""
+        """Why the answer ended, in the backend's words."""
         self._names = names
         self._is_response = ask.endpoint is Endpoint.RESPONSES
         self._choices = 1 if self._is_response else max(1, ask.choices)
@@ -79,7 +82,7 @@ class CallCheck:
 
     @property
     def is_met(self) -> bool:
-        """Whether each choice contains a required call."""
+        """Return whether every choice contains a required call."""
         return len(self._calling) >= self._choices
 
     def read(self, data: bytes) -> None:
@@ -115,7 +118,9 @@ class CallCheck:
 
 
 def _called(call: CallPart) -> str | None:
-    """The name of a call. None for a chunk that continues a call; `ANY` for a custom tool, whose name is in another
-    field."""
+    """Return the name of a call, or None for a chunk that continues a call.
+
+    A custom tool gives `ANY`, because its name is in another field.
+    """
     name = call.function.name if call.function is not None else None
     return name or (ANY if call.id and call.function is None else None)

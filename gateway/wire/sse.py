@@ -1,6 +1,6 @@
-"""Joins the pieces of a stream into whole server-sent events, and reads the data of these events.
+"""Cuts a stream into whole server-sent events and reads their data.
 
-Only this module cuts streams. All later code receives pieces that consist of whole events.
+Only this module cuts streams. All other code receives pieces of whole events.
 """
 
 import re
@@ -11,7 +11,7 @@ from gateway.errors import BackendFailed
 LONGEST_EVENT = 32 * 1024 * 1024
 BOM = b"\xef\xbb\xbf"
 _COMMENTS = re.compile(rb"(?:[\r\n]|\xef\xbb\xbf|:[^\r\n]*(?:\r\n|\n|\r))*")
-"""Empty lines, comments and byte order marks before an event. They belong to no event and may be sent at once."""
+"""Empty lines, comments and byte order marks before an event. They may be sent at once."""
 _END = re.compile(rb"(?:\r\n|\n|\r)(?:\r\n|\n|\r)")
 _ENDS = (b"\n\n", b"\n\r\n", b"\n\r", b"\r\r", b"\r\r\n")
 _LINE_END = re.compile(rb"\r\n|\n|\r")
@@ -19,9 +19,9 @@ _LONGEST_COMMENT = 4096
 
 
 class EventCutter:
-    """Cuts a stream into pieces that hold only whole events. The bytes are not changed.
+    """Cuts a stream into pieces of whole events, without changing the bytes.
 
-    A piece that ends with an event is returned without a copy. An incomplete event is held back until its end arrives.
+    A piece that ends with an event is not copied. An incomplete event is held back until its end arrives.
     """
 
     def __init__(self) -> None:
@@ -30,7 +30,7 @@ class EventCutter:
         self._size = 0
 
     def feed(self, piece: bytes) -> bytes:
-        """The complete events so far; b"" if there are none. Raises `BackendFailed` for an event that is too long."""
+        """Return the complete events so far, or b"". Raises `BackendFailed` if an event is too long."""
         waiting = self.waiting
         if not waiting and piece.endswith((b"\n\n", b"\r\n\r\n")):
             return piece
@@ -44,7 +44,7 @@ class EventCutter:
         return events + self._comments() if rest.startswith(b":") else events
 
     def rest(self) -> bytes:
-        """The bytes of an incomplete event that are left at the end of the stream."""
+        """Return the incomplete event at the end of the stream."""
         rest = b"".join(self.waiting)
         self.waiting, self._size = [], 0
         return rest
@@ -52,7 +52,7 @@ class EventCutter:
     def _wait(self, piece: bytes) -> bytes:
         if not piece:
             return b""
-        # pieces of a few bytes are joined, so that the last one always holds the tail
+        # pieces of a few bytes are joined, so that the last piece always holds the whole tail
         if self.waiting and len(self.waiting[-1]) < _LONGEST_COMMENT:
             self.waiting[-1] += piece
         else:
@@ -63,8 +63,8 @@ class EventCutter:
         return self._comments()
 
     def _comments(self) -> bytes:
-        """Complete comments at the front. They keep the connection alive, so they are not held back until an event
-        arrives."""
+        """Return complete comments at the front. Comments keep the connection alive, so they do not wait for an
+        event."""
         if len(self.waiting) != 1 or not self.waiting[0].endswith((b"\n", b"\r")):
             return b""
         match = _COMMENTS.fullmatch(self.waiting[0])
@@ -72,7 +72,7 @@ class EventCutter:
 
 
 class SseEvent:
-    """One event in a piece of whole events, with its name and data. It covers the bytes from `start` to `stop`."""
+    """One event in a piece, at the bytes from `start` to `stop`."""
 
     __slots__ = ("data", "name", "start", "stop")
 
@@ -81,8 +81,10 @@ class SseEvent:
 
 
 def events(piece: bytes) -> Iterator[SseEvent]:
-    """Yield each event that has data. `piece` must contain only complete events. The span of an event excludes the
-    comments and empty lines before the event."""
+    """Yield the events that have data. `piece` must hold whole events.
+
+    An event's span excludes the comments and empty lines before it.
+    """
     position, size = 0, len(piece)
     while position < size:
         start = position
@@ -97,7 +99,7 @@ def events(piece: bytes) -> Iterator[SseEvent]:
 
 
 def data_in(piece: bytes) -> list[bytes]:
-    """The data of each event in a piece of whole events. Events without data are skipped."""
+    """Return the data of each event. Events without data are skipped."""
     # most pieces are one event with one line of data
     if piece.startswith(b"data: {") and piece.find(b"\n") == len(piece) - 2 and b"\r" not in piece:
         return [piece[6:-2]]
@@ -115,7 +117,7 @@ def data_in(piece: bytes) -> list[bytes]:
 
 
 def _fields(event: bytes) -> tuple[bytes, bytes]:
-    """The name and the data of one event. Several lines of data are joined with line breaks."""
+    """Return the name and data of an event. Several data lines are joined with line breaks."""
     name = b""
     data = []
     for line in _LINE_END.split(event) if b"\r" in event else event.split(b"\n"):
@@ -129,7 +131,7 @@ def _fields(event: bytes) -> tuple[bytes, bytes]:
 
 
 def _last_end(waiting: bytes, piece: bytes) -> int:
-    """The position after the last event that ends in a piece; -1 if none does. `waiting` holds the bytes before the
+    """Return the position after the last event that ends in a piece, or -1. `waiting` has the bytes before the
     piece."""
     text = waiting[-1:] + piece
     if b"\r" not in text:

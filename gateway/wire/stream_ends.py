@@ -1,4 +1,4 @@
-"""Reads how a stream begins (with content or an error) and whether it has its end mark."""
+"""Reads how a stream starts (with content or an error) and whether it has its end mark."""
 
 import re
 from typing import NamedTuple
@@ -14,22 +14,23 @@ from gateway.wire.sse import SseEvent, events
 DONE = b"[DONE]"
 PING = b"ping"
 MARKS = {Endpoint.RESPONSES: b"data:", Endpoint.MESSAGES: STOP.encode()}
-"""Bytes that a piece with the end mark must contain. Other endpoints use `DONE`, which is found in half the time of
-`[DONE]`."""
+"""Bytes that occur in every piece with the end mark. Finding `DONE` takes half as long as finding `[DONE]`."""
 OVER = frozenset({b"error", *(b"response." + how for how in (b"completed", b"incomplete", b"failed", b"cancelled"))})
-"""The types of the events that end the stream of a response."""
+"""The types of the events that end a response's stream."""
 _OVER = re.compile(rb"[\" ](?:error|response\.(?:completed|incomplete|failed|cancelled))\b")
 FAILED = b"response.failed"
 
 
 def mark_of(endpoint: Endpoint) -> bytes:
-    """Bytes that every piece with the end mark contains. Searching for them takes a hundredth of the time for reading
-    events."""
+    """Return bytes that occur in every piece with the end mark.
+
+    Searching for bytes takes a hundredth of the time of reading events.
+    """
     return MARKS.get(endpoint, b"DONE")
 
 
 def end_at(piece: bytes, endpoint: Endpoint) -> int:
-    """The position of the event that ends the stream, in a piece of whole events; -1 if there is none."""
+    """Return the position of the event that ends the stream, or -1. `piece` must hold whole events."""
     if endpoint is Endpoint.RESPONSES:
         if _OVER.search(piece) is None:
             return -1
@@ -40,14 +41,14 @@ def end_at(piece: bytes, endpoint: Endpoint) -> int:
 
 
 def fault_in(piece: bytes, endpoint: Endpoint) -> CompletionFault | None:
-    """The error that a piece of whole events reports; None if it reports none."""
+    """Return the error that a piece of whole events reports, or None."""
     if b"error" not in piece:
         return None
     return next((fault for event in events(piece) if (fault := _fault(event, endpoint)) is not None), None)
 
 
 class StreamStart(NamedTuple):
-    """Tells whether a stream begins with an error, with chunks, or with content."""
+    """How a stream starts: with an error, with chunks, or with content."""
 
     fault: CompletionFault | None = None
     has_chunk: bool = False
@@ -55,8 +56,7 @@ class StreamStart(NamedTuple):
 
 
 def start_of(piece: bytes, endpoint: Endpoint) -> StreamStart:
-    """Classify the beginning of a piece. Events that are not JSON are skipped, because they only keep the connection
-    alive."""
+    """Classify the start of a piece. Events that are not JSON are skipped: they only keep the connection alive."""
     has_chunk = False
     for event in events(piece):
         fault = _fault(event, endpoint)

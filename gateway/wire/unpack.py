@@ -1,4 +1,4 @@
-"""Decompresses bodies up to a limit, since a few megabytes can expand to gigabytes."""
+"""Decompresses bodies up to a limit, because a few megabytes can expand to gigabytes."""
 
 import zlib
 
@@ -9,7 +9,7 @@ _NO_HEADER = -15
 
 
 def unpacked(body: bytes, encoding: str, limit: int = MOST_BYTES) -> bytes:
-    """The first `limit` bytes of a decompressed body; b"" for a body that cannot be read."""
+    """Return the first `limit` bytes of the decompressed body, or b"" if it cannot be decompressed."""
     name = encoding.strip().lower()
     if name in ("", "identity"):
         return body

@@ -49,7 +49,7 @@ def account(exchange: Exchange, late_notes: Sequence[Note] = ()) -> bytes:
 
 
 def _tokens(exchange: Exchange) -> dict[str, object] | None:
-    """The estimated prompt tokens without and with the rewrite; None if no template was chosen."""
+    """The estimated prompt tokens without and with the rewrite, or None if no template was chosen."""
     rewrite = exchange.rewrite
     if not rewrite.tokens_with:
         return None
@@ -66,19 +66,21 @@ def body(reply: bytes, extra: bytes) -> bytes:
 
 
 def closing_event(exchange: Exchange, late_notes: Sequence[Note]) -> bytes:
-    """An extra chunk for the end of a stream. It holds the `late_notes`, which are known only then."""
+    """Return an extra chunk for the end of a stream, with the notes that are known only then."""
     data = {note.stage: note.data for note in late_notes}
     chunk = {"id": exchange.id, "object": "chat.completion.chunk", "choices": [], "foreword": data}
     return b"data: " + _encode(chunk) + b"\n\n"
 
 
 def first_event(piece: bytes, extra: bytes) -> tuple[bytes, bool]:
-    """Add the member `foreword` to the first JSON object in `piece`, which holds whole events. The returned flag is
-    False if the piece contains no JSON object."""
+    """Add the member `foreword` to the first JSON object in `piece`, which must hold whole events.
+
+    Also returns whether there was a JSON object.
+    """
     for event in events(piece):
         inner = event.data.strip()
         if inner.startswith(b"{") and inner.endswith(b"}"):
-            # the object ends on the event's last line of data
+            # the object ends in the last `data` line of the event
             end = piece.rindex(b"}", event.start, event.stop)
             comma = b"" if inner[1:-1].strip() == b"" else b","
             return piece[:end] + comma + b'"foreword":' + extra + piece[end:], True

@@ -1,6 +1,6 @@
-"""Reads text, finish reason and usage from a reply, which is a JSON body or a whole SSE stream.
+"""Reads text, finish reason and usage from a reply: a JSON body or a whole SSE stream.
 
-The background task that writes the records calls it after the answer was sent, so no request waits for it.
+The background task that writes records reads replies, so no request waits for it.
 """
 
 from collections.abc import Iterable
@@ -16,8 +16,10 @@ EVENT_STREAM = "text/event-stream"
 
 
 def read_answer(body: bytes, content_type: str, content_encoding: str = "") -> Answer:
-    """Read the first choice of a completion, a `/v1/responses` answer, or a message of Anthropic's API. Other bytes
-    (HTML, an embedding) give an empty answer."""
+    """Read the first choice of a completion, a response, or a message of Anthropic's API.
+
+    Any other body, such as HTML or an embedding, gives an empty answer.
+    """
     plain = unpacked(body, content_encoding)
     if content_type.strip().lower().startswith(EVENT_STREAM):
         return _streamed(list(data_in(plain)))
@@ -38,7 +40,7 @@ def _streamed(events: list[bytes]) -> Answer:
 
 
 def _joined(completions: Iterable[Completion]) -> Answer:
-    """Join the chunks to one answer. If there are several choices, only the one with the lowest index is read."""
+    """Join chunks into one answer. Of several choices, only the one with the lowest index is read."""
     texts: dict[int, list[str]] = {}
     finishes: dict[int, str] = {}
     usage = ReportedUsage()

@@ -12,8 +12,8 @@ DONE = b"data: [DONE]\n\n"
 
 
 def events(body: bytes, *, usage: bool) -> list[bytes]:
-    """Split a completion into events. Each choice gives one event with its message and one with its finish reason. The
-    usage, if requested, and the end mark follow.
+    """Split a completion into events: for each choice its message, then its finish reason; then the usage, if
+    requested, and the end mark.
 
     Raises `BackendFailed` if the body is not a completion.
     """
@@ -34,7 +34,7 @@ def events(body: bytes, *, usage: bool) -> list[bytes]:
 
 
 def _parts(place: int, choice: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Split a choice into two: one part with the answer, and one with the finish reason."""
+    """Split a choice into a delta with the answer and a delta with the finish reason."""
     index = choice.pop("index", None)
     end = {"index": place if index is None else index, "finish_reason": choice.pop("finish_reason", None)}
     if "message" not in choice and "text" in choice:
@@ -45,7 +45,7 @@ def _parts(place: int, choice: dict[str, Any]) -> tuple[dict[str, Any], dict[str
 
 
 def _delta(message: dict[str, Any]) -> dict[str, Any]:
-    """Convert a message to a delta, in which each tool call has its index."""
+    """Convert a message to a delta, giving each tool call its index."""
     calls = message.get("tool_calls")
     if not isinstance(calls, list):
         return message

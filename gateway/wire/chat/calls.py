@@ -1,6 +1,6 @@
-"""Assigns each tool-call part in a stream to its call: by id, otherwise by index, otherwise by order.
+"""Assigns each part of a tool call in a stream to its call: by id, else by index, else by order.
 
-Some servers leave out the index, give every call the index 0, or use a new id for each chunk of one call.
+Some servers omit the index, give every call index 0, or send a new id with each chunk of one call.
 """
 
 from gateway.wire.chat.completion import CallPart
@@ -14,7 +14,7 @@ class _OpenCall:
 
 
 class CallSorter:
-    """Numbers the calls of one answer from 0, in the order in which they begin."""
+    """Numbers the tool calls of one answer from 0, in the order in which they start."""
 
     def __init__(self) -> None:
         self._calls: list[_OpenCall] = []
@@ -22,7 +22,7 @@ class CallSorter:
         self._by_index: dict[int, int] = {}
 
     def number(self, part: CallPart) -> int:
-        """The number of the call that this part belongs to. A part that matches no call begins a new one."""
+        """Return the number of the call that this part belongs to. A part that matches no call starts a new one."""
         name = part.function.name if part.function else None
         number = self._match(part, name)
         if number is None:
@@ -35,8 +35,7 @@ class CallSorter:
         return number
 
     def begin(self, part: CallPart) -> int:
-        """Begin a new call and return its number. Callers use it for the entries of a whole message, which are all new
-        calls."""
+        """Start a new call and return its number. In a whole message, every entry is a new call."""
         number = len(self._calls)
         self._calls.append(_OpenCall(part.id, part.function.name if part.function else None))
         if part.id:
@@ -52,6 +51,6 @@ class CallSorter:
         if number < 0:
             return None
         call = self._calls[number]
-        # a part that continues a call has no function name, or the same one
+        # a part that continues a call has no function name or the same function name
         opens = bool(name) and (bool(part.id and call.id) or (part.index is None) or (call.name or name) != name)
         return None if opens and call.name else number

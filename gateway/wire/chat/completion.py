@@ -1,7 +1,7 @@
-"""Reads a chat completion, or one chunk of its stream, in any form that backends use.
+"""Reads a chat completion, or a chunk of its stream, in any form that backends send.
 
-Answers, records and translation all use this reader. JSON of the expected types is decoded in one step. If a
-field has another type, the fields are read one by one, and an unreadable field is skipped.
+Answers, records and translation share this reader. Well-typed JSON is decoded in one step. Otherwise the fields are
+read one by one, and unreadable fields are skipped.
 """
 
 import json
@@ -17,18 +17,18 @@ TokenCount = Annotated[int, Meta(ge=0, le=2**53)]
 THOUGHTS = ("thinking", "reasoning", "reasoning_text", "summary_text")
 """The types of content parts that hold reasoning."""
 ERROR = "error"
-NO_REASON = "it gave no reason"
+NO_REASON = "no reason was given"
 
 
 class CalledFunction(Struct):
-    """A function's name and arguments, or the part of them that a chunk adds."""
+    """A function's name and arguments; in a chunk, the newly arrived part of them."""
 
     name: str | None = None
     arguments: str | None = None
 
 
 class CallPart(Struct):
-    """A tool call, or the part of one that a chunk adds."""
+    """A tool call; in a chunk, the newly arrived part of it."""
 
     index: int | None = None
     id: str | None = None
@@ -36,7 +36,7 @@ class CallPart(Struct):
 
 
 class MessagePart(Struct):
-    """A message, or the part of one that a chunk adds."""
+    """A message; in a chunk, the newly arrived part of it."""
 
     content: str | None = None
     reasoning_content: str | None = None
@@ -44,7 +44,7 @@ class MessagePart(Struct):
     refusal: str | None = None
     tool_calls: list[CallPart] | None = None
     function_call: CalledFunction | None = None
-    """The message's only call, in the field that older servers use instead of `tool_calls`."""
+    """The message's only call. Older servers use this field instead of `tool_calls`."""
 
     @property
     def thought(self) -> str:
@@ -134,7 +134,7 @@ class Completion(Struct):
 
     @property
     def first(self) -> ChoicePart | None:
-        """The first choice whose index is 0 or missing. If there is none, the first choice in the list."""
+        """The first choice whose index is 0 or missing, else the first in the list."""
         choices = self.choices
         if not choices:
             return None
@@ -143,8 +143,10 @@ class Completion(Struct):
 
     @property
     def fault(self) -> CompletionFault | None:
-        """The error that the backend reports. If the choices have content, an error counts only if the finish reason of
-        a choice is `error`."""
+        """The error that the backend reports.
+
+        If a choice has content, only a finish reason of `error` counts as an error.
+        """
         ended = next((choice for choice in self.choices or () if choice.finish_reason == ERROR), None)
         error = self.error or (ended.error if ended else None)
         if ended is None and (not error or any(choice.has_content for choice in self.choices or ())):
@@ -182,7 +184,7 @@ def loose_json(data: bytes) -> Any:
 
 
 def _writable(value: Any) -> Any:
-    """Replace values that JSON does not allow: NaN and infinity become null, a lone surrogate becomes U+FFFD."""
+    """Replace values that JSON does not allow: NaN and infinity by null, a lone surrogate by U+FFFD."""
     if isinstance(value, str):
         return value if value.isascii() else value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     if isinstance(value, list):
@@ -192,7 +194,7 @@ def _writable(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-# each of these functions reads one kind of object, field by field
+# each function below reads one kind of object, field by field
 
 
 def _completion_of(fields: dict[str, Any]) -> Completion:
@@ -234,8 +236,7 @@ def _message(fields: Any) -> MessagePart | None:
 
 
 def _content(value: Any, deeper: int = 3) -> tuple[str, str]:
-    """The text and the reasoning in a field `content`. Its value is a string, a part, or a list of parts that may be
-    nested."""
+    """Return the text and the reasoning of a field `content`: a string, a part, or a list of parts, possibly nested."""
     if isinstance(value, str):
         return _text(value) or "", ""
     if isinstance(value, list) and deeper:
@@ -284,8 +285,7 @@ def _details(fields: Any) -> TokenDetails | None:
 
 
 def read_fault(value: Any) -> CompletionFault | None:
-    """Read the error in a field `error`, whose value may be an object, a list, a string or a number. Returns None if
-    the value is empty."""
+    """Read a field `error`: an object, a list, a string or a number. Returns None if the value is empty."""
     if isinstance(value, list):
         value = value[0] if value else None
     if isinstance(value, dict) and value:
@@ -302,7 +302,7 @@ def _code(value: Any) -> str | int | None:
 
 
 def _objects(value: Any) -> list[dict[str, Any]]:
-    """The objects in a list. A single object counts as a list with one element."""
+    """Return the objects of a list. A single object counts as a list of one."""
     return [each for each in (value if isinstance(value, list) else [value]) if isinstance(each, dict)]
 
 
@@ -326,7 +326,7 @@ def _number(value: Any) -> int | None:
 
 
 def tokens_of(value: Any) -> int | None:
-    """Read a number of tokens, which may be a float or a string. Returns None for any other value."""
+    """Read a token count, which may be a float or a string. Returns None for any other value."""
     if isinstance(value, str):
         return whole(value)
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):

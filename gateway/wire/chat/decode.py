@@ -1,4 +1,4 @@
-"""Decodes OpenAI request bodies to `Ask`. The fields that the gateway uses are parsed once, and the raw bytes are
+"""Decodes OpenAI's request bodies to `Ask`. Only the fields that the gateway uses are parsed. The raw bytes are
 kept."""
 
 import re
@@ -54,7 +54,7 @@ class ChatBody(Struct):
     """The fields of a chat request that the gateway uses; all others pass through unread."""
 
     messages: Annotated[list[_RequestMessage], Meta(min_length=1)] | UnsetType = UNSET
-    """This field is required, unless `prompt` names a template."""
+    """Required, unless `prompt` names a template."""
     model: str = ""
     stream: bool | None = None
     max_tokens: int | None = None
@@ -139,7 +139,7 @@ def chat(raw: bytes, headers: Mapping[bytes, bytes]) -> Ask:
 
 
 def completion(raw: bytes, headers: Mapping[bytes, bytes]) -> Ask:
-    """Decode a legacy completion request. A prompt that is not a single string is passed on unread."""
+    """Decode a legacy completion request. Only a prompt that is a single string is read."""
     body = decoded(_completion, raw)
     if bytes(body.prompt) == NULL:
         raise missing("prompt")
@@ -163,7 +163,7 @@ def completion(raw: bytes, headers: Mapping[bytes, bytes]) -> Ask:
 
 
 def embedding(raw: bytes, headers: Mapping[bytes, bytes]) -> Ask:
-    """Decode an embeddings request. The backend validates the input."""
+    """Decode an embeddings request. The backend validates `input`."""
     body = decoded(_embedding, raw)
     if bytes(body.input) == NULL:
         raise missing("input")
@@ -200,19 +200,18 @@ def _only_text(part: Raw) -> str | None:
 
 
 def is_given(raw: Raw | UnsetType) -> TypeGuard[Raw]:
-    """Whether a field has a value other than null and an empty list."""
+    """Return whether a field has a value other than null or an empty list."""
     return raw is not UNSET and bytes(raw) not in _NONE
 
 
 def _number(raw: Raw | UnsetType) -> int:
-    """The whole number in a field. Any other value gives 1, because the backend validates it."""
+    """Return a whole number. Any other value gives 1, because the backend validates the field."""
     number = None if raw is UNSET else whole(bytes(raw).decode("latin-1"))
     return 1 if number is None else number
 
 
 def controls_of(body: ForewordObject | UnsetType | None, headers: Mapping[bytes, bytes]) -> Controls:
-    """Read the controls from the body's `foreword` object. If a control is missing there, its `x-foreword-*` header is
-    used."""
+    """Read the controls from the `foreword` object, and missing ones from the `x-foreword-*` headers."""
     given = body if isinstance(body, ForewordObject) else ForewordObject()
     if not isinstance(body, ForewordObject) and headers.keys().isdisjoint(_HEADERS):
         return _NOTHING
@@ -245,8 +244,7 @@ def controls_of(body: ForewordObject | UnsetType | None, headers: Mapping[bytes,
 
 
 def _account(headers: Mapping[bytes, bytes], *, default: bool) -> bool:
-    """Whether to add the `foreword` object to the reply. The header `x-foreword-object` decides; without this header,
-    the result is `default`."""
+    """Return whether to add the `foreword` object to the reply: the header `x-foreword-object`, else `default`."""
     value = headers.get(b"x-foreword-object")
     if value is None:
         return default

@@ -1,4 +1,4 @@
-"""Encodes an exchange as a request body, and keeps the client's own bytes wherever nothing was changed."""
+"""Encodes an exchange as a request body. Unchanged parts keep the client's bytes."""
 
 import json
 import re
@@ -35,7 +35,7 @@ ROUTING = frozenset(
         "preset",
     }
 )
-"""Fields that make OpenRouter, LiteLLM and similar servers use a model other than `model`."""
+"""OpenRouter, LiteLLM and similar servers read these fields to choose a model other than `model`."""
 _ANY_ROUTING = re.compile(b'"(?:' + "|".join(sorted(ROUTING)).encode() + b')"', re.IGNORECASE)
 _MODEL = re.compile(rb'"model"\s*:\s*("[^"\\]*")')
 
@@ -43,18 +43,18 @@ _MODEL = re.compile(rb'"model"\s*:\s*("[^"\\]*")')
 def body(
     exchange: Exchange, model: str, *, force: Mapping[str, Any] | None = None, room_field: str = "max_tokens"
 ) -> bytes:
-    """The body to send to a backend, with `model` as the model's name.
+    """Return the body for a backend. `model` is the model's name there.
 
-    If no stage changed the request, its bytes are kept and only the model's name is replaced. Otherwise every field and
-    every message that no stage changed stays byte for byte. The fields in `force` replace those of the client.
-    `room_field` is the field with which this backend limits the answer's length.
+    If no stage changed the request, only the model's name is replaced. Otherwise unchanged fields and messages stay
+    byte for byte. The fields in `force` replace the client's. `room_field` is the backend's field for the maximum
+    answer length.
     """
     ask = exchange.ask
     if not exchange.changed and not ask.marked and not force and _is_clear(exchange):
         if model == ask.model:
             return ask.raw
         names = _MODEL.findall(ask.raw)
-        # a single match can only be the top-level field: inside a JSON string, quotes are escaped
+        # a single match can only be the top-level field, because quotes inside a JSON string are escaped
         if len(names) == len(_KEY.findall(ask.raw)) == 1 and _text.decode(names[0]) == ask.model:
             return _MODEL.sub(lambda match: _renamed(match, model), ask.raw, count=1)
     fields = _object.decode(ask.raw)
@@ -100,11 +100,10 @@ def question(model: str, turns: Sequence[Turn], sampling: Sampling, schema: Mapp
 
 
 def _is_clear(exchange: Exchange) -> bool:
-    """Whether every server reads the same model name from the client's bytes as the gateway, which reads the last
-    `model`.
+    """Return whether every server would read the same model name from the client's bytes as the gateway does.
 
-    Some servers read the first of two `model` fields, accept `Model`, or choose the model by other fields. Without this
-    check, a client could use a model that its key does not allow.
+    The gateway reads the last `model`. Some servers read the first of two, accept `Model`, or choose the model by other
+    fields. Without this check, a client could use a model that its key does not allow.
     """
     raw = exchange.ask.raw
     if not exchange.key.models:
@@ -114,7 +113,7 @@ def _is_clear(exchange: Exchange) -> bool:
     names: list[str] = []
 
     def note(pairs: list[tuple[str, Any]]) -> None:
-        names[:] = [name for name, _ in pairs]  # the outermost object is decoded last
+        names[:] = [name for name, _ in pairs]  # the parser calls this for the outermost object last
 
     try:
         json.loads(raw, object_pairs_hook=note, parse_int=str, parse_float=str)
@@ -142,7 +141,7 @@ def _message(turn: Turn, own: Sequence[Raw]) -> bytes:
 
 
 def _sampling(sampling: Sampling, fields: Mapping[str, Raw], room_field: str, *, stop: str = "stop") -> dict[str, Raw]:
-    """The sampling settings of the template, except those that the client has set.
+    """Return the sampling settings of the template, except those that the client has set.
 
     `stop` is the field for stop words, or "" for `/v1/responses`, which has none.
     """

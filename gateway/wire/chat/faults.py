@@ -1,15 +1,15 @@
-"""Reads the failure that a backend reports in its answer, whatever the status."""
+"""Reads failures that a backend reports inside an answer, even with status 200."""
 
 from gateway.errors import BackendFailed, BadRequest, RequestError
 from gateway.wire.chat.completion import ERROR, NO_REASON, CompletionFault, loose_json, read_completion, read_fault
 
 LONGEST_REASON = 2000
 MARK = b'"error"'
-"""The JSON of every failure contains this word as the name of a field, a type, or a finish reason."""
+"""Every failure contains this word, as the name of a field, a type, or a finish reason."""
 
 
 def fault_of(data: bytes) -> CompletionFault | None:
-    """The failure that a completion, a chunk, or an error object reports; None if it reports none."""
+    """Return the failure that a completion, a chunk or an error object reports, or None."""
     completion = read_completion(data) if MARK in data else None
     if completion is None:
         return None
@@ -20,10 +20,10 @@ def fault_of(data: bytes) -> CompletionFault | None:
 
 
 def raised(fault: CompletionFault) -> RequestError:
-    """Convert a failure to the error for the client, with the backend's own message.
+    """Convert a failure to an error for the client, with the backend's message.
 
-    A numeric code is used as the status. If the backend rejected the request itself, the error is a `BadRequest`,
-    because another backend would reject the request too.
+    A numeric code becomes the status. If the backend rejected the request itself, the error is a `BadRequest`: other
+    backends would reject the request, too.
     """
     code = fault.code if isinstance(fault.code, int) else None
     status = code if code is not None and 400 <= code < 600 else BackendFailed.status

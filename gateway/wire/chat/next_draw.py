@@ -1,4 +1,4 @@
-"""Builds the request for one more answer from the client's chat request, without streaming and with another seed."""
+"""Builds the request for one more answer: the client's chat request with another seed and without streaming."""
 
 from typing import Any
 
@@ -22,8 +22,10 @@ _streamed = msgspec.json.Decoder(_Streamed)
 
 
 def whole(raw: bytes, number: int) -> bytes:
-    """The request body of the draw with this `number`. If the client set a seed, the number is added to it, because
-    draws with the same seed would all be equal."""
+    """Return the request body of the draw with this `number`.
+
+    The number is added to the client's seed, because draws with the same seed would be equal.
+    """
     fields = _object.decode(raw)
     fields.pop("stream", None)
     fields.pop("stream_options", None)
@@ -34,9 +36,9 @@ def whole(raw: bytes, number: int) -> bytes:
 
 
 def wants_usage(raw: bytes) -> bool:
-    """Whether the client wants usage at the end of its stream."""
+    """Return whether the client wants usage at the end of its stream."""
     try:
         options = _streamed.decode(raw).stream_options
     except msgspec.ValidationError:
-        return False  # the backend will refuse the body, so the result does not matter
+        return False  # the backend will refuse this body, so the result does not matter
     return options is not None and options.include_usage

@@ -1,4 +1,4 @@
-"""Moves the reasoning in a chat answer's text to `reasoning_content`, so that `content` holds only the answer."""
+"""Moves reasoning from a chat answer's text to `reasoning_content`. `content` then holds only the answer."""
 
 from collections.abc import AsyncIterator
 from typing import Any
@@ -15,8 +15,7 @@ CONTENT, REASONING = "content", "reasoning_content"
 
 
 def split_body(body: bytes, marker: str) -> bytes:
-    """Separate the reasoning from the answer in each choice of a chat completion. The body is returned unchanged if no
-    choice contains reasoning."""
+    """Separate the reasoning from the answer in each choice. A body without reasoning is returned unchanged."""
     whole = _try(body)
     changed = False
     for choice in _choices(whole):
@@ -32,7 +31,7 @@ def split_body(body: bytes, marker: str) -> bytes:
 class SplitStream:
     """Separates the reasoning from the answer in a chat stream, piece by piece.
 
-    Events without text pass unchanged. Text is held back only if its line may contain the marker.
+    Events without text pass unchanged. Text is held back only while its line may still turn out to be the marker.
     """
 
     def __init__(self, pieces: AsyncIterator[bytes], marker: str) -> None:
@@ -76,7 +75,7 @@ class SplitStream:
         return b"data: " + _encode(fields) + b"\n\n" if any(texts) else framed
 
     def _rest(self) -> bytes:
-        """Events with the held-back text of choices that had no finish reason."""
+        """Return events with the held-back text of choices that got no finish reason."""
         held = []
         for index, splitter in self._splitters.items():
             parts = zip((REASONING, CONTENT), splitter.finish(), strict=True)

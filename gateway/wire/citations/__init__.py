@@ -1,1 +1,1 @@
-"""Finds the marks with which an answer cites its sources, and reports them."""
+"""Finds citation marks in an answer and reports them."""

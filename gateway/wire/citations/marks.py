@@ -1,4 +1,4 @@
-"""Finds the marks with which a text cites its sources: [1], [2, 3], 【1】."""
+"""Finds citation marks in a text: [1], [2, 3], 【1】."""
 
 import re
 
@@ -6,10 +6,10 @@ from msgspec import Struct
 
 CITED = re.compile(r"[\[【]\s{0,2}(\d{1,3}(?:\s{0,2}[,，、]\s{0,2}\d{1,3}){0,15})\s{0,2}[\]】]")
 LONGEST_MARK = 160
-"""The maximum length of a mark in characters. A bracket that stays open for longer is not a mark."""
+"""The maximum length of a mark in characters. A longer bracket is not a mark."""
 NUMBER = re.compile(r"\d+")
 FENCE = re.compile(r" {0,3}`{3,}[^`]*$")
-"""A line that begins or ends a block of code."""
+"""A line that opens or closes a code block."""
 CODE = re.compile(r"(?<!`)(`+)(?!`).+?(?<!`)\1(?!`)")
 """Code between backticks within a line."""
 
@@ -22,16 +22,16 @@ class CitationMark(Struct, frozen=True):
 
 
 class MarkFinder:
-    """Finds the marks in a text that arrives in pieces. A mark is returned as soon as no later piece can turn
-    it into code.
+    """Finds marks in a text that arrives in pieces.
 
-    In code, `[1]` is an index and not a mark. The result does not depend on where the text is cut.
+    Inside code, `[1]` is an index, not a mark. A mark is returned once no later piece can turn it into code. The result
+    does not depend on how the text is cut into pieces.
     """
 
     def __init__(self) -> None:
-        self._line = ""  # the line that is not complete yet
-        self._begin = 0  # the position in the text where this line begins
-        self._seen = 0  # this line has been searched up to this position
+        self._line = ""  # the incomplete last line
+        self._begin = 0  # the position of this line in the text
+        self._seen = 0  # the position in this line up to which it was searched
         self._in_code = False
 
     def feed(self, text: str) -> list[CitationMark]:
@@ -44,7 +44,7 @@ class MarkFinder:
         return marks if self._in_code else marks + self._look(self._line.partition("`")[0])
 
     def finish(self) -> list[CitationMark]:
-        """The remaining marks, after the text has ended."""
+        """Return the remaining marks at the end of the text."""
         return self._end_line()
 
     def _end_line(self) -> list[CitationMark]:

@@ -1,4 +1,4 @@
-"""Compares the numbers that an answer cites with the sources that the model got."""
+"""Compares the cited numbers in an answer with the sources that the model received."""
 
 from gateway.exchange import Note
 from gateway.wire.chat.answer import read_answer
@@ -6,13 +6,12 @@ from gateway.wire.citations.marks import marks_in
 
 
 def numbers_in(text: str) -> list[int]:
-    """The numbers that a text cites as [1], [2, 3] or 【1】, without repetitions, in the order of the text."""
+    """Return the numbers that a text cites as [1], [2, 3] or 【1】, without repetitions, in the order of the text."""
     return list(dict.fromkeys(number for mark in marks_in(text) for number in mark.numbers))
 
 
 def held_against(text: str, sources: int) -> dict[str, list[int]]:
-    """Divide the numbers that a text cites: `cited` are those that have a source, and `unknown` are the others. Sources
-    are numbered from 1."""
+    """Divide the cited numbers into `cited`, which have a source, and `unknown`. Sources are numbered from 1."""
     numbers = numbers_in(text)
     return {
         "cited": [number for number in numbers if 1 <= number <= sources],
@@ -21,7 +20,7 @@ def held_against(text: str, sources: int) -> dict[str, list[int]]:
 
 
 def note(sources: int, body: bytes, content_type: str = "application/json") -> Note:
-    """The note about the citations of an answer, for the client and for the record."""
+    """Return the note about an answer's citations, for the client and the record."""
     numbers = held_against(read_answer(body, content_type).text, sources)
     reason = f"no source has the number {', '.join(map(str, numbers['unknown']))}" if numbers["unknown"] else ""
     return Note("sources", "cited" if numbers["cited"] else "not cited", reason, numbers)

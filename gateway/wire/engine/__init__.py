@@ -1,1 +1,1 @@
-"""The JSON of requests to the gateway's own engines, and of their answers."""
+"""Requests to the gateway's own engines, and their answers, as JSON."""

@@ -1,4 +1,4 @@
-"""Turns the pieces of an engine's stream into OpenAI's events, or joins them to one body."""
+"""Converts the pieces of an engine's stream to OpenAI's events, or joins them into one body."""
 
 import time
 from collections.abc import Iterator
@@ -75,8 +75,7 @@ _piece = msgspec.json.Decoder(_EngineEvent | None)
 
 
 class _UsageTally:
-    """Adds up the usage that the engine reports for each choice. A prompt with several choices is counted once, as
-    OpenAI does."""
+    """Adds up the usage of all choices. A prompt with several choices counts once, as at OpenAI."""
 
     def __init__(self, ask: EngineAsk) -> None:
         self._ask = ask
@@ -100,7 +99,7 @@ class _UsageTally:
 
 
 class _PieceReader:
-    """The common part of `Events` and `BodyReader`: it decodes pieces, creates ids and counts tokens."""
+    """What `Events` and `BodyReader` share: decoding pieces, creating ids, counting tokens."""
 
     def __init__(self, ask: EngineAsk, model: str) -> None:
         self.ask = ask
@@ -110,8 +109,10 @@ class _PieceReader:
         self.head: dict[str, Any] = {"id": "", "object": "", "created": 0, "model": model}
 
     def read(self, raw: bytes) -> list[_EngineChoice]:
-        """Decode the choices of a piece. The list is empty if the piece holds nothing for the client. Raises the error
-        that the piece reports."""
+        """Decode the choices of a piece. Pieces that hold nothing for the client have none.
+
+        Raises the error that a piece reports.
+        """
         piece: _EngineEvent | None = _piece.decode(raw)
         if piece is None:
             return []
@@ -148,10 +149,10 @@ class Events(_PieceReader):
         super().__init__(ask, model)
         self.head["object"] = "chat.completion.chunk" if self.chat else "text_completion"
         self._written: dict[int, list[str]] = {}
-        """For each choice, the JSON that the engine has written so far for its tool call."""
+        """For each choice, the JSON of its tool call so far."""
 
     def event(self, raw: bytes) -> bytes:
-        """The event of one piece; b"" if it holds nothing for the client."""
+        """Return the event of a piece, or b"" if the piece holds nothing for the client."""
         read = self.read(raw)
         if self.ask.is_call:
             read = [part for choice in read for part in self._calling(choice)]
@@ -193,8 +194,6 @@ class Events(_PieceReader):
 
 
 class _Whole(Struct):
-    """One choice, assembled from its pieces."""
-
     text: list[str] = []
     reasoning: list[str] = []
     calls: dict[int, _EngineToolCall] = {}
@@ -272,8 +271,10 @@ def _entry(entry: _Logprob, top: int) -> _Logprob:
 
 
 def _legacy(entries: list[_Logprob], top: int, start: int) -> dict[str, Any]:
-    """The log probabilities in the form of `/v1/completions`, which uses parallel lists. The offsets count characters
-    from the start of the choice's text."""
+    """Return log probabilities in the form of `/v1/completions`: parallel lists.
+
+    Offsets count characters from the start of the choice's text.
+    """
     offsets = []
     for entry in entries:
         offsets.append(start)

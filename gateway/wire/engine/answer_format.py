@@ -1,6 +1,6 @@
-"""Checks the answer format that a request demands against the grammars that the engine supports.
+"""Checks that the engine's grammar supports the answer format that a request demands.
 
-The engine itself ignores unsupported parts without an error.
+The engine itself ignores unsupported parts of a schema without an error.
 """
 
 import re
@@ -16,18 +16,20 @@ from gateway.wire.engine.forced_call import allowed_functions, is_open
 
 MOST_BYTES = 64 * 1024
 MOST_CHOICES = 256
-"""The maximum number of alternatives in one schema (values of `enum`, branches, properties, bounded integers). The
-engine compares each alternative with the vocabulary at every token, on the thread that serves all requests.
-`benchmarks/grammar.py` measures the cost."""
+"""The maximum number of alternatives in one schema: values of `enum`, branches, properties, bounded integers.
+
+For every token, the engine compares each alternative with the vocabulary, on the thread that serves all requests.
+`benchmarks/grammar.py` measures the cost.
+"""
 VALUE = 2
-"""A value of an enumeration that is not plain text counts as this many alternatives."""
+"""An enumeration value that is not plain text counts as this many alternatives."""
 TEXTS_PER_CHOICE = 16
 """This many texts of a long enumeration count as one alternative, because `enum_trie` merges them into one pattern."""
 MOST_DEPTH = 32
 MOST_REPEATS = 1000
 MOST_REPEATS_TOGETHER = 50_000
-"""The maximum number of repetitions in one schema. The engine expands all of them, on the thread that serves all
-requests, before it reads the prompt. 1,000 repetitions take 4 ms."""
+"""The maximum number of repetitions in one schema. The engine expands all of them before it reads the prompt, on the
+thread that serves all requests. 1,000 repetitions take 4 ms."""
 UNSUPPORTED = (
     "not",
     "if",
@@ -50,21 +52,21 @@ REPEATS = ("minItems", "maxItems", "minLength", "maxLength")
 BRANCHES = ("anyOf", "oneOf", "allOf", "prefixItems")
 NAMED = ("properties", "$defs", "definitions")
 FORMAT = "response_format.json_schema.schema"
-# parts of patterns that the grammar does not support: classes, boundaries, back references, groups with options
+# pattern syntax that the grammar does not support: classes, boundaries, back references, groups with options
 ODD_PATTERN = re.compile(r"\\[a-zA-Z0-9]|\(\?|[*+?}][?+]")
 
 
 def check_format(raw: Raw) -> tuple[str, ...]:
-    """Check a `response_format`, and return the parts of a non-strict schema that the engine cannot enforce.
+    """Check a `response_format`. Returns the parts of a non-strict schema that the engine cannot enforce.
 
-    Raises `BadRequest` for any other `response_format` that it cannot enforce.
+    Raises `BadRequest` for anything else that it cannot enforce.
     """
     form = msgspec.json.decode(raw)
     if form is None:
         return ()
     kind = form.get("type") if isinstance(form, dict) else form
     if kind in ("text", "json_object"):
-        # the engine also accepts a `schema` beside json_object
+        # the engine also accepts a `schema` with the type json_object
         schema = form.get("schema") if isinstance(form, dict) else None
         return check_schema(schema, FORMAT)
     if kind != "json_schema" or not isinstance(form, dict):
@@ -77,23 +79,25 @@ def check_format(raw: Raw) -> tuple[str, ...]:
 
 
 def check_schema(schema: Any, where: str, *, strict: bool = False) -> tuple[str, ...]:
-    """Check a schema, and return the parts that the grammar does not support. Raises `BadRequest` if the schema is too
-    large, or if it is `strict` and has unsupported parts."""
+    """Check a schema. Returns the parts that the grammar does not support.
+
+    Raises `BadRequest` if the schema is too large, or is `strict` and has unsupported parts.
+    """
     if len(msgspec.json.encode(schema)) > MOST_BYTES:
         raise _refused(f"the schema is larger than {MOST_BYTES // 1024} kB.", where)
     _check_size(schema, where)
     odd = tuple(sorted(set(_unsupported(schema, ""))))
     if odd and strict:
-        what = f"this model's engine cannot enforce {', '.join(odd)}. Leave that out, or leave out 'strict'."
+        what = f"this model's engine cannot enforce {', '.join(odd)}. Leave it out, or leave out 'strict'."
         raise _refused(what, where)
     return odd
 
 
 def check_choice(choice: Any, tools: Any) -> None:
-    """Check a `tool_choice` for an engine without a grammar. Raises `BadRequest` if it requires a call."""
+    """Check a `tool_choice` for an engine without grammars. Raises `BadRequest` if a call is required."""
     if is_open(choice):
         return
-    allowed_functions(choice, tools)  # an error about an unknown tool is more useful, so it comes first
+    allowed_functions(choice, tools)  # first, because the error about an unknown tool is more useful
     raise BadRequest(
         "This model's engine cannot force a tool call. Use 'tool_choice': 'auto', or a "
         "'response_format' of type json_schema.",
@@ -104,11 +108,11 @@ def check_choice(choice: Any, tools: Any) -> None:
 def _check_size(schema: Any, where: str) -> None:
     choices = sum(_choices(part) for part in _parts(schema, where))
     if choices > MOST_CHOICES:
-        what = f"the schema holds {choices} values, branches and properties; this engine takes {MOST_CHOICES}."
+        what = f"the schema has {choices} values, branches and properties; this engine takes at most {MOST_CHOICES}."
         raise _refused(what, where)
     repeats = sum(_repeats(part, where) for part in _parts(schema, where))
     if repeats > MOST_REPEATS_TOGETHER:
-        what = f"the lengths in the schema add up to {repeats}; this engine takes {MOST_REPEATS_TOGETHER}."
+        what = f"the lengths in the schema add up to {repeats}; this engine takes at most {MOST_REPEATS_TOGETHER}."
         raise _refused(what, where)
 
 
@@ -116,7 +120,7 @@ def _repeats(part: dict[str, Any], where: str) -> int:
     bounds = {name: part[name] for name in REPEATS if isinstance(part.get(name), int)}
     name = next((name for name, bound in bounds.items() if bound > MOST_REPEATS), "")
     if name:
-        raise _refused(f"{name} is {bounds[name]}; this engine takes up to {MOST_REPEATS}.", where)
+        raise _refused(f"{name} is {bounds[name]}; this engine takes at most {MOST_REPEATS}.", where)
     return max(bounds.values(), default=0)
 
 
@@ -132,7 +136,7 @@ def _choices(part: dict[str, Any]) -> int:
 
 
 def _parts(value: Any, where: str, depth: int = 0) -> Iterator[dict[str, Any]]:
-    """All JSON objects in a schema, at any depth."""
+    """Yield all JSON objects in a schema, at any depth."""
     if depth > MOST_DEPTH:
         raise _refused(f"the schema is nested deeper than {MOST_DEPTH}.", where)
     if isinstance(value, dict):
@@ -145,7 +149,7 @@ def _parts(value: Any, where: str, depth: int = 0) -> Iterator[dict[str, Any]]:
 
 
 def _unsupported(schema: Any, path: str) -> Iterator[str]:
-    """Paths in a schema that the grammar does not support, such as `properties.day.pattern`."""
+    """Yield the paths in a schema that the grammar does not support, such as `properties.day.pattern`."""
     if not isinstance(schema, dict):
         return
     yield from (path + name for name in UNSUPPORTED if name in schema)

@@ -1,7 +1,7 @@
-"""Prepares OpenAI's JSON for an engine inside the process.
+"""Converts OpenAI's requests for an engine inside the process.
 
-The engine (llama.cpp) accepts nearly the same JSON. This module checks requests, makes them safe to run, and reports
-errors with OpenAI's wording.
+The engine (llama.cpp) accepts nearly the same JSON. This module validates requests, makes them safe to run, and reports
+errors in OpenAI's wording.
 """
 
 import re
@@ -21,7 +21,7 @@ from gateway.wire.engine.enum_trie import with_tries
 from gateway.wire.engine.forced_call import allowed_functions, call_schema, is_open, with_functions
 from gateway.wire.json_fields import NULL, decoded, missing, not_json
 
-# Only these fields are passed to the engine: its own fields (`id_slot`, `n_predict`) could stall other requests.
+# only these fields reach the engine: its own fields, such as `id_slot` and `n_predict`, could stall other requests
 SHARED = ("temperature", "top_p", "top_k", "min_p", "frequency_penalty", "presence_penalty", "stop", "logit_bias")
 CHAT = ("messages", "tools", "tool_choice", "parallel_tool_calls", "response_format")
 
@@ -30,10 +30,10 @@ _encode = msgspec.json.Encoder().encode
 Penalty = Annotated[float, Meta(ge=-2, le=2)]
 SCHEMAS = ("parameters", "schema")
 ASSISTANT = "assistant"
-"""The role whose messages may have tool calls but no content."""
+"""Messages of this role may have tool calls instead of content."""
 _BREAK = "\N{ZERO WIDTH SPACE}"
 MOST = 2**31 - 1  # the engine counts in signed 32-bit integers
-_RANDOM_SEED = 0xFFFFFFFF  # the engine's value for "no seed"
+_RANDOM_SEED = 0xFFFFFFFF  # the engine's value for a random seed
 
 
 class _StreamOptions(Struct):
@@ -73,20 +73,20 @@ _completion_knobs = msgspec.json.Decoder(_CompletionKnobs)
 
 
 class Limits(Struct, frozen=True):
-    """The limits for a request to one engine."""
+    """The limits of one engine."""
 
     choices: int = 4
-    """The number of sequences that the engine can generate at a time."""
+    """The number of sequences that the engine can generate at the same time."""
     answer_tokens: int = 512
-    """The maximum number of tokens in an answer if the client sets no limit."""
+    """The maximum length of an answer in tokens, if the client sets no limit."""
     has_grammar: bool = False
-    """Whether the engine can enforce a JSON schema, and thereby a tool call."""
+    """Whether the engine can enforce a JSON schema. Forcing a tool call needs this, too."""
     reads_tools: bool = True
     """Whether the model's chat template supports tools."""
 
 
 class EngineAsk(Struct, frozen=True):
-    """A request ready for the engine. It always streams, because only a stream can be stopped."""
+    """A request for the engine. It always streams, because only a stream can be stopped."""
 
     endpoint: Endpoint
     body: bytes
@@ -97,19 +97,18 @@ class EngineAsk(Struct, frozen=True):
     prompts: int = 1
     answer_tokens: int = 0
     top_logprobs: int | None = None
-    """The number of alternatives to return for each token; None if the client did not request log probabilities."""
+    """The number of alternatives per token, or None if the client did not ask for log probabilities."""
     is_call: bool = False
     """Whether the answer is the JSON of a tool call."""
     notes: tuple[Note, ...] = ()
-    """Notes on the parts of the request that the engine ignores."""
+    """Notes about parts of the request that the engine ignores."""
 
 
 class Neutraliser:
-    """Breaks up the control tokens of a model where a text contains them literally.
+    """Breaks up a model's control tokens where a text contains them literally.
 
-    The engine parses control tokens in the rendered conversation, so a user's `<|im_end|>` would end their turn
-    and could open a system turn. An invisible character inserted into the token keeps it plain text. `control_tokens`
-    are the model's control tokens.
+    The engine parses control tokens in the rendered conversation. A user's `<|im_end|>` would therefore end the user's
+    turn, and could open a system turn. An invisible character inside the token keeps it plain text.
     """
 
     def __init__(self, control_tokens: Sequence[str]) -> None:
@@ -122,7 +121,7 @@ class Neutraliser:
         return self._words.sub(lambda match: match[0][0] + _BREAK + match[0][1:], text)
 
     def tree(self, value: Any) -> Any:
-        """The JSON value with `text` applied to every string in it."""
+        """Apply `text` to every string of a JSON value."""
         if isinstance(value, str):
             return self.text(value)
         if isinstance(value, list):
@@ -133,7 +132,7 @@ class Neutraliser:
 
 
 def ask(body: bytes, endpoint: Endpoint, limits: Limits, neutral: Neutraliser) -> EngineAsk:
-    """Convert a client's request to one for the engine. Raises `BadRequest` for features that the engine lacks."""
+    """Convert a client's request. Raises `BadRequest` for features that the engine lacks."""
     try:
         return _chat(body, limits, neutral) if endpoint is Endpoint.CHAT else _completion(body, limits)
     except RecursionError as error:
@@ -161,17 +160,17 @@ def _chat(body: bytes, limits: Limits, neutral: Neutraliser) -> EngineAsk:
     top = (knobs.top_logprobs or 0) if knobs.logprobs else None
     if top is not None:
         fields["logprobs"] = Raw(b"true")
-        # for 0 the engine returns no log probabilities, so one alternative is requested and removed later
+        # the engine gives no log probabilities for 0 alternatives, so one is requested and removed later
         fields["top_logprobs"] = Raw(_encode(max(top, 1)))
     room = knobs.max_completion_tokens or knobs.max_tokens or limits.answer_tokens
     return replace(_engine_ask(Endpoint.CHAT, fields, knobs, limits, room, top, 1), is_call=is_call, notes=notes)
 
 
 def _with_tools(fields: dict[str, Raw], limits: Limits) -> tuple[bool, tuple[Note, ...]]:
-    """Convert the tools to a form that the engine supports. Returns whether the answer must be a tool call, and notes
-    on the parts that are ignored.
+    """Convert the tools to a form that the engine supports.
 
-    Raises `BadRequest` for a required call that the engine cannot enforce.
+    Returns whether the answer must be a tool call, and notes about ignored parts. Raises `BadRequest` if a required
+    call cannot be enforced.
     """
     choice = msgspec.json.decode(fields.pop("tool_choice", Raw(NULL)))
     tools = msgspec.json.decode(fields.get("tools", Raw(NULL)))
@@ -197,8 +196,8 @@ def _with_tools(fields: dict[str, Raw], limits: Limits) -> tuple[bool, tuple[Not
 
 
 def _open_tools(fields: dict[str, Raw], choice: Any, tools: Any, limits: Limits) -> tuple[Note, ...]:
-    """Convert the tools if the model may answer without a call. Returns notes on the parts that are ignored."""
-    if isinstance(choice, dict):  # only some of the tools are allowed
+    """Convert the tools of a request that allows an answer without a call. Returns notes about ignored parts."""
+    if isinstance(choice, dict):  # the choice allows only some of the tools
         names = {text_of(function.get("name")) for function in allowed_functions(choice, tools)}
         tools = [tool for tool in tools or () if tool["function"].get("name") in names]
         fields["tools"] = Raw(_encode(tools))
@@ -253,7 +252,7 @@ def _engine_ask(
     if knobs.seed is not None:
         # the engine's seeds have 32 bits; the highest one means "at random"
         fields["seed"] = Raw(_encode(knobs.seed % _RANDOM_SEED))
-        # a partly cached prompt is computed in other batches, which round differently, so the same seed could give
+        # a partly cached prompt is computed in other batches, which round differently; the same seed could then give
         # another answer
         fields["cache_prompt"] = Raw(b"false")
     fields["max_tokens"] = Raw(_encode(room))
@@ -274,7 +273,7 @@ def _message(place: int, message: Any, neutral: Neutraliser) -> Any:
 
 
 def _without_nulls(value: Any) -> Any:
-    """Remove the members that are null from a JSON value. Schemas are not changed, because null is a value in them."""
+    """Remove members that are null. Schemas keep theirs, because null is a value in them."""
     if isinstance(value, list):
         return [_without_nulls(item) for item in value]
     if not isinstance(value, dict):

@@ -1,7 +1,7 @@
-"""Rewrites each long enumeration in a schema as one pattern, in which common beginnings are merged.
+"""Rewrites long enumerations in a schema as patterns that merge common prefixes.
 
-The engine compares each alternative with its whole vocabulary at every token. 256 texts took 2 s per token as
-alternatives and 0.14 s as one pattern (`benchmarks/grammar.py`). During this time no other request is answered.
+For every token, the engine compares each alternative with its whole vocabulary. 256 texts took 2 s per token as
+alternatives and 0.14 s as one pattern (`benchmarks/grammar.py`). No other request is answered during this time.
 """
 
 import re
@@ -9,13 +9,13 @@ from collections.abc import Iterable
 from typing import Any
 
 FEWEST = 8
-"""Enumerations with fewer texts stay unchanged, because they cost little."""
+"""Shorter enumerations stay unchanged, because they cost little."""
 PLAIN = re.compile(r"[ !#-\[\]-~]+")
-"""Texts that JSON does not escape, so a pattern for the text also matches the JSON that the model writes."""
+"""Texts that JSON does not escape. A pattern for such a text also matches the JSON that the model writes."""
 _SPECIAL = frozenset("^$.[]()|{}*+?")
 _END = ""
 UNTOUCHED = ("const", "default", "examples", "enum")
-"""Fields that hold values rather than schemas."""
+"""Fields that hold values, not schemas."""
 LISTS = ("enum", "anyOf", "oneOf")
 ANNOTATIONS = ("type", "title", "description", "default", "examples")
 CONSTANT = frozenset({"const", "type", "title", "description"})
@@ -40,7 +40,7 @@ def with_tries(schema: Any) -> Any:
 
 
 def enumerated(schema: dict[str, Any]) -> list[Any]:
-    """The values of a schema that is nothing but an enumeration; [] for any other schema."""
+    """Return the values of a schema that is only an enumeration, else []."""
     lists = [name for name in LISTS if name in schema]
     if len(lists) != 1 or not schema.keys() <= {*lists, *ANNOTATIONS} or not isinstance(schema[lists[0]], list):
         return []
@@ -56,7 +56,7 @@ def plain_texts(values: list[Any]) -> list[str]:
 
 
 def pattern_of(values: Iterable[str]) -> str:
-    """A regular expression that matches exactly these texts."""
+    """Return a regular expression that matches exactly these texts."""
     root: Trie = {}
     for value in values:
         node = root
@@ -68,7 +68,7 @@ def pattern_of(values: Iterable[str]) -> str:
 
 def _expression(node: Trie) -> str:
     run = ""
-    while len(node) == 1 and _END not in node:  # a run without a branch
+    while len(node) == 1 and _END not in node:  # merge characters without a branch
         ((character, node),) = node.items()
         run += _escaped(character)
     branches = [_escaped(character) + _expression(after) for character, after in node.items() if character != _END]

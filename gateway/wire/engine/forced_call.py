@@ -1,7 +1,7 @@
-"""Forces an engine to call a tool. A grammar restricts the answer to the JSON of one call, which is then converted to a
-tool call.
+"""Forces an engine to call a tool.
 
-llama.cpp itself ignores `tool_choice` for models whose template has no tools.
+A grammar restricts the answer to the JSON of one call, which is then converted to a tool call. llama.cpp itself ignores
+`tool_choice` if the model's chat template has no tools.
 """
 
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ SYSTEM = "system"
 
 
 def allowed_functions(choice: Any, tools: Any) -> list[dict[str, Any]]:
-    """The functions that a `tool_choice` allows. Raises `BadRequest` for a choice that matches none of the tools."""
+    """Return the functions that a `tool_choice` allows. Raises `BadRequest` if the choice matches no tool."""
     functions = [tool["function"] for tool in tools or () if _is_function(tool)]
     names = _chosen(choice)
     known = [text_of(function.get("name")) for function in functions]
@@ -34,7 +34,7 @@ def allowed_functions(choice: Any, tools: Any) -> list[dict[str, Any]]:
 
 
 def _chosen(choice: Any) -> list[str]:
-    """The names of the functions that the choice allows; [] if it allows all."""
+    """Return the names of the allowed functions, or [] if all are allowed."""
     if choice == "required":
         return []
     if _is_function(choice):
@@ -60,10 +60,10 @@ def _is_function(tool: Any) -> bool:
 
 
 def call_schema(functions: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Build the JSON schema of a single call, which may call any of the functions."""
+    """Return the JSON schema of one call to any of the functions."""
     parameters = {f"f{place}": _parameters(function) for place, function in enumerate(functions)}
     calls = [_call(text_of(function.get("name")), f"f{place}") for place, function in enumerate(functions)]
-    # references in a function's schema begin at its root, which is now a part of the larger schema
+    # references in a function's schema are relative to its root, which moves into the larger schema
     moved = {name: _moved(schema, f"#/$defs/{name}") for name, schema in parameters.items()}
     return {"$defs": moved, "anyOf": calls}
 
@@ -97,7 +97,7 @@ def _is_local(name: str, value: Any) -> bool:
 
 
 def with_functions(messages: list[Any], functions: Sequence[dict[str, Any]]) -> list[Any]:
-    """Describe the functions in the system message, which is added if there is none."""
+    """Describe the functions in the system message. If there is none, add one."""
     text = "\n".join([TOLD, *(_encode(function).decode() for function in functions)])
     first = messages[0] if messages and isinstance(messages[0], dict) else {}
     content = first.get("content")
@@ -107,7 +107,7 @@ def with_functions(messages: list[Any], functions: Sequence[dict[str, Any]]) -> 
 
 
 def call_in(text: str, id: str) -> dict[str, Any] | None:
-    """The tool call that an engine wrote as JSON; None if the text was cut off."""
+    """Return the tool call that an engine wrote as JSON, or None if the text is incomplete."""
     fields = loose_json(text.encode())
     if not isinstance(fields, dict) or "arguments" not in fields:
         return None

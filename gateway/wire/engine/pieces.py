@@ -1,4 +1,4 @@
-"""Types for requests to the gateway's own engines, and for the pieces of their answers."""
+"""The types of requests to the gateway's own engines, and of the pieces of their answers."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 class SamplingKnobs(Struct):
-    """The sampling settings, with OpenAI's defaults."""
+    """Sampling settings with OpenAI's defaults."""
 
     temperature: float = 1.0
     top_p: float = 1.0
@@ -31,8 +31,7 @@ class EngineMessage(Struct):
 
 
 class EngineRequest(Struct):
-    """A request in the engine's form. A completion has `prompts` (texts or lists of token numbers), a chat has
-    `messages`."""
+    """A request in the engine's form: `messages` for a chat, `prompts` (texts or token numbers) for a completion."""
 
     knobs: SamplingKnobs
     max_tokens: int
@@ -82,7 +81,7 @@ _body = msgspec.json.Decoder(_EngineRequestBody, strict=False)
 
 
 def read_request(body: bytes) -> EngineRequest:
-    """Decode a body that `engine.ask` has built. Raises `BadRequest` if it needs a grammar or image input."""
+    """Decode a body built by `engine.ask`. Raises `BadRequest` if it needs a grammar or images."""
     try:
         given = _body.decode(body)
     except msgspec.ValidationError as error:
@@ -143,7 +142,7 @@ class Likely(Struct):
 
 
 class ChosenToken(Likely):
-    """The chosen token, together with the most likely tokens at its position."""
+    """The chosen token and the most likely tokens at its position."""
 
     top_logprobs: list[Likely] = []
 

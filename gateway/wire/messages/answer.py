@@ -1,4 +1,4 @@
-"""Translates a chat completion to an answer of `/v1/messages`, as a whole body or as a stream, piece by piece."""
+"""Translates a chat completion to a `/v1/messages` answer, as a whole body or as a stream, piece by piece."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -20,7 +20,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 class MessageHead(Struct, frozen=True):
-    """The id and the model of a translated message, and whether its client wants to see the model's reasoning."""
+    """The id and model of a translated message, and whether the client wants to see the model's reasoning."""
 
     id: str
     model: str
@@ -31,7 +31,7 @@ class MessageHead(Struct, frozen=True):
 
 
 class _Stopped(Struct):
-    """The stop sequence that ended a choice, which vLLM and servers like it report."""
+    """The stop sequence that ended a choice. vLLM and similar servers report it."""
 
     stop_reason: str | None = None
 
@@ -50,7 +50,7 @@ def message_id(exchange_id: str) -> str:
 
 
 def whole(body: bytes, head: MessageHead) -> tuple[bytes, bool]:
-    """Translate a whole chat completion to a message. Also returns whether the model's reasoning was left out.
+    """Translate a chat completion to a message. Also returns whether the model's reasoning was left out.
 
     Raises `BackendFailed` if the body is not a chat completion.
     """
@@ -65,21 +65,21 @@ def whole(body: bytes, head: MessageHead) -> tuple[bytes, bool]:
     builder = head.builder()
     ended = (first.finish_reason or "stop", _stop_sequence(body), completion.usage)
     for _ in (*builder.add(first.message_part, whole=True), *builder.end(*ended)):
-        pass  # a whole body needs no events
+        pass  # a whole body has no use for events
     return _encode(builder.message(*ended)), builder.hides_thinking
 
 
 class Translator:
-    """Translates the stream of a chat completion. `feed` translates one piece, which must consist of whole events.
+    """Translates the stream of a chat completion. `feed` translates a piece, which must hold whole events.
 
-    If the stream breaks off, `failure` has the reason, and no event tells of it: the caller raises the failure.
+    If the stream breaks off, `failure` has the reason. The caller must raise it, because no event reports it.
     """
 
     def __init__(self, head: MessageHead) -> None:
         self.failure: RequestError | None = None
         self.over = False
         self.unreadable = 0
-        """The number of events that were skipped because they were not JSON objects."""
+        """How many events were skipped because they were not JSON objects."""
         self._builder = head.builder()
         self._begun = False
         self._finish = ""
@@ -109,7 +109,7 @@ class Translator:
         return self._ended()
 
     def fail(self, error: RequestError) -> bytes:
-        """Stop the translation, because the backend's stream broke off."""
+        """Stop translating, because the backend's stream broke off."""
         self.over, self.failure = True, error
         return b""
 
@@ -154,11 +154,11 @@ def _framed(events: Iterable[Event]) -> bytes:
 
 
 def _stop_sequence(data: bytes) -> str | None:
-    """The stop sequence that ended the answer, if the server reports it."""
+    """Return the stop sequence that ended the answer, if the server reports one."""
     if STOP_REASON not in data:
         return None
     try:
         choices: list[Any] = _stops.decode(data).choices
     except msgspec.DecodeError:
-        return None  # a number, which is the token that ended the answer
+        return None  # a number is the id of the token that ended the answer
     return choices[0].stop_reason if choices else None

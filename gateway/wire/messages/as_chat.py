@@ -1,7 +1,7 @@
 """Translates a `/v1/messages` request to a chat completion request, for backends without `/v1/messages`.
 
-Fields that neither API defines pass unchanged. A field that chat completions lack raises an error if the answer would
-be another one without it; otherwise it is left out, which a note tells.
+Fields that neither API defines pass unchanged. Chat completions lack some fields. If the answer would mean something
+else without such a field, the request is refused; otherwise the field is left out and a note says so.
 """
 
 from collections.abc import Mapping
@@ -53,7 +53,7 @@ TRANSLATED = (
     "service_tier",
 )
 ANSWERED = frozenset((*TRANSLATED, *LEFT_OUT, *REFUSED))
-"""Fields that are translated or handled here; every other field passes unchanged."""
+"""Fields that are translated here. Every other field passes unchanged."""
 NOTHING = (b"null", b"false", b"[]", b"{}")
 CACHE_CONTROL = b'"cache_control"'
 LONGEST_USER = 64
@@ -118,10 +118,10 @@ _asked = msgspec.json.Decoder(_ThinkingField)
 
 
 def chat_body(body: bytes, losses: Losses) -> tuple[bytes, list[Message]]:
-    """Build the body of the chat request, and return its messages too. The maximum length of the answer is added later,
-    in a field whose name depends on the backend.
+    """Return the body of the chat request, and its messages.
 
-    Raises `BadRequest` for what chat completions lack.
+    The caller adds the maximum answer length, whose field depends on the backend. Raises `BadRequest` for features that
+    chat completions lack.
     """
     fields = {name: value for name, value in _object.decode(body).items() if bytes(value) != NULL}
     for name, remedy in REFUSED.items():
@@ -144,14 +144,14 @@ def chat_body(body: bytes, losses: Losses) -> tuple[bytes, list[Message]]:
         **_about(knobs, losses),
     }
     if knobs.stream:
-        # the end of the stream holds the usage
+        # the last chunk of the stream then holds the usage
         written |= {"stream": True, "stream_options": {"include_usage": True}}
     unchanged = {name: value for name, value in fields.items() if name not in ANSWERED}
     return _encode({**unchanged, **written}), turns
 
 
 def shows_thinking(raw: bytes) -> bool:
-    """Whether the client asked to see the model's reasoning."""
+    """Return whether the client wants to see the model's reasoning."""
     thinking = decoded(_asked, raw).thinking if b'"thinking"' in raw else None
     return thinking is not None and thinking.type != "disabled" and thinking.display != "omitted"
 
@@ -212,8 +212,10 @@ def _choice(choice: _ToolChoice) -> Any:
 
 
 def _output(knobs: _MessageKnobs, losses: Losses) -> dict[str, Any]:
-    """The reasoning effort and the output format. A budget for thinking has no counterpart: a model that reasons
-    decides itself."""
+    """Translate the reasoning effort and the output format.
+
+    A thinking budget has no counterpart in chat completions: the model decides by itself.
+    """
     thinking, config = knobs.thinking, knobs.output_config
     if thinking is not None and thinking.type != "disabled":
         losses.add("thinking.budget_tokens" if thinking.budget_tokens else "thinking", "the model decides itself")

@@ -1,4 +1,4 @@
-"""Turns a whole message into the stream that the client asked for."""
+"""Converts a whole message to the stream that the client asked for."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -15,12 +15,11 @@ DELTAS = {
     "tool_use": ("input_json_delta", "input", {}),
     "server_tool_use": ("input_json_delta", "input", {}),
 }
-"""For each type of block: the type of its delta, the field that grows, and the value with which that field begins."""
+"""By type of block: the type of its delta, the field that grows, and the field's first value."""
 
 
 def events(body: bytes) -> list[bytes]:
-    """Split a message into events, with one delta for each block. Raises `BackendFailed` if the body is not a
-    message."""
+    """Split a message into events, with one delta per block. Raises `BackendFailed` if the body is not a message."""
     message = loose_json(body)
     if not isinstance(message, dict) or message.get("type") != "message":
         raise BackendFailed("The backend's answer is not a message of Anthropic's API.", code="not_an_api")
@@ -37,12 +36,11 @@ def events(body: bytes) -> list[bytes]:
 
 
 def event(kind: str, fields: dict[str, Any]) -> bytes:
-    """One event of a stream, with its name and its data."""
     return b"event: " + kind.encode() + b"\ndata: " + _encode({"type": kind, **fields}) + b"\n\n"
 
 
 def _block(index: int, block: dict[str, Any]) -> Iterator[bytes]:
-    """The events of one block. A block of an unknown type is sent whole in its first event."""
+    """Yield the events of one block. The first event of an unknown block has the whole block."""
     delta = DELTAS.get(block.get("type", ""))
     begun = block if delta is None else {**block, delta[1]: delta[2]}
     signature = begun.get("signature")

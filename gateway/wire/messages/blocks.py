@@ -1,6 +1,6 @@
 """Translates the messages of a `/v1/messages` request to chat messages.
 
-A message with results of tools becomes one chat message a result, followed by a user message with the other blocks.
+A message with tool results becomes one chat message per result, and a user message with the other blocks.
 """
 
 from collections.abc import Iterator, Sequence
@@ -52,8 +52,8 @@ _instructions = msgspec.json.Decoder(str | list[Raw] | None)
 
 
 def messages(system: Raw | None, given: Sequence[Raw], losses: Losses) -> list[Message]:
-    """Translate `system` and the messages. Raises `BadRequest`, which names the block, for content that chat
-    completions lack."""
+    """Translate `system` and the messages. Raises `BadRequest`, which names the block, if chat completions lack a
+    feature."""
     instructions = "" if system is None else _joined(decoded(_instructions, system, "system") or "", "system")
     collected: list[Message] = [{"role": "system", "content": instructions}] if instructions else []
     for place, raw in enumerate(given):
@@ -71,7 +71,7 @@ def messages(system: Raw | None, given: Sequence[Raw], losses: Losses) -> list[M
 
 
 def _blocks(content: Sequence[Raw], where: str) -> list[tuple[str, _Block]]:
-    """The blocks of a message, each with its place."""
+    """Return the blocks of a message, each with its path in the request."""
     places = [f"{where}.content[{number}]" for number in range(len(content))]
     return [(place, decoded(_block, raw, place)) for place, raw in zip(places, content, strict=True)]
 
@@ -98,7 +98,7 @@ def _assistant(blocks: list[tuple[str, _Block]], losses: Losses) -> Message:
 
 
 def _user(blocks: list[tuple[str, _Block]], losses: Losses) -> list[Message]:
-    """The results of tools come first, because in chat they must follow their calls directly."""
+    """Translate a user message. Tool results come first: in chat they must directly follow their calls."""
     results: list[Message] = []
     parts: list[dict[str, Any]] = []
     for where, block in blocks:
@@ -115,7 +115,7 @@ def _user(blocks: list[tuple[str, _Block]], losses: Losses) -> list[Message]:
 
 
 def _result(block: _Block, where: str, losses: Losses) -> tuple[str, list[dict[str, Any]]]:
-    """The text of a tool's result, and its images and files, which the user message after the results holds."""
+    """Return the text of a tool result, and its images and files. Chat allows those only in a user message."""
     if block.is_error:
         losses.add("tool_result.is_error")
     content = block.content or ""
@@ -129,7 +129,7 @@ def _result(block: _Block, where: str, losses: Losses) -> tuple[str, list[dict[s
 
 
 def _parts(block: _Block, where: str, losses: Losses) -> Iterator[dict[str, Any]]:
-    """The chat parts of one block of a user's message."""
+    """Yield the chat parts of one block of a user message."""
     if block.type == "text":
         yield _text(block.text)
     elif block.type == "image":
@@ -175,7 +175,7 @@ def _document(block: _Block, where: str, losses: Losses) -> Iterator[dict[str, A
 
 
 def _joined(content: str | Sequence[Raw], where: str) -> str:
-    """The text of content in which only texts are allowed."""
+    """Join content that may hold only texts."""
     if isinstance(content, str):
         return content
     texts = []

@@ -1,7 +1,7 @@
 """Builds a message of Anthropic's API from the pieces of a chat completion, and returns each step as an event.
 
-The blocks of a message follow one another, while chat may send parts of several tool calls in turn. So the first call
-is sent as it arrives, and further calls, and text after a call, when the answer ends.
+Blocks of a message follow one another, but chat may interleave parts of several tool calls. So the first call is sent
+as it arrives. Further calls, and text after a call, are sent at the end of the answer.
 """
 
 from collections.abc import Iterator
@@ -21,15 +21,14 @@ STOPS = {
     "function_call": "tool_use",
     "content_filter": "refusal",
 }
-"""Maps chat's finish reasons to the reasons why a message stopped. Any other finish reason is `end_turn`."""
+"""Chat's finish reasons and the matching stop reasons. Any other finish reason becomes `end_turn`."""
 BROKEN = "INVALID_JSON"
-"""The field of a call's input that holds arguments that are not a JSON object. Anthropic's guide to tools uses this
-name."""
+"""Arguments that are not a JSON object are put into this field of a call's input, as in Anthropic's guide to tools."""
 _encode = msgspec.json.Encoder().encode
 
 
 class _SpokenBlock:
-    """A block of text or thinking while it grows. `kind` is its type and the name of its field."""
+    """A growing block of text or thinking. `kind` is the block's type and the name of its field."""
 
     def __init__(self, kind: str) -> None:
         self.kind = kind
@@ -39,12 +38,12 @@ class _SpokenBlock:
         return self.shown("".join(self.texts))
 
     def shown(self, text: str) -> dict[str, Any]:
-        # the signature proves to Anthropic's models that they wrote the text; other models have none
+        # a signature proves to Anthropic's models that they wrote the thinking; other models have no signature
         return {"type": self.kind, self.kind: text} | ({"signature": ""} if self.kind == "thinking" else {})
 
 
 class _ToolUse:
-    """A call of a tool while its arguments arrive."""
+    """A tool call whose arguments are still arriving."""
 
     def __init__(self, id: str, name: str) -> None:
         self.id, self.name = id, name
@@ -56,11 +55,11 @@ class _ToolUse:
 
 
 class MessageBuilder:
-    """Builds one message. `shows_thinking` tells whether the client wants to see the model's reasoning."""
+    """Builds one message. `shows_thinking`: the client wants to see the model's reasoning."""
 
     def __init__(self, id: str, model: str, *, shows_thinking: bool) -> None:
         self.hides_thinking = False
-        """Whether the model's reasoning was left out, because the client did not ask for it."""
+        """Whether reasoning was left out because the client did not ask for it."""
         self._head = {"id": id, "type": "message", "role": "assistant", "model": model}
         self._suffix = id.removeprefix("msg_")
         self._shows_thinking = shows_thinking
@@ -92,13 +91,13 @@ class MessageBuilder:
             yield from self._call(self._sorter.begin(call) if whole else self._sorter.number(call), call)
 
     def end(self, finish: str, stop_sequence: str | None, usage: ReportedUsage | None) -> Iterator[Event]:
-        """Send what was held back, close the open block, and report how the answer ended."""
+        """Send what was held back, close the open block, and report why the answer ended."""
         yield from self._rest()
         yield "message_delta", {"delta": self._stop(finish, stop_sequence), "usage": usage_of(usage)}
         yield "message_stop", {}
 
     def message(self, finish: str, stop_sequence: str | None, usage: ReportedUsage | None) -> dict[str, Any]:
-        """The whole message, after its `end`."""
+        """Return the whole message. Call `end` first."""
         content = [block.as_json() for block in self._blocks]
         return {**self._head, "content": content, **self._stop(finish, stop_sequence), "usage": usage_of(usage)}
 
@@ -142,7 +141,7 @@ class MessageBuilder:
             yield self._delta({"type": "input_json_delta", "partial_json": arguments})
 
     def _opened(self, call: _ToolUse) -> Iterator[Event]:
-        """Open a call's block, and send its arguments so far."""
+        """Open a call's block and send its arguments so far."""
         call.is_open = True
         yield self._open(call, {**call.as_json(), "input": {}})
         if arguments := "".join(call.texts):
@@ -176,7 +175,7 @@ class MessageBuilder:
 
 
 def usage_of(usage: ReportedUsage | None) -> dict[str, Any]:
-    """Convert chat's usage. Anthropic's API counts the tokens from a cache apart from the rest of the prompt."""
+    """Convert chat's usage. Anthropic's API counts cached prompt tokens separately."""
     usage = usage or ReportedUsage()
     prompt, cached = usage.prompt_tokens or 0, usage.cached or 0
     counts: dict[str, Any] = {
@@ -191,7 +190,7 @@ def usage_of(usage: ReportedUsage | None) -> dict[str, Any]:
 
 
 def input_of(arguments: str) -> dict[str, Any]:
-    """The input of a call. Arguments that are not a JSON object are kept as a text."""
+    """Return the input of a call. Arguments that are not a JSON object are kept as text."""
     if not arguments.strip():
         return {}
     value = loose_json(arguments.encode())

@@ -21,9 +21,9 @@ TYPES = {
     504: "timeout_error",
     529: "overloaded_error",
 }
-"""The type of an error for each status. Other statuses have the type of 400 or of 500."""
+"""The type of error for each status. Other statuses use the type of 400 or 500."""
 STATUSES = {kind: status for status, kind in TYPES.items()}
-"""The status of each type. In a stream the type is all that an error tells."""
+"""The status of each type. In a stream, an error has only a type."""
 
 
 def envelope(error: RequestError, request_id: str = "") -> bytes:
@@ -32,23 +32,25 @@ def envelope(error: RequestError, request_id: str = "") -> bytes:
 
 
 def event(error: RequestError, request_id: str = "") -> bytes:
-    """The last event of a stream that broke off. It starts with an empty line, because the stream may have broken
-    inside an event."""
+    """Return the last event of a broken stream.
+
+    The event starts with an empty line, because the stream may have broken inside an event.
+    """
     return b"\n\nevent: error\ndata: " + envelope(error, request_id) + b"\n\n"
 
 
 def as_event(body: bytes) -> bytes:
-    """Convert the body of an error to an event, for use after the status was sent. Its JSON is put on one line."""
+    """Convert an error body to an event, for a client that already got the status. The JSON is put on one line."""
     return b"event: error\ndata: " + b" ".join(body.splitlines()) + b"\n\n"
 
 
 def rewritten(body: bytes, status: int, request_id: str = "") -> bytes:
-    """Convert the body of a refusal in OpenAI's form to Anthropic's form. The message is kept."""
+    """Convert a refusal from OpenAI's form to Anthropic's, and keep the message."""
     return _written(status, _message_in(body, status), request_id)
 
 
 def fault_in_event(data: bytes) -> CompletionFault:
-    """Read the failure in an `error` event. Its type is converted to the status of the same meaning."""
+    """Read the failure in an `error` event. The type is converted to the matching status."""
     fields = loose_json(data)
     error = fields.get("error") if isinstance(fields, dict) else None
     fault = read_fault(error) or CompletionFault(data.decode("utf-8", "replace"))

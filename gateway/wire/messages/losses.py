@@ -1,4 +1,4 @@
-"""Collects what a translation between Anthropic's API and chat completions leaves out, for a note."""
+"""Collects what a translation to chat completions leaves out, for a note."""
 
 from gateway.exchange import Note
 
@@ -6,17 +6,17 @@ STAGE = "translate"
 
 
 class Losses:
-    """The fields and blocks that a translation left out, each once, in the order in which they were found."""
+    """Fields and blocks that a translation left out, each once, in the order of the request."""
 
     def __init__(self) -> None:
         self._names: dict[str, str] = {}
 
     def add(self, name: str, why: str = "") -> None:
-        """Record a loss. `why` says what happened instead of simply leaving it out."""
+        """Record a loss. `why` says what was done, if the field was not simply left out."""
         self._names.setdefault(name, why)
 
     def note(self) -> Note | None:
-        """The note for the client and the record; None if nothing was lost."""
+        """Return the note for the client and the record, or None if nothing was lost."""
         if not self._names:
             return None
         told = [f"{name} ({why})" if why else name for name, why in self._names.items()]

@@ -1,4 +1,4 @@
-"""Converts Anthropic's model objects to OpenAI's, because `/v1/models` lists the models of every backend."""
+"""Converts Anthropic's model objects to OpenAI's, for `/v1/models`."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -11,7 +11,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 def as_openai(body: bytes) -> bytes:
-    """Convert a model, or a list of models. Any other body, such as an error, is returned unchanged."""
+    """Convert a model or a list of models. Other bodies, such as errors, are returned unchanged."""
     fields = loose_json(body)
     if not isinstance(fields, dict):
         return body

@@ -1,5 +1,4 @@
-"""Reads the text, finish reason and usage of an answer of `/v1/messages` for the records, and converts them to those of
-a chat completion."""
+"""Reads text, stop reason and usage of a `/v1/messages` answer for the records, in chat's terms."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -8,7 +7,7 @@ from gateway.ports import Answer
 from gateway.wire.chat.completion import loose_json, text_of, tokens_of
 
 MARK = b'"message'
-"""Every answer contains these bytes in its field `type`, and so does the first event of its stream."""
+"""Every answer contains these bytes in its field `type`. So does the first event of every stream."""
 START, STOP = "message_start", "message_stop"
 FINISH = {
     "end_turn": "stop",
@@ -19,12 +18,12 @@ FINISH = {
     "tool_use": "tool_calls",
     "refusal": "content_filter",
 }
-"""Maps the reasons why an answer stopped to the finish reasons of chat."""
+"""Anthropic's stop reasons and the matching finish reasons of chat."""
 READ, WRITTEN = "cache_read_input_tokens", "cache_creation_input_tokens"
 
 
 def read_body(body: bytes) -> Answer | None:
-    """Read the answer in a body. Returns None if the body is not a message."""
+    """Return the answer in a body, or None if the body is not a message."""
     message = _object(loose_json(body))
     if message.get("type") != "message":
         return None
@@ -33,7 +32,7 @@ def read_body(body: bytes) -> Answer | None:
 
 
 def read_events(events: Iterable[bytes]) -> Answer | None:
-    """Read the answer in a stream. Returns None if it is not the stream of a message."""
+    """Return the answer in a stream, or None if it is not the stream of a message."""
     texts: list[str] = []
     usage: dict[str, Any] = {}
     stop, begun = "", False
@@ -54,7 +53,7 @@ def read_events(events: Iterable[bytes]) -> Answer | None:
 
 
 def prompt_tokens(usage: dict[str, Any]) -> int | None:
-    """All tokens of the prompt. Anthropic's API counts those from a cache, and those written to one, apart."""
+    """Return all prompt tokens. Anthropic's API counts tokens read from and written to a cache separately."""
     tokens = tokens_of(usage.get("input_tokens"))
     if tokens is None:
         return None

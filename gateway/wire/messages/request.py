@@ -1,7 +1,7 @@
-"""Decodes a body of `/v1/messages` to an `Ask`, and writes an exchange's turns back into the body.
+"""Decodes a `/v1/messages` body to an `Ask`, and writes the turns of an exchange back into the body.
 
-The turns of such an ask are its `system`, if any, followed by its `messages`. A message with results of tools is a turn
-of the role `tool`, as in chat.
+The turns are `system`, if any, followed by the `messages`. A message with tool results becomes a turn of role `tool`,
+as in chat.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,7 +18,7 @@ from gateway.wire.prompts import prompt_of
 
 SYSTEM = ("system", "developer")
 TOOL_RESULT = b'"tool_result"'
-"""Every block with the result of a tool contains these bytes."""
+"""Every block with a tool result contains these bytes."""
 
 
 class _MessageFields(Struct):
@@ -43,7 +43,7 @@ class MessagesBody(Struct):
     """The fields of a `/v1/messages` request that the gateway uses; all others pass through unread."""
 
     messages: Annotated[list[_MessageFields], Meta(min_length=1)] | UnsetType = UNSET
-    """This field is required, unless `prompt` names a template."""
+    """Required, unless `prompt` names a template."""
     model: str = ""
     max_tokens: int | None = None
     system: str | list[Raw] | None = None
@@ -101,16 +101,16 @@ def ask(raw: bytes, headers: Mapping[bytes, bytes]) -> Ask:
 
 
 def token_count(raw: bytes, headers: Mapping[bytes, bytes]) -> Ask:
-    """Decode a `/v1/messages/count_tokens` request. The prompt is counted as it came, so it has no turns."""
+    """Decode a `/v1/messages/count_tokens` request. It has no turns, because the prompt is counted unchanged."""
     body: TokenCountBody = decoded(_count, raw)
     return Ask(Endpoint.TOKEN_COUNT, body.model, raw, controls=controls_of(UNSET, headers))
 
 
 def put_turns(fields: dict[str, Raw], turns: Sequence[Turn]) -> None:
-    """Write `turns` into a body's `system` and `messages`. Unchanged turns stay byte for byte.
+    """Write `turns` into the body's `system` and `messages`. Unchanged turns stay byte for byte.
 
-    System turns that the gateway added join the field `system`. System messages that the client placed between its
-    messages stay there.
+    System turns that the gateway added go into `system`. System messages that the client placed among its messages stay
+    there.
     """
     system = fields.pop("system", None)
     own = [] if system is None or bytes(system) in NOTHING else [system]
@@ -155,12 +155,12 @@ def _only_text(blocks: Sequence[Raw]) -> str | None:
     try:
         block = parsed(_block, blocks[0])
     except msgspec.ValidationError:
-        return None  # an unknown kind of block: the backend validates it
+        return None  # the backend validates unknown kinds of blocks
     return block.text if block.type == "text" and isinstance(block.text, str) else None
 
 
 def _instruction(turn: Turn, own: Sequence[Raw]) -> Raw:
-    """The JSON of one system turn, as the field `system` could hold it."""
+    """Return the JSON of a system turn, for the field `system`."""
     if turn.source >= 0:
         return own[turn.source]
     if turn.around >= 0:

@@ -1,4 +1,4 @@
-"""Collects the text of a prompt of Anthropic's API that is counted, for backends that cannot count."""
+"""Collects the text of a prompt of Anthropic's API for counting, for backends that cannot count tokens."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -6,16 +6,16 @@ from typing import Any
 from gateway.wire.chat.completion import loose_json, text_of
 
 FOR_A_MESSAGE = 4
-"""Tokens of the marks around one message."""
+"""Tokens of the marks around each message."""
 FOR_A_PICTURE = 1500
-"""Tokens of an image, or of a page of a document. What it really takes depends on the model."""
+"""Estimated tokens of an image, or of a page of a document. The true number depends on the model."""
 BASE64_OF_A_PAGE = 60_000
-"""Characters of a page of a document in base64, as a rough measure."""
+"""Estimated base64 characters of a page of a document."""
 TEXTS = ("text", "thinking", "title", "context", "name")
 
 
 def countable(raw: bytes) -> tuple[str, int]:
-    """The texts of a prompt, and the estimated tokens of what is not text."""
+    """Return the texts of a prompt, and the estimated tokens of everything else."""
     fields = loose_json(raw)
     fields = fields if isinstance(fields, dict) else {}
     texts: list[str] = []
@@ -33,7 +33,7 @@ def countable(raw: bytes) -> tuple[str, int]:
 
 
 def _parts(content: Any, deeper: int = 4) -> Iterator[str | int]:
-    """Each text of some content, and the tokens of each part that is not text."""
+    """Yield each text, and the estimated tokens of each part that is not text."""
     if isinstance(content, str):
         yield content
     for block in content if isinstance(content, list) and deeper else ():
@@ -53,5 +53,5 @@ def _parts(content: Any, deeper: int = 4) -> Iterator[str | int]:
 
 
 def _told(value: Any) -> str:
-    """A JSON value as a model reads it."""
+    """Return a JSON value as the text that a model reads."""
     return value if isinstance(value, str) else str(value)

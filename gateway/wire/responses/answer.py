@@ -1,4 +1,4 @@
-"""Translates a chat completion to a `/v1/responses` answer, either as a whole body or as a stream, piece by piece."""
+"""Translates a chat completion to a `/v1/responses` answer, as a whole body or as a stream, piece by piece."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -19,7 +19,7 @@ from gateway.wire.sse import data_in
 DONE = b"[DONE]"
 NO_USAGE = ReportedUsage()
 ID = "resp_"
-# the settings of the request that a response repeats, with their defaults
+# request settings that a response repeats, with their defaults
 SETTINGS: dict[str, Any] = {
     "background": False,
     "instructions": None,
@@ -50,13 +50,13 @@ _encode = msgspec.json.Encoder().encode
 
 
 def head_of(exchange_id: str, ask: Ask, model: str, created_s: int) -> dict[str, Any]:
-    """Build a response without its output. Its id contains the exchange's id, which shows that the gateway created
-    it."""
+    """Build a response without output. The id contains the exchange's id, which shows that the gateway made the
+    response."""
     request = {name: value for name, value in _object.decode(ask.raw).items() if bytes(value) != b"null"}
     settings = {name: request.get(name, unsaid) for name, unsaid in SETTINGS.items()}
     about = {"id": response_id(exchange_id), "object": "response", "created_at": created_s, "status": "in_progress"}
     nothing_yet: dict[str, Any] = {"error": None, "incomplete_details": None, "output": [], "usage": None}
-    # the input already contains the turns of the earlier response, but its id was removed
+    # the input already contains the earlier turns, so the id of the earlier response was removed
     settings["previous_response_id"] = ask.previous or None
     return {**about, "model": model, **nothing_yet, **settings}
 
@@ -66,14 +66,16 @@ def response_id(exchange_id: str) -> str:
 
 
 def exchange_id(response_id: str) -> str:
-    """Extract the exchange's id from a response's id; "" if the gateway did not create the response."""
+    """Return the exchange's id in a response's id, or "" if the gateway did not make the response."""
     inner = response_id.removeprefix(ID)
     return inner.replace("_", "-", 1) if response_id.startswith(ID + "fw_") else ""
 
 
 def whole(body: bytes, head: Mapping[str, Any], search: ShownSearch | None = None) -> bytes:
-    """Translate a whole chat completion, and the search before it, to a response. Raises `BackendFailed` if the body is
-    not a chat completion."""
+    """Translate a chat completion, and the search before it, to a response.
+
+    Raises `BackendFailed` if the body is not a chat completion.
+    """
     completion = read_completion(body)
     if completion is None:
         raise BackendFailed("The backend's answer is not a chat completion.")
@@ -84,13 +86,13 @@ def whole(body: bytes, head: Mapping[str, Any], search: ShownSearch | None = Non
         raise BackendFailed("The backend's answer holds no message.")
     builder = Builder(head, search)
     for _ in (*builder.searched(), *builder.add(first.message_part, first.token_logprobs, whole=True)):
-        pass  # only the last event of a whole body is used
+        pass  # of the events, only the last is used
     *_, (_, last) = builder.end(first.finish_reason or "stop", _usage(completion.usage))
     return _encode(last["response"])
 
 
 class Translator:
-    """Translates the stream of a chat completion. `feed` translates one piece, which must consist of whole events.
+    """Translates the stream of a chat completion. `feed` translates a piece, which must hold whole events.
 
     If the stream breaks off, the last event is `response.failed`, and `failure` has the reason.
     """
@@ -99,7 +101,7 @@ class Translator:
         self.failure: RequestError | None = None
         self.over = False
         self.unreadable = 0
-        """The number of events that were skipped because they were not JSON objects."""
+        """How many events were skipped because they were not JSON objects."""
         self._builder = Builder(head, search)
         self._sequence = 0
         self._finish = ""
@@ -125,7 +127,7 @@ class Translator:
         return self._ended()
 
     def fail(self, error: RequestError) -> bytes:
-        """Translate an error that broke off the backend's stream."""
+        """Translate the error that broke off the backend's stream."""
         begin = self._begun()
         self.over, self.failure = True, error
         return begin + self._framed([self._builder.failed("server_error", error.message)])

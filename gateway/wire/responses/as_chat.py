@@ -1,7 +1,7 @@
 """Translates a `/v1/responses` request to a chat completion request, for backends without `/v1/responses`.
 
-Fields that neither API defines pass unchanged. A field that chat completions lack raises an error, which names the
-field and a remedy. No field is dropped silently.
+Fields that neither API defines pass unchanged. A field that chat completions lack is refused; the error names the field
+and a remedy. No field is dropped silently.
 """
 
 from collections.abc import Mapping
@@ -40,10 +40,10 @@ REFUSED = {
 }
 TRANSLATED = ("input", "instructions", "max_output_tokens", "text", "tools", "tool_choice", "parallel_tool_calls")
 KNOBS = ("reasoning", "include", "top_logprobs", "stream_options")
-# these have no effect in a chat completion; the stage `fit` does the work of `truncation`
+# without effect in a chat completion; the stage `fit` does the work of `truncation`
 SAID_BACK = ("metadata", "store", "truncation", "max_tool_calls")
 ANSWERED = frozenset((*TRANSLATED, *KNOBS, *SAID_BACK))
-"""Fields that are translated here or handled by the gateway; every other field passes unchanged."""
+"""Fields that are translated here or handled by the gateway. Every other field passes unchanged."""
 NOTHING = (b"null", b"false", b"[]", b"{}")
 LOGPROBS = "message.output_text.logprobs"
 INCLUDED = (LOGPROBS, RESULTS)
@@ -82,11 +82,10 @@ _knobs = msgspec.json.Decoder(_ResponseKnobs)
 
 
 def chat_body(body: bytes, *, searched: bool = False) -> bytes:
-    """Build the body of the chat request. The maximum length of the answer is added later, in a field whose name
-    depends on the backend.
+    """Return the body of the chat request. `searched`: the messages contain results of the tool `file_search`.
 
-    `searched` is true if the messages contain the results of the tool `file_search`. Raises `BadRequest` for fields
-    that chat completions lack.
+    The caller adds the maximum answer length, whose field depends on the backend. Raises `BadRequest` for fields that
+    chat completions lack.
     """
     fields = _object.decode(body)
     for name, remedy in REFUSED.items():
@@ -106,19 +105,19 @@ def chat_body(body: bytes, *, searched: bool = False) -> bytes:
         **_logprobs(knobs),
     }
     if knobs.stream:
-        # the last event of a response holds the usage
+        # the last event of the stream then holds the usage
         written["stream_options"] = {"include_usage": True}
     return _encode({**unchanged, **written})
 
 
 def left_out(raw: bytes) -> tuple[str, ...]:
-    """The values of `include` that are ignored, because a chat completion cannot provide them and a client can do
+    """Return the values of `include` that are ignored: chat completions cannot provide them, and clients can do
     without."""
     return tuple([name for name in decoded(_knobs, raw).include or () if name not in INCLUDED])
 
 
 def _no_prompt() -> BadRequest:
-    what = "Invalid value for 'prompt': here it is an object with the id of a template. Send a text as 'input'."
+    what = "Invalid value for 'prompt': it must be an object with the id of a template. Send a text as 'input'."
     return BadRequest(what, param="prompt", code="invalid_value")
 
 
@@ -133,7 +132,7 @@ def untranslatable(param: str, remedy: str) -> BadRequest:
 def _tools(fields: Mapping[str, Raw], searched: bool) -> dict[str, Any]:
     tools = functions(fields.get("tools"), done=NAME if searched else "")
     chosen = choice(choice_after(fields.get("tool_choice")) if searched else fields.get("tool_choice"))
-    # some backends refuse a `tool_choice` without tools, where it has no effect
+    # some backends refuse a `tool_choice` without tools
     if not tools:
         return {}
     extra = {} if chosen is None else {"tool_choice": chosen}
@@ -165,7 +164,7 @@ def _reasoning(options: _ReasoningFields | None) -> dict[str, Any]:
     if options is None:
         return {}
     for name, value in (("summary", options.summary), ("generate_summary", options.generate_summary)):
-        # "auto" accepts any summary, so the reasoning itself is returned
+        # "auto" allows any summary, even the reasoning itself
         if value not in (None, "auto"):
             raise untranslatable(
                 f"reasoning.{name}", "Use 'auto': if the backend shows its reasoning, it is returned unchanged."

@@ -1,4 +1,4 @@
-"""Turns a whole response into the stream that the client asked for."""
+"""Converts a whole response to the stream that the client asked for."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -13,8 +13,7 @@ ENDS = ("completed", "incomplete", "failed", "cancelled")
 
 
 def events(body: bytes) -> list[bytes]:
-    """Split a response into events, with one delta for each text. Raises `BackendFailed` if the body is not a
-    response."""
+    """Split a response into events, with one delta per text. Raises `BackendFailed` if the body is not a response."""
     response = loose_json(body)
     if not isinstance(response, dict) or response.get("object") != "response":
         raise BackendFailed("The backend's answer is not a response.", code="not_an_api")

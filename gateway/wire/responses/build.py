@@ -1,7 +1,7 @@
 """Builds a response from the pieces of a chat completion, and returns each step as an event.
 
-A whole chat completion counts as one piece, and the last event contains its response. Reasoning, text and each
-function call are separate output items, in the order in which they begin. The file search, if any, comes first.
+A whole chat completion is one piece; the last event then contains the response. Reasoning, text and each function call
+are separate output items, in the order in which they start. The file search, if any, comes first.
 """
 
 from collections.abc import Iterator, Mapping
@@ -22,13 +22,11 @@ from gateway.wire.responses.output import (
 from gateway.wire.responses.search import ShownSearch
 
 FINISHED = {"length": "max_output_tokens", "content_filter": "content_filter"}
-"""Maps chat's finish reason to the reason why a response is incomplete. With any other finish reason, the response is
-complete."""
+"""Chat's finish reasons that make a response incomplete, with the response's reason."""
 
 
 class Builder:
-    """Builds one response. `head` holds all fields except the output: the id, the model, and the settings of the
-    request."""
+    """Builds one response. `head` has all fields except the output."""
 
     def __init__(self, head: Mapping[str, Any], search: ShownSearch | None = None) -> None:
         self._head = dict(head)
@@ -64,7 +62,7 @@ class Builder:
             yield from self._call(self._sorter.begin(call) if whole else self._sorter.number(call), call)
 
     def end(self, finish: str, usage: Mapping[str, Any] | None) -> Iterator[Event]:
-        """Close the open items and report how the answer ended. An answer without output gets an empty text."""
+        """Close the open items and report why the answer ended. An answer without output gets an empty text."""
         if not self._items or isinstance(self._items[-1], SearchCall):
             yield from self._open(self._new(MessageItem))
         reason = FINISHED.get(finish)
@@ -74,12 +72,12 @@ class Builder:
         yield f"response.{status}", {"response": self.response(status, usage=usage, incomplete_details=details)}
 
     def failed(self, code: str, message: str) -> Event:
-        """Mark the answer as broken off; the output so far stays in the response."""
+        """Mark the response as broken off. It keeps the output so far."""
         error = {"code": code, "message": message}
         return "response.failed", {"response": self.response("failed", error=error)}
 
     def response(self, status: str, **fields: Any) -> dict[str, Any]:
-        """The response as it is now."""
+        """Return the response as it is now."""
         open_as = "completed" if status == "completed" else "incomplete"
         output = [
             item.as_json("completed" if item.index in self._closed else open_as)
@@ -101,7 +99,8 @@ class Builder:
         return kind(self._suffix, len(self._items))
 
     def _call(self, number: int, part: CallPart) -> Iterator[Event]:
-        """Add a part of a function call. Parts of several calls may alternate, so all calls stay open until the end."""
+        """Add a part of a function call. Parts of several calls may alternate, so every call stays open until the
+        end."""
         function = part.function or CalledFunction()
         if number == len(self._calls):
             yield from self._hush()
@@ -119,7 +118,7 @@ class Builder:
         yield from item.open()
 
     def _hush(self) -> Iterator[Event]:
-        """Close the open text or reasoning, because another item begins."""
+        """Close the open text or reasoning before another item starts."""
         if self._speaking is not None:
             yield from self._done(self._speaking, "completed")
             self._speaking = None

@@ -1,7 +1,6 @@
 """Translates the items of a response's `input` to chat messages.
 
-An answer of the model consists of several items in `input` (reasoning, text, function calls), but is one assistant
-message in chat.
+An answer consists of several items (reasoning, text, function calls) in `input`, but is one assistant message in chat.
 """
 
 from typing import Any
@@ -52,8 +51,10 @@ TEXTS = ("input_text", "output_text", "text", "summary_text", "reasoning_text")
 
 
 def messages(instructions: Raw | None, given: Raw | None) -> list[Message]:
-    """Translate `instructions` and the `input` (`given`) to chat messages. Raises `BadRequest`, which names the item,
-    for content that chat completions do not support."""
+    """Translate `instructions` and the `input` (`given`) to chat messages.
+
+    Raises `BadRequest`, which names the item, for content that chat completions lack.
+    """
     collected: list[Message] = []
     if instructions is not None and bytes(instructions) not in (b"null", b'""'):
         collected.append({"role": "system", "content": instructions})
@@ -70,8 +71,7 @@ def messages(instructions: Raw | None, given: Raw | None) -> list[Message]:
 
 
 class _Talk:
-    """Collects messages. The assistant's last message stays open, so that further items of the same answer can be
-    added."""
+    """Collects messages. The last assistant message stays open for further items of the same answer."""
 
     def __init__(self, collected: list[Message]) -> None:
         self._messages = collected
@@ -92,7 +92,7 @@ class _Talk:
         elif item.type == "reasoning":
             self._thought(item, where)
         elif item.type != "file_search_call":
-            # earlier search results belong to an earlier question; the next question is searched again
+            # results of an earlier search belong to an earlier question; the new question is searched again
             raise _unknown(f"{where}.type", item.type, "messages, function calls, their outputs, and reasoning")
 
     def end(self) -> list[Message]:
@@ -128,7 +128,7 @@ class _Talk:
                 param=f"{where}.encrypted_content",
                 code="unsupported_value",
             )
-        # reasoning begins a new answer, so an assistant message before it belongs to another one
+        # reasoning starts a new answer, so it does not belong to an assistant message before it
         self._close()
         self._reasoning = text
 
@@ -148,7 +148,7 @@ class _Talk:
 
 
 def _content(content: str | list[Raw], where: str, *, only_text: bool = False) -> Any:
-    """Translate content to a string if it is a single text, otherwise to chat's content parts."""
+    """Translate content: a single text to a string, anything else to chat's content parts."""
     if isinstance(content, str):
         return content
     places = [f"{where}[{number}]" for number in range(len(content))]

@@ -7,11 +7,11 @@ from gateway.file_search import FileSource
 from gateway.wire.citations.marks import CitationMark, MarkFinder
 
 Event = tuple[str, dict[str, Any]]
-"""An event's type and its fields, without the sequence number."""
+"""An event's type and fields, without the sequence number."""
 
 
 class OutputItem:
-    """One output item. `index` is its position in the response's output."""
+    """One output item. `index` is its position in the output."""
 
     prefix: ClassVar[str]
 
@@ -41,8 +41,7 @@ class OutputItem:
 
 
 class SpokenItem(OutputItem):
-    """An item with one content part. `kind` is the type of the part and of its events; `field` is the name of the field
-    that holds its text."""
+    """An item with one content part. `kind` is the part's type, and `field` is the name of its text field."""
 
     kind: ClassVar[str]
     field: ClassVar[str] = "text"
@@ -74,7 +73,7 @@ class Refusal(SpokenItem):
 
 
 class MessageItem(Refusal):
-    """A message. `sources` are the files that the text can cite by number; [1] cites the first file."""
+    """A message. `sources` are the files that the text can cite; [1] cites the first."""
 
     prefix, kind, field = "msg", "output_text", "text"
 
@@ -103,7 +102,7 @@ class MessageItem(Refusal):
         yield part
 
     def _cited(self, marks: Iterable[CitationMark]) -> Iterator[Event]:
-        """Add an annotation for each cited file. A number without a source is skipped."""
+        """Add an annotation for each cited file. Numbers without a source are skipped."""
         for mark in marks:
             sources = [self._sources[number - 1] for number in mark.numbers if 1 <= number <= len(self._sources)]
             for file, name in dict.fromkeys((source.file, source.name) for source in sources):

@@ -1,5 +1,4 @@
-"""Reads the text, finish reason and usage of a response for the records, and converts them to those of a chat
-completion."""
+"""Reads text, finish reason and usage of a response for the records, in chat's terms."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -15,14 +14,14 @@ from gateway.wire.responses.build import FINISHED
 
 FINISH = {reason: finish for finish, reason in FINISHED.items()}
 STORED = "response"
-"""The key of a stored response's JSON in `Answer.extra`."""
+"""The key of the response's JSON in `Answer.extra`."""
 MARK = b'"response'
-"""Every response contains these bytes in its field `object`, and so does the first event of its stream."""
+"""Every response contains these bytes in its field `object`. So does the first event of every stream."""
 _raws = msgspec.json.Decoder(dict[str, Raw])
 
 
 class ResponseEvent(Struct):
-    """The fields that the gateway reads from an event in a response's stream."""
+    """The fields of an event that the gateway reads."""
 
     type: str = ""
     delta: str = ""
@@ -34,7 +33,7 @@ class ResponseEvent(Struct):
 
 
 def event_of(data: bytes) -> ResponseEvent:
-    """Decode an event. Bytes that are not a JSON object give an empty event."""
+    """Decode an event. If the bytes are not a JSON object, the event is empty."""
     fields = _object_in(data)
     response = fields.get("response")
     return ResponseEvent(
@@ -43,14 +42,13 @@ def event_of(data: bytes) -> ResponseEvent:
 
 
 def read_body(body: bytes) -> Answer | None:
-    """Read the answer in a body. Returns None if the body is not a response."""
+    """Return the answer in a body, or None if the body is not a response."""
     response = _object_in(body)
     return _read(response, body) if response.get("object") == "response" else None
 
 
 def read_events(events: Iterable[bytes]) -> Answer | None:
-    """Read the answer in a stream, whose last event contains the whole response. If the stream broke off, only the text
-    is read."""
+    """Return the answer in a stream. The last event has the whole response; if it is missing, only the text is read."""
     last: dict[str, Any] | None = None
     last_event = b""
     texts: list[str] = []
@@ -69,7 +67,7 @@ def read_events(events: Iterable[bytes]) -> Answer | None:
 
 
 def _response_in(event: bytes) -> bytes:
-    """The bytes of the response in an event; b"" if only Python's parser could read the event."""
+    """Return the bytes of the response in an event, or b"" if only Python's lenient parser could read the event."""
     try:
         return bytes(_raws.decode(event)["response"])
     except (msgspec.DecodeError, UnicodeDecodeError):
@@ -100,8 +98,10 @@ def _text(response: dict[str, Any]) -> str:
 
 
 def _stored(response: dict[str, Any], whole: bytes) -> dict[str, str]:
-    """The JSON of a response that a later request may need. It stays unparsed, because JSON can contain numbers of any
-    size."""
+    """Return the JSON of a response, which a later request may need.
+
+    The JSON stays unparsed, because it may contain numbers of any size.
+    """
     ours = exchange_id(text_of(response.get("id"))) and response.get("store") is not False
     return {STORED: whole.decode("utf-8", "replace")} if ours and whole else {}
 

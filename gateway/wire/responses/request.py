@@ -1,7 +1,7 @@
-"""Decodes a body of `/v1/responses` to an `Ask`, and writes an exchange's turns back into the body.
+"""Decodes a `/v1/responses` body to an `Ask`, and writes the turns of an exchange back into the body.
 
-The turns of such an ask are its `instructions`, if any, followed by the items of its `input`. `as_chat.py`
-translates the request for a backend that has only chat.
+The turns are `instructions`, if any, followed by the items of `input`. `as_chat.py` translates the request for backends
+that have only chat.
 """
 
 from collections.abc import Mapping, Sequence
@@ -93,7 +93,7 @@ def ask(raw: bytes, headers: Mapping[bytes, bytes]) -> Ask:
 
 
 def put_turns(fields: dict[str, Raw], turns: Sequence[Turn]) -> None:
-    """Write `turns` into a body's `instructions` and `input`. Unchanged turns stay byte for byte."""
+    """Write `turns` into the body's `instructions` and `input`. Unchanged turns stay byte for byte."""
     sources, offset = _sources(fields)
     turns = tuple(turns)
     fields.pop("instructions", None)
@@ -105,7 +105,7 @@ def put_turns(fields: dict[str, Raw], turns: Sequence[Turn]) -> None:
 
 
 def as_items(given: Raw | None) -> list[Raw]:
-    """The items of a body's `input`. A string becomes a user message."""
+    """Return the items of `input`. A string becomes a user message."""
     if given is None or bytes(given) == b"null":
         return []
     if bytes(given).startswith(b'"'):
@@ -126,7 +126,7 @@ def _turn(raw: Raw, source: int) -> Turn:
     try:
         item = parsed(_item, raw)
     except msgspec.ValidationError:
-        return Turn("user", "", source, plain=False)  # an unknown kind of item: the backend validates it
+        return Turn("user", "", source, plain=False)  # the backend validates unknown kinds of items
     if item.type != "message":
         return Turn(_SPEAKER.get(item.type, "assistant"), "", source, plain=False)
     text = item.content if isinstance(item.content, str) else _only_text(item.content or [])
@@ -144,7 +144,7 @@ def _only_text(parts: Sequence[Raw]) -> str | None:
 
 
 def _sources(fields: Mapping[str, Raw]) -> tuple[list[Raw], int]:
-    """The JSON of the turns in order, and the number of turns that come from `instructions` (0 or 1)."""
+    """Return the JSON of each turn, and how many turns come from `instructions` (0 or 1)."""
     instructions = fields.get("instructions")
     sources = [] if instructions is None or bytes(instructions) in (b"null", b'""') else [instructions]
     offset = len(sources)

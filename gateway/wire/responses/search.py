@@ -1,5 +1,4 @@
-"""Reads the tool `file_search` in a `/v1/responses` request, removes it from `tool_choice`, and prepares its results
-for the response."""
+"""Reads the tool `file_search` of a `/v1/responses` request, and shows the search in the response."""
 
 from collections.abc import Sequence
 from typing import Annotated, Any
@@ -54,8 +53,11 @@ class _SearchedMessage(Struct):
 
 
 class ShownSearch(Struct, frozen=True):
-    """A search in the form that the response shows. `results` is None if the client did not request them. `sources` are
-    the files that the answer can cite by number; [1] cites the first file."""
+    """A search as the response shows it.
+
+    `results` is None unless the client requested them. `sources` are the files that the answer can cite; [1] cites the
+    first.
+    """
 
     queries: tuple[str, ...]
     results: list[dict[str, Any]] | None = None
@@ -75,8 +77,10 @@ _encode = msgspec.json.Encoder().encode
 def search_of(
     tools: Raw | UnsetType, choice: Raw | UnsetType, include: Raw | UnsetType, given: str | Sequence[Raw] | None
 ) -> FileSearch | None:
-    """Read the tool; None if the request does not have it. A mistake in the tool is recorded instead of raised, because
-    it does not matter if the backend does the search."""
+    """Return the tool, or None if the request lacks it.
+
+    A mistake in the tool is recorded, not raised: it does not matter if the backend does the search.
+    """
     if tools is UNSET or MARK not in bytes(tools):
         return None
     every = _decoded(_raws, tools, [])
@@ -102,8 +106,7 @@ def search_of(
 
 
 def choice_after(choice: Raw | None) -> Raw | None:
-    """The `tool_choice` to use after the search. If the client's choice forced the search, the model may now choose
-    freely."""
+    """Return the `tool_choice` after the search. If the client forced the search, the model may now choose freely."""
     chosen = _decoded(_choice, choice or UNSET, "auto")
     if chosen == "required" or (isinstance(chosen, _ToolChoiceFields) and chosen.type == NAME):
         return None
@@ -115,11 +118,11 @@ def choice_after(choice: Raw | None) -> Raw | None:
 
 
 def shown(exchange: Exchange) -> ShownSearch | None:
-    """The search in the form that the response shows; None if there was no search."""
+    """Return the search as the response shows it, or None if there was none."""
     searched = exchange.searched
     if searched is None or not searched.queries:
         return None
-    # chunks that a later stage removed were not used
+    # a later stage may have removed chunks
     pairs = list(zip(exchange.chunks, searched.sources, strict=False))
     sources = tuple([source for _, source in pairs])
     if exchange.ask.search is None or not exchange.ask.search.shown:
@@ -139,7 +142,7 @@ def shown(exchange: Exchange) -> ShownSearch | None:
 
 
 def without_results(item: Raw) -> Raw:
-    """Prepare an output item for a later request. The results of a search are removed."""
+    """Remove the search results from an output item, for use in a later request."""
     if CALL not in bytes(item) or _kind(item) != "file_search_call":
         return item
     return Raw(_encode({**msgspec.json.decode(item), "results": None}))
@@ -167,7 +170,7 @@ def _is_called(choice: str | _ToolChoiceFields | None) -> bool:
 
 
 def _last_text(given: str | Sequence[Raw] | None) -> str:
-    """The text of the user's last message. Its other parts, such as images, are skipped."""
+    """Return the text of the last user message, without other parts such as images."""
     if isinstance(given, str):
         return given
     for raw in reversed(given or ()):
@@ -183,7 +186,7 @@ def _kind(raw: Raw) -> str:
 
 
 def _decoded(decoder: Any, raw: Raw | UnsetType, otherwise: Any) -> Any:
-    """Decode JSON. If that fails, return `otherwise`, because other code validates the field."""
+    """Decode JSON, or return `otherwise` if it is invalid: other code validates the field."""
     try:
         return otherwise if raw is UNSET else parsed(decoder, raw)
     except msgspec.ValidationError:

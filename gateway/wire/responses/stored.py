@@ -1,4 +1,4 @@
-"""Lists the input of a stored response as items, and builds a request that continues the response."""
+"""Lists the input of a stored response, and builds a request that continues the response."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -27,17 +27,17 @@ _response = msgspec.json.Decoder(_StoredResponse)
 
 
 class Lost(ValueError):
-    """Raised if a part of the input was not stored."""
+    """A part of the input was not stored."""
 
 
 def input_of(raw: bytes, turns: Sequence[Turn]) -> list[Raw]:
-    """The items of an earlier request, without its instructions. Raises `Lost` if a part of them was not stored.
+    """Return the input items of an earlier request, without its instructions. Raises `Lost` if a part was not stored.
 
-    `raw` is empty if the body was too long for the records. In that case only the plain text of `turns` was stored.
+    `raw` is empty if the body was too long for the records. Then only the plain text of `turns` is known.
     """
     if not raw:
         if not all(turn.plain for turn in turns):
-            raise Lost("its input is not only text and was too long to be stored whole")
+            raise Lost("its input was too long to be stored whole, and is not only text")
         return [Raw(_encode({"role": turn.role, "content": turn.text})) for turn in turns]
     fields = _object.decode(raw)
     responses.put_turns(fields, turns)
@@ -45,7 +45,7 @@ def input_of(raw: bytes, turns: Sequence[Turn]) -> list[Raw]:
 
 
 def carried_on(ask: Ask, earlier: Sequence[Raw], response: bytes) -> Ask:
-    """Insert the items of an earlier request and of its answer, `response`, before the items of this request."""
+    """Insert the items of an earlier request, and those of its answer `response`, before the items of this request."""
     fields = _object.decode(ask.raw)
     del fields["previous_response_id"]
     own = as_items(fields["input"]) if "input" in fields else []
@@ -58,7 +58,7 @@ def carried_on(ask: Ask, earlier: Sequence[Raw], response: bytes) -> Ask:
 def listed(
     items: Sequence[Raw], suffix: str, *, after: str = "", limit: int = PAGE, newest_first: bool = True
 ) -> bytes:
-    """Encode a page of items in OpenAI's list format. Items without an id get one that contains `suffix`."""
+    """Encode a page of items as OpenAI's list. An item without an id gets one, made from `suffix`."""
     full = [_listed(_fields.decode(raw), f"{suffix}_in_{place}") for place, raw in enumerate(items)]
     if newest_first:
         full.reverse()

@@ -43,8 +43,10 @@ _choice = msgspec.json.Decoder(str | _ToolChoice)
 
 
 def functions(tools: Raw | None, done: str = "") -> list[dict[str, Any]]:
-    """Translate the tools to chat's functions. Tools of the type `done` are left out, because the gateway has already
-    used them. Raises `BadRequest` for any other type."""
+    """Translate the tools to chat's functions. Raises `BadRequest` for any other type of tool.
+
+    Tools of type `done` are left out, because the gateway has used them already.
+    """
     if tools is None or bytes(tools) == b"null":
         return []
     try:
@@ -55,7 +57,7 @@ def functions(tools: Raw | None, done: str = "") -> list[dict[str, Any]]:
 
 
 def choice(chosen: Raw | None) -> Any:
-    """Translate `tool_choice` to chat's form. Returns None if it was not given."""
+    """Translate `tool_choice` to chat's form. None stays None."""
     if chosen is None or bytes(chosen) == b"null":
         return None
     try:

@@ -14,7 +14,7 @@ SHORTEST_S, LONGEST_S = 3600, 30 * 24 * 3600
 
 
 class StoredFile(Protocol):
-    """The fields of a stored file that its JSON needs."""
+    """A stored file, as its JSON shows it."""
 
     @property
     def id(self) -> str: ...
@@ -45,7 +45,7 @@ def file(stored: StoredFile) -> dict[str, Any]:
 
 
 def listed(objects: Sequence[dict[str, Any]], more: bool) -> bytes:
-    """Encode a page of objects, which all have an `id`."""
+    """Encode a page of objects that have an `id`."""
     return _encode(
         {
             "object": "list",
@@ -66,7 +66,7 @@ def deleted(id: str, kind: str) -> bytes:
 
 
 def purpose_of(fields: dict[str, str]) -> str:
-    """The purpose of a file. Raises `BadRequest` for one that OpenAI does not have."""
+    """Return the purpose of a file. Raises `BadRequest` if OpenAI has no such purpose."""
     purpose = fields.get("purpose", "")
     if purpose not in PURPOSES:
         known = ", ".join(PURPOSES)
@@ -75,8 +75,10 @@ def purpose_of(fields: dict[str, str]) -> str:
 
 
 def expiry_of(fields: dict[str, str]) -> int:
-    """The time in seconds until the file expires; 0 if it never does. Clients send `expires_after[anchor]` and
-    `expires_after[seconds]`."""
+    """Return the seconds until the file expires, or 0 if it never does.
+
+    Clients send `expires_after[anchor]` and `expires_after[seconds]`.
+    """
     seconds, anchor = fields.get("expires_after[seconds]"), fields.get("expires_after[anchor]")
     if seconds is None and anchor is None:
         return 0
@@ -94,6 +96,6 @@ def expiry_of(fields: dict[str, str]) -> int:
 
 
 def name_of(filename: str) -> str:
-    """The name of a file without its folders and without invisible characters."""
+    """Return a file's name without folders and invisible characters."""
     name = filename.replace("\\", "/").rsplit("/", 1)[-1]
     return "".join(char for char in name if char.isprintable())[:255] or "file"

@@ -1,4 +1,4 @@
-"""Decodes OpenAI's filters on attributes. They are comparisons that can be joined by `and` and `or`."""
+"""Decodes OpenAI's attribute filters: comparisons, joined by `and` and `or`."""
 
 from typing import Any, get_args
 
@@ -26,7 +26,9 @@ def _filter(given: Any, param: str, depth: int) -> Filter:
     if kind in ("and", "or"):
         inner = given.get("filters")
         if depth == 0 or not isinstance(inner, list) or not 1 <= len(inner) <= MOST:
-            raise BadRequest(f"Invalid '{param}': 1 to {MOST} filters, at most {DEEPEST} deep.", param=param)
+            raise BadRequest(
+                f"Invalid '{param}': give 1 to {MOST} filters, nested at most {DEEPEST} deep.", param=param
+            )
         parts = tuple(_filter(part, f"{param}.filters[{place}]", depth - 1) for place, part in enumerate(inner))
         return Compound(kind, parts)
     if kind not in COMPARISONS:

@@ -1,4 +1,4 @@
-"""Decodes OpenAI's `ranking_options`, for searches of a vector store and for the tool `file_search`."""
+"""Decodes OpenAI's `ranking_options`, for vector store searches and for the tool `file_search`."""
 
 from typing import Annotated
 
@@ -7,7 +7,7 @@ from msgspec import Meta, Struct
 from gateway.errors import BadRequest
 
 RANKERS = ("auto", "default-2024-11-15", "none")
-"""The values of `ranker`. Each value except `none` selects the gateway's own reranker, if there is one."""
+"""The values of `ranker`. All except `none` select the gateway's own reranker, if there is one."""
 
 
 class Weights(Struct, forbid_unknown_fields=True):
@@ -26,13 +26,13 @@ class Ranking(Struct, forbid_unknown_fields=True):
 
     @property
     def weight(self) -> float | None:
-        """The weight of the vectors, from 0 to 1; None if the learned weight is to be used."""
+        """The weight of the vectors, from 0 to 1. None means the learned weight."""
         weights = self.hybrid_search
         return weights.embedding_weight / (weights.embedding_weight + weights.text_weight) if weights else None
 
 
 def checked(ranking: Ranking | None, where: str = "ranking_options") -> Ranking:
-    """Check values that the types cannot check. Raises `BadRequest`."""
+    """Check what the types cannot. Raises `BadRequest`."""
     if ranking is None:
         return Ranking()
     if ranking.ranker is not None and ranking.ranker not in RANKERS:
@@ -47,5 +47,5 @@ def checked(ranking: Ranking | None, where: str = "ranking_options") -> Ranking:
 
 
 def shown_score(score: float) -> float:
-    """Limit a score to the range from 0 to 1 and round it, as OpenAI does."""
+    """Clamp a score to 0..1 and round it, as OpenAI does."""
     return max(0.0, min(1.0, round(score, 6)))

@@ -1,6 +1,6 @@
-"""Decodes the bodies of `/v1/vector_stores` in OpenAI's JSON, and builds its objects from plain values.
+"""Decodes the bodies of `/v1/vector_stores`, and builds OpenAI's objects from plain values.
 
-Only the gateway reads these bodies, so an unknown field is a mistake and is refused. OpenAI does the same.
+Only the gateway reads these bodies, so it refuses unknown fields, as OpenAI does.
 """
 
 from collections.abc import Mapping, Sequence
@@ -36,7 +36,7 @@ class StaticSizes(Struct, forbid_unknown_fields=True):
 
 
 class Chunking(Struct, forbid_unknown_fields=True):
-    """The sizes of chunks. With `auto`, the configured sizes are used."""
+    """The sizes of chunks. `auto` means the configured sizes."""
 
     type: Literal["auto", "static"]
     static: StaticSizes | None = None
@@ -45,7 +45,7 @@ class Chunking(Struct, forbid_unknown_fields=True):
 class NewStore(Struct, forbid_unknown_fields=True):
     name: Annotated[str, Meta(max_length=256)] | None = None
     description: str | None = None
-    """Accepted but not stored, because OpenAI does not return it either."""
+    """Accepted but not stored. OpenAI does not return it either."""
     file_ids: Annotated[list[str], Meta(max_length=500)] = []
     expires_after: ExpiresAfter | None = None
     chunking_strategy: Chunking | None = None
@@ -84,7 +84,7 @@ class SearchBody(Struct, forbid_unknown_fields=True):
 
 
 class StoreSearch(Struct, frozen=True):
-    """A search. `weight` is the weight of the vectors; None selects the default."""
+    """A search. `weight` is the weight of the vectors; None means the default."""
 
     queries: tuple[str, ...]
     limit: int
@@ -125,7 +125,7 @@ def changed_file(raw: bytes) -> ChangedFile:
 
 
 def new_batch(raw: bytes) -> list[tuple[NewFile, str]]:
-    """Decode the files of a batch with their settings. Each comes with the name of the field that holds its id."""
+    """Return the files of a batch with their settings, each with the name of the field that holds its id."""
     made: NewBatch = decoded(_new_batch, raw)
     checked(made.chunking_strategy)
     if (made.file_ids is None) == (made.files is None):
@@ -160,7 +160,7 @@ def search(raw: bytes) -> StoreSearch:
 
 
 def checked(chunking: Chunking | None, where: str = "chunking_strategy") -> None:
-    """Check the sizes of chunks. Raises `BadRequest` for those that OpenAI refuses."""
+    """Check the sizes of chunks. Raises `BadRequest` for sizes that OpenAI refuses."""
     if chunking is None or chunking.type == "auto":
         return
     if chunking.static is None:
@@ -206,8 +206,7 @@ def counts(states: Mapping[str, int]) -> dict[str, int]:
 
 
 class StoreFile(Struct, frozen=True):
-    """The values of a store file's object. `sizes` are the limit and the overlap of its chunks; `report` lists the
-    parts of the file that were read and those that were not."""
+    """A store file. `sizes` are the length and overlap of its chunks. `report` says what was read and what was not."""
 
     id: str
     collection: str
@@ -258,7 +257,7 @@ def batch(id: str, collection: str, created: int, cancelled: bool, states: Mappi
 
 
 class Result(Struct, frozen=True):
-    """A chunk in the results of a search. `about` holds the fields that OpenAI's API does not have."""
+    """A chunk in a search result. `about` has fields that OpenAI's API lacks."""
 
     file: str
     name: str
@@ -269,7 +268,7 @@ class Result(Struct, frozen=True):
 
 
 def results(queries: Sequence[str], matches: Sequence[Result]) -> bytes:
-    """Encode a page of results. The field `foreword` of each result tells which part of the document it is."""
+    """Encode a page of results. The field `foreword` of a result says which part of the document it is."""
     data = [
         {
             "file_id": result.file,

@@ -157,7 +157,7 @@ def test_only_the_allowed_functions_can_be_called() -> None:
                 "tool_choice": "required",
                 "tools": [{"function": {"name": "f", "parameters": {"enum": list(range(150))}}}],
             },
-            "Invalid 'tools': the schema holds 300",
+            "Invalid 'tools': the schema has 300",
         ),
         (
             {
