@@ -8,7 +8,7 @@ from gateway.prompt.templates.template import Template
 class KeptAsIs(Exception):
     """The prompt stays unchanged. The message is the reason for the note.
 
-    `refusal` is the error for a client that named the template.
+    If the client named the template, `refusal` is the error that the client gets.
     """
 
     def __init__(

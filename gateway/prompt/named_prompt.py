@@ -26,11 +26,11 @@ from gateway.prompt.templates.template import Template
 from gateway.split import Split
 
 QUERY = "query"
-"""The variable for a whole question. The template's slots are filled from it."""
+"""The variable for the whole question, from which the template's slots are filled."""
 
 
 class NamedPromptStage:
-    """The stage `prompt`. `rewrite` has the library, the examples and the models. None if the gateway has no
+    """The stage `prompt`. `rewrite` has the library, the examples and the models. It is None if the gateway has no
     templates.
     """
 
@@ -111,7 +111,7 @@ def _id(library: Library, named: NamedTemplate, exchange: Exchange) -> str:
 
 
 def _language(named: NamedTemplate, exchange: Exchange) -> str:
-    """Return the language of the values, or else that of the client's messages."""
+    """Return the language of the values, or else of the client's messages."""
     for text in (*sorted(named.variables.values(), key=len, reverse=True), exchange.ask.query):
         language = language_of(text)
         if language:

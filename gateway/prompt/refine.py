@@ -1,6 +1,6 @@
-"""The stage `refine`. A model improves and completes a prompt for which no template was used.
+"""The stage `refine`. If no template was used for a prompt, a model improves and completes the prompt.
 
-After any failure the client's own prompt is sent, and a note gives the reason.
+If anything fails, the client's own prompt is sent, and a note gives the reason.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class RefinedPromptCache:
 
 
 class MeasuredRefiner(Struct, frozen=True):
-    """The subject of a refiner's row in the gain table: the refiner's template with its model."""
+    """What a refiner's row of the gain table measures: the refiner's template with its model."""
 
     text_digest: str
     language: str
@@ -90,7 +90,7 @@ class _LeftUnrefined(Exception):
 
 
 class RefineStage:
-    """The stage `refine`. Each new library gets a new stage, but the cache stays."""
+    """The stage `refine`. A new library gets a new stage with the same cache."""
 
     name = "refine"
 
@@ -166,7 +166,7 @@ class RefineStage:
         if known is None:
             if not exchange.may_call:
                 raise _LeftUnrefined(
-                    "it would be refined; no model is called for a preview or in the shadow", (), template
+                    "it would be refined; no model is called in a preview or in shadow mode", (), template
                 )
             known, call = await self._call(template, exchange)
             calls = (call,)

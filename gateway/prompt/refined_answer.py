@@ -1,7 +1,7 @@
-"""Reads a refiner's answer: a better prompt, or an answer that is rejected with a reason.
+"""Reads a refiner's answer. It returns a better prompt, or rejects the answer with a reason.
 
-Some filters are those of BPO's data (no residue, length within a ratio). The others catch frequent failures of models:
-they refuse, answer the prompt, change its language, or leave out a part.
+Some filters are those of BPO's data (no residue, length within a ratio). The others catch frequent failures: a model
+refuses, answers the prompt, changes its language, or leaves out a part.
 """
 
 import re
@@ -16,11 +16,11 @@ from gateway.prompt.language.literals import fences
 from gateway.prompt.language.vocabulary import VOCABULARY, Derived, LanguageWords, any_of, folded
 
 SHRINKS = 0.5
-"""A rewrite that is shorter than this share of the original has left something out."""
+"""A rewrite shorter than this share of the original has left something out."""
 SHORT_CHARS = 60
-"""A shorter prompt may grow as much as one of this length: "haiku?" needs more than six times its letters."""
+"""A prompt shorter than this may grow as if it had this length: "haiku?" needs more than six times its letters."""
 SHARED = 0.3
-"""A rewrite keeps at least this share of the original's words. An answer to the prompt uses other words."""
+"""A rewrite keeps at least this share of the original's words; an answer to the prompt does not."""
 
 _TAGGED = re.compile(r"<prompt>\s*(.*?)\s*(?:</prompt>|\Z)", re.DOTALL | re.IGNORECASE)
 _RESIDUE = re.compile(
@@ -107,7 +107,7 @@ def _faults(original: str, refined: str, manner: _Manner, language: str, growth:
     if manner.asks.search(before) and not manner.asks.search(low):
         yield "the refiner answers instead of rewriting: there is no request any more"
     if shared(before, low) < SHARED:
-        yield "the refiner answers instead of rewriting: it has few of the prompt's words"
+        yield "the refiner answers instead of rewriting: the result has few of the prompt's words"
     gone = guards.changed(original, refined)
     if gone:
         yield f"the refined prompt would lose {named(gone)}"
@@ -118,7 +118,7 @@ def _faults(original: str, refined: str, manner: _Manner, language: str, growth:
         yield f"the refined prompt adds to the task: {named(new)}"
     words = additions.exchanged(original, refined, language)
     if words:
-        yield f"the refined prompt exchanges words: without {named(words)}"
+        yield f"the refined prompt exchanges words: {named(words)}"
 
 
 def shared(before: str, after: str) -> float:

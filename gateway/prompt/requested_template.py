@@ -1,7 +1,7 @@
 """The stage for a template that the request names (`foreword.template`). If the template cannot be used, the request is
 refused.
 
-Without a refusal, the client would get an answer to another prompt than it asked for.
+If it were not refused, the client would get an answer to another prompt.
 """
 
 from gateway.ask import Mode
@@ -15,8 +15,8 @@ RETRY_S = 2.0
 
 
 class RequestedTemplateStage:
-    """The stage `rewrite` for requests that name a template. `rewrite` renders the template. None if the gateway has no
-    templates.
+    """The stage `rewrite` for requests that name a template. `rewrite` renders the template. It is None if the gateway
+    has no templates.
     """
 
     name = "rewrite"
@@ -39,9 +39,9 @@ class RequestedTemplateStage:
 
 
 def _switched_off(exchange: Exchange) -> Exchange:
-    """Leave the prompt unchanged if the request itself has mode off.
+    """Leave the prompt unchanged if the request itself sets the mode off.
 
-    Raises `KeyNotAllowed` if the key has mode off, or `BadRequest` if the configuration has mode off.
+    Raises `KeyNotAllowed` if the key sets the mode off, or `BadRequest` if the configuration does.
     """
     if exchange.ask.controls.mode is Mode.OFF:
         return exchange.noted("rewrite", "kept", "the request's own mode is off")

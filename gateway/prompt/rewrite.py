@@ -63,7 +63,7 @@ class ComposedPrompt(Struct, frozen=True):
     procedure: TechniqueRun | None = None
     calls: tuple[Call, ...] = ()
     dropped: tuple[str, ...] = ()
-    """Slot values from a model that were rejected."""
+    """Slot values that a model gave and that were rejected."""
 
     def spoke(self, arm: Arm = Arm.NONE) -> values.Rewrite:
         template, shots = self.template, tuple(shot.id for shot in self.shots)
@@ -124,7 +124,9 @@ class RewriteStage:
             return replace(noted, calls=(*exchange.calls, *unchanged.calls)) if unchanged.calls else noted
 
     async def rewritten(self, exchange: Exchange) -> Exchange:
-        """Return the exchange with the template's prompt, sent or only recorded. Raises `KeptAsIs`."""
+        """Return the exchange with the template's prompt. The prompt may be recorded without being sent. Raises
+        `KeptAsIs`.
+        """
         *special, general = self._offered(exchange)
         for offered in special:
             with suppress(OtherQuestion):
@@ -148,8 +150,8 @@ class RewriteStage:
         return chosen.template, chosen
 
     def _offered(self, exchange: Exchange) -> Sequence[OfferedVersions]:
-        """Return the versions for the intent, special ones first, or only the template that the client names. Raises
-        `KeptAsIs`.
+        """Return the versions for the intent, special versions first. If the client names a template, return only that.
+        Raises `KeptAsIs`.
         """
         reason = why_untouchable(exchange)
         if reason:
@@ -280,7 +282,7 @@ def compose(
 
 
 def _keep_if_lost(template: Template, filled: FilledSlots, query: str, bare: Sequence[Turn]) -> None:
-    """Raise `KeptAsIs` if the template loses words of the query. `bare` are its turns without examples."""
+    """Raise `KeptAsIs` if the template loses words of the query. `bare` are its turns, rendered without examples."""
     spans = [(slot.start, slot.end) for slot in filled.slots if slot.start >= 0]
     gone = guards.lost(query, bare, spans)
     if gone:
@@ -335,7 +337,7 @@ def _rewritten(exchange: Exchange, prompt: ComposedPrompt, chosen: RewriteDecisi
         procedure=prompt.procedure,
         calls=(*exchange.calls, *prompt.calls),
         sampling=prompt.sampling,
-        # a prompt that is not sent is not called "rewritten"
+        # the note says "rewritten" only if the prompt is sent
         notes=(*exchange.notes, Note("rewrite", "rewritten" if chosen.speaks else str(chosen.arm), reason, data)),
     )
 

@@ -1,7 +1,7 @@
 """The last stage of `prepare`. It checks that the client's message is sent whole, and otherwise removes the rewrite.
 
-The position of the message comes from the rendering, not from a search. Some changes are exempt, with a note: a prompt,
-template or stage that the request names, a strategy for long inputs, and a refined prompt.
+The position of the message comes from the rendering, not from a search. These changes are exempt and get a note: a
+prompt, template or stage that the request names, a strategy for long inputs, and a refined prompt.
 """
 
 from msgspec.structs import replace
@@ -30,7 +30,7 @@ class WholeStage:
 
 
 def is_whole(exchange: Exchange) -> bool:
-    """Return whether the last user turn contains the client's last message, at the position that the turn records."""
+    """Return whether the last user turn contains the client's last message at the position that the turn records."""
     own = _last_user(exchange.ask.turns)
     turn = _last_user(exchange.turns or ())
     if own is None or turn is None:
@@ -45,7 +45,7 @@ def _last_user(turns: tuple[Turn, ...]) -> Turn | None:
 
 
 def _exemption(exchange: Exchange) -> str:
-    """Return why the message need not be sent whole, or ""."""
+    """Return why the message need not be sent whole, or "" if it must be."""
     if exchange.ask.spoken_for:
         return "the request names its prompt"
     if exchange.ask.controls.template:

@@ -33,7 +33,7 @@ def test_a_template_goes_from_new_to_tested(tmp_path: Path) -> None:
     linted = foreword("lint", "--strict", "--folder", "mine", cwd=tmp_path)
     (note,) = linted.stdout.splitlines()
     assert linted.returncode == 0
-    assert "note: 16 lines are still those of a new file; fill in the lines 8, 12," in note
+    assert "note: 16 lines of the new file are not replaced yet; fill in the lines 8, 12," in note
     assert linted.stderr == "1 files: 0 errors, 0 warnings\n"
     tested = foreword("test", "--no-classifier", "--folder", "mine", cwd=tmp_path)
     assert (tested.returncode, tested.stderr) == (0, "1 templates, 1 tests: 0 failures\n")

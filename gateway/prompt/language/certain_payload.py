@@ -1,7 +1,7 @@
 """Separates a payload whose boundaries are certain: in quotes, in a code fence, or on the last line of the query.
 
-A template that writes instruction and payload in two places must not cut a sentence, or treat a question after the text
-as part of the text. With an uncertain payload, the template gets the whole query.
+Some templates write instruction and payload in two places. They must not cut a sentence, or treat a question after the
+text as part of the text. If the payload is uncertain, such a template gets the whole query.
 """
 
 import re
@@ -15,7 +15,7 @@ _AFTER_QUOTE = re.compile(r"\s*(?:[.!?。！？]\s*|\n\s*|\Z)")
 
 
 def certain(parts: Split) -> Split:
-    """Return the split, without the payload if that is uncertain."""
+    """Return the split. An uncertain payload becomes part of the instruction."""
     span = parts.payload
     if span is None or _is_fenced(parts.query, span) or _is_quoted(parts.query, span) or _is_last_line(parts):
         return parts
@@ -37,8 +37,8 @@ def _is_fenced(query: str, span: TextSpan) -> bool:
 
 
 def _is_quoted(query: str, span: TextSpan) -> bool:
-    """Return whether the span is the only quotation and ends its sentence. The quotation in `how do you say "hello" in
-    Dutch` does not.
+    """Return whether the span is the only quotation and ends its sentence. In `how do you say "hello" in Dutch` it does
+    not.
     """
     opening, closing = query[span.start - 1 : span.start], query[span.end : span.end + 1]
     if not opening or _QUOTES.get(opening) != closing or len(list(QUOTED.finditer(query))) != 1:

@@ -1,7 +1,7 @@
 """Finds which properties of the answer a prompt specifies, such as format, length and language.
 
-The words for each property are in each language's file (`[given]`). In doubt a property counts as specified. The
-template then omits its sentence about the property, which costs little.
+The words for each property are in each language's file (`[given]`). In doubt, a property counts as specified: the
+template then omits its own sentence about it, which does little harm.
 """
 
 import re
@@ -11,8 +11,8 @@ from gateway.prompt.language.language_names import LANGUAGE_WORD
 from gateway.prompt.language.vocabulary import VOCABULARY, Derived, GivenWords, LanguageWords, any_of, folded
 
 HEAD_CHARS, TAIL_CHARS = 1_200, 600
-"""The longest text that is read whole. Of a longer one, only the start and the end are read, where requests usually
-are.
+"""The maximum length of a text that is read whole. Of a longer text, only the start and the end are read, where
+requests usually are.
 """
 
 FIELDS = GivenWords.__struct_fields__
@@ -23,7 +23,7 @@ _PLAIN = re.compile(r"[a-z]+")
 class Settled:
     """For each property, the words of the prompt that specify it, or "".
 
-    A property is searched for when its field is first read, with the words of all languages, since prompts mix
+    The search for a property starts when its field is first read. It uses the words of all languages, since prompts mix
     languages.
     """
 
@@ -50,7 +50,7 @@ def _patterns(languages: list[LanguageWords]) -> dict[str, re.Pattern[str]]:
 
 
 def _parts(name: str, languages: list[LanguageWords]) -> Iterator[str]:
-    """Return the patterns for a property, without the entries that are single words."""
+    """Return the patterns for a property. Entries that are single words are left out."""
     for words in languages:
         yield words.whole(entry for entry in getattr(words.given, name) if not _is_single(entry, words))
     if name == "language":
@@ -63,7 +63,9 @@ def _is_single(entry: str, words: LanguageWords) -> bool:
 
 @Derived
 def _single() -> dict[str, frozenset[str]]:
-    """Return the entries that are single words, by property. A look-up takes a hundredth of the time of a pattern."""
+    """Return the single words for each property. Looking up a word takes a hundredth of the time of matching a
+    pattern.
+    """
     return {
         name: frozenset(
             entry for words in VOCABULARY.values() for entry in getattr(words.given, name) if _is_single(entry, words)

@@ -16,7 +16,7 @@ from gateway.prompt.language.values import find_dates, number_words
 from gateway.prompt.language.vocabulary import VOCABULARY, Derived, any_of, folded
 
 SEARCHED_CHARS = 4_000
-"""The characters that are searched for a list of choices."""
+"""The number of characters that are searched for a list of choices."""
 
 
 class InvariantKind(StrEnum):
@@ -42,8 +42,8 @@ class Invariant(Struct, frozen=True):
 
 
 def _followed(*, negations: bool) -> re.Pattern[str]:
-    """Return a pattern for each negation or constraint with the words after it. A negation alone proves nothing, since
-    almost every template contains "not".
+    """Return a pattern that matches each negation or constraint with the words after it. The negation alone proves
+    nothing, since almost every template contains "not".
     """
     patterns = []
     for words in VOCABULARY.values():
@@ -94,7 +94,7 @@ _DIGIT = re.compile(r"\d")
 _NAMES = re.compile(r"(?<!^)[A-Z]|[_/@#]|\w\.\w|\d")
 """What makes a word a name: a capital letter after the first character, a digit, or a special character."""
 
-# The patterns apply in this order. Each match is removed, so that a link is not counted as a name too.
+# The patterns apply in this order. Each match is removed from the text, so that a link is not also counted as a name.
 _FIXED = (
     (InvariantKind.CODE, marks.INLINE_CODE, re.compile("`")),
     (InvariantKind.LINK, marks.URL, re.compile("://")),
@@ -141,7 +141,7 @@ def _worded(text: str) -> Iterator[Invariant]:
     yield from _matches(InvariantKind.NUMBER, number_words(), low, text)
     if _NAMES.search(text):
         names = _matches(InvariantKind.NAME, marks.NAME, text, text)
-        # a language is no name here, since the new prompt may translate the word: 法语 is "French"
+        # a language does not count as a name, since the new prompt may translate it: 法语 is "French"
         yield from (name for name in names if not LANGUAGE.fullmatch(folded(name.text)))
     options = find_options(text)
     if options:

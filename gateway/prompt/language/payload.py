@@ -27,7 +27,7 @@ DASH = re.compile(r"[ \t](?:--?|–|—)[ \t]|——|=>|->|→|—")
 LINE = re.compile(r"\n")
 PARAGRAPH = re.compile(r"\n[ \t]*\n+")
 BLANK_FIELD = re.compile(r"\n[ \t]*[\w ]{1,20}[:：]\s*\Z")
-"""`Label:` at the very end of the query is a field to fill in, not part of the text."""
+"""`Label:` at the very end of the query. This is a field to fill in, not part of the text."""
 NESTED = re.compile(r'"(?P<payload>[^"\n]*(?:\s"[^\s"][^"\n]*"[^"\n]*)+)"\W*$')
 SENTENCE_END = re.compile(r"[.!?](?=\s)|[。！？]|\n")
 LONG_QUOTE_WORDS = 4
@@ -38,7 +38,7 @@ _DASHES = re.compile("[-–—=→]")
 
 
 class _QueryView:
-    """A query with facts for several rules: its lower-case form, and the places of its quotations."""
+    """A query with facts that several rules use: its lower-case form, and the places of its quotations."""
 
     def __init__(self, query: str) -> None:
         self.query = query
@@ -67,7 +67,9 @@ def split(query: str) -> Split:
 
 
 def _candidates(seen: _QueryView) -> Iterator[tuple[str, TextSpan, TextSpan]]:
-    """Yield (rule, payload, payload with its quotes, fences or colon) for each rule that applies."""
+    """Yield (rule, payload, outer span) for each rule that applies. The outer span includes the quotes, fences or
+    colon.
+    """
     yield from _fenced(seen.query)
     yield from _between(seen)
     yield from _after_break(seen)
@@ -139,16 +141,16 @@ def _colons(text: str) -> Iterator[re.Match[str]]:
 
 
 def _asks_back(left: str, right: str) -> bool:
-    """Return whether the left side is the text and the right side is the task."""
+    """Return whether the right side is a task about the left side."""
     if not is_about_text(right) or not (right.rstrip()[-1:] in ("?", "？") or points_back(right)):
         return False
     return not is_about_text(left) or (names_kind(right) and not names_kind(left))
 
 
 def _closing_question(left: str, right: str) -> str:
-    """Return the question at the end of a text, such as `What is its intent?`, or "" if there is none.
+    """Return the question at the end of a text, such as `What is its intent?`, or "".
 
-    The result is also "" if `left` is a task that names a kind of label.
+    If `left` is itself a task that names a kind of label, the result is "".
     """
     tail = right[-TASK_CHARS:]
     if not names_kind(tail):
@@ -165,9 +167,9 @@ def _last_lines(text: str) -> str:
 
 
 def _leading_quote(seen: _QueryView, start: int) -> tuple[TextSpan, TextSpan] | None:
-    """Return the quotation at `start`, without its quotes and with them.
+    """Return the quotation at `start`, without and with its quotes.
 
-    The result is None if other text follows the quotation. A further task may follow.
+    The result is None if more text follows the quotation, unless that text is a task.
     """
     query = seen.query
     offset = len(query) - len(query[start:].lstrip())
@@ -272,7 +274,9 @@ def _by_sentence(seen: _QueryView) -> Iterator[tuple[str, TextSpan, TextSpan]]:
 
 
 def _task_end(query: str, ends: Sequence[int]) -> int:
-    """Return the end of the task: the first sentence, with all questions about the text that follow directly."""
+    """Return the end of the task. The task is the first sentence, with the questions about the text that follow it
+    directly.
+    """
     first = ends[0]
     for end in ends[1:]:
         sentence = query[first:end].rstrip()

@@ -1,6 +1,6 @@
 """Decides by words whether a request asks one known question about a text.
 
-A word of content that no wording of the question has means another question, as in "Is the *customer* *angry*?".
+A content word that occurs in no wording of the question shows another question, as in "Is the *customer* *angry*?".
 """
 
 import re
@@ -14,7 +14,7 @@ from gateway.prompt.language.vocabulary import VOCABULARY, Derived, LanguageWord
 
 STEM_CHARS = 5
 GAP = "..."
-"""The mark that takes the place of the text in a request."""
+"""Stands for the text in a request."""
 
 _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)?")
 _CHARACTER = re.compile(r"[^\W_]")
@@ -67,7 +67,7 @@ def wording_of(language: str, questions: Iterable[str]) -> QuestionWording:
 
 
 def label_of(text: str) -> str:
-    """Return a label in lower case, with blanks for underscores and hyphens. Labels are compared in this form."""
+    """Return a label in the form for comparisons: lower case, with blanks in place of underscores and hyphens."""
     return " ".join(re.sub(r"[_\-]", " ", text).casefold().split())
 
 
@@ -83,7 +83,7 @@ def _stem(token: str, words: LanguageWords) -> str:
 
 
 def _starters(text: str, words: LanguageWords) -> set[str]:
-    """Return the words that begin sentences in the text and show a kind of question."""
+    """Return the sentence beginnings in the text that mark a kind of question."""
     if not words.spaced:
         return {starter for starter in words.question.starters if starter in text}
     begun = {found[0] for sentence in _SENTENCE.split(text) if (found := _WORD.search(sentence))}

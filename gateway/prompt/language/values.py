@@ -136,8 +136,8 @@ _relative_only = Derived(lambda: re.compile(f"(?:{_relative().pattern})$"))
 
 
 def find_dates(low: str) -> list[tuple[int, int]]:
-    """Return (start, end) of each date in lower-case text, in order. Of overlapping dates, the first or else the
-    longest is kept.
+    """Return (start, end) of each date in lower-case text, in order. Of two overlapping dates, the one that begins
+    first is kept, or else the longer one.
     """
     spans = [match.span() for _, pattern in _dates() for match in pattern.finditer(low)]
     spans += [match.span() for match in _relative().finditer(low)]
@@ -220,7 +220,7 @@ def _cut(text: str, joint: re.Pattern[str]) -> list[str]:
 
 
 def list_of(text: str) -> str | None:
-    """Return the items on a line each, or None if there are none. `{{ slot | bullets }}` writes them as bullets."""
+    """Return the items, one on each line, or None if there are none. `{{ slot | bullets }}` writes them as bullets."""
     return "\n".join(items_of(text)) or None
 
 

@@ -1,7 +1,7 @@
-"""The word lists of all languages: the built-in ones in `words/`, and those in folders of the configuration.
+"""The word lists of all languages: the built-in lists in `words/`, and those in folders that the configuration names.
 
 The name of a folder is the code of its language, and the file `words.toml` is its word list. A language with `spaced =
-true` puts blanks between words; in other languages, words are found anywhere inside a text.
+true` puts blanks between words. In other languages, words are found anywhere in a text.
 """
 
 import re
@@ -215,8 +215,8 @@ T = TypeVar("T")
 
 
 class Derived(Generic[T]):
-    """A value computed from the words of all languages. It is computed when first read, and again after a change of the
-    added languages.
+    """A value computed from the words of all languages. It is computed at the first use, and again after the added
+    languages have changed.
     """
 
     def __init__(self, make: Callable[[], T]) -> None:

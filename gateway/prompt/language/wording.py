@@ -58,7 +58,9 @@ class TaskWording:
         self._closing = re.compile(rf"(?:{closing})\Z" if closing else r"(?!)", re.IGNORECASE)
 
     def without_frame(self, text: str) -> str:
-        """Return the text without a polite opening and closing. With the opening, a question mark goes too."""
+        """Return the text without a polite opening and closing. If the opening is removed, the question mark is removed
+        too.
+        """
         opening = self._opening.match(text)
         if opening is not None and opening.end() < len(text):
             text = text[opening.end() :].rstrip("?？ ")
@@ -87,7 +89,7 @@ class TaskWording:
     def names_kind(self, text: str) -> bool:
         if not self.spaced:
             return bool(self._unspaced["kinds"].search(text))
-        # a long text is split into words only if one of these words occurs in it
+        # only a text that contains one of these words anywhere is worth splitting into words
         return any(map(text.__contains__, self._kinds)) and not self._kinds.isdisjoint(_words(text))
 
     def points_back(self, text: str) -> bool:
@@ -110,7 +112,7 @@ _spaced = Derived(lambda: tuple(wording for wording in _wordings() if wording.sp
 
 
 def _wordings_for(text: str) -> tuple[TaskWording, ...]:
-    """Return the wordings to test. No unspaced language writes in plain ASCII."""
+    """Return the wordings to test. A text in plain ASCII is in a spaced language."""
     return _spaced() if text.isascii() else _wordings()
 
 

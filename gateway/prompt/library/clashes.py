@@ -8,13 +8,11 @@ from gateway.prompt.templates.template import Template
 
 
 def clashes(templates: Iterable[Template]) -> Iterator[Finding]:
-    """Yield a finding for each example that an earlier template of another intent has, too. The finding is about the
-    later template.
-    """
+    """Yield a finding for each example of a template that an earlier template of another intent also has."""
     owner: dict[str, Template] = {}
     for template in templates:
         for text in template.intent.match:
             first = owner.setdefault(plain(text), template)
             if first.intent.name != template.intent.name:
                 what = f"{text[:60]!r} is also a match example of intent {first.intent.name!r} ({first.file})"
-                yield at(template, "intent.match", "same-example", what, "leave it to one of them")
+                yield at(template, "intent.match", "same-example", what, "leave the example to one of the two intents")

@@ -16,11 +16,11 @@ from gateway.prompt.templates.template import Template, digest_of, parse
 
 GLOB = "**/*.prompt.md"
 MAX_BYTES = 1_000_000
-"""A longer file is not read. It is no template, or an attempt to overload the gateway."""
+"""The maximum size of a template file. A longer file is not a template, or is an attempt to overload the gateway."""
 
 
 class FolderContents(Struct):
-    """What folders contain. `fresh` maps the files that were parsed in this read to their source."""
+    """The content of the folders. `fresh` has the source of each file that this read has parsed."""
 
     templates: list[Template] = field(default_factory=list)
     errors: list[TemplateError] = field(default_factory=list)
@@ -29,13 +29,13 @@ class FolderContents(Struct):
 
 
 class TemplateReader:
-    """Reads folders. A template is kept under the digest of its text, so that an unchanged file is not parsed again."""
+    """Reads folders, and remembers each template by the digest of its text. An unchanged file is not parsed again."""
 
     def __init__(self) -> None:
         self._parsed: dict[str, Template] = {}
 
     def read(self, folders: Sequence[Path]) -> FolderContents:
-        """Read the folders. This call blocks, and only one thread may make it at a time."""
+        """Read the folders. This call blocks. Only one thread at a time may call it."""
         seen = FolderContents()
         parsed: dict[str, Template] = {}
         for folder in folders:
@@ -46,7 +46,7 @@ class TemplateReader:
                 parsed[str(path)] = self._template(path, seen)
             except TemplateError as error:
                 seen.errors.append(error)
-            # a busy thread keeps the interpreter for some milliseconds; here waiting requests get their turn
+            # let waiting requests run: a computing thread holds the interpreter lock for milliseconds
             time.sleep(0)
         for folder in dict.fromkeys(folders):
             try:

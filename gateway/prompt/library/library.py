@@ -1,7 +1,7 @@
 """All templates of some folders in one frozen value. A reload replaces this value.
 
-The version in use is the one that the pointer names, or else the newest active one. A newest file that is a draft, a
-candidate or a canary, or has mistakes, is passed over: the last active version in the archive is used.
+The version in use is the one that the pointer names, or else the newest active version. If the newest file is a draft,
+a candidate or a canary, or has mistakes, the last active version in the archive is used.
 """
 
 import logging
@@ -41,7 +41,7 @@ class Library(Struct, frozen=True):
     """The templates, by id and by intent."""
 
     templates: tuple[Template, ...] = ()
-    """The templates in files, and those of the archive that are in use."""
+    """All templates in files, and the templates of the archive that are in use."""
     by_ref: Mapping[tuple[str, int], Template] = {}
     by_intent: Mapping[tuple[str, str], tuple[Template, ...]] = {}
     """The templates in use, by (intent, language), in the order of preference."""
@@ -51,9 +51,9 @@ class Library(Struct, frozen=True):
     """The version in use, by template id."""
     pointers: Mapping[str, Pointer] = {}
     changed: tuple[TemplateError, ...] = ()
-    """The errors for versions whose content has changed after their first use."""
+    """An error for each version whose content has changed since its first use."""
     faulty: tuple[TemplateError, ...] = ()
-    """The mistakes that keep active files out of use, as lint words them."""
+    """The mistakes that keep active files from being used, as lint words them."""
     archive: VersionArchive | None = None
 
     @property
@@ -62,9 +62,9 @@ class Library(Struct, frozen=True):
         return tuple(sorted({intent for intent, _ in self.by_intent}))
 
     def get(self, id: str, version: int | None = None) -> Template | None:
-        """Return the template with this id and version, or with the highest version in the files.
+        """Return the template with this id and version. Without a version, return the highest version in the files.
 
-        An older version is read from the archive. Raises `TemplateError` if the archive's file can no longer be read.
+        An older version is read from the archive. Raises `TemplateError` if the archived file can no longer be read.
         """
         if version is not None:
             listed = self.by_ref.get((id, version))
@@ -75,16 +75,17 @@ class Library(Struct, frozen=True):
     def candidates(self, intent: str, language: str, model: str = "", window_tokens: int = 0) -> OfferedVersions:
         """Return the versions for an intent in exactly this language that fit the model.
 
-        A query in Chinese never gets an English template, since the answer would be in English. A `window_tokens` of 0
-        is an unknown window, which every template fits. A canary of the stable template's id comes before others.
+        A query in Chinese never gets an English template, since the answer would be in English. With `window_tokens` 0,
+        the window is unknown and every template fits. A canary with the id of the stable template is preferred to
+        others.
         """
         return self.alternatives(intent, language, model, window_tokens)[-1]
 
     def alternatives(
         self, intent: str, language: str, model: str = "", window_tokens: int = 0
     ) -> tuple[OfferedVersions, ...]:
-        """Return versions as `candidates` does: one entry for each template for one question, and a last entry for all
-        other requests.
+        """Return versions as `candidates` does, one entry for each kind of request. Each template for one question has
+        an entry; the last entry is for all other requests.
         """
         key = (intent, language)
         stable = [template for template in self.by_intent.get(key, ()) if _fits(template, model, window_tokens)]
@@ -105,8 +106,8 @@ def load_library(
 ) -> tuple[Library, list[TemplateError]]:
     """Read every template file in the folders. A broken file is reported and left out.
 
-    New templates are stored in the archive, unless `keep` is False. A `reader` from an earlier call parses only changed
-    files.
+    New templates are stored in the archive unless `keep` is False. If the caller passes the same `reader` again, only
+    changed files are parsed.
     """
     seen = (reader or TemplateReader()).read(folders)
     library = build_library(seen.templates, seen.errors, seen.pointed, archive)
@@ -151,7 +152,7 @@ def build_library(
 
 
 def _with_clashes(files: Sequence[Template]) -> tuple[Template, ...]:
-    """Return the files. An active template that shares a match example with an earlier one of another intent gets a
+    """Return the files. If two active templates of different intents share a match example, the later one gets a
     fault.
     """
     faults: dict[str, tuple[Finding, ...]] = {}
@@ -182,7 +183,7 @@ class _VersionsInUse:
     ) -> None:
         self.pointed = pointed
         self.archived: set[str] = set()
-        """The archive's files of the templates that are used from there."""
+        """The archived file of each template that is used from the archive."""
         self._archive = archive
         self._errors = errors
         self._versions: dict[str, dict[int, Template]] = {}
@@ -191,7 +192,7 @@ class _VersionsInUse:
         self.ids = tuple(dict.fromkeys([*self._versions, *pointed]))
 
     def stable(self, id: str) -> Iterator[Template]:
-        """Yield the versions in use. Without a pointer, every active version is in use."""
+        """Yield the versions in use. Without a pointer, these are all active versions."""
         named = self._of_pointer(id, "production")
         if named is not None:
             yield named
@@ -201,7 +202,7 @@ class _VersionsInUse:
         yield from active
         newest = versions.get(max(versions, default=0))
         if not active and newest is not None and newest.status is not Status.RETIRED and self._archive is not None:
-            # the archive has no faulty content, so it may hold this version without the mistake
+            # faulty content is never archived, so the archive may hold this version as it was before the mistake
             below = newest.version + bool(newest.faults)
             older = self._try(lambda archive: archive.last_active(id, below))
             yield from () if older is None else (older,)
@@ -249,7 +250,7 @@ class _VersionsInUse:
 
 
 def _keep(library: Library, seen: FolderContents, archive: VersionArchive) -> None:
-    """Store new versions in the archive. If the disk is full, the templates are used without being stored."""
+    """Store new versions in the archive. If the disk is full, the templates are still used."""
     for template in library.templates:
         source = seen.fresh.get(template.file)
         if source is None:
@@ -264,7 +265,7 @@ def _keep(library: Library, seen: FolderContents, archive: VersionArchive) -> No
 def _offered(
     stable: Sequence[Template], tried: Sequence[tuple[Template, float]], belongs: Callable[[str], bool]
 ) -> OfferedVersions:
-    """Return the stable version and the canary among the versions with an id that belongs."""
+    """Return the stable version and the canary among the versions for which `belongs(id)` is true."""
     first = next((template for template in stable if belongs(template.id)), None)
     trials = [pair for pair in tried if belongs(pair[0].id)]
     if not trials:

@@ -1,4 +1,4 @@
-"""Resolves a name to a template id. A name is an id, or a family, which has a template in each language."""
+"""Resolves a name to a template id. A name is an id or a family. A family has a template in each language."""
 
 from gateway.prompt.library.library import Library
 

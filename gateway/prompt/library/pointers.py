@@ -38,7 +38,7 @@ class Pointer(Struct, frozen=True, omit_defaults=True):
 
 
 class TemplatePointers(Struct, frozen=True):
-    """The pointers of one template, and the place of their line."""
+    """The pointers of one template, and the position of their line in the file."""
 
     pointer: Pointer
     file: str
@@ -82,14 +82,14 @@ def move(folder: Path, id: str, pointer: Pointer) -> None:
 
 
 def change_pointer(folder: Path, id: str, change: Callable[[Pointer], Pointer], *, leave_line: bool = False) -> Pointer:
-    """Replace one template's pointers by `change(pointers)`, with the file locked, and return the new pointers.
+    """Replace one template's pointers by `change(pointers)` while the file is locked. Return the new pointers.
 
-    If `change` raises, the file stays as it is. With `leave_line`, a line is written even for pointers that are all 0,
-    so that the status in a file does not start a canary. Raises `TemplateError` if the file is broken.
+    If `change` raises, the file stays as it is. With `leave_line`, a line is written even if all pointers are 0; this
+    line keeps the status in a file from starting a canary. Raises `TemplateError` if the file is broken.
     """
     file = folder / FILE
     with locked(file):
-        known = read_pointers(folder).get(id)  # raises if the file is broken, which must not be overwritten
+        known = read_pointers(folder).get(id)  # raises if the file is broken: a broken file must not be overwritten
         before = known.pointer if known else Pointer()
         after = change(before)
         if after != before or (known is None and leave_line):
@@ -101,12 +101,12 @@ def _write(file: Path, id: str, after: Pointer, *, leave_line: bool) -> None:
     lines = file.read_text("utf-8").splitlines(keepends=True) if file.exists() else [HEADER]
     first = next((index for index, line in enumerate(lines) if line.startswith((f"{id}:", f'"{id}":'))), len(lines))
     end = first + 1
-    # a value in block style goes on in indented lines
+    # a value in block style continues on indented lines
     while end < len(lines) and lines[end].startswith((" ", "\t")):
         end += 1
     if first == len(lines) and lines and not lines[-1].endswith("\n"):
         lines[-1] += "\n"
-    # a line without a canary means that there is none, whatever the status in the files
+    # a line without a canary means that there is no canary, whatever the files' status
     written = [f"{id}: {_flow(after) or '{canary: 0}'}\n"] if after != Pointer() or leave_line else []
     write_whole(file, "".join([*lines[:first], *written, *lines[end:]]))
 

@@ -41,7 +41,7 @@ class PoolRows(Struct, frozen=True):
 
 
 class EmbeddedPool(Struct, frozen=True):
-    """A pool with its `vectors`, [rows, dimensions], float32, each of length 1."""
+    """A pool with its `vectors`: [rows, dimensions], float32, rows of length 1."""
 
     rows: PoolRows
     vectors: Vectors
@@ -49,7 +49,7 @@ class EmbeddedPool(Struct, frozen=True):
     balanced: bool
     budget_tokens: int = 0
     least: float = 0.0
-    """A text with less similarity than this to its nearest example is of another kind."""
+    """A text is of another kind if its nearest example is less similar than this."""
 
     def likeness(self, vector: Vectors) -> float:
         """Return the similarity to the nearest example. `vector` is [dimensions]."""
@@ -100,7 +100,7 @@ class Pools(Struct, frozen=True):
 
 
 def fitting(tokens: Sequence[int], budget: int) -> int:
-    """Return how many of the first examples fit the budget together."""
+    """Return how many examples, counted from the first, fit the budget together."""
     total = 0
     for count, size in enumerate(tokens):
         total += size
@@ -213,7 +213,7 @@ def _shot(line: str, pool: ExamplePool, path: Path, number: int) -> Shot:
 
 
 def _vectors(texts: Sequence[str], embed: Embed, embedder: str, cache: Path) -> Vectors:
-    """Return the vectors of the texts, from disk or newly embedded."""
+    """Return the vectors of the texts. They are read from disk if they were stored, or computed now."""
     import numpy as np
 
     inputs = list(texts)

@@ -1,7 +1,8 @@
 """Decides whether a request asks the one question that a pool of examples answers.
 
-A request passes three tests. It has no word that the question's wordings lack. Its embedding is near one of the
-wordings, and nearer to them than to other questions about the same text. Its text is similar to the examples' texts.
+A request must pass three tests. All its content words occur in the question's wordings. Its embedding is near one of
+the wordings, and nearer to them than to other questions about the same text. Its text is similar to the texts of the
+examples.
 
 The wordings are the pool's `question`, and the template's `match` examples without their texts.
 """
@@ -26,19 +27,21 @@ if TYPE_CHECKING:
 Embed = Callable[[Sequence[str]], "Vectors"]
 
 STRENGTH = 0.3
-"""The strength of the ridge regression between the question and other questions."""
+"""The strength of the ridge regression that separates the question from other questions."""
 LEAST = -0.1
-"""The least value of that regression for a request that asks the question. Wordings have 1, other questions have -1."""
+"""The minimum of that regression for a request that asks the question. It is fitted to 1 for wordings and -1 for other
+questions.
+"""
 NEAREST = 0.5
-"""The least similarity of a request to its nearest wording."""
+"""The minimum similarity of a request to its nearest wording."""
 STRANGE = 0.02
-"""The share of a pool's own texts that may be less similar to the others than the limit."""
+"""This share of a pool's own texts may be less similar to the others than the limit."""
 SPREAD = 0.05
-"""The limit for new texts is lower by this than the limit for the pool's own texts."""
+"""The limit for new texts is this much lower than the limit for the pool's own texts."""
 MOST_FRAMES = 2
-"""The most frames in use. Each is embedded with every other question."""
+"""The maximum number of frames. Each frame is embedded with every other question."""
 SAMPLED = 600
-"""The most texts of a pool whose similarities are compared."""
+"""The maximum number of texts of a pool whose similarities are compared."""
 
 
 class PoolQuestion(Struct, frozen=True):
@@ -94,7 +97,7 @@ def question_of(template: Template, labels: Sequence[str], embed: Embed) -> Pool
 
 
 def least_likeness(vectors: Vectors) -> float:
-    """Return the limit for new texts: a text that is less similar to its nearest example is of another kind.
+    """Return the minimum similarity of a text to its nearest example. A text with less is of another kind.
 
     `vectors` is [rows, dimensions].
     """
@@ -126,8 +129,8 @@ def _frame(wording: str) -> str:
 
 
 def _weights(own: Any, others: Any) -> Vectors:
-    """Fit a ridge regression in closed form: 1 for the question's wordings, -1 for others. Both kinds weigh the
-    same.
+    """Fit a ridge regression in closed form to 1 for the question's wordings and -1 for others. Both sides have the
+    same weight.
     """
     import numpy as np
 

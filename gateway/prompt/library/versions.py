@@ -1,8 +1,8 @@
-"""The archive in the data folder, with a file for each version of each template that was ever loaded.
+"""The archive in the data folder. It has a file for each version of each template that was ever loaded.
 
-A file's name tells its content: `summarise.en@3.1-1f2e3d4c5b6a.prompt.md` is the first content of version 3, with the
-first digits of its digest. A second content of the same version is stored as `3.2-...` and reported, since only drafts
-may change. Drafts are not stored.
+The file `summarise.en@3.1-1f2e3d4c5b6a.prompt.md` is the first content of version 3, and its name ends with the first
+digits of its digest. A second content of the same version is stored as `3.2-...` and reported, since only drafts may
+change. Drafts are not stored.
 """
 
 import os
@@ -23,12 +23,12 @@ from gateway.prompt.templates.template import Template, parse
 NAME = re.compile(r"(?P<id>[a-z0-9._-]+)@(?P<version>\d+)\.(?P<count>\d+)-(?P<content>[0-9a-f]{12})\.prompt\.md")
 ACTIVE = re.compile(r"^status[ \t]*:[ \t]*[\"']?active\b", re.MULTILINE)
 HOMES = "homes.json"
-"""The file that names, for each template with a pool, the folder of its examples."""
-SHORT = 12  # how many digits of a digest a name has
+"""The file that stores the folder of the examples of each template with a pool."""
+SHORT = 12  # the number of digits of the digest in a file name
 
 
 class ArchivedVersion(Struct, frozen=True):
-    """One content of a version. `count` is 1 for the original content."""
+    """One content of a version. `count` is 1 for the first content."""
 
     id: str
     version: int
@@ -38,7 +38,7 @@ class ArchivedVersion(Struct, frozen=True):
 
 
 class VersionArchive:
-    """The folder of stored versions. It is listed once; files stored later are added to the list."""
+    """The folder of stored versions. It is listed once; later files are added to the list."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -53,8 +53,8 @@ class VersionArchive:
                 )
 
     def keep(self, template: Template, source: str) -> None:
-        """Store this version, unless it is a draft or has mistakes. If the same content is stored already, its source
-        is replaced, since the status may differ.
+        """Store this version, unless it is a draft or has mistakes. If the content is already stored, only the source
+        is replaced, since its status may have changed.
         """
         if template.status is Status.DRAFT or template.faults:
             return
@@ -109,14 +109,16 @@ class VersionArchive:
         return TemplateError(template.file, what, line, column)
 
     def last_active(self, id: str, below: int) -> Template | None:
-        """Return the newest stored version below `below` that was active when it was last loaded."""
+        """Return the newest stored version below `below` that was active when last loaded."""
         for entry in reversed(self.versions(id)):
             if entry.version < below and entry.count == 1 and self._was_active(entry) and self.read(entry).active:
                 return self.read(entry)
         return None
 
     def _was_active(self, entry: ArchivedVersion) -> bool:
-        """Return whether the file has `status: active`. This is found by a search, without parsing."""
+        """Return whether the text of the file has `status: active`. The file is searched but not parsed, to save
+        time.
+        """
         if entry.file in self._parsed:
             return True
         try:
@@ -125,7 +127,9 @@ class VersionArchive:
             return False
 
     def _remember_home(self, template: Template) -> None:
-        """Store the folder of a template's examples, which the archive does not hold. Older versions need it."""
+        """Store the folder of a template's examples. Older versions need this folder, since the archive does not hold
+        examples.
+        """
         home = str(Path(template.file).parent.resolve())
         if self._homes.get(template.id) != home:
             self._homes[template.id] = home

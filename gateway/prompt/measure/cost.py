@@ -13,8 +13,8 @@ MILLION = 1_000_000
 
 
 class MeasureCost(Struct, frozen=True):
-    """An upper bound on calls, tokens and money, in the currency of `[jobs] prices`. `money` is 0 for a model without a
-    price.
+    """An upper bound on calls, tokens and money. Money is in the currency of `[jobs] prices`, and 0 for a model without
+    a price.
     """
 
     calls: int = 0
@@ -29,7 +29,9 @@ class MeasureCost(Struct, frozen=True):
 def cost_of_pairs(
     pairs: Sequence[AnswerPair], prices: Mapping[str, Price], judge: str = "", exam: JudgeExam | None = None
 ) -> MeasureCost:
-    """Return the most that these pairs can cost, including the exam of a judge that is needed and not yet examined."""
+    """Return the maximum cost of these pairs. The exam of a judge is included if the judge is needed and not yet
+    examined.
+    """
     calls, tokens, money = 0, 0, 0.0
     judged = [pair for pair in pairs if pair.scored_by(judge) == JUDGED]
     for pair in pairs:

@@ -29,7 +29,7 @@ class KnownPair(Struct, frozen=True):
 
 
 class JudgeExam(Struct, frozen=True):
-    """The result of a judge: pairs ordered correctly, and all pairs."""
+    """The result of a judge's exam: how many pairs the judge ordered correctly, and of how many."""
 
     judge: str
     right: int

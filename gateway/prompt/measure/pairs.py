@@ -24,7 +24,7 @@ from gateway.records.scores import paired
 
 RIGHT, STATED, JUDGED = "right answers", "client's checks", "judge"
 ANSWER_TOKENS = 160
-"""The most tokens of an answer, if the template sets no limit."""
+"""The maximum number of tokens of an answer if the template sets none."""
 JUDGE = Sampling(max_tokens=8, temperature=0.0)
 GIVE_UP_AFTER = 5
 SEED = 1
@@ -34,8 +34,8 @@ _NUMBER = re.compile(r"-?\d[\d,]*(?:\.\d+)?")
 class AnswerPair(Struct, frozen=True):
     """One request, raw and rewritten. `key` is the row of the gain table for this pair.
 
-    `right` is the right answer, or "" if none is known. `compare` is the way to compare an answer with it, one of
-    `COMPARISONS`. `marker` begins the line of the final answer, if the template separates the reasoning.
+    `right` is the right answer, or "" if none is known. `compare`, one of `COMPARISONS`, is how an answer is compared
+    with `right`. If the template separates the reasoning, `marker` begins the line of the final answer.
     """
 
     id: str
@@ -75,7 +75,7 @@ class OutOfCalls(Exception):
 class PairScorer:
     """Gets both answers of a pair, at temperature 0 and with the same limits, and scores them.
 
-    `calls` limits the model calls. `tokens` limits the tokens that the backend reports, or is 0 for no limit.
+    `calls` limits the model calls. `tokens` limits the tokens that the backend reports; 0 means no limit.
     """
 
     def __init__(self, completer: Completer, calls: int, judge: str = "", tokens: int = 0) -> None:
@@ -86,7 +86,7 @@ class PairScorer:
         self.tokens = 0
 
     async def score(self, pair: AnswerPair) -> ScoredPair:
-        """Score one pair. Raises `RequestError`, or `OutOfCalls` before a pair that needs more calls than are left."""
+        """Score one pair. Raises `RequestError`, or `OutOfCalls` if too few calls are left for the pair."""
         by = pair.scored_by(self._judge)
         if self.left < (4 if by == JUDGED else 2) or (self._most_tokens and self.tokens >= self._most_tokens):
             raise OutOfCalls
@@ -124,7 +124,7 @@ class PairScorer:
 
 
 def final(answer: str, marker: str) -> str:
-    """Return an answer without its reasoning, as the client gets it."""
+    """Return the answer that the client gets, without its reasoning."""
     parts = split(answer, marker) if marker else None
     return parts[1] if parts is not None else answer
 
@@ -190,7 +190,7 @@ async def scores_of(
 
 
 def gains_of(scored: Iterable[ScoredPair], now_s: float) -> list[Gain]:
-    """Return a row for each combination of template text, language and model. A row has no interval before it is in a
+    """Return a row for each combination of template text, language and model. Intervals are computed when rows enter a
     table.
     """
     groups: dict[GainKey, list[ScoredPair]] = {}

@@ -32,7 +32,7 @@ class OnlyVersion(RewritePolicy):
 def measurable(library: Library, name: str = "") -> Iterator[Template]:
     """Yield the versions that the classifier may choose. `name` selects one `id` or `id@version`.
 
-    Templates with first calls are left out, since they can be measured only on records.
+    Templates with first calls are left out, since only records can measure them.
     """
     trials = [canary for pairs in library.canaries.values() for canary, _ in pairs]
     versions = {template.ref: template for template in (*library.speaking.values(), *trials)}
@@ -59,7 +59,7 @@ async def _pair(stage: RewriteStage, template: Template, target: Target, prompt:
     raw = (Turn("user", prompt.prompt, 0),)
     ask = Ask(Endpoint.CHAT, target.model, b"", raw)
     intent = Intent(prompt.intent, 1.0, 1.0, prompt.language)
-    # `dry`: no model fills slots, since only the text is measured
+    # `dry`: only the text is measured, so no model fills slots
     exchange = Exchange(f"measure-{prompt.id}", ask, intent=intent, route=(target,), dry=True)
     try:
         done = await stage.rewritten(exchange)

@@ -25,7 +25,7 @@ class LoggedScore(Struct, frozen=True):
 
 
 class ScoreLog:
-    """The scores of earlier runs. A pair is scored again after a change of its template, prompt or limits."""
+    """The scores of earlier runs. A changed template, prompt or limit causes its pairs to be scored again."""
 
     def __init__(self, path: Path) -> None:
         self._path = path

@@ -1,5 +1,5 @@
-"""Lists the templates that are not proven for a model, and what measuring them costs. No template is rendered and no
-model is called.
+"""Lists the templates that are not proven for a model, with the cost of measuring them. This renders no template and
+calls no model.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -65,7 +65,9 @@ def unproven(
 
 
 def models_of(settings: Settings) -> Mapping[str, str]:
-    """Return the default model and all configured models: the name at the backend, and the first name for clients."""
+    """Return the default model and all configured models. A key is the name at the backend, a value the first name for
+    clients.
+    """
     names = [settings.routing.default, *settings.models] if settings.routing.default else list(settings.models)
     models: dict[str, str] = {}
     for name in names:

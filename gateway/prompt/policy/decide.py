@@ -22,7 +22,7 @@ MEASURE = "foreword gains measure"
 
 
 class MeasuredText(Protocol):
-    """The subject of a row in the gain table: a template, or a refiner with its model."""
+    """What a row of the gain table measures: a template, or a refiner with its model."""
 
     @property
     def text_digest(self) -> str: ...
@@ -33,8 +33,8 @@ class MeasuredText(Protocol):
 class RewritePolicy:
     """Decides by the tables `[templates.x]`, the gain table and the standings.
 
-    Without a gain table, every gain is unknown. Without standings, only the template's own table sets controls. With
-    `heeds_losses`, the mode `on` skips a template for a model that measurably gets worse with it.
+    Without a gain table, every gain is unknown. Without standings, a template has controls only if its own table sets
+    them. With `heeds_losses`, a template in mode `on` is not used for a model that it measurably harms.
     """
 
     def __init__(
@@ -87,8 +87,8 @@ class RewritePolicy:
         return [f'[templates."{id}"] names a template that does not exist' for id in self._templates if id not in known]
 
     def needs_proof(self, exchange: Exchange, id: str = "") -> bool:
-        """Return whether a template needs a measured gain. It does not if the request names it, or if its own table
-        says `on`.
+        """Return whether a template is used only with a measured gain. It is used without one if the request names it
+        or its own table says `on`.
         """
         if exchange.ask.controls.template:
             return False
@@ -120,7 +120,7 @@ class RewritePolicy:
             return self.not_proven(template, models[0])
         missing = [model for model in models if model not in proven]
         if missing and (template.calls or template.samples or template.iterate):
-            # all answers of a procedure must come from the same prompt
+            # one procedure must not mix answers to two prompts
             return f"{self.not_proven(template, missing[0])}, the fallback, and the template makes several calls"
         return ""
 
@@ -153,7 +153,7 @@ class RewritePolicy:
 
 
 def _held(exchange: Exchange, id: str, controls: float) -> str:
-    """Return why a request is a control, or "". One experiment that leaves the request out is enough."""
+    """Return why a request is a control, or "". A request is a control if any of its experiments holds it back."""
     trials = exchange.trials
     if controls > 0:
         trials = (*trials, CanaryTrial(f"templates.{id}", 1.0 - controls))

@@ -1,4 +1,4 @@
-"""The gain table: how much each template's text helps each model, as measured.
+"""The gain table: how much each template's text helps each model.
 
 `foreword gains measure` writes the file, and every worker reads it. A row with too little data counts as unknown. The
 package has a table for the default model; rows in the data folder replace its rows.
@@ -24,9 +24,9 @@ log = logging.getLogger("foreword.gains")
 SCHEMA = 2
 FEWEST_PAIRS = 20
 RESOLUTION = 0.05
-"""A gain is known well enough if its interval reaches at most this far to each side."""
+"""A gain is known well enough if each bound of its interval is at most this far from the gain."""
 ALPHA = 0.05
-"""The risk that chance alone makes any row of a table seem to help or harm. It is divided among the rows
+"""The risk that, by chance alone, any row of a table seems to help or to harm. The risk is divided among the rows
 (Bonferroni).
 """
 SHIPPED = Path(__file__).parent / "shipped_gains.json"
@@ -59,10 +59,10 @@ class Gain(Struct, frozen=True):
     these.
     """
     template: str = ""
-    """`id@version` when it was measured, for readers."""
+    """`id@version` at the time of the measurement, for readers."""
     intent: str = ""
     rows: int = 1
-    """The number of rows for which the interval is corrected."""
+    """The number of rows in the table when the interval was corrected."""
     spread: float = 0.0
     """The standard deviation of the differences."""
     measured_s: float = 0.0
@@ -70,7 +70,7 @@ class Gain(Struct, frozen=True):
 
     @property
     def suffices(self) -> bool:
-        """Return whether the data are enough to act on: the interval is narrow or excludes 0."""
+        """Return whether there is enough data to act on: the interval is narrow or excludes 0."""
         if self.pairs < FEWEST_PAIRS:
             return False
         if self.high - self.low <= 2 * RESOLUTION:
@@ -176,10 +176,10 @@ def _aside(path: Path) -> Path:
 
 
 class GainTable:
-    """The content of the gain table's file, which is read again after changes. A broken file leaves the last good
-    content in use.
+    """The content of the gain table's file. The file is read again after changes. While it is broken, the last good
+    content stays in use.
 
-    `shipped` is a second table, for texts and models that are not in the file.
+    `shipped` is a second table, for texts and models that have no row in the file.
     """
 
     def __init__(

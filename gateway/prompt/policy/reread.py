@@ -10,9 +10,9 @@ T = TypeVar("T")
 
 
 class RereadFile(Generic[T]):
-    """The content of a file that is read again after changes. The file is checked every `LOOK_AGAIN_S`.
+    """The content of a file, which is read again after changes. Every `LOOK_AGAIN_S`, the file is checked.
 
-    `read` gets the path and returns the content. If it returns None, the last content stays in use.
+    `read` gets the path and returns the content, or None to keep the last content.
     """
 
     def __init__(self, path: Path, first: T, read: Callable[[Path], T | None], clock: Callable[[], float]) -> None:

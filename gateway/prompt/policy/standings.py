@@ -1,6 +1,6 @@
-"""Stores how templates compare with their own controls: not yet known, settled, or back in shadow mode.
+"""Stores the results of comparing templates with their controls: tried, settled, or back in shadow mode.
 
-The job `watch` writes the file, and every worker reads it. After a change of a template's text, its comparison starts
+The job `watch` writes the file, and every worker reads it. When the text of a template changes, its comparison starts
 again.
 """
 
@@ -85,8 +85,8 @@ def write_standing(path: Path, standing: Standing) -> None:
 
 
 class StandingTable:
-    """The content of the standings' file, which is read again after changes. A broken file leaves the last good content
-    in use.
+    """The content of the standings' file. The file is read again after changes. While it is broken, the last good
+    content stays in use.
 
     `controls` is the share of controls for a template that is not settled.
     """

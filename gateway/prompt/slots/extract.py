@@ -1,4 +1,5 @@
-"""Fills the slots that the rules left empty. Enums get their most similar value; one model call fills the others.
+"""Fills the slots that the rules left empty. An enum gets its most similar value, and one model call fills the other
+slots.
 
 The model may only quote words of the query. Other words in its answer are dropped.
 """
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 Embed = Callable[[Sequence[str]], Awaitable["Vectors"]]
 
 MOST_GRAMS = 32
-"""The most words and pairs of words that are compared with an enum's values."""
+"""The maximum number of words and pairs of words that are compared with an enum's values."""
 
 _GRAM = re.compile(r"[^\W\d_][\w'’-]{2,}|[\u3400-\u9fff]{2}")
 _ANSWER = re.compile(r"\{.*\}", re.DOTALL)
@@ -60,7 +61,7 @@ class Extractor:
     async def __call__(
         self, template: Template, exchange: Exchange, embed: Embed | None, completer: Completer | None, budget_s: float
     ) -> ExtractedSlots:
-        """Return the values that were found within the budgets. A slot may stay empty."""
+        """Return the values that were found within the budgets. Slots may stay empty."""
         empty = empty_slots(template, exchange.ask.query, exchange.split)
         nearest = {name: slot for name, slot in empty.items() if slot.nearest}
         nearest_values = await self._nearest(nearest, exchange.ask.query, embed, budget_s) if nearest and embed else ()
@@ -165,7 +166,7 @@ def _question(template: Template, slots: Mapping[str, Slot], query: str) -> str:
 
 
 def schema_of(slots: Mapping[str, Slot]) -> dict[str, Any]:
-    """Return the JSON schema of an object with these slots. null stands for a slot without a value."""
+    """Return the JSON schema of an object with these slots. In an answer, null stands for a slot without a value."""
     text: dict[str, Any] = {"type": ["string", "null"]}
     kinds = {SlotType.LIST: {"type": ["array", "null"], "items": {"type": "string"}}}
     properties = {
@@ -211,7 +212,7 @@ def locate(query: str, words: str) -> tuple[int, int] | None:
 
 
 def _plain(text: str) -> tuple[str, list[int]]:
-    """Return the text in one case, one width and single blanks, and the original index of each character."""
+    """Return the text without differences of case, width and white space, and the original index of each character."""
     pieces: list[str] = []
     places: list[int] = []
     for place, character in enumerate(text):

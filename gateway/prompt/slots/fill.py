@@ -1,6 +1,6 @@
 """Fills a template's slots from the query by rules, and records where each value was found.
 
-A template with an empty required slot is not used, since a prompt with gaps must never be sent.
+If a required slot stays empty, the template is not used, since a prompt with gaps must never be sent.
 """
 
 from collections.abc import Mapping, Sequence
@@ -48,8 +48,8 @@ def fill(
     `given` are values from other sources, for slots that the rules leave empty. `parts` is the split query, if the
     caller has it.
 
-    `named` tells whether the request names the template. Then a required pattern may stay empty if the body never uses
-    it: such a pattern only restricts the classifier's choice.
+    If the request names the template (`named`), a required pattern may stay empty unless the body uses it. Such a
+    pattern only limits for which prompts the classifier chooses the template.
     """
     reading = QueryReading(parts or split(query), template.language)
     whole = certain(reading.split)
@@ -59,7 +59,7 @@ def fill(
     values = {"query": query}
     filled: list[SlotValue] = []
     for name, slot in template.slots.items():
-        # a split could cut a sentence only here, where the body writes an optional slot of plain text
+        # only here can a split cut a sentence: the body writes an optional slot of plain text
         cut = sure if name in used and not slot.required and slot.type is None else reading
         value = _find(name, slot, reading, cut) or others.get(name)
         why = _unfit(slot, value)
@@ -82,7 +82,7 @@ def empty_slots(template: Template, query: str, parts: Split | None = None) -> d
 
 
 def read_value(slot: Slot, words: str) -> str | None:
-    """Return the words in the slot's type, or None if they have another type."""
+    """Return the words converted to the slot's type, or None if they are of another type."""
     return words if slot.type is None else READERS[slot.type](words)
 
 

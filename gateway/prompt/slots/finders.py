@@ -20,7 +20,7 @@ SEARCHED_CHARS = 20_000
 
 
 class Place(Struct, frozen=True):
-    """A value and its place in the query. The place is -1 for a value that is not literally in the query."""
+    """A value and its place in the query. The place is -1 if the query does not contain the value literally."""
 
     value: str
     start: int = -1
@@ -67,7 +67,7 @@ def _instruction(_slot: Slot, reading: QueryReading) -> Place | None:
 
 
 def _question(slot: Slot, reading: QueryReading) -> Place | None:
-    """Find the last question, or the whole instruction if nothing is asked."""
+    """Find the last question, or the whole instruction if there is no question."""
     text = reading.instruction
     end = max(text.rfind("?"), text.rfind("？")) + 1
     if not end:
@@ -130,7 +130,9 @@ def _options(slot: Slot, reading: QueryReading) -> Place | None:
 
 
 def _choice(slot: Slot, reading: QueryReading) -> Place | None:
-    """Find the value that comes first in the instruction. Of two at the same place, the longer one is used."""
+    """Find the value that comes first in the instruction. If two values begin at the same place, the longer one is
+    used.
+    """
     best: tuple[int, int, str, int] | None = None
     for value, words in slot.values.items():
         for word in words:

@@ -1,6 +1,6 @@
-"""Finds mistakes in a template file that do not stop `parse`.
+"""Finds mistakes in a template file that `parse` accepts.
 
-An active template with a mistake of level error is not used before the file is corrected.
+An active template with a mistake of level error is not used until the file is corrected.
 """
 
 import re
@@ -23,7 +23,7 @@ _QUOTED_SLOT = re.compile(
     r"(?P<open>\"{3}|'{3}|```+|~~~+|[\"'“”‘’「『«`])(?P<kind>\w*)(?P<gap>\s*)\{\{-?\s*(?P<slot>\w+)[^{}|]*\}\}\s*"
     r"(?:(?P=open)|[”’」』»])"
 )
-"""A slot between quotes or fences that the author wrote."""
+"""Matches a slot that the author has put between quotes or fences."""
 
 Count = Callable[[str], int]
 """A function that counts the tokens of a text."""
@@ -48,11 +48,13 @@ SECRETS = {
 
 SPEAKING = (Status.CANARY, Status.ACTIVE)
 PROBE = "qzxprobe"
-"""A text that stands for the user's words. If it is missing in a test rendering, the body loses them."""
+"""Stands for the user's words in a test rendering. If it is missing in the result, the body loses the user's words."""
 
 
 def estimated(text: str) -> int:
-    """Estimate the tokens of a text: four ASCII characters make a token, and so does every other character."""
+    """Estimate the tokens of a text. Four ASCII characters count as one token, and any other character counts as
+    one.
+    """
     ascii_only = sum(character.isascii() for character in text)
     return ascii_only // 4 + len(text) - ascii_only
 
@@ -104,7 +106,7 @@ def _without_the_user(template: Template) -> Iterator[Finding]:
 
 
 def _hand_made_fences(template: Template) -> Iterator[Finding]:
-    """Yield a finding for each slot with the user's text between quotes. The user's text could close them."""
+    """Yield a finding for each slot that has the user's text between quotes, since that text could close the quotes."""
     for part in template.parts:
         for match in _QUOTED_SLOT.finditer(part.source):
             name = match["slot"]
@@ -118,7 +120,9 @@ def _hand_made_fences(template: Template) -> Iterator[Finding]:
 
 
 def _arrives(template: Template) -> bool:
-    """Return whether the query's or a slot's words reach the messages, for at least one set of slot values."""
+    """Return whether the messages contain the words of the query or of a slot, for at least one choice of slot
+    values.
+    """
     full = {"query": PROBE} | {name: PROBE for name in template.slots}
     chosen = full | {name: value for name, slot in template.slots.items() if (value := _choice(slot))}
     return any(_shows(template, values) for values in (full, chosen, {"query": PROBE}))
@@ -143,7 +147,7 @@ def _size(template: Template, count: Count) -> Iterator[Finding]:
     line = template.parts[0].line
     size = sum(len(part.source) for part in template.parts)
     if size > MAX_BODY_CHARS:
-        what = f"the body has {size} characters; more than {MAX_BODY_CHARS} crowd out what the user wrote"
+        what = f"the body has {size} characters; more than {MAX_BODY_CHARS} crowd out the user's text"
         yield Finding(template.file, line, 1, "body-too-long", what)
         return
     window = template.models.min_window or DEFAULT_WINDOW
@@ -172,7 +176,7 @@ def _placeholders(file: str, rows: Sequence[str]) -> Iterator[Finding]:
     for number, row in enumerate(rows, 1):
         places = [row.index(mark) for mark in PLACEHOLDERS if mark in row]
         if places:
-            what = f"this line is still the one of a new file: {row.strip()[:60]!r}"
+            what = f"the author has not replaced this line of the new file: {row.strip()[:60]!r}"
             yield Finding(file, number, min(places) + 1, "placeholder", what, "replace or delete it")
 
 
@@ -180,14 +184,14 @@ def _unfinished(template: Template, rows: Sequence[str]) -> Iterator[Finding]:
     """Yield one finding for all unreplaced lines of a draft."""
     lines = [finding.line for finding in _placeholders(template.file, rows)]
     if lines:
-        what = f"{len(lines)} lines are still those of a new file"
+        what = f"{len(lines)} lines of the new file are not replaced yet"
         remedy = f"fill in the lines {', '.join(map(str, lines))}"
         yield Finding(template.file, lines[0], 1, "placeholder", what, remedy, Severity.NOTE)
 
 
 def _unused(template: Template) -> Iterator[Finding]:
-    """Yield a finding for each slot that the body does not use. A required slot may be unused, since it is a
-    condition.
+    """Yield a finding for each optional slot that the body does not use. A required slot is a condition, so it may be
+    unused.
     """
     for name, slot in template.slots.items():
         if name not in template.used_names and not slot.required and name != template.shot_slot:

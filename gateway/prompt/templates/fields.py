@@ -95,7 +95,7 @@ class IntentSpec(Struct, frozen=True):
     not_: tuple[str, ...] = field(default=(), name="not")
     keywords: tuple[str, ...] = ()
     always: bool = False
-    """Ignored. Older files have this key: a template is used for every prompt of its intent."""
+    """Ignored. A template is used for every prompt of its intent; older files still have this key."""
 
 
 class Slot(Struct, frozen=True):
@@ -111,7 +111,7 @@ class Slot(Struct, frozen=True):
     type: SlotType | None = None
     """The type that the words are converted to. With None, the words are used as they are."""
     nearest: float = 0.0
-    """How similar a word must be to an enum's value. With 0, only the words in `values` count."""
+    """The minimum similarity of a word to an enum's value. With 0, only the words in `values` count."""
 
 
 class Extract(Struct, frozen=True):
@@ -146,11 +146,13 @@ class ExamplePool(Struct, frozen=True):
     as_: str = field(default="list", name="as")
     """`turns`: each example is a user and an assistant message. `list`: the body writes the examples."""
     balanced: bool = False
-    """Whether no output gets more than an equal share of `k`."""
+    """Whether each output gets at most an equal share of `k`."""
     budget_tokens: int = 0
-    """The most tokens of all examples together; 0: no limit. The least similar examples are dropped first."""
+    """The maximum number of tokens of all examples together; 0: no limit. The least similar examples are dropped
+    first.
+    """
     slot: str = ""
-    """The slot that an example's input stands for. By default, the slot from `payload`, or else the query."""
+    """The slot whose values the inputs of the examples are. By default, the slot from `payload`, or else the query."""
     question: str = ""
     """The question about a text that all examples answer; "" if they answer several questions."""
     labels: tuple[str, ...] = ()
@@ -160,7 +162,7 @@ class ExamplePool(Struct, frozen=True):
 
 
 class Output(Struct, frozen=True):
-    """Settings of the decoder, for those that the client does not set."""
+    """Settings of the decoder. A setting is used only if the client does not set it."""
 
     max_tokens: int = 0
     temperature: float | None = None
@@ -168,8 +170,8 @@ class Output(Struct, frozen=True):
 
 
 class FirstCall(Struct, frozen=True):
-    """A call before the one that answers. The part `# call <name>` is its prompt. The body uses its answer as
-    `<name>`.
+    """A call before the call that answers. The part `# call <name>` is its prompt. Its answer is the value `<name>` in
+    the body.
     """
 
     max_tokens: int = 200
@@ -185,7 +187,7 @@ class ReasoningRule(Struct, frozen=True):
 
     mode: str = "keep"
     marker: str = ""
-    """How the line with the final answer begins, such as `Answer:`."""
+    """The beginning of the line with the final answer, such as `Answer:`."""
 
 
 class Samples(Struct, frozen=True):
@@ -194,13 +196,13 @@ class Samples(Struct, frozen=True):
     n: int
     temperature: float = 0.7
     answer: Pattern | None = None
-    """The pattern for the result in an answer. Its last match counts, or that match's group. By default, the result is
-    the text after the marker.
+    """The pattern that finds the result in an answer. The last match counts, or the group of that match. By default,
+    the result is the text after the marker.
     """
 
 
 class Check(Struct, frozen=True):
-    """A requirement for an answer. Every field that is set must be met."""
+    """A requirement for an answer. An answer passes if it meets every field that is set."""
 
     json_schema: Mapping[str, Any] | None = None
     regex: Pattern | None = None
@@ -213,21 +215,21 @@ class Check(Struct, frozen=True):
     judge: str = ""
     """A question to a model, which may use `{{ answer }}` and the slots."""
     passes: str = "yes"
-    """How the judge's reply begins if the answer passes."""
+    """The beginning of the judge's reply if the answer passes."""
     model: str = ""
     """The judge's model; "" means the model that answers."""
 
 
 class Iterate(Struct, frozen=True):
-    """Further rounds after a failed check. Each sends the failures to the model (the part `# retry`) and checks the new
-    answer.
+    """Further rounds after a failed check. Each round sends the failures to the model (the part `# retry`) and checks
+    the new answer.
 
-    There are at most `rounds`, and the best answer is used.
+    There are at most `rounds` rounds. The best answer is used.
     """
 
     rounds: int = 1
     budget_tokens: int = 0
-    """The tokens of answers after which no round begins; 0: no limit."""
+    """No round begins after the answers have taken this many tokens; 0: no limit."""
 
 
 class ModelPatterns(Struct, frozen=True):

@@ -11,12 +11,12 @@ class Severity(StrEnum):
     ERROR = "error"
     WARNING = "warning"
     NOTE = "note"
-    """A note, which is never counted as a mistake, even with `--strict`."""
+    """A note. It never counts as a mistake, even with `--strict`."""
 
 
 class Finding(Struct, frozen=True):
-    """A mistake or a note. `line` and `column` count from 1, and 0 is unknown. `code` never changes, so scripts may
-    rely on it.
+    """A mistake or a note. `line` and `column` count from 1; 0 means unknown. `code` never changes, so scripts may rely
+    on it.
     """
 
     file: str

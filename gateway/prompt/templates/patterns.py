@@ -1,7 +1,7 @@
 """Regular expressions from template authors, with a limit on their run time.
 
-Python's `re` cannot be stopped, and `(a+)+$` can keep it busy for years. So nested repetitions are refused when the
-file is read, and a search is stopped after `LIMIT_S`, which the package `regex` can do.
+Python's `re` cannot be stopped, and `(a+)+$` can keep it busy for years. Therefore nested repetitions are refused when
+the file is read, and a search is stopped after `LIMIT_S`. Only the package `regex` can stop a search.
 """
 
 import re
@@ -12,9 +12,9 @@ from re import _parser  # type: ignore[attr-defined]
 from typing import Any
 
 MAX_CHARS = 500
-"""The longest pattern in characters."""
+"""The maximum length of a pattern in characters."""
 MAX_REPEATS = 1000
-"""The most that nested repetitions may come to, multiplied."""
+"""The maximum product of nested repetitions."""
 LIMIT_S = 0.02
 SEARCHED_CHARS = 50_000
 """Only this many characters of a text are searched."""

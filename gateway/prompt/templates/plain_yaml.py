@@ -74,7 +74,7 @@ class _YamlReading:
         next(self._events)
         after = next(self._events)
         if not isinstance(after, yaml.StreamEndEvent):
-            raise NotPlain("a second YAML document begins here; there is one", *_place(after))
+            raise NotPlain("a second YAML document begins here; a file has one", *_place(after))
         return data
 
     def _node(self, event: Any, path: Path) -> Any:
@@ -103,7 +103,7 @@ class _YamlReading:
                 raise NotPlain("a key must be plain text", *place)
             key = event.value
             if key in data:
-                raise NotPlain(f"{key!r} is there twice", *place)
+                raise NotPlain(f"{key!r} occurs twice", *place)
             self.places[(*path, key)] = place
             data[key] = self._node(next(self._events), (*path, key))
         return data
@@ -120,7 +120,7 @@ def _place(event: Any) -> tuple[int, int]:
 
 
 def _explained(problem: str, source: str, line: int, column: int) -> str:
-    """Return the parser's message and the most probable remedy."""
+    """Return the parser's message with the most probable remedy."""
     lines = source.split("\n")
     row = lines[line - 1] if line <= len(lines) else ""
     mark = row[column - 1 : column]

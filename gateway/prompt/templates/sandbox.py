@@ -18,12 +18,12 @@ from gateway.prompt.language.given import FIELDS
 from gateway.prompt.templates.frontmatter import suggest
 
 MAX_CHARS = 400_000
-"""The most characters of a rendered part."""
+"""The maximum length of a rendered part in characters."""
 
 MAX_SOURCE_CHARS = 100_000
 MAX_NODES = 2000
 MAX_DEPTH = 40
-"""The most nodes, and the greatest depth, of a part's syntax tree."""
+"""The maximum number of nodes, and the maximum depth, of a part's syntax tree."""
 MAX_INDENT = 16
 
 QUERY = "query"
@@ -72,8 +72,8 @@ class RenderedTooLong(Exception):
 
 
 def fenced(text: str, kind: str = "") -> str:
-    """Return the text between two fences. They are longer than any run of backticks in the text, which therefore cannot
-    close them.
+    """Return the text between two fences. The fences are longer than any run of backticks in the text, so the text
+    cannot close them.
     """
     longest = max((len(run) for run in re.findall(r"`+", text)), default=0)
     fence = "`" * max(3, longest + 1)
@@ -81,7 +81,9 @@ def fenced(text: str, kind: str = "") -> str:
 
 
 def indent(text: str, width: int = 4, first: bool = False) -> str:
-    """Indent all lines but the first by `width` blanks, at most `MAX_INDENT`. With `first`, the first line too."""
+    """Indent all lines but the first by `width` blanks, at most `MAX_INDENT`. With `first`, the first line is indented
+    too.
+    """
     blanks = " " * min(MAX_INDENT, max(0, width if isinstance(width, int) else 4))
     indented = "\n".join(blanks + line if line.strip() else line for line in text.splitlines())
     return indented if first else indented.removeprefix(blanks)
@@ -163,7 +165,9 @@ class Value(Struct, frozen=True):
 
 
 class Filled(Struct, frozen=True):
-    """A test of whether a slot, or a field of `given`, has a value. With `holds` False, it must have none."""
+    """A test of whether a slot, or a field of `given`, has a value. If `holds` is False, the test is whether it has
+    none.
+    """
 
     name: str
     field: str = ""
@@ -179,13 +183,13 @@ class SlotChoice(Struct, frozen=True):
 
 
 Plain: TypeAlias = tuple[str | Value | SlotChoice, ...]
-"""A body of words, slots, and `if` with slots or fields of `given`. Most bodies are plain. They are written without
-jinja, in 1.2 us for a message and not 30 us.
+"""A body of words, slots, and `if` with slots or fields of `given`. Most bodies are like this. Writing such a body
+without jinja takes 1.2 us instead of 30 us.
 """
 
 
 class WholeText(str):
-    """A text that stays a piece of its own in a rendering, so that its place is known without a search."""
+    """A text that stays a separate piece of a rendering, so that its place is known without a search."""
 
     __slots__ = ()
 
@@ -220,7 +224,7 @@ class CompiledBody(Struct, frozen=True):
         return self._rendered(values) if pieces is None else pieces
 
     def _written(self, values: Mapping[str, Any]) -> list[str] | None:
-        """Return the pieces, or None if only jinja can render them. jinja also reports missing values."""
+        """Return the pieces, or None if jinja must render the body, for example to report a missing value."""
         pieces: list[str] = []
         if self.plain is None or not _write(self.plain, values, pieces):
             return None
@@ -271,7 +275,9 @@ def _hold(tests: Iterable[Filled], values: Mapping[str, Any]) -> bool | None:
 
 
 def _tests(node: nodes.Node) -> tuple[Filled, ...] | None:
-    """Return the tests of a condition, or None. A condition may join slots and fields by `and` and `not`."""
+    """Return the tests of a condition that joins slots and fields by `and` and `not`, or None for any other
+    condition.
+    """
     match node:
         case nodes.Name():
             return (Filled(node.name),)
@@ -309,7 +315,7 @@ def _plain(body: Iterable[nodes.Node]) -> Plain | None:
 
 
 def _writes(body: Iterable[nodes.Node]) -> set[int]:
-    """Return the numbers of times that a rendering may write the bare query. 2 stands for more than once."""
+    """Return the set of possible counts of the bare query in a rendering: 0, 1, or 2 for more than once."""
     totals = {0}
     for node in body:
         totals = {min(2, total + times) for total in totals for times in _times(node)}
@@ -358,7 +364,7 @@ def _check_size(tree: nodes.Node) -> None:
         count += len(level)
         depth += 1
         if count > MAX_NODES:
-            raise ForbiddenSyntax(f"does too much: more than {MAX_NODES} pieces of jinja", level[0].lineno)
+            raise ForbiddenSyntax(f"has more than {MAX_NODES} nodes of jinja", level[0].lineno)
         if depth > MAX_DEPTH:
             raise ForbiddenSyntax(f"is nested too deeply; at most {MAX_DEPTH}", level[0].lineno)
         level = [child for node in level for child in node.iter_child_nodes()]
@@ -402,7 +408,7 @@ def _check_for(node: nodes.For, known: Collection[str], loop: Mapping[str, str])
         raise ForbiddenSyntax(f"`for` runs one variable over {' or '.join(LISTS)}", node.lineno, "for")
     if node.target.name in known or node.target.name == "loop":
         raise ForbiddenSyntax(
-            f"{node.target.name!r} is taken; name the loop's variable otherwise", node.lineno, node.target.name
+            f"{node.target.name!r} is taken; choose another name for the loop's variable", node.lineno, node.target.name
         )
     yield from _check(node.iter, known, loop)
     inner = {node.target.name: node.iter.name, "loop": "loop"}

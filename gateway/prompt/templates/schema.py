@@ -35,7 +35,7 @@ RESERVED = ("query", "examples", "labels", "loop", "answer", "failures")
 
 
 class _FrontMatter(Struct, frozen=True):
-    """The keys of a head. Keys that need more than a type are read by a function below."""
+    """The keys of a head. If a key needs more than a type, a function below reads it."""
 
     schema: int
     id: str

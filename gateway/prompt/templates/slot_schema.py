@@ -18,7 +18,7 @@ SOURCE_OF = {
     SlotType.LANGUAGE: SlotSource.LANGUAGE,
     SlotType.CODE: SlotSource.CODE,
 }
-"""The source for a slot of each type, if the file names none."""
+"""The default source for a slot of each type."""
 
 
 class _SlotFront(Struct, frozen=True):

@@ -93,7 +93,7 @@ class Template(Struct, frozen=True, dict=True):
     tests: tuple[TemplateTest, ...]
     provenance: Provenance
     parts: tuple[TemplatePart, ...]
-    """The messages, in order."""
+    """The messages of the prompt, in order."""
     first: Mapping[str, TemplatePart]
     """The prompt of each first call in `calls`."""
     retry: TemplatePart | None
@@ -106,14 +106,14 @@ class Template(Struct, frozen=True, dict=True):
     description: str = ""
     purpose: Purpose = Purpose.ANSWER
     growth_chars: int = 0
-    """The most characters that the template may add to the query; 0 means the gateway's limit."""
+    """The maximum number of characters that the template may add to the query; 0 means the gateway's limit."""
     extract: Extract | None = None
     places: Mapping[str, tuple[int, int]] = {}
-    """Line and column of the head's top keys, of slots and of tests, for reports."""
+    """Line and column of the head's top-level keys, of slots and of tests. Reports show them."""
     home: str = ""
     """The folder of the pool of examples, or "" for the folder of `file`."""
     pool_digest: str = ""
-    """The SHA-256 of the examples file, or "" without a readable one."""
+    """The SHA-256 of the examples file, or "" if there is no readable one."""
     faults: tuple[Finding, ...] = ()
     """Errors found when the library was loaded. An active template with faults is not used."""
 
@@ -142,19 +142,19 @@ class Template(Struct, frozen=True, dict=True):
 
     @property
     def one_question(self) -> bool:
-        """Return whether only requests that ask the question of the examples may get the template."""
+        """Return whether the template is only for requests that ask the question of its examples."""
         pool = self.examples
         return isinstance(pool, ExamplePool) and bool(pool.question) and pool.required is not False
 
     @cached_property
     def used_names(self) -> frozenset[str]:
-        """Return the names in the bodies of the messages: slots, `query`, `given` and the like."""
+        """Return the names that the bodies of the messages use: slots, `query`, `given` and the like."""
         return frozenset().union(*(part.body.names for part in self.parts))
 
     @cached_property
     def text_digest(self) -> str:
-        """Return the digest of everything that a model can see, with the examples file. Gains are measured for this
-        digest.
+        """Return the digest of everything that a model can see, including the examples file. Gains are measured for
+        this digest.
         """
         if not self.pool_digest:
             return self.content
@@ -162,7 +162,7 @@ class Template(Struct, frozen=True, dict=True):
 
     @property
     def shot_slot(self) -> str:
-        """Return the slot that an example's input stands for."""
+        """Return the slot whose values the inputs of the examples are."""
         if isinstance(self.examples, ExamplePool) and self.examples.slot:
             return self.examples.slot
         return next((name for name, slot in self.slots.items() if SlotSource.PAYLOAD in slot.sources), "query")
@@ -218,9 +218,7 @@ class Template(Struct, frozen=True, dict=True):
         return context
 
     def _example(self, part: TemplatePart, shot: Shot, context: Mapping[str, Any]) -> str:
-        """Return the user message of an example. It contains the example's input whole if it does so with the client's
-        message.
-        """
+        """Return the user message of an example. If the client's message is sent whole, so is the example's input."""
         if self.whole:
             return shot.input
         return self._text(part, {**context, QUERY: shot.input, self.shot_slot: shot.input})
@@ -248,10 +246,10 @@ class Template(Struct, frozen=True, dict=True):
 
 
 def read_ref(ref: str) -> tuple[str, int | None]:
-    """Return the id and the version of `id@version`. Without a version, the second is None. Raises `ValueError`."""
+    """Return the id and the version of `id@version`. The version is None for an id alone. Raises `ValueError`."""
     id, at, version = ref.partition("@")
     if at and not VERSION.fullmatch(version):
-        raise ValueError(f"{version[:40]!r} is no version: that is a whole number")
+        raise ValueError(f"{version[:40]!r} is not a version; a version is a whole number")
     return id, int(version) if at else None
 
 
@@ -313,7 +311,7 @@ def _parts(body: str, file: str, first_line: int, names: set[str], calls: Sequen
 
 
 def _more_names(role: str, calls: Sequence[str]) -> set[str]:
-    """Return the names besides slots and examples: the answers of the calls that come before this part."""
+    """Return the names that a part may use besides slots and examples: the answers of earlier calls."""
     if role.startswith(CALL):
         name = role.removeprefix(CALL)
         return set(calls[: calls.index(name)]) if name in calls else set()
@@ -376,10 +374,10 @@ def _check_order(parts: Sequence[TemplatePart], file: str, first_line: int) -> N
     if not parts:
         raise TemplateError(file, "the body has no `# user` part", first_line, 1)
     if parts[-1].role != "user":
-        raise TemplateError(file, "the last part must be `# user`: it is what the model answers", parts[-1].line, 1)
+        raise TemplateError(file, "the last part must be `# user`: the model answers this part", parts[-1].line, 1)
     for part in parts[1:]:
         if part.role == "system":
-            raise TemplateError(file, "`# system` stands first, and once", part.line, 1)
+            raise TemplateError(file, "`# system` must come first, and only once", part.line, 1)
 
 
 def _check_shot_turns(head: FrontMatterHead, fields: Mapping[str, Any], parts: Sequence[TemplatePart]) -> None:

@@ -98,7 +98,7 @@ async def test_the_clients_own_words_go_along_unless_the_operator_says_no() -> N
         ),
         (
             ScriptedCompleter("How do I bake bread from 3 kinds of flour, and no other ones?"),
-            "the refiner answers instead of rewriting: it has few of the prompt's words",
+            "the refiner answers instead of rewriting: the result has few of the prompt's words",
         ),
         (
             ScriptedCompleter("How do I grow tomatoes on a balcony?"),
@@ -130,8 +130,8 @@ async def test_whatever_goes_wrong_the_clients_prompt_goes_through(model: Script
     [
         (asking(improvable=0.2), "improvable 0.20 is below 0.50"),
         (asking(language=""), "no active template to refine prompts in this language"),
-        (replace(asking(), dry=True), "it would be refined; no model is called for a preview or in the shadow"),
-        (replace(asking(), mode=Mode.SHADOW), "it would be refined; no model is called for a preview or in the shadow"),
+        (replace(asking(), dry=True), "it would be refined; no model is called in a preview or in shadow mode"),
+        (replace(asking(), mode=Mode.SHADOW), "it would be refined; no model is called in a preview or in shadow mode"),
         (replace(asking(), ask=replace(asking().ask, has_tools=True)), "the request has tools"),
         (
             replace(asking(), ask=replace(asking().ask, controls=Controls(template="a.en"))),

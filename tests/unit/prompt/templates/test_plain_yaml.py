@@ -25,7 +25,7 @@ def test_every_scalar_is_text_and_has_its_place() -> None:
         ("a: 'x\n", "never closed", (2, 1)),
         ('a: "\\d+"\n', "a pattern goes in '...'", (1, 5)),
         ("- a\nb: c\n", "begin at the same column", (2, 1)),
-        ("a: 1\na: 2\n", "'a' is there twice", (2, 1)),
+        ("a: 1\na: 2\n", "'a' occurs twice", (2, 1)),
         ("a: 1\n---\nb: 2\n", "a second YAML document", (2, 1)),
         ("? [a]\n: b\n", "a key must be plain text", (1, 3)),
     ],

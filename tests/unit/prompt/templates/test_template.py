@@ -75,7 +75,7 @@ def test_a_scalar_is_text_where_text_is_wanted() -> None:
         (("version: 1", "version: 1\noutput: {max_tokens: 99999999999}"), "a number is at most 999,999,999", (5, 10)),
         (("id: refund.en", "id: Refund En"), "an id is lower-case words", (3, 1)),
         (("  name: refund", "  nam: refund"), "unknown key 'nam' in intent; did you mean 'name'?", (8, 3)),
-        (("language: en", "language: en\nlanguage: zh"), "'language' is there twice", (7, 1)),
+        (("language: en", "language: en\nlanguage: zh"), "'language' occurs twice", (7, 1)),
         (("version: 1", "version: [1"), "this is not valid YAML", (5, 7)),
     ],
 )
@@ -138,7 +138,7 @@ def test_a_text_that_yaml_cannot_read_gets_a_hint(more: str) -> None:
         ("## User\nx", "the body starts with", 22),
         ("# system\nx", "the last part must be `# user`", 22),
         ("# user\nx\n# assistant\ny", "the last part must be `# user`", 24),
-        ("# user\nx\n# system\ny\n# user\nz", "`# system` stands first, and once", 24),
+        ("# user\nx\n# system\ny\n# user\nz", "`# system` must come first, and only once", 24),
         ("# user\n\n", "`# user` is empty", 22),
         ("# user\n{{ nam }}", "no slot 'nam' is declared; known: query", 23),
         ("# user\nok\n{{ query.upper }}", "the attribute 'upper' is not allowed", 24),
