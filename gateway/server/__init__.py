@@ -1,1 +1,1 @@
-"""The ASGI application: routes and handlers, one file for each subject. Only this folder knows Litestar."""
+"""The ASGI application: routes and handlers, one file per subject. No other folder imports Litestar."""

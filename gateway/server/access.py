@@ -1,6 +1,6 @@
-"""Admits requests: compares keys by hash and counts requests against each key's limit.
+"""Admits requests: checks keys by their hash, and counts requests against each key's limit.
 
-If no keys are configured, only requests from this machine are admitted.
+Without configured keys, only requests from this machine are admitted.
 """
 
 import base64
@@ -24,22 +24,21 @@ log = logging.getLogger("foreword.access")
 
 OF_PROXIES = (b"forwarded", b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto", b"x-real-ip", b"via")
 CREDENTIALS = (b"authorization", b"x-api-key")
-# if no keys are configured, every user of this machine has all rights
+# without configured keys, every user of this machine has all rights
 OWNER = ClientKey(name="local", admin=True)
 
 
 def single_headers(scope: Any) -> dict[bytes, bytes]:
-    """Return the headers by name. If a name occurs several times, the last value is used.
+    """Return the headers by name. The last of several values counts.
 
-    Raises `BadRequest` if there are two `Authorization` or `x-api-key` headers, since a proxy in front of the gateway
-    may have checked the header that is not used here.
+    Raises `BadRequest` for two `Authorization` or two `x-api-key` headers: a proxy may have checked the other one.
     """
     pairs = scope["headers"]
     headers: dict[bytes, bytes] = dict(pairs)
     if len(headers) != len(pairs):
         for name in CREDENTIALS:
             if sum(each == name for each, _ in pairs) > 1:
-                text = f"The request has more than one {name.decode().title()} header; send one."
+                text = f"The request has more than one {name.decode().title()} header; send only one."
                 raise BadRequest(text, param=name.decode())
     return headers
 
@@ -53,10 +52,10 @@ class Access:
         self._state = state
 
     async def admit(self, headers: Mapping[bytes, bytes], *, page: bool = False) -> ClientKey:
-        """Admit a request. If `page` is true, the key may also be sent as the password of HTTP basic authentication.
+        """Admit a request. With `page`, the key may also be the password of HTTP basic authentication.
 
-        Only pages accept a password, since a browser sends a remembered password automatically, even if another
-        web site caused the request.
+        Only pages accept a password. Browsers send a remembered password by themselves, even if another web site caused
+        the request.
         """
         if not self._keys:
             self._from_this_machine(headers)
@@ -67,19 +66,20 @@ class Access:
         return key
 
     def admit_anyone(self, headers: Mapping[bytes, bytes]) -> None:
-        """Admit a request to a route that needs no key. A gateway without keys still answers only this machine."""
+        """Admit a request to a route that needs no key. Without configured keys, it must still come from this
+        machine."""
         if not self._keys:
             self._from_this_machine(headers)
 
     def _from_this_machine(self, headers: Mapping[bytes, bytes]) -> None:
-        """Check that a request comes from this machine. Called only if no keys are configured.
+        """Check that a request comes from this machine. Called only without configured keys.
 
-        Raises `KeyNotAllowed` for a request that came through a proxy, and for a request that a web page can make a
-        browser send (DNS rebinding, cross-site posts).
+        Raises `KeyNotAllowed` if the request came through a proxy, or if a web page could have made a browser send it
+        (DNS rebinding, cross-site posts).
         """
         if not headers.keys().isdisjoint(OF_PROXIES):
             raise KeyNotAllowed(
-                "This request came through a proxy, but this gateway has no keys: whoever reaches the proxy would "
+                "This request came through a proxy, but this gateway has no keys: everyone who reaches the proxy would "
                 "have all rights. Add a [keys.name] table (docs/behind-a-proxy.md)."
             )
         host = headers.get(b"host", b"")
@@ -92,7 +92,7 @@ class Access:
             raise KeyNotAllowed("This gateway has no keys, so it refuses requests from web pages of other origins.")
 
     def _find(self, headers: Mapping[bytes, bytes], page: bool) -> ClientKey:
-        # Anthropic's clients send `x-api-key`; a bearer token comes first, since some of them send both
+        # Anthropic's clients send `x-api-key`; some send a bearer token as well, which then counts
         secret = _secret(headers.get(b"authorization", b""), page).strip() or headers.get(b"x-api-key", b"").strip()
         if not secret:
             raise NoKey(
@@ -109,21 +109,21 @@ class Access:
         try:
             wait_s = await self._state.hit(f"rate:{key.name}", key.requests_per_minute, 60.0)
         except RequestError:
-            raise  # the state is configured to fail closed
+            raise  # configured to fail closed
         except Exception as error:
-            # answering is more important than enforcing the limit, so the failure is only logged
-            log.warning("the hot state is gone: the limit of key %s is not enforced: %r", key.name, error)
+            # the request is answered without enforcing the limit, and the failure is logged
+            log.warning("the shared state cannot be reached: the limit of key %s is not enforced: %r", key.name, error)
             return
         if wait_s:
             raise LimitReached(
-                f"Rate limit reached: this key may send {key.requests_per_minute} requests a minute. "
+                f"Rate limit reached: this key may send {key.requests_per_minute} requests per minute. "
                 f"Try again in {wait_s:.0f} s.",
                 retry_after_s=wait_s,
             )
 
 
 def _secret(authorization: bytes, page: bool) -> bytes:
-    """Return the bearer token or, for a page, the password. Returns b"" if the request has neither."""
+    """Return the bearer token or, for a page, the password. b"" if there is none."""
     scheme, _, given = authorization.partition(b" ")
     if not page or scheme.lower() != b"basic":
         return given if scheme.lower() == b"bearer" else b""

@@ -1,4 +1,4 @@
-"""Adds to a stream: the `foreword` object to its first event, and one event before its end mark."""
+"""Adds to a stream: the `foreword` object to the first event, and one event before the end mark."""
 
 from gateway.ask import Endpoint
 from gateway.exchange import Exchange
@@ -9,27 +9,29 @@ from gateway.wire.stream_ends import end_at, mark_of
 
 
 class StreamAdditions:
-    """Adds to one stream. Each piece of the stream must hold whole events. A compressed stream is not changed."""
+    """Adds to one stream. Every piece must hold whole events. A compressed stream is not changed."""
 
     def __init__(self, exchange: Exchange, reply: Reply, account: bytes, sent: list[bytes], *, closing: bool) -> None:
-        """`account` is the `foreword` object, or b"". `sent` is the list of the pieces that were already sent.
-        `closing` tells whether the gateway may add an event at the end of the stream."""
+        """`account` is the `foreword` object, or b"". `sent` is the list of pieces sent so far.
+
+        `closing`: an event may be added at the end of the stream.
+        """
         self.is_over = False
         """Whether the end mark was sent."""
         self._exchange = exchange
         self._reply = reply
         self._sent = sent
         self._endpoint = exchange.ask.endpoint
-        # the closing event is a chunk of a chat completion, which clients of other endpoints do not know
+        # the closing event is a chunk of a chat completion, so other endpoints get none
         self._closing = closing and self._endpoint not in (Endpoint.RESPONSES, Endpoint.MESSAGES)
         self._packed = is_encoded(reply.headers)
         self.account = b"" if self._packed else account
-        """The `foreword` object that is still to be added, or b"" after it was added."""
+        """The `foreword` object until it is added, then b""."""
         self.mark = mark_of(self._endpoint)
-        """After the `foreword` object was added, only a piece that contains these bytes can need another addition."""
+        """Once the `foreword` object is added, only pieces with these bytes need to be looked at."""
 
     def add(self, piece: bytes) -> bytes:
-        """Return the piece with its additions. Most pieces are returned unchanged."""
+        """Return the piece with its additions. Most pieces have none."""
         if self.account:
             piece, is_added = annotate.first_event(piece, self.account)
             self.account = b"" if is_added else self.account
@@ -41,12 +43,12 @@ class StreamAdditions:
         return piece
 
     def end(self) -> bytes:
-        """Return the addition after the last piece of a stream that had no end mark, or b"" if there is none."""
+        """Return the addition at the end of a stream without an end mark, or b""."""
         return b"" if self.is_over or self._packed else self._last_event(b"")
 
     def _last_event(self, last: bytes) -> bytes:
-        """Build the event with the data that are known only at the end of the stream, and note the citations for the
-        record. `last` is the piece that is not sent yet."""
+        """Return an event with the data known only at the end, and note the citations. `last` is the unsent last
+        piece."""
         exchange, notes = self._exchange, self._reply.notes
         if exchange.chunks:
             notes.append(cited.note(len(exchange.chunks), b"".join((*self._sent, last)), "text/event-stream"))

@@ -1,7 +1,7 @@
-"""Answers one request: reads its bytes, prepares it, calls the model, sends the reply, and records the exchange.
+"""Answers a request: reads it, prepares it, calls the model, sends the reply, and records the exchange.
 
-This is a plain ASGI handler rather than a Litestar handler, since it needs no request object and no second
-validation, and sends the reply's pieces as they arrive.
+A plain ASGI handler, not a Litestar handler: it needs no request object and no second validation, and sends pieces as
+they arrive.
 """
 
 import asyncio
@@ -33,7 +33,7 @@ from gateway.wire.error_forms import as_event, body_of, last_event
 log = logging.getLogger("foreword.answer")
 
 Decode = Callable[[bytes, Mapping[bytes, bytes]], Ask]
-# the client's headers that are forwarded to a backend; the client's credentials are never forwarded
+# headers that are forwarded to a backend; the client's credentials never are
 TRAVELLING = (
     b"traceparent",
     b"tracestate",
@@ -48,14 +48,14 @@ JSON = (b"content-type", b"application/json")
 EVENT_STREAM = (b"content-type", b"text/event-stream; charset=utf-8")
 WATCH_AFTER_S = 0.05
 WRONG_METHOD = 405
-FAILED = RequestError("The gateway failed on this request; its log has the reason.")
+FAILED = RequestError("The gateway failed on this request. The gateway's log has the reason.")
 ENDING = TooBusy(
     "The gateway is shutting down and could not finish this answer. Send the request again.", retry_after_s=1.0
 )
 
 
 class AnswerHandler:
-    """The handler of one endpoint. It keeps no data of a request after the request is answered."""
+    """The handler of one endpoint. It keeps nothing of a request after answering it."""
 
     def __init__(self, gateway: Gateway, access: Access, endpoint: Endpoint, decode: Decode) -> None:
         self._gateway = gateway
@@ -67,7 +67,7 @@ class AnswerHandler:
         self._under_way: dict[_AnswerRun, asyncio.Task[Any]] = {}
 
     def cut(self) -> None:
-        """End all running answers with an error, which is sent to their clients and recorded."""
+        """End all running answers with an error. The error is sent to the clients and recorded."""
         for run, task in self._under_way.items():
             run.cut = True
             task.cancel()
@@ -132,7 +132,7 @@ class _AnswerRun:
             self._reply = reply
             status = reply.status
             if exchange.chunks and not recorded:
-                # the whole answer is kept, to compare its citations with the sources
+                # the whole answer is needed to compare its citations with the sources
                 self._transcript = Transcript(most)
             await self._pass_on(exchange, reply)
         except StreamFailed as error:
@@ -148,7 +148,7 @@ class _AnswerRun:
                 ending, error_text, status = "failed", ENDING.message, status or ENDING.status
                 await self._fail(ENDING, exchange.ask.endpoint)
                 return
-            # a client that leaves after the end mark has received the whole answer
+            # a client that leaves after the end mark has the whole answer
             ending, status = "finished" if self._whole else "left", status or 499
             if not self.left:
                 raise
@@ -167,8 +167,10 @@ class _AnswerRun:
             self._record(exchange, headers, ending, error_text, status)
 
     async def tell(self, what: str) -> None:
-        """Send a comment on the stream. The first comment starts the stream, so a later refusal can only be sent as an
-        event."""
+        """Send a comment on the stream.
+
+        The first comment starts the stream, so a later refusal can only be sent as an event.
+        """
         if not self._started:
             await self._start(200, [EVENT_STREAM, (b"x-foreword-id", self.id.encode())])
         self._progress_sent = True
@@ -176,7 +178,7 @@ class _AnswerRun:
 
     async def _pass_on(self, exchange: Exchange, reply: Reply) -> None:
         if self._progress_sent and reply.pieces is None:
-            # the status was already sent with the first comment, so the refusal is sent as an event
+            # the first comment has sent the status, so the refusal is sent as an event
             reply = replace(reply, pieces=_once(as_event(reply.body, exchange.ask.endpoint)))
         packed = is_encoded(reply.headers)
         if exchange.chunks and reply.pieces is None and reply.status < 300 and not packed:
@@ -211,8 +213,8 @@ class _AnswerRun:
         if not self._started:
             await self._start(reply.status, head)
         async for piece in pieces:
-            # if `end` is set, the stream's check has already looked for the mark; searching a piece again takes 0.5 us,
-            # or 2 us for a piece of `/v1/responses`
+            # `end` is set if the stream's check has already searched for the mark; searching again takes 0.5 us, or 2
+            # us for `/v1/responses`
             if additions.account or (mark in piece if end is None else end.is_reached):
                 piece = additions.add(piece)
                 self._whole = additions.is_over
@@ -232,10 +234,9 @@ class _AnswerRun:
         if not self._started:
             await refuse(self._send, error, self.id, endpoint)
             return
-        # the status was already sent, so the failure is sent as an event; since [DONE] is missing, no client considers
-        # the answer complete
+        # the status was sent, so the failure becomes an event; without [DONE], no client takes the answer for complete
         if self._reply is not None and is_encoded(self._reply.headers):
-            return  # no event can be added: the server closes the connection, which tells the client of the failure
+            return  # no event can be added, so the server closes the connection, which tells the client
         last = last_event(error, endpoint, self.id, self._last)
         self._transcript.add(last)
         await self._send({"type": "http.response.body", "body": last, "more_body": False})
@@ -259,7 +260,6 @@ class _AnswerRun:
 
 
 async def refuse(send: Send, error: RequestError, exchange_id: str, endpoint: Endpoint) -> None:
-    """Send an error in the form of the endpoint's API."""
     body = body_of(error, endpoint, exchange_id)
     head = [JSON, (b"content-length", str(len(body)).encode()), (b"x-foreword-id", exchange_id.encode())]
     if error.status == WRONG_METHOD:
@@ -297,10 +297,10 @@ class _Watch:
 
 
 class _Watches:
-    """Starts to watch a client only after one to two times `WATCH_AFTER_S`.
+    """Starts watching a client only after one to two times `WATCH_AFTER_S`.
 
-    Most answers are sent before that, and a task for each request would take more CPU than the rest of this file.
-    One timer serves all clients.
+    Most answers are complete by then, and a task per request would take more CPU than the rest of this file. One timer
+    serves all clients.
     """
 
     def __init__(self) -> None:
@@ -332,14 +332,14 @@ async def _once(piece: bytes) -> AsyncIterator[bytes]:
 def _travelling(headers: Mapping[bytes, bytes]) -> Headers:
     names = [] if headers.keys().isdisjoint(TRAVELLING) else TRAVELLING
     travelling = [(name, headers[name]) for name in names if name in headers]
-    # ask only for an encoding that the records can read
+    # accept only encodings that the records can read
     if b"gzip" in headers.get(b"accept-encoding", b""):
         travelling.append((b"accept-encoding", b"gzip"))
     return tuple(travelling)
 
 
 def wrong_method(method: str, why: str = "") -> RequestError:
-    """Return the error for a method other than POST. Its status is 405."""
+    """Return a 405 for any method other than POST."""
     text = f"Method {method} is not allowed here; use POST. {why}".rstrip()
     error = BadRequest(text, code="method_not_allowed")
     error.status = WRONG_METHOD

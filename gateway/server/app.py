@@ -1,4 +1,4 @@
-"""The application: routes, access, error answers, start and end."""
+"""The application: routes, access, error answers, start-up and shutdown."""
 
 import difflib
 import gc
@@ -40,7 +40,7 @@ from gateway.wire.responses import request as responses
 
 log = logging.getLogger("foreword.server")
 LONGEST_MISSPELT = 100
-"""The most characters of an unknown path that is compared with the known paths."""
+"""Unknown paths are compared with known paths up to this length, in characters."""
 ANSWERED = (
     (Endpoint.CHAT, decode.chat),
     (Endpoint.COMPLETION, decode.completion),
@@ -52,10 +52,10 @@ ANSWERED = (
 
 
 class AsgiFront:
-    """The ASGI application. It answers the most used (hot) routes itself and passes all others to Litestar.
+    """The ASGI application. It serves the busiest (hot) routes itself and passes the others to Litestar.
 
-    Litestar's router and middleware would cost a hot request 40 µs without benefit. A hot route is matched by
-    its exact path, and each of its handlers admits the caller itself.
+    Litestar's router and middleware would cost a hot request 40 µs. Hot routes match their exact path, and their
+    handlers check the caller's key themselves.
     """
 
     def __init__(self, hot: dict[str, AnswerHandler], rest: Litestar, gateway: Gateway) -> None:
@@ -95,13 +95,13 @@ class AsgiFront:
         self._gateway.readiness.draining = True
 
     def cut(self) -> None:
-        """End the running answers: a stream ends with an error event, any other answer is a 503. All are recorded."""
+        """End the running answers and record them. A stream ends with an error event, any other answer is a 503."""
         for handler in self._hot.values():
             handler.cut()
 
 
 def _lists_stored(scope: Scope) -> bool:
-    """Whether the request lists stored completions. Such a request has the same path as one for a new completion."""
+    """Return whether the request lists stored completions. It has the same path as a request for a new one."""
     return scope["type"] == ScopeType.HTTP and scope["method"] == "GET" and scope["path"] == f"/v1/{Endpoint.CHAT}"
 
 
@@ -115,8 +115,7 @@ def application(gateway: Gateway) -> AsgiFront:
     access = Access(gateway.settings, gateway.state)
 
     async def admitted(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
-        """Refuse a request without a key, unless the handler is open to all. Litestar calls this before every
-        handler."""
+        """Refuse a request without a valid key, unless the route is open. Litestar calls this before every handler."""
         headers = single_headers(connection.scope)
         if handler.opt.get("open"):
             access.admit_anyone(headers)
@@ -132,11 +131,11 @@ def application(gateway: Gateway) -> AsgiFront:
 
     async def open_gateway() -> None:
         await gateway.open()
-        # exempt the existing objects from garbage collection, since they are used until the process ends
+        # the existing objects live until the process ends, so garbage collection need not look at them
         gc.collect()
         gc.freeze()
-        # a request creates hundreds of objects and hardly any reference cycle; with the default threshold of 700 there
-        # would be several collections per request
+        # a request creates hundreds of objects but hardly any reference cycle; the default threshold of 700 would
+        # trigger several collections per request
         gc.set_threshold(20_000, 20, 20)
         gc.enable()
 
@@ -191,7 +190,7 @@ def _refused(connection: ASGIConnection[Any, Any, Any, Any], error: RequestError
     if error.status == WRONG_METHOD:
         headers["allow"] = "POST"
     if error.status == 401 and _is_page(connection):
-        # with this header, a browser asks its user for the key
+        # this header makes a browser ask for the key
         headers["www-authenticate"] = 'Basic realm="Foreword: any name, and an admin key as the password"'
     return Response(errors.envelope(error), status_code=error.status, headers=headers, media_type="application/json")
 
@@ -208,14 +207,14 @@ def _unrouted(request: ASGIConnection[Any, Any, Any, Any], error: HTTPException)
     known.status, known.type = error.status_code, "invalid_request_error"
     answer = _refused(request, known)
     if methods:
-        answer.headers["allow"] = methods  # the methods of this path
+        answer.headers["allow"] = methods  # the methods that this path allows
     return answer
 
 
 def _meant(request: ASGIConnection[Any, Any, Any, Any], path: str) -> str:
-    """Return a sentence with the path that the client probably meant, or "" if no known path is similar.
+    """Return a hint at the path that the client probably meant, or "" if no known path is similar.
 
-    Most wrong paths come from a base URL in which /v1 is missing or occurs twice.
+    In most wrong paths, /v1 is missing or doubled, because of a wrong base URL.
     """
     if len(path) > LONGEST_MISSPELT:
         return ""
@@ -237,7 +236,7 @@ def _shown(route: str) -> str:
 def _failed(_: ASGIConnection[Any, Any, Any, Any], error: Exception) -> Response[bytes]:
     log.error("a request failed", exc_info=error)
     return Response(
-        errors.envelope(RequestError("The gateway failed on this request; its log has the reason.")),
+        errors.envelope(RequestError("The gateway failed on this request. The gateway's log has the reason.")),
         status_code=500,
         media_type="application/json",
     )

@@ -12,13 +12,13 @@ BOM = b"\xef\xbb\xbf"
 
 
 async def read_body(receive: Receive, headers: Mapping[bytes, bytes], limit: int) -> bytes:
-    """Read the whole request body. Raises `BodyTooLarge`; if the length is announced, this happens before reading."""
+    """Read the request body. Raises `BodyTooLarge`, before reading if the length is announced."""
     announced = headers.get(b"content-length")
     if announced is not None and announced.isdigit() and int(announced) > limit:
         raise too_large(limit)
     message: Any = await receive()
     if message["type"] == "http.disconnect":
-        raise BadRequest("The client went away before its request was complete.")
+        raise BadRequest("The client left before the request was complete.")
     body: bytes = message.get("body", b"")
     if not message.get("more_body", False):
         if len(body) > limit:
@@ -28,7 +28,7 @@ async def read_body(receive: Receive, headers: Mapping[bytes, bytes], limit: int
     while message.get("more_body", False):
         message = await receive()
         if message["type"] == "http.disconnect":
-            raise BadRequest("The client went away before its request was complete.")
+            raise BadRequest("The client left before the request was complete.")
         piece = message.get("body", b"")
         size += len(piece)
         if size > limit:
@@ -38,5 +38,5 @@ async def read_body(receive: Receive, headers: Mapping[bytes, bytes], limit: int
 
 
 def _without_mark(body: bytes) -> bytes:
-    """Return the body without the byte order mark that some editors write at the beginning of a file."""
+    """Remove the byte order mark that some editors write at the start of a file."""
     return body.removeprefix(BOM)

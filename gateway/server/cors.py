@@ -1,6 +1,6 @@
-"""Allows web pages of the origins in `[server] allowed_origins` to call the gateway (CORS).
+"""Lets web pages of the origins in `[server] allowed_origins` call the gateway (CORS).
 
-A page sends its key as a bearer token, as programs do. Cookies and remembered passwords are never allowed.
+A page sends its key as a bearer token, like a program. Cookies and remembered passwords are never allowed.
 """
 
 from collections.abc import Sequence
@@ -11,27 +11,27 @@ from litestar.types import Scope, Send
 ANY = "*"
 METHODS = b"GET, POST, DELETE, OPTIONS"
 REMEMBERED_S = b"600"
-"""The time, in seconds, for which a browser may reuse the answer to a preflight."""
+"""How many seconds a browser may reuse the answer to a preflight."""
 VARY = (b"vary", b"origin")
 
 
 class Cors:
-    """The allowed origins; `*` means any."""
+    """The allowed origins. `*` means any."""
 
     def __init__(self, allowed_origins: Sequence[str]) -> None:
         self._any = ANY in allowed_origins
         self._origins = frozenset(origin.lower().encode() for origin in allowed_origins)
 
     def allows(self, origin: bytes | None) -> bool:
-        """Whether a page of this origin may use the gateway."""
+        """Return whether pages of this origin may use the gateway."""
         return origin is not None and (self._any or origin.lower() in self._origins)
 
     def answering(self, scope: Scope, send: Send) -> Send:
-        """Wrap `send` to add the headers that let the page read the answer, including errors and streams."""
+        """Wrap `send` to add the headers that let the page read the answer, also errors and streams."""
         origin = _header(scope, b"origin")
         head = [VARY]
         if origin is not None and self.allows(origin):
-            # the header names the origin, so that a cache cannot give the answer to a page of another origin
+            # the answer depends on the origin, so a cache must not give it to another origin's page
             head += [(b"access-control-allow-origin", origin), (b"access-control-expose-headers", b"*")]
 
         async def send_with_headers(message: Any) -> None:
@@ -43,7 +43,7 @@ class Cors:
         return send_with_headers
 
     async def answer_preflight(self, scope: Scope, send: Send) -> bool:
-        """Answer the preflight of an allowed origin. Returns False if the request is not a preflight."""
+        """Answer an allowed origin's preflight. Returns False if the request is not a preflight."""
         origin, method = _header(scope, b"origin"), _header(scope, b"access-control-request-method")
         if scope["method"] != "OPTIONS" or method is None or origin is None or not self.allows(origin):  # type: ignore[typeddict-item]  # an HTTP scope has a method
             return False

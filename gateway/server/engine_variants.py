@@ -32,7 +32,7 @@ async def get_variant(gateway: Shared, key: Caller, name: PathText) -> Response[
 
 @delete("/v1/foreword/engines/variants/{name:str}", status_code=200, summary="Remove a variant", tags=["Foreword"])
 async def remove_variant(gateway: Shared, key: Caller, name: PathText) -> Response[bytes]:
-    """Deletes the variant's files. Refused while a backend of the configuration uses it. For admin keys."""
+    """Deletes the variant's files. Refused while a configured backend uses the variant. For admin keys."""
     admin_only(key, "remove a variant")
     try:
         await asyncio.to_thread(variants.remove_variant, gateway.settings, name)

@@ -1,4 +1,4 @@
-"""The endpoints that OpenAI's API does not have: preview a request, read an exchange, give feedback."""
+"""Endpoints that OpenAI's API lacks: preview a request, read an exchange, give feedback."""
 
 import secrets
 from time import time
@@ -23,8 +23,7 @@ from gateway.wire.feedback import feedback
     tags=["Foreword"],
 )
 async def preview_request(request: AnyRequest, gateway: Shared, key: Caller) -> Response[bytes]:
-    """Takes the body of a chat completion or a response, runs every stage, calls no model, and returns each
-    decision."""
+    """Takes the body of a chat completion or a response, and returns each decision. No model is called."""
     ask = preview.ask(await request.body(), dict(request.scope["headers"]))
     exchange = Exchange("preview-" + secrets.token_hex(8), ask, key, dry=True, started_s=time())
     prepared = await gateway.prepare(exchange)
@@ -33,8 +32,8 @@ async def preview_request(request: AnyRequest, gateway: Shared, key: Caller) -> 
 
 @get("/v1/foreword/exchanges/{id:str}", summary="A recorded exchange", tags=["Foreword"])
 async def get_exchange(gateway: Shared, key: Caller, id: PathText) -> Response[bytes]:
-    """The request, each decision, the prompt that was sent, the answer, and the feedback on it. A key can only read its
-    own exchanges."""
+    """The request, each decision, the prompt as sent, the answer, and its feedback. A key can read only its own
+    exchanges."""
     return json_bytes(as_json(await _archive(gateway).get(id, key)))
 
 

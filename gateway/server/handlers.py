@@ -1,4 +1,4 @@
-"""Shared parts of handlers: the gateway and the caller's key as parameters, JSON answers, refusals."""
+"""What handlers share: the gateway and the caller's key as parameters, JSON answers, refusals."""
 
 from typing import Any
 
@@ -19,24 +19,23 @@ AnyRequest = Request[Any, Any, Any]
 
 
 def json_bytes(body: bytes, status: int = 200) -> Response[bytes]:
-    """Return an answer whose body is JSON that is already encoded."""
+    """Return an answer from encoded JSON."""
     return Response(body, status_code=status, media_type="application/json")
 
 
 def json_of(value: object, status: int = 200) -> Response[bytes]:
-    """Return an answer whose body is `value`, encoded as JSON by msgspec."""
+    """Return `value` as a JSON answer."""
     return json_bytes(msgspec.json.encode(value), status)
 
 
 def admin_only(key: ClientKey, what: str) -> None:
-    """Raise `KeyNotAllowed` unless the key has `admin`. `what` completes the error's sentence "Only a key with admin =
-    true may ..."."""
+    """Raise `KeyNotAllowed` unless the key has `admin`. `what` completes "Only a key with admin = true may ..."."""
     if not key.admin:
         raise KeyNotAllowed(f"Only a key with admin = true may {what}.")
 
 
 def intake_of(gateway: Gateway) -> BackgroundIngest:
-    """Return the gateway's collections with their background ingest. Raises `NotFound` if none are configured."""
+    """Return the gateway's collections with their background ingest. Raises `NotFound` without a store."""
     if gateway.intake is None:
-        raise NotFound("This gateway keeps no collections: its configuration has no [store] and [embedder].")
+        raise NotFound("This gateway has no collections: [store] or [embedder] is not configured.")
     return gateway.intake

@@ -1,4 +1,4 @@
-"""Writes the decisions about a request into `x-foreword-*` response headers."""
+"""Reports the decisions about a request in `x-foreword-*` response headers."""
 
 import re
 from urllib.parse import quote
@@ -8,12 +8,12 @@ from gateway.exchange import Arm, Exchange
 from gateway.ports import Reply
 
 WITHHELD = (Arm.SHADOW, Arm.HELD)
-"""Arms whose rewrite is recorded but not sent. A header must not name its template as used."""
+"""Arms whose rewrite is recorded but not sent. The headers must not name its template as used."""
 _UNPRINTABLE = re.compile("[^ -~]+")
 
 
 def decisions(exchange: Exchange, reply: Reply) -> list[tuple[bytes, bytes]]:
-    """Return the headers: the exchange's id, its backend, and one header for each decision."""
+    """Return the exchange's id, its backend, and one header per decision."""
     head = [(b"x-foreword-id", exchange.id.encode()), (b"x-foreword-backend", reply.backend.encode())]
     if exchange.mode is not Mode.OFF:
         head.append((b"x-foreword-mode", exchange.mode.value.encode()))
@@ -37,8 +37,7 @@ def decisions(exchange: Exchange, reply: Reply) -> list[tuple[bytes, bytes]]:
 
 
 def _ascii(text: str) -> bytes:
-    """Return a header's value on one line, cut at 200 characters. All characters except printable ASCII are
-    percent-encoded as UTF-8."""
+    """Return a header value on one line, cut at 200 characters, with non-ASCII characters percent-encoded."""
     text = text[:200]
     # checking the whole text first is ten times as fast as checking each character
     return (text if text.isascii() and text.isprintable() else _encoded(text)).encode()

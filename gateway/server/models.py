@@ -1,4 +1,4 @@
-"""Serves `/v1/models`: the configured names, and the names that only the backends know."""
+"""Serves `/v1/models`: configured names, and names that only the backends know."""
 
 import asyncio
 from typing import Any
@@ -34,8 +34,10 @@ class _UpstreamModel(Struct):
 
 @get("/v1/models", summary="The models that this key may use", tags=["OpenAI"])
 async def list_models(gateway: Shared, key: Caller) -> Response[bytes]:
-    """The configured names, then the models that the backends with a pattern (`gpt-*`) list. If a backend does not
-    answer, its models are left out."""
+    """The configured names, then the models listed by backends with a pattern such as `gpt-*`.
+
+    Models of a backend that does not answer are left out.
+    """
     listed: dict[str, Any] = {
         name: ModelObject(name, backend) for name, backend in gateway.routes.names() if _allowed(key, name)
     }

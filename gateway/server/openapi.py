@@ -1,4 +1,4 @@
-"""Builds the OpenAPI document: Litestar's document with the routes that do not use Litestar."""
+"""Builds the OpenAPI document: Litestar's document and the routes that bypass Litestar."""
 
 from typing import Any
 
@@ -18,9 +18,9 @@ from gateway.wire.stores import vector_stores
 CONFIG = OpenAPIConfig(
     title="Foreword",
     version="0.1.0",
-    description="A prompt and context gateway. What is not described here passes through unchanged.",
+    description="A prompt and context gateway. Fields that are not described here pass through unchanged.",
     path="/openapi",
-    # without a plugin, Litestar adds pages that load scripts from other sites
+    # without an explicit plugin, Litestar serves pages that load scripts from other sites
     render_plugins=[JsonRenderPlugin()],
 )
 ERROR = {
@@ -41,7 +41,7 @@ ERROR = {
 ERROR_BODY = {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}
 REFUSALS = {
     "4XX": {"description": "The request is refused", "content": ERROR_BODY},
-    "5XX": {"description": "No backend answered, or a part is not ready", "content": ERROR_BODY},
+    "5XX": {"description": "No backend answered, or a part of the gateway is not ready", "content": ERROR_BODY},
 }
 OPEN_TO_ALL = ("/health/live", "/health/ready", "/metrics")
 OURS: dict[str, type[Struct]] = {
@@ -54,7 +54,7 @@ OURS: dict[str, type[Struct]] = {
     "/v1/vector_stores/{id}/files/{file}": vector_stores.ChangedFile,
     "/v1/vector_stores/{id}/file_batches": vector_stores.NewBatch,
 }
-"""The types of the bodies that handlers read themselves. Litestar does not know them."""
+"""The bodies that handlers decode themselves, which Litestar therefore does not know."""
 UPLOAD = {
     "type": "object",
     "required": ["file", "purpose"],
@@ -98,7 +98,7 @@ def complete(app: Litestar) -> dict[str, Any]:
 
 
 def _refusals(schema: dict[str, Any]) -> None:
-    """Add the key (unless the route is open to all) and the errors in OpenAI's form to every route."""
+    """Add the errors to every route, and the key to every route that is not open."""
     schema["components"]["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
     schema["security"] = [{"key": []}]
     for path, operations in schema["paths"].items():

@@ -7,7 +7,7 @@ from gateway.server.handlers import Shared
 from gateway.telemetry.metrics import CONTENT_TYPE
 
 OPEN = {"open": True}
-"""Routes that need no key, since orchestrators and Prometheus have none."""
+"""Routes that need no key, because orchestrators and Prometheus have none."""
 
 
 @get("/health/live", summary="Is the process alive?", tags=["operations"], opt=OPEN)
@@ -18,8 +18,8 @@ async def live() -> dict[str, str]:
 
 @get("/health/ready", summary="Is everything loaded?", tags=["operations"], opt=OPEN)
 async def ready(gateway: Shared) -> Response[dict[str, object]]:
-    """Answers 200 if every part is ready. Answers 503 with the state of each part if one is loading or has failed, or
-    if the gateway is shutting down."""
+    """Answers 200 if every part is ready. Answers 503 with the state of each part while a part is loading or has
+    failed, and during shutdown."""
     status, body = readiness_of(gateway)
     return Response(body, status_code=status)
 

@@ -1,4 +1,4 @@
-"""Unpacks compressed request bodies (`content-encoding`) for every route, up to the allowed size."""
+"""Decompresses request bodies (`content-encoding`) on every route, up to the allowed size."""
 
 import asyncio
 import zlib
@@ -11,21 +11,19 @@ from litestar.types import Receive, Scope
 from gateway.errors import BadRequest, BodyTooLarge, EncodingNotRead
 
 AUTO = 47
-"""The value of `wbits` with which `zlib` detects whether the data are gzip or zlib."""
+"""`wbits` for `zlib` to detect gzip and zlib headers by itself."""
 MOST_WINDOW = 2**27
 """The largest window of a zstd frame, in bytes. The decoder keeps the window in memory."""
 ZSTD_STEP = 1024
-"""The number of packed bytes that one step unpacks. They hold at most 256 blocks of 128 kB."""
+"""How many compressed bytes one step decompresses: at most 256 blocks of 128 kB."""
 MOST_CODINGS = 2
 
 
 def unpacking(scope: Scope, receive: Receive, limit: int) -> tuple[Scope, Receive]:
-    """Return a scope and a `receive` that give the unpacked body.
+    """Return a scope and a `receive` that give the decompressed body.
 
-    `limit` is the most bytes that the body may have, both packed and unpacked.
-
-    The body is read at the first call of `receive`, after the client's key was checked. That call raises
-    `EncodingNotRead`, `BodyTooLarge` or `BadRequest`.
+    `limit` is the largest size of the body in bytes, compressed and decompressed. The body is read at the first call of
+    `receive`, after the key was checked. That call raises `EncodingNotRead`, `BodyTooLarge` or `BadRequest`.
     """
     packed = [value for name, value in scope["headers"] if name == b"content-encoding"]
     if not packed:
@@ -40,7 +38,7 @@ def unpacking(scope: Scope, receive: Receive, limit: int) -> tuple[Scope, Receiv
 
 
 class _UnpackedBody:
-    """A `receive` whose first message is the whole body, unpacked."""
+    """A `receive` whose first message is the whole decompressed body."""
 
     def __init__(self, receive: Receive, codings: list[str], limit: int) -> None:
         self._receive = receive
@@ -63,13 +61,13 @@ class _UnpackedBody:
             more, size = message.get("more_body", False), size + len(pieces[-1])
             if size > self._limit:
                 raise too_large(self._limit)
-        # this runs on a thread, since even a few bytes can unpack to as many as the limit allows
+        # on a thread, because even a few bytes can decompress to the whole limit
         body = await asyncio.to_thread(unpacked, b"".join(pieces), self._codings, self._limit)
         return {"type": "http.request", "body": body, "more_body": False}
 
 
 def unpacked(raw: bytes, codings: list[str], limit: int) -> bytes:
-    """Return the unpacked body. `codings` are listed in the order in which they were applied.
+    """Decompress a body. `codings` are in the order in which they were applied.
 
     Raises `EncodingNotRead`, `BodyTooLarge` or `BadRequest`.
     """
@@ -92,12 +90,12 @@ def _check(codings: list[str]) -> None:
         )
     if len(codings) > MOST_CODINGS:
         raise EncodingNotRead(
-            f"The request body has {len(codings)} content-encodings; at most {MOST_CODINGS} are read."
+            f"The request body has {len(codings)} content-encodings; at most {MOST_CODINGS} are supported."
         )
 
 
 def _gzip(raw: bytes, limit: int) -> bytes:
-    """Unpack gzip or zlib data, which may consist of several members."""
+    """Decompress gzip or zlib data, which may have several members."""
     pieces: list[bytes] = []
     left = limit
     while raw:
@@ -113,7 +111,7 @@ def _gzip(raw: bytes, limit: int) -> bytes:
 
 
 def _deflate(raw: bytes, limit: int) -> bytes:
-    """Unpack zlib data, as the standard requires, or deflate data without a zlib header, as some clients send them."""
+    """Decompress zlib data, as the standard requires, or raw deflate data, as some clients send."""
     try:
         return _gzip(raw, limit)
     except zlib.error:
@@ -127,8 +125,7 @@ def _deflate(raw: bytes, limit: int) -> bytes:
 
 
 def _zstd(raw: bytes, limit: int) -> bytes:
-    """Unpack one or several frames. The data are unpacked in small steps, so that the output of each step is small
-    too."""
+    """Decompress one or several frames, in small steps that keep each output small."""
     pieces: list[bytes] = []
     frame = zstandard.ZstdDecompressor(max_window_size=MOST_WINDOW).decompressobj()
     left = limit

@@ -1,4 +1,4 @@
-"""Returns lists in pages, by OpenAI's parameters `limit`, `after`, `before` and `order`."""
+"""Pages through lists, by OpenAI's parameters `limit`, `after`, `before` and `order`."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar

@@ -1,6 +1,6 @@
-"""Reads, changes and deletes the chat completions that a backend stores (`"store": true`).
+"""Reads, changes and deletes chat completions that a backend stores (`"store": true`).
 
-The completions belong to the backend's account, which all keys share, so only a key with `admin` may see them.
+All keys share the backend's account, so only a key with `admin` may see its completions.
 """
 
 from litestar import Response, delete, get, post
@@ -18,42 +18,41 @@ ONE = "/v1/chat/completions/{id:str}"
 
 @get("/v1/chat/completions", summary="The stored completions", tags=["OpenAI"])
 async def list_stored(request: AnyRequest, gateway: Shared, key: Caller) -> Response[bytes]:
-    """Passed on to the backend of the default model."""
+    """Forwarded to the backend of the default model."""
     return await passed_on(request, gateway, key, "")
 
 
 @get(ONE, summary="A stored completion", tags=["OpenAI"])
 async def get_stored(request: AnyRequest, gateway: Shared, key: Caller, id: PathText) -> Response[bytes]:
-    """Passed on to the backend of the default model."""
+    """Forwarded to the backend of the default model."""
     return await passed_on(request, gateway, key, id)
 
 
 @get(ONE + "/messages", summary="The messages of a stored completion", tags=["OpenAI"])
 async def get_stored_messages(request: AnyRequest, gateway: Shared, key: Caller, id: PathText) -> Response[bytes]:
-    """Passed on to the backend of the default model."""
+    """Forwarded to the backend of the default model."""
     return await passed_on(request, gateway, key, f"{id}/messages")
 
 
 @post(ONE, status_code=200, summary="Change a stored completion's metadata", tags=["OpenAI"])
 async def change_stored(request: AnyRequest, gateway: Shared, key: Caller, id: PathText) -> Response[bytes]:
-    """Passed on to the backend of the default model."""
+    """Forwarded to the backend of the default model."""
     return await passed_on(request, gateway, key, id)
 
 
 @delete(ONE, status_code=200, summary="Delete a stored completion", tags=["OpenAI"])
 async def delete_stored(request: AnyRequest, gateway: Shared, key: Caller, id: PathText) -> Response[bytes]:
-    """Passed on to the backend of the default model."""
+    """Forwarded to the backend of the default model."""
     return await passed_on(request, gateway, key, id)
 
 
 async def passed_on(request: AnyRequest, gateway: Gateway, key: ClientKey, path: str) -> Response[bytes]:
-    """Forward the request to the backend of the default model. `path` is the part of the path after
-    `/v1/chat/completions/`."""
+    """Forward the request to the backend of the default model. `path` follows `/v1/chat/completions/`."""
     backend = gateway.backends[gateway.routes.targets("", Endpoint.CHAT)[0].backend]
     if not path and not isinstance(backend, Manageable):
         admin_only(key, "see the objects that a backend stores")
         raise wrong_method(
-            request.method, "The backend of the default model stores no completions that GET could list."
+            request.method, "The backend of the default model stores no completions, so GET has nothing to list."
         )
     return await ask_backend(request, key, backend, f"chat/completions/{path}".rstrip("/"))
 

@@ -1,4 +1,4 @@
-"""Serves stored responses. Those that the gateway made are read from its records, all others from the backend."""
+"""Serves stored responses: the gateway's own from its records, all others from the backend."""
 
 from typing import Literal
 
@@ -25,8 +25,8 @@ ONE = "/v1/responses/{id:str}"
 async def get_response(
     request: AnyRequest, gateway: Shared, key: Caller, id: PathText, stream: FromQuery[bool] = False
 ) -> Response[bytes]:
-    """The response as it was sent. A key can only read its own responses. Only an admin key can read the responses that
-    a backend stores."""
+    """The response as it was sent. A key can read only its own responses. Only an admin key can read responses that a
+    backend stores."""
     if not exchange_id(id):
         return await _passed_on(request, gateway, key, id)
     if stream:
@@ -37,7 +37,7 @@ async def get_response(
 
 @delete(ONE, status_code=200, summary="Delete a stored response", tags=["OpenAI"])
 async def delete_response(request: AnyRequest, gateway: Shared, key: Caller, id: PathText) -> Response[bytes]:
-    """Deletes the response's texts from the records. Figures, names and hashes stay, as with the policy `hashed`."""
+    """Deletes the response's texts from the records. Figures, names and hashes stay, as under the policy `hashed`."""
     if not exchange_id(id):
         return await _passed_on(request, gateway, key, id)
     await _own(gateway, key, id)
@@ -48,11 +48,12 @@ async def delete_response(request: AnyRequest, gateway: Shared, key: Caller, id:
 
 @post(ONE + "/cancel", status_code=200, summary="Cancel a response in the background", tags=["OpenAI"])
 async def cancel_response(request: AnyRequest, gateway: Shared, key: Caller, id: PathText) -> Response[bytes]:
-    """Only a response that a backend stores can be cancelled: the gateway itself answers nothing in the background."""
+    """Only a response that a backend stores can be cancelled. The gateway's own responses never run in the
+    background."""
     if not exchange_id(id):
         return await _passed_on(request, gateway, key, f"{id}/cancel")
     await _own(gateway, key, id)
-    raise BadRequest("Only a response in the background can be cancelled, and this one is finished.", param="id")
+    raise BadRequest("Only a background response can be cancelled, and this response is finished.", param="id")
 
 
 @get(ONE + "/input_items", summary="The input of a stored response", tags=["OpenAI"])
@@ -65,7 +66,7 @@ async def list_input(
     limit: FromQuery[int] = PAGE,
     order: FromQuery[Literal["asc", "desc"]] = "desc",
 ) -> Response[bytes]:
-    """The items of the response's input. The items of `previous_response_id` or of a prompt by name come first."""
+    """The items of the response's input, after the items of `previous_response_id` or of a named prompt."""
     if not exchange_id(id):
         return await _passed_on(request, gateway, key, f"{id}/input_items")
     record, _ = await _own(gateway, key, id)
@@ -96,7 +97,8 @@ async def _passed_on(request: AnyRequest, gateway: Gateway, key: ClientKey, path
 
 
 def _keeper(gateway: Gateway) -> Backend | None:
-    """Return the backend of the default model if it serves `/v1/responses` itself, else the first backend that does."""
+    """Return the backend that keeps responses: that of the default model if it serves `/v1/responses` itself, else the
+    first that does."""
     default = gateway.routes.targets("", Endpoint.RESPONSES)[0]
     if speaks(gateway.backends[default.backend], default.model):
         return gateway.backends[default.backend]

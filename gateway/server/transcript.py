@@ -2,10 +2,10 @@
 
 
 class Transcript:
-    """The bytes of an answer as they were sent. `cut` is True if some of them were not kept."""
+    """The bytes of an answer as sent. `cut` is True if some of them were not kept."""
 
     def __init__(self, limit: int) -> None:
-        """`limit` is the most bytes to keep; with 0, nothing is kept."""
+        """`limit` is the largest number of bytes to keep. 0 keeps nothing."""
         self.pieces: list[bytes] = []
         self.cut = False
         self._room = limit

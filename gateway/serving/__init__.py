@@ -1,1 +1,1 @@
-"""The server's processes: a parent that supervises workers, and workers that serve HTTP/1.1 with the application."""
+"""The server's processes: a parent that supervises workers, and workers that serve the application over HTTP/1.1."""

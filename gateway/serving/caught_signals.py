@@ -1,5 +1,4 @@
-"""Collects the signals sent to the parent process without interrupting its work. A signal only wakes the parent's
-selector."""
+"""Collects the parent's signals without interrupting its work. A signal only wakes the parent's selector."""
 
 import signal
 import socket
@@ -9,7 +8,7 @@ CAUGHT = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 class CaughtSignals:
-    """Collects the signals that arrive until `take` is called. Call `take` when `channel` can be read."""
+    """Signals that arrived and were not taken yet. When `channel` can be read, call `take`."""
 
     def __init__(self) -> None:
         self.channel, self._wakes = socket.socketpair()

@@ -1,4 +1,4 @@
-"""The messages between the parent process and a worker, sent as lines of JSON over a pair of sockets."""
+"""Messages between the parent process and a worker: lines of JSON over a pair of sockets."""
 
 from typing import TypeVar
 
@@ -7,34 +7,32 @@ from msgspec import Raw, Struct
 
 
 class Accept(Struct, frozen=True, tag=True):
-    """Tells a worker to accept connections from now on."""
+    """To a worker: accept connections from now on."""
 
 
 class DrainOrder(Struct, frozen=True, tag=True):
-    """Tells a worker to shut down: to keep the port open for `notice_s`, then to finish running requests within
-    `drain_s`."""
+    """To a worker: shut down. Keep the port open for `notice_s`, then finish running requests within `drain_s`."""
 
     notice_s: float
     drain_s: float
 
 
 class AskMetrics(Struct, frozen=True, tag=True):
-    """Asks a worker for its metrics."""
+    """To a worker: send your metrics."""
 
 
 class Opened(Struct, frozen=True, tag=True):
-    """Tells the parent that the worker's application has started."""
+    """To the parent: the application has started."""
 
 
 class Failed(Struct, frozen=True, tag=True):
-    """Tells the parent that the worker's application cannot start."""
+    """To the parent: the application cannot start."""
 
     reason: str
 
 
 class Beat(Struct, frozen=True, tag=True):
-    """Tells the parent twice a second that the worker's event loop is running. The fields are figures for the
-    metrics."""
+    """To the parent, twice a second: the event loop is running. The fields are figures for the metrics."""
 
     requests: int = 0
     connections: int = 0
@@ -44,14 +42,14 @@ class Beat(Struct, frozen=True, tag=True):
 
 
 class Ready(Struct, frozen=True, tag=True):
-    """Tells the parent the status and the body of the worker's `/health/ready`. Sent after each change."""
+    """To the parent, after each change: the status and body of `/health/ready`."""
 
     status: int
     body: Raw
 
 
 class MetricsPage(Struct, frozen=True, tag=True):
-    """Tells the parent the worker's metrics, in Prometheus' text format."""
+    """To the parent: the metrics in Prometheus' text format."""
 
     text: str
 

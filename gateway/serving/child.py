@@ -1,4 +1,4 @@
-"""The parent's view of a worker process: the process, the channel to it, and the time of its last message."""
+"""A worker process as the parent sees it: the process, its channel, and the time of its last message."""
 
 import os
 import signal
@@ -24,7 +24,7 @@ READ_BYTES = 1 << 16
 
 
 class Child:
-    """One worker process. Workers are numbered from 1. A worker that replaces another one gets its `number`."""
+    """One worker process. Workers are numbered from 1. A replacement gets the same `number`."""
 
     def __init__(self, number: int, generation: int) -> None:
         self.number = number
@@ -35,7 +35,7 @@ class Child:
         self.draining = False
         self.kill_at = float("inf")
         self.failure = ""
-        """The reason that the worker gave for not starting."""
+        """Why the worker could not start, in its own words."""
         self.ready_status = 503
         self.ready_body = b'{"status":"starting"}'
         self.beat = Beat()
@@ -44,7 +44,7 @@ class Child:
         self._lines = Lines()
 
     def fork(self, work: Callable[[socket.socket], int], inherited: Iterable[socket.socket]) -> None:
-        """Start the process. `inherited` are sockets of the parent that the process must close."""
+        """Start the process. The process closes the `inherited` sockets of the parent."""
         ours, theirs = socket.socketpair()
         pid = os.fork()
         if pid == 0:
@@ -67,7 +67,7 @@ class Child:
             self.channel.send(line(order))
 
     def hear(self) -> tuple[list[FromWorker], bool]:
-        """Return the messages that the worker sent, and whether it is still alive."""
+        """Return the worker's new messages, and whether the worker is alive."""
         try:
             data = self.channel.recv(READ_BYTES)
         except BlockingIOError:
@@ -93,7 +93,7 @@ class Child:
             assert isinstance(report, MetricsPage)
 
     def silent_s(self) -> float:
-        """Return the seconds since the worker's last beat, or 0 before the first beat."""
+        """Return the seconds since the last beat, or 0 before the first."""
         return monotonic() - self.heard_at if self.opened else 0.0
 
     def kill(self) -> None:
@@ -105,14 +105,16 @@ class Child:
 
 
 def _become_worker(work: Callable[[], int]) -> None:
-    """Turn the forked process into a worker. Resets the signal handlers, calls `work`, and exits without running the
-    clean-up that the parent registered."""
+    """Turn the forked process into a worker: reset signal handlers, call `work`, and exit.
+
+    The clean-up that the parent registered does not run.
+    """
     status = 1
     try:
         signal.set_wakeup_fd(-1)
         for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD):
             signal.signal(number, signal.SIG_DFL)
-        # Ctrl-C sends SIGINT to the whole process group, but only the parent may react to it
+        # Ctrl-C signals the whole process group, but only the parent may react
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
         status = work()

@@ -1,4 +1,4 @@
-"""One client's connection: passes its requests to the application one after the other, and enforces deadlines."""
+"""One client's connection: passes its requests to the application one at a time, and enforces deadlines."""
 
 import asyncio
 from collections import deque
@@ -15,14 +15,14 @@ from gateway.serving.unsent import unsent_bytes
 
 WRITE_HIGH_WATER = 64 * 1024
 LINGER_S = 5.0
-"""For this long after the last answer, bytes from the client are read and dropped."""
+"""After the last answer, the client's bytes are read and dropped for this long."""
 SLOWEST_BYTES_S = 1000
-"""A client that reads fewer bytes of its answer per second counts as not reading."""
+"""A client that reads its answer more slowly than this, in bytes per second, counts as not reading."""
 NEVER = float("inf")
 
 
 class ConnectionOwner(Protocol):
-    """The part of a listener that its connections need."""
+    """What connections need of their listener."""
 
     limits: ClientLimits
     draining: bool
@@ -31,7 +31,7 @@ class ConnectionOwner(Protocol):
     def opened(self, connection: "ClientConnection") -> None: ...
     def closed(self, connection: "ClientConnection") -> None: ...
     def waits(self, connection: "ClientConnection") -> None:
-        """Note that the connection waits for its client. Also called each time the waiting connection receives
+        """Note that the connection waits for its client. Called again whenever the waiting connection receives
         bytes."""
 
     def works(self, connection: "ClientConnection") -> None:
@@ -41,9 +41,9 @@ class ConnectionOwner(Protocol):
 
 
 class ClientConnection(asyncio.Protocol):
-    """A connection. A request that arrives before the previous one is answered waits in a queue.
+    """A connection. Requests that arrive early wait in a queue.
 
-    The listener checks `deadline` once a second, and calls `expire` after it has passed.
+    The listener checks `deadline` once a second, and calls `expire` when it has passed.
     """
 
     __slots__ = (
@@ -73,7 +73,7 @@ class ClientConnection(asyncio.Protocol):
         self._queue: deque[ServedRequest] = deque()
         self._answering: ServedRequest | None = None
         self._reading: ServedRequest | None = None
-        """The request whose body is not complete yet."""
+        """The request whose body is still incomplete."""
         self._drained: asyncio.Future[None] | None = None
         self._closing = False
         self._spoiled = False
@@ -87,7 +87,7 @@ class ClientConnection(asyncio.Protocol):
 
     @property
     def last(self) -> bool:
-        """Whether the connection closes after this answer."""
+        """Whether the connection closes after the current answer."""
         return self._owner.draining
 
     # methods of asyncio.Protocol
@@ -131,7 +131,7 @@ class ClientConnection(asyncio.Protocol):
             self._owner.waits(self)
 
     def eof_received(self) -> None:
-        """Do nothing. A client that stops sending has left, and the transport then closes itself."""
+        """Do nothing: a client that stops sending has left, and the transport closes by itself."""
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.deadline = NEVER
@@ -199,14 +199,14 @@ class ClientConnection(asyncio.Protocol):
         self._transport.write(data)
 
     async def drained(self) -> None:
-        """Wait until the client has read enough bytes or has left."""
+        """Wait until the client has read enough or has left."""
         if self.paused:
             self._drained = self._loop.create_future()
             await self._drained
 
     def pause_body(self) -> None:
         self._transport.pause_reading()
-        self.deadline = NEVER  # the client now waits for the application, so the client has no deadline
+        self.deadline = NEVER  # the client now waits for the application, so it has no deadline
 
     def resume_body(self) -> None:
         self._transport.resume_reading()
@@ -215,7 +215,7 @@ class ClientConnection(asyncio.Protocol):
         self._transport.abort()
 
     def answered(self, *, keep: bool) -> None:
-        """Continue after an answer was written: begin the next request, wait for one, or close the connection."""
+        """Continue after an answer: start the next request, wait for one, or close the connection."""
         request, self._answering = self._answering, None
         if request is None:
             return
@@ -237,8 +237,10 @@ class ClientConnection(asyncio.Protocol):
             self._owner.waits(self)
 
     def _linger(self) -> None:
-        """Close the connection for writing, and drop the bytes that the client still sends for `LINGER_S`. Closing it
-        completely would reset the connection, and the client could lose the answer."""
+        """Close the connection for writing, and drop what the client still sends for `LINGER_S`.
+
+        Closing it completely would reset the connection, and the client could lose the answer.
+        """
         self._closing = True
         self._reading = None
         self.deadline = self._loop.time() + LINGER_S
@@ -247,7 +249,7 @@ class ClientConnection(asyncio.Protocol):
         self._transport.write_eof()
 
     def _close(self) -> None:
-        """Close the connection after everything is sent. If the client does not read, `expire` closes it."""
+        """Close the connection once everything is sent. If the client does not read, `expire` closes it."""
         self._closing = True
         self._reading = None
         self._unsent = unsent_bytes(self._transport)
@@ -259,7 +261,7 @@ class ClientConnection(asyncio.Protocol):
 
     @property
     def resting(self) -> bool:
-        """Whether no request is running on the connection."""
+        """Whether the connection has no running request."""
         return self._answering is None and not self._closing
 
     def rest_no_more(self) -> None:
@@ -268,7 +270,7 @@ class ClientConnection(asyncio.Protocol):
             self._close()
 
     def expire(self, now: float) -> None:
-        """End the connection, or the request that is too slow, after its deadline has passed."""
+        """End the connection, or the slow request, after its deadline."""
         if self.paused or self._transport.get_write_buffer_size():
             self._look_at_reader(now)
         elif self._closing:
@@ -281,7 +283,7 @@ class ClientConnection(asyncio.Protocol):
             self._close()
 
     def _look_at_reader(self, now: float) -> None:
-        """Extend the deadline of a client that reads, and abort the connection of one that does not."""
+        """Extend the deadline of a client that reads; abort the connection of a client that does not."""
         unsent, write_s = unsent_bytes(self._transport), self._owner.limits.write_s
         if self._unsent and self._unsent - unsent < min(self._unsent, SLOWEST_BYTES_S * write_s):
             self.abort()
@@ -297,13 +299,13 @@ class ClientConnection(asyncio.Protocol):
         request.wake()
         self.deadline = now + LINGER_S
 
-    # errors that occur before a request exists
+    # errors before a request exists
 
     def _refuse_bytes(self, error: Exception) -> None:
         cause = error.__context__
         self._spoiled = True
         if self._answering is not None:
-            # the bytes after this request cannot be parsed, so its answer is the last one on the connection
+            # the bytes after this request cannot be parsed, so its answer is the last
             self._answering.keep = False
             self._queue.clear()
             if self._reading is not None:
@@ -322,7 +324,7 @@ class ClientConnection(asyncio.Protocol):
             request.wake()
 
     def _answer_bytes(self, error: RequestError) -> None:
-        """Answer bytes that are not a request with an error, and close the connection."""
+        """Answer unparsable bytes with an error, and close the connection."""
         scope = {"http_version": "1.1", "method": "GET"}
         request = self._answering = ServedRequest(self, scope, keep=False, expects=False)
         self._reading, self._spoiled = None, True

@@ -1,4 +1,4 @@
-"""Checks the head of a request, and builds ASGI's scope from it."""
+"""Checks the head of a request and builds ASGI's scope from it."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,7 +11,7 @@ from gateway.errors import BadRequest, RequestError
 HEAD_LIMIT = 64 * 1024
 FRAMING = frozenset((b"content-length", b"transfer-encoding"))
 SPECIAL = frozenset((b"expect", b"host", b"transfer-encoding"))
-"""Headers that control how a request is parsed. None of them may occur twice."""
+"""Headers that control parsing. None may occur twice."""
 VERSIONS = ("1.1", "1.0")
 
 Header = tuple[bytes, bytes]
@@ -21,7 +21,7 @@ Address = tuple[str, int] | None
 def scope_of(
     parser: Any, url: bytes, headers: list[Header], special: Mapping[bytes, bytes], *, server: Address, client: Address
 ) -> dict[str, Any]:
-    """Build ASGI's scope from the head that `parser` has read. Raises `BadRequest` for a head that must be refused."""
+    """Build ASGI's scope from the head. Raises `BadRequest` for a head that must be refused."""
     version, method = parser.get_http_version(), parser.get_method().decode("ascii")
     if version not in VERSIONS:
         raise _with_status(BadRequest(f"HTTP/{version} is not supported; use HTTP/1.1."), 505)
@@ -50,7 +50,7 @@ def scope_of(
 
 
 def address(name: Any) -> Address:
-    """Return the host and the port from the name of a socket, or None if the name has none."""
+    """Return host and port from a socket's name, or None."""
     return (str(name[0]), int(name[1])) if isinstance(name, tuple) else None
 
 
@@ -59,7 +59,7 @@ def head_too_large() -> RequestError:
 
 
 def _target(url: bytes) -> tuple[bytes, bytes]:
-    """Return the path and the query of a request's target. Raises `BadRequest`."""
+    """Return the path and the query of the request target. Raises `BadRequest`."""
     if not url.startswith(b"/") and url != b"*":
         try:
             parts = httptools.parse_url(url)
@@ -69,7 +69,7 @@ def _target(url: bytes) -> tuple[bytes, bytes]:
     else:
         path, _, query = url.partition(b"#")[0].partition(b"?")
     if not path.isascii():
-        raise BadRequest("The path of the request is not ASCII; escape it with %.")
+        raise BadRequest("The path of the request is not ASCII; percent-encode it.")
     return path, query
 
 

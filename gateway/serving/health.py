@@ -1,6 +1,6 @@
-"""Serves liveness, readiness and metrics on a port of the parent process, even if all workers are busy.
+"""Serves liveness, readiness and metrics on a port of the parent process, even while all workers are busy.
 
-The port accepts one request per connection, without a body. Only `/metrics` waits for a worker, for up to a second.
+Each connection carries one request without a body. Only `/metrics` waits for a worker, for at most a second.
 """
 
 import selectors
@@ -15,11 +15,11 @@ import msgspec
 HEAD_LIMIT = 8192
 PATIENCE_S = 5.0
 MOST = 256
-"""The most connections at a time. A further connection replaces the oldest one."""
+"""The largest number of connections. Another connection replaces the oldest."""
 JSON, TEXT = "application/json", "text/plain; version=0.0.4; charset=utf-8"
 
 Respond = Callable[[int, str, bytes], None]
-"""Sends the answer. It is called with the status, the media type and the body."""
+"""Sends the answer: status, media type, body."""
 Route = Callable[[Respond], None]
 
 
@@ -70,7 +70,7 @@ class _HealthConnection:
 
 
 class HealthPort:
-    """Serves `routes` on a listening socket. `is_allowed` decides by its Host header whether a request is answered."""
+    """Serves `routes` on a listening socket. `is_allowed` decides by a request's Host header whether to answer."""
 
     def __init__(
         self,
@@ -87,7 +87,7 @@ class HealthPort:
         selector.register(listening, selectors.EVENT_READ, self._accept)
 
     def look(self) -> None:
-        """Close the connections that have timed out."""
+        """Close connections that have timed out."""
         now = monotonic()
         for connection in [connection for connection in self.connections if connection.until <= now]:
             self.drop(connection)
@@ -116,7 +116,7 @@ class HealthPort:
         if not self._is_allowed(host):
             respond(403, JSON, _error("This gateway has no keys, so it only answers to loopback names."))
         elif route is None:
-            respond(404, JSON, _error(f"This port has only {', '.join(self._routes)}."))
+            respond(404, JSON, _error(f"This port serves only {', '.join(self._routes)}."))
         elif method not in ("GET", "HEAD"):
             respond(405, JSON, _error("Use GET."))
         else:

@@ -1,15 +1,15 @@
-"""The limits of a worker's listener: its connections, its requests, and how long it waits for a client."""
+"""A worker's limits: connections, requests, and how long it waits for a client."""
 
 from msgspec import Struct
 
 from gateway.settings.server import Server
 
 SPARE_FILES = 200
-"""The number of open files that the process needs besides its connections: databases, logs, libraries."""
+"""Open files that the process needs besides connections: databases, logs, libraries."""
 
 
 class ClientLimits(Struct, frozen=True):
-    """The limits of one worker, with times in seconds."""
+    """The limits of one worker. Times are in seconds."""
 
     connections: int = 8192
     requests: int = 4096
@@ -21,8 +21,7 @@ class ClientLimits(Struct, frozen=True):
 
 
 def limits_of(server: Server, open_files: int) -> ClientLimits:
-    """Compute the limits from the settings. `open_files`, the most files that the process may open, also limits the
-    connections, since each connection may need two files."""
+    """Compute the limits. A connection may need two files, so `open_files` limits the connections as well."""
     return ClientLimits(
         connections=max(1, min(server.max_connections, (open_files - SPARE_FILES) // 2)),
         requests=server.max_requests,
@@ -35,8 +34,8 @@ def limits_of(server: Server, open_files: int) -> ClientLimits:
 
 
 def raise_open_files() -> int:
-    """Raise the process's soft limit of open files to the hard limit, and return it."""
-    import resource  # imported here, since some systems do not have this module
+    """Raise the soft limit of open files to the hard limit, and return it."""
+    import resource  # imported here, because some systems lack this module
 
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != hard:

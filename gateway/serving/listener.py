@@ -1,7 +1,7 @@
-"""Accepts and counts the connections of one worker, and closes those whose client is too slow.
+"""Accepts and counts a worker's connections, and closes those with a slow client.
 
-The listener uses no locks and no threads. One timer, which runs once a second, checks all connections, and each
-request costs only a few dictionary entries.
+The listener uses no locks or threads. One timer checks all connections once a second, and a request costs only a few
+dictionary entries.
 """
 
 import asyncio
@@ -20,16 +20,16 @@ log = logging.getLogger("foreword.serving")
 
 SWEEP_S = 1.0
 AT_ONCE = 64
-"""The most connections that are accepted in a row, before the event loop handles other events."""
+"""How many connections are accepted in a row before the event loop handles other events."""
 PAUSE_S = 0.1
-"""How long the listener pauses after it could not accept a connection, since the process has too many open files."""
+"""How long to pause accepting when the process has too many open files."""
 RETRY_AFTER_S = 1.0
 ALWAYS = frozenset(("/health/live", "/health/ready", "/metrics"))
-"""The paths that are answered under any load."""
+"""Paths that are answered under any load."""
 
 
 class Listener:
-    """Serves `application` on the connections of a listening socket. It closes the socket at the end."""
+    """Serves `application` on a listening socket, and closes the socket at the end."""
 
     def __init__(
         self, application: Application, limits: ClientLimits, loop: asyncio.AbstractEventLoop, sweep_s: float = SWEEP_S
@@ -45,7 +45,7 @@ class Listener:
         self._accepting = False
         self._connections: set[ClientConnection] = set()
         self._waiting: dict[ClientConnection, None] = {}
-        """The connections that wait for their client. The one that has waited for longest is the first."""
+        """Connections that wait for their client, longest wait first."""
         self._adopting: set[asyncio.Task[None]] = set()
         self._requests: set[asyncio.Task[None]] = set()
         self._idle = asyncio.Event()
@@ -67,7 +67,7 @@ class Listener:
         self._sweep = self._loop.call_later(self._sweep_s, self._look)
 
     def drain(self) -> None:
-        """Stop accepting connections, and close each connection as soon as no request is running on it."""
+        """Stop accepting connections. Close each connection as soon as it has no running request."""
         self.draining = True
         self._pause()
         if self._socket is not None:
@@ -107,9 +107,9 @@ class Listener:
         for number in range(AT_ONCE):
             if self.connections >= self.limits.connections:
                 if number:
-                    return  # if another connection is waiting, the event loop calls this method again
+                    return  # if another connection waits, the event loop calls this method again
                 if not self._make_room():
-                    self._pause()  # new connections wait in the system's queue until a connection closes
+                    self._pause()  # new connections stay in the system's queue until one closes
                     return
             try:
                 client, _ = self._socket.accept()
@@ -133,7 +133,7 @@ class Listener:
             client.close()  # the client has already left
 
     def _make_room(self) -> bool:
-        """Close the connection whose client has been idle for longest. Returns False if no connection is idle."""
+        """Close the connection that has been idle longest. Returns False if none is idle."""
         oldest = next(iter(self._waiting), None)
         if oldest is None:
             return False

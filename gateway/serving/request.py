@@ -1,4 +1,4 @@
-"""One running request: implements ASGI's `receive` and `send` on a connection."""
+"""A running request: ASGI's `receive` and `send` on a connection."""
 
 import asyncio
 import logging
@@ -15,15 +15,15 @@ Application = Callable[[Any, Any, Any], Awaitable[None]]
 Head = list[tuple[bytes, bytes]]
 
 BODY_HIGH_WATER = 256 * 1024
-"""The most bytes of a body that are buffered for the application. Reading from the client then pauses."""
+"""How many bytes of a body are buffered before reading from the client pauses."""
 JOINED = 64 * 1024
-"""The most bytes of a body that is joined to its head. A longer body is written separately, without a copy."""
+"""A body up to this size is sent together with its head. A longer body is sent separately, without a copy."""
 STATUS_LINES = {status.value: b"HTTP/1.1 %d %b\r\n" % (status.value, status.phrase.encode()) for status in HTTPStatus}
-FAILED = RequestError("The gateway failed on this request; its log has the reason.")
+FAILED = RequestError("The gateway failed on this request. The gateway's log has the reason.")
 
 
 class Link(Protocol):
-    """The part of a connection that its request needs."""
+    """What a request needs of its connection."""
 
     @property
     def date(self) -> bytes: ...
@@ -41,7 +41,7 @@ class Link(Protocol):
 
 
 class ServedRequest:
-    """The state of one request. `over` is set when the request is answered or its client has left."""
+    """The state of one request. `over` is set once the request is answered or the client has left."""
 
     __slots__ = (
         "_bodiless",
@@ -68,12 +68,12 @@ class ServedRequest:
     def __init__(self, link: Link, scope: dict[str, Any], *, keep: bool, expects: bool) -> None:
         self.scope = scope
         self.keep = keep
-        """Whether the connection may be used for another request."""
+        """Whether the connection may carry another request."""
         self.body_complete = False
         self.started = False
         self.over = False
         self.error: RequestError | None = None
-        """The error that `receive` raises in the application when it waits for the rest of the body."""
+        """Raised by `receive` while the application waits for the rest of the body."""
         self.task: asyncio.Task[None] | None = None
         self._link = link
         self._expects = expects
@@ -85,7 +85,7 @@ class ServedRequest:
         self._status = 0
         self._headers: Head = []
         self._left = -1
-        """The number of announced bytes that are not sent yet, or -1 if no length was announced."""
+        """How many announced bytes are still unsent, or -1 if no length was announced."""
         self._chunked = False
         self._bodiless = scope["method"] == "HEAD"
 
@@ -127,7 +127,7 @@ class ServedRequest:
                 self._give_up()
 
     async def receive(self) -> dict[str, Any]:
-        """Return the next piece of the body. After the last piece, wait until the client has left. Raises `error`."""
+        """Return the next piece of the body. After the last piece, wait until the client leaves. Raises `error`."""
         while not (self._pieces or self.body_complete or self.over):
             if self.error is not None:
                 raise self.error
@@ -143,7 +143,7 @@ class ServedRequest:
         return {"type": "http.disconnect"}
 
     async def send(self, message: Any) -> None:
-        """Send a message, and wait until the client has read enough bytes. Does nothing if the client has left."""
+        """Send a message, and wait until the client has read enough. Does nothing after the client has left."""
         if self.over:
             return
         if message["type"] == "http.response.start":
@@ -160,7 +160,7 @@ class ServedRequest:
             self._finish()
 
     def refuse(self, error: RequestError) -> None:
-        """Answer with an error in OpenAI's form. The application is not called."""
+        """Answer with an error in OpenAI's form, without calling the application."""
         body = errors.envelope(error)
         self._status = error.status
         self._headers = [(b"content-type", b"application/json")]
@@ -194,8 +194,7 @@ class ServedRequest:
             self._write(b"", body, more)
 
     def _head(self, size: int, more: bool) -> bytes:
-        """Return the status line and the headers. The headers that frame a body are set here, not by the
-        application."""
+        """Return the status line and headers. The headers that frame a body are set here, not by the application."""
         status = self._status
         lines = [STATUS_LINES.get(status) or b"HTTP/1.1 %d Status\r\n" % status]
         if status < 200 or status in (204, 304):
@@ -252,12 +251,12 @@ class ServedRequest:
         self.over = True
         self.wake()
         if self._left > 0 and not self._bodiless:
-            self._link.abort()  # otherwise the client would wait for the rest of the answer
+            self._link.abort()  # closing tells the client not to wait for the rest
         else:
             self._link.answered(keep=self.keep)
 
     def _give_up(self) -> None:
-        """Handle an application that returned without finishing its answer."""
+        """Handle an application that returned before its answer was complete."""
         if self.started:
             self._link.abort()
         else:

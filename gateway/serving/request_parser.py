@@ -1,6 +1,6 @@
-"""Parses the requests of one connection, and passes the parts of each request to the connection.
+"""Parses the requests on a connection, and passes their parts to the connection.
 
-The parser is httptools (llhttp) in its strict mode. The client for backends uses the same parser.
+Uses httptools (llhttp) in strict mode, like the client for backends.
 """
 
 from typing import Any, Protocol
@@ -12,19 +12,19 @@ from gateway.serving.head import FRAMING, HEAD_LIMIT, SPECIAL, Address, Header, 
 
 
 class ParserOwner(Protocol):
-    """Receives the parts of the requests, in order."""
+    """Receives the parts of requests, in order."""
 
     def head_begins(self) -> None: ...
     def head_ends(self, scope: dict[str, Any], *, keep: bool, expects: bool) -> None:
-        """Begin a request after its head was read. `keep` tells whether the connection may be used for another request,
-        and `expects` whether the client waits for a 100 Continue."""
+        """Start a request whose head was read. `keep`: the connection may carry another request. `expects`: the client
+        waits for a 100 Continue."""
 
     def body_piece(self, piece: bytes) -> None: ...
     def body_ends(self) -> None: ...
 
 
 class RequestParser:
-    """Parses a stream of requests. `in_head` is True until a head is complete; `head_size` counts its bytes."""
+    """Parses a stream of requests. `in_head` is True until a head is complete; `head_size` counts the head's bytes."""
 
     __slots__ = (
         "_client",
@@ -48,7 +48,7 @@ class RequestParser:
         self._begin_head()
 
     def feed(self, data: bytes) -> None:
-        """Parse bytes. Raises `httptools.HttpParserError`. If a head was refused, the error's context is the
+        """Parse bytes. Raises `httptools.HttpParserError`; for a refused head, its `__context__` is the
         `RequestError`."""
         try:
             self._parser.feed_data(data)
@@ -63,10 +63,10 @@ class RequestParser:
         self._special: dict[bytes, bytes] = {}
 
     def _decline_upgrade(self, rest: bytes) -> None:
-        """Handle a request for a protocol upgrade as a normal request.
+        """Handle a protocol upgrade like a normal request.
 
-        llhttp does not read the body of such a request. Therefore a second parser gets a new head, which has only the
-        headers that frame the body, and then the body.
+        llhttp does not read the body of an upgrade request. A second parser therefore gets a head with only the headers
+        that frame the body, and then the body.
         """
         framing = [b"%b: %b\r\n" % header for header in self._headers if header[0] in FRAMING]
         self._parser = httptools.HttpRequestParser(_BodyEvents(self))
@@ -84,7 +84,7 @@ class RequestParser:
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if not self.in_head:
-            return  # this is a trailer, not a header
+            return  # a trailer, not a header
         name = name.lower()
         if name in SPECIAL:
             if name in self._special:
@@ -116,7 +116,7 @@ class RequestParser:
 
 
 class _BodyEvents:
-    """Receives the parser's events for a body whose head was already passed to the connection."""
+    """Receives the parser's events for a body whose head was already passed on."""
 
     def __init__(self, parser: RequestParser) -> None:
         self.on_body = parser.on_body

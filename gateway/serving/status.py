@@ -1,4 +1,4 @@
-"""Reports on the workers: liveness, readiness, and figures in Prometheus' text format."""
+"""Reports on the workers: liveness, readiness, and metrics in Prometheus' text format."""
 
 from collections.abc import Callable, Sequence
 
@@ -8,7 +8,7 @@ from msgspec import Struct
 from gateway.serving.child import Child
 
 STALLED_S = 5.0
-"""A worker counts as stalled if its event loop has not run for this long."""
+"""A worker whose event loop has not run for this long counts as stalled."""
 
 _encode = msgspec.json.encode
 
@@ -18,26 +18,28 @@ class _ReadyBody(Struct):
 
 
 def has_failed(child: Child) -> bool:
-    """Whether a part of the worker's gateway could not be loaded."""
+    """Return whether a part of the worker's gateway failed to load."""
     return msgspec.json.decode(child.ready_body, type=_ReadyBody).status == "failed"
 
 
 def stalled(children: Sequence[Child]) -> list[int]:
-    """Return the numbers of the stalled workers."""
+    """Return the numbers of stalled workers."""
     return [child.number for child in children if child.silent_s() >= STALLED_S]
 
 
 def live(children: Sequence[Child]) -> tuple[int, bytes]:
-    """Return the status and the body of `/health/live`. The status is 503 if a worker is stalled, so that the
-    orchestrator restarts the server."""
+    """Return the status and body of `/health/live`. If a worker is stalled, 503 makes the orchestrator restart the
+    server."""
     if still := stalled(children):
         return 503, _encode({"status": "stalled", "workers": still})
     return 200, _encode({"status": "alive"})
 
 
 def ready(children: Sequence[Child], *, ending: bool) -> tuple[int, bytes]:
-    """Return the status and the body of `/health/ready`. The status is 200 if at least one worker is ready, none is
-    stalled, and no shutdown has begun."""
+    """Return the status and body of `/health/ready`.
+
+    200 if a worker is ready, no worker is stalled, and the server is not shutting down.
+    """
     if ending:
         return 503, _encode({"status": "draining"})
     if still := stalled(children):
@@ -50,7 +52,7 @@ def ready(children: Sequence[Child], *, ending: bool) -> tuple[int, bytes]:
 
 FIGURES: tuple[tuple[str, str, str, Callable[[Child], float]], ...] = (
     ("foreword_worker_up", "gauge", "Whether the worker has started", lambda child: child.opened),
-    ("foreword_worker_silent_seconds", "gauge", "Seconds since its last beat", lambda child: child.silent_s()),
+    ("foreword_worker_silent_seconds", "gauge", "Seconds since the worker's last beat", lambda child: child.silent_s()),
     ("foreword_worker_requests", "gauge", "Running requests", lambda child: child.beat.requests),
     ("foreword_worker_connections", "gauge", "Open connections", lambda child: child.beat.connections),
     (
@@ -65,7 +67,7 @@ FIGURES: tuple[tuple[str, str, str, Callable[[Child], float]], ...] = (
 
 
 def figures(children: Sequence[Child], restarts: int) -> str:
-    """Return the metrics about the parent and its workers."""
+    """Return metrics about the parent and its workers."""
     lines = []
     for name, kind, text, value in FIGURES:
         sample = f"{name}_total" if kind == "counter" else name

@@ -1,7 +1,6 @@
-"""Runs the parent process: starts workers, replaces dead ones, loads a new configuration, and shuts down in order.
+"""The parent process: starts workers, replaces dead ones, reloads the configuration, and shuts down in order.
 
-The parent has one thread and no event loop, so it can fork safely. It serves only the port for health and metrics,
-and no client requests.
+The parent has one thread and no event loop, so forking is safe. It serves only the port for health and metrics.
 """
 
 import logging
@@ -27,22 +26,21 @@ log = logging.getLogger("foreword.supervisor")
 
 TICK_S = 0.25
 TWICE_S = 5.0
-"""If a worker dies twice within this time, the server stops, since the worker would die again."""
+"""If a worker dies twice within this time, the server ends, because the worker would die again."""
 METRICS_S = 0.5
-"""The time limit for a worker's metrics."""
+"""How long to wait for a worker's metrics."""
 SPARE_S = 3.0
-"""A worker is killed if it takes this much longer than its drain time."""
+"""A worker is killed this long after its drain time."""
 NEVER = float("inf")
 
 Work = Callable[[socket.socket, Settings], int]
-"""Runs a worker in its own process, and returns its exit status."""
+"""Runs a worker in its process and returns the exit status."""
 Read = Callable[[], Settings]
 """Reads the configuration. Raises `ConfigError`."""
 
 
 class Supervisor:
-    """Runs workers until a signal or a failure ends the server. The caller opens the sockets. This class closes
-    them."""
+    """Runs workers until a signal or a failure ends the server. Closes the sockets that the caller opened."""
 
     def __init__(
         self,
@@ -55,9 +53,11 @@ class Supervisor:
         health: socket.socket | None,
         is_allowed: Callable[[str], bool],
     ) -> None:
-        """`check` raises `ConfigError` if the configuration on the disk cannot be used. After a successful check,
-        `read` reads the configuration. `is_allowed` returns whether the health port answers requests with a given Host
-        header."""
+        """`check` raises `ConfigError` if the configuration on disk cannot be used. After a successful check, `read`
+        loads it.
+
+        `is_allowed` decides by a request's Host header whether the health port answers.
+        """
         self._settings = settings
         self._work, self._check, self._read = work, check, read
         self._listening: socket.socket | None = listening
@@ -65,13 +65,13 @@ class Supervisor:
         self._selector = selectors.DefaultSelector()
         self._children: list[Child] = []
         self._serving = 1
-        """The number of the generation of workers that accept connections."""
+        """The generation of workers that accept connections."""
         self._next: Settings | None = None
-        """The configuration of the next generation of workers, while that generation starts."""
+        """The configuration of the next generation, while it starts."""
         self._deaths: dict[int, float] = {}
         self._restarts = 0
         self._ending: int | None = None
-        """The exit status, which is set when the shutdown begins."""
+        """The exit status, set when the shutdown begins."""
         self._config: ConfigCheck | None = None
         self._metrics_requests: list[tuple[float, Respond]] = []
         routes = {"/health/live": self._live, "/health/ready": self._ready, "/metrics": self._metrics}
@@ -79,7 +79,7 @@ class Supervisor:
         self._signals = CaughtSignals()
 
     def run(self) -> int:
-        """Run until the server ends. Returns the exit status."""
+        """Run until the server ends, and return the exit status."""
         self._signals.catch()
         self._selector.register(self._signals.channel, selectors.EVENT_READ, self._woke)
         for number in self._numbers():
@@ -145,8 +145,7 @@ class Supervisor:
         return self._work(channel, settings)
 
     def _own_sockets(self) -> list[socket.socket]:
-        """Return the sockets that a child must close. Otherwise a connection would stay open after the parent closed
-        it."""
+        """Return the sockets that a child must close. Otherwise a connection stays open after the parent closed it."""
         health = self._health.sockets() if self._health is not None else []
         return [*self._signals.sockets(), *health, *[child.channel for child in self._children]]
 
@@ -197,23 +196,27 @@ class Supervisor:
             self._end(1)
         elif last is not None and now - last < TWICE_S:
             log.error(
-                "worker %d (pid %d) %s, twice within %g s: the server ends", child.number, child.pid, how, TWICE_S
+                "worker %d (pid %d) %s for the second time within %g s: the server ends",
+                child.number,
+                child.pid,
+                how,
+                TWICE_S,
             )
             self._end(1)
         else:
-            log.error("worker %d (pid %d) %s; another takes its place", child.number, child.pid, how)
+            log.error("worker %d (pid %d) %s; starting a replacement", child.number, child.pid, how)
             self._restarts += 1
             self._spawn(child.number, child.generation, self._settings)
 
     # a new configuration
 
     def _reload(self) -> None:
-        """Check the configuration and start new workers with it. The new workers replace the current ones when all of
-        them are ready."""
+        """Check the configuration and start new workers with it. They replace the current workers once all are
+        ready."""
         if self._ending is not None:
             return
         self._give_up_next()
-        log.info("SIGHUP: the configuration is read again")
+        log.info("SIGHUP: reading the configuration again")
         config = self._config = ConfigCheck(self._check, self._own_sockets())
         self._selector.register(config.channel, selectors.EVENT_READ, self._hear_check)
 
@@ -253,7 +256,7 @@ class Supervisor:
         current = self._current()
         was_ready = any(worker.ready_status == 200 for worker in current)
         if status.has_failed(child) and was_ready:
-            self._refuse_next(f"it does not become ready: {child.ready_body.decode()}")
+            self._refuse_next(f"a new worker does not become ready: {child.ready_body.decode()}")
         elif len(coming) == self._next.server.workers and all(
             worker.ready_status == 200 or (status.has_failed(worker) and not was_ready) for worker in coming
         ):
@@ -267,7 +270,7 @@ class Supervisor:
             log.info("the new configuration is in use")
 
     def _refuse_next(self, why: str) -> None:
-        log.error("the new configuration is refused, and the old one stays in use: %s", why)
+        log.error("the new configuration cannot be used, the old one stays: %s", why)
         self._give_up_next()
 
     def _give_up_next(self) -> None:
@@ -293,8 +296,7 @@ class Supervisor:
         respond(code, JSON, body)
 
     def _metrics(self, respond: Respond) -> None:
-        """Answer with the metrics page of the first worker that sends one in time. The page of any worker covers all
-        workers."""
+        """Answer with the metrics of the first worker that responds. Each worker's page covers all workers."""
         able = [child for child in self._current() if child.opened and child.silent_s() < METRICS_S * 2]
         self._metrics_requests.append((monotonic() + (METRICS_S if able else 0.0), respond))
         for child in able:

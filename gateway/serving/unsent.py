@@ -1,4 +1,4 @@
-"""Counts the bytes that were written to a connection and that its client has not received."""
+"""Counts the bytes of an answer that its client has not received yet."""
 
 import fcntl
 import struct
@@ -7,7 +7,7 @@ from typing import Any
 
 
 def unsent_bytes(transport: Any) -> int:
-    """Return the number of bytes in the transport's buffer and in the system's queue."""
+    """Return the bytes in the transport's buffer and in the system's queue."""
     socket = transport.get_extra_info("socket")
     try:
         (queued,) = struct.unpack("i", fcntl.ioctl(socket.fileno(), termios.TIOCOUTQ, bytes(4)))

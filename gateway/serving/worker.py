@@ -1,6 +1,6 @@
-"""Runs a worker process: an event loop, the application, and the listener.
+"""A worker process: an event loop, the application and the listener.
 
-The parent process decides when the worker accepts connections and when it ends.
+The parent decides when the worker accepts connections and when it ends.
 """
 
 import asyncio
@@ -36,7 +36,7 @@ log = logging.getLogger("foreword.serving")
 BEAT_S = 0.5
 AT_ONCE = DrainOrder(0.0, 0.0)
 CUT_S = 5.0
-"""How long requests that are cut after the drain time may take to send their last event and to be recorded."""
+"""How long cut requests may take to send their last event and to be recorded."""
 FLUSH_S = 2.0
 """How long the last bytes of answers may take to reach their clients."""
 CLOSE_S = 8.0
@@ -52,14 +52,14 @@ class ServedApplication(Protocol):
 
     def metrics_page(self) -> bytes: ...
     def drain(self) -> None:
-        """Report `not ready` from now on."""
+        """Report not ready from now on."""
 
     def cut(self) -> None:
         """End all running requests with an error."""
 
 
 class Worker:
-    """Runs until it gets a `DrainOrder` or its parent process has ended."""
+    """Runs until a `DrainOrder` arrives or the parent has ended."""
 
     def __init__(self, application: ServedApplication, limits: ClientLimits, listening: socket.socket) -> None:
         self._application = application
@@ -102,7 +102,7 @@ class Worker:
         self._listener.drain()
         await self._unless_hurried(asyncio.wait_for(self._listener.finished(), drain.drain_s))
         if self._listener.requests:
-            log.warning("requests are cut at the end of the drain time", extra={"requests": self._listener.requests})
+            log.warning("drain time is over: running requests are cut", extra={"requests": self._listener.requests})
             self._application.cut()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._listener.finished(), CUT_S)
@@ -145,7 +145,7 @@ class _Lifespan:
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Start the application. Raises `RuntimeError` if the application reports that it cannot start."""
+        """Start the application. Raises `RuntimeError` if it reports that it cannot start."""
         self._task = asyncio.create_task(self._run(), name="lifespan")
         await self._step("lifespan.startup")
 
@@ -170,7 +170,7 @@ class _Lifespan:
 async def _open_channel(
     loop: asyncio.AbstractEventLoop, channel: socket.socket, obey: Callable[[bytes], None], gone: Callable[[], None]
 ) -> Callable[[bytes], None]:
-    """Open the channel, and return a function that sends bytes to the parent. `gone` is called after the parent has
+    """Open the channel. Returns a function that sends bytes to the parent. `gone` is called once the parent has
     ended."""
 
     class Orders(asyncio.Protocol):
@@ -194,7 +194,7 @@ def work(
     channel: socket.socket,
     drain_s: float,
 ) -> int:
-    """Run a worker process. Returns its exit status."""
+    """Run a worker process and return its exit status."""
     import uvloop
 
     async def live() -> None:
@@ -203,7 +203,7 @@ def work(
     loop = uvloop.new_event_loop()
     asyncio.set_event_loop(loop)
     try:
-        # `asyncio.run` is not used, since it would wait for threads, such as one that trains a classifier
+        # not `asyncio.run`, which would wait for threads, such as one that trains a classifier
         loop.run_until_complete(live())
     except ConfigError as error:
         return _fail(channel, str(error))

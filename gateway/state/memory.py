@@ -1,5 +1,4 @@
-"""Keeps the hot state of one process in plain dictionaries. They need no lock, since only the event loop writes
-them."""
+"""Keeps the hot state of one process in dictionaries, without locks: only the event loop writes them."""
 
 from collections.abc import Callable
 from time import monotonic
@@ -10,7 +9,7 @@ from gateway.registry import AdapterKind
 
 
 class MemorySettings(Struct, frozen=True, forbid_unknown_fields=True):
-    """`[state] kind = "memory"`: for one worker."""
+    """`[state] kind = "memory"`, for a single worker."""
 
 
 class MemoryState:

@@ -1,7 +1,7 @@
-"""Handles an outage of the shared state (Redis): the first request waits for the state, later requests do not.
+"""Handles an outage of the shared state (Redis). The first request waits for the state, later requests do not.
 
-A background task notices when the state is back. During an outage no backend is in a cool-down. Whether limited keys
-are then answered or refused is configured.
+A background task notices when the state is back. During an outage, no backend is in a cool-down. The setting decides
+whether keys with a limit are answered or refused.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ log = logging.getLogger("foreword.state")
 T = TypeVar("T")
 RETRY_S = 1.0
 SUSPECT = 0.5
-"""After an operation has used this share of its time limit, further operations do not wait until one succeeds."""
+"""Once an operation has used this share of its time limit, others stop waiting until one succeeds."""
 PROBE = "probe"
 
 
@@ -27,7 +27,7 @@ class StateGone(Exception):
 
 
 class GuardedState:
-    """A `HotState` that wraps another one. `gone` is True while the wrapped state is assumed to be unreachable."""
+    """Wraps another `HotState`. `gone` is True while the wrapped state seems unreachable."""
 
     def __init__(
         self,
@@ -38,10 +38,10 @@ class GuardedState:
         retry_s: float = RETRY_S,
         clock: Callable[[], float] = monotonic,
     ) -> None:
-        """If `closed` is true, requests with a limited key are refused with 503 while the state is gone."""
+        """If `closed`, requests of keys with a limit are refused with 503 while the state is gone."""
         self.gone = False
         self.on_failure: Callable[[], None] = lambda: None
-        """Called for each operation that was done without the state."""
+        """Called for each operation done without the state."""
         self._state = state
         self._timeout_s = timeout_s
         self._closed = closed
@@ -51,8 +51,7 @@ class GuardedState:
         self._probing: asyncio.Task[None] | None = None
 
     async def hit(self, key: str, limit: int, window_s: float) -> float:
-        """Do the same as `HotState.hit`. While the state is gone, return 0.0, or raise `NotReady` if limits fail
-        closed."""
+        """Like `HotState.hit`. While the state is gone, returns 0.0, or raises `NotReady` if `closed`."""
         try:
             return await self._guarded(lambda: self._state.hit(key, limit, window_s))
         except StateGone as error:
@@ -91,7 +90,7 @@ class GuardedState:
         except asyncio.CancelledError:  # the client has left; the state has not failed
             self._waiting_since = 0.0
             raise
-        except Exception as error:  # each client library raises its own errors; the first one is logged
+        except Exception as error:  # every client library has its own errors; the first is logged
             self.on_failure()
             self._lose(error)
             raise StateGone from error
@@ -102,8 +101,8 @@ class GuardedState:
         if self.gone:
             return
         self.gone = True
-        without = "requests that it would count are refused" if self._closed else "limits are not enforced"
-        log.error("the shared state is gone, and %s until it is back: %r", without, error)
+        without = "requests of keys with a limit are refused" if self._closed else "limits are not enforced"
+        log.error("the shared state cannot be reached, and %s until it is back: %r", without, error)
         self._probing = asyncio.create_task(self._probe(), name="state probe")
 
     async def _probe(self) -> None:
@@ -113,7 +112,7 @@ class GuardedState:
                 async with asyncio.timeout(self._timeout_s):
                     await self._state.blocked(PROBE)
             except Exception as error:
-                log.debug("the shared state is still gone: %r", error)
+                log.debug("the shared state still cannot be reached: %r", error)
                 continue
             self.gone, self._waiting_since = False, 0.0
             log.warning("the shared state is back")

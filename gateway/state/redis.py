@@ -1,4 +1,4 @@
-"""Keeps the hot state in Redis, which all workers and machines share. Each operation is one atomic step in Redis."""
+"""Keeps the hot state in Redis, shared by all workers and machines. Each operation is one atomic step."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -12,7 +12,7 @@ from gateway.registry import AdapterKind
 from gateway.settings.numbers import Seconds
 from gateway.state.outage import GuardedState
 
-# a window starts with its first hit, and hits over the limit are not counted
+# a window starts with its first hit; hits over the limit are not counted
 HIT = """
 local left = redis.call('PTTL', KEYS[1])
 local count = tonumber(redis.call('GET', KEYS[1]) or '0')
@@ -27,21 +27,20 @@ return 0
 
 
 class RedisSettings(Struct, frozen=True, forbid_unknown_fields=True):
-    """`[state] kind = "redis"`: for several workers or machines."""
+    """`[state] kind = "redis"`, for several workers or machines."""
 
     url: str
-    """For example `redis://127.0.0.1:6379/0`; `env:NAME` keeps a password out of the file."""
+    """For example `redis://127.0.0.1:6379/0`. Use `env:NAME` to keep a password out of the file."""
     prefix: str = "foreword:"
     timeout_s: Seconds = 0.5
-    """How long the first request waits for a Redis that does not answer. After it, other requests do not wait until
-    Redis is back."""
+    """How long the first request waits if Redis does not answer. Later requests do not wait until Redis is back."""
     fail: Literal["open", "closed"] = "open"
-    """If Redis is gone: `open` answers requests without enforcing `requests_per_minute`, `closed` answers 503 to
-    requests of keys with such a limit."""
+    """What happens while Redis is gone. `open` answers requests without enforcing `requests_per_minute`; `closed`
+    answers 503 to keys with that limit."""
 
 
 class RedisState:
-    """Counts events in Redis. It owns the connection pool."""
+    """Counts events in Redis. Owns the connection pool."""
 
     def __init__(self, settings: RedisSettings) -> None:
         # imported here, so that a gateway without Redis does not load the client

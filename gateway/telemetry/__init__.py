@@ -1,1 +1,1 @@
-"""Metrics and traces, and their names."""
+"""Metrics, traces and logs."""

@@ -2,12 +2,12 @@
 
 import logging
 
-# the attributes that every log record has; all others are fields of the event
+# attributes that every log record has; all others are fields of the event
 STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
 
 
 class Fields(logging.Formatter):
-    """Formats a record with its `extra` fields at the end."""
+    """Formats a record, with its `extra` fields at the end."""
 
     def format(self, record: logging.LogRecord) -> str:
         line = super().format(record)
@@ -16,7 +16,7 @@ class Fields(logging.Formatter):
 
 
 def set_up(level: str) -> None:
-    """Make the gateway's own loggers write to standard error at this level. Other loggers are not changed."""
+    """Make the gateway's loggers write to standard error at this level. Other loggers are not changed."""
     handler = logging.StreamHandler()
     handler.setFormatter(Fields("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     ours = logging.getLogger("foreword")

@@ -1,7 +1,7 @@
-"""The metrics for Prometheus.
+"""Prometheus metrics.
 
-It takes a lock to look a label up, so labels are cached. Each increment takes a lock too, so up to `MOST_HELD`
-exchanges are collected and counted together. They are also counted whenever the page is read.
+Looking up a label takes a lock, so labels are cached. An increment takes a lock, too, so up to `MOST_HELD` exchanges
+are collected and counted together. Reading the page counts them as well.
 """
 
 from collections.abc import Callable
@@ -21,11 +21,11 @@ MOST_HELD = 256
 
 ReadAnswer: TypeAlias = Callable[[bytes, str, str], Answer]
 _Alike: TypeAlias = tuple[Endpoint, int, str, tuple[tuple[str, str], ...]]
-"""The labels of an exchange: endpoint, status, ending, and stage decisions."""
+"""The labels of an exchange: endpoint, status, ending and stage decisions."""
 
 
 class Metrics:
-    """The counters of this worker. `shared` is True if the metrics of several workers are in one folder."""
+    """The counters of this worker. `shared`: several workers keep their metrics in one folder."""
 
     def __init__(self, *, shared: bool = False) -> None:
         self._shared = shared
@@ -46,12 +46,12 @@ class Metrics:
         )
         self.state_failures = Counter(
             names.STATE_FAILURES,
-            "Operations that were done without the shared state because it was gone",
+            "Operations done while the shared state could not be reached",
             **in_registry,
         )
         self._waiting: dict[_Alike, list[tuple[int, int]]] = {}
-        """The exchanges that are not counted yet. For each set of labels: the microseconds to the last byte and to the
-        first byte of each exchange."""
+        """Exchanges not counted yet: by labels, the microseconds to the last byte and to the first byte of each
+        exchange."""
         self._held = 0
         self._children: dict[tuple[Endpoint, int, str], tuple[Counter, Histogram, Histogram]] = {}
         self._decisions_by: dict[tuple[str, str], Counter] = {}
@@ -62,13 +62,13 @@ class Metrics:
             Gauge(name, text, registry=self._registry).set_function(value)
 
     def counting_tokens(self, read_answer: ReadAnswer) -> ReadAnswer:
-        """Wrap a reader of answers so that it also counts the tokens. The wrapped reader may run on any thread."""
+        """Wrap a reader of answers to count tokens as well. The reader may run on any thread."""
         kinds = {kind: self._tokens.labels(kind) for kind in ("prompt", "completion", "cached", "reasoning")}
 
         def read(body: bytes, content_type: str, content_encoding: str) -> Answer:
             answer = read_answer(body, content_type, content_encoding)
             for kind, counter in kinds.items():
-                # a count of -1 means that the backend did not report it
+                # -1: the backend did not report the count
                 counter.inc(max(0, getattr(answer, f"{kind}_tokens")))
             return answer
 
@@ -82,7 +82,7 @@ class Metrics:
         took_us = (outcome.total_us, outcome.first_byte_us if ask.stream else 0)
         self._waiting.setdefault(alike, []).append(took_us)
         self._held += 1
-        # with several workers, another worker may serve the page, so nothing may wait here
+        # with several workers, another worker may serve the page, so nothing may be held back here
         if self._held >= MOST_HELD or self._shared:
             self._settle()
 
@@ -99,7 +99,7 @@ class Metrics:
                 self._decided(stage, decision, len(took_us))
 
     def page(self) -> bytes:
-        """The metrics in Prometheus' text format. If there are several workers, the page covers all of them."""
+        """Return the metrics in Prometheus' text format, of all workers."""
         self._settle()
         if self._shared:
             registry = CollectorRegistry()

@@ -1,4 +1,4 @@
-"""Names of metrics, spans and attributes. `gen_ai.*` are OpenTelemetry's semantic conventions."""
+"""Names of metrics, spans and attributes. `gen_ai.*` follows OpenTelemetry's semantic conventions."""
 
 REQUESTS = "foreword_requests"
 SECONDS = "foreword_request_seconds"

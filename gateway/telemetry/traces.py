@@ -1,5 +1,7 @@
-"""Makes one trace for each finished exchange from its notes, so that no span stays open while the server streams.
-Traces are off by default, and OpenTelemetry is then not loaded."""
+"""Traces finished exchanges. A trace is made from the exchange's notes, so no span stays open while the server streams.
+
+Traces are off by default, and OpenTelemetry is then not imported.
+"""
 
 import re
 import sys
@@ -14,7 +16,7 @@ _QUOTED = re.compile(r"\"(?:[^\"\\]|\\.)*(?:\"|$)|(?<!\w)'(?:[^'\\]|\\.)*(?:'(?!
 
 
 class Traces:
-    """Exports spans in the background. They never contain prompt text."""
+    """Exports spans in the background. Spans never contain prompt text."""
 
     def __init__(self, settings: Telemetry) -> None:
         # imported here: OpenTelemetry costs a bare gateway 15 MB and 0.2 s at start
@@ -24,9 +26,8 @@ class Traces:
 
         exporter: SpanExporter
         if settings.traces == "console":
-            exporter = ConsoleSpanExporter(
-                out=sys.stdout
-            )  # the stream at this moment; the default would be that of the time when the module was loaded
+            # `out` is given, because the default is bound when the module is imported
+            exporter = ConsoleSpanExporter(out=sys.stdout)
         else:
             from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 
@@ -36,8 +37,7 @@ class Traces:
         self._tracer = self._provider.get_tracer("foreword")
 
     def add(self, exchange: Exchange, outcome: ExchangeOutcome, traceparent: str) -> None:
-        """Export the exchange as a span with its stages as children. If the caller sent a trace, the span belongs to
-        it."""
+        """Export the exchange as a span, with its stages as children. `traceparent` is the caller's trace, if any."""
         from opentelemetry import trace
         from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
@@ -69,5 +69,5 @@ class Traces:
 
 
 def unquoted(reason: str) -> str:
-    """The reason without its quotations, since these may be the client's words and traces go to other systems."""
+    """Remove quotations from a reason. They may be the client's words, and traces go to other systems."""
     return _QUOTED.sub("'…'", reason)

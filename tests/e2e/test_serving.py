@@ -121,7 +121,7 @@ def test_a_worker_that_dies_is_replaced_and_the_port_stays_open(gateway: Gateway
 
     assert during == 200
     assert ask(gateway) == 200
-    assert "was ended by signal 9; another takes its place" in gateway.log.read_text()
+    assert "was ended by signal 9; starting a replacement" in gateway.log.read_text()
     assert "foreword_worker_restarts_total 1" in httpx.get(gateway.health_url + "/metrics").text
 
 

@@ -1,4 +1,4 @@
-"""Finds the stores and files that a key may use. All handlers of vector stores use these functions."""
+"""Finds the stores and files that a key may use. All vector store handlers use these functions."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -16,7 +16,7 @@ from gateway.wire.stores import vector_stores as wire
 
 
 async def store_of(gateway: Gateway, key: ClientKey, id: str) -> Collection:
-    """Return the store with this id if the key may read it. Raises `NotFound` otherwise."""
+    """Return a store that the key may read. Raises `NotFound` otherwise."""
     store = await asyncio.to_thread(intake_of(gateway).collections.by_id, id, key)
     if store is None:
         raise NotFound(f"No vector store found with id '{id}'.", param="vector_store_id")
@@ -24,17 +24,19 @@ async def store_of(gateway: Gateway, key: ClientKey, id: str) -> Collection:
 
 
 async def changeable(gateway: Gateway, key: ClientKey, id: str) -> Collection:
-    """Return the store with this id if the key may change it. Raises `NotFound` or `KeyNotAllowed` otherwise."""
+    """Return a store that the key may change. Raises `NotFound` or `KeyNotAllowed` otherwise."""
     store = await store_of(gateway, key, id)
     if not may_change(key, store):
-        raise KeyNotAllowed("This vector store is the operator's; this key may only read it.", param="vector_store_id")
+        raise KeyNotAllowed(
+            "This vector store belongs to the operator; this key may only read it.", param="vector_store_id"
+        )
     return store
 
 
 async def files_of(gateway: Gateway, key: ClientKey, places: Mapping[str, str]) -> Mapping[str, UploadedFile]:
-    """Find the files by their ids. `places` maps each id to the field of the request that names it.
+    """Return the files by id. `places` maps each id to the request field that names it.
 
-    Raises `NotFound` for a file that this key may not see.
+    Raises `NotFound` for a file that the key may not see.
     """
     files = await asyncio.to_thread(intake_of(gateway).uploads.of_ids, list(places), key)
     for id, param in places.items():
@@ -44,7 +46,7 @@ async def files_of(gateway: Gateway, key: ClientKey, places: Mapping[str, str]) 
 
 
 def attachments_of(store: str, files: Mapping[str, UploadedFile], requests: Sequence[wire.NewFile]) -> list[Attachment]:
-    """Build the attachments of files to the store with this id."""
+    """Build the attachments of files to a store."""
     return [_attachment(store, files[request.file_id], request) for request in requests]
 
 

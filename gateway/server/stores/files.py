@@ -1,4 +1,4 @@
-"""Serves `/v1/files`, the files that clients upload for vector stores. A key can only see its own files."""
+"""Serves `/v1/files`, the files that clients upload for vector stores. A key can see only its own files."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -67,7 +67,7 @@ async def delete_file(gateway: Shared, key: Caller, id: PathText) -> Response[by
 
 
 async def file_of(gateway: Gateway, key: ClientKey, id: str) -> UploadedFile:
-    """Return the file with this id if the key may see it. Raises `NotFound` otherwise."""
+    """Return a file that the key may see. Raises `NotFound` otherwise."""
     file = await asyncio.to_thread(intake_of(gateway).uploads.get, id, key)
     if file is None:
         raise NotFound(f"No such File object: {id}", param="id")

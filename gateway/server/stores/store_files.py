@@ -1,4 +1,4 @@
-"""Attaches files to a vector store, singly or in batches. They are attached at once and ingested in the background."""
+"""Attaches files to a vector store, singly or in batches. The files are ingested in the background."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""Reads an upload (`multipart/form-data`) as it arrives: writes the file to the disk and keeps the few fields."""
+"""Reads an upload (`multipart/form-data`) as it arrives: the file goes to disk, the other fields are kept."""
 
 import asyncio
 import logging
@@ -22,18 +22,18 @@ log = logging.getLogger("foreword.uploads")
 FIELD_BYTES = 4096
 FIELDS = 16
 WRITE_BYTES = 2**20
-"""The number of bytes in one write. Writes run on a worker thread, since a slow disk would stop all requests."""
+"""How many bytes are written at once. Writing runs on a worker thread, because a slow disk would stop all requests."""
 
 
 class Upload(Struct, frozen=True):
-    """The form's fields, and the name of its file. The file's bytes are in the draft."""
+    """The form's fields and the name of its file. The file's bytes are in the draft."""
 
     fields: dict[str, str]
     filename: str
 
 
 class _Form:
-    """The parsed part of a form. `unwritten` holds the bytes of the file that are not on the disk yet."""
+    """The part of a form parsed so far. `unwritten` has the bytes of the file that are not on disk yet."""
 
     def __init__(self, limit: int) -> None:
         self.unwritten = bytearray()
@@ -70,9 +70,9 @@ class _Form:
 
 
 async def receive(request: Request[Any, Any, Any], draft: Path, limit: int) -> Upload:
-    """Write the form's `file` to `draft`, which the caller deletes.
+    """Write the form's `file` to `draft`. The caller deletes the draft.
 
-    Raises `BadRequest` or `BodyTooLarge`. Raises `NotReady` if the disk refuses the file.
+    Raises `BadRequest` or `BodyTooLarge`, and `NotReady` if the disk cannot take the file.
     """
     kind, options = parse_options_header(request.headers.get("content-type", ""))
     if kind != "multipart/form-data" or not options.get("boundary"):

@@ -1,4 +1,4 @@
-"""Serves `/v1/vector_stores`: collections through OpenAI's API, in the same catalog as `foreword collections`.
+"""Serves `/v1/vector_stores`: collections through OpenAI's API. `foreword collections` uses the same catalog.
 
 A key can see and change its own stores. It can also read the operator's stores, unless its configuration forbids it.
 """
@@ -84,8 +84,8 @@ async def delete_store(gateway: Shared, key: Caller, id: PathText) -> Response[b
 
 @post(ONE + "/search", status_code=200, summary="Search a vector store", tags=["OpenAI"])
 async def search_store(request: AnyRequest, gateway: Shared, key: Caller, id: PathText) -> Response[bytes]:
-    """Searches by meaning and by words. `ranking_options.hybrid_search` sets the weights of the two searches. The field
-    `foreword` of a result holds the result's position in its document."""
+    """Searches by meaning and by words. `ranking_options.hybrid_search` weighs the two. The field `foreword` of a
+    result gives its position in the document."""
     intake = intake_of(gateway)
     store = await store_of(gateway, key, id)
     search = wire.search(await request.body())
@@ -115,7 +115,7 @@ async def _shown(intake: BackgroundIngest, collection: Collection) -> Response[b
 
 def _store(intake: BackgroundIngest, collection: Collection) -> wire.Store:
     counts = intake.attachments.counts(collection.id)
-    if not sum(counts.values()):  # the operator's stores have no attachments, so their documents are counted
+    if not sum(counts.values()):  # the operator's stores have no attachments, so their documents are counted instead
         counts = counts | {"completed": len(intake.collections.documents(collection.id).live())}
     return wire.Store(
         id=collection.id,

@@ -1,4 +1,4 @@
-"""Compares two versions of a template by their records. The result is served as JSON and as an HTML page."""
+"""Compares the recorded scores of two versions of a template, as JSON and as an HTML page."""
 
 from html import escape
 from typing import Annotated
@@ -14,8 +14,10 @@ from gateway.server.handlers import Caller, Shared, admin_only, json_bytes
 from gateway.server.templates.html import page
 from gateway.server.templates.records import read_records
 
-Ref = Annotated[str, QueryParameter(description="`id@version`, or on one side `raw`: the version's held-back controls")]
-Since = Annotated[float, QueryParameter(description="Only answers since then, in seconds since 1970")]
+Ref = Annotated[
+    str, QueryParameter(description="`id@version`; one side may be `raw`, the controls of the other version")
+]
+Since = Annotated[float, QueryParameter(description="Only answers since this time, in seconds since 1970")]
 
 FORM = """<form><input name="a" value="{a}" aria-label="A" placeholder="summarise.en@3">
 <input name="b" value="{b}" aria-label="B" placeholder="raw"> <button>Compare</button></form>
@@ -24,14 +26,19 @@ FORM = """<form><input name="a" value="{a}" aria-label="A" placeholder="summaris
 
 @get("/v1/foreword/compare", summary="Compare two versions of a template by their records", tags=["Foreword"])
 async def compare_versions(gateway: Shared, key: Caller, a: Ref, b: Ref, since: Since = 0.0) -> Response[bytes]:
-    """The scores, their difference with its interval, and either the better version or the number of answers that are
-    missing. Only for admin keys."""
+    """The scores, and their difference with its interval. Then either the better version, or how many answers are
+    missing to tell. Only for admin keys."""
     return json_bytes(as_json(await _compared(gateway, key, a, b, since)))
 
 
-@get("/v1/foreword/compare.html", summary="The same as a page", tags=["Foreword"], media_type="text/html")
+@get(
+    "/v1/foreword/compare.html",
+    summary="Compare two versions of a template, as a page",
+    tags=["Foreword"],
+    media_type="text/html",
+)
 async def compare_page(gateway: Shared, key: Caller, a: Ref = "", b: Ref = "raw", since: Since = 0.0) -> Response[str]:
-    """A plain HTML page that loads nothing else. Only for admin keys."""
+    """A plain HTML page that loads no other files. Only for admin keys."""
     body = _shown(await _compared(gateway, key, a, b, since)) if a else "<p>Name two versions.</p>"
     if not a:
         _admin(key)
@@ -39,7 +46,7 @@ async def compare_page(gateway: Shared, key: Caller, a: Ref = "", b: Ref = "raw"
 
 
 def _admin(key: ClientKey) -> None:
-    admin_only(key, "compare versions: it reads the exchanges of all keys")
+    admin_only(key, "compare versions, because the comparison reads the exchanges of all keys")
 
 
 async def _compared(gateway: Gateway, key: ClientKey, a: str, b: str, since_s: float) -> VersionComparison:

@@ -1,4 +1,4 @@
-"""Builds the gateway's HTML pages: plain HTML without scripts, images or other files to load."""
+"""Builds the gateway's HTML pages: plain HTML without scripts, images or other files."""
 
 from html import escape
 

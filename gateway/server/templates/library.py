@@ -1,4 +1,4 @@
-"""The template library in use: lists versions, pointers, lineage and measured scores, and reloads it."""
+"""The template library over HTTP: versions, pointers, lineage, measured scores, and reloading."""
 
 import asyncio
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ class TemplateSummary(Struct, frozen=True):
 
     id: str
     speaks: int
-    """The version in use, or 0 if none is in use."""
+    """The version in use, or 0."""
     versions: tuple[HistoryVersion, ...]
     pointer: Pointer | None
     intent: str
@@ -35,7 +35,7 @@ class TemplateSummary(Struct, frozen=True):
 
 
 class TemplateDetail(Struct, frozen=True):
-    """One template with the messages of its newest version, for admin keys."""
+    """One template with the messages of its newest version. For admin keys."""
 
     template: TemplateSummary
     messages: tuple[dict[str, str], ...]
@@ -43,15 +43,15 @@ class TemplateDetail(Struct, frozen=True):
 
 @get("/v1/foreword/templates", summary="The templates, with their versions", tags=["Foreword"])
 async def list_templates(gateway: Shared) -> Response[bytes]:
-    """The status, pointers, lineage and measured scores of each version, without texts. The versions that exist only in
-    the archive are left out; the route of a single template lists them."""
+    """Status, pointers, lineage and measured scores of each version, without texts. Versions that exist only in the
+    archive are listed by the route of a single template."""
     library = _library(gateway)
     return json_of({"data": await asyncio.to_thread(_all, library)})
 
 
 @get("/v1/foreword/templates/{id:str}", summary="One template, with its versions", tags=["Foreword"])
 async def get_template(gateway: Shared, key: Caller, id: PathText) -> Response[bytes]:
-    """The same data for one template. A key with `admin` also sees the messages of the template's newest version."""
+    """The same data for one template. Admin keys also see the messages of the newest version."""
     library = _library(gateway)
     template = library.get(id)
     if template is None:
@@ -65,8 +65,8 @@ async def get_template(gateway: Shared, key: Caller, id: PathText) -> Response[b
 
 @post("/v1/foreword/reload", status_code=200, summary="Read the templates again", tags=["Foreword"])
 async def reload_templates(gateway: Shared, key: Caller) -> Response[bytes]:
-    """Replaces the whole library. If a file is broken, nothing is replaced, and the answer is a 409 that lists the
-    mistakes. Only for admin keys.
+    """Replaces the whole library. If a file is broken, nothing is replaced, and a 409 lists the mistakes. Only for
+    admin keys.
 
     Examples and classifier are then loaded in the background. Other workers see the change within two seconds.
     """
@@ -112,7 +112,7 @@ def _listed(library: Library, template: Template, versions: Sequence[HistoryVers
 
 def _loader(gateway: Gateway) -> LateLoader:
     if gateway.loader is None:
-        raise NotFound("This gateway has no templates: see [prompt] templates and [embedder].")
+        raise NotFound("This gateway has no templates. Configure [prompt] templates and [embedder].")
     return gateway.loader
 
 

@@ -1,4 +1,4 @@
-"""Reads the records for a page or a report, on a separate thread and with a separate connection."""
+"""Reads the records for a page or report, on a thread and a connection of its own."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from gateway.errors import ConfigError, DatabaseFailed, NotFound
 from gateway.records.drain import not_ready
 from gateway.records.locations import database_url
 
-if TYPE_CHECKING:  # importing this module also imports SQLAlchemy
+if TYPE_CHECKING:  # importing this module imports SQLAlchemy as well
     from gateway.records.database import Database
 
 T = TypeVar("T")
@@ -26,10 +26,10 @@ async def read_records(gateway: Gateway, read: Callable[[Database], T]) -> T:
         raise NotFound("This gateway keeps no records: [records] policy is none.")
 
     def open_and_read() -> T:
-        # imported here, since SQLAlchemy would add 0.3 s to the start
+        # imported here, because SQLAlchemy would add 0.3 s to the start
         from gateway.records.database import Database
 
-        # this opens a separate connection, so that the drain does not wait for a long read
+        # a separate connection, so that writing records does not wait for a long read
         database = Database.open(database_url(gateway.settings))
         try:
             return read(database)

@@ -1,7 +1,7 @@
-"""Serves the page of drafts, candidates and canaries. Each has its changes, and buttons that promote or retire it.
+"""The page of drafts, candidates and canaries, with their changes and buttons to promote or retire them.
 
-The buttons do the same as `foreword templates promote`, `retire` and `rollback`. After each of them the gateway
-reads its templates again.
+A button does the same as `foreword templates promote`, `retire` or `rollback`. Afterwards the gateway reads its
+templates again.
 """
 
 import asyncio
@@ -55,8 +55,8 @@ async def template_page(gateway: Shared, key: Caller) -> Response[str]:
 
 @post(PATH, status_code=303, summary="Promote, retire or roll back a template", tags=["Foreword"])
 async def move_template(request: Request[Any, Any, Any], gateway: Shared, key: Caller) -> Response[Any]:
-    """Takes the fields of the page's form: `do` (promote, retire, rollback), `ref`, `to`, `share`. A refused move is a
-    409 with the reasons. Only for admin keys, and only from this gateway's page."""
+    """Takes the form fields `do` (promote, retire, rollback), `ref`, `to` and `share`. A refused move is a 409 with the
+    reasons. Only for admin keys, and only from this gateway's page."""
     _admin(key)
     own_page(dict(request.scope["headers"]))
     form = _read(await request.body())
@@ -75,19 +75,19 @@ HANDLERS = (template_page, move_template)
 
 
 def own_page(headers: Mapping[bytes, bytes]) -> None:
-    """Refuse requests from the pages of other sites. The browser also adds a remembered password to these requests.
+    """Refuse requests from pages of other sites, because a browser adds a remembered password to those requests, too.
 
     A browser sends the page's origin with each POST. A request with a bearer token comes from a program.
     """
     origin, host = headers.get(b"origin", b"").lower(), headers.get(b"host", b"").lower()
     if origin and origin.partition(b"://")[2] != host:
-        raise KeyNotAllowed("This was sent by a page of another origin. Use this gateway's own page instead.")
+        raise KeyNotAllowed("A page of another origin sent this request. Use this gateway's own page instead.")
     if not origin and headers.get(b"authorization", b"")[:6].lower() == b"basic ":
         raise KeyNotAllowed("A request with a password needs an Origin. A program must send its key as a bearer token.")
 
 
 def _admin(key: ClientKey) -> None:
-    admin_only(key, "see the texts of templates, and move them")
+    admin_only(key, "see the texts of templates, and promote or retire them")
 
 
 def _read(body: bytes) -> MoveForm:
@@ -111,8 +111,10 @@ def _read(body: bytes) -> MoveForm:
 
 
 def _examine(gateway: Gateway) -> moves.Examine | None:
-    """Return a function that checks a template's examples with the classifier. The function must be called on a thread,
-    since it waits for embeddings that are computed through the event loop."""
+    """Return a function that checks a template's examples with the classifier.
+
+    Call the function on a thread: it waits for embeddings that the event loop computes.
+    """
     loader, loop = gateway.loader, asyncio.get_running_loop()
     if loader is None or not loader.classifies:
         return None
@@ -128,7 +130,7 @@ def _examine(gateway: Gateway) -> moves.Examine | None:
 
 
 def _move(settings: Settings, form: MoveForm, examine: moves.Examine | None) -> str:
-    """Make the move. The template files are read again first, since another worker or a command may have changed
+    """Make the move. The template files are read again first, because another worker or a command may have changed
     them."""
     library, folders, broken = _library(settings)
     if form.do == "rollback":
@@ -195,7 +197,7 @@ def _section(library: Library, template: Template, share: float) -> str:
 
 
 def _parent(library: Library, template: Template) -> Template | None:
-    """Return the template's parent or, if that is not found, the version in use."""
+    """Return the template's parent or, if the parent is missing, the version in use."""
     try:
         id, version = read_ref(template.provenance.parent)
     except ValueError:
