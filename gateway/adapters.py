@@ -10,7 +10,9 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from gateway import registry
-from gateway.backends.routing.routes import BrokenParts, Routes
+from gateway.backends.routing.aliases import Aliases
+from gateway.backends.routing.broken import BrokenParts
+from gateway.backends.routing.routes import Routes
 from gateway.config_problems import server_problems
 from gateway.context.embedding.batcher import Batcher
 from gateway.context.store.catalog import Catalog, catalog_file
@@ -60,7 +62,8 @@ def build_adapters(settings: Settings) -> tuple[Adapters | None, list[Problem]]:
         backend = build_adapter("backends", name, table, parts, problems)
         if backend is not None:
             backends[name] = backend
-    routes = Routes(settings.models, backends, settings.routing.default)
+    routing = settings.routing
+    routes = Routes(settings.models, backends, routing.default, Aliases(routing.aliases, routing.unknown))
     problems += routes.problems(settings.file, settings.refiner.model, _broken_parts(settings, backends))
     problems += server_problems(settings)
     if problems or state is None:

@@ -77,8 +77,10 @@ class ModelCard(Struct, frozen=True):
     stretched positions).
 
     `endpoints` are the endpoints that the backend serves itself. A model with chat also answers the other endpoints
-    for conversations, because the gateway translates such requests. `logits` tells whether the backend returns the full
-    distribution over the next token, which NBCE needs. `sampling` lists the parameters that a template may send.
+    for conversations, and so does a model with messages, because the gateway translates such requests. `logits` tells
+    whether the backend returns the full distribution over the next token, which NBCE needs. `sampling` lists the
+    parameters that a template may send. `answer_tokens` is the longest answer to a request that sets no limit, if the
+    backend's API requires a limit.
     """
 
     name: str
@@ -87,12 +89,14 @@ class ModelCard(Struct, frozen=True):
     logits: bool = False
     longest_tokens: int = 0
     sampling: tuple[str, ...] = ("max_tokens", "temperature", "stop")
+    answer_tokens: int = 0
 
     def answers(self, endpoint: Endpoint) -> bool:
         """Whether the model can answer requests to this endpoint, directly or through translation."""
         if endpoint in self.endpoints:
             return True
-        return Endpoint.CHAT in self.endpoints and (endpoint.takes_messages or endpoint is Endpoint.TOKEN_COUNT)
+        translates = Endpoint.CHAT in self.endpoints or Endpoint.MESSAGES in self.endpoints
+        return translates and (endpoint.takes_messages or endpoint is Endpoint.TOKEN_COUNT)
 
 
 class Backend(Protocol):

@@ -8,6 +8,7 @@ from gateway.adapters import Adapters, build_adapters
 from gateway.assembly.gateway import Gateway, Recording
 from gateway.assembly.request_path import StageParts, has_templates, request_path
 from gateway.backends.call import Caller
+from gateway.backends.chat_over_messages import ChatOverMessages
 from gateway.backends.complete import Completions
 from gateway.backends.messages_over_chat import MessagesOverChat
 from gateway.backends.required_call import RequiredCalls
@@ -76,8 +77,9 @@ def assemble(settings: Settings, *, only_prepare: bool = False) -> Gateway:
 
 
 def _sender(backend: Backend) -> MessagesOverChat:
-    """Wrap the backend so that it answers every endpoint for conversations, through translation."""
-    return MessagesOverChat(ResponsesOverChat(RequiredCalls(backend)), backend, backend.count_tokens)
+    """Return the backend with the translations that let it answer every endpoint for conversations."""
+    chat = RequiredCalls(ChatOverMessages(backend))
+    return MessagesOverChat(ResponsesOverChat(chat), backend, backend.count_tokens)
 
 
 def _stage_parts(

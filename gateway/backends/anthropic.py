@@ -41,12 +41,13 @@ class Anthropic(Remote):
     def __init__(self, name: str, settings: AnthropicSettings) -> None:
         shared = {field: getattr(settings, field) for field in HostSettings.__struct_fields__}
         super().__init__(name, RemoteSettings(**shared, responses=()))
-        self.answer_tokens = settings.answer_tokens
+        self._answer_tokens = settings.answer_tokens
         self._version = settings.version.encode()
 
     def models(self) -> Sequence[ModelCard]:
-        settings = self._settings
-        return [ModelCard(name, SERVED, settings.window_tokens, sampling=settings.sampling) for name in settings.models]
+        window, sampling, longest = self._settings.window_tokens, self._settings.sampling, self._answer_tokens
+        names = self._settings.models
+        return [ModelCard(name, SERVED, window, sampling=sampling, answer_tokens=longest) for name in names]
 
     def credentials(self) -> dict[str, str]:
         return {"x-api-key": self._settings.api_key} if self._settings.api_key else {}

@@ -4,7 +4,7 @@ If a backend itself serves `/v1/messages` for the model, request and answer pass
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from typing import Protocol
 
 import msgspec
@@ -103,25 +103,16 @@ async def as_message(exchange: Exchange, reply: Reply) -> Reply:
     if is_encoded(reply.headers):
         await reply.aclose()
         raise BackendFailed(f"The backend {reply.backend!r} compresses its streams, which cannot be translated.")
-    pieces: AsyncIterator[bytes] = TranslatedStream(reply.pieces, _NotingTranslator(head, reply.notes), reply.notes)
+    translator = Translator(head)
+    pieces = TranslatedStream(
+        reply.pieces, translator, reply.notes, lambda: UNSEEN if translator.hides_thinking else None
+    )
     return replace(reply, headers=translated_headers(reply, EVENTS), pieces=pieces, end=None)
 
 
 def chat_headers(headers: Headers) -> Headers:
     """The request's headers without those that only Anthropic's API knows."""
     return tuple([header for header in uncompressed(headers) if header[0] not in OF_ANTHROPIC])
-
-
-class _NotingTranslator(Translator):
-    """A translator that notes at the end of the stream whether it left out the model's reasoning."""
-
-    def __init__(self, head: MessageHead, notes: list[Note]) -> None:
-        super().__init__(head)
-        self._notes = notes
-
-    def end(self) -> bytes:
-        self._notes.extend((UNSEEN,) if self.hides_thinking else ())
-        return super().end()
 
 
 def _turn(message: dict[str, object], place: int) -> Turn:

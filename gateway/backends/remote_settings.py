@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from msgspec import Struct
 
-from gateway.backends.routing.routes import matches
+from gateway.backends.routing.aliases import matches
 from gateway.errors import Problem
 from gateway.settings.numbers import Count, Seconds
 

@@ -9,7 +9,8 @@ from typing import Protocol
 from msgspec.structs import replace
 
 from gateway.ask import Endpoint, Mode
-from gateway.backends.routing.routes import AUTO, matches
+from gateway.backends.routing.aliases import matches
+from gateway.backends.routing.routes import AUTO
 from gateway.backends.translated import EVENTS, JSON, TranslatedStream, translated_headers, uncompressed
 from gateway.errors import BackendFailed
 from gateway.exchange import Exchange, Note, Sampling

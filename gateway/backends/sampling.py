@@ -4,7 +4,7 @@ from collections.abc import Collection
 
 from msgspec.structs import replace
 
-from gateway.backends.routing.routes import matches
+from gateway.backends.routing.aliases import matches
 from gateway.exchange import Exchange, Sampling
 from gateway.ports import Backend
 

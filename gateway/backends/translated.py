@@ -1,6 +1,6 @@
 """Shared parts of the translations between APIs: streams that are translated piece by piece, and their headers."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Protocol
 
 from gateway.errors import RequestError
@@ -33,7 +33,15 @@ class TranslatedStream:
     A class rather than a generator, because closing a generator that was never started runs no code.
     """
 
-    def __init__(self, pieces: AsyncIterator[bytes], translator: StreamTranslator, notes: list[Note]) -> None:
+    def __init__(
+        self,
+        pieces: AsyncIterator[bytes],
+        translator: StreamTranslator,
+        notes: list[Note],
+        late: Callable[[], Note | None] = lambda: None,
+    ) -> None:
+        """`late` returns what can be noted only at the end of the stream, if anything."""
+        self._late = late
         self._pieces = pieces
         self._notes = notes
         self._translator = translator
@@ -59,6 +67,8 @@ class TranslatedStream:
             self._ended = True
             if count := self._translator.unreadable:
                 self._notes.append(Note("stream", "passed over", f"{count} events were not JSON objects"))
+            if (late := self._late()) is not None:
+                self._notes.append(late)
             return self._translator.end()
         except RequestError as error:
             # a failure after the end mark does not affect the answer

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from gateway.ask import Endpoint
 from gateway.backends import messages_over_chat
 from gateway.backends.call import HANDED_OVER, is_failure, is_repeatable
+from gateway.backends.chat_over_messages import as_messages
 from gateway.backends.responses import as_chat, as_response, speaks
 from gateway.backends.sampling import accepted_by, within
 from gateway.backends.translated import uncompressed
@@ -21,6 +22,7 @@ from gateway.perform.performer import Performer
 from gateway.perform.unchanged import REFUSALS, cause_of, may_go_unchanged, unchanged
 from gateway.ports import Backend, Headers, Reply
 from gateway.wire.chat import encode
+from gateway.wire.messages.losses import Losses
 
 TRANSLATED = (Endpoint.RESPONSES, Endpoint.MESSAGES)
 
@@ -89,6 +91,9 @@ class Responder:
         if exchange.ask.endpoint in TRANSLATED and not self._passes(exchange):
             to_chat = messages_over_chat.as_chat if exchange.ask.endpoint is Endpoint.MESSAGES else as_chat
             exchange = to_chat(exchange, model)
+        backend = self._backends[exchange.route[0].backend]
+        if exchange.ask.endpoint is Endpoint.CHAT and speaks(backend, model, Endpoint.MESSAGES):
+            exchange = as_messages(exchange, model, backend, Losses())
         return encode.body(exchange, model)
 
     def _passes(self, exchange: Exchange) -> bool:

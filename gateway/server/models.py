@@ -9,7 +9,7 @@ from msgspec import UNSET, Raw, Struct, UnsetType
 
 from gateway.ask import ClientKey
 from gateway.assembly.gateway import Gateway
-from gateway.backends.routing.routes import matches
+from gateway.backends.routing.aliases import matches
 from gateway.errors import BackendFailed, NotFound
 from gateway.ports import Manageable
 from gateway.server.handlers import Caller, PathText, Shared, admin_only, json_bytes

@@ -7,10 +7,16 @@ from gateway.settings.numbers import Amount, Share
 
 
 class Routing(Struct, frozen=True, forbid_unknown_fields=True):
-    """`[routing]`: the model for requests that name none."""
+    """`[routing]`: the models for requests that name none, an unknown one, or a model by another name."""
 
     default: str = ""
     """The model of a request that names none, or names `auto`."""
+    unknown: str = ""
+    """The model for every name that is unknown here, so that an application's own name works unchanged. Left out: such
+    a request gets 404."""
+    aliases: dict[str, str] = {}
+    """Other names for models: `aliases = {"gpt-4o-mini" = "best", "claude-*" = "best"}`. An alias may end in `*`.
+    Aliases that are no patterns are listed in `/v1/models`."""
 
 
 class ModelTable(Struct, frozen=True, forbid_unknown_fields=True):

@@ -5,6 +5,7 @@ import re
 import msgspec
 
 from gateway.errors import RequestError
+from gateway.wire.chat.completion import CompletionFault, loose_json, read_fault
 
 _NUMBER = re.compile(rb'"sequence_number": ?(\d+)')
 _encode = msgspec.json.Encoder().encode
@@ -13,6 +14,16 @@ _encode = msgspec.json.Encoder().encode
 def envelope(error: RequestError) -> bytes:
     """Encode an error as `{"error": {"message", "type", "param", "code"}}`."""
     return _encode({"error": {"message": error.message, "type": error.type, "param": error.param, "code": error.code}})
+
+
+def rewritten(body: bytes, status: int) -> bytes:
+    """Convert the body of a refusal in another API's form. The message is kept, and its type is the `code`."""
+    fields = loose_json(body)
+    error = fields.get("error", fields) if isinstance(fields, dict) else None
+    fault = read_fault(error) or CompletionFault()
+    message = fault.message or f"The backend refused the request with status {status}."
+    kind = "invalid_request_error" if status < 500 else "upstream_error"
+    return _encode({"error": {"message": message, "type": kind, "param": fault.param, "code": fault.type}})
 
 
 def event(error: RequestError) -> bytes:

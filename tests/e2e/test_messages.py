@@ -10,6 +10,7 @@ from typing import Any
 
 import anthropic
 import httpx
+import openai
 import pytest
 
 from tests.conftest import UpstreamInThread
@@ -25,7 +26,9 @@ drain_s = 0.2
 mode = "off"
 [keys.app]
 sha256 = "{digest}"
-models = ["claude-*", "chat-*", "fake"]
+models = ["claude-*", "chat-*", "fake", "gpt-4o-mini"]
+[routing]
+aliases = {{ "gpt-4o-mini" = "fake", "claude-alias" = "fake" }}
 [backends.fake]
 kind = "scripted"
 name = "fake"
@@ -299,6 +302,41 @@ def test_tokens_are_counted_by_the_backend_or_here(client: anthropic.Anthropic, 
     more = client.messages.count_tokens(model="fake", messages=ASKED, system="Be brief.", tools=[TOOL]).input_tokens
 
     assert 6 <= few < more
+
+
+def test_an_openai_client_reaches_anthropics_models(gateway: GatewayProcess, upstream: UpstreamInThread) -> None:
+    function: Any = {"type": "function", "function": {"name": "weather", "parameters": {"type": "object"}}}
+    with openai.OpenAI(base_url=f"{gateway.url}/v1", api_key=KEY, max_retries=0) as client:
+        upstream.double.play(streamed(*STREAM))
+        options: Any = {"include_usage": True}
+        chunks = list(
+            client.chat.completions.create(model="claude-x", messages=ASKED, stream=True, stream_options=options)
+        )
+        assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices) == "Paris"
+        assert chunks[-1].usage is not None and chunks[-1].usage.prompt_tokens == 97
+
+        called = MESSAGE.replace(
+            b'{"type":"text","text":"Paris"}', b'{"type":"tool_use","id":"t1","name":"weather","input":{"city":"Oslo"}}'
+        ).replace(b"end_turn", b"tool_use")
+        upstream.double.play(Script(pieces=[called]))
+        answer = client.chat.completions.create(
+            model="claude-x", max_tokens=5, messages=ASKED, tools=[function], tool_choice="required"
+        )
+        (call,) = answer.choices[0].message.tool_calls or ()
+        assert (call.id, call.type) == ("t1", "function") and '"Oslo"' in call.function.arguments  # type: ignore[union-attr]
+
+        upstream.double.play(Script(pieces=[MESSAGE]))
+        assert client.responses.create(model="claude-x", input="Capital?").output_text == "Paris"
+
+
+def test_an_applications_own_model_name_works(client: anthropic.Anthropic, gateway: GatewayProcess) -> None:
+    with openai.OpenAI(base_url=f"{gateway.url}/v1", api_key=KEY, max_retries=0) as other:
+        answer = other.chat.completions.with_raw_response.create(model="gpt-4o-mini", messages=ASKED)
+        assert answer.parse().choices[0].message.content == "Paris is the capital."
+        assert answer.headers["x-foreword-route"] == "alias; fake"
+        assert {"fake", "gpt-4o-mini"} <= {model.id for model in other.models.list()}
+
+    assert client.messages.create(model="claude-alias", max_tokens=9, messages=ASKED).stop_reason == "end_turn"
 
 
 def test_a_model_of_nobody_and_another_method_are_refused_in_anthropics_form(gateway: GatewayProcess) -> None:

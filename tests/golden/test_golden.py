@@ -31,6 +31,14 @@ idle_timeout_s = 1.0
 kind = "openai"
 base_url = "http://127.0.0.1:{dead}/v1"
 models = ["dead-model"]
+[backends.claude]
+kind = "anthropic"
+base_url = "http://127.0.0.1:{upstream}/v1"
+api_key = "sk-ant-upstream-secret"
+models = ["claude-*"]
+[models.claude-renamed]
+backend = "claude"
+upstream = "claude-4-2026-01-01"
 [models.renamed]
 backend = "up"
 upstream = "gpt-4o-2024-11-20"
@@ -103,6 +111,17 @@ def _check_body(body: bytes, expect: dict[str, Any], double: Upstream, case: dic
         assert _asserted(json.loads(body), expect["response"])
     elif kind == "response_events":
         _check_events(body, came, expect)
+    elif kind == "data":
+        events = [json.loads(line[6:]) for line in body.split(b"\n") if line.startswith(b"data: {")]
+        assert _asserted(events, expect["data"]), body.decode()
+        assert body.endswith(_bytes(expect["end"]))
+    elif kind == "message_error":
+        told = json.loads(body)
+        assert set(told) == {"type", "error", "request_id"} and told["type"] == "error"
+        assert told["error"]["type"] == expect["error"]
+        for words in expect.get("message_has", []):
+            assert words in told["error"]["message"]
+        assert b"127.0.0.1" not in body and b"upstream-secret" not in body
     elif kind == "error":
         error = json.loads(body)["error"]
         assert set(error) == {"message", "type", "param", "code"}

@@ -6,13 +6,17 @@ from hashlib import sha256
 from msgspec import Struct
 
 from gateway.ask import ClientKey, Endpoint, Mode
+from gateway.backends.routing.aliases import Aliases, matches
+from gateway.backends.routing.broken import NOTHING_BROKEN, BrokenParts
 from gateway.errors import KeyNotAllowed, NotFound, Problem
 from gateway.exchange import CanaryTrial, Target
 from gateway.ports import Backend, ModelCard
 from gateway.settings.models import ModelTable
 
 AUTO = ("", "auto")
+NO_ALIASES = Aliases()
 LONGEST_NAME = 256
+MOST_NAMES = 10_000
 
 
 class Offer(Struct, frozen=True):
@@ -25,38 +29,29 @@ class Offer(Struct, frozen=True):
         return self.card.answers(endpoint) and matches(name, self.card.name)
 
 
-def matches(name: str, pattern: str) -> bool:
-    """Whether a model's name matches a pattern, which may end in `*`."""
-    return name == pattern or (pattern.endswith("*") and name.startswith(pattern[:-1]))
+class Routes:
+    """Finds targets by a model's name.
 
-
-class BrokenParts(Struct, frozen=True):
-    """The tables of the configuration that have mistakes. `models` are the model names and patterns in them.
-
-    `may_be_any` is true if a table names no models, since its backend may then serve any model.
+    It looks among the names of `[models.x]`, of the backends and of the aliases, then in the patterns of the aliases,
+    and then in those of the backends. Of several patterns, the longest one is used.
     """
 
-    backends: frozenset[str] = frozenset()
-    models: tuple[str, ...] = ()
-    may_be_any: bool = False
-
-    def may_serve(self, name: str) -> bool:
-        return self.may_be_any or any(matches(name, pattern) for pattern in self.models)
-
-
-NOTHING_BROKEN = BrokenParts()
-
-
-class Routes:
-    """Finds targets by a model's name: in `[models.x]`, then in the backends' names, then in their patterns."""
-
-    def __init__(self, models: Mapping[str, ModelTable], backends: Mapping[str, Backend], default: str) -> None:
+    def __init__(
+        self,
+        models: Mapping[str, ModelTable],
+        backends: Mapping[str, Backend],
+        default: str,
+        aliases: Aliases = NO_ALIASES,
+    ) -> None:
         self._models = models
+        self._aliases = aliases
         offers = [Offer(name, card) for name, backend in backends.items() for card in backend.models()]
-        # names come before patterns, whatever the order of the tables in the file
-        self._offers = sorted(offers, key=lambda offer: offer.card.name.endswith("*"))
+        # names come before patterns and long patterns before short ones, whatever the order of the tables in the file
+        self._offers = sorted(offers, key=_rank)
+        self._own = frozenset((*models, *[each.card.name for each in offers if not each.card.name.endswith("*")]))
         self._default = default
         self._known: dict[tuple[str, Endpoint], tuple[Target, ...]] = {}
+        self._meant: dict[str, str] = {}
 
     def targets(self, name: str, endpoint: Endpoint) -> tuple[Target, ...]:
         """Return the targets for a model, in the order in which they are tried. Raises `NotFound` for an unknown
@@ -66,24 +61,24 @@ class Routes:
         if targets is None:
             targets = self._find(name, endpoint)
             # clients choose the names for a pattern, so the cache has a limit
-            if len(name) <= LONGEST_NAME and len(self._known) < 10_000:
+            if len(name) <= LONGEST_NAME and len(self._known) < MOST_NAMES:
                 self._known[name, endpoint] = targets
         return targets
 
     def mode(self, name: str) -> Mode | None:
         """Return the mode in `[models.x]` for this name."""
-        model = self._models.get(self._default if name in AUTO else name)
+        model = self._models.get(self._meaning(name))
         return model.mode if model else None
 
     def trial(self, name: str) -> CanaryTrial | None:
         """Return the experiment of `[models.x] canary` for this name."""
-        name = self._default if name in AUTO else name
+        name = self._meaning(name)
         model = self._models.get(name)
         return None if model is None or model.canary is None else CanaryTrial(f"models.{name}", model.canary)
 
     def shared(self, name: str, unit: str) -> str:
         """Return the model of `[models.x] shares` that answers this conversation, or "" for the model `name` itself."""
-        name = self._default if name in AUTO else name
+        name = self._meaning(name)
         model = self._models.get(name)
         if model is None or not model.shares:
             return ""
@@ -100,6 +95,8 @@ class Routes:
         for offer in self._offers:
             if not offer.card.name.endswith("*"):
                 listed.setdefault(offer.card.name, offer.backend)
+        for alias, model in self._aliases.names():
+            listed.setdefault(alias, self.owner(model) or "")
         return list(listed.items())
 
     def open_ended(self) -> list[str]:
@@ -108,6 +105,7 @@ class Routes:
 
     def owner(self, name: str) -> str | None:
         """Return the backend of a model's name, or None for an unknown name."""
+        name = self._meaning(name)
         model = self._models.get(name)
         if model is not None:
             return model.backend
@@ -138,12 +136,40 @@ class Routes:
             if model.longer and not broken.may_serve(model.longer) and model.backend not in broken.backends:
                 problems += self._longer_problems(f"{file} {where} longer", name, model)
         check("[routing] default", self._default)
+        check("[routing] unknown", self._aliases.unknown)
+        for alias, meant in self._aliases.models.items():
+            check(f"[routing.aliases] {alias!r}", meant)
+        problems += self._aliases.problems(file, self._own)
         check("[refiner] model", refiner)
         return problems
 
     def name(self, name: str, endpoint: Endpoint) -> str:
-        """Return the requested name, or the default if the request names no model."""
-        return self._default_for(endpoint) if name in AUTO else name
+        """Return the name of the model that a request means: the requested one, the one behind its alias, or the
+        default.
+        """
+        return self._default_for(endpoint) if name in AUTO else self._meaning(name)
+
+    def alias(self, name: str) -> str:
+        """Return the alias, a name or a pattern, by which a request names its model, or "" if it uses none."""
+        return "" if name in self._own else self._aliases.of(name)
+
+    def _meaning(self, name: str) -> str:
+        """Return the name of the model behind a name. Without `[routing]`, a name means itself."""
+        if name in AUTO:
+            return self._default
+        if not self._aliases or name in self._own:
+            return name
+        meant = self._meant.get(name)
+        if meant is None:
+            meant = self._find_meaning(name)
+            if len(name) <= LONGEST_NAME and len(self._meant) < MOST_NAMES:
+                self._meant[name] = meant
+        return meant
+
+    def _find_meaning(self, name: str) -> str:
+        if alias := self._aliases.of(name):
+            return self._aliases.models[alias]
+        return name if self._serves(name) else self._aliases.unknown or name
 
     def _find(self, name: str, endpoint: Endpoint) -> tuple[Target, ...]:
         chosen = self.name(name, endpoint)
@@ -243,12 +269,21 @@ def _target(
 
 
 def check_model(routes: Routes, key: ClientKey, model: str, endpoint: Endpoint) -> None:
-    """Raise `KeyNotAllowed` if the key may not use the model. The gateway's own calls are checked too."""
+    """Raise `KeyNotAllowed` if the key may not use the model. The gateway's own calls are checked too.
+
+    A key may use a model by its name, or by an alias that the key names. A client's own name that an alias's pattern,
+    or `[routing] unknown`, turns into another model gives no right to that model.
+    """
     if not key.models:
         return
-    name = routes.name(model, endpoint)
-    if not any(matches(name, pattern) for pattern in key.models):
+    name, alias = routes.name(model, endpoint), routes.alias(model)
+    if not any(matches(name, pattern) or (alias and matches(alias, pattern)) for pattern in key.models):
         raise KeyNotAllowed(f"This key may not use the model {name!r}.", param="model", code="model_not_allowed")
+
+
+def _rank(offer: Offer) -> tuple[bool, int]:
+    name = offer.card.name
+    return name.endswith("*"), -len(name) if name.endswith("*") else 0
 
 
 def _list(names: Sequence[str]) -> str:

@@ -3,7 +3,7 @@
 from msgspec.structs import replace
 
 from gateway.ask import ClientKey, Mode
-from gateway.backends.routing.routes import Routes, check_model
+from gateway.backends.routing.routes import AUTO, Routes, check_model
 from gateway.exchange import CanaryTrial, Exchange, Note, Target
 
 RANK = {Mode.OFF: 0, Mode.SHADOW: 1, Mode.PROVEN: 2, Mode.ON: 3}
@@ -33,11 +33,13 @@ class RouteStage:
         """
         ask = exchange.ask
         targets = self.routes.targets(ask.model, ask.endpoint)
+        meant = self.routes.name(ask.model, ask.endpoint)
+        renamed = (Note("route", "alias", meant),) if ask.model not in AUTO and meant != ask.model else ()
         other = self.routes.shared(ask.model, ask.controls.conversation or ask.user or exchange.id)
         if not other:
-            return targets, ()
+            return targets, renamed
         note = Note("route", "share", data={"model": other})
-        return (*self.routes.targets(other, ask.endpoint), *targets), (note,)
+        return (*self.routes.targets(other, ask.endpoint), *targets), (*renamed, note)
 
     def _trials(self, exchange: Exchange) -> tuple[CanaryTrial, ...]:
         """Return the experiments of the route and the key. A request with mode `on` is in no experiment of the

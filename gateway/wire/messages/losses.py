@@ -20,4 +20,4 @@ class Losses:
         if not self._names:
             return None
         told = [f"{name} ({why})" if why else name for name, why in self._names.items()]
-        return Note(STAGE, "left out", ", ".join(told))
+        return Note(STAGE, "left out", ", ".join(told), {"left_out": list(self._names)})

@@ -1,0 +1,201 @@
+"""Translates an answer of `/v1/messages` to a chat completion, as a whole body or as a stream, piece by piece."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from gateway.errors import BackendFailed, RequestError
+from gateway.wire.chat.completion import loose_json, text_of, tokens_of
+from gateway.wire.chat.faults import raised
+from gateway.wire.messages.error_form import fault_in_event
+from gateway.wire.messages.losses import Losses
+from gateway.wire.messages.read import FINISH, READ, START, STOP, WRITTEN, prompt_tokens
+from gateway.wire.sse import data_in
+
+_encode = msgspec.json.Encoder().encode
+DONE = b"data: [DONE]\n\n"
+THINKING = ("thinking", "redacted_thinking")
+KNOWN = ("text", "tool_use", *THINKING)
+
+
+class CompletionHead(Struct, frozen=True):
+    """The fields that a translated completion takes from its request."""
+
+    id: str
+    model: str
+    created_s: int
+    wants_usage: bool = False
+
+
+def whole(body: bytes, head: CompletionHead, losses: Losses) -> bytes:
+    """Translate a whole message to a chat completion. Raises `BackendFailed` if the body is not a message."""
+    message = loose_json(body)
+    if not isinstance(message, dict) or message.get("type") != "message":
+        raise BackendFailed("The backend's answer is not a message of Anthropic's API.", code="not_an_api")
+    blocks = [block for block in message.get("content") or () if isinstance(block, dict)]
+    for block in blocks:
+        _note_losses(block, losses)
+    texts = [text_of(block.get("text")) for block in blocks if block.get("type") == "text"]
+    thinking = [block for block in blocks if block.get("type") in THINKING]
+    calls = [_call(block) for block in blocks if block.get("type") == "tool_use"]
+    answer: dict[str, Any] = {"role": "assistant", "content": "".join(texts) if texts or not calls else None}
+    answer["refusal"] = None
+    if thinking:
+        answer["reasoning_content"] = "\n\n".join(text_of(block.get("thinking")) for block in thinking)
+        answer["thinking_blocks"] = thinking
+    if calls:
+        answer["tool_calls"] = calls
+    finish = _finish(message)
+    choice = {"index": 0, "message": answer, "logprobs": None, "finish_reason": finish}
+    about = {"id": head.id, "object": "chat.completion", "created": head.created_s, "model": head.model}
+    return _encode({**about, "choices": [choice], "usage": _usage(message.get("usage"))})
+
+
+class CompletionTranslator:
+    """Translates the stream of a message. `feed` translates one piece, which must consist of whole events.
+
+    If the stream breaks off, `failure` has the reason, and no event tells of it: the caller raises the failure.
+    """
+
+    def __init__(self, head: CompletionHead, losses: Losses) -> None:
+        self.failure: RequestError | None = None
+        self.over = False
+        self.unreadable = 0
+        """The number of events that were skipped because they were not JSON objects."""
+        self._head = head
+        self._losses = losses
+        self._usage: dict[str, Any] = {}
+        self._calls = -1
+        self._thinking: dict[str, Any] | None = None
+
+    def feed(self, piece: bytes) -> bytes:
+        frames = bytearray()
+        for data in data_in(piece):
+            if self.over:
+                break
+            fields = loose_json(data)
+            if isinstance(fields, dict):
+                frames += self._event(fields, data)
+            else:
+                self.unreadable += 1
+        return bytes(frames)
+
+    def end(self) -> bytes:
+        """Translate the end of the backend's stream."""
+        if self.over:
+            return b""
+        return self.fail(BackendFailed("The backend ended its stream without its end mark.", code="stream_cut"))
+
+    def fail(self, error: RequestError) -> bytes:
+        """Stop the translation, because the backend's stream broke off."""
+        self.over, self.failure = True, error
+        return b""
+
+    def _event(self, fields: dict[str, Any], data: bytes) -> bytes:
+        kind = fields.get("type")
+        if kind == START:
+            self._usage.update(_object(_object(fields.get("message")).get("usage")))
+            return self._chunk({"role": "assistant", "content": ""})
+        if kind == "content_block_start":
+            return self._begun(_object(fields.get("content_block")))
+        if kind == "content_block_delta":
+            return self._grown(_object(fields.get("delta")))
+        if kind == "content_block_stop":
+            return self._closed()
+        if kind == "message_delta":
+            usage = _object(fields.get("usage"))
+            self._usage.update({name: count for name, count in usage.items() if count is not None})
+            return self._chunk({}, _finish(_object(fields.get("delta"))))
+        if kind == STOP:
+            return self._ended()
+        if kind == "error":
+            self.fail(raised(fault_in_event(data)))
+        return b""
+
+    def _begun(self, block: dict[str, Any]) -> bytes:
+        kind = block.get("type")
+        _note_losses(block, self._losses)
+        if kind == "tool_use":
+            self._calls += 1
+            call = {**_call(block), "index": self._calls}
+            call["function"] = {**call["function"], "arguments": ""}
+            return self._chunk({"tool_calls": [call]})
+        if kind in THINKING:
+            self._thinking = dict(block)
+        text = text_of(block.get("text")) if kind == "text" else ""
+        return self._chunk({"content": text}) if text else b""
+
+    def _grown(self, delta: dict[str, Any]) -> bytes:
+        kind = delta.get("type")
+        if kind == "text_delta":
+            return self._chunk({"content": text_of(delta.get("text"))})
+        if kind == "input_json_delta":
+            part = text_of(delta.get("partial_json"))
+            call = {"index": self._calls, "function": {"arguments": part}}
+            return self._chunk({"tool_calls": [call]}) if part else b""
+        if kind == "thinking_delta" and self._thinking is not None:
+            text = text_of(delta.get("thinking"))
+            self._thinking["thinking"] = text_of(self._thinking.get("thinking")) + text
+            return self._chunk({"reasoning_content": text}) if text else b""
+        if kind == "signature_delta" and self._thinking is not None:
+            self._thinking["signature"] = text_of(delta.get("signature"))
+        elif kind == "citations_delta":
+            self._losses.add("citations")
+        return b""
+
+    def _closed(self) -> bytes:
+        """At the end of a block of thinking, send the whole block. Its signature must come back in a later request."""
+        thinking, self._thinking = self._thinking, None
+        return self._chunk({"thinking_blocks": [thinking]}) if thinking else b""
+
+    def _ended(self) -> bytes:
+        self.over = True
+        usage = self._framed({"choices": [], "usage": _usage(self._usage)}) if self._head.wants_usage else b""
+        return usage + DONE
+
+    def _chunk(self, delta: dict[str, Any], finish: str | None = None) -> bytes:
+        return self._framed({"choices": [{"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}]})
+
+    def _framed(self, fields: dict[str, Any]) -> bytes:
+        head = self._head
+        about = {"id": head.id, "object": "chat.completion.chunk", "created": head.created_s, "model": head.model}
+        return b"data: " + _encode({**about, **fields}) + b"\n\n"
+
+
+def _note_losses(block: Mapping[str, Any], losses: Losses) -> None:
+    if block.get("type") not in KNOWN:
+        losses.add(f"a block of type {text_of(block.get('type'))[:40]!r}")
+    if block.get("citations"):
+        losses.add("citations")
+
+
+def _call(block: Mapping[str, Any]) -> dict[str, Any]:
+    arguments = _encode(block.get("input") or {}).decode()
+    function = {"name": text_of(block.get("name")), "arguments": arguments}
+    return {"id": text_of(block.get("id")), "type": "function", "function": function}
+
+
+def _finish(fields: Mapping[str, Any]) -> str:
+    return FINISH.get(text_of(fields.get("stop_reason")), "stop")
+
+
+def _usage(value: Any) -> dict[str, Any]:
+    usage = _object(value)
+    prompt, completion = prompt_tokens(usage) or 0, tokens_of(usage.get("output_tokens")) or 0
+    cached, written = tokens_of(usage.get(READ)) or 0, tokens_of(usage.get(WRITTEN)) or 0
+    details = _object(usage.get("output_tokens_details"))
+    counts: dict[str, Any] = {
+        "prompt_tokens": prompt,
+        "completion_tokens": completion,
+        "total_tokens": prompt + completion,
+        "prompt_tokens_details": {"cached_tokens": cached, "cache_write_tokens": written},
+    }
+    if (reasoning := tokens_of(details.get("thinking_tokens"))) is not None:
+        counts["completion_tokens_details"] = {"reasoning_tokens": reasoning}
+    return counts
+
+
+def _object(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}

@@ -1,0 +1,205 @@
+"""Translates chat messages to the `system` and the messages of a `/v1/messages` request.
+
+Chat has a message for each result of a tool; in Anthropic's API the results stand at the front of one user message.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+from msgspec import UNSET, Raw, Struct, UnsetType
+
+from gateway.errors import BadRequest
+from gateway.wire.json_fields import decoded
+from gateway.wire.messages.build import input_of
+from gateway.wire.messages.losses import Losses
+
+Block = dict[str, Any]
+WHY_MESSAGES = "This request is sent to Anthropic's API, since its model's backend has no chat completions."
+KNOWN = "text, images and files"
+TEXTS = ("text", "input_text", "output_text")
+SYSTEM = ("system", "developer")
+
+
+class _Function(Struct, frozen=True):
+    name: str = ""
+    arguments: str = ""
+
+
+class _Call(Struct):
+    id: str = ""
+    type: str = "function"
+    function: _Function = _Function()
+
+
+class _ChatMessage(Struct):
+    role: str
+    content: str | list[Raw] | None = None
+    tool_calls: list[_Call] | None = None
+    tool_call_id: str = ""
+    thinking_blocks: list[Raw] | None = None
+    reasoning_content: str | None = None
+    reasoning: Any = None
+    refusal: str | None = None
+    function_call: Raw | UnsetType = UNSET
+
+
+class _ImageUrl(Struct):
+    url: str
+    detail: str | None = None
+
+
+class _File(Struct):
+    file_data: str = ""
+    filename: str | None = None
+    file_id: str | None = None
+
+
+class _Part(Struct):
+    type: str = ""
+    text: str = ""
+    refusal: str = ""
+    image_url: _ImageUrl | None = None
+    file: _File | None = None
+    cache_control: Raw | UnsetType = UNSET
+
+
+_message = msgspec.json.Decoder(_ChatMessage)
+_part = msgspec.json.Decoder(_Part)
+
+
+class Conversation:
+    """The translated messages. `instructions` are the blocks of the field `system`."""
+
+    def __init__(self, losses: Losses) -> None:
+        self.instructions: list[Block] = []
+        self.messages: list[dict[str, Any]] = []
+        self.lacks_thinking = False
+        """Whether an answer with calls came without the thinking before them, which a model that thinks requires."""
+        self._losses = losses
+
+    def add(self, raw: Raw, where: str) -> None:
+        """Translate one message. Raises `BadRequest`, which names the part, for content that Anthropic's API lacks."""
+        message = decoded(_message, raw, where)
+        if message.role in SYSTEM:
+            if self.messages:
+                self._losses.add("place of a system message", "moved to the front")
+            self.instructions += _blocks(message.content, f"{where}.content", self._losses)
+        elif message.role == "assistant":
+            self._assistant(message, where)
+        elif message.role == "tool":
+            self._result(message, where)
+        elif message.role == "user":
+            self._user(_blocks(message.content, f"{where}.content", self._losses))
+        else:
+            raise _unsupported(f"{where}.role", message.role, "system, user, assistant and tool")
+
+    def _assistant(self, message: _ChatMessage, where: str) -> None:
+        if message.function_call is not UNSET and bytes(message.function_call) != b"null":
+            raise _unsupported(f"{where}.function_call", "an older form", "'tool_calls'")
+        blocks: list[Any] = list(message.thinking_blocks or ())
+        if not blocks and (message.reasoning_content or message.reasoning):
+            self._losses.add("reasoning_content", "only thinking_blocks have the signature that is required")
+        blocks += _blocks(message.content, f"{where}.content", self._losses)
+        if message.refusal:
+            blocks.append({"type": "text", "text": message.refusal})
+        calls = message.tool_calls or []
+        for place, call in enumerate(calls):
+            if call.type != "function":
+                raise _unsupported(f"{where}.tool_calls[{place}].type", call.type, "functions")
+            name, given = call.function.name, input_of(call.function.arguments)
+            blocks.append({"type": "tool_use", "id": call.id, "name": name, "input": given})
+        self.lacks_thinking = bool(calls) and not message.thinking_blocks
+        if blocks:
+            self.messages.append({"role": "assistant", "content": _shortest(blocks)})
+
+    def _result(self, message: _ChatMessage, where: str) -> None:
+        content = _shortest(_blocks(message.content, f"{where}.content", self._losses))
+        result: Block = {"type": "tool_result", "tool_use_id": message.tool_call_id, "content": content}
+        self._user([result])
+
+    def _user(self, blocks: list[Block]) -> None:
+        """Add a user's blocks. They join the user message before them if it holds results of tools."""
+        last = self.messages[-1] if self.messages else {}
+        before = last.get("content")
+        if last.get("role") == "user" and isinstance(before, list) and before[0].get("type") == "tool_result":
+            before += blocks
+        elif blocks:
+            is_result = blocks[0].get("type") == "tool_result"
+            self.messages.append({"role": "user", "content": blocks if is_result else _shortest(blocks)})
+
+
+def conversation(messages: Sequence[Raw], losses: Losses) -> Conversation:
+    """Translate the messages of a chat request."""
+    translated = Conversation(losses)
+    for place, raw in enumerate(messages):
+        translated.add(raw, f"messages[{place}]")
+    return translated
+
+
+def _blocks(content: str | list[Raw] | None, where: str, losses: Losses) -> list[Block]:
+    """The blocks of some content. Empty texts are left out, because Anthropic's API refuses them."""
+    if isinstance(content, str):
+        return [{"type": "text", "text": content}] if content else []
+    blocks = []
+    for place, raw in enumerate(content or ()):
+        part = decoded(_part, raw, f"{where}[{place}]")
+        block = _block(part, f"{where}[{place}]", losses)
+        if block.get("text") == "":
+            continue
+        blocks.append(block if part.cache_control is UNSET else {**block, "cache_control": part.cache_control})
+    return blocks
+
+
+def _block(part: _Part, where: str, losses: Losses) -> Block:
+    if part.type in TEXTS:
+        return {"type": "text", "text": part.text}
+    if part.type == "refusal":
+        return {"type": "text", "text": part.refusal}
+    if part.type == "image_url" and part.image_url is not None:
+        if part.image_url.detail not in (None, "auto"):
+            losses.add("image_url.detail")
+        return {"type": "image", "source": _source(part.image_url.url)}
+    if part.type == "file" and part.file is not None and part.file.file_data:
+        return _document(part.file, where)
+    if part.type == "file":
+        raise _unsupported(f"{where}.file", "a stored file", "files by 'file_data'")
+    raise _unsupported(f"{where}.type", part.type, KNOWN)
+
+
+def _source(url: str) -> Block:
+    media_type, data = _data_of(url)
+    return {"type": "base64", "media_type": media_type, "data": data} if data else {"type": "url", "url": url}
+
+
+def _document(file: _File, where: str) -> Block:
+    media_type, data = _data_of(file.file_data)
+    data = data or file.file_data
+    if media_type not in ("", "application/pdf"):
+        raise _unsupported(f"{where}.file.file_data", media_type, "PDF files; send other text as a part of type 'text'")
+    block: Block = {"type": "document"} | ({"title": file.filename} if file.filename else {})
+    return {**block, "source": {"type": "base64", "media_type": "application/pdf", "data": data}}
+
+
+def _data_of(url: str) -> tuple[str, str]:
+    """The media type and the base64 of a data URL; both are "" for any other URL."""
+    head, comma, data = url.partition(",")
+    if not comma or not head.startswith("data:"):
+        return "", ""
+    return head[5:].partition(";")[0], data
+
+
+def _shortest(blocks: list[Block]) -> str | list[Block]:
+    """A single text as a string, which every server of this API accepts."""
+    if not blocks:
+        return ""
+    first = blocks[0]
+    return first["text"] if len(blocks) == 1 and isinstance(first, dict) and set(first) == {"type", "text"} else blocks
+
+
+def _unsupported(param: str, value: str, known: str) -> BadRequest:
+    return BadRequest(
+        f"Unsupported value: '{param}' is {value!r}, and Anthropic's API takes {known}. {WHY_MESSAGES}",
+        param=param,
+        code="unsupported_value",
+    )

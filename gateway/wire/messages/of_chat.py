@@ -1,0 +1,265 @@
+"""Translates a chat completion request to a `/v1/messages` request, for backends that speak Anthropic's API.
+
+Fields that neither API defines pass unchanged. A field that Anthropic's API lacks raises an error if the answer would
+be another one without it; otherwise it is left out, which a note tells.
+"""
+
+from typing import Any
+
+import msgspec
+from msgspec import UNSET, Raw, Struct, UnsetType
+
+from gateway.errors import BadRequest
+from gateway.wire.json_fields import NULL, decoded, missing
+from gateway.wire.messages.chat_parts import WHY_MESSAGES, conversation
+from gateway.wire.messages.losses import Losses
+
+_object = msgspec.json.Decoder(dict[str, Raw])
+_list = msgspec.json.Decoder(list[Raw])
+_encode = msgspec.json.Encoder().encode
+
+REFUSED = {
+    "n": "Send several requests.",
+    "logprobs": "Leave it out.",
+    "top_logprobs": "Leave it out.",
+    "audio": "Leave it out.",
+    "functions": "Send 'tools'.",
+    "function_call": "Send 'tool_choice'.",
+    "web_search_options": "Leave it out.",
+}
+HARMLESS = {"n": b"1", "logprobs": b"false", "top_logprobs": b"0", "modalities": b'["text"]'}
+"""Values of refused fields that change nothing."""
+LEFT_OUT = (
+    "frequency_penalty",
+    "presence_penalty",
+    "logit_bias",
+    "seed",
+    "store",
+    "metadata",
+    "prediction",
+    "prompt_cache_key",
+    "prompt_cache_retention",
+    "verbosity",
+)
+TRANSLATED = (
+    "messages",
+    "max_tokens",
+    "max_completion_tokens",
+    "stop",
+    "stream",
+    "stream_options",
+    "temperature",
+    "tools",
+    "tool_choice",
+    "parallel_tool_calls",
+    "response_format",
+    "reasoning_effort",
+    "user",
+    "safety_identifier",
+    "service_tier",
+    "modalities",
+)
+ANSWERED = frozenset((*TRANSLATED, *LEFT_OUT, *REFUSED))
+NOTHING = (NULL, b"[]", b"{}", b"0", b"0.0", b"false", b'"auto"')
+EFFORTS = {"minimal": "low", "low": "low", "medium": "medium", "high": "high", "xhigh": "xhigh", "max": "max"}
+TIERS = {"auto": "auto", "default": "standard_only"}
+CHOICES = {"auto": "auto", "required": "any", "none": "none"}
+NO_SCHEMA = Raw(b'{"type":"object","properties":{}}')
+
+
+class _FunctionSpec(Struct, frozen=True):
+    name: str = ""
+    description: Raw | UnsetType = UNSET
+    parameters: Raw | UnsetType = UNSET
+    strict: Raw | UnsetType = UNSET
+
+
+class _ChatTool(Struct):
+    type: str = "function"
+    function: _FunctionSpec = _FunctionSpec()
+    cache_control: Raw | UnsetType = UNSET
+
+
+class _Allowed(Struct, frozen=True):
+    mode: str = "auto"
+    tools: list[_ChatTool] = []
+
+
+class _Choice(Struct):
+    type: str = "function"
+    function: _FunctionSpec = _FunctionSpec()
+    allowed_tools: _Allowed = _Allowed()
+
+
+class _Schema(Struct):
+    schema: Raw = NO_SCHEMA
+
+
+class _ResponseFormat(Struct):
+    type: str = "text"
+    json_schema: _Schema | None = None
+
+
+class _ChatFields(Struct):
+    messages: list[Raw] = []
+    max_tokens: int | None = None
+    max_completion_tokens: int | None = None
+    stop: str | list[str] | None = None
+    stream: bool | None = None
+    temperature: float | None = None
+    tools: list[_ChatTool] | None = None
+    tool_choice: str | _Choice | None = None
+    parallel_tool_calls: bool | None = None
+    response_format: _ResponseFormat | None = None
+    reasoning_effort: str | None = None
+    user: str | None = None
+    safety_identifier: str | None = None
+    service_tier: str | None = None
+    thinking: Raw | UnsetType = UNSET
+
+
+_fields = msgspec.json.Decoder(_ChatFields)
+
+
+def messages_body(body: bytes, answer_tokens: int, losses: Losses) -> bytes:
+    """Build the body of the messages request. `answer_tokens` limits the answer if the client sets no limit, because
+    Anthropic's API requires one.
+
+    Raises `BadRequest` for what Anthropic's API lacks.
+    """
+    given = {name: value for name, value in _object.decode(body).items() if bytes(value) != NULL}
+    for name, value in given.items():
+        if name in (*REFUSED, "modalities") and bytes(value) not in (*NOTHING, HARMLESS.get(name)):
+            raise _unsupported(name, REFUSED.get(name, "Leave it out."))
+        if name in LEFT_OUT and bytes(value) not in NOTHING:
+            losses.add(name)
+    fields = decoded(_fields, body)
+    if not fields.messages:
+        raise missing("messages")
+    talk = conversation(fields.messages, losses)
+    limit = fields.max_completion_tokens or fields.max_tokens
+    if not limit:
+        losses.add("max_tokens", f"not set, so {answer_tokens} of the backend's answer_tokens")
+    thinking: dict[str, Any] = {}
+    if talk.lacks_thinking and fields.thinking is not UNSET:
+        losses.add("thinking", "the calls in the history came without their thinking_blocks")
+        thinking["thinking"] = {"type": "disabled"}
+    unchanged = {name: value for name, value in given.items() if name not in ANSWERED}
+    written: dict[str, Any] = {
+        "max_tokens": limit or answer_tokens,
+        **({"system": _system(talk.instructions)} if talk.instructions else {}),
+        "messages": talk.messages,
+        **({"stream": True} if fields.stream else {}),
+        **_stops(fields),
+        **_temperature(fields, losses),
+        **_tools(fields),
+        **_output(fields, losses),
+        **_about(fields, losses),
+        **thinking,
+    }
+    return _encode({**unchanged, **written})
+
+
+def _system(instructions: list[dict[str, Any]]) -> Any:
+    only = instructions[0] if len(instructions) == 1 else {}
+    return only["text"] if set(only) == {"type", "text"} else instructions
+
+
+def _stops(fields: _ChatFields) -> dict[str, Any]:
+    stops = [fields.stop] if isinstance(fields.stop, str) else fields.stop
+    return {"stop_sequences": stops} if stops else {}
+
+
+def _temperature(fields: _ChatFields, losses: Losses) -> dict[str, Any]:
+    if fields.temperature is None:
+        return {}
+    if fields.temperature > 1:
+        losses.add("temperature", "1, the highest that Anthropic's API takes")
+    return {"temperature": min(fields.temperature, 1.0)}
+
+
+def _tools(fields: _ChatFields) -> dict[str, Any]:
+    choice = fields.tool_choice
+    tools = fields.tools or []
+    if isinstance(choice, _Choice) and choice.type == "allowed_tools":
+        names = {tool.function.name for tool in choice.allowed_tools.tools}
+        tools = [tool for tool in tools if tool.function.name in names]
+        choice = choice.allowed_tools.mode
+    if not tools:
+        return {}
+    translated = {"tools": [_tool(tool, place) for place, tool in enumerate(tools)]}
+    chosen = _choice(choice)
+    if fields.parallel_tool_calls is False:
+        chosen = {**(chosen or {"type": "auto"}), "disable_parallel_tool_use": True}
+    return translated | ({"tool_choice": chosen} if chosen else {})
+
+
+def _tool(tool: _ChatTool, place: int) -> dict[str, Any]:
+    if tool.type != "function":
+        raise BadRequest(
+            f"Unsupported value: 'tools[{place}].type' is {tool.type!r}. Describe it as a function. {WHY_MESSAGES}",
+            param=f"tools[{place}].type",
+            code="unsupported_value",
+        )
+    function = tool.function
+    schema = NO_SCHEMA if function.parameters is UNSET or bytes(function.parameters) in (NULL, b"{}") else None
+    given = {
+        "description": function.description,
+        "input_schema": schema or function.parameters,
+        "strict": function.strict,
+        "cache_control": tool.cache_control,
+    }
+    kept = {name: value for name, value in given.items() if value is not UNSET and bytes(value) != NULL}
+    return {"name": function.name, **kept}
+
+
+def _choice(choice: str | _Choice | None) -> dict[str, Any] | None:
+    if choice is None:
+        return None
+    if isinstance(choice, _Choice):
+        return {"type": "tool", "name": choice.function.name}
+    if choice not in CHOICES:
+        raise BadRequest(
+            f"Invalid value for 'tool_choice': {choice!r}. Supported: {', '.join(CHOICES)}, or a function.",
+            param="tool_choice",
+            code="invalid_value",
+        )
+    return {"type": CHOICES[choice]}
+
+
+def _output(fields: _ChatFields, losses: Losses) -> dict[str, Any]:
+    config: dict[str, Any] = {}
+    form = fields.response_format
+    if form is not None and form.type == "json_schema" and form.json_schema is not None:
+        config["format"] = {"type": "json_schema", "schema": form.json_schema.schema}
+    elif form is not None and form.type != "text":
+        losses.add(f"response_format {form.type}", "say in the prompt that the answer is JSON")
+    effort = fields.reasoning_effort
+    extra: dict[str, Any] = {}
+    if effort in EFFORTS:
+        config["effort"] = EFFORTS[effort]
+    elif effort == "none":
+        extra["thinking"] = {"type": "disabled"}
+    elif effort:
+        losses.add("reasoning_effort", f"{effort[:20]!r} has no counterpart")
+    return extra | ({"output_config": config} if config else {})
+
+
+def _about(fields: _ChatFields, losses: Losses) -> dict[str, Any]:
+    extra: dict[str, Any] = {}
+    if user := fields.safety_identifier or fields.user:
+        extra["metadata"] = {"user_id": user}
+    tier = fields.service_tier
+    if tier in TIERS:
+        extra["service_tier"] = TIERS[tier]
+    elif tier:
+        losses.add("service_tier")
+    return extra
+
+
+def _unsupported(param: str, remedy: str) -> BadRequest:
+    return BadRequest(
+        f"Unsupported parameter: Anthropic's API has no '{param}'. {remedy} {WHY_MESSAGES}",
+        param=param,
+        code="unsupported_parameter",
+    )
