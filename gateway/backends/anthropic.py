@@ -1,6 +1,6 @@
-"""Backend kind `anthropic`: Anthropic's API, or a server that speaks it. Bytes pass through unchanged.
+"""Backend kind `anthropic`: Anthropic's API, or a server with the same API. Bytes pass through unchanged.
 
-Chat completions and responses for its models are translated by `chat_over_messages.py`.
+For its models, `chat_over_messages.py` translates chat completions and responses.
 """
 
 from collections.abc import Iterable, Sequence
@@ -61,8 +61,9 @@ class Anthropic(Remote):
         return {VERSION.decode(): self._version.decode(), **self.credentials()}
 
     async def manage(self, method: str, path: str, query: str = "", body: bytes = b"") -> tuple[int, bytes]:
-        """As `Remote.manage`. Models are returned in OpenAI's form, in which the gateway lists those of all
-        backends."""
+        """Do the same as `Remote.manage`, but return models in OpenAI's form, in which the gateway lists the models of
+        all backends.
+        """
         query = query or (MOST_LISTED if path == "models" else "")
         status, answer = await super().manage(method, path, query, body)
         return status, as_openai(answer) if status == 200 and path.startswith("models") else answer

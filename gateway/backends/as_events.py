@@ -16,8 +16,8 @@ OF_THE_BODY = frozenset({b"content-type", b"content-length"})
 
 
 def as_events(reply: Reply, ask: Ask) -> Reply:
-    """Convert a reply with a whole body to a stream of events. Raises `BackendFailed` if the endpoint has no such
-    answer.
+    """Convert a reply with a whole body to a stream of events. Raises `BackendFailed` if the body is not an answer of
+    the endpoint.
     """
     if ask.endpoint is Endpoint.RESPONSES:
         events = responses.events(reply.body)

@@ -26,7 +26,7 @@ HANDED_OVER = (BackendFailed, BackendTimeout, NotReady, LimitReached)
 """The errors after which the next target on the route is tried."""
 REPEATABLE = b"idempotency-key"
 REFUSALS = (501, 505)
-"""Not Implemented and HTTP Version Not Supported. With these the server rejects a request without having failed."""
+"""Not Implemented and HTTP Version Not Supported. The server rejects the request with these, but has not failed."""
 
 
 class Sender(Protocol):
@@ -38,9 +38,10 @@ class Sender(Protocol):
 class Caller:
     """Returns the reply of the first backend on the route that answers.
 
-    A request that a backend accepted (`RequestError.taken`) is sent again only if the client gave an idempotency key or
-    the model's configuration sets `repeat`. A backend that cannot be reached is tried twice. After `trip_after`
-    failures in a row, a backend is skipped for `rest_s` seconds, if the route has another one.
+    A request that a backend has accepted (`RequestError.taken`) is not sent again, unless the client gave an
+    idempotency key or the model's configuration sets `repeat`. A backend that cannot be reached is tried a second time.
+    If a backend fails `trip_after` times in a row and the route has another one, the backend is skipped for `rest_s`
+    seconds.
     """
 
     def __init__(
@@ -52,7 +53,7 @@ class Caller:
         rest_s: float = 10.0,
         mixing: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
-        """`mixing` holds the backends that can read passages in parallel (NBCE), each with the names of its models."""
+        """`mixing` has the backends that can read passages in parallel (NBCE), each with the names of its models."""
         self._mixing = mixing or {}
         self._backends = backends
         self._state = state
@@ -104,7 +105,8 @@ class Caller:
         try:
             reply = await self._send(exchange, target, headers)
         except RequestError as error:
-            # not failures: the backend is loading, all its connections are in use, or its model called no tool
+            # these are not failures: the backend is loading, all its connections are in use, or its model called no
+            # tool
             if error.status >= 500 and not isinstance(error, NotReady | CallMissing):
                 await self._failed(target.backend)
             raise
@@ -128,7 +130,7 @@ class Caller:
         try:
             return await self._state.blocked(f"backend:{backend}") > 0
         except Exception:
-            log.warning("the hot state is gone: every backend is tried")
+            log.warning("the hot state cannot be reached: every backend is tried")
             return False
 
     async def _failed(self, backend: str) -> None:
@@ -138,14 +140,14 @@ class Caller:
         try:
             await self._state.block(f"backend:{backend}", self._rest_s)
         except Exception:
-            log.warning("the hot state is gone: a failing backend is not skipped")
+            log.warning("the hot state cannot be reached: a failing backend is not skipped")
 
 
 def is_failure(status: int) -> bool:
-    """Whether another backend may succeed where this one answered with this status."""
+    """Whether another backend may succeed after one has answered with this status."""
     return (status >= 500 and status not in REFUSALS) or status in (408, 429)
 
 
 def is_repeatable(target: Target, headers: Headers) -> bool:
-    """Whether a request may be sent again after the backend accepted it."""
+    """Whether a request may be sent again after a backend has accepted it."""
     return target.repeat or any(name == REPEATABLE for name, _ in headers)

@@ -1,4 +1,4 @@
-"""Makes the gateway's own model calls, over the routes and backends that clients' requests use."""
+"""Makes the gateway's own model calls, over the same routes and backends as clients' requests."""
 
 from collections.abc import Mapping, Sequence
 from time import perf_counter_ns

@@ -9,27 +9,28 @@ from time import monotonic
 from gateway.backends.call import is_failure
 from gateway.backends.http1 import AllInUse, AnswerBounds, Broken, Connection, Unreachable
 
-KEEP_S = 50.0  # below the usual 60 s after which servers close an idle connection
+KEEP_S = 50.0  # below 60 s, after which most servers close an idle connection
 SETTLE_S = 0.005
 """How long a connection must be idle before it is reused, if others are free.
 
-A duplicate answer arrives within milliseconds. On a connection in use, it would be taken for the next request's answer.
+A server's duplicate answer arrives within milliseconds. If the connection were in use again by then, the duplicate
+would be taken for the answer to the next request.
 """
 DISTRUST_S = 60.0
 """After bytes that belong to no request, no connection is reused for this long."""
 LIMITED = 429
-SWEEP_S = 1.0  # the latest that a timeout is noticed
+SWEEP_S = 1.0  # a timeout is noticed at most this late
 
 
 class _Places:
-    """A semaphore that serves waiters in order. While nobody waits, it only counts."""
+    """A semaphore that serves waiters in order. If nobody waits, it is a plain counter."""
 
     def __init__(self, free: int) -> None:
         self._free = free
         self._waiting: deque[asyncio.Future[None]] = deque()
 
     def take(self) -> bool:
-        """Take a place if one is free, and return whether it was. While others wait, none is free."""
+        """Take a place if one is free. Return whether a place was taken. While others wait, no place is free."""
         if not self._free:
             return False
         self._free -= 1
@@ -41,7 +42,7 @@ class _Places:
         try:
             await turn
         except BaseException:
-            # the wait was cancelled after it had got its place, so the place goes to the next waiter
+            # the wait was cancelled just after it had got a place, so the next waiter gets the place
             if turn.done() and not turn.cancelled():
                 self.release()
             elif turn in self._waiting:
@@ -89,7 +90,7 @@ class UpstreamAnswer:
             self.close()
 
     def close(self) -> None:
-        """Return the connection to the pool, or close it after an unfinished answer. Idempotent."""
+        """Return the connection to the pool, or close it if the answer was not read to its end. Idempotent."""
         connection, self._connection = self._connection, None
         if connection is not None:
             self._pool.give_back(connection)
@@ -120,7 +121,9 @@ class ConnectionPool:
         authority = bracketed if standard else f"{bracketed}:{port}"
         self._fixed = b"host: " + authority.encode() + b"\r\n" + _lines(headers)
         self._settling: deque[Connection] = deque()
-        """Connections that were idle for less than `settle_s` at the last check, the longest idle first."""
+        """Connections that were idle for less than `settle_s` at the last check. The one that has been idle longest
+        comes first.
+        """
         self._settled: deque[Connection] = deque()
         self._used: set[Connection] = set()
         self._places = _Places(limit)
@@ -128,8 +131,8 @@ class ConnectionPool:
         self._sweep: asyncio.TimerHandle | None = None
 
     async def post(self, path: bytes, body: bytes, headers: tuple[tuple[bytes, bytes], ...] = ()) -> UpstreamAnswer:
-        """Send one request. Raises an `UpstreamFault`. Only after `Unreachable` and `AllInUse` is it safe to send
-        again.
+        """Send one request. Raises an `UpstreamFault`. The request may be sent again only after `Unreachable` or
+        `AllInUse`.
         """
         head = b"POST %b HTTP/1.1\r\n%b%bcontent-length: %d\r\n\r\n" % (path, self._fixed, _lines(headers), len(body))
         if not self._places.take():
@@ -171,7 +174,7 @@ class ConnectionPool:
         self._places.release()
         failed = connection.broken or _is_sick(connection.status)
         if failed:
-            self._forget()  # a second try then opens a new connection, perhaps to another server
+            self._forget()  # the second try opens a new connection, which may reach another server
         if failed or not connection.reusable or (self._distrusted_until and monotonic() < self._distrusted_until):
             connection.close()
             return
@@ -234,7 +237,7 @@ class ConnectionPool:
         self._settled.clear()
 
     def _sweep_later(self) -> None:
-        # one timer for all connections costs less than one for each exchange
+        # one timer for all connections is cheaper than one for each exchange
         pause_s = min(SWEEP_S, self._bounds.idle_s / 4, self._bounds.total_s / 4)
         self._sweep = asyncio.get_running_loop().call_later(pause_s, self._look)
 
@@ -251,7 +254,9 @@ class ConnectionPool:
 
 
 def _is_sick(status: int) -> bool:
-    """Whether a status shows that the server has failed. 429 only shows too many requests."""
+    """Whether a status means that the server has failed. 429 does not: it only means that there are too many
+    requests.
+    """
     return is_failure(status) and status != LIMITED
 
 

@@ -1,8 +1,8 @@
 """One HTTP/1.1 connection to an upstream server. It posts bytes, and returns the head and the pieces of the body.
 
-Answers pass on unchanged: no redirects, no cookies, no decompression, no proxies. httptools (llhttp) parses them.
-General HTTP clients take two to five times the CPU time; the figures are in `docs/benchmarks.md`. `connection_pool.py`
-pools the connections.
+A gateway passes answers on unchanged, so there are no redirects, cookies, decompression or proxies. httptools (llhttp)
+parses the answers. General HTTP clients take two to five times the CPU time; `docs/benchmarks.md` has the figures.
+`connection_pool.py` pools the connections.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ HIGH_WATER = 256 * 1024
 
 
 class UpstreamFault(Exception):
-    """Why an answer is missing or incomplete. The text never contains the upstream's address."""
+    """The reason why an answer is missing or incomplete. The text never contains the upstream's address."""
 
 
 class Unreachable(UpstreamFault):
@@ -66,15 +66,15 @@ class AnswerBounds(Struct, frozen=True):
     """The limits of one answer in time and size."""
 
     idle_s: float
-    """The longest time without a byte."""
+    """The maximum time to wait for the next byte."""
     total_s: float
-    """The longest time from the request to the answer's last byte."""
+    """The maximum time from the request to the answer's last byte."""
     most_bytes: int
-    """The most bytes of head and body together, as received."""
+    """The maximum size of head and body together, in bytes as received."""
 
 
 class Connection(asyncio.Protocol):
-    """A connection that handles one exchange at a time. `on_stray` is called for bytes that belong to no request."""
+    """A connection, which handles one exchange at a time. `on_stray` is called for bytes that belong to no request."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, bounds: AnswerBounds, on_stray: Callable[[], None]) -> None:
         self._loop = loop
@@ -103,7 +103,7 @@ class Connection(asyncio.Protocol):
         self._began_at = self._heard_at = monotonic()
 
     async def post(self, head: bytes, body: bytes) -> None:
-        """Send a request and wait for the head of the answer, which sets `status` and `headers`."""
+        """Send a request and wait for the head of its answer. Sets `status` and `headers`."""
         self._reset()
         self._resting = False
         if self._parser is None:
@@ -152,10 +152,9 @@ class Connection(asyncio.Protocol):
         self._resting = True
 
     def quiet(self) -> bool:
-        """Whether the connection can be reused: it is open, and the socket holds neither bytes nor a close that are
-        unread.
+        """Whether the connection can be reused: it is open, and the socket has no unread bytes and no unread close.
 
-        The event loop may not have read these yet, so the kernel is asked, which takes a microsecond.
+        The kernel is asked, since the event loop may not have read from the socket yet. This takes a microsecond.
         """
         return not self.closed and not self._unread()
 
@@ -176,9 +175,9 @@ class Connection(asyncio.Protocol):
             self._waiter.set_result(None)
 
     def look(self, now: float) -> None:
-        """Fail the exchange if the answer takes too long, or if no byte has come for too long.
+        """Fail the exchange if the answer takes too long, or if no byte has arrived for too long.
 
-        While a slow client pauses the reading, missing bytes are no failure.
+        While reading is paused for a slow client, missing bytes are not a failure.
         """
         if self.complete:
             return

@@ -1,6 +1,6 @@
-"""Decides by its content whether an upstream's answer is an error. An error can have the status 200.
+"""Decides whether an upstream's answer is an error. The status is not enough: an error can have the status 200.
 
-An error before any content is raised, so that another deployment can answer.
+An error that comes before any content is raised, so that another deployment can answer.
 """
 
 import asyncio
@@ -25,16 +25,18 @@ from gateway.wire.stream_ends import StreamStart, end_at, fault_in, mark_of, sta
 from gateway.wire.unpack import unpacked
 
 MOST_CHECKED = 1024 * 1024
-"""The longest body that is parsed to check that it is JSON. Of a longer body, only the first and last bytes are
-checked.
+"""The maximum length of a body that is parsed to check that it is JSON. In a longer body, only the first and last bytes
+are checked.
 """
 MOST_UNPACKED = 64 * 1024
 HELD_S = 1.0
-"""The longest time for which chunks without content are held back. Another backend can still answer if an error
-follows.
+"""The maximum time for which chunks without content are held back. If an error follows them, another backend can still
+answer.
 """
 TELL_AFTER_S = 10.0
-"""While the upstream sends only comments, the client gets one at this interval, to keep it waiting."""
+"""While the upstream sends only comments, the client gets a comment at this interval, so that the client keeps
+waiting.
+"""
 BROKE_OFF = "broke off in the middle of its stream"
 _FIRST_FIELD = re.compile(rb"(?:\xef\xbb\xbf)?[\r\n]*(?:data|event|id|retry)?:")
 _LONGEST_NAME = 12
@@ -53,9 +55,9 @@ class PieceSource(Protocol):
 
 
 class JudgedStream:
-    """Yields an upstream's stream in pieces of whole events, and checks how the stream ends.
+    """Yields an upstream's stream in pieces of whole events, and checks that the stream ends properly.
 
-    This is a class, since closing a generator that never started runs no code.
+    This is a class because `aclose` must always run. Closing a generator that was never started runs no code.
     """
 
     def __init__(
@@ -69,7 +71,7 @@ class JudgedStream:
         end: StreamEnd | None = None,
     ) -> None:
         """`first` holds the bytes that were already read. With `marked`, a stream without its end mark counts as
-        broken. `end` records the end mark's arrival.
+        broken. `end` records whether the end mark has arrived.
         """
         self._unread = first
         self._answer = answer
@@ -95,7 +97,7 @@ class JudgedStream:
                 piece = await self._answer.piece()
             except UpstreamFault as error:
                 self._broke(error, BROKE_OFF, "stream_cut")
-            # most pieces are whole events without the end mark, which two searches can show
+            # most pieces are whole events without the end mark; two searches are enough to see this
             if self._cutter.waiting or piece[-2:] != b"\n\n":
                 piece = self._cut(piece)
             if b"error" in piece or self._mark in piece:
@@ -103,10 +105,10 @@ class JudgedStream:
         return piece
 
     async def begin(self, waits: Callable[[], Awaitable[None]], longest_s: float) -> None:
-        """Read up to the first content. Calls `waits` after each piece of comments.
+        """Read up to the first content. Calls `waits` after each piece that holds only comments.
 
-        Raises an error that comes before any content, and `BackendTimeout` after `longest_s` of comments. Chunks
-        without content, such as the one with the role, are held back for at most `HELD_S`.
+        Raises an error that comes before any content, and `BackendTimeout` after `longest_s` with only comments. Chunks
+        without content, such as the chunk with the role, are held back for at most `HELD_S`.
         """
         try:
             await self._begin(waits, longest_s)
@@ -153,14 +155,14 @@ class JudgedStream:
         return self._cutter.feed(piece) if piece else self._rest()
 
     def _broke(self, error: Exception, what: str, code: str | None) -> None:
-        """Raise the client's error, unless the end mark shows that the answer is complete."""
+        """Raise the client's error, unless the end mark has arrived and the answer is therefore complete."""
         self._answer.close()
         if not self._end.is_reached:
             raise self._failure(error, what, code) from error
 
     def _rest(self) -> bytes:
-        """Return the last event if only its closing empty line is missing. No client could read an incomplete event, so
-        it is dropped.
+        """Return the last event if only its closing empty line is missing. An incomplete event is dropped, since no
+        client can read it.
         """
         self._over = True
         rest = self._cutter.rest()
@@ -184,7 +186,7 @@ class JudgedStream:
 
 
 async def first_bytes(answer: PieceSource) -> bytes:
-    """Read enough of a body to tell a stream from JSON."""
+    """Read enough bytes of a body to tell a stream from JSON."""
     first = await answer.piece()
     while 0 < len(first) < _LONGEST_NAME and (more := await answer.piece()):
         first += more
@@ -192,7 +194,7 @@ async def first_bytes(answer: PieceSource) -> bytes:
 
 
 def is_stream(first: bytes) -> bool:
-    """Whether a body begins like a stream of events. Its media type can be wrong, so it is not used."""
+    """Whether a body begins like a stream of events. The media type is not used, since it can be wrong."""
     return _FIRST_FIELD.match(first) is not None
 
 
@@ -228,7 +230,7 @@ def check_body(body: bytes, encoding: str, backend: str, status: int) -> None:
 
 
 def answers_otherwise(body: bytes) -> bool:
-    """Whether a body holds another kind of answer than a completion, such as embeddings."""
+    """Whether a body holds an answer that is not a completion, such as embeddings."""
     fields = loose_json(body)
     return isinstance(fields, dict) and (bool(fields.get("output")) or bool(fields.get("data")))
 

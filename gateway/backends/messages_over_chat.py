@@ -1,6 +1,6 @@
-"""Lets every backend that serves chat answer `/v1/messages` too, by translating the request and the answer.
+"""Lets every backend with chat answer `/v1/messages`, by translating requests and answers.
 
-If a backend itself serves `/v1/messages` for the model, request and answer pass through byte for byte.
+If a backend serves `/v1/messages` itself for a model, both pass through byte for byte.
 """
 
 import asyncio
@@ -26,7 +26,9 @@ from gateway.wire.messages.token_count import countable
 
 OF_ANTHROPIC = (b"anthropic-beta", b"anthropic-version")
 LONG_TEXT = 20_000
-"""Characters from which a text is counted on a thread, since counting takes about 1 ms for each 5,000."""
+"""The minimum length, in characters, of a text that is counted on a thread. Counting takes about 1 ms for each
+5,000.
+"""
 UNSEEN = Note(STAGE, "left out", "the model's reasoning (the request does not ask for thinking)")
 
 
@@ -37,11 +39,14 @@ class Sender(Protocol):
 
 
 class MessagesOverChat:
-    """A backend that also answers `/v1/messages` and its count of tokens. `Caller` uses it in place of the backend
-    itself."""
+    """A backend that also answers `/v1/messages` and its count of tokens. `Caller` uses this wrapper in place of the
+    backend.
+    """
 
     def __init__(self, backend: Sender, models: ModelSender, count: Callable[[str], int]) -> None:
-        """`models` is the backend that knows its models; `backend` is the same one with its other translations."""
+        """`models` is the backend itself, which knows its models. `backend` is the same backend with its other
+        translations.
+        """
         self._backend = backend
         self._models = models
         self._count = count
@@ -61,14 +66,15 @@ class MessagesOverChat:
         text, extra = countable(exchange.ask.raw)
         tokens = await asyncio.to_thread(self._count, text) if len(text) > LONG_TEXT else self._count(text)
         body = msgspec.json.encode({"input_tokens": tokens + extra})
-        note = Note("count", "estimated", "the backend cannot count, so the gateway did")
+        note = Note("count", "estimated", "the backend cannot count tokens, so the gateway counted")
         return Reply(200, JSON, body, backend=exchange.route[0].backend, model=model, notes=[note])
 
 
 def as_chat(exchange: Exchange, model: str) -> Exchange:
-    """Translate the request to a chat completion request. What is left out becomes a note. Raises `BadRequest` for what
-    chat completions lack."""
-    # sampling settings are not in the body, because the field for the answer's length has another name in each backend
+    """Translate the request to a chat completion. Fields that are left out become a note. Raises `BadRequest` for
+    fields that chat completions lack.
+    """
+    # not in the body: the field for the answer's length has another name in each backend
     losses = Losses()
     raw, messages = chat_body(encode.body(replace(exchange, sampling=Sampling.NONE), model), losses)
     turns = tuple([_turn(message, place) for place, message in enumerate(messages)])
@@ -90,7 +96,8 @@ def as_chat(exchange: Exchange, model: str) -> Exchange:
 
 async def as_message(exchange: Exchange, reply: Reply) -> Reply:
     """Translate the reply to a chat completion into a reply to `/v1/messages`. A refusal keeps its status and its
-    message."""
+    message.
+    """
     if reply.status >= 300:
         body = rewritten(reply.body, reply.status, exchange.id)
         return replace(reply, headers=translated_headers(reply, JSON), body=body)
@@ -111,7 +118,7 @@ async def as_message(exchange: Exchange, reply: Reply) -> Reply:
 
 
 def chat_headers(headers: Headers) -> Headers:
-    """The request's headers without those that only Anthropic's API knows."""
+    """Return the request's headers without those of Anthropic's API."""
     return tuple([header for header in uncompressed(headers) if header[0] not in OF_ANTHROPIC])
 
 

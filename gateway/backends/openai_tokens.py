@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from tiktoken import Encoding
 
 MARGIN = 1.15
-"""o200k_base needs fewer tokens than cl100k_base for nearly every text, and a few more for some."""
+"""o200k_base needs fewer tokens than cl100k_base for nearly every text, but a few more for some texts."""
 
 DEFAULT_MODEL = "gpt-4o"
 DECODED = "text-embedding-3-small"  # a model of the encoding cl100k_base
@@ -63,7 +63,7 @@ class Counter:
 
 
 def text_of(tokens: Sequence[int]) -> str | None:
-    """Decode token numbers of cl100k_base, which some clients send in place of text. None if this is impossible."""
+    """Decode token numbers of cl100k_base. Some clients send these in place of text. None if they cannot be decoded."""
     encoding, _ = _encoding(DECODED)
     if encoding is None or encoding.max_token_value < max(tokens, default=-1) or min(tokens, default=-1) < 0:
         return None
@@ -74,15 +74,15 @@ def text_of(tokens: Sequence[int]) -> str | None:
 
 
 def estimate(text: str) -> int:
-    """Estimate the number of tokens from the characters alone. Most estimates are too high, up to the number of UTF-8
-    bytes.
+    """Estimate the number of tokens from the characters alone. Most estimates are too high, but at most the number of
+    UTF-8 bytes.
 
     A word (up to its next capital) counts as one token, and one more for every three letters past the fourth. A number
     counts as one for every three digits. A character outside ASCII counts as one for each byte past the first. A single
     space belongs to the next word.
 
     On English and Chinese prose the result is 1.3 to 1.7 times the count of cl100k_base. On random letters it may be
-    slightly less.
+    slightly less than that count.
     """
     tokens = 0
     for piece in PIECES.finditer(text):
@@ -102,7 +102,7 @@ def estimate(text: str) -> int:
 
 
 def _encoding(model: str) -> tuple[Encoding | None, float]:
-    """Return the best encoding on this machine for a model, and the factor for its counts."""
+    """Return the best encoding on this machine for a model, and the factor by which its counts are multiplied."""
     try:
         import tiktoken
         from tiktoken.model import encoding_name_for_model

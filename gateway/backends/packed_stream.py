@@ -8,13 +8,13 @@ from gateway.backends.http1 import Broken, TooLong, UpstreamFault
 from gateway.backends.judged import BROKE_OFF, FailureOf, PieceSource
 
 READABLE = ("gzip", "x-gzip", "deflate", "zstd")
-_GZIP_OR_ZLIB = 47  # accepts both headers, and the largest window
+_GZIP_OR_ZLIB = 47  # accepts zlib and gzip headers, with the largest window
 _HEADER = 2
 _MOST_AT_ONCE = 256 * 1024
 _ZSTD_STEP = 1024
-"""The compressed bytes of one step. They hold at most 256 blocks, which expand to 128 kB each."""
+"""The number of compressed bytes in one step. They hold at most 256 blocks, which expand to 128 kB each."""
 _MOST_WINDOW = 2**27
-"""The largest window of a zstd frame in bytes, which the decoder keeps in memory."""
+"""The maximum window of a zstd frame in bytes. The decoder keeps the window in memory."""
 
 
 class _Inflater:
@@ -37,7 +37,9 @@ class _Inflater:
 
 
 def _window_bits(first: bytes) -> int:
-    """Return the `wbits` for zlib. Bare deflate data, which some servers send, has no valid header."""
+    """Return the `wbits` for zlib. Some servers send bare deflate data, which are recognised by their missing
+    header.
+    """
     is_zlib = first[0] & 15 == zlib.DEFLATED and int.from_bytes(first[:_HEADER], "big") % 31 == 0
     return _GZIP_OR_ZLIB if is_zlib or first[:_HEADER] == b"\x1f\x8b" else -zlib.MAX_WBITS
 
@@ -116,7 +118,7 @@ class UnpackedAnswer:
 
 
 class UnreadableStream:
-    """A stream in an encoding that nobody asked for. The gateway cannot read it, so its end is not checked."""
+    """A stream in an encoding that the request did not ask for. It cannot be read here, so its end is not checked."""
 
     def __init__(self, first: bytes, answer: PieceSource, failure: FailureOf) -> None:
         self._first, self._answer, self._failure = first, answer, failure

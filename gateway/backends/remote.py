@@ -41,7 +41,7 @@ MB = 1024 * 1024
 
 
 class Remote:
-    """A remote server, with a connection pool for as long as the configuration is in use."""
+    """A remote server, with a connection pool that lasts as long as the configuration."""
 
     def __init__(self, name: str, settings: RemoteSettings) -> None:
         self.name = name
@@ -80,11 +80,11 @@ class Remote:
         return cards + [ModelCard(name, SPOKEN, window, sampling=sampling) for name in others]
 
     def credentials(self) -> dict[str, str]:
-        """The header with the server's key; empty if the server needs none."""
+        """Return the header with the server's key, or nothing if the server needs no key."""
         return {"authorization": f"Bearer {self._settings.api_key}"} if self._settings.api_key else {}
 
     def managing_headers(self) -> dict[str, str]:
-        """The headers that every request of `manage` needs."""
+        """Return the headers that every request of `manage` needs."""
         return self.credentials()
 
     def count_tokens(self, text: str) -> int:
@@ -95,7 +95,7 @@ class Remote:
             raise NotReady(f"The backend {self.name!r} is still opening. Try again.", retry_after_s=1.0)
         exchange = within(exchange, self._settings.sampling)
         content = encode.body(exchange, model, room_field=self._settings.room_field)
-        # the answer will be read or changed
+        # a later part will read or change the answer
         if exchange.changed or exchange.ask.stream or exchange.ask.controls.account:
             headers = tuple([header for header in headers if header[0] != b"accept-encoding"])
         try:
@@ -120,7 +120,9 @@ class Remote:
         return answer.status_code, answer.content
 
     async def _reply(self, answer: UpstreamAnswer, exchange: Exchange, model: str, headers: Headers) -> Reply:
-        """Check the answer and make a reply of it. The request's `headers` tell whether it asked for compression."""
+        """Check the answer and make a reply of it. The request's `headers` tell whether the client asked for
+        compression.
+        """
         status = answer.status
         if 300 <= status < 400:
             answer.close()
@@ -157,7 +159,9 @@ class Remote:
         return reply
 
     async def _stream(self, first: bytes, answer: PieceSource, exchange: Exchange, reply: Reply) -> Reply:
-        """Add the stream to the reply, after its first event. Until then, a refusal can still set the status."""
+        """Add the stream to the reply after the first event has arrived. Until then, a refusal can still set the
+        status.
+        """
         encoding = _header(reply.headers, b"content-encoding").strip().lower().decode("latin-1")
         if encoding and encoding not in (*READABLE, "identity"):
             reply.pieces = UnreadableStream(first or await self._first(answer), answer, self._failure)
@@ -187,7 +191,7 @@ class Remote:
         return first
 
     def _failure(self, error: UpstreamFault, what: str, code: str | None = None) -> RequestError:
-        """Return the client's error for a connection's error. `what` describes a connection that broke during the
+        """Return the client's error for a connection's error. `what` is the text for a connection that broke during the
         answer.
         """
         name, settings = self.name, self._settings
@@ -211,7 +215,7 @@ class Remote:
                 limit = f"{settings.max_answer_mb} MB, its max_answer_mb"
                 return AnswerLost(f"The backend {name!r} sent an answer of more than {limit}.", code="answer_too_large")
             case Unanswered():
-                what = "closed the connection without an answer. It may have done the work, so it is not asked again"
+                what = "closed the connection without an answer. It may have done the work, so the request is not sent again"
         reason = f" ({error})" if isinstance(error, Broken) and str(error) == HEAD_TOO_LARGE else ""
         return AnswerLost(f"The backend {name!r} {what}{reason}.", code=code)
 

@@ -33,17 +33,21 @@ class HostSettings(Struct, frozen=True, forbid_unknown_fields=True):
     headers: dict[str, str] = {}
     """More headers for every request, such as `OpenAI-Organization`."""
     window_tokens: int = 0
-    """The context window of the models in tokens. 0: unknown, so only the backend itself refuses long inputs."""
+    """The context window of the models in tokens. 0: the window is unknown, so only the backend itself refuses long
+    inputs.
+    """
     connect_timeout_s: Seconds = 5.0
     """The longest wait for a new or a free connection."""
     idle_timeout_s: Seconds = 120.0
-    """The longest wait for the first byte, and between two pieces of a stream. A timeout is noticed within a second."""
+    """The longest wait for the first byte, and between two pieces of a stream. The timeout is checked once a second."""
     total_timeout_s: Seconds = 1800.0
     """The longest time from the request to the answer's last byte. Streams count too."""
     max_answer_mb: Count = 64
     """A larger answer ends with an error. Embeddings of 2,048 texts as decimal numbers can take 100 MB."""
     max_connections: Count = 1000
-    """The number of connections. Further requests wait for `connect_timeout_s`, and then get 503 with `retry-after`."""
+    """The maximum number of connections. Further requests wait for `connect_timeout_s`, and then get 503 with
+    `retry-after`.
+    """
     sampling: tuple[Literal["max_tokens", "temperature", "stop"], ...] = ()
     """The decoder settings that a template may send if the client sets none. The default is none, since some models
     refuse them. vLLM, llama.cpp and Ollama accept all three.
@@ -54,20 +58,20 @@ class RemoteSettings(HostSettings, frozen=True, forbid_unknown_fields=True):
     """`[backends.x] kind = "openai"`: OpenAI, vLLM, llama.cpp, Ollama, or another gateway."""
 
     room_field: str = "max_tokens"
-    """The field for the length of an answer that a template sets. OpenAI's reasoning models need
+    """The name of the field for the length of an answer that a template sets. OpenAI's reasoning models need
     `max_completion_tokens`.
     """
     done_marker: bool = True
     """Whether the backend's streams end with `[DONE]`. If so, a stream without this mark counts as broken."""
     responses: tuple[str, ...] | None = None
-    """The models that serve `/v1/responses` themselves, or `["*"]` for all. Their requests and answers pass through
-    unchanged; for other models, both are translated to and from chat completions. The default is all models at OpenAI's
-    own address, and none elsewhere.
+    """The models for which the backend serves `/v1/responses` itself, or `["*"]` for all. Their requests and answers
+    pass through unchanged. For other models, the gateway translates to and from chat completions. The default is all
+    models at OpenAI's own address, and none elsewhere.
     """
 
 
 def speakers(settings: RemoteSettings) -> tuple[str, ...]:
-    """Return the names and patterns of the models that serve `/v1/responses` themselves."""
+    """Return the names and patterns of the models for which the backend serves `/v1/responses` itself."""
     named = settings.responses
     if named is None:
         named = ("*",) if urlsplit(settings.base_url).hostname == OPENAI else ()
@@ -95,7 +99,7 @@ def check_host(settings: HostSettings, _root: Path) -> Iterable[Problem]:
     elif not _usable_port(settings.base_url):
         yield Problem("base_url", f"{settings.base_url!r} has no usable port")
     elif parts.path.rstrip("/").endswith(ENDPOINTS):
-        yield Problem("base_url", "names one endpoint; it is the address above all of them", "End it in /v1.")
+        yield Problem("base_url", "names one endpoint; base_url is the part that all endpoints share", "End it in /v1.")
     elif not parts.path.endswith("/") and not VERSION.search(parts.path):
         remedy = f"Write {settings.base_url}/v1, or end it in / if this server's API is really there."
         yield Problem("base_url", f"{settings.base_url!r} does not end in /v1", remedy)

@@ -1,4 +1,4 @@
-"""Selects which headers of an upstream the client gets."""
+"""Selects the headers of an upstream's answer that the client gets."""
 
 from collections.abc import Iterable
 from functools import lru_cache
@@ -7,7 +7,7 @@ from gateway.ports import Headers
 
 NOT_PASSED_BACK = frozenset(
     {
-        # headers about one connection (RFC 9110, 7.6.1)
+        # headers that concern one connection (RFC 9110, 7.6.1)
         b"connection",
         b"keep-alive",
         b"proxy-authenticate",
@@ -36,16 +36,18 @@ NOT_PASSED_BACK = frozenset(
         b"report-to",
         b"reporting-endpoints",
         b"refresh",
-        # headers that would make a proxy before the gateway send one of its own files
+        # headers that would make a proxy in front of the gateway send one of its own files
         b"x-accel-redirect",
         b"x-sendfile",
         b"x-reproxy-url",
     }
 )
 OF_THE_CODING = (b"content-encoding", b"etag", b"content-md5")
-"""Headers that are true only for the compressed bytes."""
+"""Headers that are valid only for the compressed bytes."""
 PREFIXES = (b"x-foreword-", b"access-control-", b"cross-origin-")
-"""Headers with these prefixes are dropped. The ids of another Foreword behind this one would look like this one's."""
+"""Headers with these prefixes are dropped. If another Foreword is behind this one, its ids would look like those of
+this one.
+"""
 
 
 def passed_back(headers: Iterable[tuple[bytes, bytes]]) -> Headers:

@@ -1,4 +1,6 @@
-"""Raises an error if an answer lacks the tool call that `tool_choice` requires. Every backend gets this wrapper."""
+"""Raises an error if an answer lacks the tool call that `tool_choice` requires. This wrapper is put around every
+backend.
+"""
 
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
@@ -52,7 +54,7 @@ class RequiredCalls:
 class _CheckedStream:
     """A stream that ends with an error in place of its end mark if the required call is missing.
 
-    This is a class, since closing a generator that never started runs no code.
+    This is a class because `aclose` must always run. Closing a generator that was never started runs no code.
     """
 
     def __init__(self, pieces: AsyncIterator[bytes], check: CallCheck, ask: Ask, model: str) -> None:

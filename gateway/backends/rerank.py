@@ -18,7 +18,7 @@ from gateway.registry import AdapterKind
 from gateway.settings.numbers import Seconds, Share
 
 MOST_BYTES = 1 << 20
-"""The longest answer that is read, in bytes. Thirty scores take a few thousand."""
+"""The maximum length of an answer in bytes. Thirty scores take a few thousand."""
 
 
 class HttpSettings(Struct, frozen=True, forbid_unknown_fields=True):
@@ -31,7 +31,7 @@ class HttpSettings(Struct, frozen=True, forbid_unknown_fields=True):
     api_key: str = ""
     """Sent as `Authorization: Bearer ...`. `env:NAME` reads it from the environment."""
     timeout_s: Seconds = 1.0
-    """The longest wait for the next byte. After any failure, the results keep the search's own order."""
+    """The longest wait for the next byte. If the model fails, the results keep the order of the search."""
     weight: Share = 1.0
     """The share of the model's scores in the final score. 1: the search's own scores do not count."""
 
@@ -59,7 +59,9 @@ class HttpReranker:
             self._headers["authorization"] = f"Bearer {settings.api_key}"
 
     def scores(self, query: str, texts: Sequence[str]) -> Sequence[float]:
-        """Return the model's score for each text, the lowest score for a text without one. Raises `BackendFailed`."""
+        """Return the model's score for each text. A text without a score gets the lowest score. Raises
+        `BackendFailed`.
+        """
         body = {"model": self._settings.model, "query": query, "documents": texts, "top_n": len(texts)}
         try:
             results = _answer.decode(self._post(msgspec.json.encode(body))).results

@@ -1,6 +1,6 @@
 """Lets every backend with chat answer `/v1/responses`, by translating requests and answers.
 
-If a backend serves `/v1/responses` itself for a model, both pass through byte for byte.
+If a backend serves `/v1/responses` itself for a model, requests and answers pass through byte for byte.
 """
 
 from collections.abc import Sequence
@@ -48,7 +48,7 @@ def speaks(backend: ModelSender, model: str, endpoint: Endpoint = Endpoint.RESPO
 
 
 async def as_response(exchange: Exchange, reply: Reply) -> Reply:
-    """Translate the reply to a chat completion. A refusal stays as it is."""
+    """Translate the reply to a chat completion into a reply to `/v1/responses`. A refusal stays unchanged."""
     if reply.status >= 300:
         return reply
     if names := left_out(exchange.ask.raw):

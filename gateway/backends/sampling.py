@@ -12,7 +12,8 @@ from gateway.ports import Backend
 def within(exchange: Exchange, accepted: Collection[str]) -> Exchange:
     """Remove the settings that are not accepted.
 
-    The length of the answer stays if the client set it: in a translated `/v1/responses` request it is the client's own.
+    If the client set a length of the answer, the length stays: in a translated `/v1/responses` request, it is the
+    client's own.
     """
     wished = exchange.sampling
     if wished == Sampling.NONE:

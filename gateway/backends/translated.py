@@ -1,4 +1,4 @@
-"""Shared parts of the translations between APIs: streams that are translated piece by piece, and their headers."""
+"""Shared parts of the translations between APIs: streams that are translated piece by piece, and headers."""
 
 from collections.abc import AsyncIterator, Callable
 from typing import Protocol
@@ -9,12 +9,14 @@ from gateway.ports import Headers, Reply
 
 JSON: Headers = ((b"content-type", b"application/json"),)
 EVENTS: Headers = ((b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-cache"))
-# these headers describe the body that came, not its translation
+# headers about the body that came in, which are wrong for its translation
 OF_THE_BODY = (b"content-type", b"content-encoding", b"cache-control", b"etag", b"content-md5")
 
 
 class StreamTranslator(Protocol):
-    """Translates a stream in pieces of whole events. `failure` is the error that ended it, once `over` is true."""
+    """Translates a stream in pieces of whole events. `failure` is the error that ended the stream; it is set once
+    `over` is true.
+    """
 
     failure: RequestError | None
     over: bool
@@ -28,9 +30,9 @@ class StreamTranslator(Protocol):
 
 
 class TranslatedStream:
-    """The translated stream. An error of the backend is translated, and then raised.
+    """A translated stream. An error of the backend is translated and then raised.
 
-    A class rather than a generator, because closing a generator that was never started runs no code.
+    This is a class because `aclose` must always run. Closing a generator that was never started runs no code.
     """
 
     def __init__(
@@ -82,10 +84,10 @@ class TranslatedStream:
 
 
 def translated_headers(reply: Reply, kind: Headers) -> Headers:
-    """The headers of a translated reply, whose body is of this `kind`."""
+    """Return the headers of a translated reply whose body has the media type `kind`."""
     return (*kind, *[header for header in reply.headers if header[0].lower() not in OF_THE_BODY])
 
 
 def uncompressed(headers: Headers) -> Headers:
-    """Change the request's headers to ask for an uncompressed answer, because the translation must read it."""
+    """Return the request's headers, changed to ask for an uncompressed answer, which the translation can read."""
     return tuple([header for header in headers if header[0] != b"accept-encoding"])

@@ -1,7 +1,7 @@
 """Removes the default system prompt from a model's own chat template.
 
-Many chat templates add their maker's system message ("You are a helpful AI assistant named ...") to a conversation
-without one. The client did not ask for it, and small models answer worse with it.
+To a conversation without a system message, many chat templates add one by the model's maker ("You are a helpful AI
+assistant named ..."). The client did not ask for this message, and small models answer worse with it.
 """
 
 from typing import Any
@@ -20,10 +20,10 @@ class CannotChange(ValueError):
 
 
 def without_default_system(template: str, *, bos: str = "", eos: str = "") -> str:
-    """Return a chat template without its default system message.
+    """Return a chat template without its default system message. Raises `CannotChange` if the default cannot be
+    removed.
 
-    Conversations with a system message must render as before, which is checked. Raises `CannotChange` if the default
-    cannot be removed.
+    The result is rendered as a check: conversations with a system message must not change.
     """
     given = {"bos_token": bos, "eos_token": eos, "add_generation_prompt": True}
     bare = _render(template, [USER], given)
@@ -38,13 +38,13 @@ def without_default_system(template: str, *, bos: str = "", eos: str = "") -> st
 
 
 def _default(bare: str, spoken: str) -> str:
-    """Return the template's default system text. A conversation with a system message shows where the default begins
-    and ends.
+    """Return the template's default system text, found by comparing a conversation without a system message with one
+    that has a system message.
     """
     before = _shared(bare, spoken)
     after = _shared(bare[before:][::-1], spoken[before:][::-1])
     rest = bare[before : len(bare) - after]
-    # without a default, `bare` lacks only the system turn of `spoken`
+    # without a default, `bare` differs from `spoken` only by the missing system turn
     return "" if MARK not in spoken or USER["content"] in rest else rest.strip()
 
 

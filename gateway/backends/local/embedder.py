@@ -39,8 +39,8 @@ class EmbeddingWorker(Protocol):
 
 
 class SharesEmbedder(Protocol):
-    """What this backend needs of `adapters.Parts`. The embedder is read at each request, since it loads after the
-    start.
+    """The field of `adapters.Parts` that this backend uses. It is read at each request, since the embedder loads after
+    the start.
     """
 
     @property

@@ -1,7 +1,7 @@
 """A model loaded by llama.cpp. Only this module uses the library xllamacpp.
 
-The library always opens a server port. Here this is a Unix socket in a folder of this user, with a random key. The
-gateway uses the port only for the tokenizer.
+The library always opens a server port. Here the port is a Unix socket in a private folder, protected by a random key.
+The gateway uses the port only for the tokenizer.
 """
 
 import contextlib
@@ -26,7 +26,7 @@ log = logging.getLogger("foreword.llamacpp")
 ERRORS_ONLY = 1
 PROMPT_BATCH = 256  # prompt tokens that are read in one step
 PROGRESS = b'"prompt_progress":{'
-"""Marks a progress report about reading the prompt. Generated text cannot contain it, since its quotes would be
+"""Marks a progress report on reading the prompt. Generated text cannot contain the mark, since quotes in it would be
 escaped.
 """
 
@@ -71,7 +71,7 @@ class LlamaEngine:
         except RuntimeError as error:
             self._remove_folder()
             raise RuntimeError(f"llama.cpp cannot load {path}; its reason is on the error output") from error
-        # returns when the library's loop runs; unloading before that would hang
+        # returns when the library's loop runs; unloading earlier would hang
         self._server.handle_metrics()
         self._tokenizer = SocketTokenizer(socket, secret)
         log.info("llama.cpp loaded", extra={"model": path.name, "instructions": instructions()})
@@ -107,15 +107,16 @@ def instructions() -> str:
 
 
 def _with_progress(body: bytes) -> bytes:
-    """Ask for a progress report after each batch of the prompt. The body is a JSON object.
+    """Return the request body with progress reports turned on. The body is a JSON object, and a report comes after each
+    batch of the prompt.
 
-    The engine looks for a client that has left only when it sends something.
+    Without reports the engine notices late that a client has left, since it checks this only when it sends output.
     """
     return body.rstrip()[:-1] + b',"return_progress":true}'
 
 
 def _between_batches(callback: Callback) -> Callback:
-    """Return a callback that gets an empty piece for each progress report."""
+    """Wrap the callback, so that it gets an empty piece for each progress report."""
     return lambda piece: callback(b"" if PROGRESS in piece else piece)
 
 
@@ -124,7 +125,7 @@ def _configure(params: Any, file: ModelFile, options: LlamaOptions) -> None:
     # between two batches, the engine notices clients that left and generates tokens for other requests
     params.n_batch = params.n_ubatch = options.batch_tokens
     params.n_parallel = options.parallel
-    # all requests share one cache, so a long request can use what short ones leave free
+    # all requests share one cache, so a long request can use the part that short requests leave free
     params.kv_unified = True
     params.cpuparams.n_threads = options.threads
     params.cpuparams_batch.n_threads = options.threads
@@ -135,7 +136,7 @@ def _configure(params: Any, file: ModelFile, options: LlamaOptions) -> None:
     params.endpoint_slots = False
     params.endpoint_metrics = True
     params.n_threads_http = 2
-    # an assistant's message at the end is finished, as in OpenAI's API
+    # an assistant's message at the end is a finished turn, as in OpenAI's API
     params.prefill_assistant = False
     params.chat_template = options.chat_template or _template(file, options)
     params.n_cache_reuse = options.reuse_tokens

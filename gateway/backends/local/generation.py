@@ -8,15 +8,15 @@ from concurrent.futures import ThreadPoolExecutor
 from gateway.errors import BackendFailed
 
 Callback = Callable[[bytes], bool]
-"""Receives a piece, and returns True if the client is gone. An empty piece only asks for that."""
+"""Receives a piece, and returns True if the client is gone. With an empty piece, it only checks for the client."""
 Call = Callable[[bytes, Callback], None]
 
 
 class Generation:
-    """Runs `call(body, callback)` on a worker thread and passes on the pieces.
+    """Runs `call(body, callback)` on a worker thread and passes on the pieces that the callback gets.
 
-    A generation belongs to one event loop. The caller reads it to its end or calls `cancel`; the thread is then free,
-    after `cancel` at the engine's next step.
+    A generation belongs to one event loop. The caller must read it to its end or call `cancel`; either frees the
+    thread. After `cancel`, the thread is free at the engine's next step.
     """
 
     def __init__(self, call: Call, body: bytes, pool: ThreadPoolExecutor, over: Callable[[], None]) -> None:
@@ -58,7 +58,7 @@ class Generation:
         self._tell(lambda: self._end(failure))
 
     def _hand_over(self, piece: bytes) -> bool:
-        """Called by the engine with each piece."""
+        """The callback: the engine calls it with each piece."""
         if piece and not self._cancelled:
             self._tell(lambda: self._put(piece))
         return self._cancelled

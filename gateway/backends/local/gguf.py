@@ -25,7 +25,7 @@ class ModelFile(Struct, frozen=True):
 
     architecture: str = ""
     window_tokens: int = 0
-    """The longest context of the training, or 0 if the file does not name it."""
+    """The longest context that the model was trained for, or 0 if the file does not say."""
     chat_template: str = ""
     control_tokens: tuple[str, ...] = ()
     """Control tokens as text, such as `<|im_end|>`."""

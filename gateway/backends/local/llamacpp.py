@@ -33,17 +33,21 @@ class LlamaCppSettings(Struct, frozen=True, forbid_unknown_fields=True):
     model: str = ""
     """The GGUF file: a path, or `package:name/file` inside an installed Python package."""
     variant: str = ""
-    """In place of `model`: the name of a variant made by `foreword engines compress`. `auto`, beside `model`: at each
-    start the fastest variant whose perplexity rose by at most `accepted_rise`, or else the model itself.
+    """The name of a variant made by `foreword engines compress`, in place of `model`. `auto`, beside `model`: at each
+    start, the fastest variant whose perplexity rose by at most `accepted_rise`, or else the model itself.
     """
     accepted_rise: Annotated[float, Meta(ge=0)] = 0.01
-    """How much the perplexity may rise for `variant = "auto"`: 0.01 is 1 %."""
+    """The rise of perplexity that `variant = "auto"` accepts: 0.01 is 1 %."""
     cache: Literal["auto", "f16", "q8_0"] = "auto"
-    """The type of the cache of keys and values; `q8_0` takes about half the memory. `auto`: the variant's, else f16."""
+    """The type of the cache of keys and values. `q8_0` takes about half the memory. `auto`: the type of the variant,
+    else f16.
+    """
     batch_tokens: Annotated[int, Meta(ge=32, le=4096)] = 256
     """How many tokens of a prompt are read in one step. Between two steps, other requests get their next token."""
     reuse_tokens: Annotated[int, Meta(ge=0)] = 0
-    """The shortest part of an earlier prompt, in tokens, that is reused after a different beginning. 0: none."""
+    """The minimum length, in tokens, of a part of an earlier prompt that is reused after a different beginning. 0: no
+    reuse.
+    """
     speculation: Literal["off", "ngram", "draft"] = "off"
     """How the next tokens are guessed: `ngram` from the request's own text, `draft` by the model in `draft`."""
     draft: str = ""
@@ -51,8 +55,8 @@ class LlamaCppSettings(Struct, frozen=True, forbid_unknown_fields=True):
     adapters: tuple[str, ...] = ()
     """LoRA adapters in GGUF, which are added to the model when it is loaded."""
     context_tokens: int = 8192
-    """The window of one request, and the total for all running requests. A model that was trained for less gets less.
-    8192 tokens of the default model take 190 MB.
+    """The window of one request, and the total for all running requests. If the model was trained for a shorter window,
+    that window is used. 8192 tokens of the default model take 190 MB.
     """
     parallel: int = 4
     """How many answers are generated at a time, if they fit `context_tokens` together."""
@@ -69,7 +73,7 @@ class LlamaCppSettings(Struct, frozen=True, forbid_unknown_fields=True):
     default_system: bool = False
     """Whether the model's own template may add its maker's system prompt to a request without one."""
     prompt_cache_mb: int = 128
-    """Memory for the prompts of finished requests. A prompt with the same beginning is read faster. 0: none."""
+    """Memory for the prompts of finished requests, so that a prompt with the same beginning is read faster. 0: none."""
     ready_wait_s: float = 20.0
     """How long a request waits for the model to load before it gets 503."""
 

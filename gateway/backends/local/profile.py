@@ -1,4 +1,4 @@
-"""Stores what was measured about an engine's model, in `engines/<backend>.json` of the data folder."""
+"""Stores the measurements of an engine's model, in `engines/<backend>.json` of the data folder."""
 
 import logging
 from pathlib import Path
@@ -23,7 +23,7 @@ class LengthProfile(Struct, frozen=True):
 
 
 class LookUp(Struct, frozen=True):
-    """How many of `keys` the model found (`right`) in a text of `length` tokens that is full of similar keys."""
+    """How many of `keys` the model found (`right`), in a text of `length` tokens with many similar keys."""
 
     length: int
     right: int = field(name="found")
@@ -35,7 +35,7 @@ class Profile(Struct, frozen=True):
 
     window_tokens: int = 0
     best: tuple[tuple[float, str], ...] = ()
-    """Pairs of a factor and a method, the smallest factor first. A factor is a length as a multiple of the trained
+    """Pairs of a factor and a method, smallest factor first. A factor is a length as a multiple of the trained
     window.
     """
     measured: tuple[LengthProfile, ...] = ()

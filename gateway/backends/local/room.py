@@ -9,7 +9,7 @@ from collections import deque
 
 
 class EngineRoom:
-    """Gives slots and tokens to requests in the order of their arrival. Belongs to one event loop."""
+    """Gives slots and tokens to requests in the order of their arrival. An instance belongs to one event loop."""
 
     def __init__(self, slots: int, tokens: int) -> None:
         self._slots = slots
@@ -21,8 +21,8 @@ class EngineRoom:
         return len(self._queue)
 
     async def take(self, tokens: int) -> None:
-        """Wait for a slot and for `tokens` tokens, at most the whole cache. The caller gives them back with
-        `give(tokens)`.
+        """Wait for a slot and for `tokens` tokens. `tokens` must not exceed the whole cache. The caller returns both
+        with `give(tokens)`.
         """
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._queue.append((tokens, turn))

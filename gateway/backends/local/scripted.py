@@ -1,7 +1,7 @@
 """Backend kind `scripted`: answers from the configuration, without a model or a network.
 
-Use it in demonstrations and in tests of an application. It is also the shortest example of a kind: settings, a class
-that implements `ports.Backend`, and the `KIND` that joins them.
+Use it in demonstrations and in tests of an application. This is also the shortest example of a kind: settings, a class
+that implements `ports.Backend`, and the `KIND` that joins the two.
 """
 
 import re
@@ -37,11 +37,11 @@ class ScriptedSettings(Struct, frozen=True, forbid_unknown_fields=True):
     failures: tuple[str, ...] = ()
     """Regular expressions. If one matches the message, the backend fails like a server that is down."""
     word_ms: Amount = 0
-    """The pause before each word, in which one can watch a stream arrive."""
+    """The pause before each word, so that people can watch a stream arrive."""
     window_tokens: Count = 8192
-    """The most words of prompt and answer together."""
+    """The maximum length of prompt and answer together, in words."""
     parallel: Count = 8
-    """How many answers run at a time."""
+    """The maximum number of answers at a time."""
 
 
 class Script:

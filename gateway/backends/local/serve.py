@@ -1,4 +1,4 @@
-"""Serves a model in this process as a backend, whatever library the engine uses.
+"""Serves a model in this process as a backend. The engine may use any library.
 
 Requests wait here for a slot, and run on worker threads. `wire/engine/` converts between OpenAI's JSON and the engine's
 calls. The engine only computes.
@@ -57,11 +57,11 @@ class Serving(Struct, frozen=True):
     ready_wait_s: float
     answer_tokens: int
     control_tokens: tuple[str, ...] = ()
-    """The control tokens that the engine parses. They are broken up in the texts of clients."""
+    """The control tokens that the engine parses. In the texts of clients, they are broken up."""
     logits: bool = False
     """Whether the engine returns the full distribution over the next token, which NBCE needs."""
     read_well_tokens: int = 0
-    """The length that the model reads well, or 0 for all of `window_tokens`."""
+    """The part of `window_tokens` that the model reads well, or 0 for the whole window."""
     has_grammar: bool = False
     """Whether the engine can enforce a JSON schema."""
     reads_tools: bool = True
@@ -95,7 +95,7 @@ class LocalModel:
         raise NotImplementedError
 
     async def _call(self, loaded: LoadedEngine, ask: EngineAsk, exchange: Exchange, notes: list[Note]) -> Call:
-        """Return the engine's method for a request. The method may add to `notes` before its last piece."""
+        """Return the engine's method for a request. The method may add to `notes` until its last piece."""
         return loaded.chat if ask.endpoint is Endpoint.CHAT else loaded.complete
 
     async def open(self) -> None:
@@ -123,8 +123,8 @@ class LocalModel:
         return [ModelCard(serving.name, ENDPOINTS, well, serving.logits, longest_tokens=serving.window_tokens)]
 
     def count_tokens(self, text: str) -> int:
-        """Return the exact number once the model is loaded, and a low estimate before. The engine itself refuses long
-        inputs.
+        """Return the exact number after the model is loaded, and a low estimate before that. The engine itself refuses
+        inputs that are too long.
         """
         loaded = self._engine
         return loaded.count_tokens(text) if loaded is not None else len(text.encode()) // 4
@@ -160,7 +160,9 @@ class LocalModel:
         return self._engine
 
     async def _started(self, ask: EngineAsk, loaded: LoadedEngine, call: Call, passages: Sequence[str]) -> Generation:
-        """Wait for a slot and for cache tokens, then start. Raises `LimitReached` if too many requests wait."""
+        """Wait for a slot and for cache tokens, then start the generation. Raises `LimitReached` if too many requests
+        wait.
+        """
         serving, room = self._serving, self._room
         if len(self._running) + self._waiting >= serving.parallel + serving.queue:
             raise LimitReached(
@@ -183,7 +185,7 @@ class LocalModel:
         return generation
 
     async def _needed(self, ask: EngineAsk, loaded: LoadedEngine, passages: Sequence[str]) -> int:
-        """Return the most tokens that the request can take in the engine's cache.
+        """Return the maximum number of tokens that the request can take in the engine's cache.
 
         `passages` are read in parallel, each with its own copy of the question and the answer.
         """
@@ -226,7 +228,7 @@ class LocalModel:
 
 
 def _stopped(generation: Generation, error: BaseException) -> BaseException:
-    """Cancel the generation before its first byte is sent, and return the error to raise."""
+    """Cancel the generation, and return the error to raise. Nothing of the answer has been sent yet."""
     generation.cancel()
     return refusal(error) if isinstance(error, Exception) else error
 
@@ -234,7 +236,7 @@ def _stopped(generation: Generation, error: BaseException) -> BaseException:
 class _Stream:
     """The body of a streamed reply. Closing it stops the engine, for example when the client disconnects.
 
-    This is a class, since closing a generator that never started runs no code.
+    This is a class because `aclose` must always run. Closing a generator that was never started runs no code.
     """
 
     def __init__(self, generation: Generation, events: Events, first: bytes) -> None:

@@ -1,7 +1,7 @@
-"""Restores signal handlers after the loading of a C library that installs its own.
+"""Restores the process's signal handlers after a C library was loaded that installs its own.
 
-llama.cpp's server takes over SIGINT and SIGTERM, so the gateway would no longer get them. Python's `signal` works only
-on the main thread; the C function works on any thread.
+llama.cpp's server installs handlers for SIGINT and SIGTERM, so the gateway would no longer get these signals. Python's
+`signal` works only on the main thread; the C function works on any thread.
 """
 
 import ctypes

@@ -16,7 +16,7 @@ from gateway.settings.tables import Settings
 
 AUTO = "auto"
 READ_TOKENS, WRITTEN_TOKENS = 400, 100
-"""The prompt tokens and answer tokens of a typical request."""
+"""The numbers of prompt tokens and answer tokens of a typical request."""
 MODEL, MANIFEST = "model.gguf", "manifest.json"
 TORCH_FOLDER = "safetensors"
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,99}")
@@ -31,7 +31,7 @@ class VariantInUse(LookupError):
 
 
 class Perplexities(Struct, frozen=True):
-    """Perplexities on the same tokens. For `torch`, the rounding of llama.cpp's kernels is imitated. 0 means not
+    """Perplexities on the same tokens. The value for `torch` imitates the rounding of llama.cpp's kernels. 0 means not
     measured.
     """
 
@@ -41,7 +41,7 @@ class Perplexities(Struct, frozen=True):
 
 
 class TextDigest(Struct, frozen=True):
-    """Identifies the text of a measurement by its tokens: their number and their SHA-256."""
+    """Identifies the text of a measurement by the number and the SHA-256 of its tokens."""
 
     sha256: str = ""
     tokens: int = 0
@@ -57,7 +57,7 @@ class Speeds(Struct, frozen=True):
 
 
 class VariantManifest(Struct, frozen=True):
-    """How a variant was made, and what was measured about it."""
+    """Says how a variant was made, and holds its measurements."""
 
     name: str
     source: str
@@ -67,13 +67,13 @@ class VariantManifest(Struct, frozen=True):
     scheme: tuple[str, ...]
     settings: dict[str, str | int | float | bool]
     tensors: dict[str, str]
-    """The type of each tensor, with the number of columns that share a scale, such as `Q8_0/576`."""
+    """The type of each tensor, and the number of columns that share a scale: `Q8_0/576`."""
     before: Perplexities
     after: Perplexities
     rise: float
-    """The relative rise of the perplexity: 0.01 is 1 %. The larger rise counts if the two engines differ."""
+    """The relative rise of the perplexity, where 0.01 is 1 %. If the two engines differ, this is the larger rise."""
     limit: float
-    """The most that the perplexity may rise. A variant with a higher rise is not published."""
+    """The maximum rise of the perplexity. A variant with a higher rise is not published."""
     bytes: int
     bytes_f16: int
     calibration: TextDigest = TextDigest()
@@ -81,7 +81,7 @@ class VariantManifest(Struct, frozen=True):
     cache: str = "f16"
     """The type of the cache when this variant is served: `f16` or `q8_0`."""
     zeros: float = 0.0
-    """The share of zeros among the weights of linear layers."""
+    """The share of the weights of linear layers that are zero."""
     speeds: Speeds = Speeds()
     notes: tuple[str, ...] = ()
     versions: dict[str, str] = {}
@@ -148,7 +148,7 @@ def cheapest_variant(data: Path, source: str, most_rise: float) -> StoredVariant
 
 
 def answer_s(speeds: Speeds) -> float:
-    """Return the CPU seconds of a typical answer."""
+    """Return the seconds of CPU time for a typical answer."""
     return READ_TOKENS / speeds.read + WRITTEN_TOKENS / speeds.write_1
 
 
@@ -181,7 +181,7 @@ def remove_variant(settings: Settings, name: str) -> None:
     users = users_of(settings, name)
     if users:
         raise VariantInUse(f"{name!r} is used by [backends.{users[0]}]; change its variant first")
-    # renamed first, so that a half-deleted variant is never seen
+    # renamed first, so that no half-deleted variant is ever visible
     gone = folder.with_name(f".removed-{name}")
     shutil.rmtree(gone, ignore_errors=True)
     folder.rename(gone)

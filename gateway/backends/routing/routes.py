@@ -20,7 +20,7 @@ MOST_NAMES = 10_000
 
 
 class Offer(Struct, frozen=True):
-    """A model card and the backend that offers the model."""
+    """A model card, and the backend that offers the model."""
 
     backend: str
     card: ModelCard
@@ -100,7 +100,7 @@ class Routes:
         return list(listed.items())
 
     def open_ended(self) -> list[str]:
-        """Return the backends with a pattern. Only such a backend knows all of its models."""
+        """Return the backends that have a pattern. Only these backends themselves know all their models."""
         return list(dict.fromkeys(offer.backend for offer in self._offers if offer.card.name.endswith("*")))
 
     def owner(self, name: str) -> str | None:
@@ -112,7 +112,7 @@ class Routes:
         return next((offer.backend for offer in self._offers if matches(name, offer.card.name)), None)
 
     def problems(self, file: str, refiner: str = "", broken: BrokenParts = NOTHING_BROKEN) -> list[Problem]:
-        """Return the mistakes in `[models]`, `[routing]` and `[refiner]` that only the backends show.
+        """Return the mistakes in `[models]`, `[routing]` and `[refiner]`, which are checked against the backends.
 
         A name that a broken table may offer is not reported as unknown.
         """
@@ -198,7 +198,7 @@ class Routes:
         return ()
 
     def _default_for(self, endpoint: Endpoint) -> str:
-        """Return the configured default, or the first model that serves the endpoint if the default does not."""
+        """Return the configured default. If it does not serve the endpoint, return the first model that does."""
         if any(offer.serves(self._default, endpoint) for offer in self._offers) or self._default in self._models:
             return self._default
         for offer in self._offers:
@@ -221,8 +221,8 @@ class Routes:
         return model.window_tokens or (card.window_tokens if card else 0)
 
     def _longer_problems(self, where: str, name: str, model: ModelTable) -> list[Problem]:
-        """Return the mistakes in `longer`. Each window must be longer than the one before, which rules out cycles
-        too.
+        """Return the mistakes in `longer`. Each window must be longer than the window before, which also rules out
+        cycles.
         """
         if not self._serves(model.longer):
             return [Problem(where, f"no model {model.longer!r}", self._known_models())]
@@ -238,13 +238,17 @@ class Routes:
         return name in self._models or any(matches(name, offer.card.name) for offer in self._offers)
 
     def _known_models(self, endpoint: Endpoint | None = None) -> str:
-        """Return a sentence with the models that a client may name, those of `endpoint` if it is given."""
+        """Return a sentence that lists the models that a client may name. With `endpoint`, only models that serve it
+        are listed.
+        """
         offers = [offer for offer in self._offers if endpoint is None or offer.card.answers(endpoint)]
         configured = [name for name in self._models if endpoint is None or self._answers(name, endpoint)]
         return f"Known: {_list(list(dict.fromkeys([*configured, *(offer.card.name for offer in offers)])))}."
 
     def _answers(self, name: str, endpoint: Endpoint) -> bool:
-        """Whether a configured model serves the endpoint. If the backend does not list the model, the answer is yes."""
+        """Whether a configured model serves the endpoint. A model that its backend does not list is assumed to serve
+        it.
+        """
         model = self._models[name]
         card = self._card(model.backend, model.upstream or name)
         return card is None or card.answers(endpoint)
@@ -259,8 +263,8 @@ def _target(
     *,
     repeat: bool = False,
 ) -> Target:
-    """Return a target. `window` is the configured window. With `longer` None, the engine's own longer window is
-    used.
+    """Return a target. `window` is the configured window. If `longer` is None, the target uses the engine's own longer
+    window.
     """
     window = window or (card.window_tokens if card else 0)
     if longer is None and card is not None and card.longest_tokens > window > 0:

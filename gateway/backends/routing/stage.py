@@ -42,8 +42,8 @@ class RouteStage:
         return (*self.routes.targets(other, ask.endpoint), *targets), (*renamed, note)
 
     def _trials(self, exchange: Exchange) -> tuple[CanaryTrial, ...]:
-        """Return the experiments of the route and the key. A request with mode `on` is in no experiment of the
-        route.
+        """Return the experiments of the route and the key. If the request itself sets mode `on`, the route's experiment
+        is left out.
         """
         ask, key = exchange.ask, exchange.key
         trials = [] if ask.controls.mode is Mode.ON else [self.routes.trial(ask.model) or self._trial]
@@ -53,6 +53,6 @@ class RouteStage:
 
 
 def _mode(exchange: Exchange, configured: Mode, key: ClientKey) -> Mode:
-    """Return the request's mode, or else the configured one, limited to the mode that the key allows."""
+    """Return the request's mode, or else the configured mode, but never more than the key allows."""
     mode = exchange.ask.controls.mode or configured
     return mode if RANK[mode] <= RANK[key.mode] else key.mode

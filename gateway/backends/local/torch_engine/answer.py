@@ -28,7 +28,7 @@ def answer(
     first: int,
     say: Say,
 ) -> Run:
-    """Answer one prompt with `request.choices` choices. The first choice has the number `first`."""
+    """Answer one prompt with `request.choices` choices. `first` is the number of the first choice."""
     room = room_after(len(prompt), positions, request)
     length = len(prompt) + min(request.max_tokens, room)
     block = model.block(1, length, positions.variant(length))
@@ -62,7 +62,7 @@ def _next(choice: RunningChoice, sampler: Sampler, logits: Tensor) -> int:
 
 
 def room_after(prompt_tokens: int, positions: Positions, request: EngineRequest) -> int:
-    """Return how many tokens fit after a prompt. Raises `ContextTooLong` if none do."""
+    """Return the number of tokens that fit after a prompt. Raises `ContextTooLong` if it is 0."""
     room = positions.window_tokens - prompt_tokens
     if room < 1:
         raise ContextTooLong(prompt_tokens, positions.window_tokens, request.max_tokens)

@@ -41,8 +41,8 @@ class TorchSettings(Struct, frozen=True, forbid_unknown_fields=True):
     dtype: Literal["auto", "bfloat16", "float32"] = "auto"
     """`auto`: bfloat16 if this processor has instructions for it, else float32."""
     cache: Literal["model", "int8"] = "model"
-    """The format of the cache of keys and values: that of the model, or int8, which takes half the memory of bfloat16
-    and a quarter of float32.
+    """The format of the cache of keys and values: the model's own, or int8. int8 takes half the memory of bfloat16 and
+    a quarter of float32.
     """
     long_context: LongContext = "auto"
     """How positions are stretched for requests beyond the trained window. `off`: such requests are refused."""
@@ -51,10 +51,10 @@ class TorchSettings(Struct, frozen=True, forbid_unknown_fields=True):
     window.
     """
     passages_mb: int = 512
-    """Memory for passages that NBCE has read. The next question about the same passages is answered faster. 0: none."""
+    """Memory for passages that NBCE has read, so that the next question about them is answered faster. 0: none."""
     rows_mb: int = 1536
-    """Memory for the passages of one NBCE request. If they need more, the least relevant are left out. Reading them
-    takes up to half as much again for a moment.
+    """Memory for the passages of one NBCE request. If they need more, the least relevant passages are left out. While
+    passages are read, up to half as much again is used.
     """
     parallel: int = 4
     """How many answers are generated at a time, if their tokens fit one window together."""
@@ -139,7 +139,7 @@ class TorchModel(LocalModel):
         return loaded.mix(passages, mixed, tell)
 
     def _reaching(self, loaded: LoadedEngine, ask: EngineAsk, exchange: Exchange, notes: list[Note]) -> LoadedEngine:
-        """Return an engine whose positions fit the prompt's length. All calls of the exchange use the same
+        """Return an engine with positions for the length of the prompt. All calls of the exchange use the same
         positions.
         """
         plan = exchange.plan
@@ -156,7 +156,7 @@ class TorchModel(LocalModel):
         return self._settings.threads
 
     def load(self) -> "TorchEngine":
-        """Load the engine alone, for measurements. This call blocks."""
+        """Load the engine without the backend, to measure it. This call blocks."""
         # imported here, since torch and transformers take seconds to import
         from gateway.backends.local.torch_engine.engine import TorchEngine, TorchOptions
 
@@ -179,9 +179,9 @@ class TorchModel(LocalModel):
 
 
 def asked_last(prompt: str) -> str:
-    """Return the last question of a raw prompt, or the whole prompt if it has none.
+    """Return the last question of a raw prompt, or the whole prompt if there is no question.
 
-    The start of an answer after the question is removed, since it would distort a comparison by meaning.
+    If the start of an answer follows the question, it is removed, since it would distort a comparison by meaning.
     """
     asking = [line for line in prompt.splitlines() if "?" in line or "？" in line]
     if not asking:

@@ -12,7 +12,7 @@ from gateway.backends.local.torch_engine import int8, rope
 from gateway.backends.local.torch_engine.positions import NATIVE, Variant
 
 NEAR = 1024
-"""Self-Extend keeps the positions within this distance."""
+"""Self-Extend uses exact positions within this distance."""
 MOST_SCORES = 1 << 24
 """The number of attention scores that Self-Extend holds in memory at a time."""
 
@@ -21,12 +21,12 @@ class CacheShape:
     """The shape of a model's caches."""
 
     def __init__(self, layers: int, heads: int, width: int, dtype: torch.dtype, *, int8: bool = False) -> None:
-        """With `int8`, the cache stores keys and values as int8, and computes with them in `dtype`."""
+        """With `int8`, keys and values are stored as int8 and converted to `dtype` for computing."""
         self.layers, self.heads, self.width, self.dtype, self.int8 = layers, heads, width, dtype, int8
 
     @property
     def row_bytes(self) -> int:
-        """Return the bytes that one token's key takes in one head. Its value takes as many."""
+        """Return the number of bytes for the key of one token in one head. The value takes the same number."""
         return self.width + int8.SCALE_BYTES if self.int8 else self.width * self.dtype.itemsize
 
     def bytes_of(self, tokens: int) -> int:
@@ -49,7 +49,7 @@ class RowBlock:
         self.begins = torch.zeros(rows, dtype=torch.long)
         self.end = 0
         self.gap = 0
-        """Added to the positions of the next tokens. The probe simulates a distance this way, without reading a long
+        """Added to the positions of the next tokens. The probe uses this to simulate a distance without reading a long
         text.
         """
         self._places = torch.arange(capacity)
@@ -118,7 +118,7 @@ class RowBlock:
     def _attend_one(self, q: Tensor, keys: Tensor, values: Tensor, scaling: float) -> Tensor:
         """Compute attention for one new token in each row.
 
-        Heads that share keys become several queries of one head, so that no keys are copied.
+        Heads that share keys are passed as several queries of one head, so that no keys are copied.
         """
         rows, _, _, width = q.shape
         grouped = q.reshape(rows, self.shape.heads, -1, width)
@@ -127,7 +127,7 @@ class RowBlock:
         return out.reshape(q.shape)
 
     def _mask(self, new: int, till: int) -> Tensor:
-        """Return [rows or 1, 1, new, till], True where a query may attend."""
+        """Return the mask [rows or 1, 1, new, till], which is True where a query may attend."""
         slots = torch.arange(till)
         causal = slots[None, :] <= torch.arange(self.end, till)[:, None]
         if not self._filled:

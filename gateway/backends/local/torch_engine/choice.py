@@ -1,4 +1,4 @@
-"""Generates one choice of an answer. Tokens come in, and pieces in OpenAI's form go out, until the choice ends."""
+"""Generates one choice of an answer: receives tokens and sends pieces in OpenAI's form, until the choice ends."""
 
 from collections.abc import Callable, Sequence
 
@@ -32,9 +32,9 @@ class RunningChoice:
         self._first = True
 
     def add(self, token: int, logprobs: Tensor, heard: Callable[[], None] = lambda: None) -> None:
-        """Add a token that was chosen from `logprobs` [vocab], and set `over` at the end of the choice.
+        """Add a token that was chosen from `logprobs` [vocab]. Sets `over` if the choice has ended.
 
-        `heard` is called when `length` is up to date and no new piece has been sent.
+        Calls `heard` after `length` is updated and before a piece is sent.
         """
         self.written += 1
         if token in self._tokens.ends:
@@ -59,7 +59,7 @@ class RunningChoice:
             self._speak()
 
     def _speak(self) -> None:
-        """Send the text, except an end that may begin a stop text."""
+        """Send the text up to the point where a stop text may begin."""
         free = len(self._held) - longest_start(self._held, self._stop)
         if not free and not self._first:
             return
@@ -97,7 +97,7 @@ def first_stop(text: str, stops: Sequence[str]) -> int:
 
 
 def longest_start(text: str, stops: Sequence[str]) -> int:
-    """Return how many characters at the end of `text` may begin a stop text."""
+    """Return the number of characters at the end of `text` that may be the start of a stop text."""
     return max(
         (size for stop in stops for size in range(1, min(len(stop), len(text) + 1)) if text.endswith(stop[:size])),
         default=0,

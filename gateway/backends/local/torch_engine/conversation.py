@@ -1,8 +1,8 @@
 """Converts texts to tokens and back. A user's text never becomes a control token.
 
-Before the model's chat template renders a conversation, a random mark replaces each control token in the text of a
-message. When the rendered text is cut into tokens, the marks become the plain characters again. All other text is
-tokenized as in transformers.
+A random mark replaces each control token in the text of a message. Then the model's chat template renders the
+conversation. When the rendered text is cut into tokens, each mark becomes the plain characters again. Everything else
+is tokenized as in transformers.
 """
 
 import logging
@@ -27,7 +27,7 @@ class Tokens:
     def __init__(self, tokenizer: Any, *, chat_template: str = "", default_system: bool = False) -> None:
         self._whole = tokenizer
         self._real: Tokenizer = tokenizer.backend_tokenizer
-        # a second tokenizer, since changing the mode of one is not thread-safe
+        # a second tokenizer, since switching the mode of one is not thread-safe
         self._plain: Tokenizer = Tokenizer.from_str(self._real.to_str())
         self._plain.encode_special_tokens = True
         self._template = _template(tokenizer, chat_template, default_system)
@@ -40,7 +40,7 @@ class Tokens:
         return len(self._plain.encode(text, add_special_tokens=False).ids)
 
     def prompt(self, text: str) -> list[int]:
-        """Return the tokens of a raw prompt. Control tokens in it have their meaning."""
+        """Return the tokens of a raw prompt, in which control tokens are parsed."""
         return list(self._real.encode(text).ids)
 
     def foreign(self, text: str) -> list[int]:
@@ -62,7 +62,7 @@ class Tokens:
             text = self._whole.apply_chat_template(
                 shown, chat_template=self._template, tokenize=False, add_generation_prompt=True
             )
-        except Exception as error:  # an error of jinja2, or one that the template itself raises
+        except Exception as error:  # an error of jinja2, or one that the chat template raises
             raise BadRequest(
                 f"The model's chat template refuses this conversation: {error}", param="messages"
             ) from error
@@ -84,7 +84,7 @@ class Tokens:
 
 
 class TextStream:
-    """Converts tokens to text one at a time. An incomplete character waits for its other bytes."""
+    """Converts tokens to text, one at a time. An incomplete character is held back until its remaining bytes arrive."""
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         self._tokenizer = tokenizer
@@ -95,7 +95,7 @@ class TextStream:
 
 
 class _ControlMarks:
-    """Replaces control tokens in texts by marks. The marks of each conversation have a random name."""
+    """Replaces control tokens in texts by marks. The marks have a random name, which is used for one conversation."""
 
     def __init__(self, controls: re.Pattern[str]) -> None:
         self._controls = controls
@@ -106,7 +106,7 @@ class _ControlMarks:
         return self._controls.sub(self._hide, text)
 
     def pieces(self, text: str) -> list[tuple[str, str]]:
-        """Split a text into pairs: plain text, and the control token whose mark follows."""
+        """Split a text into pairs of plain text and the hidden control token that follows it."""
         parts = re.split(rf"\[{self._name}:(\d+)\]", text)
         literals = [self._hidden[int(number)] for number in parts[1::2]] + [""]
         return list(zip(parts[::2], literals, strict=True))

@@ -25,7 +25,7 @@ from gateway.errors import BadRequest
 from gateway.wire.engine.pieces import EngineMessage, EnginePiece, EngineRequest, encoded, read_request
 
 BETWEEN = "\n\n"
-"""Stands between a passage and the question."""
+"""The separator between a passage and the question."""
 
 
 class TorchOptions(Struct, frozen=True):
@@ -70,8 +70,8 @@ class TorchEngine:
             self.stepper.run(begin, _leaving(callback))
 
     def reaching(self, tokens: int) -> "TorchEngine":
-        """Return a copy of the engine with positions for at least `tokens`. Do not close the copy: the model is
-        shared.
+        """Return a copy of the engine with positions for at least `tokens`. The copy shares the model, so do not close
+        it.
         """
         other = copy(self)
         other.positions = replace(self.positions, set_for_tokens=tokens)
@@ -99,7 +99,7 @@ class TorchEngine:
     def _cut_chat(self, request: EngineRequest, passages: Sequence[str]) -> tuple[list[list[int]], list[int]]:
         """Return the tokens of each row before the question, and the tokens of the question.
 
-        Row 0 has no passage. The question is tokenized alone, because all rows share it.
+        Row 0 has no passage. The question is tokenized separately, because all rows share it.
         """
         messages = request.messages
         place = max((at for at, message in enumerate(messages) if message.role == "user"), default=-1)
@@ -115,16 +115,14 @@ class TorchEngine:
         return [bare, *[around(text + BETWEEN)[0] for text in passages]], behind
 
     def _cut_prompt(self, request: EngineRequest, passages: Sequence[str]) -> tuple[list[list[int]], list[int]]:
-        """Return what `_cut_chat` returns, for a raw prompt. A blank line takes the place of a passage in row 0, which
-        must not be empty.
-        """
+        """Return the same as `_cut_chat`, for a raw prompt. Row 0 must not be empty, so it consists of a blank line."""
         (prompt,) = request.prompts
         behind = self._ids(prompt)
         return [self.tokens.foreign(text + BETWEEN) for text in ("", *passages)], behind
 
     def _ids(self, prompt: str | list[int]) -> list[int]:
-        """Return the token numbers of a prompt. Raises `BadRequest` if the prompt is empty, or has invalid numbers,
-        which would break the step of all requests.
+        """Return the token numbers of a prompt. Raises `BadRequest` for an empty prompt and for invalid numbers, which
+        would make the step of all requests fail.
         """
         ids = self.tokens.prompt(prompt) if isinstance(prompt, str) else prompt
         if not ids:

@@ -1,7 +1,7 @@
 """Loads a transformers model from a folder or a GGUF file.
 
-A GGUF file is unpacked once, in half a minute. The result is stored in the data folder and loads in under a second.
-transformers itself would keep the weights packed, and compute several times slower.
+A GGUF file is unpacked once, in half a minute. The result is stored in the data folder and loads in under a second. If
+transformers loaded the GGUF file itself, the weights would stay packed and computing would be several times slower.
 """
 
 import hashlib
@@ -20,7 +20,7 @@ from gateway.backends.local.torch_engine.model import NAME, TorchNetwork, attent
 log = logging.getLogger("foreword.torch")
 
 BFLOAT16 = ("avx512_bf16", "amx_bf16", "bf16", "sve_bf16")
-"""Processor features that include instructions for bfloat16."""
+"""The features of processors that have instructions for bfloat16."""
 
 
 def load(path: Path, keep: Path, dtype: str, *, int8_cache: bool = False) -> tuple[TorchNetwork, Any]:

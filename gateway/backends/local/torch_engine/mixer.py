@@ -1,4 +1,4 @@
-"""Mixes the rows of a step into one distribution, and finds the passages that contribute."""
+"""Mixes the rows of a step into one distribution, and tracks which passages contribute."""
 
 import torch
 from torch import Tensor
@@ -12,7 +12,7 @@ FAR = 4.0
 FEW = 4
 """At least this many passages are kept."""
 LEAST = 1e-3
-"""The least retrieval score in a logarithm. Lower scores are raised to it."""
+"""The minimum retrieval score in a logarithm. Lower scores are raised to this value."""
 
 
 class Mixer:
@@ -65,7 +65,7 @@ class Mixer:
         return {number for number in ranked[FEW:] if self._near[number] > FAR}
 
     def worst(self, logits: Tensor, numbers: list[int], most: int) -> set[int]:
-        """Return the rows to drop so that `most` are left, judged by the logits of the first token."""
+        """Return the rows to drop so that `most` rows are left. The logits of the first token decide."""
         surplus = len(numbers) - max(most, FEW + 1)
         if surplus <= 0:
             return set()

@@ -76,7 +76,7 @@ class TorchNetwork:
 
 
 def _logit_places(segments: Sequence[TokenSegment]) -> list[Tensor]:
-    """Return the positions of the tokens that need logits, among the concatenated tokens."""
+    """Return the places of the tokens that need logits, among the concatenated tokens."""
     places_of_segments, start = [], 0
     for segment in segments:
         rows, count = segment.ids.shape
@@ -128,14 +128,14 @@ class _PresetRotary(nn.Module):
 
 
 class Rotary:
-    """The table of frequencies for each variant. A table is computed when it is first used, in 0.1 ms."""
+    """A table of frequencies for each variant. A table is computed at its first use, in 0.1 ms."""
 
     def __init__(self, own: Any, config: Any, trained_tokens: int) -> None:
         parameters = config.rope_parameters or {}
         self._trained = trained_tokens
         self._scale = float(own.attention_scaling)
         self._long = parameters.get("long_factor")
-        # `original` values are those before a longer input changed them
+        # the `original` values are those before a longer input changed them
         self.plain: Tensor = own.original_inv_freq.detach().float().clone()
         self._made: dict[Variant, tuple[Tensor, float]] = {NATIVE: (self.plain, self._scale)}
         self._base = self.plain
@@ -165,7 +165,7 @@ class Rotary:
             case "llama3":
                 return rope.llama3(theta, factor, self._trained), scale
             case "self-extend":
-                return torch.zeros_like(theta), 1.0  # keys are stored without rotation; attention rotates them twice
+                return torch.zeros_like(theta), 1.0  # keys are stored unrotated; attention rotates them twice
             case "longrope" if self._long is not None:
                 divisors = torch.tensor(self._long, dtype=torch.float32)
                 return rope.longrope(self._base, divisors, int(self._trained * factor), self._trained)
@@ -173,8 +173,8 @@ class Rotary:
 
 
 def _trained(config: Any) -> int:
-    """Return the window in tokens for which the weights were trained. A config with a stretched window contains
-    both.
+    """Return the window in tokens that the weights were trained for. A config that stretches the window contains both
+    lengths.
     """
     parameters = config.rope_parameters or {}
     if parameters.get("rope_type") in ("yarn", "longrope"):

@@ -17,15 +17,15 @@ from torch import Tensor
 LOW = -100.0
 """Stands for -inf where a mean or a difference is computed."""
 LIKELY = 1024
-"""Nearly every nucleus is among this many likeliest tokens. Selecting them takes an eighth of the time of a full
-sort.
+"""Nearly every nucleus lies within this many of the most likely tokens. Selecting these takes an eighth of the time of
+a full sort.
 """
 
 
 def truncate(lp: Tensor, top_p: float = 0.95) -> Tensor:
     """Set the tokens outside each row's nucleus to -inf, without renormalising. lp: [rows, vocab] -> the same
 
-    The tail of a distribution is noise, which the subtraction of the prior would amplify.
+    The tail of a distribution is noise. Subtracting the prior would amplify this noise.
     """
     best, places = lp.topk(min(LIKELY, lp.shape[-1]))
     if (best.exp().sum(-1) < top_p).any():
@@ -36,10 +36,10 @@ def truncate(lp: Tensor, top_p: float = 0.95) -> Tensor:
 
 
 def floored(lp_0: Tensor) -> Tensor:
-    """Give all tokens outside the nucleus the least value inside it. lp_0: [vocab], truncated -> the same
+    """Give all tokens outside the nucleus the lowest value inside it. lp_0: [vocab], truncated -> the same
 
-    With -inf, a token that the prior almost excludes would always win by contrast. Without any contrast, such tokens
-    would lose to those that the prior prefers.
+    If such a token had -inf, it would always win by contrast. If it had no contrast, it would lose to tokens that the
+    prior prefers.
     """
     return lp_0.clamp(min=float(lp_0[lp_0 > LOW].min()))
 
@@ -63,13 +63,14 @@ def favoured(entropies: Tensor, last: int, eta: float) -> Tensor:
 
 
 def doubt(explained: Tensor, alpha: float, most: float = 2.0) -> Tensor:
-    """Return a penalty for each context that explains the question worse than the best one. explained: [contexts] ->
+    """Return a penalty for each context that explains the question worse than the best context. [contexts] ->
     [contexts]
 
     `explained` is log p(question|S_k). By Bayes, p(S_k|question) is proportional to p(question|S_k). A context with a
     similar statement about another subject often has the lowest entropy, but makes the question unlikely.
 
-    The penalty is at most `most`, since an answer may need several contexts: one with a far lower entropy still wins.
+    The penalty is at most `most`, so that a context with a far lower entropy still wins: an answer may need several
+    contexts.
     """
     return (alpha * (explained.max() - explained)).clamp(max=most)
 
@@ -89,23 +90,28 @@ def mix(pooled: Tensor, lp_0: Tensor, beta: float) -> Tensor:
 
 
 def min_entropy(lp: Tensor, lp_0: Tensor, entropies: Tensor, beta: float) -> tuple[Tensor, int]:
-    """Use the context with the lowest entropy. -> [vocab], and its number. `lp` and `lp_0` are truncated."""
+    """Use the context with the lowest entropy. Returns the mixture [vocab], and the number of the context.
+
+    `lp` and `lp_0` are truncated.
+    """
     chosen = int(entropies.argmin())
     return mix(lp[chosen], lp_0, beta), chosen
 
 
 def mean(lp: Tensor, lp_0: Tensor, entropies: Tensor, beta: float) -> tuple[Tensor, int]:
-    """Use the mean, as in textbook Naive Bayes. -> [vocab], and the number of the context with the lowest entropy."""
+    """Use the mean, as in textbook Naive Bayes. Returns the mixture [vocab], and the number of the context with the
+    lowest entropy.
+    """
     pooled = lp.clamp(min=LOW).mean(0)
     return mix(pooled, lp_0.clamp(min=LOW), beta), int(entropies.argmin())
 
 
 def expert(lp: Tensor, lp_0: Tensor, weight: Tensor, beta: float, mask: float = 0.1) -> tuple[Tensor, Tensor]:
-    """Use the best context for each token: max_k (1 + beta) lp_k - beta lp_0 + weight_k. -> [vocab], and the contexts
-    [vocab]
+    """Use the best context of each token: max_k (1 + beta) lp_k - beta lp_0 + weight_k.
 
-    A context counts for a token only if it gives the token at least `mask` times the probability of its best token.
-    `weight` [contexts] is gamma log(retrieval score). `lp` is whole, `lp_0` floored.
+    Returns the mixture [vocab], and each token's context [vocab]. A context counts for a token only if it gives the
+    token at least `mask` times the probability of the context's best token. `weight` [contexts] is gamma log(retrieval
+    score). `lp` is whole, `lp_0` floored.
     """
     plausible = lp >= lp.max(-1, keepdim=True).values + math.log(mask)
     scores = mix(lp, lp_0, beta) + weight[:, None]

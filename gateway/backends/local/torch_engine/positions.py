@@ -11,7 +11,7 @@ LongContext = Literal[
 ]
 SMALL = 2.0
 WIDE = 2.0
-"""A margin for the factor, since a model may read the first half of its window better than the second."""
+"""A margin for the factor, since a model may read the first half of its window better than the second half."""
 STRETCH_OF_NTK = 1.5
 """Published values of alpha are larger than the factor, for example 3 for twice the length."""
 
@@ -37,12 +37,14 @@ class Positions(Struct, frozen=True):
     """The longest request that is accepted, in tokens."""
     method: LongContext = "auto"
     best: tuple[tuple[float, str], ...] = ()
-    """The best method for each factor, as the probe measured, the smallest factor first."""
+    """The best method for each factor, as measured by the probe. The smallest factor comes first."""
     has_longrope: bool = False
     near_tokens: int = 1024
-    """Self-Extend keeps the positions within this distance."""
+    """Self-Extend uses exact positions within this distance."""
     set_for_tokens: int = 0
-    """Shorter requests get the positions for this length too, since it is chosen before their tokens are counted."""
+    """The length for which positions were chosen, before the tokens were counted. Shorter requests get the same
+    positions.
+    """
 
     def variant(self, length: int) -> Variant:
         """Return the variant for a request of up to `length` tokens, prompt and answer together."""

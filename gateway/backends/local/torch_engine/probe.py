@@ -1,8 +1,9 @@
 """Measures how far a model's context reaches with each method, by perplexity and pass-keys at growing distances.
 
-Reading 32,768 tokens takes half an hour on a small machine, so distances are simulated. A shorter text is read: its
-first half at the beginning, its second half with positions at the end of the tested length. A pass-key with some text
-around it is inserted between the halves. This tests positions, but not the effect of a long text.
+Reading 32,768 tokens takes half an hour on a small machine, so distances are simulated. A shorter text is read. Its
+first half is at the beginning, and the positions of its second half are moved to the end of the tested length. A
+pass-key with some text around it is inserted between the halves. This tests positions, but not the effect of a long
+text.
 """
 
 import math
@@ -34,7 +35,7 @@ SUBJECTS = (
 )  # fmt: skip
 """What the pass-keys are about. Similar subjects could be confused, which would hide the effect of positions."""
 AROUND = 32
-"""The tokens of text before a pass-key, and as many after it."""
+"""The number of tokens of text before a pass-key, and also after it."""
 KINDS = ("red", "old", "tiny", "cold", "loud", "soft", "green", "round")
 BEARABLE = 1.25
 """The largest factor by which the perplexity may grow."""
@@ -46,15 +47,15 @@ LOOK_UPS = 8
 """The number of look-ups at each length."""
 METHODS: tuple[Method, ...] = ("native", "linear", "ntk", "yarn", "llama3", "llama3-wide", "self-extend")
 NEVER_CHOSEN: frozenset[str] = frozenset({"native", "linear"})
-"""Methods that are measured only to be shown, and never chosen."""
+"""Methods that are measured for display only, and never chosen."""
 
 
 Question = tuple[list[int], list[int]]
-"""The beginning of the sentence with a number, and the digits that complete it."""
+"""The beginning of the sentence about a number, and the digits that complete it."""
 
 
 class PassKey(Struct):
-    """The tokens of a text with a number, of the text after it, and of the question about the number."""
+    """The tokens of a sentence that states a number, of the text after it, and of the question about the number."""
 
     statement: list[int]
     behind: list[int]
@@ -80,7 +81,7 @@ class ProbeText(Struct):
 
 
 def pass_keys(tokens: Tokens, count: int, seed: int = 0) -> list[tuple[list[int], Question]]:
-    """Return sentences that state a number each, with the questions about them."""
+    """Return sentences that each state a number, and the questions about them."""
     dice = random.Random(seed)
     made = []
     for subject in SUBJECTS[:count]:
@@ -138,8 +139,8 @@ def look_up(model: TorchNetwork, reads: Sequence[ProbeText], length: int) -> Loo
 
 
 def look_ups(model: TorchNetwork, tokens: Tokens, text: str, trained: int) -> Iterator[LookUp]:
-    """Count the look-ups that succeed at 512, 1024, ... tokens, until too few succeed or the window or the text is too
-    short.
+    """Count the look-ups that succeed at 512, 1024, ... tokens. Stops when too few succeed, or when the window or the
+    text is too short.
     """
     length = SHORTEST
     while length <= min(trained, len(KINDS) * len(WORDS) * PASSAGE_TOKENS):
@@ -193,8 +194,8 @@ def sweep(
 
 
 def concluded(trained: int, measured: Sequence[LengthProfile], looked: Sequence[LookUp] = ()) -> Profile:
-    """Return the profile that the measurements show: the best method for each length, usable lengths, and the effective
-    window.
+    """Return the profile that follows from the measurements: the best method for each length, the usable lengths, and
+    the effective window.
     """
     base = measured[0]
     winners: dict[int, LengthProfile] = {}
@@ -244,7 +245,7 @@ def advance(model: TorchNetwork, block: RowBlock, ids: Sequence[int]) -> None:
 
 
 def loss(model: TorchNetwork, block: RowBlock, ids: Sequence[int]) -> float:
-    """Return the mean negative log-likelihood of all tokens but the first, in nats. The block advances."""
+    """Return the mean negative log-likelihood of all tokens but the first, in nats. This also advances the block."""
     total, last = 0.0, None
     for start in range(0, len(ids), CHUNK):
         part = torch.tensor(ids[start : start + CHUNK])
@@ -257,7 +258,7 @@ def loss(model: TorchNetwork, block: RowBlock, ids: Sequence[int]) -> float:
 
 
 def is_found(model: TorchNetwork, block: RowBlock, question: Question) -> bool:
-    """Return whether greedy decoding gives all digits. The block's end stays as it is."""
+    """Return whether greedy decoding gives all the digits. The end of the block does not change."""
     before, digits = question
     end = block.end
     (logits,) = model.forward([TokenSegment(block, torch.tensor([[*before, *digits]]), "all")])

@@ -20,7 +20,7 @@ def linear(theta: Tensor, factor: float) -> Tensor:
 def ntk(theta: Tensor, alpha: float) -> Tensor:
     """NTK-aware scaling: the base grows by alpha^(d/(d-2)). theta: [d/2] -> the same
 
-    The slowest pair is stretched by alpha, and the fastest pair not at all.
+    The slowest pair is stretched by alpha. The fastest pair is not stretched.
     """
     half = len(theta)
     return theta * alpha ** (-torch.arange(half, dtype=theta.dtype) / (half - 1))

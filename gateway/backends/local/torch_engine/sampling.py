@@ -45,7 +45,9 @@ def narrowed(logits: Tensor, knobs: SamplingKnobs) -> Tensor:
 
 
 class Sampler:
-    """Draws the tokens of one choice. The choices of a request draw differently, since each has its own `number`."""
+    """Draws the tokens of one choice. Each choice of a request has its own `number`, so its draws differ from the
+    others.
+    """
 
     def __init__(self, knobs: SamplingKnobs, number: int) -> None:
         self._knobs = knobs
@@ -60,7 +62,7 @@ class Sampler:
             self._bias = torch.tensor(list(knobs.logit_bias)), torch.tensor(list(knobs.logit_bias.values()))
 
     def logprobs(self, logits: Tensor) -> Tensor:
-        """Return the log probabilities after bias and penalties. The client gets these too."""
+        """Return the log probabilities after bias and penalties. These are also sent to the client."""
         if self._bias is not None:
             known = (self._bias[0] >= 0) & (self._bias[0] < len(logits))
             logits = logits.index_add(-1, self._bias[0][known], self._bias[1][known])

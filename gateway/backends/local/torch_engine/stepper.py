@@ -21,7 +21,7 @@ Run = Generator[list[TokenSegment], list[Tensor], None]
 
 
 class Stepper:
-    """Runs generators on its own thread to their end. Any thread may call `run`."""
+    """Runs generators on a thread of its own until they end. Any thread may call `run`."""
 
     def __init__(self, model: TorchNetwork, threads: int) -> None:
         self._model = model
@@ -32,7 +32,7 @@ class Stepper:
         self._thread.start()
 
     def run(self, begin: Callable[[], Run], gone: Callable[[], bool]) -> None:
-        """Block until the run ends, or `gone` is true before a step. Raises the run's error."""
+        """Block until the run ends, or until `gone` is true before a step. Raises the run's error."""
         over: Future[None] = Future()
         self._new.put(_Running(begin, gone, over))
         over.result()
@@ -92,7 +92,7 @@ class _Running:
         return self._advance(logits)
 
     def left(self) -> bool:
-        """Whether the caller is gone. If so, this ends the run."""
+        """Whether the caller is gone. If the caller is gone, the run is ended."""
         if not self._gone():
             return False
         self._run = None

@@ -28,8 +28,8 @@ READ_AT_ONCE = 1024
 GROUP = 32
 """The number of rows in a block. Rows of similar length share a block, so that they need little padding."""
 JUDGED = 128
-"""The number of tokens at the end of the question whose likelihood is measured. It shows how well a passage explains
-the question.
+"""The number of tokens at the end of the question whose likelihood is measured. The likelihood shows how well a passage
+explains the question.
 """
 SHARE = 4
 """Long rows are read in smaller groups, so that reading takes at most 1 / SHARE of the memory of all rows."""
@@ -44,7 +44,7 @@ class PassageSpan(Struct):
 
 
 class Windows(Struct):
-    """A request as token numbers: the question, and a prefix for each row. The first prefix is that of row 0, the
+    """A request as token numbers: the question, and a prefix for each row. The first prefix belongs to row 0, the
     question alone.
     """
 
@@ -59,7 +59,7 @@ class Windows(Struct):
 
 
 class WindowsReport(Struct):
-    """What is reported about a finished answer."""
+    """The report on a finished answer."""
 
     pooling: str = ""
     rows: int = 0
@@ -130,7 +130,7 @@ def _speak(
 
 
 def _spoken_up_to(spans: list[PassageSpan], context: int, length: int) -> None:
-    """Give the text from the last span to `length` characters to `context`.
+    """Assign the new text, up to `length` characters, to `context`.
 
     Spans beyond `length` are cut, since a stop text has removed their text.
     """
@@ -216,7 +216,7 @@ def _advance(blocks: Sequence[RowBlock], texts: Sequence[Sequence[int]]) -> Run:
 
 
 class _WindowRows:
-    """All rows, in blocks of similar length. `numbers` has the row of each entry in `logits`, beginning with 0."""
+    """All rows, in blocks of similar length. `numbers` has the row number of each row of `logits`; the first is 0."""
 
     def __init__(self, model: TorchNetwork, behind: int, variant: Variant) -> None:
         self._model, self._behind, self._variant = model, behind, variant
