@@ -215,7 +215,7 @@ class Remote:
                 limit = f"{settings.max_answer_mb} MB, its max_answer_mb"
                 return AnswerLost(f"The backend {name!r} sent an answer of more than {limit}.", code="answer_too_large")
             case Unanswered():
-                what = "closed the connection without an answer. It may have done the work, so the request is not sent again"
+                what = "closed the connection without an answer. It may have done the work, so it is not asked again"
         reason = f" ({error})" if isinstance(error, Broken) and str(error) == HEAD_TOO_LARGE else ""
         return AnswerLost(f"The backend {name!r} {what}{reason}.", code=code)
 

@@ -100,7 +100,7 @@ async def test_a_client_hears_that_a_lost_request_was_not_sent_again(rig: Rig) -
 
     with RawServer(close) as server:
         call = Caller({"up": await rig.remote(server)}, MemoryState())
-        with pytest.raises(RequestError, match="It may have done the work, so the request is not sent again") as lost:
+        with pytest.raises(RequestError, match="It may have done the work, so it is not asked again") as lost:
             await call.call(EXCHANGE, ())
     assert (lost.value.status, lost.value.code, len(requests)) == (502, "answer_lost", 1)
 
