@@ -1,7 +1,8 @@
 """The stage that shortens a prompt over its window, with as little loss as possible.
 
-The request names a strategy, or the chooser picks one. Its cost is known before a model is called, and a strategy over
-the operator's limits does not start. If the prompt is still too long afterwards, the stage `fit` shortens it.
+The request names a strategy, or the chooser picks one. The cost of a strategy is known before a model is called. A
+strategy that exceeds the operator's limits does not start. If the prompt is still too long afterwards, the stage `fit`
+shortens it.
 """
 
 import asyncio
@@ -43,12 +44,12 @@ from gateway.settings.context import Context
 
 READ = (Strategy.TREE, Strategy.MAP_REDUCE, Strategy.GATHER, Strategy.REFINE)
 ALL_OF_IT = (TaskKind.WHOLE, TaskKind.TRANSFORM)
-"""Tasks that a few passages of the text cannot do."""
+"""Kinds of tasks for which a few passages of the text are not enough."""
 PREVIEWED = "[a model reads this part first]"
 
 
 class Task(Struct, frozen=True):
-    """A request that does not fit the window, with what is needed to shorten it."""
+    """A request that does not fit the window, with the data for shortening it."""
 
     exchange: Exchange
     target: Target
@@ -58,7 +59,7 @@ class Task(Struct, frozen=True):
     """The number of tokens of each turn."""
     task_tokens: int
     room: int
-    """The tokens of the window that the prompt may use."""
+    """The number of tokens that the prompt may use in the window."""
     count: Callable[[str], int]
 
     @property
@@ -67,18 +68,20 @@ class Task(Struct, frozen=True):
 
     @property
     def beside(self) -> int:
-        """The tokens of the prompt without the text: those of the task and the other messages."""
+        """The number of tokens of the prompt without the text, that is, of the task and the other messages."""
         return self.task_tokens + sum(self.sizes[:-1])
 
     def free_beside(self, instruction: str) -> int:
-        """Return how many tokens are free for sources in the last prompt, which includes the instruction. Blocking."""
+        """Return the number of tokens for sources in the last prompt, which also includes the instruction. Blocking."""
         frame = around_sources(instruction, self.shape.language, self.count)
         return self.room - PROMPT_TOKENS - TURN_TOKENS - frame - self.beside
 
 
 class CondenseStage:
-    """Stage `condense`. Without `embed`, texts are compared by words only. The stage is built again after a part was
-    loaded. `reader` is passed in, so its cache outlives the stage."""
+    """The stage `condense`. Without `embed`, texts are compared only by words.
+
+    The stage is built again after each load of a part. `reader` is passed in, so that its cache is kept.
+    """
 
     name = "condense"
 
@@ -124,14 +127,16 @@ class CondenseStage:
             return False
         if self._settings.strategy == "off" and named is None:
             return False
-        # a collection's sources were chosen to fit
+        # the sources of a collection were already chosen to fit
         if exchange.windows or exchange.chunks or not exchange.mode.changes or exchange.key.mode is Mode.OFF:
             return False
         fits = upper_bound(exchange.prompt) <= prompt_room(exchange, target)
         return bool(named) or (not fits and all(turn.plain for turn in exchange.prompt))
 
     async def _task(self, exchange: Exchange) -> Task | None:
-        """Split the request into its parts and count their tokens. None if the last message is not the user's."""
+        """Split the request into its parts and count their tokens. Return None if the last message is not the
+        user's.
+        """
         target, turns = exchange.route[0], exchange.prompt
         if not turns or turns[-1].role != "user" or not turns[-1].plain:
             return None
@@ -181,13 +186,17 @@ class CondenseStage:
         return longer
 
     async def _otherwise(self, task: Task, why: str) -> Exchange:
-        """Search the text instead, if a few passages can do the task. `why` is the reason why the strategy failed."""
+        """Search the text instead, if a few passages are enough for the task. `why` is the reason why the strategy
+        failed.
+        """
         if task.talk or not task.shape.task or task.shape.kind in ALL_OF_IT:
             return self._impossible(task, why)
         return await self._focus(task, StrategyChoice(Strategy.FOCUS, f"{why}; so a few passages are used"))
 
     def _impossible(self, task: Task, why: str) -> Exchange:
-        """Leave the prompt to the stage `fit`. Raises `ContextTooLong` if leaving out old turns cannot make it fit."""
+        """Leave the prompt to the stage `fit`. Raises `ContextTooLong` if dropping old turns cannot make the prompt
+        fit.
+        """
         if task.talk or trim(task.exchange.prompt, task.sizes, task.room - PROMPT_TOKENS) is not None:
             return task.exchange.noted(self.name, "skipped", why)
         others = [Strategy.FOCUS, Strategy.TREE, Strategy.GATHER, Strategy.MAP_REDUCE, Strategy.REFINE]
@@ -245,7 +254,7 @@ class CondenseStage:
             raise CannotRead(f"it would take {tokens} tokens; [context] most_tokens is {most_tokens}")
 
     def _room(self, task: Task, words: LongWording, instruction: str, talk: bool) -> WindowRoom:
-        """Return the tokens that each prompt has free for text. Blocking, since prompts are counted."""
+        """Return the number of tokens for text in each prompt. Blocking, since this counts the tokens of prompts."""
         result = min(self._settings.note_tokens, task.target.window_tokens // 8)
         prompt = PROMPT_TOKENS + around_part(words, task.count) + task.count(instruction) + PIECES * JOIN_TOKENS
         final = result + SOURCE_TOKENS if talk else task.free_beside(words.final)
@@ -265,12 +274,12 @@ def _named(exchange: Exchange) -> Strategy | None:
 
 
 def _system(turns: Sequence[Turn]) -> str:
-    """The text of the messages that say what the model is for."""
+    """Return the text of the system messages."""
     return "\n".join(turn.text for turn in turns if turn.role in SYSTEM_ROLES)
 
 
 def _moved(chunks: Sequence[Chunk], start: int) -> tuple[Chunk, ...]:
-    """Return the chunks with positions in the client's message in place of positions in the text."""
+    """Return the chunks with their positions in the client's message. The given positions are those in the text."""
     return tuple(replace(chunk, start=chunk.start + start, end=chunk.end + start) for chunk in chunks)
 
 
@@ -284,7 +293,7 @@ def _with(
 
 
 def _mixed(task: Task, chosen: StrategyChoice) -> Exchange:
-    """Return the exchange with passages that the engine reads in parallel."""
+    """Return the exchange with the passages that the engine reads in parallel."""
     ask = task.exchange.ask
     controls = replace(ask.controls, contexts=task.shape.passages)
     exchange = replace(task.exchange, ask=replace(ask, controls=controls))

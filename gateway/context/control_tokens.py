@@ -1,9 +1,10 @@
 """Control tokens of common model families, and a function that breaks them up in text from outside.
 
-Some tokenizers read such text in a message as the real token: the end of a turn, a tool call, the start of the
-reasoning. The model behind a remote server is unknown, so the tokens of all families are broken up with a space, for
-every backend. The names come from the `tokenizer_config.json` and the chat templates of the models beside them. Letters
-and digits stay as they are, so that searches still find the words.
+Some tokenizers read a control token in the text of a message as the real token: the end of a turn, a tool call, the
+start of the reasoning. The model behind a remote server is unknown. Therefore a space breaks up the tokens of all
+families, for every backend. Letters and digits stay as they are, so that searches still find the words.
+
+The names come from the `tokenizer_config.json` and the chat templates of the models that are given beside them.
 """
 
 import re
@@ -39,7 +40,7 @@ IN_ANGLES = {
 """For each family, patterns of the names between `<` and `>`. A `/` may stand before a name."""
 
 IN_CAPITALS = {"Code Llama": ("PRE", "SUF", "MID", "EOT")}
-"""More names between `<` and `>`. They count only in capitals, since `<pre>` is HTML."""
+"""More names between `<` and `>`. Only capital letters count, since `<pre>` is HTML."""
 
 IN_BRACKETS = {
     "Llama 2, Mistral": ("INST", "SYSTEM_PROMPT"),
@@ -72,7 +73,7 @@ def _any(families: Mapping[str, Sequence[str]]) -> str:
 
 
 def _ahead(token: str) -> str:
-    """Return a pattern for the first character of a token, where the rest of the token follows."""
+    """Return a pattern that matches the first character of a token if the rest of the token follows."""
     return f"{re.escape(token[0])}(?={re.escape(token[1:])})"
 
 
@@ -85,7 +86,7 @@ CONTROL = re.compile(
     rf"|{'|'.join(_ahead(token) for tokens in WHOLE.values() for token in tokens)}",
     re.IGNORECASE,
 )
-"""Matches the place in a control token for the space."""
+"""Matches the position in a control token after which a space is inserted."""
 
 
 def broken(text: str) -> str:

@@ -25,16 +25,14 @@ if TYPE_CHECKING:
 
 PART_TOKENS = 64
 WORDS_SHARE = 0.6
-"""The weight of a part's words in its value. The score of its passage has the rest. Both are counted from their
-minimum.
+"""The weight of a part's words in its value. The score of its passage has the rest. The minimum of each is subtracted
+first.
 """
 ADJOINING = 200
-"""The most characters between two passages that are neighbours, such as a heading."""
+"""Two passages with at most this many characters between them are neighbours. A heading may stand between them."""
 
 Shares = Callable[[str, Sequence[str]], Sequence[float]]
-"""Returns each text's share of the query's words, weighted as in BM25. The arguments are a collection's id and
-texts.
-"""
+"""Takes the id of a collection, and texts. Returns each text's share of the query's words, weighted as in BM25."""
 
 
 class ExcerptPart(Struct, frozen=True):
@@ -65,10 +63,10 @@ def excerpts(chunks: Sequence[Chunk], budget: SourceBudget, shares: Shares) -> l
 
 
 def parts_of(number: int, chunk: Chunk) -> list[ExcerptPart]:
-    """Split a chunk into sentences and lines. Each gets its proportion of the chunk's tokens."""
+    """Split a chunk into sentences and lines. The tokens of the chunk are divided in proportion to their length."""
     text, rate = chunk.text[lead_length(chunk) :], chunk.tokens / max(1, len(chunk.text))
     spans = sentences(text, PART_TOKENS, lambda some: math.ceil(len(some) * rate))
-    # white space after a part belongs to it
+    # white space after a part is included in the part
     ends = [*(start for start, _ in spans[1:]), *([len(text)] if spans else [])]
     return [
         ExcerptPart(number, start, end, math.ceil((upto - start) * rate))

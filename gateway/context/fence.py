@@ -33,7 +33,7 @@ SELECTORS = range(0xE0100, 0xE01F0)
 SOURCE_NUMBER = re.compile(
     r"^([\s>*_#|~+-]*)[\[［【〔〖〚⟦⁅❲﹝](\s*[\d¹²³⁰⁴-⁹₀-₉①-⑳]+\s*)[\]］】〕〗〛⟧⁆❳﹞]", re.MULTILINE
 )
-"""A number in brackets at the start of a line, in any script, with which a text could forge a source."""
+"""Matches a number in brackets at the start of a line, in any script. A text could use it to forge a source."""
 
 CJK = re.compile(r"[㐀-鿿豈-﫿]")
 
@@ -62,7 +62,7 @@ def mark_unknown_to(text: str, mark_of: MarkOf) -> str:
 
 
 def fenced(chunks: Sequence[Chunk], language: str, mark_of: MarkOf = hashed_mark, *, instruction: str = "") -> str:
-    """Return the sources as text before the user's own words. The first chunk has the number [1]."""
+    """Return the sources as text to put before the user's own words. The first chunk has the number [1]."""
     sources = "\n\n".join(
         f"[{number}] {_title(chunk)}\n{harmless(chunk.text)}" for number, chunk in enumerate(chunks, 1)
     )

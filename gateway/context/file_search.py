@@ -2,7 +2,7 @@
 for the last message, and puts the results before the user's own words.
 
 The client asks for the search, so the stage runs in every mode, and a failed search fails the request. If the backend
-can search stores itself, an unknown store may be the backend's.
+can search stores itself, a store that is unknown here may be the backend's.
 """
 
 import asyncio
@@ -21,14 +21,16 @@ from gateway.ports import Vectors
 
 SEARCH_S = 30.0
 NO_LIMIT = 10**9
-"""The tokens of the results if the request sets their number. Only the model's window limits them then."""
+"""The limit of the results' tokens if the request sets the number of results. In practice only the model's window
+limits them.
+"""
 
 
 class FileSearchStage:
     """The stage `search`. `collections` is None if this gateway has no stores. `hosts` tells whether a target searches
     stores itself.
 
-    `retrieve` is the stage with the embedder, which also fits the results into the window.
+    `retrieve` is the other stage for passages. It has the embedder, and fits the results into the window.
     """
 
     name = "search"
@@ -114,10 +116,8 @@ class FileSearchStage:
 
 
 def queries_of(exchange: Exchange, tool: FileSearch) -> tuple[str, ...]:
-    """Return the queries of the search: the user's last message, and in a conversation that message with the one
-    before.
-
-    A follow-up such as "And for trainees?" needs the message before.
+    """Return the queries of the search. The first is the user's last message. In a conversation, the last two messages
+    of the user together are another, since a follow-up such as "And for trainees?" needs the message before.
     """
     questions = [turn for turn in exchange.ask.turns if turn.role == "user"]
     last = (questions[-1].text if questions and questions[-1].plain else tool.query).strip()
@@ -128,7 +128,7 @@ def queries_of(exchange: Exchange, tool: FileSearch) -> tuple[str, ...]:
 
 
 def _check(exchange: Exchange, tool: FileSearch, stores: Sequence[Collection]) -> None:
-    """Raise `BadRequest` or `NotFound`, with the field at fault, if the request cannot be served."""
+    """Raise `BadRequest` or `NotFound` if the request has a mistake. The error names the field."""
     where = f"tools[{tool.place}]"
     if tool.fault:
         raise BadRequest(tool.fault, param=tool.faulty or where, code=tool.code)

@@ -1,7 +1,7 @@
-"""The stage that fits a prompt into the model's window, by a longer window of the model or by dropping old turns.
+"""The stage that fits a prompt into the model's window. It moves to a longer window of the model, or drops old turns.
 
 System messages always stay, and so does everything from the last user message on. A text never has more tokens than
-bytes, so tokens are counted only for a prompt with more bytes than the window has tokens.
+bytes. Therefore tokens are counted only if the prompt has more bytes than the window has tokens.
 """
 
 import asyncio
@@ -67,7 +67,7 @@ class FitStage:
     async def _more_than_text(self, exchange: Exchange, target: Target) -> Exchange:
         """Handle a prompt with tool calls or images, whose tokens cannot be counted.
 
-        If there is a longer window, the tokens of the request's JSON decide whether it is used.
+        If there is a longer window, the number of tokens of the request's JSON decides whether it is used.
         """
         if target.longer is not None:
             raw = exchange.ask.raw.decode("utf-8", "replace")
@@ -79,7 +79,7 @@ class FitStage:
         return exchange.noted(self.name, "direct", "not counted: the prompt holds more than plain text")
 
     async def _as_it_came(self, exchange: Exchange) -> Exchange:
-        """Return the exchange with the client's own prompt, since the additions of earlier stages do not fit."""
+        """Return the exchange with the client's own prompt. The additions of earlier stages do not fit."""
         own = replace(exchange, turns=None, chunks=())
         if not exchange.ask.spoken_for:  # a prompt by name is part of the client's request
             own = replace(own, sampling=Sampling(), rewrite=Rewrite.NONE, procedure=None)
@@ -90,7 +90,7 @@ class FitStage:
 
 
 def _direct(exchange: Exchange, target: Target, tokens: int, reason: str) -> Exchange:
-    # the plan keeps its strategy, which an earlier stage set
+    # the plan keeps the strategy that an earlier stage has set
     plan = replace(exchange.plan, window_tokens=target.window_tokens, prompt_tokens=tokens)
     return replace(exchange, plan=plan).noted(
         "fit", "direct", reason, {"window_tokens": target.window_tokens, "at_most_tokens": tokens}

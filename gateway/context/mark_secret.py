@@ -1,4 +1,4 @@
-"""Reads the secret from which the marks around sources are made, or makes one at the first start."""
+"""Reads the secret from which the marks around sources are computed. The first start makes the secret."""
 
 import os
 import secrets
@@ -9,10 +9,10 @@ FILE = "mark_secret"
 
 
 def mark_secret(configured: str, folder: Path, *, makes: bool = True) -> bytes:
-    """The secret of `[server] secret`, else the one in the data folder, else a new one.
+    """Return the secret of `[server] secret`, else the one in the data folder, else a new one.
 
-    A new one is stored in the data folder, where only its owner can read it. If `makes` is false or the folder cannot
-    be written, the new secret is valid for this process only.
+    A new secret is stored in the data folder, where only its owner can read it. If `makes` is False or the folder
+    cannot be written, the new secret is valid for this process only.
     """
     if configured:
         return configured.encode()
@@ -29,7 +29,7 @@ def _made(file: Path) -> bytes:
     try:
         with os.fdopen(number, "w", encoding="ascii") as stream:
             stream.write(secrets.token_hex(32))
-        # the first of several processes that start together makes the secret, and the others read it
+        # if several processes start together, the first makes the secret, and the others read it
         os.link(draft, file)
     except FileExistsError:
         pass

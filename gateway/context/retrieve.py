@@ -1,5 +1,5 @@
-"""The stage that searches the collections in a request. Results come before the user's own words: fenced as data,
-numbered, within a token budget, and never as a system message.
+"""The stage that searches the collections in a request. The results are put before the user's own words. They are
+fenced as data, numbered, within a token budget, and never a system message.
 """
 
 import asyncio
@@ -28,17 +28,17 @@ Embed = Callable[[Sequence[str]], Awaitable[Vectors]]
 
 MOST_CHUNKS = 50
 SPARE_CHUNKS = 2
-"""How many times more chunks a search returns than are needed, since duplicates are dropped."""
+"""A search returns this many times as many chunks as are needed, since duplicates are dropped."""
 FENCE_TOKENS = 160
-"""The tokens of instruction and fence. This is the number for the Chinese ones, with a tokenizer without Chinese
+"""The number of tokens of instruction and fence. This is the number in Chinese, for a tokenizer without Chinese
 words.
 """
 LISTED = 20
-"""How many collections an error message lists."""
+"""The number of collections that an error message lists."""
 
 
 class RetrievalLimits(Struct, frozen=True):
-    """The limits of a request: how many chunks, and how many tokens, as `backend` counts them."""
+    """The limits of a request: the number of chunks, and the number of their tokens as `backend` counts them."""
 
     query: str
     collections: tuple[str, ...]
@@ -49,7 +49,9 @@ class RetrievalLimits(Struct, frozen=True):
 
 
 class RetrievedChunks(Struct, frozen=True):
-    """The chunks to use, the best score, and the floor that it was compared with. `tight` is true if no chunk fits."""
+    """The chunks to use, the best score, and the floor for the scores. `tight` is true if chunks were found and none of
+    them fits.
+    """
 
     chunks: tuple[Chunk, ...]
     best: float = 0.0
@@ -58,7 +60,7 @@ class RetrievedChunks(Struct, frozen=True):
 
 
 class RetrieveStage:
-    """The stage `retrieve`. `embed` and `collections` are None while they are loading, and a note says so."""
+    """The stage `retrieve`. While `embed` and `collections` are loading, they are None and a note says so."""
 
     name = "retrieve"
 
@@ -123,7 +125,7 @@ class RetrieveStage:
         return RetrievalLimits(query, names, chunks, budget, backend, controls.filters)
 
     async def budget(self, exchange: Exchange, tokens: int, chunks: int) -> SourceBudget:
-        """Return the budget for so many chunks and tokens, limited by the window of the answering model."""
+        """Return the budget for this number of chunks and tokens, limited by the window of the answering model."""
         room = await self._room(exchange, tokens + chunks * CHUNK_TOKENS)
         return SourceBudget(min(tokens, room), room)
 
@@ -158,7 +160,7 @@ class RetrieveStage:
         return pack(counted, limits.budget)
 
     def _counted(self, chunks: Sequence[Chunk], backend: str) -> list[Chunk]:
-        """Return the chunks with tokens as the answering model counts them."""
+        """Return the chunks with the numbers of tokens that the answering model counts."""
         return [replace(chunk, tokens=self.count(backend, chunk.text)) for chunk in chunks] if backend else list(chunks)
 
     def floor(self, collection: Collection) -> float:
@@ -202,7 +204,9 @@ class RetrieveStage:
 
 
 def titles_of(collections: Sequence[Collection]) -> dict[str, str]:
-    """Return the names of collections in citations, by id. If two have the same name, the id follows the name."""
+    """Return the names of collections in citations, by id. If two collections have the same name, the id follows the
+    name.
+    """
     names = Counter(collection.name for collection in collections)
     return {
         collection.id: collection.name if names[collection.name] == 1 else f"{collection.name} ({collection.id})"
@@ -211,14 +215,16 @@ def titles_of(collections: Sequence[Collection]) -> dict[str, str]:
 
 
 def described(chunks: Sequence[Chunk]) -> tuple[str, dict[str, Any]]:
-    """The reason and the data for a note about retrieved chunks."""
+    """Return the reason and the data for a note about retrieved chunks."""
     collections = ", ".join(sorted({chunk.collection for chunk in chunks}))
     data = {"tokens": sum(chunk.tokens for chunk in chunks), "citations": citations(chunks)}
     return f"{len(chunks)} {'chunk' if len(chunks) == 1 else 'chunks'} of {collections}", data
 
 
 def ahead_of_the_user(turns: Sequence[Turn], sources: str) -> tuple[Turn, ...]:
-    """Return the prompt with the sources in the last user turn, or in a turn before it if that is not plain text."""
+    """Return the prompt with the sources in the last user turn. If that turn is not plain text, a new turn before it
+    has the sources.
+    """
     place = max(place for place, turn in enumerate(turns) if turn.role == "user")
     last = turns[place]
     if last.plain:
@@ -233,7 +239,7 @@ def _below(text: str, turn: Turn) -> Turn:
 
 
 def _named(collections: Collections, name: str, key: ClientKey) -> Collection:
-    """Find the collection that a request names. Raises `KeyNotAllowed` or `NotFound`, which name no collection of
+    """Find the collection that a request names. Raises `KeyNotAllowed` or `NotFound`; neither names a collection of
     another key.
     """
     collection = collections.find(name, key)

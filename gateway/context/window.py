@@ -16,21 +16,23 @@ SYSTEM_ROLES = ("system", "developer")
 
 
 TURN_TOKENS = 8
-"""The tokens that a chat template adds to a message. Common templates add 4 to 7."""
+"""The number of tokens that a chat template adds to a message. Common templates add 4 to 7."""
 
 
 PROMPT_TOKENS = 32
-"""The tokens that a chat template adds to a prompt, for the start of the answer and its own system message."""
+"""The number of tokens that a chat template adds to a prompt, for the start of the answer and its own system
+message.
+"""
 
 
 ANSWER_TOKENS = 256
-"""The tokens for the answer if the request does not set them."""
+"""The number of tokens for the answer if the request does not set it."""
 
 
 def lengthened(exchange: Exchange, prompt_tokens: int, stage: str, why: str) -> Exchange | None:
-    """Move the exchange to a longer window of the model that fits the prompt, or return None if there is none.
+    """Move the exchange to a longer window of the model that fits the prompt. Return None if there is none.
 
-    Stretched positions are for prompt and answer together, and are chosen once for all calls of the exchange.
+    Stretched positions are for prompt and answer together. They are chosen once for all calls of the exchange.
     """
     if exchange.ask.controls.strategy == "trimmed":
         return None
@@ -49,7 +51,9 @@ def lengthened(exchange: Exchange, prompt_tokens: int, stage: str, why: str) -> 
 
 
 def _holding(exchange: Exchange, target: Target | None, prompt_tokens: int) -> Target | None:
-    """Return the first of a target and its longer ones that fits prompt and answer. An unknown window fits all."""
+    """Return the first target that fits prompt and answer, of this one and its longer ones. An unknown window fits
+    everything.
+    """
     while target is not None and target.window_tokens:
         if prompt_tokens + answer_room(exchange, target) <= target.window_tokens:
             break
@@ -58,8 +62,8 @@ def _holding(exchange: Exchange, target: Target | None, prompt_tokens: int) -> T
 
 
 def longest_tokens(target: Target) -> int:
-    """Return the longest window of the model beyond this one in tokens, or 0 without one. An unknown window has no
-    limit.
+    """Return the longest window of the model beyond this one in tokens, or 0 if there is none. An unknown window counts
+    as unlimited.
     """
     longest = 0
     while target.longer is not None:
@@ -69,13 +73,17 @@ def longest_tokens(target: Target) -> int:
 
 
 def answer_room(exchange: Exchange, target: Target) -> int:
-    """Return the tokens to reserve for the answer: those that the request sets, but at most half of the window."""
+    """Return the number of tokens to reserve for the answer. The request can set it, but it is at most half of the
+    window.
+    """
     room = exchange.ask.room_tokens or min(ANSWER_TOKENS, target.window_tokens // 4)
     return min(room, target.window_tokens // 2)
 
 
 def prompt_room(exchange: Exchange, target: Target) -> int:
-    """Return the most tokens of a prompt. If the engine can stretch positions, the answer may go beyond the window."""
+    """Return the maximum number of tokens of a prompt. If the engine can stretch positions, the answer may go beyond
+    the window.
+    """
     longer = target.longer
     if longer is not None and longer.stretches(target):
         return min(target.window_tokens, longer.window_tokens - answer_room(exchange, longer))
@@ -93,15 +101,18 @@ def sizes_of(turns: Sequence[Turn], backend: str, count: Count) -> list[int]:
 
 
 def is_kept(turns: Sequence[Turn]) -> list[bool]:
-    """Return for each turn whether it must stay: system turns, and everything from the last user message on."""
+    """Return for each turn whether it must stay. System turns must, and so must everything from the last user message
+    on.
+    """
     last = max((place for place, turn in enumerate(turns) if turn.role == "user"), default=0)
     return [turn.role in SYSTEM_ROLES or place >= last for place, turn in enumerate(turns)]
 
 
 def trim(turns: Sequence[Turn], sizes: Sequence[int], budget: int) -> tuple[int, ...] | None:
-    """Return the indices of the turns that stay, or None if those that must stay do not fit.
+    """Return the indices of the turns that stay, or None if the turns that must stay do not fit.
 
-    The oldest turns go first. An answer goes together with its question, so that the rest begins with a user turn.
+    The oldest turns are dropped first. An answer is dropped together with its question, so that the rest begins with a
+    user turn.
     """
     must_stay = is_kept(turns)
     old = [place for place, stays in enumerate(must_stay) if not stays]

@@ -20,16 +20,16 @@ if TYPE_CHECKING:
 
     from gateway.ports import Vectors
 
-SHORT_CALL = 4  # texts; a call with so few does not wait for a document
+SHORT_CALL = 4  # texts; a call with at most this many does not wait for a document
 REMEMBERED_CHARACTERS = 2000  # a longer text is a document, which is rarely embedded twice
 
 
 class Batcher:
     """Embeds texts: `await embed(texts)` on the event loop, `embed_sync(texts)` on any other thread.
 
-    If more than `queue` texts would wait, a call is refused with `NotReady`. A batch has at most `batch` texts and
-    about `characters` characters, so that no query waits long for a document. A batcher belongs to one event loop;
-    `aclose` ends its thread.
+    At most `queue` texts wait; a call that would exceed this is refused with `NotReady`. A batch has at most `batch`
+    texts and about `characters` characters, so that no query waits long for a document. A batcher belongs to one event
+    loop; `aclose` ends its thread.
     """
 
     def __init__(
@@ -64,7 +64,9 @@ class Batcher:
         return np.stack([row for row in rows if row is not None])
 
     def embed_sync(self, texts: Sequence[str]) -> Vectors:
-        """Embed texts outside the event loop, in several batches on the same worker thread. -> [texts, dimensions]"""
+        """Embed texts for a caller outside the event loop, in several batches on the same worker thread. -> [texts,
+        dimensions]
+        """
         import numpy as np
 
         if self._closed:
@@ -111,7 +113,7 @@ class Batcher:
         if remembered is not None:
             future.set_result(remembered)
             return future
-        # Every exception is retrieved, since asyncio warns of one that no caller has read.
+        # Every exception is retrieved, since asyncio warns of an exception that nobody has retrieved.
         future.add_done_callback(lambda done: done.cancelled() or done.exception())
         self._waiting[text] = future
         if urgent:
@@ -149,7 +151,7 @@ class Batcher:
     def _keep(self, text: str, vector: Vectors) -> None:
         if len(text) > REMEMBERED_CHARACTERS:
             return
-        # A copy: a row would keep its whole batch in memory.
+        # A copy, since a single row would keep its whole batch in memory.
         self._remembered[text] = vector.copy()
         if len(self._remembered) > self._remember:
             self._remembered.popitem(last=False)

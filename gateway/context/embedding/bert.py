@@ -1,8 +1,8 @@
 """The sentence encoder of the BERT family in plain numpy, for models like MiniLM.
 
 torch, transformers and sentence-transformers take seconds and hundreds of megabytes to start. For these models, they
-then compute only six layers of matrix products. Here texts are not padded to one length: their tokens pass the linear
-layers as one long matrix, and only attention separates the texts. Other models run in sentence-transformers.
+then compute only six layers of matrix products. Here texts are not padded to one length. Their tokens go through the
+linear layers as one long matrix, and only attention separates the texts. Other models run in sentence-transformers.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float32]
 
-TOGETHER = 512  # tokens that pass the layers as one matrix
+TOGETHER = 512  # tokens that go through the layers as one matrix
 SCORES_IN_CACHE = 100_000
-IN_CACHE = 32  # rows that stay in the processor's cache while an activation reads them a dozen times
+IN_CACHE = 32  # rows that stay in the processor's cache while an activation passes over them a dozen times
 
 
 class Layer(Struct, frozen=True):
@@ -114,7 +114,7 @@ class Bert:
         x = self._words[np.concatenate(rows)]
         x += self._places[places]
         self._scale(x, self._norm)
-        # allocated once for all layers, since allocating costs more than computing
+        # allocated once for all layers, since allocation takes longer than the computation
         tokens, size = x.shape
         qkv, mixed, y = (np.empty((tokens, width), np.float32) for width in (3 * size, size, size))
         wide = np.empty((tokens, self._layers[0].wide_w.shape[1]), np.float32)
@@ -165,7 +165,7 @@ class Bert:
 
 
 def gelu(x: Floats) -> None:
-    """Compute x * (1 + erf(x / sqrt 2)) / 2 in place. erf is that of Abramowitz and Stegun 7.1.26, with an error of at
+    """Compute x * (1 + erf(x / sqrt 2)) / 2 in place. erf is formula 7.1.26 of Abramowitz and Stegun; its error is at
     most 4e-7.
     """
     size, t, tail = (np.empty((min(IN_CACHE, len(x)), x.shape[1]), np.float32) for _ in range(3))
@@ -190,7 +190,7 @@ def gelu(x: Floats) -> None:
 
 
 def fits(folder: Path) -> bool:
-    """Whether `Bert` can compute this model: BERT with exact GELU, mean pooling, and no further layer."""
+    """Whether `Bert` can compute this model. It must be BERT with exact GELU, mean pooling, and no further layer."""
     try:
         config = json.loads((folder / "config.json").read_text("utf-8"))
         modules = [module["type"].rpartition(".")[2] for module in json.loads((folder / "modules.json").read_text())]

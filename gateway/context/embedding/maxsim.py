@@ -1,8 +1,8 @@
 """Reranks by late interaction: each token of the query is compared with the nearest token of the text (ColBERT's
 MaxSim).
 
-The tokens' vectors are states of the embedding model, so no other model is needed. That model was not trained for this,
-and embedding thirty chunks again takes a second or more.
+The vectors of tokens are states of the embedding model, so no other model is needed. The embedding model was not
+trained for this. Embedding thirty chunks again takes a second or more.
 """
 
 from __future__ import annotations
@@ -47,8 +47,8 @@ class MaxSim:
 
 
 def maxsim(query: Vectors, text: Vectors) -> float:
-    """Return the mean, over the query's tokens, of their best cosine. Both arrays are [tokens, dimensions] with rows of
-    length 1.
+    """Return the best cosine of each token of the query, averaged over these tokens. Both arrays are [tokens,
+    dimensions] with rows of length 1.
     """
     return float((query @ text.T).max(axis=1).mean())
 

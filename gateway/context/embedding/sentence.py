@@ -1,7 +1,7 @@
 """Sentence embeddings from any sentence-transformers model on disk. The default is MiniLM, which comes in a package.
 
-Models like MiniLM are computed by `bert.py`, and others by sentence-transformers, which takes seconds to import. The
-constructor reads only small JSON files. `load`, or else the first `embed`, reads the weights.
+`bert.py` computes models like MiniLM. sentence-transformers, which takes seconds to import, computes the others. The
+constructor reads only small JSON files; `load`, or else the first `embed`, reads the weights.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ class SentenceSettings(Struct, frozen=True, forbid_unknown_fields=True):
     model: str = DEFAULT_MODEL
     """The model's folder: `package:name/folder` inside an installed package, or a path."""
     window_tokens: int = 256
-    """Longer texts are cut to this many tokens. MiniLM was trained for 256."""
+    """Texts are cut after this many tokens. MiniLM was trained for 256."""
     threads: int = 1
-    """Threads for matrix products. On a busy machine, more than one makes them slower."""
+    """The number of threads for matrix products. On a busy machine, more than one thread makes them slower."""
     batch: int = 16
-    """How many texts sentence-transformers computes together."""
+    """The number of texts that sentence-transformers computes together."""
 
 
 class SentenceEmbedder:
@@ -115,7 +115,7 @@ class Transformer:
     """A model that sentence-transformers runs."""
 
     def __init__(self, folder: Path, settings: SentenceSettings) -> None:
-        # A missing file must raise an error, and not be looked up on a hub.
+        # Nothing may be looked up on a hub, so a missing file must raise an error.
         os.environ.setdefault("HF_HUB_OFFLINE", "1")
         os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
         import torch

@@ -1,11 +1,11 @@
 """The first, very cheap tier of embeddings: the mean of a fixed vector for each word piece.
 
-The table is distilled once from the sentence model, by model2vec's recipe: each word piece of the vocabulary is
+The table is distilled once from the sentence model, by the recipe of model2vec. Each word piece of the vocabulary is
 embedded alone, PCA keeps 256 dimensions, and frequent pieces get less weight by Zipf's law. The recipe is written out
-here, since model2vec's own distiller needs an older transformers.
+here, since model2vec's own distiller needs an older version of transformers.
 
-A look-up runs on the event loop in plain numpy. sentence-transformers' `StaticEmbedding` takes about ten times as long
-for one short text, with torch and batches.
+A look-up runs on the event loop, in plain numpy. sentence-transformers' `StaticEmbedding` uses torch and batches, and
+takes about ten times as long for one short text.
 """
 
 from __future__ import annotations
@@ -29,12 +29,14 @@ if TYPE_CHECKING:
     from gateway.ports import Vectors
 
 DIMENSIONS = 256
-SMOOTHING = 1e-4  # SIF's `a`: the smaller, the less frequent pieces count
-LONGEST = 2000  # characters; the mean of a longer text says little and would block the event loop
+SMOOTHING = 1e-4  # SIF's `a`: the smaller it is, the less weight frequent pieces get
+LONGEST = 2000  # characters; the mean of a longer text says little, and computing it would block the event loop
 
 
 class StaticEmbedder:
-    """Satisfies `ports.Embedder` by look-ups and a mean. A short text takes about ten microseconds."""
+    """Satisfies `ports.Embedder` by a look-up for each word piece and a mean. A short text takes about ten
+    microseconds.
+    """
 
     def __init__(self, name: str, tokenizer: Tokenizer, table: NDArray[np.float32]) -> None:
         """`table` is [vocabulary, dimensions]. A piece that does not count has a row of zeros."""
@@ -59,7 +61,7 @@ class StaticEmbedder:
         return np.array([self._vector(text) for text in texts], np.float32).reshape(len(texts), self.dimensions)
 
     def _vector(self, text: str) -> Vectors:
-        # some scripts split a character into several pieces
+        # in some scripts, a character is split into several pieces
         ids = self._pieces.ids(text[:LONGEST])[:LONGEST]
         # for a few rows, a matrix product is several times as fast as numpy's sum
         total: Vectors = self._ones[: len(ids)].dot(self.table.take(ids, 0)) if ids else self._none.copy()
@@ -89,7 +91,9 @@ def load_static(sentence: SentenceEmbedder, data_folder: Path) -> StaticEmbedder
 
 
 def model_digest(folder: Path) -> str:
-    """Return sixteen hex digits for the model's weights, its vocabulary, and the recipe of the distillation."""
+    """Return sixteen hex digits that identify the model's weights, its vocabulary, and the recipe of the
+    distillation.
+    """
     digest = hashlib.sha256(f"v1 {DIMENSIONS} {SMOOTHING}".encode())
     for file in sorted([*folder.glob("*.safetensors"), *folder.glob("*.bin"), folder / "tokenizer.json"]):
         with file.open("rb") as stream:

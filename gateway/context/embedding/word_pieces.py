@@ -1,8 +1,8 @@
 """Looks up the word pieces of a text word by word. BERT's tokenizer always splits the same word in the same way.
 
-A tokenizer takes some 130 µs for 300 characters, since it records positions. Words repeat, so look-ups take a sixth of
-that time. A text outside plain ASCII is split at its spaces. Without BERT's lower-casing tokenizer, there are no
-look-ups, and every text is tokenized.
+A tokenizer takes some 130 µs for 300 characters, since it records the position of each piece. Words repeat, so looking
+them up takes a sixth of that time. A text that is not plain ASCII is split at its spaces. If the tokenizer is not
+BERT's lower-casing one, every text is tokenized.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 MOST_WORDS = 50_000
-LONGEST_WORD = 40  # characters; longer strings are no words and would fill the cache
+LONGEST_WORD = 40  # characters; longer strings are not words and would fill the cache
 _PLAIN = re.compile(r"[\t\n\r -~]*")
-# in ASCII, BERT treats each character but letters and digits as a word
+# in ASCII, BERT treats each character other than letters and digits as a word
 _WORD = re.compile(r"[a-z0-9]+|[^\sa-z0-9]")
-# text between white space; no tokenizer puts white space into a word
+# text between white space; in no tokenizer does a word contain white space
 _BETWEEN_SPACES = re.compile(r"[^ \t\n\r]+")
 
 

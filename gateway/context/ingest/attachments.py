@@ -1,4 +1,4 @@
-"""The uploaded files of each collection, and how far each is ingested."""
+"""The uploaded files of each collection, and the state of their ingestion."""
 
 import json
 import secrets
@@ -19,8 +19,8 @@ STATES = (IN_PROGRESS, COMPLETED, CANCELLED, FAILED)
 
 
 class Attachment(Struct, frozen=True):
-    """A file in a collection. After a failure, `error` is its text and `error_code` its kind. After success, `error` is
-    the reader's report as JSON, or "".
+    """A file in a collection. If it failed, `error` is the text of the failure and `error_code` the kind. If it was
+    ingested, `error` is the reader's report as JSON, or "".
     """
 
     collection: str
@@ -67,7 +67,9 @@ class Attachments:
         metadata: Mapping[str, str] | None,
         attachments: Sequence[Attachment],
     ) -> str:
-        """Create a collection with these files, or do nothing if one of them fails. Returns the collection's id."""
+        """Create a collection with these files. If a file cannot be attached, nothing is created. Returns the
+        collection's id.
+        """
         with self.catalog.writing() as database:
             id = self.catalog.create_in(database, owner, name, expires_days, metadata)
             _insert(database, [replace(attachment, collection=id) for attachment in attachments])
@@ -90,8 +92,8 @@ class Attachments:
         return self._rows(condition, collection, batch, batch, status, status)
 
     def next_waiting(self, served: str = "", busy: Sequence[Attachment] = ()) -> Attachment | None:
-        """Return the oldest waiting file of the key whose name follows `served`, so that keys take turns. Files in
-        `busy` are skipped.
+        """Return the oldest waiting file of the next key after `served`, so that keys take turns. Files in `busy` are
+        skipped.
         """
         owner = "coalesce((SELECT owner FROM collections WHERE id = attachments.collection), '')"
         order = f"{owner} <= ?, {owner}, created, rowid"
@@ -100,7 +102,7 @@ class Attachments:
         return next(iter(self._rows(f"status = 'in_progress'{free} ORDER BY {order} LIMIT 1", *names, served)), None)
 
     def abandoned(self) -> list[tuple[str, int]]:
-        """Return unfinished documents whose files no longer wait, as (collection, key)."""
+        """Return (collection, key) of each unfinished document whose file no longer waits."""
         waiting = "SELECT 1 FROM attachments a WHERE a.collection = d.collection AND a.file = d.file AND a.status = ?"
         query = (
             f"SELECT collection, key FROM documents d WHERE state != 'live' AND file != '' AND NOT EXISTS ({waiting})"

@@ -30,12 +30,14 @@ if TYPE_CHECKING:
 log = logging.getLogger("foreword.intake")
 
 SWEEP_S = 600.0
-"""The time between two rounds. Each round deletes expired files and finds files that other processes attached."""
+"""The time between two rounds. A round deletes expired files and ingests files that other processes attached."""
 RETRY_S = 5.0
 """The pause in seconds after a failure of the catalog."""
 TURN_S = 60.0
-"""The length of a turn in seconds. After a turn, waiting files of other keys come first, and the file continues at its
-next turn. A turn is longer by the time for reading the file, so that each turn makes progress.
+"""The length of a turn in seconds. After a turn, waiting files of other keys come first. The file continues at its next
+turn.
+
+The time for reading the file is added to a turn, so that each turn makes progress.
 """
 
 
@@ -45,7 +47,7 @@ DELETED = "The file was deleted before it was read."
 
 
 class IngestStopped(Exception):
-    """The gateway stops, or another key's turn begins. The file continues at the next call."""
+    """Raised when the gateway stops, or when another key's turn begins. The next call continues with the file."""
 
 
 class BackgroundEmbedder:
@@ -75,8 +77,8 @@ class BackgroundIngest:
         readers: int = 1,
         longest_s: float = LONGEST_S,
     ) -> None:
-        """`close` ends the reading processes. `readers` is how many files `ingest.read` can read at a time. `longest_s`
-        limits the work on one file.
+        """`close` ends the processes that read files. `readers` is the number of files that `ingest.read` can read at a
+        time. `longest_s` limits the work on one file.
         """
         self.collections = collections
         self.uploads = uploads
@@ -95,7 +97,7 @@ class BackgroundIngest:
         self._task = asyncio.create_task(self._run(), name="intake")
 
     async def aclose(self) -> None:
-        """Stop after the current batch of chunks. The next start continues there."""
+        """Stop after the current batch of chunks. After the next start, the work continues from there."""
         self._stopping = True
         self._more.set()
         if self._task is not None:
@@ -134,7 +136,7 @@ class BackgroundIngest:
         for file in self.uploads.expired():
             self.forget(file)
         self.uploads.sweep()
-        # documents that were left when a gateway was killed
+        # these documents remain if a gateway is killed before it can delete them
         for collection, document in self.attachments.abandoned():
             self.collections.clear(collection, [document])
         while not self._stopping:
@@ -192,8 +194,8 @@ class BackgroundIngest:
             self._report(attachment, report)
 
     def _watch(self, read: FileBeingRead, collection: Collection) -> OnProgress:
-        """Return a check to run after each batch: the file is still wanted, within its time limit, and within its
-        turn.
+        """Return the check that runs after each batch. It checks that the file is still wanted, within its time limit,
+        and within its turn.
         """
         attachment = read.attachment
         name = attachment.collection, attachment.file
@@ -219,7 +221,7 @@ class BackgroundIngest:
             return
         values = report_values(report.report)
         self.attachments.settle(attachment, COMPLETED, error=json.dumps(values, ensure_ascii=False) if values else "")
-        # the file may have been detached or cancelled while its last chunks were stored
+        # the file may have been detached or cancelled while its last chunks were being stored
         if not self._is_wanted(attachment):
             self.take_out(attachment.collection, attachment.file)
 
@@ -253,7 +255,9 @@ def _too_slow(longest_s: float) -> CollectionError:
 
 
 class IngestTurn:
-    """The time of one file's turn. It ends `duration_s` after the first batch, or later if that batch took longer."""
+    """The time of one file's turn. It ends `duration_s` after the first batch, or later if the first batch took
+    longer.
+    """
 
     def __init__(self, duration_s: float) -> None:
         self._duration_s = duration_s

@@ -32,13 +32,15 @@ from gateway.settings.tables import Settings
 log = logging.getLogger("foreword.ingest")
 
 BATCH = 64
-"""The chunks that are embedded and written between two progress reports."""
+"""The number of chunks that are embedded and written between two progress reports."""
 PATIENCE_S = 24 * 3600.0
 """How long an ingest waits for its turn. Only one runs on a machine, since embedding uses all cores."""
 
 PROBE = "The embedder that this collection was made with."
 SAME_EMBEDDER = 0.999
-"""The least cosine between two vectors of the same text and model, from different machines or batches."""
+"""The minimum cosine between two vectors of one text by the same model, computed on different machines or in different
+batches.
+"""
 
 Read = Callable[[Path, str], Document]
 
@@ -67,7 +69,7 @@ class Progress(Struct, frozen=True):
 class AddedFile(Struct, frozen=True):
     """The outcome for one file. `state` is added, replaced, unchanged or failed; a failed file has a `reason`.
 
-    `report` comes from the reader. An unchanged file has none, since it is not read.
+    `report` comes from the reader. An unchanged file is not read, so it has no report.
     """
 
     source: str
@@ -98,7 +100,7 @@ class Ingest(Struct, frozen=True):
     def add(
         self, collection: Collection, items: Iterable[IngestItem], on_progress: OnProgress = _ignore
     ) -> FileReports:
-        """Add the files one by one. Blocking. If the process is killed, a new call continues.
+        """Add the files one by one. Blocking. If the process is killed, a new call continues with the file.
 
         Raises `CollectionError` if the collection was made with another embedder, and `DocumentGone` if a document or
         the collection is deleted meanwhile. If `on_progress` raises `DocumentGone`, the stored part of the file is
@@ -128,8 +130,8 @@ class Ingest(Struct, frozen=True):
             self.tuner.learn(collection)
 
     def _restore_vectors(self, collection: Collection, progress: Progress, on_progress: OnProgress) -> None:
-        """Embed the catalog's texts again if the store lost their vectors: its folder was deleted or damaged, or the
-        configuration names another store.
+        """Embed the catalog's texts again if the store has lost their vectors. This happens if its folder is deleted or
+        damaged, or if the configuration names another store.
         """
         documents = self.collections.documents(collection.id)
         if self._count_vectors(collection.id) >= documents.count():
@@ -236,7 +238,7 @@ class Ingest(Struct, frozen=True):
         self.collections.vectors.add(documents.collection, key, keys, vectors)
 
     def _check_embedder(self, collection: Collection) -> None:
-        """Raise `CollectionError` if the collection was made with another embedder, whose vectors cannot be
+        """Raise `CollectionError` if the collection was made with another embedder. Vectors of two embedders cannot be
         compared.
         """
         import numpy as np
@@ -262,7 +264,7 @@ def embedded(texts: Sequence[str], embedder: Embedder) -> Vectors:
     """Return the vectors of the texts: [texts, dimensions].
 
     Clients may ask for chunks that are longer than the embedder's window. Such a chunk is embedded in parts and gets
-    the mean of their vectors; no search would find a part that was cut off.
+    the mean of their vectors. If it were cut off, no search would find the rest.
     """
     import numpy as np
 

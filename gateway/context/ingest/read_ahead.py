@@ -8,7 +8,7 @@ from gateway.context.ingest.attachments import Attachment
 from gateway.context.reading.document import Document
 
 HEAD_START_S = 0.25
-"""How long to wait for the file that was started first. Files that are read quickly keep their order this way."""
+"""How long to wait for the file that was started first. This keeps the order of files that are read quickly."""
 LOOK_S = 0.5
 """How often new attachments are looked for during the wait for a slow file."""
 
@@ -45,7 +45,7 @@ class ReadAhead:
         self._served = ""
 
     def fill(self, following: Next) -> None:
-        """Start to read more files. One key never takes the last reader."""
+        """Start to read more files. A single key may not occupy the last free reader."""
         while len(self._files) < self._count:
             chosen = following(self._served, [file.attachment for file in self._files])
             if chosen is None:
@@ -62,8 +62,8 @@ class ReadAhead:
         return not self._files
 
     def taken(self) -> FileBeingRead | None:
-        """Take a file whose reading has ended, successfully or not. Waits for a short time, and returns None if there
-        is none.
+        """Take a file that was read, or whose reading failed. Waits for a short time, and returns None if no file is
+        ready.
         """
         first = self._files[0]
         if not wait([first.document], timeout=HEAD_START_S).done:

@@ -1,8 +1,8 @@
-"""Learns the floor of a collection, the lowest score of a chunk that may be an answer.
+"""Learns the floor of a collection, the minimum score of a chunk that may be an answer.
 
 Documents have no questions, so sentences stand in for them. A sentence is removed from its chunk and scored against the
-rest of the chunk (the inverse cloze task). A third of its words is dropped too, since a question rarely uses the words
-of the text. The floor separates these scores from those of questions about other subjects.
+rest of the chunk (the inverse cloze task). A third of the sentence's words is dropped too, since a question rarely uses
+the words of the text. The floor lies between these scores and the scores of questions about other subjects.
 """
 
 import math
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from gateway.ports import Vectors
 
 FEWEST_CHUNKS = 8
-"""Nothing is learned from fewer chunks than this."""
+"""The minimum number of chunks from which a floor is learned."""
 GROWTH = 0.5
 """The floor is learned again when the number of chunks has changed by this share."""
 SHARE, FEWEST, MOST = 0.04, 12, 96
@@ -46,7 +46,7 @@ class Pseudo(Struct, frozen=True):
 
 
 class TuningTrial(Struct, frozen=True):
-    """What both searches return for a pseudo-query, and the scores of its chunk without the sentence."""
+    """The results of both searches for a pseudo-query, and the scores of its chunk without the sentence."""
 
     dense: Sequence[tuple[int, float]]
     words: Sequence[tuple[int, float]]
@@ -110,9 +110,10 @@ class Tuner(Struct, frozen=True):
 
 
 def floor_between(own: Sequence[float], foreign: Sequence[float]) -> float:
-    """Return the score between a collection's own sentences and foreign questions, given the best scores of each.
+    """Return a score between those of a collection's own sentences and those of foreign questions. The arguments are
+    the best scores of each.
 
-    The floor is above nine of ten foreign scores, but lower if it would exclude more than one in twenty own scores.
+    The floor is above nine of ten foreign scores. It is lower if it would exclude more than one in twenty own scores.
     """
     upper = sorted(foreign)[int(0.9 * (len(foreign) - 1))] if foreign else 0.0
     lower = sorted(own)[int(0.05 * (len(own) - 1))] if own else upper
@@ -132,8 +133,8 @@ def pseudo_query(key: int, chunk: Chunk) -> Pseudo | None:
 
 
 def thinned(sentence: str) -> str:
-    """Return the sentence without every third word, or, if it has no spaces, without every third group of four
-    characters.
+    """Return the sentence without every third word. In a sentence without spaces, every third group of four characters
+    is dropped.
     """
     words = sentence.split()
     if len(words) < SENTENCE_WORDS:

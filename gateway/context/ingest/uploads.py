@@ -99,10 +99,10 @@ class Uploads:
             return [id for (id,) in rows]
 
     def sweep(self, older_s: float = 24 * 3600.0) -> None:
-        """Delete what crashes left: drafts, and bytes without a row."""
+        """Delete the remains of crashes: drafts, and bytes without a row."""
         with self.catalog.reading() as database:
             known = {id for (id,) in database.execute("SELECT id FROM files")}
-        # without any row the catalog may be lost, and these files may be all that is left
+        # if there are no rows at all, the catalog may be lost, and these files may be all that is left
         pattern = "*" if known else "*.part"
         for path in self.folder.glob(pattern):
             if path.name not in known and _is_older(path, older_s):

@@ -1,5 +1,8 @@
-"""Chooses the strategy for a request that does not fit, and states the reason. The task's kind decides, and the means
-that are available. Where the kind is unsure, the whole text is better than a part of it."""
+"""Chooses the strategy for a request that does not fit, and states the reason.
+
+The kind of the task decides, together with what the model and the gateway can do. If the kind is unsure, a strategy for
+the whole text is better than one for a part.
+"""
 
 from enum import StrEnum
 
@@ -9,7 +12,7 @@ from gateway.context.long.shape import RequestShape
 from gateway.context.task.head import TaskKind
 
 FEW_PARTS = 8
-"""The most parts that are read one after another if their order matters."""
+"""The maximum number of parts that are read one after another if their order matters."""
 
 
 class Strategy(StrEnum):
@@ -29,7 +32,7 @@ class Strategy(StrEnum):
 
 
 class Powers(Struct, frozen=True):
-    """What can be done: whether a model may be called for notes, and what the answering engine can do."""
+    """What is possible: whether a model may be called for notes, and what the answering engine can do."""
 
     calls: bool = False
     logits: bool = False
@@ -38,7 +41,7 @@ class Powers(Struct, frozen=True):
     none.
     """
     pieces: bool = True
-    """Whether the answer can be put together from the answers to several calls."""
+    """Whether the answer can be composed of the answers to several calls."""
 
 
 class StrategyChoice(Struct, frozen=True):
@@ -49,10 +52,10 @@ class StrategyChoice(Struct, frozen=True):
 def choose(
     shape: RequestShape, *, talk: bool, parts: int, prompt_tokens: int, powers: Powers, text_tokens: int = 0
 ) -> StrategyChoice | None:
-    """The strategy for a prompt that is over its window, or None if none is possible.
+    """Return the strategy for a prompt over its window, or None if none is possible.
 
-    `parts` is the number of parts in which the text would be read. `prompt_tokens` is the number of tokens of prompt
-    and answer. `text_tokens` is the length of an answer that is as long as the text.
+    `parts` is the number of parts in which the text would be read. `prompt_tokens` counts prompt and answer.
+    `text_tokens` is the number of tokens of the text, and of an answer as long as the text.
     """
     stretches = powers.stretched_tokens >= prompt_tokens
     if talk:
@@ -82,7 +85,7 @@ def _talk(powers: Powers, stretches: bool) -> StrategyChoice:
 
 
 def _whole(strategy: Strategy, why: str, unsure: str, parts: int, tokens: int, powers: Powers) -> StrategyChoice | None:
-    """A strategy that leaves nothing of the text out. None is better than a few passages."""
+    """Return a strategy that reads the whole text, or None. Reading only a few passages would be worse than None."""
     if powers.stretched_tokens >= tokens:
         return StrategyChoice(Strategy.INTERPOLATED, why)
     if not powers.calls or (strategy is Strategy.PIECEWISE and not powers.pieces):

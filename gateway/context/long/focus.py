@@ -1,4 +1,6 @@
-"""Searches one long text by an index for this request, by words and, with an embedder, by meaning."""
+"""Searches one long text with an index that is built for this request: by words, and with an embedder also by
+meaning.
+"""
 
 import asyncio
 import sqlite3
@@ -21,9 +23,11 @@ Embed = Callable[[Sequence[str]], Awaitable["Vectors"]]
 
 PIECE_TOKENS = 200
 FEWEST = 4
-"""At least this many pieces fit a small window, since pieces are then made smaller."""
+"""The minimum number of pieces that fit. For a small window, pieces are made smaller."""
 EMBEDDED = 64
-"""Only this many pieces, the best by words, are compared by meaning, which takes milliseconds for each."""
+"""The number of pieces that are compared by meaning, since each comparison takes milliseconds. They are the best by
+words.
+"""
 MEANING_SHARE = 0.7
 """The weight of meaning in a piece's score. Words have the rest."""
 

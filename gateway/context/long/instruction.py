@@ -1,5 +1,4 @@
-"""Finds the client's own words in a long message: what asks for something, at the beginning or the end, and where the
-text begins and ends."""
+"""Finds the client's own words in a long message: the request at its beginning or its end, and the span of the text."""
 
 import re
 
@@ -10,24 +9,24 @@ from gateway.context.task.head import shipped
 from gateway.context.task.rules import ruled
 
 TASK_CHARS = 1200
-"""The greatest length of a task, in characters. A longer paragraph belongs to the text."""
+"""The maximum length of a task in characters. A longer paragraph belongs to the text."""
 DENSE_SHARE = 3
-"""A task in Chinese has at most this fraction of those characters."""
+"""The maximum length of a task in Chinese, as a fraction of that length."""
 LINE_CHARS = 400
-"""A first or last line, or the words before a colon, can be a task up to this length."""
+"""The maximum length of a first or last line, or of words before a colon, that can be a task."""
 ASKS = 0.5
-"""A block asks for something from this probability on."""
+"""A block with at least this probability asks for something."""
 RULED = 0.5
-"""This is added where the first words of a sentence are those of a task for a text."""
+"""Added if a sentence begins with the words of a task for a text."""
 QUESTION = 0.3
-"""This is added for a question mark at the end."""
+"""Added if there is a question mark at the end."""
 SENTENCE = 0.05
-"""This is taken off for each further sentence, since a text has more of them than a task."""
+"""Subtracted for each further sentence, since a text has more sentences than a task."""
 FURTHER = 0.8
 MOST_FURTHER = 2
-"""At most this many paragraphs after the first belong to the task, if they ask for something too."""
+"""The maximum number of paragraphs after the first that belong to the task. They must ask for something too."""
 FENCED_SHARE = 0.6
-"""A fenced part of at least this share of the message is its text."""
+"""If a fenced part is at least this share of the message, it is the text."""
 LEAD_CHARS = 160
 
 _BLOCK = re.compile(r"\n[ \t]*\n\s*")
@@ -48,7 +47,7 @@ Span = tuple[int, int]
 
 
 class Instruction(Struct, frozen=True):
-    """The client's own words, and the characters [start, end) of the message that are its text."""
+    """The client's own words. The text is the characters [start, end) of the message."""
 
     task: str
     start: int
@@ -56,12 +55,14 @@ class Instruction(Struct, frozen=True):
 
 
 def instruction_of(message: str) -> Instruction:
-    """Split a message into the task and the text. The task is "" if nothing asks; all is text then."""
+    """Split a message into the task and the text. If nothing asks for anything, the task is "" and everything is
+    text.
+    """
     return _fenced(message) or _by_blocks(message) or Instruction("", 0, len(message))
 
 
 def _fenced(message: str) -> Instruction | None:
-    """The split of a message whose text stands in a fence, between quotation marks, tags or rules."""
+    """Split a message whose text is in a fence, or between quotation marks, tags or rules."""
     for pattern in _FENCES:
         match = pattern.search(message)
         if match is None or match.end("text") - match.start("text") < FENCED_SHARE * len(message):
@@ -75,7 +76,7 @@ def _fenced(message: str) -> Instruction | None:
 
 
 def _by_blocks(message: str) -> Instruction | None:
-    """The split at a blank line, a line end or a colon, whichever leaves the likeliest task."""
+    """Split a message at a blank line, a line end or a colon, so that the most probable task is left."""
     blocks = _blocks(message)
     first = _first(message, blocks)
     last = _last(message, blocks)
@@ -89,7 +90,9 @@ def _by_blocks(message: str) -> Instruction | None:
 
 
 def _first(message: str, blocks: list[Span]) -> tuple[Span, float] | None:
-    """The likeliest task at the beginning, and its probability. Further paragraphs that ask belong to it."""
+    """Return the most probable task at the beginning, and its probability. The next paragraphs belong to the task if
+    they ask for something.
+    """
     begin, end = blocks[0]
     stops = [end] if len(blocks) > 1 else []
     line = message.find("\n", begin, begin + LINE_CHARS)
@@ -132,13 +135,15 @@ def _likeliest(message: str, spans: list[Span]) -> tuple[Span, float] | None:
 
 
 def _asks(texts: list[str]) -> list[float]:
-    """How much each text looks like the client's own task. At most 1.5, and 0.5 is as likely as not."""
+    """Return how much each text looks like the client's own task, up to 1.5. At 0.5, it is as likely as not."""
     return [_asks_for_something(text) for text in texts]
 
 
 def _asks_for_something(text: str) -> float:
-    """The probability that a text asks for something. In doubt, the shorter one of two is the client's own, and one
-    whose first words name what to do with the text."""
+    """Return a score for how likely a text is to ask for something.
+
+    A question mark and the first words of a task raise the score. Each further sentence and each character lower it.
+    """
     head, language = shipped(), language_of(text)
     units = head.units(text)
     plainly = RULED * any(ruled(unit, language) for unit in units)
@@ -149,7 +154,7 @@ def _asks_for_something(text: str) -> float:
 
 
 def _after_lead(message: str, blocks: list[Span], task: int) -> int:
-    """The position after a first paragraph that only introduces the text, as `Here is the report:`."""
+    """Return the position after a first paragraph that only introduces the text, such as `Here is the report:`."""
     start, end = blocks[0]
     lead = message[start:end].strip()
     introduces = len(lead) <= LEAD_CHARS and lead[-1:] in (":", "：") and "\n" not in lead
@@ -161,7 +166,7 @@ def _longest(text: str) -> int:
 
 
 def _blocks(message: str) -> list[Span]:
-    """The spans of the paragraphs. White space between paragraphs is left out."""
+    """Return the spans of the paragraphs, without the white space between them."""
     edges = [0, *[edge for gap in _BLOCK.finditer(message) for edge in gap.span()], len(message)]
     spans = [(start, end) for start, end in zip(edges[::2], edges[1::2], strict=True) if message[start:end].strip()]
     return spans or [(0, len(message))]

@@ -1,4 +1,4 @@
-"""Judges a task by its meaning too, where an embedder of the kind that the head was trained with is configured."""
+"""Judges a task by its meaning too. This needs the embedder that the head was trained with."""
 
 from msgspec.structs import replace
 
@@ -9,8 +9,9 @@ from gateway.errors import NotReady
 
 
 async def with_meaning(shape: RequestShape, embed: Embed | None) -> RequestShape:
-    """The shape with the verdict of words and meaning. A language that the head knows by words alone keeps its
-    verdict."""
+    """Return the shape with the verdict of words and meaning. If the head knows a language only by words, the verdict
+    stays.
+    """
     head = shipped()
     if embed is None or not shape.task or not head.knows_meaning(shape.language):
         return shape

@@ -15,7 +15,7 @@ from gateway.context.long.frames import JOIN_TOKENS, SOURCE_TOKENS
 from gateway.exchange import Call
 
 SMALLEST_PART = 64
-"""The smallest part in tokens. A result for only a few sentences would be useless."""
+"""The minimum size of a part in tokens. The result for only a few sentences would be useless."""
 
 
 class CannotRead(Exception):
@@ -27,7 +27,7 @@ class CannotRead(Exception):
 
 
 class WindowRoom(Struct, frozen=True):
-    """A window and what is used of it, in tokens. `final` is the room for results in the last prompt."""
+    """A window and the parts of it that are in use, in tokens. `final` is the room for results in the last prompt."""
 
     window: int
     prompt: int
@@ -52,7 +52,7 @@ class Quote(Struct, frozen=True):
 
 
 def part_tokens(room: WindowRoom) -> int:
-    """Return the most tokens of a part. Raises `CannotRead` if these are too few."""
+    """Return the maximum size of a part in tokens. Raises `CannotRead` if it is too small."""
     size = room.window - room.prompt - room.result
     if size < SMALLEST_PART:
         raise CannotRead(f"a window of {room.window} tokens leaves {size} for a part of the text")
@@ -62,8 +62,8 @@ def part_tokens(room: WindowRoom) -> int:
 def tree(parts: int, tokens: int, room: WindowRoom, *, fan_in: int = 0) -> Quote:
     """Return the cost of mapping each part and merging level by level, until the results fit the last prompt.
 
-    This is `map-reduce` or `tree`. `fan_in` is the most results in one merge, or 0 for as many as fit. Raises
-    `CannotRead`.
+    This is `map-reduce` or `tree`. `fan_in` is the maximum number of results that one call merges; 0 means as many as
+    fit. Raises `CannotRead`.
     """
     size = part_tokens(room)
     fan = size // (room.result + JOIN_TOKENS)
@@ -81,12 +81,12 @@ def tree(parts: int, tokens: int, room: WindowRoom, *, fan_in: int = 0) -> Quote
 
 
 def beside_notes(room: WindowRoom) -> WindowRoom:
-    """Return the room of a call that reads a part together with the notes on earlier parts."""
+    """Return the room in a call that reads a part together with the notes on earlier parts."""
     return WindowRoom(room.window, room.prompt + room.result, room.result, room.final)
 
 
 def refine(parts: int, tokens: int, room: WindowRoom) -> Quote:
-    """Return the cost of notes that grow from part to part, with one call for each. Raises `CannotRead`.
+    """Return the cost of notes that grow from part to part. Each part takes one call. Raises `CannotRead`.
 
     `room` is the result of `beside_notes`.
     """

@@ -1,8 +1,9 @@
-"""Lets a model read a long text in parts: in parallel with merging level by level, or one after another.
+"""Lets a model read a long text in parts. The parts are read in parallel and merged level by level, or read one after
+another.
 
-The quote gives the cost in advance. A failed call is repeated once, for at most a quarter of the calls; after a second
-failure, its part is left out and counted. Merging ends when a level is hardly shorter than the one before, and its
-results are cut to fit.
+The quote gives the cost in advance. A failed call is repeated once, but at most a quarter of the calls are repeated. If
+a call fails again, its part is left out and counted. Merging ends when a level is hardly shorter than the level before;
+its results are then cut to fit.
 """
 
 import asyncio
@@ -27,9 +28,9 @@ from gateway.ports import Completer
 CALL_S = 120.0
 """The time limit of a call."""
 SECOND_TRIES = 4
-"""One call of this many may be repeated."""
+"""One of this many calls may be repeated."""
 CACHED_RESULTS = 2000
-"""The results that are cached. The same part is read only once for the same task."""
+"""The number of results that are cached. For the same task, the same part is read only once."""
 HARDLY_SHRUNK = 0.8
 SENTENCE_END = re.compile(r"(?<=[.!?])(?=\s)|(?<=[。！？\n])(?=.)", re.DOTALL)
 
@@ -55,9 +56,9 @@ class ReadingResult(Struct, frozen=True):
     calls: tuple[Call, ...] = ()
     unread: int = 0
     levels: tuple[ReadingLevel, ...] = ()
-    """The results of all steps, before any were shortened."""
+    """The results of all steps, including those that were shortened later."""
     stopped: bool = False
-    """Whether merging ended because the last level hardly shrank, so that its results were shortened."""
+    """Whether merging ended because the last level hardly shrank. Its results were then shortened."""
 
     def data(self) -> Mapping[str, Any]:
         levels = [level.data() for level in self.levels]
@@ -130,7 +131,7 @@ class LongReader:
 
 
 class _Work:
-    """The state of reading for one request: its calls, and how many parts could not be read."""
+    """What is known while one request is read: its calls, and the number of parts that could not be read."""
 
     def __init__(self, reader: LongReader, exchange: Exchange, words: LongWording, tokens: int, planned: int) -> None:
         self.calls: list[Call] = []
@@ -148,7 +149,7 @@ class _Work:
             raise CannotRead(failed if self.unread else "nothing in the text is relevant to the task", self.calls)
 
     async def reading(self, level: Sequence[Chunk], room: int, count: Count) -> ReadingResult:
-        """Return the last level as a result. Its texts are shortened if they need more than `room` tokens."""
+        """Return the result made of the last level. The texts are shortened if they need more than `room` tokens."""
         if _prompt_tokens(level) > room:
             level = await asyncio.to_thread(_cut, level, room, count)
         return ReadingResult(tuple(level), tuple(self.calls), self.unread, tuple(self.levels), self.stopped)
@@ -208,8 +209,8 @@ def _prompt_tokens(level: Sequence[Chunk]) -> int:
 def _cut(level: Sequence[Chunk], tokens: int, count: Count) -> list[Chunk]:
     """Shorten the results at the ends of sentences until all fit. Blocking.
 
-    Short results leave room to long ones. If a sentence of each does not fit, only results at even distances stay, so
-    that neither end of the text is lost.
+    Long results get the room that short ones do not need. If there is no room for a sentence of each result, only
+    results at even distances stay, so that neither end of the text is lost.
     """
     keep = min(len(level), tokens // SOURCE_TOKENS)
     while keep:

@@ -16,7 +16,7 @@ _RULE = re.compile(r"^[ \t]*(?:-{3,}|={3,}|\*{3,})[ \t]*$", re.MULTILINE)
 
 
 class RequestShape(Struct, frozen=True):
-    """The parts of the last user message. Its characters [start, end) are the text."""
+    """The parts of the last user message. The text is the characters [start, end) of the message."""
 
     task: str
     text: str
@@ -25,9 +25,9 @@ class RequestShape(Struct, frozen=True):
     passages: tuple[str, ...] = ()
     """The independent passages of the text, or () for a single text."""
     verdict: TaskVerdict = TaskVerdict()
-    """What the task needs of the text. Its kind is `other` if there is no task."""
+    """What the task needs of the text. If there is no task, the kind is `other`."""
     ordered: bool = False
-    """Whether the task speaks of the order of things."""
+    """Whether the task mentions an order."""
     language: str = "en"
 
     @property
@@ -36,7 +36,7 @@ class RequestShape(Struct, frozen=True):
 
 
 def shape_of(message: str, system: str = "") -> RequestShape:
-    """Split a message. If nothing in it asks, `system` may say what is to be done with it."""
+    """Split a message. If the message asks for nothing, the task may be in the text `system`."""
     found = instruction_of(message)
     text = message[found.start : found.end]
     order = found.task or system[:TASK_CHARS]
@@ -54,7 +54,9 @@ def shape_of(message: str, system: str = "") -> RequestShape:
 
 
 def verdict_of(task: str, system: str, language: str) -> TaskVerdict:
-    """What a task needs, by its words. The system's words count if there is no task, and if they clearly ask."""
+    """Return what a task needs, judged by its words. The words of the system message count if there is no task, and if
+    they clearly ask for something.
+    """
     head = shipped()
     if task:
         return head.verdict(head.units(task), language)
@@ -65,7 +67,9 @@ def verdict_of(task: str, system: str, language: str) -> TaskVerdict:
 
 
 def is_talk(turns: Sequence[Turn]) -> bool:
-    """Whether the conversation fills the window: its earlier turns are longer than the last message."""
+    """Whether the conversation fills the window, that is, whether the earlier turns are longer than the last
+    message.
+    """
     *earlier, last = [len(turn.text) for turn in turns]
     return sum(earlier) > last
 

@@ -1,4 +1,4 @@
-"""Words in each language for long inputs. `words/` has a file for each."""
+"""Words in each language for long inputs. Each language has a file in `words/`."""
 
 import re
 import tomllib

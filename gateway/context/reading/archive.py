@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from lxml.etree import _Element
 
 MAX_UNPACKED_BYTES = 256 * 1024 * 1024
-"""The largest total size of all members. A small zip file, such as a DOCX, can unpack to terabytes."""
+"""The maximum total size of all members. A small zip file, such as a DOCX, can unpack to terabytes."""
 MOST_MEMBERS = 20_000
 
 
@@ -29,7 +29,7 @@ class Archive:
         return member in self.names
 
     def read(self, member: str) -> bytes:
-        # the sizes in the directory can be false, but zipfile stops reading at them
+        # the sizes in the directory may be false, but zipfile never reads more than they say
         return self._zip.read(member)
 
     def xml(self, member: str) -> "_Element":

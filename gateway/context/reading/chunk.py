@@ -1,10 +1,10 @@
-"""Cuts documents into chunks at their structure: sections, paragraphs, lines, sentences, words.
+"""Cuts documents into chunks along their structure: sections, paragraphs, lines, sentences, words.
 
-A chunk is a span of the document: its text is `document.text[chunk.start:chunk.end]`. A chunk that begins inside a
-table or a list repeats the table's caption and title row, or the line before the list.
+A chunk is a span of the document: its text is `document.text[chunk.start:chunk.end]`. If a chunk begins inside a table
+or a list, the table's caption and title row, or the line before the list, is put before its text.
 
-A chunk is never longer than the embedder reads, since the rest could not be found. The exception is a row of a table or
-a record, which stays whole and gets the mean of its parts' vectors.
+A chunk is never longer than the embedder reads, since no search would find the rest. The exception is a row of a table
+or a record. It stays whole, and its vector is the mean of the vectors of its parts.
 """
 
 import hashlib
@@ -25,17 +25,17 @@ VERSION = 4
 """Part of the recipe of each ingested file. Increase it after a change to the cutting, so that files are cut again."""
 
 SPECIAL_TOKENS = 4
-"""The tokens that the model adds to a text (two for BERT), with a margin for joining heading and text."""
+"""The number of tokens that the model adds to a text (two for BERT), with a margin for joining heading and text."""
 
 CHARACTERS_A_TOKEN = 12
-"""A text with more characters than this for each token never fits. WordPiece counts a word of 10,000 letters as one
+"""A text with more characters for each token than this never fits. WordPiece counts a word of 10,000 letters as one
 token.
 """
 
 JOINED = 0.64
-"""Short neighbours are joined up to this share of the limit. A single paragraph or sentence may use all of it.
+"""Short neighbours are joined up to this share of the limit. A single paragraph or sentence may use the whole limit.
 
-With shorter chunks, a search finds more within the same number of tokens.
+If a prompt has a fixed number of tokens for passages, a search with shorter chunks finds more.
 """
 
 # A cut is possible where a match ends. The patterns are ordered from best to worst.
@@ -51,14 +51,14 @@ PLACES = tuple(
 )
 SENTENCES = 2
 LEAD_SHARE = 3
-"""A chunk's length divided by this number is the most that the repeated head may take."""
+"""The repeated head takes at most a chunk's length divided by this number."""
 WHOLE_RECORD = 4
 """A record is cut only if it is longer than this many times the limit."""
 
 
 class Cut(Struct, frozen=True):
-    """How documents are cut, with lengths in tokens. With `strict`, chunks are filled to the limit, even beyond what
-    the embedder reads at once.
+    """How documents are cut, with lengths in tokens. With `strict`, chunks are filled to the limit even if the embedder
+    cannot read that much at once.
     """
 
     limit: int = 200
@@ -102,7 +102,7 @@ def chunk(document: Document, collection: str, source: str, count: Count, cut: C
 
 
 def lead_length(chunk: Chunk) -> int:
-    """Return how many characters before a chunk's own text repeat the head of a table or list."""
+    """Return the length of the repeated head of a table or list at the start of a chunk, in characters."""
     span = chunk.end - chunk.start
     return max(0, len(chunk.text) - span) if span > 0 else 0
 
@@ -134,7 +134,7 @@ class _Section:
         return max((self._count(lead.text) for lead in self._leads), default=0)
 
     def lead(self, first: int) -> str:
-        """Return the head that a chunk from `first` on repeats before its own text."""
+        """Return the head that a chunk beginning at `first` repeats before its own text."""
         for place in range(bisect_right(self._starts, first) - 1, -1, -1):
             lead = self._leads[place]
             if first < lead.end:
@@ -164,7 +164,7 @@ class _Section:
         return self._packed(self._with_heading(spans))
 
     def _with_heading(self, spans: list[Span]) -> list[Span]:
-        """Join a span that is only a heading's line with the text below."""
+        """Join a span that consists only of a heading with the text below it."""
         if len(spans) < 2 or not self._headed or "\n" in self._text[slice(*spans[0])]:
             return spans
         both = (spans[0][0], spans[1][1])
@@ -191,7 +191,7 @@ class _Section:
         return self._packed([*spans, *_split(self._text, at, end, self._count, room, joined)])
 
     def _packed(self, spans: list[Span]) -> list[Span]:
-        """Join neighbours that fit together with the head that the first repeats."""
+        """Join neighbours if they fit together with the head that the first one repeats."""
         packed: list[Span] = []
         room = self._joined
         for start, end in spans:
@@ -208,7 +208,7 @@ MOST_NESTED = 8
 
 
 def _fitting(lead: Lead, count: Count, room: int) -> Lead:
-    """Shorten a lead to at most `room` tokens. The last line, which is the title row, goes last."""
+    """Shorten a lead to at most `room` tokens. The last line, which is the title row, is dropped last."""
     text = lead.text
     while text and not _fits(text, count, room):
         text = text.partition("\n")[2] if "\n" in text else text[: len(text) // 2].rstrip(" |")
@@ -216,7 +216,7 @@ def _fitting(lead: Lead, count: Count, room: int) -> Lead:
 
 
 def _head(text: str, lead: Lead) -> int:
-    """Return where the head directly before a table or list begins."""
+    """Return the position of the head that stands directly before a table or list."""
     place = text.rfind(lead.text, max(0, lead.start - len(lead.text) - 4), lead.start)
     return place if place >= 0 and not text[place + len(lead.text) : lead.start].strip() else lead.start
 
@@ -235,7 +235,7 @@ def sentences(text: str, tokens: int, count: Count) -> list[Span]:
 
 
 def chunk_id(collection: str, source: str, start: int, end: int, text: str) -> str:
-    """Return the id of a chunk, which is always the same for the same chunk of the same document."""
+    """Return the id of a chunk. The same chunk of the same document always has the same id."""
     parts = "\0".join((collection, source, str(start), str(end), text))
     return hashlib.sha256(parts.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
@@ -259,7 +259,7 @@ def _sections(document: Document) -> Iterator[tuple[Span, tuple[str, ...]]]:
 
 
 def _shortened(path: tuple[str, ...], count: Count, room: int) -> str:
-    """Shorten a heading path to at most `room` tokens. The nearest heading goes last."""
+    """Shorten a heading path to at most `room` tokens. The nearest heading is dropped last."""
     while len(path) > 1 and not _fits(" > ".join(path), count, room):
         path = path[1:]
     heading = " > ".join(path)
@@ -273,9 +273,9 @@ def _fits(text: str, count: Count, room: int) -> bool:
 
 
 def _split(text: str, start: int, end: int, count: Count, room: int, joined: int, kind: int = 0) -> list[Span]:
-    """Split a text into spans of at most `room` tokens, at the best places. They cover everything but white space.
+    """Split a text into spans of at most `room` tokens, cut at the best places. They cover everything but white space.
 
-    `kind` is the index in `PLACES` of the next pattern. From 1 on, the span is a paragraph or less.
+    `kind` is the index in `PLACES` of the next pattern to cut at. From 1 on, the span is a paragraph or a part of one.
     """
     start, end = _stripped(text, start, end)
     if start == end:
@@ -293,7 +293,9 @@ def _split(text: str, start: int, end: int, count: Count, room: int, joined: int
 
 
 def _overlapping(text: str, start: int, end: int, count: Count, room: int, overlap: int) -> list[Span]:
-    """Return spans of at most `room` tokens. Each begins with up to `overlap` tokens of the span before."""
+    """Return spans of at most `room` tokens. Each begins with up to `overlap` tokens from the end of the span
+    before.
+    """
     size = max(1, overlap // 2)
     pieces = _split(text, start, end, count, size, size)
     spans: list[Span] = []

@@ -12,7 +12,7 @@ class Heading(Struct, frozen=True):
     level: int
     title: str
     own_line: bool = True
-    """Whether the first line of the heading has no text of the section."""
+    """Whether the first line of the heading contains only the heading, and no text of the section."""
 
 
 class Lead(Struct, frozen=True):
@@ -27,8 +27,8 @@ class Lead(Struct, frozen=True):
 
 
 class ReadReport(Struct, frozen=True):
-    """What happened when a file was read. `kind` is the format, such as "PDF". `certainty` is that of the encoding,
-    from 0 to 1.
+    """The report on reading a file. `kind` is the format, such as "PDF". `certainty` is that of the encoding, from 0 to
+    1.
 
     `left_out` has a line for each kind of loss, such as `page 2: no text, only a picture`.
     """
@@ -43,7 +43,7 @@ class ReadReport(Struct, frozen=True):
 
 
 class Document(Struct, frozen=True):
-    """A document. Page i + 1 begins at `pages[i]`; a document without pages has none.
+    """A document. Page i + 1 begins at `pages[i]`. `pages` is empty for a document without pages.
 
     `records` are spans that must stay whole, such as rows of tables and records of JSON. Leads and records are sorted
     by position.

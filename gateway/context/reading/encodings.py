@@ -1,8 +1,9 @@
-"""Decodes bytes to text. A byte order mark or the bytes themselves show the encoding; if not, letter frequencies
-decide.
+"""Decodes bytes to text. A byte order mark or the bytes themselves show the encoding. Otherwise it is guessed from
+letter frequencies.
 
-`chardet` compares letter frequencies, and confuses alphabets in short texts. Here it only chooses among the encodings
-of one family. The family is decided by escapes, by valid pairs of bytes, and by the positions of letters in words.
+`chardet` compares letter frequencies, and confuses alphabets in short texts. Therefore it only chooses among the
+encodings of one family. The family is decided here by escapes, by valid pairs of bytes, and by the positions of letters
+in words.
 """
 
 import codecs
@@ -13,14 +14,14 @@ from itertools import pairwise
 from msgspec import Struct
 
 SAMPLE_BYTES = 16_384
-"""The bytes for a guess. They come from lines with letters beyond ASCII."""
+"""The number of bytes that a guess is based on. They come from lines with letters beyond ASCII."""
 CONTROLS = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f]")
 CONTROL_SHARE = 0.02
-"""The largest share of control characters in the first bytes of a text. Binary data have more."""
+"""The maximum share of control characters in the first bytes of a text. Binary data have a larger share."""
 
 BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
-    (codecs.BOM_UTF32_LE, "utf-32"),  # before UTF-16, whose mark is the beginning of this one
+    (codecs.BOM_UTF32_LE, "utf-32"),  # before UTF-16, since the mark of UTF-16 is the beginning of this one
     (codecs.BOM_UTF32_BE, "utf-32"),
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
@@ -32,26 +33,26 @@ ESCAPES = (
 )
 LATIN = ("cp1252", "cp1250", "cp1254", "cp1257", "iso8859-2", "iso8859-15", "cp1258")
 LATIN_OLD = ("mac-roman", "cp850", "cp852", "cp437")
-"""Encodings with letters at the codes of Windows' quotation marks and control characters."""
+"""Encodings that have letters at the codes of Windows' quotation marks and control characters."""
 OTHER = (
     *("cp1251", "koi8-r", "koi8-u", "iso8859-5", "cp866", "mac-cyrillic", "cp1253", "iso8859-7", "cp1255", "cp1256"),
     *("iso8859-6", "cp874"),
 )
 PAIRED = ("gb18030", "cp932", "euc_jp", "big5", "cp949")
 COMMON = {"gb18030": ("gb2312", 0xB0, 0xD7), "big5": ("big5", 0xA4, 0xC6), "cp949": ("euc_kr", 0xB0, 0xC8)}
-"""For each encoding of byte pairs: a codec, and the lead bytes of common characters in this codec."""
+"""For each encoding of byte pairs: a codec, and the range of the first bytes of common characters in this codec."""
 COMMON_JAPANESE = ("euc_jp", 0xB0, 0xCF)
 PREFERRED = 2.0
-"""How many times as likely as Windows-1252 another Latin encoding must be. Most Western texts have Windows-1252."""
+"""Another Latin encoding must be this many times as likely as Windows-1252, the encoding of most Western texts."""
 MARGIN = 64
-"""In a long line, this many bytes before the first byte beyond ASCII count too."""
+"""In a long line, this many bytes before the first byte beyond ASCII are also used."""
 FEW_BAD = 50
-"""UTF-8 may have one invalid sequence, and one more for every this many valid ones."""
+"""UTF-8 may contain one invalid sequence, and one more for each group of this many valid sequences."""
 
 
 class DecodedText(Struct, frozen=True):
-    """A text, its encoding, and the certainty of that from 0 to 1. `replaced` counts the sequences that could not be
-    decoded.
+    """A text, its encoding, and the certainty of the encoding from 0 to 1. `replaced` is the number of sequences that
+    could not be decoded.
     """
 
     text: str
@@ -134,7 +135,7 @@ def _sample(raw: bytes) -> bytes:
 
 
 def _other(sample: bytes) -> tuple[str, float]:
-    """Return the East Asian encoding in which the bytes are valid pairs of mostly common characters, and its
+    """Return the East Asian encoding in which the bytes are valid pairs and most characters are common, with its
     certainty.
     """
     common = {encoding: _commonness(sample, encoding) for encoding in PAIRED}
@@ -177,7 +178,8 @@ def _latin(sample: bytes) -> tuple[str, float]:
 
 
 def _looks_latin(sample: bytes) -> bool:
-    """Whether the sample is in Latin script: most letters are ASCII, and the others stand alone or in twos among them.
+    """Whether the sample is in Latin script. Most letters are then ASCII, and the others stand alone or in twos among
+    them.
 
     In a Latin encoding, a byte that could begin a pair is rarely followed by a valid second byte.
     """
@@ -194,11 +196,11 @@ def _looks_latin(sample: bytes) -> bool:
 WORD = re.compile(r"[^\W\d_]+")
 SIGNS = "¢-©«-´¶-¹»-¿×÷†‡‰ˆ˜•¨„“”‘‹›™"
 INSIDE = re.compile(rf"(?<=[^\W\d_])[{SIGNS}](?=[^\W\d_])|[¢-§©¬-´¶-¹¼-¾×÷†‡‰ˆ˜•¨](?=[^\W\d_])|(?<=[^\W\d_])[¿¡„]")
-"""Signs at implausible places: within a word, wrongly before a word, or opening after a word."""
+"""Matches signs at implausible places: within a word, closing signs before a word, and opening signs after a word."""
 
 
 def _plausible(sample: bytes, encoding: str) -> bool:
-    """Whether the text is plausible: no signs within words, and no capital after a small letter beyond ASCII."""
+    """Whether the text is plausible. It has no signs within words, and no capital after a small letter beyond ASCII."""
     text = _strict(sample, encoding)
     if text is None:
         return False
@@ -213,7 +215,7 @@ def _plausible(sample: bytes, encoding: str) -> bool:
 
 
 def _likely(sample: bytes, encodings: Sequence[str], weights: Mapping[str, float]) -> tuple[str, float]:
-    """Return the most likely encoding, and how certain it is compared with the second."""
+    """Return the most likely encoding, and its certainty compared with the second most likely."""
     from chardet import detect_all
 
     odds: dict[str, float] = {}

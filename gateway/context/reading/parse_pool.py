@@ -14,10 +14,10 @@ class ParsePool:
     """Satisfies `ingest.Read`. Up to `count` threads read at a time. A process starts when it is first needed."""
 
     def __init__(self, count: int = READERS, *, time_s: float | None = None) -> None:
-        """`time_s` is the time limit for each file. With None, it depends on the file's size."""
+        """`time_s` is the time limit for each file. If it is None, the limit depends on the file's size."""
         self.count = count
         self._readers = [ParseProcess(time_s=time_s) for _ in range(count)]
-        # the last used process comes first, so that no more start than are needed
+        # the process that was used last comes first, so that no more processes start than are needed
         self._idle: queue.LifoQueue[ParseProcess] = queue.LifoQueue()
         for reader in reversed(self._readers):
             self._idle.put(reader)

@@ -1,7 +1,7 @@
 """Reads documents in another process, with limits on time and memory.
 
-A parser that hangs, crashes or uses too much memory ends only this process. Its file is reported as failed, and a new
-process reads the next one. A process starts with the first file, and reads later files too.
+If a parser hangs, crashes or uses too much memory, only this process ends. The file is reported as failed, and a new
+process reads the next file. A process starts with the first file and also reads the later ones.
 """
 
 import contextlib
@@ -27,7 +27,7 @@ SHORTEST_S = 30.0
 S_PER_MB = 60.0
 """The time limit for each megabyte. Slow formats take about ten seconds, and the machine may be busy."""
 LENGTH = 8
-"""The bytes of the length before each answer."""
+"""The size of the length before each answer, in bytes."""
 
 
 class ParseJob(Struct, frozen=True):
@@ -48,7 +48,9 @@ class ParseProcess:
     """Satisfies `ingest.Read`. Threads may share a process, which reads one file after another."""
 
     def __init__(self, *, time_s: float | None = None, memory_mb: int = MEMORY_MB) -> None:
-        """`time_s` is the time limit for each file. With None, `time_for` computes it from the size."""
+        """`time_s` is the time limit for each file. If it is None, `time_for` computes the limit from the file's
+        size.
+        """
         self._time_s = time_s
         self._memory_mb = memory_mb
         self._process: subprocess.Popen[bytes] | None = None
@@ -88,7 +90,7 @@ class ParseProcess:
             self._end()
             raise CollectionError(f"{job.name}: its reader crashed, or needed more than {self._memory_mb} MB") from None
         except BaseException:
-            # the answer was not read, and would be taken for the next file's
+            # the answer was not read, and must not be taken for the answer to the next file
             self._end()
             raise
 
@@ -114,8 +116,8 @@ class ParseProcess:
 
 
 def time_for(path: str) -> float:
-    """Return the time limit for a file in seconds. It is short for a small file, so that one that hangs its parser does
-    not delay others for long.
+    """Return the time limit for a file in seconds. Small files have a short limit, so that a small file that hangs its
+    parser does not delay other files for long.
     """
     try:
         megabytes = Path(path).stat().st_size / 2**20
@@ -172,7 +174,7 @@ def _read(job: ParseJob) -> ParseResult:
 
 
 def main() -> None:
-    """Run the process. Jobs come one per line; each answer is its length, then its bytes."""
+    """Run the process. Each line of the input is a job. Each answer is its length, followed by its bytes."""
     _limit(int(sys.argv[1]))
     answers: Any = os.fdopen(os.dup(1), "wb")
     # a parser's own output must not mix with the answers

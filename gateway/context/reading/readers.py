@@ -19,9 +19,9 @@ VERSION = 4
 
 MAX_BYTES = 64 * 1024 * 1024
 DEEPEST = 3
-"""How deep nested attachments are read."""
+"""The depth to which nested attachments are read."""
 MOST_FILES = 500
-"""The most files that are read from an archive."""
+"""The maximum number of files that are read from an archive."""
 
 FORMATS = "gateway.context.reading.formats"
 READERS: dict[str, str] = {
@@ -72,7 +72,7 @@ def read(path: Path, name: str = "") -> Document:
 
 
 def read_bytes(name: Path, raw: bytes, depth: int = 0) -> Document:
-    """Read a file in memory that lies in `depth` other files. It may have no text. Raises `CollectionError`."""
+    """Read a file in memory that is nested in `depth` other files. It may have no text. Raises `CollectionError`."""
     kind = kind_of(name, raw)
 
     def read_part(part: Path, content: bytes) -> Document:
@@ -117,7 +117,7 @@ def _bytes(path: Path, named: Path) -> bytes:
     try:
         size = path.stat().st_size
         if size > MAX_BYTES:
-            raise CollectionError(f"{named}: is {size // 2**20} MB; the most is {MAX_BYTES // 2**20} MB. Split it")
+            raise CollectionError(f"{named}: is {size // 2**20} MB; at most {MAX_BYTES // 2**20} MB. Split it")
         return path.read_bytes()
     except OSError as error:
         raise CollectionError(f"{named}: {error.strerror or error}") from error

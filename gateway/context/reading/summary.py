@@ -1,4 +1,4 @@
-"""Formats what happened when a file was read, as text for people or as values for clients."""
+"""Formats the report on reading a file, as text for people or as values for clients."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""A table as text, with a line for each row. Caption and title row are separate, since each chunk of a long table
+"""A table as text, with a line for each row. Caption and title row are kept apart, since each chunk of a long table
 repeats them.
 """
 
@@ -11,8 +11,8 @@ YEAR = re.compile(r"(?:19|20)\d\d")
 LONGEST_NUMBER = 40
 WIDE_COLUMNS = 8
 WIDE_CHARACTERS = 400
-"""In a table with longer rows, in characters, each value has its title beside it. A chunk holds only a few such
-rows.
+"""If the rows of a table have more characters than this, each value is written beside its title, since a chunk holds
+only a few such rows.
 """
 LONGEST_TITLE = 80
 MOST_TITLE_ROWS = 3
@@ -47,7 +47,7 @@ class Table:
 
     @cached_property
     def wide(self) -> bool:
-        """Whether each value has its title beside it."""
+        """Whether each value is written beside its title."""
         if not self._titles or not self.body:
             return False
         row = sum(map(len, map(_line, self.body))) / len(self.body)
@@ -55,7 +55,7 @@ class Table:
 
     @property
     def head(self) -> str:
-        """Return the caption and the title rows, as they stand above the other rows."""
+        """Return the caption and the title rows, in the form in which they stand above the other rows."""
         titles = [] if self.wide else map(_line, self._titles)
         return "\n".join(filter(None, [self.caption, *titles]))
 
@@ -66,7 +66,7 @@ class Table:
 
     @property
     def records(self) -> list[str]:
-        """Return the rows as text. A row and the rows tied to it are one record."""
+        """Return the rows as text. A row and the rows that are tied to it form one record."""
         write = self._titled if self.wide else _line
         records: list[str] = []
         for place, row in enumerate(self.body, self._first + len(self._titles)):
@@ -83,7 +83,9 @@ class Table:
 
     @cached_property
     def _names(self) -> list[str]:
-        """Return the title of each column. The title of a cell that spans columns comes before the title of each."""
+        """Return the title of each column. If a cell spans several columns, its title is put before the title of each
+        of them.
+        """
         width = max(map(len, self._titles))
         names = [""] * width
         for number, row in enumerate(self._titles):
@@ -119,7 +121,7 @@ def _is_number(cell: str) -> bool:
 
 
 def _caption_rows(rows: Sequence[Sequence[str]]) -> int:
-    """Return how many rows above the titles have a single filled cell, such as a sheet's title."""
+    """Return the number of rows above the titles that have a single filled cell, such as a sheet's title."""
     count = 0
     while count < min(MOST_TITLE_ROWS, len(rows) - 2) and len(rows[count]) > 1 and sum(map(bool, rows[count])) == 1:
         count += 1

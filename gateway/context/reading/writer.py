@@ -6,7 +6,7 @@ from gateway.context.reading.document import Document, Heading, Lead, ReadReport
 from gateway.context.reading.table import Table
 
 MOST_LINES = 50
-"""The most lines about omissions. The last line counts the rest."""
+"""The maximum number of lines about omissions. The last line counts the rest."""
 
 
 class DocumentWriter:
@@ -51,7 +51,7 @@ class DocumentWriter:
             self.gap = " "
 
     def block(self, gap: str = "\n\n") -> None:
-        """Put a gap before the next text. Of two pending gaps, the larger is used."""
+        """Put a gap before the next text. If a gap is already pending, the larger one is used."""
         self.gap = max(self.gap, gap, key=lambda mark: mark.count("\n"))
 
     def paragraph(self, text: str, gap: str = "\n\n") -> None:
@@ -98,7 +98,7 @@ class DocumentWriter:
         self.block()
 
     def lead(self, start: int, text: str) -> None:
-        """Let chunks that begin between `start` and here repeat the text."""
+        """Make chunks that begin between `start` and the current position repeat the text."""
         if start < self._length and text:
             self._leads.append(Lead(start, self._length, text))
 

@@ -1,8 +1,8 @@
 """The catalog of collections: names and owners, documents, chunks and words, in one SQLite file in the data folder.
 
-The catalog decides what exists. A vector store knows vectors only by number, and a search drops each number without a
-live document here. Therefore one transaction can add, change or remove a document, whatever the state of its vectors.
-Deleted text is overwritten on the disk.
+The catalog decides which documents exist. A vector store knows vectors only by number, and a search drops each number
+that has no live document in the catalog. Therefore one transaction can add, change or remove a document, whatever the
+state of its vectors. Deleted text is overwritten on the disk.
 """
 
 import json
@@ -24,10 +24,10 @@ from gateway.errors import CatalogUnavailable, CollectionError
 PATIENCE_S = 1.5
 """How long an operation waits for another process's lock. Commands may wait longer than a server."""
 MOST_IDLE = 8
-"""How many connections stay open. Opening one takes longer than most searches."""
+"""The number of connections that stay open. Opening one takes longer than most searches."""
 MAPPED = 1 << 30
-"""How many bytes of the file are memory-mapped. A search reads hundreds of pages, and copying them takes longer than
-searching.
+"""The number of bytes of the file that are memory-mapped. A search reads hundreds of pages, and copying them takes
+longer than searching.
 """
 DAY_S = 86_400
 TOUCH_S = 60
@@ -45,7 +45,7 @@ UNAVAILABLE = frozenset(
         sqlite3.SQLITE_NOTADB,
     )
 )
-"""SQLite's errors about the file, not about a statement."""
+"""Errors of SQLite that concern the file, not a statement."""
 
 
 class Collection(Struct, frozen=True):
@@ -61,13 +61,13 @@ class Collection(Struct, frozen=True):
     expires_days: int = 0
     metadata: Mapping[str, str] = {}
     tuning: str = ""
-    """What was learned for searches in this collection, as JSON, or "" if nothing yet."""
+    """The learned settings of searches in this collection, as JSON, or "" if nothing was learned yet."""
     chunks: int = 0
     """The number of chunks in the collection's live documents."""
 
     @property
     def expires(self) -> int:
-        """When the collection expires if it is not used, in seconds since 1970, or 0 for never."""
+        """The time at which the collection expires if it is not used, in seconds since 1970, or 0 for never."""
         return self.active + self.expires_days * DAY_S if self.expires_days else 0
 
     @property
@@ -133,7 +133,9 @@ class Catalog:
         return self._collections(f"owner IN ({marks(owners)}) AND {CURRENT} ORDER BY created, rowid", *owners)
 
     def latest(self, name: str, owner: str | None = None) -> Collection | None:
-        """Return the newest collection with this name that has not expired. With `owner` None, any owner counts."""
+        """Return the newest collection with this name that has not expired. With `owner` None, the owner does not
+        matter.
+        """
         newest = f"{CURRENT} ORDER BY created DESC, rowid DESC LIMIT 1"
         if owner is None:
             rows = self._collections(f"name = ? AND {newest}", name)
@@ -145,7 +147,7 @@ class Catalog:
         return self._collections(f"expires_days > 0 AND NOT {CURRENT}")
 
     def collection(self, id: str) -> Collection | None:
-        """Find a collection by its id, even if it has expired and was not removed yet."""
+        """Find a collection by its id, even one that has expired and was not removed yet."""
         return next(iter(self._collections("id = ?", id)), None)
 
     def change(self, id: str, **values: Any) -> None:
@@ -155,7 +157,7 @@ class Catalog:
             database.execute(f"UPDATE collections SET {names} WHERE id = ?", (*values.values(), id))
 
     def touch(self, collection: Collection) -> None:
-        """Record a use of the collection, which postpones its expiry. While another process writes, nothing happens."""
+        """Record a use of the collection, which postpones its expiry. Does nothing while another process writes."""
         now = int(time())
         if collection.active >= now - TOUCH_S:
             return
@@ -163,11 +165,13 @@ class Catalog:
             with self.writing(patience_s=0.0) as database:
                 database.execute("UPDATE collections SET active = ? WHERE id = ?", (now, collection.id))
         except CatalogUnavailable:
-            # a search must not fail for a write that it does not need
+            # a search does not need this write, so it must not fail because of it
             return
 
     def probe(self, id: str) -> bytes:
-        """Return the vector of a fixed text by this collection's embedder, or empty bytes if there is none yet."""
+        """Return the vector that this collection's embedder computed for a fixed text, or empty bytes if there is none
+        yet.
+        """
         with self.reading() as database:
             row = database.execute("SELECT probe FROM collections WHERE id = ?", (id,)).fetchone()
             return row[0] if row else b""
@@ -197,8 +201,8 @@ class Catalog:
 
     @contextmanager
     def writing(self, patience_s: float | None = None) -> Iterator[sqlite3.Connection]:
-        """Open a transaction, which is done completely or not at all. Another writer is waited for up to
-        `patience_s`.
+        """Open a transaction. It is done completely or not at all. `patience_s` is how long to wait for another
+        writer.
         """
         with self._connected() as database:
             patience_s = self.patience_s if patience_s is None else patience_s
@@ -236,7 +240,9 @@ class Catalog:
             return [_collection(row) for row in rows]
 
     def _taken(self) -> tuple[int, sqlite3.Connection] | None:
-        """Return an idle connection to the current file, or None. The data folder may have been replaced since."""
+        """Return an idle connection to the current file, or None. The data folder may have been replaced since the
+        connection was opened.
+        """
         inode = self.file.stat().st_ino if self.file.exists() else 0
         while self._idle:
             idle = self._idle.pop()

@@ -1,8 +1,8 @@
 """Chroma as the vector store: embedded in a folder, or a Chroma server.
 
 Chroma lets only one process open a folder. Here each call locks the folder (`shared_folder.py`), so that several
-processes can use it: `foreword collections add` works while the gateway runs. Open only one `ChromaStore` for a folder
-in a process.
+processes can use it. For example, `foreword collections add` works while the gateway runs. Within a process, open only
+one `ChromaStore` for a folder.
 
 A search never returns deleted vectors, but an embedded Chroma leaves their numbers on the disk. Chroma never stores
 texts.
@@ -46,8 +46,8 @@ class ChromaSettings(Struct, frozen=True, forbid_unknown_fields=True):
     path: str = ""
     """The folder of the embedded store, relative to the config file. Default: `chroma` in the data folder."""
     url: str = ""
-    """A Chroma server (`chroma run`) in place of the embedded store, such as `http://127.0.0.1:8000`, for gateways on
-    several machines.
+    """The URL of a Chroma server (`chroma run`) in place of the embedded store, such as `http://127.0.0.1:8000`. For
+    gateways on several machines.
     """
 
 
@@ -210,7 +210,7 @@ def _open_folder(folder: Path) -> Client:
         with _translated(folder):
             client: Any = chromadb.PersistentClient(path=str(folder), settings=Settings(anonymized_telemetry=False))
     except BaseException:
-        # Chroma would reuse the unfinished client for the next call
+        # otherwise Chroma would reuse the unfinished client for the next call
         SharedSystemClient._identifier_to_system.pop(str(folder), None)
         raise
     return cast("Client", client)  # Chroma declares an interface without `close`

@@ -1,7 +1,8 @@
-"""Keeps the document of each chunk in memory. A search needs it for hundreds of chunks that are far apart in the file.
+"""Keeps in memory which document each chunk belongs to. A search needs this for hundreds of chunks that are far apart
+in the file.
 
-A chunk never changes its document, and no key is used twice. So an entry stays valid, and only new chunks must be read.
-A document's state can change, so each search reads it.
+A chunk never moves to another document, and no key is used twice. So an entry stays valid, and only new chunks must be
+read. The state of a document can change, so each search reads it.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 AT_ONCE = 500
-"""The values in one statement. SQLite allows some thousands."""
+"""The number of values in one statement. SQLite allows some thousands."""
 T = TypeVar("T")
 NONE = 0
 """The key that stands for no document."""
@@ -27,7 +28,7 @@ class Owners:
 
     def __init__(self) -> None:
         self._of: NDArray[np.int64] | None = None
-        """The document's key at the index of the chunk's key, or `NONE` without such a chunk."""
+        """The array of documents' keys. The index is the chunk's key. `NONE` stands for a chunk that does not exist."""
         self._reading = threading.Lock()
 
     def read(self, database: sqlite3.Connection) -> NDArray[np.int64]:
@@ -37,7 +38,7 @@ class Owners:
         with self._reading:
             known = np.zeros(1, np.int64) if self._of is None else self._of
             rows = "SELECT key, document FROM chunks INDEXED BY chunks_owners WHERE key >= ?"
-            # rows come as one text, since fetching them singly takes ten times as long
+            # the rows come as one text, since fetching them one by one takes ten times as long
             query = f"SELECT group_concat(key), group_concat(document) FROM ({rows})"
             columns = database.execute(query, (len(known),)).fetchone()
             if columns[0]:
@@ -50,7 +51,7 @@ class Owners:
             return known
 
     def live(self, database: sqlite3.Connection, collection: str, keys: Sequence[int]) -> dict[int, int]:
-        """Return the live documents of the collection's chunks, by chunk. Other chunks are left out."""
+        """Return the live document of each chunk of the collection. Other chunks are left out."""
         import numpy as np
 
         if not keys:

@@ -31,13 +31,13 @@ if TYPE_CHECKING:
 log = logging.getLogger("foreword.collections")
 
 CANDIDATES = 240
-"""The fewest results of each of the two searches.
+"""The minimum number of results of each of the two searches.
 
-A chunk that only one search returns gets the other search's last score. With few results, a chunk that is good in both
-and best in neither would rank too low.
+If only one search returns a chunk, the chunk gets the last score of the other search. With few results, a chunk that is
+good in both searches and best in neither would rank too low.
 """
 RERANKED = 30
-"""How many of the best hits a reranker scores."""
+"""The number of best hits that a reranker scores."""
 
 OPERATOR = ClientKey(name="", admin=True)
 """The owner of collections that commands on the machine create. All keys share these."""
@@ -90,7 +90,7 @@ class Collections:
         self.reranker = reranker
         self._reranked_names = frozenset(reranked)
         self.damage = ""
-        """Why the vectors cannot be read, for the operator, or ""."""
+        """The reason why the vectors cannot be read, for the operator, or ""."""
 
     def open(self) -> None:
         """Open the files and delete expired collections. Some stores take a second to open."""
@@ -105,7 +105,7 @@ class Collections:
         return Documents(self.catalog, collection)
 
     def readable(self, key: ClientKey) -> list[Collection]:
-        """Return all collections that the key may read. `find` and `by_id` read fewer rows for a single one."""
+        """Return all collections that the key may read. For a single collection, `find` and `by_id` read fewer rows."""
         known = self.catalog.collections() if key.admin else self.catalog.of_owners(key.name, "")
         return [collection for collection in known if may_read(key, collection)]
 
@@ -119,15 +119,15 @@ class Collections:
     def find(self, name: str, key: ClientKey) -> Collection | None:
         """Find a collection by its id, or else by its name.
 
-        A name is searched for among the key's own collections, then among the operator's, and for an admin key among
-        all. The latest match is returned.
+        The name is searched for among the key's own collections, then among the operator's. For an admin key, it is
+        searched for among all. The latest match is returned.
         """
         collection = self.by_id(name, key) or self._own_or_shared(name, key)
         return self.catalog.latest(name) if collection is None and key.admin else collection
 
     def find_or_create(self, name: str, key: ClientKey) -> Collection:
-        """Find a collection by its id, or by its name among the key's and the operator's. If there is none, create one
-        for the key.
+        """Find a collection by its id, or else by its name among the key's own and the operator's. If there is none,
+        create one for the key.
         """
         collection = self.by_id(name, key) or self._own_or_shared(name, key)
         if collection is None:
@@ -146,8 +146,8 @@ class Collections:
         return max(named, key=lambda collection: collection.created, default=None)
 
     def look_up(self, collection: Collection, wish: Wish) -> list[Hit]:
-        """Return the chunks with the highest scores, however low, the best first. Scores of different collections can
-        be compared.
+        """Return the chunks with the highest scores, the best first. Low scores are not left out. Scores of different
+        collections can be compared.
         """
         documents = self.documents(collection.id)
         matching = None
@@ -165,8 +165,8 @@ class Collections:
     ) -> list[Hit]:
         """Return the hits of all wishes in all collections, the best first.
 
-        Each score reaches its collection's `least`. Each chunk occurs once, and a chunk that repeats a better one is
-        dropped.
+        Hits below their collection's `least` score are left out. Each chunk occurs once, and a chunk that repeats a
+        better one is dropped.
         """
         best: dict[tuple[str, str], Hit] = {}
         for collection in named:
@@ -181,7 +181,7 @@ class Collections:
         return [hit for hit in ranked if id(hit.chunk) in distinct_ids]
 
     def best(self, documents: Documents, wish: Wish) -> float:
-        """The best score of a search, or 0 if it has no results."""
+        """Return the best score of a search, or 0 without results."""
         ranked = self._ranked(documents, wish, None)
         return ranked[0][1] if ranked else 0.0
 
@@ -203,7 +203,9 @@ class Collections:
         return gathered(dense, words, weight, owners, most, complete=len(dense) < limit)
 
     def search(self, collection: str, vector: Vectors, limit: int) -> Sequence[Chunk]:
-        """Return the chunks with the nearest vectors; words do not count. Satisfies `ports.Nearby` for the operator."""
+        """Return the chunks with the nearest vectors, without a search by words. Satisfies `ports.Nearby` for the
+        operator.
+        """
         known = self.find(collection, OPERATOR)
         if known is None:
             raise CollectionError(f"there is no collection {collection!r}")
@@ -211,8 +213,8 @@ class Collections:
         return [hit.chunk for hit in self.look_up(known, wish)]
 
     def clear(self, collection: str, documents: Sequence[int]) -> int:
-        """Delete documents for good, first from searches, then their vectors and texts. Returns the number of deleted
-        chunks.
+        """Delete documents permanently: first from searches, then their vectors and texts. Returns the number of
+        deleted chunks.
         """
         if not documents:
             return 0
@@ -224,7 +226,7 @@ class Collections:
         return count
 
     def drop(self, collection: str) -> None:
-        """Delete a collection for good. It is first marked as expired, so that `sweep` can finish an interrupted
+        """Delete a collection permanently. It is first marked as expired, so that `sweep` can finish an interrupted
         deletion.
         """
         self.catalog.change(collection, active=0, expires_days=1)
@@ -254,7 +256,7 @@ class Collections:
             self._report(error)
 
     def _report(self, error: StoreDamaged) -> None:
-        """Log that a store is damaged, once and not at each search."""
+        """Log that a store is damaged, only once and not at each search."""
         if self.damage != str(error):
             self.damage = str(error)
             log.error("%s", error)
@@ -266,7 +268,8 @@ class Collections:
 def reranked(reranker: Reranker, query: str, hits: Sequence[Hit]) -> list[Hit]:
     """Put the first `RERANKED` hits into the reranker's order. If the reranker fails, the hits stay as they are.
 
-    The hits keep the search's scores, in sorted order, since these are compared with floors and other collections.
+    The hits keep the scores of the search, in sorted order, since these are compared with floors and with hits of other
+    collections.
     """
     first = hits[:RERANKED]
     if len(first) < 2:

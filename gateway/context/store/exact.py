@@ -44,13 +44,13 @@ if TYPE_CHECKING:
     from gateway.ports import Vectors
 
 ID = re.compile(r"[\w-]{1,128}", re.ASCII)
-"""The id of a collection. A damaged folder that was moved aside has a dot in its name, so it does not match."""
+"""The id of a collection. It contains no dot, unlike the name of a damaged folder that was moved aside."""
 GONE = -1
-"""The keys of chunk and document at an empty place."""
+"""The value at an empty place, for the chunk's key and the document's key."""
 EMPTY_PLACES = 1024
-"""With fewer empty places than this, the files are not written anew."""
+"""The minimum number of empty places at which the files are written anew."""
 TOGETHER = 64
-"""The scores in a block. The best scores of all blocks give a lower bound for the results."""
+"""The number of scores in a block. The best scores of all blocks give a lower bound for the results."""
 FEW = 0.25
 """If candidates are at most this share of all vectors, gathering them is faster than comparing all."""
 
@@ -116,7 +116,7 @@ class ExactStore:
     def _drop(self, collection: str) -> int:
         with self._writing(collection) as writer:
             count = writer.remove_documents(None)
-            # deleted first, so that a reader that misses another file sees why
+            # deleted first, so that a reader that misses another file sees the reason
             (self._folder(collection) / "index.json").unlink(missing_ok=True)
             shutil.rmtree(self._folder(collection), ignore_errors=True)
         with self._opening:
@@ -129,7 +129,7 @@ class ExactStore:
         return self.folder / collection
 
     def _index(self, collection: str) -> _Index | None:
-        """Return the collection's current files, or None without any. Raises `StoreDamaged`."""
+        """Return the collection's current files, or None if there are none. Raises `StoreDamaged`."""
         folder = self._folder(collection)
         known = self._open.get(collection)
         stamp = stamp_of(folder, known.stamp if known else None)
@@ -137,7 +137,7 @@ class ExactStore:
             try:
                 return self._opened(collection, folder, stamp)
             except (FileNotFoundError, ValueError) as error:
-                # damaged, unless a new generation has just replaced these files
+                # the files are damaged, unless a new generation has just replaced them
                 before, stamp = stamp, stamp_of(folder)
                 if stamp == before:
                     raise damaged(folder, str(error)) from error
@@ -206,9 +206,9 @@ class _Index:
 
 
 def _least_of_best(scores: Any, limit: int) -> float:
-    """Return a lower bound for the score at rank `limit`. At least `limit` blocks have a score that reaches it.
+    """Return a lower bound for the score at rank `limit`: at least `limit` blocks have a score that reaches the bound.
 
-    Partitioning the best scores of the blocks takes a fraction of the time for all scores.
+    Partitioning only the best score of each block takes a fraction of the time of partitioning all scores.
     """
     import numpy as np
 
@@ -219,7 +219,7 @@ def _least_of_best(scores: Any, limit: int) -> float:
 
 
 class _Writer:
-    """Changes one collection. It holds the store's lock, so there is one writer at a time on the machine."""
+    """Changes one collection. It holds the store's lock, so that only one process on the machine writes at a time."""
 
     def __init__(self, store: SharedFolder, folder: Path) -> None:
         self._folder = folder
@@ -237,8 +237,8 @@ class _Writer:
         self._using.__exit__(*error)
 
     def append(self, document: int, keys: Sequence[int], vectors: Vectors) -> None:
-        """Append vectors. Keys are written last, and a vector without a key does not count. So an append that a crash
-        interrupted has no effect.
+        """Append vectors. Their keys are written last, and a vector without a key does not count. So an append that was
+        interrupted by a crash has no effect.
         """
         import numpy as np
 
@@ -271,7 +271,7 @@ class _Writer:
             return 0
         pairs = mapped(files[0], np.int64, (rows, 2), writable=True)
         if values is not None and (not values or min(values) > pairs[:, column].max()):
-            return 0  # in nearly every call all keys are new, so that no search is needed
+            return 0  # nearly every call has only new keys, so that no search for each key is needed
         vectors = mapped(files[1], np.float32, (rows, self._head.dimensions), writable=True)
         going = (pairs[:, 0] != GONE) & (True if values is None else np.isin(pairs[:, column], list(values)))
         pairs[going] = GONE
@@ -282,7 +282,9 @@ class _Writer:
         return count
 
     def _compact(self, pairs: NDArray[np.int64], vectors: NDArray[np.float32]) -> None:
-        """Write the remaining vectors as the next generation, then point to it. Readers of the old one can go on."""
+        """Write the remaining vectors as the next generation, then point to it. Readers of the old generation can go
+        on.
+        """
         assert self._head is not None
         head = IndexHead(self._head.dimensions, self._head.generation + 1)
         filled = pairs[:, 0] != GONE

@@ -15,7 +15,7 @@ from msgspec import Struct
 from gateway.context.store.shared_folder import damaged
 
 PAIR = 16
-"""The bytes of an entry: the keys of a chunk and its document."""
+"""The size of an entry in bytes: the key of a chunk and the key of its document."""
 
 
 class IndexHead(Struct, frozen=True):
@@ -52,7 +52,9 @@ def write_head(folder: Path, head: IndexHead) -> None:
 
 
 def stamp_of(folder: Path, known: Stamp | None = None) -> Stamp | None:
-    """Return the stamp of the current files. `known` is the last stamp; an unchanged head is not read again."""
+    """Return the stamp of the current files. `known` is the last stamp. If the head has not changed since then, it is
+    not read again.
+    """
     try:
         file = (folder / "index.json").stat()
     except FileNotFoundError:
@@ -89,7 +91,7 @@ def put(file: Path, place: int, content: bytes) -> None:
 
 
 def mapped(file: Path, dtype: Any, shape: tuple[int, ...], *, writable: bool = False) -> Any:
-    """Map the file as a plain array. Each operation on numpy's own type for mapped files would run Python code."""
+    """Map the file as a plain array. On numpy's own type for mapped files, each operation would run Python code."""
     import numpy as np
 
     return np.memmap(file, dtype, "r+" if writable else "r", shape=shape).view(np.ndarray)

@@ -26,7 +26,7 @@ VECTORS_SHARE = 0.5
 
 
 class Tuning(Struct, frozen=True):
-    """What was learned for a collection when it had `chunks` chunks."""
+    """The values that were learned for a collection when it had `chunks` chunks."""
 
     floor: float = 0.2
     """Chunks with a lower score are not used."""
@@ -36,22 +36,22 @@ class Tuning(Struct, frozen=True):
 NEAR, SUPPORTERS = 3, 2
 STEPS = tuple(step for step in range(-NEAR, NEAR + 1) if step)
 SUPPORT = 0.5
-"""The share of its two best neighbours' mean score that is added to a chunk's score. A long document that answers a
-question has several chunks with a score.
+"""This share of the mean score of a chunk's two best neighbours is added to its score. If a long document answers a
+question, several of its chunks have a score.
 """
 COMMON = 20
-"""The cosine at this rank is subtracted when neighbours are compared. Every chunk of a collection is about that near to
-any question.
+"""When neighbours are compared, the cosine at this rank is subtracted from each cosine. Every chunk of a collection is
+about that near to any question.
 """
 FOLLOWING = 0.2
-"""The share of a chosen chunk's score that is added to the two chunks beside it, up to the chosen chunk's score."""
+"""This share of a chosen chunk's score is added to the two chunks beside it, up to the score of the chosen chunk."""
 
 
 def fused(dense: Ranked, words: Ranked, weight: float, *, complete: bool = False) -> list[tuple[int, float]]:
     """Merge the results of both searches, the best first. A score is `weight` x cosine + (1 - `weight`) x share of
     BM25.
 
-    A chunk without a dense result gets the lowest cosine of the results, and a chunk without any of the words gets 0
+    A chunk that is missing in the dense results gets the lowest cosine in them. A chunk with none of the words gets 0
     for them. With `complete`, neither list was cut off, so a chunk that is missing in a list gets 0.
     """
     keys, cosines, shares = _columns(dense, words, complete)
@@ -78,8 +78,8 @@ def gathered(
 ) -> list[tuple[int, float]]:
     """Return the best `limit` results of both searches, in the order in which to use them.
 
-    The n-th result gets the n-th highest score of `supported`, whatever its own. So a floor means the same in all
-    collections.
+    The order and the scores are computed separately: the n-th result gets the n-th highest score of `supported`. So a
+    floor has the same meaning in all collections.
     """
     import numpy as np
 
@@ -97,7 +97,7 @@ def gathered(
 
 
 def followed(places: Keys, owners: Keys, scores: Any) -> list[int]:
-    """Return the indices of all scores, the best first. A chosen chunk raises the two chunks beside it.
+    """Return the indices of all scores, the best first. A chosen chunk raises the scores of the two chunks beside it.
 
     `places` ascend. Two places are neighbours if they have the same owner and differ by one.
     """
@@ -105,7 +105,7 @@ def followed(places: Keys, owners: Keys, scores: Any) -> list[int]:
 
 
 def _columns(dense: Ranked, words: Ranked, complete: bool) -> tuple[Keys, Any, Any]:
-    """Return the keys of either result in ascending order, with their cosines and their shares of BM25."""
+    """Return the keys in either result in ascending order, with their cosines and their shares of BM25."""
     import numpy as np
 
     near, holding = (np.array([key for key, _ in ranked], np.int64) for ranked in (dense, words))
@@ -125,7 +125,7 @@ def _best_first(keys: Keys, scores: Any) -> list[tuple[int, float]]:
 
 
 def _near(keys: Keys, owners: Keys) -> tuple[Any, Any]:
-    """Return, for each step of `STEPS` and each key, the index of the key that far away, and whether that key is in the
+    """For each step of `STEPS` and each key, return the index of the key that far away, and whether that key is in the
     same document.
 
     Both arrays are [steps, keys]. `keys` ascend.
@@ -138,7 +138,7 @@ def _near(keys: Keys, owners: Keys) -> tuple[Any, Any]:
 
 
 def _raised(scores: Any, near: tuple[Any, Any]) -> Any:
-    """Return each score, raised by its best neighbours."""
+    """Return each score, raised by the scores of its best neighbours."""
     import numpy as np
 
     if not len(scores):
@@ -149,7 +149,9 @@ def _raised(scores: Any, near: tuple[Any, Any]) -> Any:
 
 
 def _followed(scores: Any, near: tuple[Any, Any], limit: int) -> list[int]:
-    """Return the indices of the best scores, the best first. A chosen chunk raises the two chunks beside it."""
+    """Return the indices of the best scores, the best first. A chosen chunk raises the scores of the two chunks beside
+    it.
+    """
     import numpy as np
 
     beside = [(near[0][row].tolist(), near[1][row].tolist()) for row in (STEPS.index(-1), STEPS.index(1))]
@@ -167,9 +169,9 @@ def _followed(scores: Any, near: tuple[Any, Any], limit: int) -> list[int]:
 
 
 def reordered(first: Sequence[float], second: Sequence[float], weight: float) -> list[int]:
-    """Return the indices of the items by the weighted sum of both scores, the best first.
+    """Return the indices of the items, sorted by the weighted sum of both scores, the best first.
 
-    The scores have different scales, so each is first counted in standard deviations from its mean.
+    The two scores have different scales, so each is first converted to standard deviations from its mean.
     """
     mixed = [(1 - weight) * a + weight * b for a, b in zip(_standard(first), _standard(second), strict=True)]
     return sorted(range(len(mixed)), key=lambda place: -mixed[place])

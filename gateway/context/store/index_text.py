@@ -8,16 +8,16 @@ GAPS = re.compile(r"[\s_\-+.]+")
 
 
 def label_of(name: str) -> str:
-    """The words of a file's name, without its folders and its ending: `contracts/acme-2024.pdf` gives `acme 2024`.
+    """Return the words of a file's name without its folders and its ending: `acme 2024` for `contracts/acme-2024.pdf`.
 
-    In a collection of many similar documents, only the name may tell which of them a chunk belongs to.
+    If a collection has many similar documents, only the name may tell which document a chunk belongs to.
     """
     bare = name.replace("\\", "/").rstrip("/").rpartition("/")[2]
     return GAPS.sub(" ", ENDING.sub("", bare)).strip()[:LABEL_CHARS].rstrip()
 
 
 def indexed(label: str, heading: str, text: str) -> str:
-    """The text of a chunk for the index. The label is left out if the heading path begins with it."""
+    """Return the text of a chunk for the index. If the heading path begins with the label, the label is left out."""
     if heading.casefold().startswith(label.casefold()):
         label = ""
     return "\n".join(part for part in (label, heading, text) if part)

@@ -1,12 +1,12 @@
 """Search by words. SQLite's FTS5 is the inverted index; splitting into words and BM25 are our own.
 
-Each collection has its own table, so that others do not change how rare a word is. Chinese, Japanese and Thai have no
-spaces, so each pair of neighbouring characters counts as a word.
+Each collection has its own table, so that other collections do not change how rare a word is. Chinese, Japanese and
+Thai have no spaces, so each pair of neighbouring characters counts as a word.
 
-FTS5's own `bm25` reads the length of each chunk, and gives no weight to a word in half of the chunks or more. In a
-collection of ten chunks, most words are such words. Here BM25 comes from FTS5's positions of each word, with an idf
-that stays positive. A chunk's row number in the index contains the chunk's length. A search of 100,000 chunks takes 3
-ms (`benchmarks/retrieval.py`).
+FTS5's own `bm25` reads the length of each chunk. It gives no weight to a word that occurs in at least half of the
+chunks, which is true of most words in a collection of ten chunks. Here BM25 is computed from the positions that FTS5
+has for each word, with an idf that stays positive. The length of a chunk is encoded in its row number in the index. A
+search of 100,000 chunks takes 3 ms (`benchmarks/retrieval.py`).
 """
 
 from __future__ import annotations
@@ -27,25 +27,28 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 VERSION = 3
-"""This number is part of each ingested file's recipe. Increase it after a change to how words are formed, since a
-search only finds words that were formed by its own version, or to the text that is indexed."""
+"""Part of the recipe of each ingested file. Increase it after a change to the indexed text or to how words are formed:
+a search finds only words that were formed by its own version.
+"""
 
 ROWS = 6_000
-"""The most rows of the index that a search reads. The most common words are skipped first."""
+"""The maximum number of rows of the index that a search reads. The most common words are skipped first."""
 MOST_TERMS = 48
 K1, B = 1.2, 0.75
 MOST_IN_TF = K1 + 1
-"""The highest weight that a word can get by its frequency in a chunk."""
+"""The maximum weight that a word can get by its frequency in a chunk."""
 LENGTH_BITS = 7
 COMMON = 1_000
-"""The count of a word in at least this many chunks is cached, since FTS5 reads all of them to count."""
+"""If a word occurs in at least this many chunks, its count is cached. To count, FTS5 reads all of these chunks."""
 MOST_REMEMBERED = 10_000
 COUNTED = 10_000
-"""A collection of at least this many chunks stores the counts of common words, since counting takes milliseconds."""
+"""If a collection has at least this many chunks, the counts of common words are stored, since counting takes
+milliseconds.
+"""
 STALE = 0.05
 """Stored counts are renewed when the number of chunks has changed by this share."""
 CHUNKS, WORDS = ":chunks", ":words"
-"""The keys of the index's size among the counts of words. No word has a colon."""
+"""The keys under which the size of the index is stored among the counts of words. No word contains a colon."""
 
 Database = sqlite3.Connection
 Remembered = dict[tuple[str, str], tuple[int, int]]
@@ -64,7 +67,7 @@ LENGTHS = _lengths()
 
 
 def create(database: Database, collection: str) -> None:
-    """Create the tables of a collection, with its first text and not before.
+    """Create the tables of a collection. Call this with the collection's first text and not before.
 
     SQLite reads its whole schema for each new table, so every table makes the next one slower.
     """
@@ -75,8 +78,8 @@ def create(database: Database, collection: str) -> None:
 
 
 def create_counts(database: Database, collection: str) -> None:
-    """Create the table of counts: `CHUNKS`, `WORDS`, the chunks with each common word, and under "" the chunks at the
-    time of counting.
+    """Create the table of counts. It holds `CHUNKS`, `WORDS`, the number of chunks with each common word, and under ""
+    the number of chunks at the time of counting.
     """
     table = f"counts_{collection} (term TEXT PRIMARY KEY, chunks INTEGER NOT NULL) STRICT, WITHOUT ROWID"
     database.execute(f"CREATE TABLE IF NOT EXISTS {table}")
@@ -84,7 +87,7 @@ def create_counts(database: Database, collection: str) -> None:
 
 
 def measure(database: Database, collection: str) -> None:
-    """Compute and store the size of an index from before sizes were stored."""
+    """Compute and store the size of an index that was created before sizes were stored."""
     chunks = "SELECT count(*) FROM documents d JOIN chunks c ON c.document = d.key WHERE d.collection = ?"
     words = f"SELECT coalesce(sum(cnt), 0) FROM rarity_{collection}"
     database.execute(f"UPDATE counts_{collection} SET chunks = ({chunks}) WHERE term = '{CHUNKS}'", (collection,))
@@ -106,7 +109,7 @@ def add(database: Database, collection: str, texts: Iterable[tuple[int, str]]) -
 
 
 def remove(database: Database, collection: str, texts: Iterable[tuple[int, str]]) -> None:
-    """Remove texts from the index. They must be the texts that were added."""
+    """Remove texts from the index. They must be equal to the texts that were added."""
     table = f"words_{collection}"
     rows = list(map(_row, texts))
     database.executemany(f"INSERT INTO {table} ({table}, rowid, words) VALUES ('delete', ?, ?)", rows)
@@ -130,7 +133,7 @@ def _length_code(words: int) -> int:
 
 
 def purge(database: Database, collection: str) -> None:
-    """Rewrite the index, which otherwise keeps the words of removed chunks."""
+    """Rewrite the index, which until then keeps the words of removed chunks."""
     if not _exists(database, collection):
         return
     database.execute(f"INSERT INTO words_{collection} (words_{collection}) VALUES ('optimize')")
@@ -138,7 +141,7 @@ def purge(database: Database, collection: str) -> None:
 
 
 def count(database: Database, collection: str) -> None:
-    """Store the counts of the common words of a large collection, unless recent ones are stored."""
+    """Store the counts of the common words of a large collection, unless the stored counts are recent enough."""
     total, _ = _extent(database, collection)
     if total < COUNTED or _counts_hold(database, collection, total):
         return
@@ -185,8 +188,8 @@ def nearest(
 ) -> list[tuple[int, float]]:
     """Return (key, score) of chunks of live documents, the best first.
 
-    A score is BM25 divided by the highest BM25 of the query's words, so it is from 0 to 1. Words that the collection
-    lacks count in the divisor, and so lower all scores.
+    A score is BM25 divided by the highest BM25 that the query's words can reach, so it is from 0 to 1. Words that the
+    collection lacks count in the divisor, so they lower all scores.
     """
     import numpy as np
 
@@ -212,10 +215,10 @@ def nearest(
 
 
 def _gains(database: Database, collection: str, term: str, average: float) -> tuple[NDArray[np.int64], Any]:
-    """Return the chunks with a word, and the word's weight in each, without the factor idf."""
+    """Return the chunks with a word, and for each chunk the weight of the word without the factor idf."""
     import numpy as np
 
-    # rows come as one text, since fetching them singly takes three times as long
+    # the rows come as one text, since fetching them one by one takes three times as long
     query = f"SELECT group_concat(doc) FROM places_{collection} WHERE term = ?"
     places = np.fromstring(database.execute(query, (term,)).fetchone()[0], np.int64, sep=",")  # in the rows' order
     ends = np.flatnonzero(np.concatenate([places[1:] != places[:-1], [True]]))
@@ -239,7 +242,7 @@ class Likeness(Struct, frozen=True):
     def shares(self, texts: Sequence[str], average: float = 0.0) -> list[float]:
         """Return the scores of the texts from 0 to 1, as `nearest` computes them.
 
-        `average` is the mean length of chunks in words, or 0 for that of the texts.
+        `average` is the mean length of chunks in words. If it is 0, the mean length of the texts is used.
         """
         held = [words_of(text) for text in texts]
         average = average or max(1.0, sum(map(len, held)) / max(1, len(held)))
@@ -299,7 +302,9 @@ def _live(
     documents: Sequence[int] | None,
     owners: Owners,
 ) -> list[tuple[int, float]]:
-    """Return the best `limit` chunks of live documents, and only of those in `documents` if that is given."""
+    """Return the best `limit` chunks of live documents. If `documents` is given, only chunks of these documents are
+    returned.
+    """
     keys, scores = scored
     allowed = None if documents is None else set(documents)
     best: list[tuple[int, float]] = []
@@ -314,7 +319,7 @@ def _live(
 
 
 def _best_first(scores: Any, step: int) -> Iterator[NDArray[np.int64]]:
-    """Yield the indices of the scores in groups, the best first. A group is sorted only when it is needed."""
+    """Yield the indices of the scores in groups, the best first. Later groups are sorted only when they are needed."""
     import numpy as np
 
     least = np.partition(scores, len(scores) - step)[len(scores) - step] if step < len(scores) else -np.inf

@@ -86,13 +86,14 @@ CREATE INDEX IF NOT EXISTS attachments_waiting ON attachments (created) WHERE st
 """
 
 VERSION = 6
-"""The version of the file. Version 1 kept the words under other numbers. Version 2 lacked `chunks_owners`. Version 3
-lacked the counts of common words. Version 4 lacked the number of chunks, the size of the word index and some
-indexes. Version 5 lacked the labels of documents."""
+"""The version of the file. Version 1 kept the words under other numbers. Version 2 lacked `chunks_owners`, and version
+3 the counts of common words. Version 4 lacked the number of chunks, the size of the word index and some indexes.
+Version 5 lacked the labels of documents.
+"""
 
 
 def prepare(database: sqlite3.Connection) -> None:
-    """Create the tables, or upgrade those of an earlier version. If another process has done this, nothing happens."""
+    """Create the tables, or upgrade those of an earlier version. Does nothing if another process has done this."""
     database.execute("BEGIN IMMEDIATE")
     with database:
         version = database.execute("PRAGMA user_version").fetchone()[0]
@@ -125,7 +126,9 @@ def _add_chunks(database: sqlite3.Connection) -> None:
 
 
 def _add_labels(database: sqlite3.Connection) -> None:
-    """Documents of earlier versions keep the label "", since their words were indexed without one."""
+    """Add the column of labels. Documents of earlier versions have the label "", since their words were indexed without
+    one.
+    """
     columns = {row[1] for row in database.execute("PRAGMA table_info(documents)")}
     if "label" not in columns:
         database.execute("ALTER TABLE documents ADD COLUMN label TEXT NOT NULL DEFAULT ''")

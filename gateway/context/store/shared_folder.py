@@ -1,9 +1,9 @@
 """Lets several processes share a folder whose files only one process may have open at a time.
 
 Embedded Chroma keeps its index in memory, so a second process could work on a stale copy and write it back. Here every
-use takes a lock, and every writer sets a new version, a random number. A process that finds an unknown version opens
-the files again. The kernel releases the lock when a process ends, even after `kill -9`. The version changes before the
-first byte is written, so that others notice a writer that died half-way.
+use takes a lock, and every writer sets a new version, which is a random number. A process that finds an unknown version
+opens the files again. The kernel releases the lock when a process ends, even after `kill -9`. The version changes
+before the first byte is written, so that other processes notice a writer that died while writing.
 """
 
 import fcntl
@@ -34,7 +34,7 @@ class Versions(Struct, frozen=True):
 
 
 class SharedFolder:
-    """A folder that one process at a time may use, for one read or one write."""
+    """A folder that only one process at a time may use, for one read or one write."""
 
     def __init__(self, folder: Path, patience_s: float = 30.0) -> None:
         self.folder = folder

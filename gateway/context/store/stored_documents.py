@@ -20,8 +20,10 @@ COLUMNS = "key, source, file, recipe, state, attributes, title, label"
 
 
 class DocumentRow(Struct, frozen=True):
-    """A document. `recipe` is a hash of its bytes and its chunking. `state` is staged, live or retired. `label` stands
-    before each of its chunks in the index; it is "" for documents of earlier versions."""
+    """A document. `recipe` is a hash of its bytes and its chunking. `state` is staged, live or retired.
+
+    `label` is put before each of its chunks in the index. It is "" for documents of earlier versions.
+    """
 
     key: int
     source: str
@@ -51,7 +53,7 @@ class Documents:
         return self._rows("source = ?", source)
 
     def leftovers(self) -> list[DocumentRow]:
-        """Return documents that were staged and never finished, or replaced and not deleted yet."""
+        """Return the documents that were staged and never finished, or that were replaced and not deleted yet."""
         return self._rows("state != 'live'")
 
     def stage(
@@ -121,7 +123,9 @@ class Documents:
             self._retire(database, documents)
 
     def clear(self, documents: Sequence[int]) -> int:
-        """Delete documents with their chunks and words, after their vectors. Returns the number of chunks."""
+        """Delete documents with their chunks and words. Delete their vectors before this. Returns the number of
+        chunks.
+        """
         count = 0
         for document in documents:
             with self.catalog.writing() as database:
@@ -166,19 +170,19 @@ class Documents:
             lexical.count(database, self.collection)
 
     def owners(self, keys: Iterable[int]) -> dict[int, int]:
-        """Return the live documents of chunks, by the chunks' keys. Keys without one are left out."""
+        """Return the live document of each chunk, by the chunk's key. Keys without a live document are left out."""
         with self.catalog.reading() as database:
             return self.catalog.owners.live(database, self.collection, list(keys))
 
     def chunks(self, keys: Iterable[int]) -> dict[int, tuple[Chunk, DocumentRow]]:
-        """Return the chunks of live documents by key. Other keys are left out."""
+        """Return the chunks of live documents, by key. Keys without such a chunk are left out."""
         chunks: dict[int, tuple[Chunk, DocumentRow]] = {}
         with self.catalog.reading() as database:
             for group in groups(list(keys)):
                 rows = database.execute(
                     f"SELECT {', '.join('d.' + name for name in COLUMNS.split(', '))}, "
                     "c.key, c.id, c.start, c.end, c.heading, c.page, c.tokens, c.text "
-                    # CROSS JOIN starts from the chunks; otherwise SQLite reads all chunks of each document
+                    # CROSS JOIN starts from the chunks; otherwise SQLite would read all chunks of each document
                     "FROM chunks c CROSS JOIN documents d ON d.key = c.document "
                     f"WHERE d.collection = ? AND d.state = 'live' AND c.key IN ({marks(group)})",
                     (self.collection, *group),
@@ -196,7 +200,7 @@ class Documents:
 
     def sample(self, count: int) -> list[tuple[int, Chunk]]:
         """Return about `count` chunks at even distances in the collection, with their keys. Each call returns the same
-        ones.
+        chunks.
         """
         with self.catalog.reading() as database:
             query = (
@@ -216,7 +220,7 @@ class Documents:
             database.execute(f"UPDATE documents SET state = 'retired' WHERE key IN ({marks(keys)})", keys)
 
     def _count(self, database: sqlite3.Connection, change: int) -> None:
-        """Update the number of live chunks, which every ingest needs. Counting takes longer in larger collections."""
+        """Update the number of live chunks, which every ingest needs. In larger collections, counting takes longer."""
         database.execute("UPDATE collections SET chunks = chunks + ? WHERE id = ?", (change, self.collection))
 
     def _rows(self, condition: str, *values: Any) -> list[DocumentRow]:

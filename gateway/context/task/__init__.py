@@ -1,1 +1,1 @@
-"""Tells what a task needs of a long text: one place, a summary, all of it, or a transformation of all of it."""
+"""Classifies what a task needs of a long text: one place, a summary, all of it, or a transformation of all of it."""

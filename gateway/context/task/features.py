@@ -1,4 +1,4 @@
-"""The features of a task for the head: its words, hashed into a fixed number of columns."""
+"""The features of a task: its words, hashed into a fixed number of columns."""
 
 from __future__ import annotations
 
@@ -18,17 +18,18 @@ _WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)?|\d+|[?？:：]")
 _BLANK, _DIGITS = re.compile(r"\s+"), re.compile(r"\d+")
 _SENTENCE = re.compile(r"(?<=[.!?;:])\s+(?=\S)|(?<=[。！？；：\n])(?=\S)")
 SHORTEST = 3
-"""A sentence of fewer characters is not looked at alone."""
+"""The minimum length of a sentence that is judged alone, in characters."""
 
 
 def columns(text: str, *, spaced: bool) -> set[int]:
-    """The columns of the tokens of a text. In an unspaced language, runs of one to three characters take the place of
-    the words."""
+    """Return the columns of the tokens of a text. In an unspaced language, runs of one to three characters take the
+    place of words.
+    """
     return {crc32(token.encode()) % COLUMNS for token in (_spaced if spaced else _dense)(text.lower())}
 
 
 def rows(texts: list[str], *, spaced: bool) -> Vectors:
-    """The features of texts [texts, COLUMNS]. Each row has length 1."""
+    """Return the features of texts, [texts, COLUMNS], with rows of length 1."""
     import numpy as np
 
     made = np.zeros((len(texts), COLUMNS), np.float32)
@@ -40,7 +41,7 @@ def rows(texts: list[str], *, spaced: bool) -> Vectors:
 
 
 def sentences(text: str) -> list[str]:
-    """The sentences of a task."""
+    """Return the sentences of a task."""
     return [part for part in map(str.strip, _SENTENCE.split(text.strip())) if len(part) >= SHORTEST]
 
 

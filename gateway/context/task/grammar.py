@@ -1,4 +1,4 @@
-"""Makes tasks from the patterns in `words/`, for the training of the head."""
+"""Makes training tasks from the patterns in `words/`."""
 
 import hashlib
 import random
@@ -12,13 +12,13 @@ from msgspec import Struct
 
 FOLDER = Path(__file__).parent / "words"
 OTHER = "other"
-"""The kind of a sentence that asks for nothing: an introduction, a wish for the form, a sentence of a text."""
+"""The kind of a sentence that asks for nothing: an introduction, a wish about the form, or a sentence of a text."""
 _CHOICE = re.compile(r"([(\[])([^()\[\]]*)[)\]]")
 _SLOT = re.compile(r"\{(\w+)\}")
 
 
 class TaskFrames(Struct, frozen=True, forbid_unknown_fields=True):
-    """What may stand before and after a task."""
+    """The sentences that may stand before and after a task."""
 
     before: tuple[str, ...]
     after: tuple[str, ...]
@@ -33,7 +33,9 @@ class TaskPatterns(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class LabelledTask(Struct, frozen=True):
-    """A task with its kind. `pattern` numbers the pattern that it was made from, so that a fold can leave it out."""
+    """A task with its kind. `pattern` is the number of the pattern that made it. With this number, a fold can leave out
+    a pattern.
+    """
 
     text: str
     kind: str
@@ -41,12 +43,12 @@ class LabelledTask(Struct, frozen=True):
 
 
 def patterns_of(language: str) -> TaskPatterns:
-    """The patterns in `words/<language>.toml`."""
+    """Return the patterns in `words/<language>.toml`."""
     return msgspec.convert(tomllib.loads((FOLDER / f"{language}.toml").read_text("utf-8")), TaskPatterns)
 
 
 def digest() -> str:
-    """A hash of all patterns."""
+    """Return a hash of all patterns."""
     return hashlib.sha256(b"".join(path.read_bytes() for path in sorted(FOLDER.glob("*.toml")))).hexdigest()[:16]
 
 

@@ -1,5 +1,7 @@
-"""The trained head: logistic weights that turn a task's words, and its vector where there is one, into the kind of the
-task. It comes as a file; `foreword classifier train-tasks` makes it again."""
+"""The trained head: logistic weights that give the kind of a task from its words and, if there is one, its vector.
+
+The head is a file of the package; `foreword classifier train-tasks` makes it again.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
 
 FILE = Path(__file__).parent / "head.npz"
 SURE = 0.6
-"""From this probability on, a kind is taken for certain."""
+"""A kind with at least this probability counts as certain."""
 PROBE = "Which task is this?"
 """A sentence whose vector shows which embedder made it."""
 SAME_EMBEDDER = 0.99
@@ -32,10 +34,11 @@ RULE_ODDS = 20.0
 class TaskKind(StrEnum):
     """What a task needs of its text."""
 
-    PLACE = "place"  # one place of the text answers it
+    PLACE = "place"  # one place of the text is enough
     SUMMARY = "summary"
     WHOLE = "whole"  # all of the text: a list, a count, a total, an average, a comparison, a review
-    TRANSFORM = "transform"  # all of the text, and the answer is as long: a translation, a correction, a conversion
+    # all of the text, and the answer is as long as the text: a translation, a correction, a conversion
+    TRANSFORM = "transform"
     OTHER = "other"  # nothing: a sentence of a text, an introduction
 
 
@@ -43,7 +46,7 @@ ASKING = tuple(kind for kind in TaskKind if kind is not TaskKind.OTHER)
 
 
 class TaskVerdict(Struct, frozen=True):
-    """The likeliest kind of a task, with its probability."""
+    """The most probable kind of a task, with its probability."""
 
     kind: TaskKind = TaskKind.OTHER
     trust: float = 0.0
@@ -54,13 +57,13 @@ class TaskVerdict(Struct, frozen=True):
 
 
 class LinearModel(Struct, frozen=True):
-    """Weights [features, kinds] and bias [kinds]. The kinds have the order of `TaskKind`."""
+    """Weights [features, kinds] and bias [kinds]. The kinds are in the order of `TaskKind`."""
 
     weights: NDArray[np.float32]
     bias: NDArray[np.float32]
 
     def chances(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
-        """The probabilities of the kinds [texts, kinds]."""
+        """Return the probabilities of the kinds: [texts, kinds]."""
         import numpy as np
 
         scores = features @ self.weights + self.bias
@@ -69,8 +72,10 @@ class LinearModel(Struct, frozen=True):
 
 
 class TaskHead:
-    """The models of all languages: `words` reads words alone, `both` words and vectors of the default embedder.
-    `trained_on` is the digest of the patterns, and `probe` the vector of `PROBE`."""
+    """The models of all languages. `words` reads only words; `both` reads words and vectors of the default embedder.
+
+    `trained_on` is the digest of the patterns, and `probe` is the vector of `PROBE`.
+    """
 
     def __init__(self, models: dict[str, LinearModel], spaced: frozenset[str], trained_on: str, probe: Vectors) -> None:
         self.models = models
@@ -83,22 +88,24 @@ class TaskHead:
         return probe.shape == self.probe.shape and float(probe @ self.probe) > SAME_EMBEDDER
 
     def knows_meaning(self, language: str) -> bool:
-        """Whether vectors tell more than the words in this language."""
+        """Whether vectors say more than words in this language."""
         return f"{language}.both" in self.models
 
     def asks(self, texts: list[str], language: str) -> list[float]:
-        """The probability of each text that it asks for something."""
+        """Return for each text the probability that it asks for something."""
         chances = self._chances(texts, language, None)
         return [float(1 - row[-1]) for row in chances]
 
     def units(self, task: str) -> list[str]:
-        """The texts that are judged: the whole task, and its sentences where it has several."""
+        """Return the texts that are judged: the whole task, and its sentences if it has several."""
         parts = sentences(task)
         return [task, *parts] if len(parts) > 1 else [task]
 
     def verdict(self, units: list[str], language: str, vectors: Vectors | None = None) -> TaskVerdict:
-        """The kind of a task from its units, and their vectors [units, dimensions] where they are known. A sentence
-        counts by the probability that it asks for something."""
+        """Return the kind of a task, judged by its units and, if they are known, their vectors [units, dimensions].
+
+        The more probable it is that a sentence asks for something, the more the sentence counts.
+        """
         chances = self._chances(units, language, vectors)
         for row, unit in enumerate(units):
             if kind := ruled(unit, language):
@@ -123,12 +130,12 @@ class TaskHead:
 
 
 VECTOR_WEIGHT = 2.0
-"""The length of a task's vector beside the features of its words, whose length is 1."""
+"""The length of a task's vector. The features of its words have length 1."""
 
 
 @cache
 def shipped() -> TaskHead:
-    """The head that comes with the gateway."""
+    """Return the head that comes with the package."""
     return load(FILE)
 
 
@@ -146,7 +153,7 @@ def load(path: Path) -> TaskHead:
 
 
 def save(head: TaskHead, path: Path) -> None:
-    """Write a head to its file, with weights of half precision."""
+    """Write a head to its file. The weights have half precision."""
     import numpy as np
 
     arrays: dict[str, NDArray[np.generic]] = {

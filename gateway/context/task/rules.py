@@ -13,14 +13,14 @@ POLITE = "polite"
 
 
 def ruled(text: str, language: str) -> str:
-    """The kind that the beginning of a sentence names, or ""."""
+    """Return the kind that the beginning of a sentence shows, or ""."""
     patterns = _patterns().get(language, {})
     return next((kind for kind, pattern in patterns.items() if pattern.match(text)), "")
 
 
 @cache
 def _patterns() -> Mapping[str, Mapping[str, re.Pattern[str]]]:
-    """The patterns by language and kind. A polite beginning is allowed before each."""
+    """Return the patterns by language and kind. A polite beginning may stand before each."""
     tables = tomllib.loads(FILE.read_text("utf-8"))
     return {
         language: {

@@ -1,4 +1,6 @@
-"""Trains the head on the tasks of `grammar.py`. Figures come from patterns that the model has not seen."""
+"""Trains the head on the tasks of `grammar.py`. Its accuracy is measured on patterns that were left out of the
+training.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,7 @@ SPACED = {"en": True, "zh": False}
 EMBEDDED = ("en",)
 """The languages that the default embedder knows."""
 EACH = 12
-"""The number of tasks from one pattern."""
+"""The number of tasks that are made from one pattern."""
 FOLDS = 3
 BATCH = 32
 STRENGTH = {"words": 30.0, "both": 10.0}
@@ -29,12 +31,12 @@ STRENGTH = {"words": 30.0, "both": 10.0}
 
 
 def made(language: str, each: int = EACH, seed: int = 7) -> list[LabelledTask]:
-    """The tasks of a language from which the head learns."""
+    """Return the tasks of a language from which the head learns."""
     return list(tasks(patterns_of(language), each, random.Random(seed)))
 
 
 def train(embedder: Embedder | None, languages: Sequence[str] = tuple(SPACED)) -> tuple[TaskHead, dict[str, float]]:
-    """Return the head, and the share of tasks from unseen patterns that each model gets right."""
+    """Return the head, and for each model the share of tasks from unseen patterns that it classifies correctly."""
     models, figures = {}, {}
     probe = np.zeros(0, np.float32) if embedder is None else embedder.embed([PROBE])[0]
     for language in languages:
@@ -49,7 +51,7 @@ def train(embedder: Embedder | None, languages: Sequence[str] = tuple(SPACED)) -
 
 
 def _embedded(embedder: Embedder, texts: Sequence[str]) -> NDArray[np.float32]:
-    """The vectors of texts, [texts, dimensions]. Texts of about one length are embedded together."""
+    """Return the vectors of texts, [texts, dimensions]. Texts of similar length are embedded together."""
     order = sorted(range(len(texts)), key=lambda place: len(texts[place]))
     made = np.zeros((len(texts), embedder.dimensions), np.float32)
     for start in range(0, len(order), BATCH):
@@ -61,7 +63,7 @@ def _embedded(embedder: Embedder, texts: Sequence[str]) -> NDArray[np.float32]:
 def _fitted(
     features: NDArray[np.float32], examples: Sequence[LabelledTask], strength: float
 ) -> tuple[LinearModel, float]:
-    """A model of all examples, and its share of right answers on folds of patterns that were left out."""
+    """Return a model trained on all examples, and its share of correct answers on folds of unseen patterns."""
     labels = np.array([list(TaskKind).index(TaskKind(example.kind)) for example in examples])
     folds = np.array([example.pattern % FOLDS for example in examples])
     right = 0

@@ -1,7 +1,7 @@
 """Reads source code. Classes and functions become headings below the file's name.
 
-Python has its own parser. For languages with braces, a lexer finds the braces outside strings and comments, and the
-text before a brace names its block. Code in other languages gets one heading, and is cut at blank lines.
+Python is read by its own parser. For languages with braces, a lexer finds the braces outside strings and comments; the
+text before a brace is the name of its block. Code in other languages gets one heading, and is cut at blank lines.
 """
 
 import ast
@@ -26,8 +26,8 @@ PYTHON = frozenset((".py", ".pyi"))
 CODE = ReadReport("code")
 LONGEST_TITLE = 80
 MOST_CHARS = 1_000_000
-"""The longest file that is lexed, in characters. Longer files are data or generated, and lexing takes a second per
-million characters.
+"""The maximum length of a file that is lexed, in characters. Longer files are data or generated, and lexing takes a
+second per million characters.
 """
 
 HOLDS_OTHERS = re.compile(
@@ -41,10 +41,10 @@ GOES_ON = tuple(",=>&|+.<:(")
 WORD = re.compile(r"\w")
 NEWLINE = re.compile(r"\n")
 MOST_PIECES = 200
-"""The most pieces that are collected for a header. Its title needs fewer."""
+"""The maximum number of pieces that are collected for a header. Its title needs fewer."""
 MOST_INDENT = 1000
 DEEPEST = 8
-"""How deep nested blocks get headings."""
+"""The depth to which nested blocks get headings."""
 BEHIND = re.compile(r"[ \t]*[;,)]*")
 
 
@@ -124,8 +124,8 @@ class _Braces:
         self._text = text
         self._line_ends = line_ends
         self._open: list[tuple[int, int, list[str], int, bool]] = []
-        """For each open brace: its header (in parentheses first), the number of its block (-1 for none), and whether
-        all blocks around it only contain blocks.
+        """For each open brace: its header (the header in parentheses first), the number of its block (-1 for none), and
+        whether all blocks around it contain only further blocks.
         """
         self._lines = [-1, *(match.start() for match in NEWLINE.finditer(text))]
         self._blocks: list[CodeBlock] = []
@@ -154,7 +154,9 @@ class _Braces:
                 self._gather(value)
 
     def _space(self, value: str) -> None:
-        """Handle white space. A blank line ends a comment or a statement, and in some languages any line end does."""
+        """Handle white space. A blank line ends a comment or a statement. In some languages, the end of any line
+        does.
+        """
         self._blank += value.count("\n")
         ends = self._line_ends and "\n" in value and self._is_statement()
         if not self._inner and (self._blank > 1 or ends):
@@ -167,8 +169,8 @@ class _Braces:
         return bool(words) and not words[-1].endswith(GOES_ON) and not words[0].startswith("@")
 
     def _gather(self, piece: str) -> None:
-        """Add a piece to the header. The first pieces are the title. The last piece shows whether the header goes
-        on.
+        """Add a piece to the header. The first pieces form the title. The last piece shows whether the header
+        continues.
         """
         if len(self._header) >= MOST_PIECES:
             self._header.pop()
@@ -203,7 +205,7 @@ class _Braces:
         self._next()
 
     def _line_start(self) -> int:
-        """Return where the header's line starts, if only white space comes before the header."""
+        """Return the start of the header's line, if only white space stands before the header."""
         start = self._lines[bisect_left(self._lines, self._lead) - 1] + 1
         blank = self._lead - start <= MOST_INDENT and not self._text[start : self._lead].strip()
         return start if blank else self._lead
@@ -226,17 +228,19 @@ class _Braces:
 
 
 def _headings(text: str, name: str, blocks: Sequence[CodeBlock]) -> list[Heading]:
-    """Make a heading at the start of each block. Before text after a block, the parent's heading is repeated."""
+    """Make a heading at the start of each block. If text follows a block, the parent's heading is repeated before this
+    text.
+    """
     headings = [Heading(0, 1, name, own_line=False)]
     around = [CodeBlock(0, len(text), 1, name)]
     for block in [*blocks, CodeBlock(len(text), len(text), 0, "")]:
         while len(around) > 1 and around[-1].end <= block.start:
             closed = around.pop()
-            # a closing brace alone stays with its block
+            # a closing brace on its own line stays with its block
             if WORD.search(text, closed.end, min(block.start, around[-1].end)):
                 headings.append(Heading(closed.end, around[-1].level, around[-1].title, own_line=False))
         if block.level:
-            # the first line of a class goes with its first method
+            # the first line of a class is joined with its first method
             first = text.find("\n", block.start, block.end)
             alone = block.holds and 0 < first < block.end - 1
             headings.append(Heading(block.start, block.level, block.title, own_line=alone))

@@ -1,4 +1,4 @@
-"""DOCX: reads the text in order from the XML itself.
+"""DOCX: reads the text in order, directly from the XML.
 
 Libraries with an object model leave out content controls, tracked insertions, nested tables, text boxes, footnotes and
 headers.
@@ -23,7 +23,7 @@ DELETED = {"del", "moveFrom", "instrText", "delText", "rPr", "pPr", "tblPr", "se
 SPACES = {"tab": " ", "br": "\n", "cr": "\n", "noBreakHyphen": "-", "ptab": " "}
 NOTES = {"footnoteReference": "footnotes", "endnoteReference": "endnotes"}
 DEEPEST = 60
-"""How deep nested tables are read. Deeper ones count as left out."""
+"""The depth to which nested tables are read. Deeper tables are counted as left out."""
 
 
 def read_docx(path: Path, raw: bytes) -> Document:
@@ -106,7 +106,7 @@ class _Docx:
             elif name == "txbxContent":
                 self._boxes.append(child)
             elif name == "AlternateContent":
-                # both children have the same content
+                # both children of the element have the same content
                 yield from self._inline(child[:1] if len(child) else child)
             elif name == "docPr":
                 self.writer.picture()
@@ -157,7 +157,9 @@ def _name(element: "_Element") -> str:
 
 
 def _below(parent: "_Element", name: str) -> "Iterator[_Element]":
-    """Yield the nearest descendants with this name. Content controls and tracked changes may lie between."""
+    """Yield the nearest descendants with this name. Content controls and tracked changes may lie between them and the
+    parent.
+    """
     for child in parent:
         tag = _name(child)
         if tag == name:

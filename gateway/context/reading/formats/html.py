@@ -38,12 +38,14 @@ LINKS = 4
 """A block outside the main content is a menu if it has at least this many links and little other text."""
 LINK_SHARE = 0.8
 ENOUGH_CHARS = 200
-"""The shortest `main` element, in characters, that counts as the content of a page. A shorter one is only a frame."""
+"""The minimum length of a `main` element with the content of a page, in characters. A shorter one is only a frame."""
 DECLARED = re.compile(
     rb"""<(?:meta|\?xml)\s[^>]{0,500}?(?:charset|encoding)\s{0,9}=\s{0,9}["']?\s{0,9}([\w.:-]{1,40})""", re.I
 )
 WIDER = {"gb2312": "gb18030", "gbk": "gb18030", "iso8859-1": "cp1252", "ascii": "cp1252", "shift_jis": "cp932"}
-"""Encodings, and wider ones that include them. A page that declares the narrow one is decoded with the wider."""
+"""Encodings, and wider encodings that include them. A page that declares the narrow encoding is decoded with the wider
+one.
+"""
 DECLARED_WITHIN = 4096
 
 
@@ -83,7 +85,7 @@ def html_document(text: DecodedText, kind: str = "HTML") -> Document:
 
 
 def page_text(path: object, raw: bytes) -> DecodedText:
-    """Decode a page with the encoding that it declares, or with a detected one if that is wrong."""
+    """Decode a page with the encoding that it declares. If this encoding is wrong, a detected encoding is used."""
     declared = DECLARED.search(raw[:DECLARED_WITHIN])
     if declared and b"\0" not in raw:
         try:
@@ -170,7 +172,7 @@ class _Page:
             self._words(f" [Picture: {description}] ")
 
     def _list(self, element: Any, inside: bool) -> None:
-        """Write a list. If the line before it ends with a colon, chunks of the list repeat the line."""
+        """Write a list. If the line before the list ends with a colon, chunks of the list repeat this line."""
         before = element.getprevious()
         short = before is not None and isinstance(before.tag, str) and self.sums[before].chars < LONGEST_LEAD
         line = " ".join(_visible(before).split()) if short else ""
@@ -219,7 +221,7 @@ def _sums(root: Any) -> "dict[Any, Sums]":
 
 
 def _is_layout(table: Any) -> bool:
-    """Whether a table only arranges the page."""
+    """Whether a table is used only for the layout of the page."""
     if table.get("role") in ("presentation", "none"):
         return True
     return any(table.find(f".//{name}") is not None for name in ("table", "h1", "h2", "h3", "ul", "form", "pre"))
@@ -242,7 +244,7 @@ def _table(element: Any) -> Table:
         titles += (heads or row.getparent().tag == "thead") and titles == len(rows)
         if open_rows > 0:
             tied.append(len(rows))
-            # the cell above covers the first column of this row, too
+            # the cell above also covers the first column of this row
             cells = ["", *cells]
         open_rows = max(open_rows - 1, max((_number(cell.get("rowspan")) - 1 for cell in elements), default=0))
         rows.append(cells)

@@ -66,8 +66,8 @@ def markdown_headings(text: str) -> list[Heading]:
 
 
 def _title(text: str) -> str:
-    """Remove the closing `#`s of a heading. A regular expression would take time with the square of the line's
-    length.
+    """Remove the closing `#`s of a heading, without a regular expression. Its time would grow with the square of the
+    line's length.
     """
     text = text.rstrip(" \t")
     bare = text.rstrip("#")
@@ -77,7 +77,7 @@ def _title(text: str) -> str:
 def structure(text: str) -> tuple[tuple[Lead, ...], tuple[Span, ...]]:
     """Return the leads and the records of a text.
 
-    A list below a line that ends with a colon has a lead, and so has a pipe table. The rows of a table are records.
+    A list has a lead if the line above it ends with a colon. A pipe table has a lead, and its rows are records.
     """
     leads: list[Lead] = []
     records: list[Span] = []
@@ -127,8 +127,8 @@ def _begins_list(lines: list[str], number: int) -> bool:
 
 
 def _list_end(lines: list[str], number: int) -> int:
-    """Return the number of the line after a list. Further lines of an item and single empty lines between items belong
-    to the list.
+    """Return the number of the line after a list. Further lines of an item, and single empty lines between items,
+    belong to the list.
     """
     end = number
     while number < len(lines):

@@ -18,7 +18,7 @@ TAG = re.compile(r"<[^<>]{0,200}>")
 def read_rst(path: Path, raw: bytes) -> Document:
     """Read reStructuredText. A heading is a line above a line of one repeated sign.
 
-    The first sign in the file marks the highest level, the next new sign the level below, and so on.
+    The first sign in the file marks the highest level, the next new sign marks the level below, and so on.
     """
     text = decode(path, raw)
     lines = text.text.split("\n")

@@ -44,7 +44,7 @@ def read_workbook(path: Path, raw: bytes) -> Document:
 
 
 def _count_extras(archive: Archive, writer: DocumentWriter) -> None:
-    """Count what is not in cells."""
+    """Count the content that is not in cells."""
     for name in archive.names:
         if re.match(r"(?:xl/media|Pictures)/.", name):
             writer.picture()

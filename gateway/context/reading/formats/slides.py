@@ -1,4 +1,4 @@
-"""PPTX: reads each slide as a page, with its title as a heading. Texts, tables, charts and notes follow in order."""
+"""PPTX: reads each slide as a page with its title as a heading. The texts, tables, charts and notes follow in order."""
 
 import posixpath
 import re

@@ -1,4 +1,4 @@
-"""Reads JSON, JSONL, XML and notebooks as records, which stay whole, below headings from the names around them."""
+"""Reads JSON, JSONL, XML and notebooks. Records stay whole, and the names around them become headings."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -11,9 +11,9 @@ from gateway.context.reading.formats.markdown import decode, read_markdown
 from gateway.context.reading.writer import DocumentWriter
 
 SMALL_CHARACTERS = 1000
-"""The longest branch, in characters, that is a single record."""
+"""The maximum length of a branch that becomes a single record, in characters."""
 LONGEST_RECORD_LINE = 400
-"""A longer record, in characters, has a line for each field."""
+"""A record with more characters than this has a line for each field."""
 
 Tree = str | list[tuple[str, Any]]
 """A text, or named parts in order. Parts of a list have no names."""
@@ -116,7 +116,7 @@ def _repeats(tree: Sequence[tuple[str, Tree]], name: str) -> bool:
 
 
 def _is_record(tree: Tree) -> bool:
-    """Whether a branch contains no list of records, so that it is a single record."""
+    """Whether a branch is a single record, that is, whether it contains no list of records."""
     if isinstance(tree, str):
         return True
     nested = [(name, part) for name, part in tree if not isinstance(part, str)]

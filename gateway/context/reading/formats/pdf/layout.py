@@ -1,4 +1,6 @@
-"""Arranges words by position into lines, columns, paragraphs, headings and tables. This is geometry without PDF."""
+"""Arranges words by position into lines, columns, paragraphs, headings and tables. This module uses only geometry, no
+PDF.
+"""
 
 import re
 from collections import Counter
@@ -16,7 +18,7 @@ SHORT = 0.75
 """A line shorter than this share of its column ends a paragraph."""
 CAPTION = re.compile(r"(?:Table|Tab\.|Tabelle|Tableau|Tabla|Tabela|Tabella|Таблица|表)\s*[\w.:-]", re.IGNORECASE)
 STEPS = 1000
-"""The number of positions across a page at which a gap between columns is looked for."""
+"""The number of positions across a page that are tested for a gap between columns."""
 BULLET = re.compile(r"(?:[•◦▪‣●○■–*·-]|\(?\d{1,3}[.)]|[a-z]\))$")
 
 
@@ -65,7 +67,7 @@ def _band(lines: list[TextLine]) -> list[Block]:
 
 
 def _gutter(lines: Sequence[TextLine]) -> float | None:
-    """Return where the gap between two columns of prose is, or None for one column or a table."""
+    """Return the position of the gap between two columns of prose, or None for one column or a table."""
     gaps = Counter[int]()
     step = max(1.0, (max(line.right for line in lines) - min(line.left for line in lines)) / STEPS) if lines else 1.0
     for line in lines:
@@ -128,7 +130,9 @@ def _with_tables(lines: Sequence[TextLine]) -> list[Block]:
 
 
 def _continues(run: Sequence[TextLine], line: TextLine) -> bool:
-    """Whether a line of one cell belongs to the row above: it is close below and within one of the row's cells."""
+    """Whether a line of one cell belongs to the row above. It must be close below the row and within one of the row's
+    cells.
+    """
     above = run[-1]
     if line.top - above.bottom > CLOSE * line.height or len(cells_of(above)) < 2:
         return False

@@ -27,7 +27,7 @@ LONGEST_HEADING = 120
 RUNNING_PAGES = 3
 """A running header or footer is at the edge of at least this many pages, and of half of all pages."""
 COLUMN = 100.0
-"""Lines of the same column begin within this many points."""
+"""Lines of one column begin within this many points of each other."""
 BULLETS = "•◦▪‣●○■·"
 PAGE_NUMBER = re.compile(r"(?:-\s?)?\d{1,5}(?:\s?-)?|(?:page|seite) \d{1,5}(?: (?:of|von) \d{1,5})?", re.IGNORECASE)
 
@@ -79,7 +79,7 @@ def _page(pdf: Any, number: int, form: Any, writer: DocumentWriter) -> PdfPage:
 
 
 def _without_running_lines(pages: list[PdfPage]) -> list[PdfPage]:
-    """Return the pages without bare page numbers. Headers and footers stay where they first occur."""
+    """Return the pages without page numbers that stand alone. Headers and footers stay only where they first occur."""
     edges = Counter(text for page in pages for text in {line.text for line in _edges(page)})
     running = {text for text, count in edges.items() if count >= max(RUNNING_PAGES, len(pages) // 2)}
     seen: set[str] = set()
@@ -149,7 +149,7 @@ def _rounded(line: TextLine) -> float:
 
 
 def _write_page(writer: DocumentWriter, page: PdfPage, sizes: _Sizes, titles: list[str]) -> list[str]:
-    """Write a page. Returns the title row of its last table, which may go on on the next page."""
+    """Write a page. Returns the title row of the page's last table, since the table may continue on the next page."""
     lines: list[TextLine] = []
     carried = titles
     for block in page.blocks:
@@ -173,7 +173,7 @@ def _write_page(writer: DocumentWriter, page: PdfPage, sizes: _Sizes, titles: li
 
 
 def _write_table(writer: DocumentWriter, block: TableBlock, caption: str, carried: list[str]) -> list[str]:
-    """Write a table. Without titles, it continues a table of the same width on the page before."""
+    """Write a table. If it has no titles, it continues a table of the same width on the page before."""
     rows = block.rows
     if carried and rows and len(carried) == len(rows[0]) and rows[0] != carried:
         rows = [carried, *rows]
@@ -211,7 +211,7 @@ def _start(line: TextLine) -> str:
 
 
 def _joined(text: str, line: str) -> str:
-    """Append a line to a text, and join a word that was hyphenated between them."""
+    """Append a line to a text. If a word is hyphenated at the end of the text, its two halves are joined."""
     if text.endswith("\xad"):
         return text[:-1] + line
     if re.search(r"[^\W\d_]-$", text[-2:]) and line[:1].islower():

@@ -9,11 +9,11 @@ from gateway.context.reading.formats.pdf.words import PageWord, Rule
 
 MOST_COLUMNS = 100
 MOST_TABLES = 100
-"""The most tables on a page. With more, the lines are a drawing."""
+"""The maximum number of tables on a page. If there are more, the lines are a drawing."""
 FARTHEST_RULE = 150
-"""The largest distance between two ruled lines of a table, in points."""
+"""The maximum distance between two ruled lines of a table, in points."""
 CLOSE = 0.35
-"""A line belongs to the row above if the gap is at most this share of the line's height."""
+"""A line belongs to the row above if the gap between them is at most this share of the line's height."""
 
 
 def columns_of(run: Sequence[TextLine]) -> list[tuple[float, float]]:
@@ -49,7 +49,7 @@ def rows_of(run: Sequence[TextLine], columns: Sequence[tuple[float, float]]) -> 
 
 
 def _row(words: Sequence[PageWord], columns: Sequence[tuple[float, float]]) -> list[str]:
-    """Make a cell for each column, from the words in the column or nearest to it."""
+    """Make a cell for each column, from the words that lie in the column or nearest to it."""
     row: list[list[str]] = [[] for _ in columns]
     for cell in cells_of(TextLine(tuple(words))) if words else []:
         middle = (cell.left + cell.right) / 2
@@ -59,7 +59,7 @@ def _row(words: Sequence[PageWord], columns: Sequence[tuple[float, float]]) -> l
 
 
 def _apart(cell: TextLine, left: float, right: float) -> float:
-    """Return how much of a cell lies outside a column, in points."""
+    """Return the width of the part of a cell that lies outside a column, in points."""
     return max(0.0, (cell.right - cell.left) - max(0.0, min(cell.right, right) - max(cell.left, left)))
 
 
@@ -88,8 +88,8 @@ def ruled_tables(
 
 
 def _stacks(across: Sequence[Rule]) -> list[list[Rule]]:
-    """Return groups of at least three horizontal rules that lie below each other, overlap, and are near. Three rules
-    make two rows.
+    """Return groups of at least three horizontal rules that lie below one another, overlap, and are near each other.
+    Three rules make two rows.
     """
     stacks: list[list[Rule]] = []
     for rule in sorted(across, key=lambda rule: rule.at):

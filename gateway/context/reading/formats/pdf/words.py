@@ -12,7 +12,7 @@ from typing import Any
 from msgspec import Struct
 
 MOST_OBJECTS = 20_000
-"""The most drawn objects on a page that are searched for ruled lines."""
+"""The maximum number of drawn objects on a page that are searched for ruled lines."""
 MOST_SEGMENTS = 200
 """A drawn object with more segments is a picture."""
 THIN = 2.5
@@ -38,7 +38,7 @@ class PageWord(Struct, frozen=True):
 
 
 class Rule(Struct, frozen=True):
-    """A horizontal or vertical ruled line at `at`, from `first` to `last`."""
+    """A horizontal or vertical ruled line. `at` is its position; `first` and `last` are its ends."""
 
     at: float
     first: float
@@ -46,7 +46,7 @@ class Rule(Struct, frozen=True):
 
 
 class PageContent(Struct, frozen=True):
-    """What a page contains. `turned` are words in another direction than most."""
+    """The content of a page. `turned` are the words that run in another direction than most words."""
 
     words: list[PageWord] = []
     turned: list[PageWord] = []
@@ -55,7 +55,7 @@ class PageContent(Struct, frozen=True):
     notes: list[str] = []
     pictures: int = 0
     unmapped: int = 0
-    """How many characters have a font that does not map them to Unicode."""
+    """The number of characters whose font does not map them to Unicode."""
 
 
 def page_content(page: Any, form: Any) -> PageContent:
@@ -98,7 +98,7 @@ def _words(text: Any) -> Iterator[tuple[int, PageWord]]:
 
 
 def _is_placed(word: PageWord) -> bool:
-    """Whether the box is valid. A damaged file can have any numbers."""
+    """Whether the box is valid. In a damaged file, its numbers can have any value."""
     sides = (word.left, word.right, word.top, word.bottom)
     return all(math.isfinite(side) and abs(side) < FARTHEST for side in sides) and word.bottom > word.top
 
@@ -159,8 +159,8 @@ def _is_bold(text: Any, index: int) -> bool:
 
 
 def _upright(word: PageWord, turn: int) -> PageWord:
-    """Convert a box from the page's coordinates, with the origin at the bottom, to upright ones with the origin at the
-    top.
+    """Convert a box from the page's coordinates to upright coordinates. The origin is then at the top instead of the
+    bottom.
     """
     left, right, low, high = word.left, word.right, word.top, word.bottom
     down, up = (-high, -low, -right, -left), (low, high, left, right)
