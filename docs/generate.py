@@ -2,6 +2,7 @@
 
 import inspect
 import sys
+from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin
 
@@ -10,6 +11,7 @@ from msgspec import Struct
 
 from gateway import registry
 from gateway.documented import field_texts
+from gateway.settings.models import Deployment
 from gateway.settings.tables import NAMED, PLAIN
 
 PAGE = Path(__file__).with_name("configuration.md")
@@ -24,13 +26,14 @@ mistakes of a file at once, and `foreword serve` does the same before it opens t
 A text of the form `env:NAME` is replaced by that environment variable. File names may be relative
 to the configuration file, or `package:name/file` for a file inside an installed Python package.
 """
-TABLES = [*PLAIN.items(), *((f"{name}.x", struct) for name, struct in NAMED.items())]
+NESTED = {"models.x.deployments": Deployment}
+TABLES = [*PLAIN.items(), *((f"{name}.x", struct) for name, struct in NAMED.items()), *NESTED.items()]
 NAMES = {
     "str": "text",
     "int": "whole number",
     "float": "number",
     "bool": "true or false",
-    "Mode": "mode",
+    "Price": "table of `prompt` and `completion`",
     "tuple[str, ...]": "list of texts",
     "dict[str, str]": "table of texts",
     "dict[str, str | list[str]]": "table of texts or lists",
@@ -77,6 +80,14 @@ def _type(kind: Any) -> str:
         limits = _limits(meta)
     if get_origin(kind) is Literal:
         return "one of " + ", ".join(f"`{value}`" for value in get_args(kind))
+    if isinstance(kind, type) and issubclass(kind, Enum):
+        return "one of " + ", ".join(f"`{member.value}`" for member in kind)
+    if get_origin(kind) is tuple:
+        inner = get_args(kind)[0]
+        if get_origin(inner) is Literal:
+            return "list of " + ", ".join(f"`{value}`" for value in get_args(inner))
+        if isinstance(inner, type) and issubclass(inner, Struct):
+            return "list of tables"
     return NAMES.get(str(kind), NAMES.get(getattr(kind, "__name__", ""), str(kind))) + limits
 
 

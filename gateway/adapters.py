@@ -63,7 +63,13 @@ def build_adapters(settings: Settings) -> tuple[Adapters | None, list[Problem]]:
         if backend is not None:
             backends[name] = backend
     routing = settings.routing
-    routes = Routes(settings.models, backends, routing.default, Aliases(routing.aliases, routing.unknown))
+    routes = Routes(
+        settings.models,
+        backends,
+        routing.default,
+        Aliases(routing.aliases, routing.unknown),
+        settings.jobs.prices,
+    )
     problems += routes.problems(settings.file, settings.refiner.model, _broken_parts(settings, backends))
     problems += server_problems(settings)
     if problems or state is None:

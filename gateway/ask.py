@@ -104,6 +104,8 @@ class Controls(Struct, frozen=True):
     strategy: str = ""
     """How to process a text that is longer than the model's window. If this is "", the gateway chooses."""
     nbce: Nbce = Nbce()
+    tags: tuple[str, ...] = ()
+    """Only deployments with all of these tags may answer."""
     closing_event: bool | None = None
     """Whether the gateway may add an event at the end of a stream. If this is None, the configuration decides."""
 

@@ -176,6 +176,8 @@ class Target(Struct, frozen=True):
     window_tokens: int = 0
     longer: "Target | None" = None
     repeat: bool = False
+    hedge_s: float = 0.0
+    """The time without an answer after which the request is also sent to the next target, or 0 if it never is."""
 
     def stretches(self, other: "Target") -> bool:
         """Whether `other` is the same engine with stretched positions."""

@@ -8,11 +8,14 @@ from gateway.adapters import Adapters, build_adapters
 from gateway.assembly.gateway import Gateway, Recording
 from gateway.assembly.request_path import StageParts, has_templates, request_path
 from gateway.backends.call import Caller
+from gateway.backends.calling.breaker import Breaker
+from gateway.backends.calling.retry import Retries
 from gateway.backends.chat_over_messages import ChatOverMessages
 from gateway.backends.complete import Completions
 from gateway.backends.messages_over_chat import MessagesOverChat
 from gateway.backends.required_call import RequiredCalls
 from gateway.backends.responses import ResponsesOverChat
+from gateway.backends.routing.figures import LiveFigures
 from gateway.context.fence import MarkOf, keyed_mark
 from gateway.context.ingest.background_ingest import BackgroundEmbedder, BackgroundIngest
 from gateway.context.ingest.ingest import new_ingest
@@ -54,12 +57,22 @@ def assemble(settings: Settings, *, only_prepare: bool = False) -> Gateway:
         raise ConfigError(problems)
     mixing = _mixing(adapters.backends)
     senders = {name: _sender(backend) for name, backend in adapters.backends.items()}
-    caller = Caller(senders, adapters.state, mixing=mixing)
+    routing, figures = settings.routing, LiveFigures(adapters.backends)
+    caller = Caller(
+        senders,
+        adapters.state,
+        breaker=Breaker(adapters.state, trip_after=routing.trip_after, rest_s=routing.rest_s),
+        retries=Retries(routing.retries, routing.retry_wait_s, routing.retry_share),
+        figures=figures,
+        mixing=mixing,
+    )
     completions = Completions(caller, adapters.routes)
     metrics = Metrics(shared=settings.server.workers > 1)
     keeping = None if only_prepare else _keeping(settings, metrics)
     mark_of = keyed_mark(mark_secret(settings.server.secret, settings.data_folder, makes=not only_prepare))
-    parts = _stage_parts(settings, adapters, completions, mixing, mark_of, keeping.archive if keeping else None)
+    parts = _stage_parts(
+        settings, adapters, completions, figures, mixing, mark_of, keeping.archive if keeping else None
+    )
     loads_late = adapters.embedder is not None or has_templates(settings)
     return Gateway(
         settings,
@@ -86,6 +99,7 @@ def _stage_parts(
     settings: Settings,
     adapters: Adapters,
     completions: Completions,
+    figures: LiveFigures,
     mixing: Mapping[str, Sequence[str]],
     mark_of: MarkOf,
     archive: RecordArchive | None,
@@ -100,6 +114,7 @@ def _stage_parts(
         settings,
         adapters,
         completions,
+        figures,
         count,
         archive,
         mixing,

@@ -7,6 +7,7 @@ from msgspec import Struct
 from gateway.adapters import Adapters
 from gateway.backends.complete import Completions
 from gateway.backends.responses import speaks
+from gateway.backends.routing.figures import LiveFigures
 from gateway.backends.routing.stage import RouteStage
 from gateway.context.condense import CondenseStage
 from gateway.context.fence import MarkOf
@@ -40,6 +41,7 @@ class StageParts(Struct):
     settings: Settings
     adapters: Adapters
     completions: Completions
+    figures: LiveFigures
     count: Count
     archive: RecordArchive | None
     mixing: Mapping[str, Sequence[str]]
@@ -74,7 +76,7 @@ def request_path(parts: StageParts, loaded: Loaded) -> tuple[PipelineStep, ...]:
     )
     return (
         # first, so that a request for an unknown model is refused before any work
-        PipelineStep(RouteStage(routes, settings.prompt.mode, settings.prompt.canary)),
+        PipelineStep(RouteStage(routes, settings.prompt.mode, settings.prompt.canary, live=parts.figures)),
         # with `must`: without this step the request would mean something else, so a failure must fail the request
         PipelineStep(PreviousResponseStage(parts.archive), must=True),
         # in every mode, and before a named prompt adds text of its own

@@ -1,11 +1,17 @@
 """Calls the targets of a route in order until one answers."""
 
+import asyncio
 import logging
 from collections.abc import Mapping, Sequence
+from time import perf_counter
 from typing import Protocol
 
 from msgspec.structs import replace
 
+from gateway.backends.calling.breaker import Breaker
+from gateway.backends.calling.race import Race
+from gateway.backends.calling.retry import Retries, is_failure
+from gateway.backends.routing.figures import LiveFigures
 from gateway.errors import (
     AnswerLost,
     BackendFailed,
@@ -16,7 +22,7 @@ from gateway.errors import (
     NotReady,
     RequestError,
 )
-from gateway.exchange import Exchange, Target
+from gateway.exchange import Exchange, Note, Target
 from gateway.ports import Headers, HotState, Reply
 
 log = logging.getLogger("foreword.call")
@@ -25,8 +31,6 @@ UNREACHABLE = "backend_unreachable"
 HANDED_OVER = (BackendFailed, BackendTimeout, NotReady, LimitReached)
 """The errors after which the next target on the route is tried."""
 REPEATABLE = b"idempotency-key"
-REFUSALS = (501, 505)
-"""Not Implemented and HTTP Version Not Supported. The server rejects the request with these, but has not failed."""
 
 
 class Sender(Protocol):
@@ -38,10 +42,9 @@ class Sender(Protocol):
 class Caller:
     """Returns the reply of the first backend on the route that answers.
 
-    A request that a backend has accepted (`RequestError.taken`) is not sent again, unless the client gave an
-    idempotency key or the model's configuration sets `repeat`. A backend that cannot be reached is tried a second time.
-    If a backend fails `trip_after` times in a row and the route has another one, the backend is skipped for `rest_s`
-    seconds.
+    A request that a backend has accepted (`RequestError.taken`) is not sent again, unless the client gave it an
+    idempotency key or the model's configuration sets `repeat`. A backend that cannot be reached is tried once more.
+    `Breaker` decides which deployments are skipped, and `Retries` whether the route is tried again.
     """
 
     def __init__(
@@ -49,17 +52,17 @@ class Caller:
         backends: Mapping[str, Sender],
         state: HotState,
         *,
-        trip_after: int = 5,
-        rest_s: float = 10.0,
+        breaker: Breaker | None = None,
+        retries: Retries | None = None,
+        figures: LiveFigures | None = None,
         mixing: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
         """`mixing` has the backends that can read passages in parallel (NBCE), each with the names of its models."""
         self._mixing = mixing or {}
         self._backends = backends
-        self._state = state
-        self._trip_after = trip_after
-        self._rest_s = rest_s
-        self._failures = dict.fromkeys(backends, 0)
+        self._breaker = breaker or Breaker(state)
+        self._retries = retries or Retries()
+        self._figures = figures or LiveFigures({})
 
     async def call(self, exchange: Exchange, headers: Headers) -> Reply:
         """Return the reply of the first target that does not fail.
@@ -68,12 +71,38 @@ class Caller:
         """
         if exchange.windows:
             exchange = self._mixed(exchange)
+        self._retries.earn()
+        number = 0
+        while True:
+            try:
+                reply = await self._round(exchange, headers)
+                wait_s = self._retry_wait_s(exchange, number, reply) if is_failure(reply.status) else None
+                if wait_s is None:
+                    return reply
+                await reply.aclose()
+            except HANDED_OVER as error:
+                wait_s = self._retry_wait_s(exchange, number, error)
+                if wait_s is None:
+                    raise
+            log.info("retrying", extra={"exchange": exchange.id, "wait_s": round(wait_s, 3)})
+            await asyncio.sleep(wait_s)
+            number += 1
+
+    def _retry_wait_s(self, exchange: Exchange, number: int, outcome: Reply | RequestError) -> float | None:
+        # with `spare`, other targets are tried next, which is quicker than a retry
+        return None if exchange.spare else self._retries.wait_s(number, outcome)
+
+    async def _round(self, exchange: Exchange, headers: Headers) -> Reply:
+        """Try each target of the route once."""
         *others, last = exchange.route
-        for target in others:
-            if await self._rests(target.backend):
+        for place, target in enumerate(others):
+            if await self._breaker.skips(target):
                 continue
             try:
-                reply = await self._try(exchange, target, headers)
+                if target.hedge_s:
+                    reply = await self._hedged(exchange, target, exchange.route[place + 1], headers)
+                else:
+                    reply = await self._try(exchange, target, headers)
             except HANDED_OVER as error:
                 if error.taken and not is_repeatable(target, headers):
                     raise
@@ -82,11 +111,28 @@ class Caller:
             if not is_failure(reply.status):
                 return reply
             await reply.aclose()
-        if exchange.spare and await self._rests(last.backend):
+        if exchange.spare and await self._breaker.skips(last):
             raise BackendFailed(
                 f"The backend {last.backend!r} is skipped for a while after failures.", code=UNREACHABLE
             )
         return await self._try(exchange, last, headers)
+
+    async def _hedged(self, exchange: Exchange, target: Target, other: Target, headers: Headers) -> Reply:
+        """Send the request to `other` too if `target` has not answered after its `hedge_s`. Returns the first reply
+        that is no failure, and cancels the other request."""
+        replies = Race([self._try(exchange, target, headers)])
+        try:
+            reply = await replies.first(target.hedge_s)
+            if reply is None:
+                replies.add(self._try(exchange, other, headers))
+                reply = await replies.first()
+                assert reply is not None
+                estimate = len(exchange.ask.raw) // 4
+                data = {"backends": [target.backend, other.backend], "answered": reply.backend, "tokens": estimate}
+                reply.notes.append(Note("route", "hedged", f"no answer after {target.hedge_s:g} s", data))
+            return reply
+        finally:
+            await replies.aclose()
 
     def _mixed(self, exchange: Exchange) -> Exchange:
         """Limit the route to targets that can read passages in parallel. Raises `BadRequest` if there are none."""
@@ -102,18 +148,30 @@ class Caller:
         )
 
     async def _try(self, exchange: Exchange, target: Target, headers: Headers) -> Reply:
+        started = perf_counter()
         try:
             reply = await self._send(exchange, target, headers)
         except RequestError as error:
             # these are not failures: the backend is loading, all its connections are in use, or its model called no
             # tool
             if error.status >= 500 and not isinstance(error, NotReady | CallMissing):
-                await self._failed(target.backend)
+                self._figures.failed(target, perf_counter() - started)
+                await self._breaker.failed(target)
+            else:
+                self._breaker.untested(target)
             raise
-        if reply.status >= 500 and is_failure(reply.status):
-            await self._failed(target.backend)
+        except BaseException:
+            self._breaker.untested(target)
+            raise
+        took_s = perf_counter() - started
+        if is_failure(reply.status):
+            self._figures.failed(target, took_s)
         else:
-            self._failures[target.backend] = 0
+            self._figures.answered(target, took_s)
+        if reply.status >= 500 and is_failure(reply.status):
+            await self._breaker.failed(target)
+        else:
+            self._breaker.succeeded(target)
         return reply
 
     async def _send(self, exchange: Exchange, target: Target, headers: Headers) -> Reply:
@@ -125,27 +183,6 @@ class Caller:
             if error.code != UNREACHABLE and not lost:
                 raise
         return await backend.send(exchange, target.model, headers)
-
-    async def _rests(self, backend: str) -> bool:
-        try:
-            return await self._state.blocked(f"backend:{backend}") > 0
-        except Exception:
-            log.warning("the hot state cannot be reached: every backend is tried")
-            return False
-
-    async def _failed(self, backend: str) -> None:
-        self._failures[backend] += 1
-        if self._failures[backend] < self._trip_after:
-            return
-        try:
-            await self._state.block(f"backend:{backend}", self._rest_s)
-        except Exception:
-            log.warning("the hot state cannot be reached: a failing backend is not skipped")
-
-
-def is_failure(status: int) -> bool:
-    """Whether another backend may succeed after one has answered with this status."""
-    return (status >= 500 and status not in REFUSALS) or status in (408, 429)
 
 
 def is_repeatable(target: Target, headers: Headers) -> bool:

@@ -2,11 +2,12 @@
 
 import asyncio
 import ssl
+import sys
 from collections import deque
 from collections.abc import Awaitable
 from time import monotonic
 
-from gateway.backends.call import is_failure
+from gateway.backends.calling.retry import is_failure
 from gateway.backends.http1 import AllInUse, AnswerBounds, Broken, Connection, Unreachable
 
 KEEP_S = 50.0  # below 60 s, after which most servers close an idle connection
@@ -28,6 +29,10 @@ class _Places:
     def __init__(self, free: int) -> None:
         self._free = free
         self._waiting: deque[asyncio.Future[None]] = deque()
+
+    @property
+    def waiting(self) -> int:
+        return len(self._waiting)
 
     def take(self) -> bool:
         """Take a place if one is free. Return whether a place was taken. While others wait, no place is free."""
@@ -97,7 +102,10 @@ class UpstreamAnswer:
 
 
 class ConnectionPool:
-    """Connections to one origin. `headers` are sent with every request."""
+    """Connections to one origin. `headers` are sent with every request.
+
+    `limit` is the most connections. If all are in use, at most `waiting` requests wait for one.
+    """
 
     def __init__(
         self,
@@ -109,12 +117,14 @@ class ConnectionPool:
         connect_timeout_s: float,
         bounds: AnswerBounds,
         limit: int,
+        waiting: int = sys.maxsize,
         settle_s: float = SETTLE_S,
     ) -> None:
         self._host, self._port, self._tls = host, port, tls
         self._connect_timeout_s = connect_timeout_s
         self._bounds = bounds
         self._limit = limit
+        self._most_waiting = waiting
         self._settle_s = settle_s
         standard = port == (443 if tls else 80)
         bracketed = f"[{host}]" if ":" in host else host
@@ -129,6 +139,11 @@ class ConnectionPool:
         self._places = _Places(limit)
         self._distrusted_until = 0.0
         self._sweep: asyncio.TimerHandle | None = None
+
+    @property
+    def taken(self) -> int:
+        """The number of requests that have a connection or wait for one."""
+        return len(self._used) + self._places.waiting
 
     async def post(self, path: bytes, body: bytes, headers: tuple[tuple[bytes, bytes], ...] = ()) -> UpstreamAnswer:
         """Send one request. Raises an `UpstreamFault`. The request may be sent again only after `Unreachable` or
@@ -161,6 +176,8 @@ class ConnectionPool:
         self._places.release()
 
     async def _place(self) -> None:
+        if self._places.waiting >= self._most_waiting:
+            raise AllInUse
         try:
             async with asyncio.timeout(self._connect_timeout_s):
                 await self._places.wait()

@@ -65,11 +65,17 @@ class Remote:
             connect_timeout_s=settings.connect_timeout_s,
             bounds=AnswerBounds(settings.idle_timeout_s, settings.total_timeout_s, settings.max_answer_mb * MB),
             limit=settings.max_connections,
+            waiting=settings.max_waiting,
         )
 
     async def aclose(self) -> None:
         if self._pool is not None:
             self._pool.close()
+
+    @property
+    def running(self) -> int:
+        """The number of requests that are being answered or wait for a connection."""
+        return self._pool.taken if self._pool is not None else 0
 
     def models(self) -> Sequence[ModelCard]:
         settings = self._settings

@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from gateway.backends.routing.aliases import matches
 from gateway.errors import Problem
-from gateway.settings.numbers import Count, Seconds
+from gateway.settings.numbers import Amount, Count, Seconds
 
 OURS = ("host", "content-length", "transfer-encoding", "connection")
 OPENAI = "api.openai.com"
@@ -48,6 +48,8 @@ class HostSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """The maximum number of connections. Further requests wait for `connect_timeout_s`, and then get 503 with
     `retry-after`.
     """
+    max_waiting: Amount = 10_000
+    """The most requests that wait for a connection. A further one gets 503 with `retry-after` at once."""
     sampling: tuple[Literal["max_tokens", "temperature", "stop"], ...] = ()
     """The decoder settings that a template may send if the client sets none. The default is none, since some models
     refuse them. vLLM, llama.cpp and Ollama accept all three.

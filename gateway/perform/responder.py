@@ -9,7 +9,8 @@ from msgspec.structs import replace
 
 from gateway.ask import Endpoint
 from gateway.backends import messages_over_chat
-from gateway.backends.call import HANDED_OVER, is_failure, is_repeatable
+from gateway.backends.call import HANDED_OVER, is_repeatable
+from gateway.backends.calling.retry import is_failure
 from gateway.backends.chat_over_messages import as_messages
 from gateway.backends.responses import as_chat, as_response, speaks
 from gateway.backends.sampling import accepted_by, within

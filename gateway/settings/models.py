@@ -1,9 +1,13 @@
 """The tables `[routing]` and `[models.x]`: which backend answers which model."""
 
-from msgspec import Struct
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
 
 from gateway.ask import Mode
-from gateway.settings.numbers import Amount, Share
+from gateway.settings.jobs import Price
+from gateway.settings.numbers import Amount, Count, Seconds, Share
 
 
 class Routing(Struct, frozen=True, forbid_unknown_fields=True):
@@ -17,16 +21,72 @@ class Routing(Struct, frozen=True, forbid_unknown_fields=True):
     aliases: dict[str, str] = {}
     """Other names for models: `aliases = {"gpt-4o-mini" = "best", "claude-*" = "best"}`. An alias may end in `*`.
     Aliases that are no patterns are listed in `/v1/models`."""
+    retries: Amount = 0
+    """How often a request that all backends refused for the moment (429, 503, 529, or no connection) is tried again
+    before the client gets the refusal. Most clients repeat requests themselves."""
+    retry_wait_s: Seconds = 10.0
+    """The longest wait before such a retry. If the backend's `retry-after` is longer, the refusal is the answer."""
+    retry_share: Share = 0.2
+    """The most retries in relation to all requests, so that retries do not multiply the load of an overloaded
+    backend."""
+    trip_after: Count = 5
+    """After this number of failures in a row, a deployment is skipped, if others can answer."""
+    rest_s: Seconds = 10.0
+    """How long a failing deployment is skipped. After it, one request tests the deployment. Each failed test doubles
+    the time, up to two minutes."""
 
 
-class ModelTable(Struct, frozen=True, forbid_unknown_fields=True):
-    """`[models."name"]`: a model name for clients, and the backend behind it."""
+Ability = Literal["tools", "vision", "schema"]
+
+
+class SpreadStrategy(StrEnum):
+    """How the deployments of a model are sorted for a request."""
+
+    WEIGHTED = "weighted"  # by chance, in proportion to the weights
+    CONVERSATION = "conversation"  # by weights, and all requests of a conversation alike
+    LEAST_BUSY = "least_busy"  # by the number of running requests
+    FASTEST = "fastest"  # by the measured time to the first byte
+    CHEAPEST = "cheapest"  # by price
+
+
+class Deployment(Struct, frozen=True, forbid_unknown_fields=True):
+    """`[[models."name".deployments]]`: one of several backends that answer for a model."""
 
     backend: str
     upstream: str = ""
     """The model's name at the backend; the same name if left out."""
+    weight: Annotated[float, Meta(gt=0)] = 1.0
+    """The share of requests in relation to the weights of the other deployments."""
+    order: Amount = 0
+    """Deployments with a higher order are used only if all deployments with a lower one fail."""
+    tags: tuple[str, ...] = ()
+    """Words that requests can ask for in `foreword.tags`, such as `eu`."""
+    abilities: tuple[Ability, ...] | None = None
+    """What the deployment can do, of `tools`, `vision` and `schema`. Left out: all three."""
+    price: Price | None = None
+    """The price per million tokens. Left out: the price in `[jobs.prices]`, by `upstream` and then by the model."""
+    window_tokens: Amount = 0
+    """The context window in tokens, if the backend does not report it."""
+
+
+class ModelTable(Struct, frozen=True, forbid_unknown_fields=True):
+    """`[models."name"]`: a model name for clients, and the backend or the deployments behind it."""
+
+    backend: str = ""
+    """The backend that answers. Required if there are no `deployments`."""
+    upstream: str = ""
+    """The model's name at the backend; the same name if left out."""
+    deployments: tuple[Deployment, ...] = ()
+    """Several backends that answer for this model, instead of `backend`; see `docs/routing.md`."""
+    strategy: SpreadStrategy = SpreadStrategy.WEIGHTED
+    """How a deployment is chosen: `weighted`, `conversation`, `least_busy`, `fastest` or `cheapest`. If the chosen
+    deployment fails, the others are tried."""
+    hedge_s: Seconds | None = None
+    """After this time without an answer, the request is also sent to the next deployment. The first answer is used,
+    and both may be charged. Left out: never."""
     fallback: str = ""
-    """Another model, tried once if the backend cannot be reached, is overloaded or fails."""
+    """Another model, tried if the backend cannot be reached, is overloaded or fails. If that model fails too, its own
+    fallback is tried."""
     shares: dict[str, Share] = {}
     """Other models, and the share of conversations that each answers instead: `shares = {smollm-int4 = 0.1}`. A
     conversation stays with its model; the rest stay here."""

@@ -8,10 +8,13 @@ from msgspec import Struct
 from gateway.ask import ClientKey, Endpoint, Mode
 from gateway.backends.routing.aliases import Aliases, matches
 from gateway.backends.routing.broken import NOTHING_BROKEN, BrokenParts
+from gateway.backends.routing.configured import deployment_problems, deployments_of, is_broken
+from gateway.backends.routing.deployments import DeploymentGroup, RoutedDeployment
 from gateway.errors import KeyNotAllowed, NotFound, Problem
 from gateway.exchange import CanaryTrial, Target
 from gateway.ports import Backend, ModelCard
-from gateway.settings.models import ModelTable
+from gateway.settings.jobs import Price
+from gateway.settings.models import Deployment, ModelTable, SpreadStrategy
 
 AUTO = ("", "auto")
 NO_ALIASES = Aliases()
@@ -29,6 +32,15 @@ class Offer(Struct, frozen=True):
         return self.card.answers(endpoint) and matches(name, self.card.name)
 
 
+class Route(Struct, frozen=True):
+    """The deployments of a model, followed by those of its fallbacks. `targets` are their targets in the order of the
+    configuration. `is_fixed` tells whether every request uses that order."""
+
+    groups: tuple[DeploymentGroup, ...]
+    targets: tuple[Target, ...]
+    is_fixed: bool
+
+
 class Routes:
     """Finds targets by a model's name.
 
@@ -42,28 +54,34 @@ class Routes:
         backends: Mapping[str, Backend],
         default: str,
         aliases: Aliases = NO_ALIASES,
+        prices: Mapping[str, Price] | None = None,
     ) -> None:
+        """`prices` are the prices of models, for deployments without a price of their own."""
         self._models = models
         self._aliases = aliases
+        self._prices = prices or {}
         offers = [Offer(name, card) for name, backend in backends.items() for card in backend.models()]
         # names come before patterns and long patterns before short ones, whatever the order of the tables in the file
         self._offers = sorted(offers, key=_rank)
         self._own = frozenset((*models, *[each.card.name for each in offers if not each.card.name.endswith("*")]))
         self._default = default
-        self._known: dict[tuple[str, Endpoint], tuple[Target, ...]] = {}
+        self._known: dict[tuple[str, Endpoint], Route] = {}
+
         self._meant: dict[str, str] = {}
 
     def targets(self, name: str, endpoint: Endpoint) -> tuple[Target, ...]:
-        """Return the targets for a model, in the order in which they are tried. Raises `NotFound` for an unknown
-        model.
-        """
-        targets = self._known.get((name, endpoint))
-        if targets is None:
-            targets = self._find(name, endpoint)
+        """The targets for a model, in the order of the configuration. Raises `NotFound` for an unknown model."""
+        return self.route(name, endpoint).targets
+
+    def route(self, name: str, endpoint: Endpoint) -> "Route":
+        """The deployments of a model, followed by those of its fallbacks. Raises `NotFound` for an unknown model."""
+        route = self._known.get((name, endpoint))
+        if route is None:
+            route = self._find(name, endpoint)
             # clients choose the names for a pattern, so the cache has a limit
             if len(name) <= LONGEST_NAME and len(self._known) < MOST_NAMES:
-                self._known[name, endpoint] = targets
-        return targets
+                self._known[name, endpoint] = route
+        return route
 
     def mode(self, name: str) -> Mode | None:
         """Return the mode in `[models.x]` for this name."""
@@ -90,8 +108,8 @@ class Routes:
         return ""
 
     def names(self) -> list[tuple[str, str]]:
-        """Return (model name, backend) for all names. Patterns are left out."""
-        listed = {name: model.backend for name, model in self._models.items()}
+        """All model names that can be listed, each with its backend. Patterns are left out."""
+        listed = {name: deployments_of(model)[0].backend for name, model in self._models.items()}
         for offer in self._offers:
             if not offer.card.name.endswith("*"):
                 listed.setdefault(offer.card.name, offer.backend)
@@ -108,7 +126,7 @@ class Routes:
         name = self._meaning(name)
         model = self._models.get(name)
         if model is not None:
-            return model.backend
+            return deployments_of(model)[0].backend
         return next((offer.backend for offer in self._offers if matches(name, offer.card.name)), None)
 
     def problems(self, file: str, refiner: str = "", broken: BrokenParts = NOTHING_BROKEN) -> list[Problem]:
@@ -125,15 +143,16 @@ class Routes:
 
         for name, model in self._models.items():
             where = f"[models.{name}]"
-            if model.backend not in backends:
-                what, remedy = f"no backend {model.backend!r}", f"Known: {_list(backends)}."
-                problems.append(Problem(f"{file} {where} backend", what, remedy))
+            problems += deployment_problems(f"{file} {where}", model, backends)
             check(f"{where} fallback", model.fallback)
+            if name in self._chain(model.fallback):
+                what = f"leads back to {name!r}: {' -> '.join([name, *self._chain(model.fallback)])}"
+                problems.append(Problem(f"{file} {where} fallback", what, "Remove one of these fallbacks."))
             for other in model.shares:
                 check(f"{where} shares", other)
             if sum(model.shares.values()) > 1:
                 problems.append(Problem(f"{file} {where} shares", "their sum is more than 1"))
-            if model.longer and not broken.may_serve(model.longer) and model.backend not in broken.backends:
+            if model.longer and not broken.may_serve(model.longer) and not is_broken(model, broken):
                 problems += self._longer_problems(f"{file} {where} longer", name, model)
         check("[routing] default", self._default)
         check("[routing] unknown", self._aliases.unknown)
@@ -171,31 +190,58 @@ class Routes:
             return self._aliases.models[alias]
         return name if self._serves(name) else self._aliases.unknown or name
 
-    def _find(self, name: str, endpoint: Endpoint) -> tuple[Target, ...]:
+    def _find(self, name: str, endpoint: Endpoint) -> Route:
         chosen = self.name(name, endpoint)
-        targets = self._direct(chosen, endpoint)
         model = self._models.get(chosen)
-        if model and model.fallback:
-            targets += self._direct(model.fallback, endpoint)
-        if not targets:
+        names = [chosen, *(self._chain(model.fallback) if model else ())]
+        groups = tuple([group for entry in names if (group := self._group(entry, endpoint)) is not None])
+        if not groups:
             raise NotFound(
                 f"The model {name!r} does not exist for /v1/{endpoint}. {self._known_models(endpoint)}",
                 param="model",
                 code="model_not_found",
             )
-        return targets
+        is_fixed = all(len(group.deployments) == 1 for group in groups)
+        return Route(groups, tuple([target for group in groups for target in group.targets]), is_fixed)
 
-    def _direct(self, name: str, endpoint: Endpoint) -> tuple[Target, ...]:
+    def _chain(self, name: str) -> list[str]:
+        """The fallback with this name, its own fallback, and so on. A name is never listed twice."""
+        chain: list[str] = []
+        while name and name not in chain:
+            chain.append(name)
+            model = self._models.get(name)
+            name = model.fallback if model else ""
+        return chain
+
+    def _group(self, name: str, endpoint: Endpoint) -> DeploymentGroup | None:
+        """The deployments of a model without its fallbacks. Returns None if the model does not serve the endpoint."""
         model = self._models.get(name)
         if model:
-            upstream = model.upstream or name
-            card = self._card(model.backend, upstream)
-            longer = next(iter(self._direct(model.longer, endpoint)), None) if model.longer else None
-            return (_target(model.backend, upstream, card, model.window_tokens, longer, repeat=model.repeat),)
+            deployments = tuple([self._deployment(name, model, entry, endpoint) for entry in deployments_of(model)])
+            return DeploymentGroup(name, model.strategy, deployments)
         for offer in self._offers:
             if offer.serves(name, endpoint):
-                return (_target(offer.backend, name, offer.card),)
-        return ()
+                deployment = RoutedDeployment(_target(offer.backend, name, offer.card))
+                return DeploymentGroup(name, SpreadStrategy.WEIGHTED, (deployment,))
+        return None
+
+    def _deployment(self, name: str, model: ModelTable, entry: Deployment, endpoint: Endpoint) -> RoutedDeployment:
+        upstream = entry.upstream or name
+        longer = self._group(model.longer, endpoint) if model.longer else None
+        target = _target(
+            entry.backend,
+            upstream,
+            self._card(entry.backend, upstream),
+            entry.window_tokens or model.window_tokens,
+            longer.targets[0] if longer else None,
+            repeat=model.repeat,
+            hedge_s=model.hedge_s or 0.0,
+        )
+        price = entry.price or self._prices.get(upstream) or self._prices.get(name) or Price()
+        abilities = None if entry.abilities is None else frozenset(entry.abilities)
+        return RoutedDeployment(
+            target, entry.weight, entry.order, frozenset(entry.tags), abilities, price.prompt + price.completion
+        )
 
     def _default_for(self, endpoint: Endpoint) -> str:
         """Return the configured default. If it does not serve the endpoint, return the first model that does."""
@@ -217,8 +263,9 @@ class Routes:
         model = self._models.get(name)
         if model is None:
             return next((offer.card.window_tokens for offer in self._offers if matches(name, offer.card.name)), 0)
-        card = self._card(model.backend, model.upstream or name)
-        return model.window_tokens or (card.window_tokens if card else 0)
+        first = deployments_of(model)[0]
+        card = self._card(first.backend, first.upstream or name)
+        return first.window_tokens or model.window_tokens or (card.window_tokens if card else 0)
 
     def _longer_problems(self, where: str, name: str, model: ModelTable) -> list[Problem]:
         """Return the mistakes in `longer`. Each window must be longer than the window before, which also rules out
@@ -246,12 +293,9 @@ class Routes:
         return f"Known: {_list(list(dict.fromkeys([*configured, *(offer.card.name for offer in offers)])))}."
 
     def _answers(self, name: str, endpoint: Endpoint) -> bool:
-        """Whether a configured model serves the endpoint. A model that its backend does not list is assumed to serve
-        it.
-        """
-        model = self._models[name]
-        card = self._card(model.backend, model.upstream or name)
-        return card is None or card.answers(endpoint)
+        """Whether a configured model serves the endpoint. If its backend does not list the model, it is assumed to."""
+        cards = [self._card(entry.backend, entry.upstream or name) for entry in deployments_of(self._models[name])]
+        return any(card is None or card.answers(endpoint) for card in cards)
 
 
 def _target(
@@ -262,6 +306,7 @@ def _target(
     longer: Target | None = None,
     *,
     repeat: bool = False,
+    hedge_s: float = 0.0,
 ) -> Target:
     """Return a target. `window` is the configured window. If `longer` is None, the target uses the engine's own longer
     window.
@@ -269,7 +314,7 @@ def _target(
     window = window or (card.window_tokens if card else 0)
     if longer is None and card is not None and card.longest_tokens > window > 0:
         longer = Target(backend, model, card.longest_tokens, repeat=repeat)
-    return Target(backend, model, window, longer, repeat)
+    return Target(backend, model, window, longer, repeat, hedge_s)
 
 
 def check_model(routes: Routes, key: ClientKey, model: str, endpoint: Endpoint) -> None:

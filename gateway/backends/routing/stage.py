@@ -1,8 +1,12 @@
 """The first stage: finds the targets of a request, and the mode and experiments that apply to it."""
 
+import random
+
 from msgspec.structs import replace
 
 from gateway.ask import ClientKey, Mode
+from gateway.backends.routing.deployments import Chance, Live, sorted_targets
+from gateway.backends.routing.figures import LiveFigures
 from gateway.backends.routing.routes import AUTO, Routes, check_model
 from gateway.exchange import CanaryTrial, Exchange, Note, Target
 
@@ -14,8 +18,18 @@ class RouteStage:
 
     name = "route"
 
-    def __init__(self, routes: Routes, mode: Mode, canary: float = 1.0) -> None:
+    def __init__(
+        self,
+        routes: Routes,
+        mode: Mode,
+        canary: float = 1.0,
+        *,
+        live: Live | None = None,
+        chance: Chance = random.random,
+    ) -> None:
         self.routes = routes
+        self._live = live or LiveFigures({})
+        self._chance = chance
         self._mode = mode
         self._trial = CanaryTrial("prompt", canary)
 
@@ -32,14 +46,26 @@ class RouteStage:
         fallbacks.
         """
         ask = exchange.ask
-        targets = self.routes.targets(ask.model, ask.endpoint)
+        targets, notes = self._sorted(exchange, ask.model)
         meant = self.routes.name(ask.model, ask.endpoint)
-        renamed = (Note("route", "alias", meant),) if ask.model not in AUTO and meant != ask.model else ()
+        if ask.model not in AUTO and meant != ask.model:
+            notes = (Note("route", "alias", meant), *notes)
         other = self.routes.shared(ask.model, ask.controls.conversation or ask.user or exchange.id)
         if not other:
-            return targets, renamed
+            return targets, notes
+        preferred, chosen = self._sorted(exchange, other)
         note = Note("route", "share", data={"model": other})
-        return (*self.routes.targets(other, ask.endpoint), *targets), (*renamed, note)
+        return (*preferred, *targets), (note, *chosen, *notes)
+
+    def _sorted(self, exchange: Exchange, name: str) -> tuple[tuple[Target, ...], tuple[Note, ...]]:
+        """The targets of a model, sorted by the strategies of the model and of its fallbacks."""
+        route = self.routes.route(name, exchange.ask.endpoint)
+        if route.is_fixed and not exchange.ask.controls.tags:
+            return route.targets, ()
+        groups = [sorted_targets(group, exchange, self._live, self._chance) for group in route.groups]
+        # the note tells about the model itself; its fallbacks are used only if it fails
+        notes = () if groups[0][1] is None else (groups[0][1],)
+        return tuple([target for targets, _ in groups for target in targets]), notes
 
     def _trials(self, exchange: Exchange) -> tuple[CanaryTrial, ...]:
         """Return the experiments of the route and the key. If the request itself sets mode `on`, the route's experiment

@@ -72,7 +72,9 @@ def models_of(settings: Settings) -> Mapping[str, str]:
     models: dict[str, str] = {}
     for name in names:
         table = settings.models.get(name)
-        models.setdefault(table.upstream or name if table else name, name)
+        deployments = table.deployments if table else ()
+        for upstream in [entry.upstream for entry in deployments] or [table.upstream if table else ""]:
+            models.setdefault(upstream or name, name)
     return models
 
 

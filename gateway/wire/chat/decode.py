@@ -47,6 +47,7 @@ class ForewordObject(Struct, forbid_unknown_fields=True):
     gamma: Annotated[float, Meta(ge=0, le=100)] = 2.5
     alpha: Annotated[float, Meta(ge=0, le=100)] = 0.25
     scores: list[Annotated[float, Meta(ge=0, le=1)]] = []
+    tags: list[str] = []
     closing_event: bool | None = None
 
 
@@ -104,6 +105,7 @@ _HEADERS = frozenset(
         b"x-foreword-template",
         b"x-foreword-conversation",
         b"x-foreword-object",
+        b"x-foreword-tags",
     }
 )
 BOOLEANS = {b"true": True, b"1": True, b"false": False, b"0": False}
@@ -223,14 +225,10 @@ def controls_of(body: ForewordObject | UnsetType | None, headers: Mapping[bytes,
         except ValueError:
             known = ", ".join(Mode)
             raise BadRequest(f"Invalid header x-foreword-mode: use one of {known}.", param="x-foreword-mode") from None
-    collections = tuple(given.collections)
-    header = headers.get(b"x-foreword-collections")
-    if not collections and header is not None:
-        collections = tuple(name.strip() for name in header.decode("utf-8", "replace").split(",") if name.strip())
     return Controls(
         mode=mode,
         template=given.template or headers.get(b"x-foreword-template", b"").decode("utf-8", "replace"),
-        collections=collections,
+        collections=tuple(given.collections) or _listed(headers, b"x-foreword-collections"),
         filters=filter_of(given.filters, "foreword.filters"),
         top_k=given.top_k,
         budget_tokens=given.budget_tokens,
@@ -240,7 +238,14 @@ def controls_of(body: ForewordObject | UnsetType | None, headers: Mapping[bytes,
         strategy=given.strategy,
         nbce=_nbce(given) if given.contexts else _MIXED,
         closing_event=given.closing_event,
+        tags=tuple(given.tags) or _listed(headers, b"x-foreword-tags"),
     )
+
+
+def _listed(headers: Mapping[bytes, bytes], name: bytes) -> tuple[str, ...]:
+    """The values of a comma-separated header."""
+    values = headers.get(name, b"").decode("utf-8", "replace").split(",")
+    return tuple([value.strip() for value in values if value.strip()])
 
 
 def _account(headers: Mapping[bytes, bytes], *, default: bool) -> bool:

@@ -7,6 +7,7 @@ from msgspec.structs import replace
 
 from gateway.ask import Ask, Controls, Endpoint
 from gateway.backends.call import UNREACHABLE, Caller
+from gateway.backends.calling.breaker import Breaker
 from gateway.errors import AnswerLost, BackendFailed, BackendTimeout, BadRequest, NotReady, RequestError
 from gateway.exchange import Exchange, Target
 from gateway.ports import Backend, HotState, Reply
@@ -43,7 +44,8 @@ def exchange_to(*backends: str) -> Exchange:
 
 
 def caller(state: Any = None, **backends: Answering) -> Caller:
-    return Caller(cast(dict[str, Backend], backends), cast(HotState, state or MemoryState()), trip_after=2)
+    state = cast(HotState, state or MemoryState())
+    return Caller(cast(dict[str, Backend], backends), state, breaker=Breaker(state, trip_after=2))
 
 
 FAILS = BackendFailed("it broke")

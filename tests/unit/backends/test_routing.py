@@ -10,7 +10,7 @@ from gateway.backends.routing.stage import RouteStage
 from gateway.errors import KeyNotAllowed, NotFound
 from gateway.exchange import CanaryTrial, Exchange, Target
 from gateway.ports import Backend, ModelCard
-from gateway.settings.models import ModelTable
+from gateway.settings.models import Deployment, ModelTable
 
 
 class Offering:
@@ -226,3 +226,68 @@ async def test_a_share_of_the_conversations_goes_to_another_model_and_stays_ther
 def test_shares_of_unknown_models_and_over_one_are_mistakes() -> None:
     problems = routes({"smol": ModelTable("local", shares={"absent": 0.7, "gpt-4o": 0.6})}).problems("config.toml")
     assert [problem.what for problem in problems] == ["no model 'absent'", "their sum is more than 1"]
+
+
+def test_the_fallbacks_of_a_fallback_follow() -> None:
+    models = {
+        "best": ModelTable("openai", upstream="gpt-4o", fallback="middle"),
+        "middle": ModelTable("openai", upstream="gpt-4.1-mini", fallback="smol"),
+    }
+
+    targets = routes(models).targets("best", Endpoint.CHAT)
+
+    assert [target.model for target in targets] == ["gpt-4o", "gpt-4.1-mini", "smol"]
+
+
+def test_deployments_are_listed_by_order_and_take_their_windows_from_the_backends() -> None:
+    model = ModelTable(deployments=(Deployment("local", "smol", order=1), Deployment("openai", "gpt-4o")))
+
+    targets = routes({"chat": model}).targets("chat", Endpoint.CHAT)
+
+    assert targets == (Target("openai", "gpt-4o"), Target("local", "smol", 8192))
+    assert ("chat", "local") in routes({"chat": model}).names()
+
+
+def test_mistakes_in_deployments_are_reported() -> None:
+    models = {
+        "none": ModelTable(),
+        "both": ModelTable("local", deployments=(Deployment("local", "smol"),)),
+        "wrong": ModelTable(deployments=(Deployment("local", "smol"), Deployment("lokal"))),
+        "round": ModelTable("local", upstream="smol", fallback="trip"),
+        "trip": ModelTable("local", upstream="smol", fallback="round"),
+        "alone": ModelTable("local", upstream="smol", hedge_s=1.0),
+    }
+
+    problems = {
+        problem.where.removeprefix("config.toml [models."): problem
+        for problem in routes(models).problems("config.toml")
+    }
+
+    assert problems.keys() == {
+        "none] backend",
+        "both]",
+        "wrong] deployments, number 2",
+        "round] fallback",
+        "trip] fallback",
+        "alone] hedge_s",
+    }
+    assert "round -> trip -> round" in problems["round] fallback"].what
+
+
+async def test_a_request_without_tags_keeps_the_order_of_a_single_deployment() -> None:
+    stage = RouteStage(routes({"chat": ModelTable("local", upstream="smol")}), Mode.ON)
+
+    exchange = await stage(Exchange("x", Ask(Endpoint.CHAT, "chat", b"{}")))
+
+    assert [target.model for target in exchange.route] == ["smol"]
+    assert exchange.notes == ()
+
+
+async def test_the_choice_of_a_deployment_is_a_note() -> None:
+    model = ModelTable(deployments=(Deployment("local", "smol"), Deployment("openai", "gpt-4o", weight=1e-9)))
+    stage = RouteStage(routes({"chat": model}), Mode.ON, chance=lambda: 0.5)
+
+    exchange = await stage(Exchange("x", Ask(Endpoint.CHAT, "chat", b"{}")))
+
+    assert [target.backend for target in exchange.route] == ["local", "openai"]
+    assert exchange.notes[0].data == {"backend": "local", "model": "smol", "deployments": 2}

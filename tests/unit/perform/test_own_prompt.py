@@ -125,7 +125,7 @@ async def test_a_refusal_by_the_first_is_no_reason_to_ask_the_second() -> None:
 async def test_a_backend_that_rests_is_skipped_although_it_is_the_only_one_with_a_row() -> None:
     up, other = Answering("up", 200), Answering("other", 200)
     respond, state = responder(up, other)
-    await state.block("backend:up", 60.0)
+    await state.block("backend:up:smol", 60.0)
 
     done, reply = await respond(EXCHANGE, ())
 

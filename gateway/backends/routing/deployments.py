@@ -1,0 +1,171 @@
+"""The deployments of a model, and the order in which a request tries them."""
+
+import math
+from collections.abc import Callable, Sequence
+from hashlib import sha256
+from typing import Protocol
+
+from msgspec import Struct
+
+from gateway.errors import BadRequest
+from gateway.exchange import Exchange, Note, Target
+from gateway.settings.models import Ability, SpreadStrategy
+
+EXPLORED = 0.05
+"""The share of requests for which the strategy `fastest` tests another deployment, since its speed may have changed."""
+PREFIX_CHARS = 4096
+"""A conversation without an id is recognised by this many characters of its first messages."""
+
+
+class Live(Protocol):
+    """What is known about deployments at the moment."""
+
+    def running(self, target: Target) -> int:
+        """Return the number of requests that the target's backend is answering."""
+        ...
+
+    def first_byte_s(self, target: Target) -> float | None:
+        """Return the usual time to the first byte in seconds, or None if it was not measured yet."""
+        ...
+
+
+class RoutedDeployment(Struct, frozen=True):
+    """A target with the figures by which a strategy chooses it. `price` is for a million tokens, read and written."""
+
+    target: Target
+    weight: float = 1.0
+    order: int = 0
+    tags: frozenset[str] = frozenset()
+    abilities: frozenset[Ability] | None = None
+    price: float = 0.0
+
+
+class DeploymentGroup(Struct, frozen=True):
+    """The deployments of one model's name."""
+
+    name: str
+    strategy: SpreadStrategy
+    deployments: tuple[RoutedDeployment, ...]
+
+    @property
+    def targets(self) -> tuple[Target, ...]:
+        """The targets in the order of the configuration."""
+        by_order = sorted(self.deployments, key=lambda deployment: deployment.order)
+        return tuple([deployment.target for deployment in by_order])
+
+
+Chance = Callable[[], float]
+"""Returns a random number from 0 (inclusive) to 1."""
+
+
+def sorted_targets(
+    group: DeploymentGroup, exchange: Exchange, live: Live, chance: Chance
+) -> tuple[tuple[Target, ...], Note | None]:
+    """Return the targets in the order in which the request tries them, and a note on the choice.
+
+    Raises `BadRequest` if no deployment has the tags that the request asks for.
+    """
+    if len(group.deployments) == 1 and not exchange.ask.controls.tags:
+        return (group.deployments[0].target,), None
+    suitable = _suitable(_tagged(group, exchange.ask.controls.tags), exchange)
+    keys = _keys(group.strategy, suitable, exchange, live, chance)
+    by_key = sorted(zip(keys, suitable, strict=True), key=lambda pair: (pair[1].order, pair[0]))
+    targets = tuple([deployment.target for _, deployment in by_key])
+    first = targets[0]
+    data = {"backend": first.backend, "model": first.model, "deployments": len(targets)}
+    return targets, Note("route", "deployment", f"{group.name}: {group.strategy.value}", data)
+
+
+def _tagged(group: DeploymentGroup, tags: Sequence[str]) -> tuple[RoutedDeployment, ...]:
+    if not tags:
+        return group.deployments
+    tagged = tuple([deployment for deployment in group.deployments if deployment.tags.issuperset(tags)])
+    if not tagged:
+        known = ", ".join(sorted({tag for deployment in group.deployments for tag in deployment.tags})) or "none"
+        raise BadRequest(
+            f"No deployment of the model {group.name!r} has the tags {', '.join(tags)}. Known tags: {known}.",
+            param="foreword.tags",
+        )
+    return tagged
+
+
+def _suitable(deployments: tuple[RoutedDeployment, ...], exchange: Exchange) -> tuple[RoutedDeployment, ...]:
+    """The deployments that have the needed abilities and a window for the prompt. If none has, all of them are
+    returned, and the backend decides."""
+    if any(deployment.abilities is not None for deployment in deployments):
+        needs = needs_of(exchange)
+        able = [
+            deployment
+            for deployment in deployments
+            if deployment.abilities is None or deployment.abilities.issuperset(needs)
+        ]
+        deployments = tuple(able) or deployments
+    windows = {deployment.target.window_tokens for deployment in deployments}
+    if len(windows) > 1:
+        tokens = len(exchange.ask.raw) // 4 + exchange.ask.room_tokens
+        wide = [deployment for deployment in deployments if not 0 < deployment.target.window_tokens < tokens]
+        deployments = tuple(wide) or deployments
+    return deployments
+
+
+def needs_of(exchange: Exchange) -> frozenset[Ability]:
+    """The abilities that a request needs."""
+    ask, needs = exchange.ask, set[Ability]()
+    if ask.has_tools:
+        needs.add("tools")
+    if ask.has_format:
+        needs.add("schema")
+    if not all(turn.plain for turn in ask.turns) and (b'"image_url"' in ask.raw or b'"input_image"' in ask.raw):
+        needs.add("vision")
+    return frozenset(needs)
+
+
+def _keys(
+    strategy: SpreadStrategy,
+    deployments: tuple[RoutedDeployment, ...],
+    exchange: Exchange,
+    live: Live,
+    chance: Chance,
+) -> list[tuple[float, float]]:
+    """Return a key for each deployment. The smallest key is tried first; equal ones are sorted by weighted chance."""
+    drawn = [_race(deployment.weight, chance()) for deployment in deployments]
+    match strategy:
+        case SpreadStrategy.CONVERSATION:
+            unit = conversation_of(exchange)
+            return [(_race(entry.weight, _place(unit, entry.target)), 0.0) for entry in deployments]
+        case SpreadStrategy.LEAST_BUSY:
+            busy = [live.running(entry.target) / entry.weight for entry in deployments]
+            return list(zip(busy, drawn, strict=True))
+        case SpreadStrategy.CHEAPEST:
+            return [(entry.price, place) for entry, place in zip(deployments, drawn, strict=True)]
+        case SpreadStrategy.FASTEST:
+            # a deployment without a measurement is tried first, and now and then one of the others is
+            explored = deployments[int(chance() * len(deployments))] if chance() < EXPLORED else None
+            times = [0.0 if entry is explored else live.first_byte_s(entry.target) or 0.0 for entry in deployments]
+            return list(zip(times, drawn, strict=True))
+        case _:
+            return [(place, 0.0) for place in drawn]
+
+
+def _race(weight: float, number: float) -> float:
+    """The arrival time of a deployment in an exponential race. The first one is chosen in proportion to the weights,
+    and the winner among those that are left is too (Efraimidis and Spirakis, 2006)."""
+    return -math.log(1.0 - number) / weight
+
+
+def _place(unit: str, target: Target) -> float:
+    """A number from 0 to 1 that is fixed for a conversation and a target. If a deployment is added or removed, only the
+    conversations that it gains or loses move (rendezvous hashing)."""
+    digest = sha256(f"{target.backend}\n{target.model}\n{unit}".encode()).digest()
+    return int.from_bytes(digest[:6], "big") / 2**48
+
+
+def conversation_of(exchange: Exchange) -> str:
+    """The identity of the conversation: the id that the client gave, else the beginning of the first messages. Those
+    are the same in every turn, and prompt caches compare them too."""
+    ask = exchange.ask
+    if ask.controls.conversation:
+        return f"{exchange.key.name}\n{ask.controls.conversation}"
+    first = next((place for place, turn in enumerate(ask.turns) if turn.role == "user"), len(ask.turns) - 1)
+    texts = "\n".join([turn.text[:PREFIX_CHARS] for turn in ask.turns[: first + 1]])
+    return f"{exchange.key.name}\n{texts}" if texts.strip() else exchange.id

@@ -1,0 +1,42 @@
+"""Measures the deployments while they answer: running requests, and the usual time to the first byte."""
+
+from collections.abc import Mapping
+from typing import Protocol, runtime_checkable
+
+from gateway.exchange import Target
+
+WEIGHT = 0.2
+"""The weight of the latest measurement in the running mean. The last ten requests then make up nine tenths of it."""
+
+
+@runtime_checkable
+class Occupied(Protocol):
+    """A backend that knows how many requests it is answering."""
+
+    @property
+    def running(self) -> int: ...
+
+
+class LiveFigures:
+    """The figures of one worker. Other workers have their own, since deployments serve all of them alike."""
+
+    def __init__(self, backends: Mapping[str, object]) -> None:
+        self._backends = {name: backend for name, backend in backends.items() if isinstance(backend, Occupied)}
+        self._first_byte_s: dict[tuple[str, str], float] = {}
+
+    def answered(self, target: Target, took_s: float) -> None:
+        """Add a measurement: the time until the reply began."""
+        key = (target.backend, target.model)
+        before = self._first_byte_s.get(key)
+        self._first_byte_s[key] = took_s if before is None else before + WEIGHT * (took_s - before)
+
+    def failed(self, target: Target, took_s: float) -> None:
+        """Add a failure. It counts as at least a second, so that a server that refuses quickly is not the fastest."""
+        self.answered(target, max(1.0, took_s))
+
+    def running(self, target: Target) -> int:
+        backend = self._backends.get(target.backend)
+        return backend.running if backend is not None else 0
+
+    def first_byte_s(self, target: Target) -> float | None:
+        return self._first_byte_s.get((target.backend, target.model))
