@@ -1,4 +1,4 @@
-"""Which prompt of an application built a request, as far as the gateway knows it."""
+"""The application's prompt that built a request, if the gateway has recognised it."""
 
 from typing import ClassVar
 
@@ -6,7 +6,7 @@ from msgspec import Struct
 
 
 class RecognisedPrompt(Struct, frozen=True):
-    """A found prompt that built a request, and the values of its parts. `id` is "" if none did."""
+    """A found prompt that built a request, and the values of its parts. `id` is "" if no prompt was recognised."""
 
     id: str = ""
     name: str = ""
@@ -17,7 +17,7 @@ class RecognisedPrompt(Struct, frozen=True):
 
     @property
     def ref(self) -> str:
-        """The id with the version, or "" if no prompt was recognised."""
+        """`id@version`, or "" if no prompt was recognised."""
         return f"{self.id}@{self.version}" if self.id else ""
 
 

@@ -1,4 +1,4 @@
-"""Lets a backend that speaks Anthropic's API answer chat completions too, by translating requests and answers."""
+"""Lets a backend for Anthropic's API answer chat completions too, by translating requests and answers."""
 
 from collections.abc import Sequence
 
@@ -38,7 +38,9 @@ class ChatOverMessages:
 
 
 def as_messages(exchange: Exchange, model: str, backend: ModelSender, losses: Losses) -> Exchange:
-    """Translate a chat completion request to a messages request. Raises `BadRequest` for what Anthropic's API lacks."""
+    """Translate a chat completion request to a messages request. Raises `BadRequest` for fields that Anthropic's API
+    lacks.
+    """
     card = next(card for card in backend.models() if matches(model, card.name))
     body = encode.body(within(exchange, card.sampling), model)
     raw = messages_body(body, card.answer_tokens, losses)

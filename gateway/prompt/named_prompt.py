@@ -185,7 +185,9 @@ def _check_whole(template: Template, filled: FilledSlots) -> None:
         used = set().union(*(part.body.names for part in template.parts))
         others = [slot for slot in template.slots if slot in used and slot not in given and slot != name]
         choices = " or ".join(map(repr, others)) if name == QUERY else f"{QUERY!r}, the whole question"
-        why = f"it was not given; its prompt has {{{{ {name} }}}}" + (f". Give it, or {choices}" if choices else "")
+        why = f"it was not given, and the template uses {{{{ {name} }}}}" + (
+            f". Give it, or {choices}" if choices else ""
+        )
         raise _lacking(template, name, why) from None
     except TemplateError:
         return  # the prompt is too long; this is reported when the whole prompt is rendered

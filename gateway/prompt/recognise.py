@@ -1,7 +1,7 @@
-"""The stage `recognise`. It finds the prompt of an application that built the request, exactly or not at all.
+"""The stage `recognise`. It finds the application's prompt that built the request, if there is an exact match.
 
-It changes nothing: the client's own bytes are sent. It runs in every mode, so that the use of each prompt is known
-where nothing is rewritten.
+The stage changes nothing: the client's own bytes are sent. It runs in every mode, so that the use of each prompt is
+known even where nothing is rewritten.
 """
 
 from msgspec.structs import replace
@@ -12,7 +12,7 @@ from gateway.recognised import RecognisedPrompt
 
 
 class RecogniseStage:
-    """The stage `recognise`. Only prompts from the traffic of the request's key are looked for."""
+    """The stage `recognise`. It looks only for prompts that were found in the traffic of the request's key."""
 
     name = "recognise"
 

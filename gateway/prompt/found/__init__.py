@@ -1,1 +1,1 @@
-"""Prompts that applications build, found in the recorded traffic: their skeletons, their store, their recognition."""
+"""Finds and recognises prompts that applications build, from the recorded traffic."""

@@ -1,4 +1,4 @@
-"""Adopts a found prompt: checks that its fixed text may become a template, and makes version 1 of it, the identity."""
+"""Adopts a found prompt: checks that its fixed text may become a template, and makes version 1 of the template."""
 
 from collections import Counter
 
@@ -19,12 +19,12 @@ class NotAdopted(ForewordError):
 
 
 class TemplatePart(Struct, frozen=True):
-    """A part of a message: fixed text, or the name of the slot that the application fills."""
+    """A part of a message: a fixed text, or the name of a slot that the application fills."""
 
     text: str = ""
     slot: str = ""
     frozen: bool = True
-    """Whether no job may change the text. Fixed text is frozen until its owner unlocks it."""
+    """Whether jobs must not change the text. Fixed text is frozen until its owner unlocks it."""
 
 
 class TemplateMessage(Struct, frozen=True):
@@ -35,16 +35,17 @@ class TemplateMessage(Struct, frozen=True):
 
 
 class SlotOfPart(Struct, frozen=True):
-    """A slot with the guessed type of its values."""
+    """A slot, and the guessed type of its values."""
 
     name: str
     type: str
 
 
 class FoundTemplate(Struct, frozen=True):
-    """A template of a found prompt. Version 1 is the identity: it renders exactly the text that the application sent.
+    """A template made of a found prompt. Version 1 is the identity: it renders exactly the text that the application
+    sent.
 
-    `match` is how a request is recognised: only exactly.
+    `match` is the way in which a request is recognised. The only way is an exact match.
     """
 
     id: str
@@ -59,7 +60,7 @@ class FoundTemplate(Struct, frozen=True):
     schema: int = SCHEMA
 
     def render(self, values: dict[str, str]) -> list[tuple[str, str]]:
-        """Return role and text of each message. The history is left out."""
+        """Return the role and the text of each message, without the history."""
         return [
             (message.role, "".join(values[part.slot] if part.slot else part.text for part in message.parts))
             for message in self.messages
@@ -71,8 +72,9 @@ HISTORY = "history"
 
 
 def identity(prompt: FoundPrompt, version: PromptVersion | None = None) -> FoundTemplate:
-    """Return the template that renders what the application sent. Raises `NotAdopted` if its fixed text has a secret or
-    a person's data."""
+    """Return the template that renders what the application sent. Raises `NotAdopted` if its fixed text contains a
+    secret or personal data.
+    """
     version = version or prompt.newest
     refuse_secrets(prompt, version)
     names = part_names(version)

@@ -1,4 +1,4 @@
-"""A prompt that was found in the traffic of a key: its versions, each with its shape and its use."""
+"""A prompt that was found in the traffic of a key. Each of its versions has a shape and a use."""
 
 from collections.abc import Sequence
 from enum import StrEnum
@@ -11,24 +11,26 @@ from gateway.prompt.found.shape import OPEN, TextShape
 
 
 class PromptState(StrEnum):
-    """What a person has decided about a found prompt."""
+    """What the operator has decided about a found prompt."""
 
     FOUND = "found"  # nothing yet
-    ADOPTED = "adopted"  # it has a template, whose version 1 is the identity
-    IGNORED = "ignored"  # it is neither listed nor recognised
+    ADOPTED = "adopted"  # the prompt has a template, whose version 1 is the identity
+    IGNORED = "ignored"  # the prompt is neither listed nor recognised
 
 
 class PartExamples(Struct, frozen=True):
-    """The guessed type of a part, and some of its values. There are no values if the record policy forbids them."""
+    """The guessed type of a part, and some of its values. Without permission by the record policy, there are no
+    values.
+    """
 
     type: str = "text"
     values: tuple[str, ...] = ()
     longest: int = 0
-    """The most characters of a value."""
+    """The maximum length of a value in characters."""
 
 
 class PromptUse(Struct, frozen=True):
-    """The requests that had a prompt. Sums are over all of them. `first_s` and `last_s` are seconds since 1970."""
+    """The use of a prompt, summed over its requests. `first_s` and `last_s` are seconds since 1970."""
 
     requests: int = 0
     users: int = 0
@@ -43,11 +45,13 @@ class PromptUse(Struct, frozen=True):
     scores: int = 0
     """The number of exchanges with a feedback score."""
     score: float = 0.0
-    """The sum of their scores."""
+    """The sum of the scores."""
     failed: int = 0
 
     def plus(self, other: "PromptUse") -> "PromptUse":
-        """Add the use of a later time. Users are counted in each window, so their number is the larger one."""
+        """Add the use in a later window. Users are counted in each window anew, so the larger number of users is
+        kept.
+        """
         models = {
             name: self.models.get(name, 0) + other.models.get(name, 0) for name in {**self.models, **other.models}
         }
@@ -72,8 +76,8 @@ class PromptUse(Struct, frozen=True):
 class PromptVersion(Struct, frozen=True):
     """One deployed version of an application's prompt.
 
-    `system` is the shape of the system message, or None if there is none. `last` is that of the last user message.
-    What stands between them is the conversation so far, and may be anything.
+    `system` is the shape of the system message, or None without one. `last` is the shape of the last user message.
+    Between the two is the conversation so far, which may be anything.
     """
 
     number: int
@@ -81,9 +85,9 @@ class PromptVersion(Struct, frozen=True):
     last: TextShape
     use: PromptUse = PromptUse()
     parts: tuple[PartExamples, ...] = ()
-    """The parts of `system`, followed by those of `last`."""
+    """The parts of `system`, followed by the parts of `last`."""
     ambiguous: int = 0
-    """The sampled requests that can be read in several ways."""
+    """The number of sampled requests that can be read in several ways."""
 
     @property
     def shapes(self) -> tuple[TextShape, ...]:
@@ -128,5 +132,5 @@ def prompt_id(key: str, endpoint: str, shapes: Sequence[TextShape | None]) -> st
 
 
 def is_open(version: PromptVersion) -> bool:
-    """Whether a version has no fixed text at all."""
+    """Whether a version has no fixed text."""
     return version.system is None and version.last == OPEN

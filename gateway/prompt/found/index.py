@@ -1,7 +1,7 @@
 """Finds the prompt that built a request: exactly, among thousands, in microseconds.
 
-Shapes are found by their first piece, else by their last one: a binary search gives the longest known beginning of a
-text, and a link from each beginning to the next shorter one gives the others. `benchmarks/discover.py` has the figures.
+Shapes are found by their first piece, or else by their last piece. A binary search gives the longest known beginning of
+a text. Each beginning has a link to the next shorter one. `benchmarks/discover.py` has the figures.
 """
 
 from bisect import bisect_right
@@ -16,14 +16,14 @@ from gateway.prompt.found.found_prompt import FoundPrompt, PromptState, PromptVe
 from gateway.prompt.found.shape import TextShape
 
 MOST_ALIKE = 40
-"""The most shapes with the same first and last piece. Trying more of them would take too long."""
+"""The maximum number of shapes with the same first and last piece. Trying more would take too long."""
 SYSTEM = ("system", "developer")
 
 T = TypeVar("T")
 
 
 class PrefixTable(Generic[T]):
-    """Values by beginnings of texts."""
+    """A table in which beginnings of texts are the keys."""
 
     def __init__(self, values: Mapping[str, T]) -> None:
         self._starts = sorted(values)
@@ -31,7 +31,7 @@ class PrefixTable(Generic[T]):
         self._shorter = _links(self._starts)
 
     def of(self, text: str) -> Iterator[T]:
-        """Yield the values of all beginnings of the text, the longest first."""
+        """Yield the values for all beginnings of the text, the longest first."""
         starts = self._starts
         at = bisect_right(starts, text) - 1
         while at >= 0:
@@ -41,7 +41,7 @@ class PrefixTable(Generic[T]):
 
 
 def _links(starts: Sequence[str]) -> list[int]:
-    """Return for each beginning the place of the longest other one that it begins with, or -1."""
+    """Return for each beginning the index of the longest other beginning that it starts with, or -1."""
     links: list[int] = []
     open_: list[int] = []
     for at, start in enumerate(starts):
@@ -53,7 +53,7 @@ def _links(starts: Sequence[str]) -> list[int]:
 
 
 class ShapeMatch(Struct, Generic[T]):
-    """A shape that reads a text, with the values of its parts and what the shape stands for."""
+    """A shape that fits a text, the values of its parts, and the meaning of the shape."""
 
     shape: TextShape
     values: tuple[str, ...]
@@ -61,7 +61,7 @@ class ShapeMatch(Struct, Generic[T]):
 
 
 class ShapeIndex(Generic[T]):
-    """Shapes, each with a meaning. `left_out` counts the shapes that there was no room for."""
+    """Shapes, each with a meaning. `left_out` is the number of shapes over the limit."""
 
     def __init__(self, shapes: Iterable[tuple[TextShape, T]]) -> None:
         self.left_out = 0
@@ -80,7 +80,7 @@ class ShapeIndex(Generic[T]):
         self._by_head = PrefixTable({head: PrefixTable(tails) for head, tails in nested.items()})
 
     def matches(self, text: str) -> list[ShapeMatch[T]]:
-        """Return the shapes that read the text. The one with the most fixed text is the first."""
+        """Return the shapes that fit the text. The shape with the most fixed text comes first."""
         found = [ShapeMatch(shape, (), meaning) for shape, meaning in self._constant.get(text, ())]
         turned = text[: -self._longest_tail - 1 : -1] if self._longest_tail else ""
         for tails in self._by_head.of(text):
@@ -95,8 +95,9 @@ class ShapeIndex(Generic[T]):
 
 
 class PromptMatch(Struct, frozen=True):
-    """A request that a found prompt built. `values` are those of the parts of the system message, then of the last
-    message."""
+    """A request that was built by a found prompt. `values` are the values of the system message's parts, then those of
+    the last message's.
+    """
 
     prompt: FoundPrompt
     version: PromptVersion
@@ -104,7 +105,7 @@ class PromptMatch(Struct, frozen=True):
 
 
 class PromptIndex:
-    """All found prompts that are recognised, by key and endpoint."""
+    """All found prompts that can be recognised, by key and endpoint."""
 
     def __init__(self, prompts: Iterable[FoundPrompt] = ()) -> None:
         grouped: dict[tuple[str, str], list[tuple[FoundPrompt, PromptVersion]]] = defaultdict(list)
@@ -167,9 +168,9 @@ def _match(
 
 
 def readable(turns: Sequence[Turn]) -> tuple[str | None, str] | None:
-    """Return the text of the system message, or None if there is none, and the text of the last user message.
+    """Return the text of the system message (None without one) and the text of the last user message.
 
-    Returns None if the request has no such form: several system messages, or no plain user message.
+    Returns None if the request has several system messages, or no plain user message.
     """
     if not turns:
         return None

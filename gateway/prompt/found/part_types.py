@@ -23,15 +23,16 @@ _CODE = re.compile(
     r"```|(?:^|\n)\s*(?:def |class |import |function |public |#include|SELECT |const |let |var )|[{};]\s*\n"
 )
 SHARE = 0.9
-"""The share of the values that must be of a type."""
+"""If at least this share of the values is of a type, the part has this type."""
 WORD_CHARS = 40
 FEW = 12
-"""A part with at most so many distinct values, each in use often, is a choice."""
+"""A part is a choice if it has at most this many distinct values, and each of them occurs often."""
 
 
 def part_type(values: Sequence[str]) -> str:
-    """Return `number`, `date`, `language`, `name`, `json`, `code`, `list`, `choice` or `text`. `empty` means that the
-    part was never filled."""
+    """Return `number`, `date`, `language`, `name`, `json`, `code`, `list`, `choice` or `text`, or `empty` for a part
+    that was never filled.
+    """
     filled = [value for value in values if value.strip()]
     if not filled:
         return "empty"

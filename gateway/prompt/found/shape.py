@@ -1,6 +1,6 @@
 """The shape of a text that a program builds: fixed pieces with parts between them.
 
-A shape is exact and invertible. The pieces and the values of the parts, joined in their order, are the text.
+A shape is exact: the pieces and the values of the parts, joined in order, are the text.
 """
 
 from collections.abc import Sequence
@@ -9,15 +9,15 @@ from itertools import chain, zip_longest
 from msgspec import Struct
 
 REACH = 4096
-"""An inner piece is searched in so many characters after the piece before, and in the last ones of the text. This
-bounds the work for a long text."""
+"""How many characters after the previous piece, and how many at the end of the text, are searched for an inner piece.
+This limits the work for a long text.
+"""
 
 
 class TextShape(Struct, frozen=True):
-    """The fixed pieces of a text. There is a part between each two pieces.
+    """The fixed pieces of a text, with a part between every two pieces.
 
-    The text begins with the first piece and ends with the last one; either may be "". One piece alone is a constant
-    text.
+    The text begins with the first piece and ends with the last; both may be "". A single piece is a constant text.
     """
 
     pieces: tuple[str, ...]
@@ -32,17 +32,19 @@ class TextShape(Struct, frozen=True):
 
     @property
     def is_open(self) -> bool:
-        """Whether every text has this shape, since it has no fixed text."""
+        """Whether the shape has no fixed text, so that it fits every text."""
         return len(self.pieces) > 1 and not self.fixed_chars
 
     def values(self, text: str) -> tuple[str, ...] | None:
-        """Return the values of the parts, or None if the text does not have this shape. Each inner piece is the first
-        one possible."""
+        """Return the values of the parts, or None if the shape does not fit the text. Each inner piece is found at its
+        first possible place.
+        """
         return _values(self.pieces, text)
 
     def last_values(self, text: str) -> tuple[str, ...] | None:
-        """Do the same as `values`, but each inner piece is the last one possible. If both agree, there is only one way
-        to read the text."""
+        """Return the values as `values` does, but with each inner piece at its last possible place. If both results are
+        equal, there is only one way to read the text.
+        """
         if len(self.pieces) < 3:
             return self.values(text)
         turned = _values(tuple(piece[::-1] for piece in reversed(self.pieces)), text[::-1])
@@ -54,7 +56,7 @@ class TextShape(Struct, frozen=True):
 
 
 OPEN = TextShape(("", ""))
-"""The shape of a text without any fixed piece."""
+"""The shape of a text without a fixed piece."""
 
 
 def _values(pieces: tuple[str, ...], text: str) -> tuple[str, ...] | None:

@@ -1,5 +1,5 @@
-"""The file of found prompts in the data folder. It holds texts of applications and of users, so only its owner may read
-it.
+"""The file of found prompts in the data folder. It contains texts of applications and of users, so only its owner may
+read it.
 
 The job `discover` and the command `foreword prompts` write the file; every worker of the gateway reads it.
 """
@@ -27,11 +27,11 @@ class FoundFileBroken(ForewordError):
 
 
 class NoSuchPrompt(ForewordError):
-    """There is no found prompt with this name or id, or there are several."""
+    """No found prompt has this name or id, or several have it."""
 
 
 class FoundFile(Struct, frozen=True):
-    """The content of the file. The use of prompts is counted for requests before `counted_s`."""
+    """The content of the file. The use of prompts includes the requests before `counted_s`."""
 
     prompts: tuple[FoundPrompt, ...] = ()
     counted_s: float = 0.0
@@ -40,7 +40,7 @@ class FoundFile(Struct, frozen=True):
 
 
 class WaitingPrompt(Struct, frozen=True):
-    """A text that looks like fixed text, but that too few users or days share."""
+    """A text that looks fixed, but was sent by too few users or on too few days."""
 
     key: str
     endpoint: str
@@ -70,7 +70,7 @@ def read_found(path: Path) -> FoundFile:
 
 
 def change_found(path: Path, change: Callable[[FoundFile], FoundFile]) -> FoundFile:
-    """Read the file, change its content, and write it whole. Other processes that change it wait."""
+    """Read the file, change its content, and write the whole file, under a lock."""
     with locked(path):
         path.parent.chmod(0o700)
         content = change(read_found(path))
@@ -79,13 +79,13 @@ def change_found(path: Path, change: Callable[[FoundFile], FoundFile]) -> FoundF
 
 
 def put(content: FoundFile, prompts: Iterable[FoundPrompt]) -> FoundFile:
-    """Add prompts, or replace those with the same id. The order is that of the ids."""
+    """Add prompts, or replace those with the same id. The result is sorted by id."""
     by_id = {prompt.id: prompt for prompt in (*content.prompts, *prompts)}
     return replace(content, prompts=tuple(by_id[id] for id in sorted(by_id)))
 
 
 def one_of(prompts: Sequence[FoundPrompt], name: str) -> FoundPrompt:
-    """Return the prompt with this name or id, or the only one whose id begins with it. Raises `NoSuchPrompt`."""
+    """Return the prompt with this name or id, or the only prompt whose id begins with it. Raises `NoSuchPrompt`."""
     exact = [prompt for prompt in prompts if name in (prompt.id, prompt.name)]
     begins = exact or [prompt for prompt in prompts if name and prompt.id.startswith(name)]
     if len(begins) == 1:

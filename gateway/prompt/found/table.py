@@ -1,4 +1,4 @@
-"""The found prompts as a worker uses them: the file is read again after each change, away from the event loop."""
+"""The found prompts in a worker. The file is read again after each change, on another thread."""
 
 import asyncio
 import logging
@@ -14,12 +14,12 @@ LOOK_EVERY_S = 2.0
 
 
 class FoundTable:
-    """The index of the file's prompts. If the file is broken, the last good index stays in use."""
+    """The index of the prompts in the file. While the file is broken, the last good index stays in use."""
 
     def __init__(self, path: Path) -> None:
         self.index = PromptIndex()
         self.problem = ""
-        """Why the file is not used, or "" if it is."""
+        """The reason why the file is not used, or ""."""
         self._path = path
         self._stamp: tuple[int, int, int] | None = None
 
@@ -43,7 +43,7 @@ class FoundTable:
         self.index = index
 
     async def watch(self) -> None:
-        """Read the file at once and then after each change, for as long as the gateway runs."""
+        """Read the file now, and again after each change, for as long as the gateway runs."""
         while True:
             await asyncio.to_thread(self.refresh)
             await asyncio.sleep(LOOK_EVERY_S)

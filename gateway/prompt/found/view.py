@@ -1,4 +1,4 @@
-"""How a found prompt is shown: its fixed text with marks for the parts, and figures of its use."""
+"""Shows a found prompt: its fixed text with marks for the parts, and figures about its use."""
 
 from collections.abc import Iterator, Sequence
 from difflib import unified_diff
@@ -15,7 +15,7 @@ SLOT = "{{{{ {} }}}}"
 
 
 class ShownMessage(Struct, frozen=True):
-    """A message of a skeleton, with `{{ part1 }}` in the place of each part."""
+    """A message of a prompt's skeleton. `{{ part1 }}` and the like stand for the parts."""
 
     role: str
     text: str
@@ -31,7 +31,7 @@ class ShownPart(Struct, frozen=True):
 
 
 class ShownUse(Struct, frozen=True):
-    """The use of a prompt, per request where it can be."""
+    """The use of a prompt, for each request where possible."""
 
     requests: int
     users: int
@@ -42,7 +42,7 @@ class ShownUse(Struct, frozen=True):
     tokens: float
     """Prompt and answer tokens of a request."""
     cost: float
-    """The cost of all requests, by `[jobs] prices`."""
+    """The cost of all requests, at the prices of `[jobs] prices`."""
     ms: float
     score: float | None
     """The mean feedback score, or None if there is none."""
@@ -51,7 +51,7 @@ class ShownUse(Struct, frozen=True):
 
 
 class ShownPrompt(Struct, frozen=True):
-    """A found prompt as commands and the API show it."""
+    """A found prompt in the form for commands and the API."""
 
     id: str
     name: str
@@ -64,7 +64,7 @@ class ShownPrompt(Struct, frozen=True):
     messages: tuple[ShownMessage, ...] = ()
     parts: tuple[ShownPart, ...] = ()
     ambiguous: int = 0
-    """The requests of this version that can be read in several ways."""
+    """The number of this version's requests that can be read in several ways."""
 
 
 def part_names(version: PromptVersion) -> list[str]:
@@ -73,7 +73,7 @@ def part_names(version: PromptVersion) -> list[str]:
 
 
 def messages(version: PromptVersion) -> tuple[ShownMessage, ...]:
-    """Return the messages of the skeleton. The conversation between them is not shown."""
+    """Return the messages of the skeleton, without the conversation between them."""
     names = iter(part_names(version))
     shown = [("system", version.system)] if version.system is not None else []
     shown.append(("user", version.last))
@@ -85,7 +85,7 @@ def _with_marks(shape: TextShape, names: Iterator[str]) -> str:
 
 
 def parts(version: PromptVersion, *, values: bool) -> tuple[ShownPart, ...]:
-    """Return the parts. Without `values`, they have no examples: the record policy forbids to keep texts."""
+    """Return the parts. Without `values`, they have no examples, since the record policy forbids storing texts."""
     known = [*version.parts, *[PartExamples()] * (len(part_names(version)) - len(version.parts))]
     return tuple(
         ShownPart(name, part.type, part.longest, part.values if values else ())
@@ -143,6 +143,6 @@ def _lines(version: PromptVersion) -> Sequence[str]:
 
 
 def may_show_values(settings: Settings, key: str) -> bool:
-    """Whether the record policy of a key allows to show what its users wrote."""
+    """Whether the record policy of a key allows showing what its users wrote."""
     table = settings.keys.get(key)
     return ((table.record if table else "") or settings.records.policy) == RecordPolicy.FULL
