@@ -46,6 +46,7 @@ def out_of_fold(
     extra: TrainingRows,
     extra_labels: NDArray[np.str_],
     points: Array,
+    form: Array,
     groups: Sequence[str] = (),
     share_outside: float | None = None,
 ) -> HeldOutResults:
@@ -53,7 +54,7 @@ def out_of_fold(
 
     `table` has a row for each case, and `labels` has the classes. The rows `extra` with the classes `extra_labels` are
     in the training data of every fold. `points` [cases, dimensions] has rows of length 1; the product of two rows is
-    the similarity of two cases.
+    the similarity of two cases. `form` [cases, forms] has what `model.forms` returns for each case.
 
     Cases with the same name in `groups` are held out together. A case with the name "" is held out alone.
     `share_outside` is the expected share of prompts without a template; with None, the share among the cases is used.
@@ -72,7 +73,8 @@ def out_of_fold(
     signs = np.zeros((len(labels), len(GATE)), np.float32)
     for seen, left in parts:
         shown = spread(seen[within[seen]], labels)
-        signs[left] = _signs(scores[left], points[left], points[shown], labels[shown], classes)
+        own = _signs(scores[left], points[left], points[shown], labels[shown], classes)
+        signs[left] = np.hstack([own, form[left]])
     gate, scope = _gate(signs, within, share_outside)
     chances = softmax(scores)
     top = classes[np.where(known, chances, -1.0).argmax(axis=1)]

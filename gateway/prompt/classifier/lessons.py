@@ -79,6 +79,8 @@ class Lessons(Struct, frozen=True):
     cases: tuple[Lesson, ...]
     near_misses: tuple[Lesson, ...]
     keywords: dict[str, tuple[str, ...]]
+    near: dict[str, tuple[str, ...]] = {}
+    """The other intents that the template of an intent serves too."""
     whole: bool = False
     """Whether prompts are read whole, with instruction and payload together. This is so if there are no templates."""
     seeded: bool = False
@@ -163,6 +165,7 @@ def _of(
         tuple(cases.values()),
         tuple(Lesson(text, intent, read(text)) for text, intent in misses),
         {t.intent.name: tuple(word.lower() for word in t.intent.keywords) for t in templates},
+        {t.intent.name: t.intent.near for t in templates if t.intent.near},
         whole=not templates,
         seeded=bool(own),
     )

@@ -7,7 +7,7 @@ takes several times as long.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from heapq import nlargest
 from itertools import pairwise
 from math import exp, log, sqrt
@@ -21,10 +21,12 @@ from numpy.typing import NDArray
 from gateway.prompt.classifier.instruction import InstructionModel
 from gateway.prompt.classifier.labelled import is_outside
 from gateway.prompt.classifier.rawness import RawnessModel, logistic
-from gateway.prompt.classifier.view import Keywords, Look, has_code, plain, tokens
+from gateway.prompt.classifier.view import TECHNICAL, Keywords, Look, has_code, plain, tokens
 
 Array: TypeAlias = NDArray[np.float32]
-GATE = ("top", "margin", "entropy", "nearest", "nearest five", "over the mean", "none", "score")
+FORMS = (*TECHNICAL, "<code>")
+"""The marks of form that the gate reads: most requests about code or a machine have a template."""
+GATE = ("top", "margin", "entropy", "nearest", "nearest five", "over the mean", "none", "score", *FORMS)
 WITHOUT_TEXT = 0.3
 """If an intent needs a text or code and the prompt has none, the trust in the intent is multiplied by this."""
 CANDIDATES = 3  # a prompt is compared with the examples of this many classes
@@ -53,6 +55,8 @@ class Names(Struct, frozen=True):
     anchors: tuple[str, ...]
     """The examples that a prompt is compared with, sorted by class."""
     keywords: dict[str, tuple[str, ...]]
+    near: dict[str, tuple[str, ...]] = {}
+    """The other intents that the template of an intent serves too."""
     requests: dict[str, str] = field(default_factory=dict, name="asked")
     """The intent of each example's request. Requests are in the form that `plain` returns."""
     listed: tuple[str, ...] = ()
@@ -92,6 +96,8 @@ class TierFeatures(NamedTuple):
     rows: Array
     """The weights of the known words for each class, [columns, classes]."""
     vector: Array | None
+    forms: list[float]
+    """For each of `FORMS`, whether the prompt has it."""
 
 
 class Tier:
@@ -120,6 +126,12 @@ class Tier:
         self._known = [place for place, name in enumerate(names.classes) if not is_outside(name)]
         self._ends: list[int] = np.searchsorted(arrays["anchor_class"], np.arange(len(names.classes) + 1)).tolist()
         self._near = [self._anchors[start:end] for start, end in pairwise(self._ends)]
+        row = {name: row for row, name in enumerate(names.classes)}
+        self._pools = {
+            row[name]: {row[name], *(row[other] for other in near if other in row)}
+            for name, near in names.near.items()
+            if name in row
+        }
         gate: list[float] = arrays["gate"].tolist()
         self._gate, self._gate_bias = gate[:-1], gate[-1]
 
@@ -156,7 +168,8 @@ class Tier:
     def read(self, seen: Look, vector: Array | None = None) -> TierFeatures:
         """Return the known words of a prompt as columns, with tf-idf weights."""
         known = self._column
-        words = [known[word] for word in tokens(seen, self.names.language, self._keywords) if word in known]
+        marks = tokens(seen, self.names.language, self._keywords)
+        words = [known[word] for word in marks if word in known]
         columns = [*dict.fromkeys(words)]
         places = np.array(columns, np.intp)
         weights = self._idf.take(places)
@@ -164,7 +177,7 @@ class Tier:
             counted = Counter(words)
             weights *= np.array([1.0 + log(counted[column]) for column in columns], np.float32)
         length = sqrt(weights.dot(weights)) or 1.0
-        return TierFeatures(columns, weights, length, self._words.take(places, 0), vector)
+        return TierFeatures(columns, weights, length, self._words.take(places, 0), vector, forms(marks))
 
     def _allowed(self, seen: Look) -> list[int]:
         """Return the classes of intents, except those that list this prompt as a `not` example."""
@@ -185,9 +198,10 @@ class Tier:
         if read.vector is not None:
             scores = [*map(add, scores, read.vector.dot(self._vector).tolist())]
         point = self.place(read)
-        return gate_features(
-            scores, self._known if known is None else known, self._ends, lambda place: self._near[place].dot(point)
-        )
+        known = self._known if known is None else known
+        signs = gate_features(scores, known, self._ends, lambda place: self._near[place].dot(point), read.forms)
+        pool = self._pools.get(signs.top)
+        return pooled(signs, pool, known) if pool else signs
 
     def place(self, read: TierFeatures) -> Array:
         """Return the place of the prompt among the anchors, [dimensions]."""
@@ -202,7 +216,7 @@ class Tier:
         return logistic(sum(map(mul, signs.signs, self._gate)) + self._gate_bias)
 
     def share(self, signs: Signs) -> float:
-        """Return the probability of the top class, given that the prompt has an intent."""
+        """Return the probability of the top class and its pool, given that the prompt has an intent."""
         return signs.signs[0] / max(1.0 - signs.signs[6], 1e-9)
 
     def strongest(self, read: TierFeatures, top: int, limit: int = 3) -> list[tuple[str, float]]:
@@ -246,14 +260,18 @@ class ClassifierModel(Struct, frozen=True):
 
 
 def gate_features(
-    values: Sequence[float], known: Sequence[int], ends: Sequence[int], near: Callable[[int], Array]
+    values: Sequence[float],
+    known: Sequence[int],
+    ends: Sequence[int],
+    near: Callable[[int], Array],
+    form: Sequence[float],
 ) -> Signs:
     """Return the gate's input: how certain the classifier is, and how similar the prompt is to the examples.
 
     `values` are the scores of the classes, divided by the temperature. `known` are the classes that are intents.
-    `near(class)` returns the similarity of the prompt to each anchor in [ends[class], ends[class + 1]). Only the
-    examples of the most probable classes are compared, since comparing thousands of examples would take most of the
-    time.
+    `near(class)` returns the similarity of the prompt to each anchor in [ends[class], ends[class + 1]). `form` has a
+    number for each of `FORMS`. Only the examples of the most probable classes are compared, since comparing thousands
+    of examples would take most of the time.
     """
     # for a few dozen numbers Python is faster than numpy
     highest = max(values)
@@ -273,8 +291,23 @@ def gate_features(
     place = own.index(similarity) if own else -1
     none = 1.0 - sum(map(raised.__getitem__, known)) / total
     score = values[best[0]]
-    signs = [first, first - second, entropy, five[0], sum(five) / len(five), five[0] - mean, none, score]
+    signs = [first, first - second, entropy, five[0], sum(five) / len(five), five[0] - mean, none, score, *form]
     return Signs(signs, best[0], ends[best[0]] + place if place >= 0 else -1, similarity, list(values))
+
+
+def forms(marks: Container[str]) -> list[float]:
+    """Return for each of `FORMS` whether it is among the words and marks of a prompt."""
+    return [float(form in marks) for form in FORMS]
+
+
+def pooled(signs: Signs, pool: Container[int], known: Iterable[int]) -> Signs:
+    """Return the signs with the probability of the top class and of all other classes in its pool as one."""
+    highest = max(signs.scores)
+    raised = [*map(exp, [score - highest for score in signs.scores])]
+    total = sum(raised)
+    first = sum(raised[place] for place in known if place in pool) / total
+    second = max((raised[place] for place in known if place not in pool), default=0.0) / total
+    return signs._replace(signs=[first, first - second, *signs.signs[2:]])
 
 
 def softmax(scores: Array) -> Array:

@@ -14,7 +14,7 @@ from scipy import sparse  # comes with scikit-learn
 from gateway.prompt.classifier.calibrate import ANCHORS, MANY, OUTSIDE_IN_LIFE, HeldOutResults, out_of_fold
 from gateway.prompt.classifier.labelled import is_outside
 from gateway.prompt.classifier.lessons import Lesson, Lessons
-from gateway.prompt.classifier.model import Array, Names, Tier
+from gateway.prompt.classifier.model import Array, Names, Tier, forms
 from gateway.prompt.classifier.regression import Fitted, TrainingRows, fit, join
 from gateway.prompt.classifier.view import Keywords, Look, has_code, plain, tokens
 
@@ -61,6 +61,7 @@ def train_tier(lesson: Lessons, embed: Embed | None) -> TrainedTier:
         extra,
         extra_labels,
         points[: len(labels)],
+        np.array([forms(marks) for marks in documents[: len(labels)]], np.float32),
         [case.group for case in lesson.cases],
         OUTSIDE_IN_LIFE if lesson.seeded else None,
     )
@@ -105,6 +106,7 @@ def _tier(
         vocabulary=tuple(vocabulary),
         anchors=tuple(lesson.cases[row].text for row in shown),
         keywords=lesson.keywords,
+        near=lesson.near,
         requests=requests,
         listed=tuple(sorted(requests.keys() & {plain(case.seen.request) for case in lesson.cases if case.listed})),
         barred=_barred(lesson),

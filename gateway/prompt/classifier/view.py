@@ -5,14 +5,14 @@ Therefore only the instruction is embedded and read.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from itertools import pairwise
 
 from msgspec import Struct
 
 from gateway.prompt.classifier.instruction import InstructionModel
 from gateway.prompt.language.payload import split
-from gateway.prompt.language.vocabulary import VOCABULARY
+from gateway.prompt.language.vocabulary import VOCABULARY, Derived, any_of, folded
 from gateway.prompt.language.wording import without_frame
 from gateway.split import Split
 
@@ -20,10 +20,13 @@ HEAD_WORDS, TAIL_WORDS = 40, 16  # an instruction is at the start or at the end
 HEAD_ZH, TAIL_ZH = 60, 24  # the same two limits in Chinese characters
 SHORTEST, SHORTEST_ZH = 4, 4  # characters; a shorter instruction is unclear without its payload
 FEW = 8  # characters; words before a colon that are not longer only announce a request, such as "A riddle:"
+ANNOUNCED_CHARS = 300  # a longer text is one to work on, and its task is not in its middle
+ANNOUNCEMENT_CHARS = 40
 NEARLY_ALL = 0.9  # if the instruction is at least this share of the prompt, there is no payload
 
 _EN = re.compile(r"[a-z]+(?:'[a-z]+)?|\d+|[^\sa-z\d]")
 _SPACED = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)?|\d+|[^\s\w]")
+_LATIN = re.compile("[a-z][a-z0-9]+")
 _CODE = re.compile(
     r"```|\bdef \w|\bfunction\b|\bclass \w+[:({]|[;{]\s*$|\w\(\)|=>|</\w|\bSELECT\b|\breturn\b|^\s*#include", re.M
 )
@@ -38,6 +41,10 @@ _KINDS = (("<code>", _CODE, _CODE_NEEDS), ("<trace>", _TRACE, _TRACE_NEEDS))
 _ARITHMETIC_NEEDS = ("^", "√", "∫", "∑")  # a digit is enough too
 _NUMBER = re.compile("[0-9]+")
 _CLAUSE = re.compile(r"[.!?;。！？；](?=\s|\Z|[^\x00-\x7f])")
+
+
+TECHNICAL = ("<technical>", "<technical 2>")
+"""The marks of a request that has at least one, and at least two, technical names."""
 
 
 class Look(Struct, frozen=True):
@@ -57,11 +64,12 @@ def look(text: str, parts: Split | None = None, instructions: InstructionModel |
     """
     parts = parts or split(text)
     asking = "" if instructions is None else instructions.instruction(text, parts)
-    if says_something(asking):
+    if says_something(asking) and not _is_announcement(asking, text):
         rule = parts.rule or ("lines" if len(asking) < NEARLY_ALL * len(text.strip()) else "")
         return Look(text, ends(without_frame(asking)), rule)
     instruction = parts.instruction_text
-    if parts.payload is None or not says_something(instruction) or _only_announces(parts, instructions):
+    silent = not says_something(instruction) or _is_announcement(instruction, text)
+    if parts.payload is None or silent or _only_announces(parts, instructions):
         after_colon = instructions is not None and instructions.has_text_after_colon(text)
         return Look(text, ends(without_frame(text)), parts.rule or ("colon" if after_colon else ""))
     return Look(text, ends(without_frame(instruction)), parts.rule)
@@ -74,8 +82,20 @@ def _only_announces(parts: Split, instructions: InstructionModel | None) -> bool
     if instructions is None or parts.rule != "colon" or "\n" in parts.payload_text:
         return False
     head = parts.instruction_text
-    announces = len(head) <= FEW or instructions.score(head) <= 0.0
+    announces = len(without_frame(head)) <= FEW or instructions.score(head) <= 0.0
     return announces and instructions.score(parts.payload_text) > 0.0
+
+
+def _is_announcement(instruction: str, text: str) -> bool:
+    """Return whether the instruction only announces what follows, as in `Here is a word problem.`, and the text is
+    short, so that the task is in what follows."""
+    return len(text) <= ANNOUNCED_CHARS and _announcement().match(folded(instruction)) is not None
+
+
+@Derived
+def _announcement() -> re.Pattern[str]:
+    introductions = "|".join(word for words in VOCABULARY.values() for word in words.task.introductions)
+    return re.compile(rf"\W*(?:{introductions or '(?!)'})[^.?!,。？！，]{{0,{ANNOUNCEMENT_CHARS}}}\W*\Z")
 
 
 def says_something(instruction: str) -> bool:
@@ -145,9 +165,28 @@ def tokens(seen: Look, language: str, keywords: Keywords) -> list[str]:
     """
     request = seen.request.lower()
     if not VOCABULARY[language].spaced:
-        return [*_grams_zh(request), *keywords.marks(request), *form_marks(seen)]
+        technical = {*filter(_technical_names().__contains__, _LATIN.findall(request))}
+        technical.update(_technical_parts().findall(request))
+        return [*_grams_zh(request), *keywords.marks(request), *form_marks(seen), *_technical_marks(technical)]
     words = (_EN if request.isascii() else _SPACED).findall(request)
-    return [*_grams_en(words), *keywords.marks_of(words), *form_marks(seen)]
+    technical = {*filter(_technical_names().__contains__, words)}
+    return [*_grams_en(words), *keywords.marks_of(words), *form_marks(seen), *_technical_marks(technical)]
+
+
+def _technical_marks(names: Collection[str]) -> list[str]:
+    """Return marks for the technical names of a request. They let the classifier know a tool that no example has."""
+    return [*TECHNICAL[: len(names)]]
+
+
+@Derived
+def _technical_names() -> frozenset[str]:
+    """Return the technical names of all languages with blanks, since such names are the same everywhere."""
+    return frozenset(name for words in VOCABULARY.values() if words.spaced for name in words.task.technical)
+
+
+@Derived
+def _technical_parts() -> re.Pattern[str]:
+    return any_of(name for words in VOCABULARY.values() if not words.spaced for name in words.task.technical)
 
 
 def _grams_en(words: Sequence[str]) -> list[str]:

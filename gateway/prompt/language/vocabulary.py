@@ -38,6 +38,8 @@ class TaskWords(Struct, frozen=True, forbid_unknown_fields=True):
     offers: tuple[str, ...] = ()
     introductions: tuple[str, ...] = ()
     titles: tuple[str, ...] = ()
+    technical: tuple[str, ...] = ()
+    """Names of programs, systems and languages, which show that a request is about code or a machine."""
 
 
 class KeepWords(Struct, frozen=True, forbid_unknown_fields=True):

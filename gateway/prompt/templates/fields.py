@@ -94,6 +94,8 @@ class IntentSpec(Struct, frozen=True):
     match: tuple[str, ...] = ()
     not_: tuple[str, ...] = field(default=(), name="not")
     keywords: tuple[str, ...] = ()
+    near: tuple[str, ...] = ()
+    """Other intents whose prompts this template serves too. A doubt between these intents does not count as a doubt."""
     always: bool = False
     """Ignored. A template is used for every prompt of its intent; older files still have this key."""
 

@@ -3,7 +3,7 @@ import pytest
 
 from gateway.prompt.classifier.calibrate import _signs, _temperature
 from gateway.prompt.classifier.labelled import NONE
-from gateway.prompt.classifier.model import gate_features, softmax
+from gateway.prompt.classifier.model import gate_features, pooled, softmax
 
 
 @pytest.mark.parametrize("intents", [1, 2, 5])
@@ -24,7 +24,7 @@ def test_the_signs_of_many_prompts_are_those_of_each(intents: int, none: bool) -
     known = np.flatnonzero(classes != NONE).tolist()
     for row, (values, point) in enumerate(zip(scores, left, strict=True)):
         near = shown[by_class] @ point
-        alone = gate_features(values.tolist(), known, ends, lambda one, near=near: near[ends[one] : ends[one + 1]])  # type: ignore[misc]
+        alone = gate_features(values.tolist(), known, ends, lambda one, near=near: near[ends[one] : ends[one + 1]], [])  # type: ignore[misc]
         assert found[row] == pytest.approx(alone.signs, abs=1e-5)
 
 
@@ -38,3 +38,14 @@ def test_the_temperature_makes_chances_true(heat: float) -> None:
 
 def _unit(rows: np.ndarray) -> np.ndarray:
     return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+
+
+def test_a_doubt_between_intents_of_one_pool_is_none() -> None:
+    scores = [2.0, 1.9, 0.0, 1.0]
+    alone = gate_features(scores, [0, 1, 2], [0, 0, 0, 0, 0], lambda _: np.zeros(0, np.float32), [])
+    together = pooled(alone, {0, 1}, [0, 1, 2])
+    chances = softmax(np.array(scores))
+    assert together.top == alone.top == 0
+    assert together.signs[0] == pytest.approx(chances[0] + chances[1], abs=1e-6)
+    assert together.signs[1] == pytest.approx(chances[0] + chances[1] - chances[2], abs=1e-6)
+    assert together.signs[2:] == alone.signs[2:]

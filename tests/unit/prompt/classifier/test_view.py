@@ -5,7 +5,7 @@ import pytest
 from gateway.prompt.classifier.instruction import InstructionModel
 from gateway.prompt.classifier.lessons import read_seeds
 from gateway.prompt.classifier.train_instruction import train_instructions
-from gateway.prompt.classifier.view import has_code, look
+from gateway.prompt.classifier.view import Keywords, has_code, look, tokens
 
 ATTACK = "Write a Python function that adds two numbers."
 MAIL = "Dear Ann,\nthe boat is sold and the roof is paid.\n\nYours, Tom"
@@ -51,6 +51,31 @@ def test_a_command_in_a_pasted_text_is_not_read(model: InstructionModel, languag
 )
 def test_a_polite_frame_is_not_read(framed: str, bare: str) -> None:
     assert look(framed).request == bare
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Here is a word problem. A boat drifts 3 km in 40 minutes. How fast is the current?",
+        "这是一道应用题：一桶油重12千克，倒出三分之一后还剩多少？",
+    ],
+)
+def test_an_announcement_is_read_with_what_it_announces(text: str) -> None:
+    seeds = read_seeds().prompts
+    spaced = text.isascii()
+    found = train_instructions([prompt for prompt in seeds if (prompt.language == "en") == spaced], spaced=spaced)
+    assert look(text, None, found).request.endswith(text[-9:])
+
+
+def test_a_request_that_names_a_program_is_marked_in_both_languages() -> None:
+    for language, text, expected in (
+        ("en", "how do i restart nginx on debian", ["<technical>", "<technical 2>"]),
+        ("en", "how do i restart a diet", []),
+        ("zh", "nginx怎么重启", ["<technical>"]),
+        ("zh", "怎么重新开始减肥", []),
+    ):
+        marks = tokens(look(text), language, Keywords({}))
+        assert [mark for mark in marks if mark.startswith("<technical")] == expected
 
 
 @pytest.mark.parametrize(

@@ -33,6 +33,53 @@ def test_what_the_words_settle(text: str, fields: set[str]) -> None:
     assert {name for name in FIELDS if getattr(settled, name)} == fields
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Only output SQL.",
+        "Please do not explain it.",
+        "no extra comments in the code",
+        "Write a haiku about rain. Just the poem.",
+        "which team won? just the name",
+        "Translate into Dutch, only the translation please: Good night.",
+        "I only want the code",
+        "I just need to know the year",
+        "give me only the three names",
+        "Return only the label.",
+        "python function for gcd, code only",
+        "Fix the typos, please reply with the corrected text only.",
+        "The answer only, no explanation.",
+        "I'm only interested in the result.",
+        "Follow strictly this form",
+        "is he angry or happy (only one word)",
+    ],
+)
+def test_only_counts_where_it_speaks_of_the_answer(text: str) -> None:
+    assert Settled(text).only
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "I only know Java. How do I read a file in Go?",
+        "write a function that keeps only the even elements of a list",
+        "My cat just turned two, what can I give her?",
+        "Plan a party for 20 people, we only have 300 euros",
+        "suggest lunches, my son only eats pasta",
+        "The server is only reachable through a jump host. How do I copy files to it?",
+        "write a script to print the size of each folder and output the total",
+        "I was just promoted and want to thank my boss in a mail",
+        "just wondering how a dam works",
+        "compare the two phones, the only thing that matters is the camera",
+        "a sort that does not use recursion and can return the number of swaps",
+        "I do not understand this code. Please explain it to me.",
+        "The plane is exactly full. How many seats are left on the second flight?",
+    ],
+)
+def test_other_uses_of_only_leave_the_answer_open(text: str) -> None:
+    assert not Settled(text).only
+
+
 def test_the_middle_of_a_long_text_settles_nothing_and_its_end_does() -> None:
     text = "Read this. " + "The sea is wide. " * 100 + "Use a table. " + "The sea is wide. " * 100
     assert not Settled(text).format

@@ -1,0 +1,103 @@
+"""What the shipped templates add, and to which kinds of prompts they add nothing."""
+
+from pathlib import Path
+
+import pytest
+
+from gateway.prompt.kept import KeptAsIs
+from gateway.prompt.library.library import Library, load_library
+from gateway.prompt.rewrite import compose, fill_or_keep
+
+ROOT = Path(__file__).parents[4]
+SNIPPET = "\n\nfor (const row of rows) { total += row.price; }"
+
+
+@pytest.fixture(scope="module")
+def library() -> Library:
+    return load_library([ROOT / "templates"])[0]
+
+
+def addition(library: Library, id: str, query: str) -> str:
+    """Return what the template writes beside the query; "" if it is not used."""
+    template = library.get(id)
+    assert template is not None
+    try:
+        filled = fill_or_keep(template, query)
+    except KeptAsIs:
+        return ""
+    return compose(template, filled, query, [], []).turns[-1].text.replace(query, "").strip()
+
+
+@pytest.mark.parametrize(
+    ("id", "query", "words"),
+    [
+        (
+            "technical-help.en",
+            "How do I make a service start after the disk is mounted?",
+            "how to check that it worked",
+        ),
+        ("technical-help.en", "my app only sees one of the two cameras, what should i check", "exact commands"),
+        ("change-code.en", f"Make this shorter.{SNIPPET}", "give the complete changed code"),
+        (
+            "change-code.en",
+            f"Add a limit of 10 rows.{SNIPPET}{SNIPPET * 40}",
+            "change nothing that was not asked about",
+        ),
+        ("write-code.en", "Write an SQL query for the oldest member of each club.", "ready to paste"),
+        ("write-code.en", "a regular expression for house numbers like 12b", "which cases it does not cover"),
+        ("write-code.en", "write a script to print the size of each folder", "how to run or call it"),
+        ("write-code.en", "I only know Java. Write a small web server in Go.", "with its imports"),
+        ("find-sources.en", "Name four studies about naps, with links.", "rather than inventing one"),
+        ("recommend.en", "books like The Dispossessed?", "why it fits"),
+        ("how-to.en", "How do I get candle wax out of a tablecloth?", "amounts, times and tools"),
+        ("summarise.en", "Summarise this page: https://example.com/report", "cannot open the link"),
+        ("summarise.en", "Sum this note up: the roof leaks since May and nobody has come to repair it.", "main point"),
+        ("solve-maths.en", "A tap fills 40 litres in 5 minutes. How long for 130 litres?", "step by step"),
+        ("solve-maths.en", "3 pens cost $4.50, what do 7 pens cost?", "step by step"),
+        (
+            "explain-code.en",
+            "I do not understand this code. Please explain it.\n`x = sorted(set(a) & set(b))`",
+            "errors",
+        ),
+        ("technical-help.zh", "怎么让服务在磁盘挂载之后再启动？", "按使用顺序"),
+        ("solve-maths.zh", "水龙头5分钟放40升水，放130升要多久？", "一步一步"),
+    ],
+)
+def test_it_adds(library: Library, id: str, query: str, words: str) -> None:
+    assert words in addition(library, id, query)
+
+
+@pytest.mark.parametrize(
+    ("id", "query"),
+    [
+        # the answer is one word or one line
+        ("technical-help.en", "Which port does the database use? Answer in one word."),
+        ("technical-help.en", "Briefly, how do I list the open files?"),
+        # a text about technology is wanted, or a judgement on one
+        ("technical-help.en", "Write a blog post about moving a shop to the cloud."),
+        ("technical-help.en", "Here is the manual that I wrote. How is my introduction?"),
+        # code is given, and the question is another one
+        ("change-code.en", f"Which licence fits best?{SNIPPET}"),
+        ("write-code.en", "Write the code for a clock, code only."),
+        ("write-code.en", "Write a 30 second script for a radio advert about soap."),
+        ("write-code.en", "I want a to-do app. Ask me questions before you write any code."),
+        # a title and an author are no text to summarise
+        ("summarise.en", 'Please summarise the main points of "The Long Winter of Corn" by Ada Quill.'),
+        ("summarise.en", "Give me a short summary of this prompt: You are a bot that sorts mail into folders."),
+        # plain sums need no steps
+        ("solve-maths.en", "What is 7 raised to the power of 3?"),
+        ("solve-maths.en", "Find the mean of 4, 8, 15 and 16."),
+        ("solve-maths.en", "Rewrite 5x^2 = 3x + 1 in standard form."),
+        ("solve-maths.zh", "36和48的最大公因数是多少？"),
+        # links and sources of another kind
+        ("find-sources.en", "Name two renewable energy sources."),
+        ("find-sources.en", "Write an HTML link to example.com."),
+        # one title or one line is wanted
+        ("recommend.en", "Suggest a tagline for a bakery."),
+        ("recommend.en", "Suggest a title for my memoir."),
+        ("how-to.en", "Write an essay on how to be happy."),
+        ("brainstorm.en", "Give me one idea for a birthday cake."),
+    ],
+)
+def test_it_adds_nothing(library: Library, id: str, query: str) -> None:
+    assert addition(library, id, query) == ""
