@@ -10,21 +10,25 @@ looked at while the rules were made (`second`).
 import gzip
 import json
 import random
+import resource
+import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from hashlib import sha256
 from pathlib import Path
 
 import click
+from harness.foreign import long_texts, messages
 from msgspec import Struct
 
 from gateway.ask import Turn
 from gateway.ports import Answer
-from gateway.prompt.found.found_prompt import FoundPrompt
-from gateway.prompt.found.index import PromptIndex
+from gateway.prompt.found.found_prompt import FoundPrompt, PromptVersion
+from gateway.prompt.found.index import PromptIndex, PromptMatch
+from gateway.prompt.found.shape import TextShape
 from gateway.prompt.found.store import found_path, read_found
 from gateway.records.database import Database
 from gateway.records.locations import database_url
@@ -37,6 +41,9 @@ DAYS = 14
 START_S = 1_790_000_000.0
 USERS = 40
 FREE = "free"
+KEY, CHAT = "app", "chat/completions"
+FOREIGN = 20_000
+ALIKE = "Read the text below and answer for case "
 NAMES = ("Anna Schmidt", "Bo Li", "Carmen Ruiz", "Dele Okafor", "Eva Novak", "Farid Aziz", "Grace Kim", "Hugo Martin")
 FIRMS = ("Acme", "Northwind", "Globex", "Initech", "Umbrella Foods", "Stark Tools")
 
@@ -128,8 +135,8 @@ def record(number: int, made: MadeRequest) -> ExchangeRecord:
     return ExchangeRecord(
         f"fw-{number:08d}",
         time_s=made.time_s,
-        key="app",
-        endpoint="chat/completions",
+        key=KEY,
+        endpoint=CHAT,
         model="m",
         user=made.user,
         asked=made.turns,
@@ -172,7 +179,7 @@ def score(index: PromptIndex, requests: Sequence[MadeRequest]) -> Score:
     by_truth: defaultdict[str, Counter[str]] = defaultdict(Counter)
     by_prompt: defaultdict[str, Counter[str]] = defaultdict(Counter)
     for made in requests:
-        match = index.find("app", "chat/completions", made.turns)
+        match = index.find(KEY, CHAT, made.turns)
         name = match.prompt.id if match else ""
         by_truth[made.truth][name] += 1
         if name:
@@ -234,14 +241,141 @@ def show(title: str, prompts: Sequence[FoundPrompt], requests: Sequence[MadeRequ
         click.echo(f"    lost: {truth}: {how}")
 
 
+def recognition(data: Path, seed: int) -> None:
+    """Find the prompts of all traffic, and recognise what they built and what others wrote."""
+    requests = traffic(data, "both", random.Random(seed))
+    with tempfile.TemporaryDirectory() as folder:
+        prompts, _ = discovered(Path(folder), requests)
+    index = PromptIndex(prompts)
+    foreign = messages(data, FOREIGN)
+    taken = sum(index.find(KEY, CHAT, (Turn("user", text),)) is not None for text in foreign)
+    click.echo(f"{len(foreign)} messages of other sources: {taken} recognised")
+    own = [made.turns for made in requests if made.truth != FREE]
+    matches = [(turns, match) for turns in own if (match := index.find(KEY, CHAT, turns)) is not None]
+    equal = sum(rendered(match) == texts_of(turns) for turns, match in matches)
+    click.echo(f"{len(own)} requests of applications: {len(matches)} recognised, {equal} rendered byte for byte")
+    many = PromptIndex(thousand(prompts))
+    alike = PromptIndex([version_of(f"a{n}", TextShape((f"{ALIKE}{n}: ", f" End {n}."))) for n in range(1000)])
+    free = [(Turn("user", text),) for text in free_prompts(data)]
+    long_misses = [(Turn("user", text),) for text in long_texts(data, 20_000, 20)]
+    long_hits = [(Turn("user", f"{ALIKE}{n}: {turns[0].text} End {n}."),) for n, turns in enumerate(long_misses)]
+    longest = [(Turn("user", f"{ALIKE}7: {turns[0].text * 5} End."),) for turns in long_misses]
+    for title, table, asked in (
+        ("requests of applications", many, own),
+        ("free prompts, none recognised", many, free),
+        ("novels, 20,000 characters, none recognised", many, long_misses),
+        ("1,000 prompts with one beginning, 20,000 characters", alike, long_hits),
+        ("the same, none recognised, 100,000 characters", alike, longest),
+    ):
+        mean_us, worst_us = timed(table, asked)
+        click.echo(f"  {title}: {mean_us:.1f} us on average, {worst_us:.1f} us the slowest text")
+
+
+def texts_of(turns: Sequence[Turn]) -> list[str]:
+    return [turns[0].text, turns[-1].text] if turns[0].role == "system" else [turns[-1].text]
+
+
+def rendered(match: PromptMatch) -> list[str]:
+    texts, at = [], 0
+    for shape in match.version.shapes:
+        texts.append(shape.text(match.values[at : at + shape.parts]))
+        at += shape.parts
+    return texts
+
+
+def version_of(id: str, last: TextShape, system: TextShape | None = None) -> FoundPrompt:
+    return FoundPrompt(id, id, KEY, CHAT, (PromptVersion(1, system, last),))
+
+
+def thousand(prompts: Sequence[FoundPrompt]) -> list[FoundPrompt]:
+    """Return the prompts with copies, of which every first piece has a number more, 1,000 in all."""
+    copies = list(prompts)
+    while len(copies) < 1000:
+        one = prompts[len(copies) % len(prompts)].newest
+        system, last, number = one.system, one.last, len(copies)
+        if system is not None:
+            system = TextShape((f"{system.pieces[0]} No. {number}.", *system.pieces[1:]))
+        else:
+            last = TextShape((f"{last.pieces[0]}No. {number}. ", *last.pieces[1:]))
+        copies.append(version_of(f"c{number}", last, system))
+    return copies
+
+
+def timed(index: PromptIndex, asked: Sequence[tuple[Turn, ...]]) -> tuple[float, float]:
+    """Return the CPU microseconds of a look-up: the mean over the requests, and the slowest one, best of five runs."""
+    best = [float("inf")] * len(asked)
+    for _ in range(5):
+        for at, turns in enumerate(asked):
+            # new strings, since Python keeps the hash of a string
+            fresh = tuple(Turn(turn.role, (turn.text + " ")[:-1]) for turn in turns)
+            began = time.thread_time_ns()
+            index.find(KEY, CHAT, fresh)
+            best[at] = min(best[at], (time.thread_time_ns() - began) / 1000)
+    return sum(best) / len(best), max(best)
+
+
+def scale(data: Path, count: int, seed: int) -> None:
+    """Record many requests, and run the job in a process of its own, which tells its memory."""
+    rng = random.Random(seed)
+    with tempfile.TemporaryDirectory() as folder:
+        config = Path(folder) / "config.toml"
+        config.write_text('[backends.m]\nkind = "scripted"\nname = "m"\n')
+        settings = load(config)
+        database = Database.open(database_url(settings))
+        batch: list[ExchangeRecord] = []
+        for number, made in enumerate(many_requests(data, count, rng)):
+            batch.append(record(number, made))
+            if len(batch) == 1000:
+                database.insert(batch)
+                batch = []
+        database.insert(batch)
+        database.close()
+        size_mb = sum(file.stat().st_size for file in settings.data_folder.rglob("*.db*")) / 2**20
+        words = ["since=2020-01-01", "until=2030-01-01", "--processes", "2", "--config", str(config)]
+        began = time.monotonic()
+        subprocess.run([sys.executable, "-m", "gateway.cli.main", "jobs", "run", "discover", *words], check=True)
+        took_s = time.monotonic() - began
+        used = resource.getrusage(resource.RUSAGE_CHILDREN)
+        prompts = read_found(found_path(settings.data_folder)).prompts
+    click.echo(
+        f"{count} records ({size_mb:.0f} MB): {took_s:.0f} s, {(used.ru_utime + used.ru_stime):.0f} s of CPU, "
+        f"{used.ru_maxrss / 1024:.0f} MB in the largest process, {len(prompts)} prompts"
+    )
+
+
+def many_requests(data: Path, count: int, rng: random.Random) -> Iterator[MadeRequest]:
+    """Make requests with a heavy tail. A number in each system prompt's user message makes almost all distinct."""
+    contents = [*free_prompts(data), *messages(data, FOREIGN)]
+    apps = [*skeletons(data, "both").items(), *systems(data, "both")]
+    rng.shuffle(apps)
+    weights = [1 / (1 + rank) for rank in range(len(apps))]
+    for number in range(count):
+        if rng.random() < 0.2:
+            yield _request(FREE, None, rng.choice(contents), rng)
+            continue
+        name, source = rng.choices(apps, weights)[0]
+        if isinstance(source, list):
+            yield _request(name, None, rng.choice(source), rng)
+        elif len(source) < 20_000:
+            yield _below(name, number % 5, source, rng, [f"{rng.choice(contents)} ({number})"])
+
+
 @click.command(help=__doc__)
 @click.option("--data", type=click.Path(exists=True, path_type=Path), required=True)
 @click.option("--half", type=click.Choice(["first", "second", "both"]), default="first", show_default=True)
 @click.option("--seed", default=1, show_default=True)
 @click.option("--seeds", default=1, show_default=True, help="How many seeds, from --seed on.")
-def main(data: Path, half: str, seed: int, seeds: int) -> None:
+@click.option("--only", type=click.Choice(["finding", "recognition"]), help="Left out: both.")
+@click.option("--records", default=0, help="Only how long the job takes for so many records.")
+def main(data: Path, half: str, seed: int, seeds: int, only: str | None, records: int) -> None:
+    if records:
+        scale(data, records, seed)
+        return
     for one in range(seed, seed + seeds):
-        finding(data, half, one)
+        if only != "recognition":
+            finding(data, half, one)
+        if only != "finding":
+            recognition(data, one)
 
 
 if __name__ == "__main__":

@@ -1,17 +1,21 @@
 """Joins mined shapes that are one: a shape that reads another's texts, shapes that differ in one short value, and
 shapes that hold content which many requests share."""
 
-from collections import Counter, defaultdict
+import re
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from itertools import combinations
 
 from offline_jobs.discover.align import aligned
-from offline_jobs.discover.features import Feature, features
+from offline_jobs.discover.features import Feature
 from offline_jobs.discover.frame import MinedShape, instructs
 from offline_jobs.discover.sample import FEWEST_REQUESTS, SampleText
-from offline_jobs.discover.split import follow_each_other
+from offline_jobs.discover.split import LONGEST, follow_each_other
 from offline_jobs.discover.tokens import words
 
+SENTENCE = re.compile(r"(?<=[.?!])\s+|\n")
+LOOKED_AT = 20
+SLACK = 1.1
 KEPT = 0.6
 """Two shapes are one if their common shape keeps this share of their fixed text."""
 SIBLINGS = 3
@@ -131,13 +135,25 @@ def _is_wider(
     single = [s for s in wide.members if all(one.shape.values(s.text) is None for one in narrow)]
     if len(single) >= SIBLINGS and len(single) >= SINGLES * len(wide.members):
         return True
-    outside = Counter(
-        feature.hash for sample in samples if wide.shape.values(sample.text) is None for feature in known[sample.text]
-    )
+    if len(narrow) >= SIBLINGS and all(_differs_by_values(wide, one) for one in narrow):
+        return True
+    outside = "\n".join(sample.text for sample in samples if wide.shape.values(sample.text) is None)
     return all(_adds_content(wide, one, outside) for one in narrow)
 
 
-def _adds_content(wide: MinedShape, narrow: MinedShape, outside: Mapping[int, int]) -> bool:
-    own = {feature.hash for piece in wide.shape.pieces for feature in features(piece)}
-    added = {feature.hash for piece in narrow.shape.pieces for feature in features(piece)} - own
-    return bool(added) and sum(outside[feature] > 0 for feature in added) >= SHARED * len(added)
+def _differs_by_values(wide: MinedShape, narrow: MinedShape) -> bool:
+    """Whether the narrow shape is the wide one with a long value in a part, and has no fixed text beside it."""
+    columns = zip(*(values for member in narrow.members if (values := wide.shape.values(member.text))), strict=True)
+    constant = [column[0] for column in columns if len(set(column)) == 1]
+    added = sum(map(len, constant))
+    own = narrow.shape.fixed_chars - wide.shape.fixed_chars
+    return any(len(value) > LONGEST for value in constant) and own <= SLACK * added
+
+
+def _adds_content(wide: MinedShape, narrow: MinedShape, outside: str) -> bool:
+    """Whether most of what the narrow shape adds also stands in other prompts."""
+    own = "\n".join(wide.shape.pieces)
+    sentences = [part for piece in narrow.shape.pieces for part in SENTENCE.split(piece) if words(part) >= STRONG]
+    added = [sentence for sentence in sentences if sentence not in own]
+    added = added[:: len(added) // LOOKED_AT + 1]
+    return bool(added) and sum(sentence in outside for sentence in added) >= SHARED * len(added)

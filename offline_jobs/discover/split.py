@@ -17,6 +17,8 @@ FEWEST_WORDS = 4
 LONGEST = 300
 """A longer value is content, not an instruction."""
 ALIKE = 0.6
+OPENING = 8
+"""The words with which a long value begins or ends."""
 LEAST_SHARE = 0.1
 OVERLAP = 0.02
 _MARKERS = re.compile(r"(?:^|\n)[^\S\n]*(?:(\d+)|([A-Za-z]))?([.):*•-])[^\S\n]")
@@ -24,12 +26,17 @@ _MARKERS = re.compile(r"(?:^|\n)[^\S\n]*(?:(\d+)|([A-Za-z]))?([.):*•-])[^\S\n]
 Groups = list[list[SampleText]]
 
 
-def separated(shape: TextShape, members: Sequence[SampleText]) -> Groups:
-    """Return the members in one group, or in several if a part separates them."""
+def separated(shape: TextShape, members: Sequence[SampleText], *, in_system: bool = False) -> Groups:
+    """Return the members in one group, or in several if a part separates them.
+
+    In a system message, a long text that a few groups begin with is an instruction; in a user message it may be a
+    document that many requests quote.
+    """
+    rules = RULES + (((_opening, _are_openings), (_closing, _are_openings)) if in_system else ())
     values = [shape.values(member.text) for member in members]
     for part in range(shape.parts):
         column = [value[part] if value else "" for value in values]
-        for class_of, rule in ((str, _are_versions), (str, _are_alternatives), (_marker, _are_markers)):
+        for class_of, rule in rules:
             groups = _grouped(column, members, class_of)
             if groups and rule(groups):
                 return list(groups.values())
@@ -73,6 +80,26 @@ def _are_alternatives(groups: dict[Hashable, list[SampleText]]) -> bool:
     values = [str(name) for name in groups]
     if any(len(value) > LONGEST or words(value) < FEWEST_WORDS for value in values):
         return False
+    return _unlike(values)
+
+
+def _opening(value: str) -> str:
+    """Return the first words of a long value, or "" if the value is short."""
+    parts = value.split(None, OPENING)
+    return " ".join(parts[:OPENING]) if len(parts) > OPENING else ""
+
+
+def _closing(value: str) -> str:
+    parts = value.rsplit(None, OPENING)
+    return " ".join(parts[-OPENING:]) if len(parts) > OPENING else ""
+
+
+def _are_openings(groups: dict[Hashable, list[SampleText]]) -> bool:
+    return "" not in groups and _unlike([str(name) for name in groups])
+
+
+def _unlike(values: Sequence[str]) -> bool:
+    """Whether no two values have most of their words in common."""
     split = [value.split() for value in values]
     return all(
         SequenceMatcher(None, split[one], split[two], autojunk=False).ratio() < ALIKE
@@ -92,3 +119,11 @@ def _marker(value: str) -> str:
 
 def _are_markers(groups: dict[Hashable, list[SampleText]]) -> bool:
     return "" not in groups
+
+
+RULES: tuple[tuple[Callable[[str], Hashable], Callable[[dict[Hashable, list[SampleText]]], bool]], ...] = (
+    (str, _are_versions),
+    (str, _are_alternatives),
+    (_marker, _are_markers),
+)
+"""How values are put into classes, and when the classes are prompts of their own."""

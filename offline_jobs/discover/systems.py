@@ -68,7 +68,7 @@ def _group_shapes(group: Sequence[SampleText]) -> list[MinedShape]:
         return [MinedShape(TextShape((text,)), tuple(group))] if len(text) >= LEAST_CHARS else []
     shape = aligned([sample.text for sample in group], dates_vary=shared.dates_vary)
     fitting = [sample for sample in group if shape.values(sample.text) is not None]
-    parts = separated(shape, fitting)
+    parts = separated(shape, fitting, in_system=True)
     if len(parts) > 1:
         return [mined for part in parts for mined in _group_shapes(part)]
     if _is_one(shape, fitting):

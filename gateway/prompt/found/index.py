@@ -15,6 +15,9 @@ from gateway.ask import Turn
 from gateway.prompt.found.found_prompt import FoundPrompt, PromptState, PromptVersion, is_open
 from gateway.prompt.found.shape import TextShape
 
+EDGE = 64
+"""The characters at the beginning and the end of a constant text, and at the end of others, by which they are found. A
+whole system message of 100 kB would take 60 us to hash."""
 MOST_ALIKE = 40
 """The maximum number of shapes with the same first and last piece. Trying more would take too long."""
 SYSTEM = ("system", "developer")
@@ -65,33 +68,61 @@ class ShapeIndex(Generic[T]):
 
     def __init__(self, shapes: Iterable[tuple[TextShape, T]]) -> None:
         self.left_out = 0
-        self._constant: dict[str, list[tuple[TextShape, T]]] = defaultdict(list)
+        self._constant: dict[tuple[int, str, str], list[tuple[TextShape, T]]] = defaultdict(list)
         nested: dict[str, dict[str, list[tuple[TextShape, T]]]] = defaultdict(lambda: defaultdict(list))
         for shape, meaning in sorted(shapes, key=lambda pair: -pair[0].fixed_chars):
             if not shape.parts:
-                self._constant[shape.pieces[0]].append((shape, meaning))
+                self._constant[_edges(shape.pieces[0])].append((shape, meaning))
                 continue
-            alike = nested[shape.pieces[0]][shape.pieces[-1][::-1]]
+            alike = nested[shape.pieces[0]][shape.pieces[-1][: -EDGE - 1 : -1]]
             if len(alike) < MOST_ALIKE:
                 alike.append((shape, meaning))
             else:
                 self.left_out += 1
-        self._longest_tail = max((len(tail) for tails in nested.values() for tail in tails), default=0)
-        self._by_head = PrefixTable({head: PrefixTable(tails) for head, tails in nested.items()})
+        heads: dict[str, dict[str, PrefixTable[list[tuple[TextShape, T]]]]] = defaultdict(dict)
+        for head, tails in nested.items():
+            heads[head[:EDGE]][head] = PrefixTable(tails)
+        self._by_start = PrefixTable({start: PrefixTable(own) for start, own in heads.items()})
 
     def matches(self, text: str) -> list[ShapeMatch[T]]:
         """Return the shapes that fit the text. The shape with the most fixed text comes first."""
-        found = [ShapeMatch(shape, (), meaning) for shape, meaning in self._constant.get(text, ())]
-        turned = text[: -self._longest_tail - 1 : -1] if self._longest_tail else ""
-        for tails in self._by_head.of(text):
-            for alike in tails.of(turned):
-                for shape, meaning in alike:
-                    values = shape.values(text)
-                    if values is not None:
-                        found.append(ShapeMatch(shape, values, meaning))
+        found = [ShapeMatch(shape, (), meaning) for shape, meaning in self._constants(text)]
+        for shape, meaning in self._candidates(text):
+            values = shape.values(text)
+            if values is not None:
+                found.append(ShapeMatch(shape, values, meaning))
         if len(found) > 1:
             found.sort(key=lambda match: -match.shape.fixed_chars)
         return found
+
+    def best(self, text: str) -> ShapeMatch[T] | None:
+        """Return the shape with the most fixed text that fits the text, or None."""
+        for shape, meaning in self._constants(text):
+            return ShapeMatch(shape, (), meaning)
+        best: ShapeMatch[T] | None = None
+        for shape, meaning in self._candidates(text):
+            if best is None or shape.fixed_chars > best.shape.fixed_chars:
+                values = shape.values(text)
+                if values is not None:
+                    best = ShapeMatch(shape, values, meaning)
+        return best
+
+    def _constants(self, text: str) -> Iterator[tuple[TextShape, T]]:
+        if self._constant:
+            yield from (pair for pair in self._constant.get(_edges(text), ()) if pair[0].pieces[0] == text)
+
+    def _candidates(self, text: str) -> Iterator[tuple[TextShape, T]]:
+        """Yield the shapes whose first piece begins the text, and whose last piece may end it."""
+        turned = text[: -EDGE - 1 : -1]
+        # a short beginning is compared first: comparing whole system messages would take most of the time
+        for by_head in self._by_start.of(text[:EDGE]):
+            for tails in by_head.of(text):
+                for alike in tails.of(turned):
+                    yield from alike
+
+
+def _edges(text: str) -> tuple[int, str, str]:
+    return len(text), text[:EDGE], text[-EDGE:]
 
 
 class PromptMatch(Struct, frozen=True):
@@ -150,21 +181,19 @@ class _KeyTable:
 
     def find(self, system: str | None, last: str) -> PromptMatch | None:
         if system is None:
-            return _match((), self._without.matches(last)) if self._without is not None else None
+            return _match((), self._without.best(last)) if self._without is not None else None
         for match in self._systems.matches(system):
-            found = _match(match.values, match.meaning.matches(last))
+            found = _match(match.values, match.meaning.best(last))
             if found is not None:
                 return found
         return None
 
 
-def _match(
-    before: tuple[str, ...], lasts: Sequence[ShapeMatch[tuple[FoundPrompt, PromptVersion]]]
-) -> PromptMatch | None:
-    if not lasts:
+def _match(before: tuple[str, ...], last: ShapeMatch[tuple[FoundPrompt, PromptVersion]] | None) -> PromptMatch | None:
+    if last is None:
         return None
-    prompt, version = lasts[0].meaning
-    return PromptMatch(prompt, version, (*before, *lasts[0].values))
+    prompt, version = last.meaning
+    return PromptMatch(prompt, version, (*before, *last.values))
 
 
 def readable(turns: Sequence[Turn]) -> tuple[str | None, str] | None:
