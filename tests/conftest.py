@@ -1,4 +1,4 @@
-"""Fixtures that several rooms share: a scripted upstream, and gateways as processes of their own."""
+"""Fixtures that all tests share: a scripted upstream, and gateways in processes of their own."""
 
 import asyncio
 import os
@@ -15,14 +15,14 @@ from hypothesis import settings
 from tests.doubles.process import free_port
 from tests.doubles.upstream import Upstream
 
-# make test-all: ten times the random examples, where a test does not set their number itself
+# make test-all runs ten times the random examples, unless a test sets their number itself
 settings.register_profile("all", max_examples=1000)
 if os.environ.get("FOREWORD_TESTS") == "all":
     settings.load_profile("all")
 
 
 class UpstreamInThread:
-    """A scripted upstream on an event loop of its own, so that plain tests can use it."""
+    """A scripted upstream on its own event loop, for tests that are plain functions."""
 
     def __init__(self) -> None:
         self.loop = asyncio.new_event_loop()
@@ -35,7 +35,7 @@ class UpstreamInThread:
         return asyncio.run_coroutine_threadsafe(work, self.loop).result(30)
 
     def left(self, request: int = -1, within_s: float = 5.0) -> bool:
-        """Whether the gateway hung up on a request of which it had not heard the end."""
+        """Return whether the gateway closed the connection of a request before the answer was complete."""
         return bool(self.run(_within(self.double.received[request].left.wait, within_s)))
 
     def stop(self) -> None:

@@ -1,4 +1,4 @@
-"""Reads recorded exchanges and adds feedback to them, for the server's endpoints."""
+"""Reads recorded exchanges and adds feedback, for the server's endpoints."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
 
 LOOK_AGAIN_S = 0.1
 ANSWER_S = 1.5
-"""If the database is locked or hangs, a request gets an error after this time, in seconds."""
+"""How long a request waits for a locked or hanging database, in seconds, before it gets an error."""
 OPENING_S = 20.0
-"""The same limit for the first query, which also loads libraries and upgrades the schema. A locked database is still
-noticed earlier, because the connection for reading waits less for a lock."""
+"""The same for the first query, which also loads libraries and upgrades the schema. A locked database is noticed
+earlier, because the reading connection waits less for a lock."""
 MARGIN_S = 0.3
-"""The time, in seconds, that remains for a look-up after the wait for another worker."""
+"""How many seconds remain for a look-up after waiting for another worker."""
 
 
 class RecordedExchange(Struct, frozen=True):
@@ -39,10 +39,10 @@ class RecordedExchange(Struct, frozen=True):
 
 
 class RecordArchive:
-    """The exchanges that a key may see. Others are reported as missing.
+    """The exchanges that a key may see. All others count as missing.
 
-    If an exchange is missing, it is looked up again for `patience_s`, since another worker may not have drained it yet.
-    `answer_s` is the time limit for an open database; a method that exceeds it raises `NotReady`.
+    A missing exchange is looked up again for `patience_s`, because another worker may not have stored it yet. A method
+    that takes longer than `answer_s` on an open database raises `NotReady`.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class RecordArchive:
             return await self._visible(id, key, param)
 
     async def add(self, feedback: Feedback, key: ClientKey) -> Feedback:
-        """Store feedback on an exchange that the key may see. Returns the feedback as it was stored."""
+        """Store feedback on an exchange that the key may see, and return it as stored."""
         async with self._in_time():
             await self._visible(feedback.exchange, key, "exchange")
             stored = signed(feedback, key, self._clock())
@@ -73,20 +73,20 @@ class RecordArchive:
             return stored
 
     async def erase(self, id: str, key: ClientKey) -> None:
-        """Delete every text of an exchange that the key may see. The figures of the exchange stay."""
+        """Delete all texts of an exchange that the key may see. The figures stay."""
         async with self._in_time():
             await self._visible(id, key, "id")
             await self._drain.ask(lambda database: database.erase(id))
 
     @asynccontextmanager
     async def _in_time(self) -> AsyncIterator[None]:
-        """Limit the time that the block waits for the database. Raises `NotReady` when the limit is exceeded."""
+        """Limit how long the `with` block waits for the database. Raises `NotReady` at the limit."""
         try:
             answer_s = self._answer_s if self._drain.is_open else max(self._answer_s, OPENING_S)
             async with asyncio.timeout(max(answer_s, self._patience_s + MARGIN_S)):
                 yield
         except TimeoutError as error:
-            raise not_ready(DatabaseFailed("the records' database does not answer in time")) from error
+            raise not_ready(DatabaseFailed("the records' database did not answer in time")) from error
 
     async def _visible(self, id: str, key: ClientKey, param: str) -> RecordedExchange:
         entry = await self._drain.ask(lambda database: entry_of(database, id))
@@ -97,7 +97,7 @@ class RecordArchive:
         return entry
 
     async def _later(self, id: str) -> RecordedExchange | None:
-        """Look again for an exchange that was not found, since it may have finished only a moment ago."""
+        """Look again for a missing exchange, because it may have finished a moment ago."""
         try:
             await self._drain.flush()
         except (DatabaseFailed, ConfigError) as error:
@@ -111,14 +111,13 @@ class RecordArchive:
 
 
 def entry_of(database: Database, id: str) -> RecordedExchange | None:
-    """The exchange and its feedback, or None if it is not stored. Blocking, so call it from worker threads or
-    commands."""
+    """Return the exchange and its feedback, or None. Blocking: call it from worker threads or commands."""
     record = database.get(id)
     return None if record is None else RecordedExchange(record, tuple(database.feedback(id)))
 
 
 def as_json(entry: RecordedExchange) -> bytes:
-    """The record as a JSON object. It includes the raw body as text, the turns that were sent, and the feedback."""
+    """Encode the record, with the raw body as text, the turns as sent, and the feedback."""
     fields: dict[str, Any] = msgspec.to_builtins(entry.record)
     fields["raw"] = entry.record.raw.decode("utf-8", "replace")
     fields["sent"] = entry.record.sent

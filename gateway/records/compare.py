@@ -1,7 +1,7 @@
-"""Compares two versions of a template, or a template and raw prompts, by the recorded answers.
+"""Compares the recorded answers of two versions of a template, or of a template and raw prompts.
 
-Scores come from feedback. If the caller passes a function that applies a template's checks, the checks give scores too.
-Two versions of one template are compared over the period in which both were used.
+Scores come from feedback and, if the caller passes a function for them, from a template's checks. Two versions of one
+template are compared over the time in which both were used.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from gateway.exchange import Arm
 from gateway.records.scores import DIGITS, FEWEST, WORTHWHILE, Z95, Difference, Scores, difference
 from gateway.records.spoken_record import SpokenRecord, read_spoken
 
-if TYPE_CHECKING:  # importing this module imports SQLAlchemy, and the server imports `compare` at its start
+if TYPE_CHECKING:  # importing this module imports SQLAlchemy; the server imports `compare` at its start
     from gateway.records.database import Database, SpokenAnswer
 
 RAW = "raw"
@@ -32,12 +32,12 @@ ALWAYS = (-math.inf, math.inf)
 SEED = 20_260_101
 
 ScoreText = Callable[[str], float | None]
-"""Takes an answer's text. Returns the share of a template's checks that the text passes, or None without checks."""
+"""Returns the share of a template's checks that an answer passes, or None without checks."""
 
 
 class ComparedVersion(Struct, frozen=True):
-    """One version of a template. If `held` is true, it stands for the controls of that version: the answers to prompts
-    that the version would have rewritten."""
+    """One version of a template. With `held`, it stands for the version's controls: prompts that it would have
+    rewritten."""
 
     id: str
     version: int
@@ -48,12 +48,12 @@ class ComparedVersion(Struct, frozen=True):
 
 
 class Mean(Struct):
-    """A running mean, with half the width of its 95 % interval."""
+    """A running mean, and half the width of its 95 % interval."""
 
     n: int = 0
     mean: float = 0.0
     squares: float = 0.0
-    """The sum of squared distances to the mean, by Welford's method."""
+    """The sum of squared distances from the mean, by Welford's method."""
 
     def add(self, value: float) -> None:
         self.n += 1
@@ -76,7 +76,7 @@ class Side(Struct):
 
     exchanges: int = 0
     left_out: int = 0
-    """The number of answers that were left out because the other version was not in use at that time."""
+    """How many answers were left out because the other version was not in use at that time."""
     first_s: float = math.inf
     last_s: float = -math.inf
     feedback: Counter[float] = msgspec.field(default_factory=Counter)
@@ -87,7 +87,7 @@ class Side(Struct):
 
 
 class Better(StrEnum):
-    """Which of the two sides is better."""
+    """The better side."""
 
     A = "a"
     B = "b"
@@ -96,8 +96,8 @@ class Better(StrEnum):
 
 
 class ScoreMeasure(Struct, frozen=True):
-    """One kind of score on both sides. `difference` is A minus B, or None if a side has no score. `verdict` states the
-    result in words."""
+    """One kind of score on both sides. `difference` is A minus B, or None without scores. `verdict` puts the result in
+    words."""
 
     name: str
     n_a: int
@@ -114,8 +114,6 @@ class ScoreMeasure(Struct, frozen=True):
 
 
 class VersionComparison(Struct, frozen=True):
-    """A and B side by side."""
-
     a: ComparedVersion
     b: ComparedVersion
     side_a: Side
@@ -125,7 +123,7 @@ class VersionComparison(Struct, frozen=True):
 
 
 def rows_of(comparison: VersionComparison) -> list[tuple[str, str, str]]:
-    """The rows of a table. Each has a name, the figure of A and the figure of B."""
+    """Return table rows: a name, the figure of A, the figure of B."""
     a, b = comparison.side_a, comparison.side_b
     rows = [("answers", f"{a.exchanges:,}", f"{b.exchanges:,}")]
     if a.left_out or b.left_out:
@@ -144,7 +142,7 @@ def _score(mean: float | None) -> str:
 
 
 def as_json(comparison: VersionComparison) -> bytes:
-    """The comparison as a JSON object. Unknown figures are null."""
+    """Encode the comparison. Unknown figures are null."""
     sides = {"a": (comparison.a, comparison.side_a), "b": (comparison.b, comparison.side_b)}
     return msgspec.json.encode(
         {
@@ -168,9 +166,9 @@ def _shown(version: ComparedVersion, side: Side) -> dict[str, object]:
 
 
 def read_versions(a: str, b: str) -> tuple[ComparedVersion, ComparedVersion]:
-    """Parse the names of the two versions. Each is `id@version`, and one of them may be `raw`. Raises `BadRequest`."""
+    """Parse the names of two versions. Each is `id@version`; one may be `raw`. Raises `BadRequest`."""
     if a == RAW and b == RAW:
-        raise BadRequest("Compare a version with raw, not raw with itself.", param="b")
+        raise BadRequest("Compare a version with raw. Raw cannot be compared with raw.", param="b")
     if b == RAW:
         version = _version(a, "a")
         return version, msgspec.structs.replace(version, held=True)
@@ -216,7 +214,7 @@ def compare(
 def _answers(
     database: Database, a: ComparedVersion, b: ComparedVersion, since_s: float
 ) -> Iterator[tuple[SpokenAnswer, SpokenRecord, bool, bool]]:
-    """The answers of A and B. Each comes with two flags: whether it belongs to A, and whether it belongs to B."""
+    """Yield the answers of A and B, each with two flags: belongs to A, belongs to B."""
     arms = (Arm.STABLE, Arm.CANARY) if a.held or b.held else (Arm.STABLE, Arm.CANARY, Arm.NONE)
     for answer in database.spoken(list({a.id, b.id}), since_s):
         record = read_spoken(answer.record)
@@ -226,7 +224,7 @@ def _answers(
 
 
 def _shared_time(answers: Iterator[tuple[SpokenAnswer, SpokenRecord, bool, bool]]) -> tuple[float, float]:
-    """The period in which both versions were used, or `ALWAYS` if they were never in use at the same time."""
+    """Return the time in which both versions were used, or `ALWAYS` if there is none."""
     times: dict[bool, tuple[float, float]] = {}
     for answer, _, of_a, _ in answers:  # oldest first
         first_s, _ = times.get(of_a, (answer.time_s, 0.0))
@@ -238,8 +236,10 @@ def _shared_time(answers: Iterator[tuple[SpokenAnswer, SpokenRecord, bool, bool]
 
 
 def _belongs(record: SpokenRecord, version: ComparedVersion, arms: Container[Arm]) -> bool:
-    """Whether an answer belongs to this side. An answer of a version counts only if its arm is in `arms`. An answer to
-    a prompt by name has no arm and cannot be compared with controls."""
+    """Return whether an answer belongs to this side: it must be of this version and in one of `arms`.
+
+    A prompt by name has no arm, so its answer cannot be compared with controls.
+    """
     rewrite = record.rewrite
     if (rewrite.template, rewrite.version) != (version.id, version.version):
         return False
@@ -290,11 +290,11 @@ def _verdict(gain: Difference, fewest: int, a: ComparedVersion, b: ComparedVersi
 
 def _cautions(a: ComparedVersion, b: ComparedVersion, side_a: Side, side_b: Side) -> Sequence[str]:
     if a.id != b.id:
-        return ["two templates: users were not assigned to them at random, so they may differ"]
+        return ["two different templates: requests were not assigned at random, so the groups may differ"]
     cautions = []
     if side_a.exchanges and side_b.exchanges and (side_a.last_s < side_b.first_s or side_b.last_s < side_a.first_s):
-        cautions.append("the two did not run at the same time, so other changes meanwhile count too")
+        cautions.append("the versions ran at different times, so other changes may explain the difference")
     if side_a.left_out or side_b.left_out:
         out = " and ".join(f"{n:,} answers of {v}" for v, n in ((a, side_a.left_out), (b, side_b.left_out)) if n)
-        cautions.append(f"the two ran at the same time in part only: {out} from other times are not counted")
+        cautions.append(f"the versions ran at the same time only in part: {out} from other times are not counted")
     return cautions

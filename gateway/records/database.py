@@ -1,7 +1,7 @@
 """The records in a database: SQLite by default, PostgreSQL by URL.
 
-All calls block, so only worker threads and commands use this module. Importing it imports SQLAlchemy, so code that must
-start fast imports it only when it opens the database.
+All calls block, so only worker threads and commands use this module. It imports SQLAlchemy; code that must start fast
+imports it when opening the database.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ PURGE_ROWS = 1000
 PORTION = 200
 COLUMNS = [column.name for column in exchanges.c]
 REFUSALS = ("22", "23", "54")
-"""The SQLSTATE classes of PostgreSQL for invalid values: data exception, integrity violation, limit exceeded."""
+"""PostgreSQL's SQLSTATE classes for invalid values: data exception, integrity violation, limit exceeded."""
 
 
 class ExchangeFilter(Struct, frozen=True):
-    """Selects the exchanges to list. An empty field matches every exchange."""
+    """Which exchanges to list. An empty field matches all."""
 
     limit: int = 20
     model: str = ""
@@ -60,8 +60,8 @@ class Summary(Struct, frozen=True):
 
 
 class SpokenAnswer(Struct, frozen=True):
-    """A complete answer to a prompt that a template rewrote or would have rewritten. Decode `record` with
-    `schema.decode`."""
+    """A complete answer to a prompt that a template rewrote or would have rewritten. `schema.decode` decodes
+    `record`."""
 
     id: str
     time_s: float
@@ -70,7 +70,7 @@ class SpokenAnswer(Struct, frozen=True):
     total_us: int
     record: bytes
     score: float | None
-    """The mean score of the feedback on the exchange, or None if the feedback has no score."""
+    """The mean feedback score of the exchange, or None."""
 
 
 class Database:
@@ -78,19 +78,19 @@ class Database:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        # both dialects have this clause; only the dialect in use is imported
+        # both dialects have this clause; only the one in use is imported
         insert = import_module(f"sqlalchemy.dialects.{engine.dialect.name}").insert
         statement = insert(exchanges).on_conflict_do_nothing()
-        # compiled once, since SQLAlchemy would otherwise inspect every value of every row
+        # compiled once: otherwise SQLAlchemy would inspect every value of every row
         self._insert = statement.compile(dialect=engine.dialect)
         assert (self._insert.positiontup or COLUMNS) == COLUMNS
 
     @classmethod
     def open(cls, url: str, *, wait_s: float = WAIT_S) -> Database:
-        """Connect to the database, upgrade its schema, and log the upgrade.
+        """Connect, and upgrade the schema.
 
-        `wait_s` is how long a statement in SQLite waits for the lock of another process. Raises `ConfigError` if the
-        URL is wrong, or if a newer Foreword made the database.
+        `wait_s` is how long an SQLite statement waits for the lock of another process. Raises `ConfigError` if the URL
+        is wrong or the schema is newer than this version of Foreword.
         """
         engine = engine_for(url, wait_s)
         try:
@@ -105,15 +105,14 @@ class Database:
         self._engine.dispose()
 
     def insert(self, records: Sequence[ExchangeRecord]) -> int:
-        """Add all records, or none if one fails. Records that are already stored stay unchanged. Returns the number of
-        new records.
+        """Add all records, or none if one fails. Returns the number of new records. Stored records stay unchanged.
 
         Raises `RecordRefused` if the database can never store one of the records.
         """
         return self.enter([StoredRecord(record, encode(record)) for record in records])
 
     def enter(self, entries: Sequence[StoredRecord]) -> int:
-        """Do the same as `insert` with encoded records."""
+        """Like `insert`, with encoded records."""
         if not entries:
             return 0
         if self._insert.positional:
@@ -129,19 +128,19 @@ class Database:
         return None if data is None else decode(data)
 
     def ids_like(self, start: str, limit: int = 3) -> list[str]:
-        """Up to `limit` ids that begin with `start`, newest first."""
+        """Return up to `limit` ids that begin with `start`, newest first."""
         begins = exchanges.c.id.startswith(_text(start), autoescape=True)
         query = select(exchanges.c.id).where(begins).order_by(exchanges.c.time_s.desc()).limit(limit)
         with self._reading() as connection:
             return list(connection.scalars(query))
 
     def find(self, filters: ExchangeFilter) -> list[Summary]:
-        """The matching exchanges, newest first."""
+        """Return the matching exchanges, newest first."""
         with self._reading() as connection:
             return [Summary(*row) for row in connection.execute(_query(filters))]
 
     def spoken(self, templates: Sequence[str] = (), since_s: float = 0.0) -> Iterator[SpokenAnswer]:
-        """The complete answers of these templates, or of all templates if none are named. Oldest first.
+        """Yield the complete answers of these templates, or of all, oldest first.
 
         The answers are read in portions, so memory use does not grow with their number.
         """
@@ -151,14 +150,14 @@ class Database:
                 yield SpokenAnswer(*row)
 
     def decided(self, since_s: float = 0.0) -> Iterator[SpokenAnswer]:
-        """The exchanges with a known intent or a template, whether complete or not. Oldest first, read in portions."""
+        """Yield the exchanges with a known intent or a template, complete or not, oldest first, read in portions."""
         with _translated(), self._engine.connect() as connection, connection.begin():
             rows = connection.execution_options(yield_per=PORTION).execute(_decided(since_s))
             for row in rows:
                 yield SpokenAnswer(*row)
 
     def add_feedback(self, opinion: Feedback) -> None:
-        """Store feedback on an exchange that is in the database."""
+        """Store feedback on an exchange in the database."""
         row = {
             "exchange": opinion.exchange,
             "time_s": opinion.time_s,
@@ -172,14 +171,14 @@ class Database:
             connection.execute(feedback.insert(), row)
 
     def feedback(self, exchange: str) -> list[Feedback]:
-        """All feedback on an exchange, oldest first."""
+        """Return all feedback on an exchange, oldest first."""
         columns = [feedback.c[name] for name in Feedback.__struct_fields__]
         query = select(*columns).where(feedback.c.exchange == _text(exchange)).order_by(feedback.c.number)
         with self._reading() as connection:
             return [Feedback(*row) for row in connection.execute(query)]
 
     def erase(self, id: str) -> None:
-        """Reduce an exchange to the data that the policy `hashed` stores, and its feedback to the scores and labels."""
+        """Reduce an exchange to what the policy `hashed` stores, and its feedback to scores and labels."""
         record = self.get(id)
         if record is None:
             return
@@ -191,10 +190,9 @@ class Database:
             connection.execute(update(feedback).where(feedback.c.exchange == _text(id)).values(blank))
 
     def purge(self, before_s: float, most: int) -> int:
-        """Delete up to `most` exchanges from before `before_s`, oldest first, with their feedback. Returns the number
-        deleted."""
+        """Delete up to `most` exchanges from before `before_s`, oldest first, with their feedback. Returns how many."""
         deleted = 0
-        # deleted in portions, so that the drains of other workers can write in between
+        # in portions, so that other workers can write in between
         while deleted < most:
             portion = min(PURGE_ROWS, most - deleted)
             old = (
@@ -208,7 +206,7 @@ class Database:
         return deleted
 
     def size(self) -> tuple[int, float]:
-        """The number of exchanges, and the time of the newest one in seconds since 1970 (0.0 if there is none)."""
+        """Return the number of exchanges and the time of the newest, in seconds since 1970, or 0.0."""
         with self._reading() as connection:
             count, newest_s = connection.execute(select(func.count(), func.max(exchanges.c.time_s))).one()
         return count, newest_s or 0.0
@@ -226,14 +224,14 @@ class Database:
 
 @contextmanager
 def _translated() -> Iterator[None]:
-    """Convert the driver's errors to `RecordRefused` if a value is invalid, and to `DatabaseFailed` otherwise."""
+    """Convert a driver's error to `RecordRefused` for an invalid value, else to `DatabaseFailed`."""
     try:
         yield
     except SQLAlchemyError as error:
         cause = getattr(error, "orig", None) or error
         failure = RecordRefused if _blames_values(error) else DatabaseFailed
         raise failure(_failure(cause)) from error
-    # sqlite3 itself raises these errors for values that it cannot bind or store
+    # sqlite3 raises these for values that it cannot bind or store
     except (ValueError, TypeError, OverflowError, MemoryError) as error:
         raise RecordRefused(_failure(error)) from error
 
@@ -259,7 +257,7 @@ def _query(filters: ExchangeFilter) -> Select[Any]:
 
 
 def _scored() -> Select[Any]:
-    """The columns of a `SpokenAnswer`."""
+    """Select the columns of `SpokenAnswer`."""
     score = select(func.avg(feedback.c.score)).where(feedback.c.exchange == exchanges.c.id).scalar_subquery()
     return select(*[exchanges.c[name] for name in SpokenAnswer.__struct_fields__ if name != "score"], score)
 
@@ -281,7 +279,7 @@ def _row(entry: StoredRecord) -> dict[str, Any]:
 
 
 def _values(entry: StoredRecord) -> list[Any]:
-    """The values of the row for an entry, in the order of `COLUMNS`."""
+    """Return the row's values in the order of `COLUMNS`."""
     record = entry.listed
     return [
         record.id,
@@ -301,10 +299,9 @@ def _values(entry: StoredRecord) -> list[Any]:
 
 
 def _text(value: str) -> str:
-    """Shorten and clean a value, so that an index can hold it. Clients choose model names, and an invalid name must not
-    stop the drain."""
+    """Shorten and clean a value for an index. Clients choose model names, and a bad name must not stop the drain."""
     return _without_nul(value)[:TEXT_LIMIT]
 
 
 def _without_nul(value: str) -> str:
-    return value.replace("\0", "\ufffd")  # PostgreSQL refuses it
+    return value.replace("\0", "\ufffd")  # PostgreSQL refuses NUL

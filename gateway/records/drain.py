@@ -1,4 +1,4 @@
-"""Moves the spooled records to the database, in batches, on one thread beside the event loop."""
+"""Moves spooled records to the database in batches, on a thread beside the event loop."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:  # SQLAlchemy is imported when the database is opened, not at 
 log = logging.getLogger("foreword.drain")
 
 OPENING_S = 15.0
-"""How long a query waits, in seconds, while the drain sets up the database."""
+"""How long a query waits while the drain sets up the database, in seconds."""
 MAX_PAUSE_S = 60.0
 PURGE_EVERY_S = 3600.0
 DAY_S = 86400.0
@@ -30,11 +30,10 @@ T = TypeVar("T")
 
 
 class Drain:
-    """The background task that drains the segments of its own process and of dead processes. The segments of other live
-    workers stay untouched.
+    """The background task that drains segments of its own process and of dead processes, not of other live workers.
 
-    While the database is down, the task retries at growing intervals of up to a minute, and the spool grows. Queries
-    use a separate thread and connection, so they do not wait for a drain.
+    While the database is down, the task retries at intervals that grow to a minute, and the spool grows. Queries have a
+    thread and connection of their own, so they do not wait for a drain.
     """
 
     def __init__(
@@ -49,10 +48,9 @@ class Drain:
         clock: Callable[[], float] = time.time,
         uptime: Callable[[], float] = uptime_s,
     ) -> None:
-        """`open_for_reading` opens the database for `ask`, with a shorter wait for locks. `open_database` is the
-        default."""
+        """`open_for_reading` opens the database for `ask`, with a shorter wait for locks. Default: `open_database`."""
         self.failing = ""
-        """The reason why the last drain failed; "" after a successful one."""
+        """Why the last drain failed, or ""."""
         self._spool = spool
         self._open_database = open_database
         self._open_for_reading = open_for_reading or open_database
@@ -63,7 +61,7 @@ class Drain:
         self._clock = clock
         self._uptime = uptime
         self._purge_at = 0.0
-        """The uptime of the next purge."""
+        """The uptime at which to purge next."""
         self._jumped = False
         self._database: Database | None = None
         self._ask_database: Database | None = None
@@ -86,14 +84,14 @@ class Drain:
 
     @property
     def is_open(self) -> bool:
-        """Whether the database was opened for writing and reading. It may take long to open it for the first time."""
+        """Whether the database was opened for writing and for reading. The first opening may take long."""
         return self._database is not None and self._ask_database is not None
 
     async def run(self) -> None:
         """Drain until cancelled."""
         pause_s = self._interval_s
         while True:
-            # the loop continues after any error: the next try may succeed, and a drain that ended would lose records
+            # the loop survives any error: the next try may succeed, and without a drain records would be lost
             try:
                 await self.flush()
                 pause_s = self._interval_s
@@ -107,14 +105,14 @@ class Drain:
         if self._queued is None:
             self._queued = asyncio.ensure_future(self._flush())
             self._queued.add_done_callback(_retrieved)
-        # shielded: even if a caller is cancelled, the next drain must not begin while this one runs on its thread
+        # shielded: a cancelled caller must not let the next drain start while this one runs on its thread
         await asyncio.shield(self._queued)
 
     async def _flush(self) -> None:
         async with self._turn:
             self._queued = None  # later callers may have recorded more than this drain reads
             if self.failing:
-                # without this, each try would leave one more small segment with an open file
+                # otherwise each try would leave another small segment with an open file
                 await self._in_thread(self._drain)
             self._spool.rotate()
             await self._in_thread(self._drain)
@@ -122,8 +120,7 @@ class Drain:
     async def ask(self, work: Callable[[Database], T]) -> T:
         """Run a function on the database, in parallel with the drain. Raises `NotReady` if the database is down.
 
-        If the caller was cancelled, the function does not start, since nothing may be written after the client got an
-        error.
+        If the caller was cancelled, the function does not start: nothing may be written after the client got an error.
         """
         given_up = False
 
@@ -141,7 +138,7 @@ class Drain:
             given_up = True
 
     async def aclose(self) -> None:
-        """Drain once more. The next process reads the remaining records from the spool."""
+        """Drain once more. The next process drains what remains in the spool."""
         with suppress(DatabaseFailed, ConfigError, OSError):
             await self.flush()
         await self._in_thread(self._close)
@@ -193,20 +190,20 @@ class Drain:
         most = most_at_once(count)
         deleted = database.purge(self._retention.before_s(), most)
         if deleted:
-            log.info("%d exchanges were older than the retention and are deleted", deleted)
+            log.info("deleted %d exchanges that were older than the retention", deleted)
         if deleted == most:
-            log.warning("more exchanges are older than the retention; one purge deletes no more than %d", most)
+            log.warning("more exchanges are older than the retention; one purge deletes at most %d", most)
 
     def _report_jump(self, jump_s: float) -> None:
         if jump_s and not self._jumped:
-            log.error("the clock jumped %.1f h ahead; the age of records is counted without the jump", jump_s / 3600)
+            log.error("the clock jumped %.1f h ahead; ages of records ignore the jump", jump_s / 3600)
         self._jumped = bool(jump_s)
 
     def _open(self) -> Database:
         if self._database is None:
             database = self._open_database()
             if self._retention_s:
-                # read before this process stores its first record, since its own clock may be wrong
+                # read before this process stores a record, because its own clock may be wrong
                 _, newest_s = database.size()
                 self._retention = Retention(self._retention_s, newest_s, self._clock, self._uptime)
             self._database = database
@@ -218,7 +215,7 @@ class Drain:
             try:
                 self._ask_database = self._open_for_reading()
             except DatabaseFailed:
-                # the drain itself may hold the lock while it upgrades the schema of a new database
+                # the drain may hold the lock while it upgrades a new database's schema
                 if self._database is not None or self.failing or time.monotonic() > until_s:
                     raise
         return self._ask_database
@@ -230,12 +227,12 @@ class Drain:
 
 
 def not_ready(error: Exception) -> NotReady:
-    """The error that clients get while the database is down. It names the cause, but no address."""
+    """Return the error for clients while the database is down. It names the cause but no address."""
     log.error("records cannot be read: %s", error)
     return NotReady(f"The records cannot be used{outage_cause(str(error))}. Try again later.", retry_after_s=5)
 
 
 def _retrieved(task: asyncio.Task[None]) -> None:
-    """Mark the error of a drain as retrieved, since all callers that waited for the drain may have given up."""
+    """Mark a drain's error as retrieved. All callers that waited for the drain may have given up."""
     if not task.cancelled():
         task.exception()

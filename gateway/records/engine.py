@@ -13,17 +13,16 @@ from gateway.errors import ConfigError, Problem
 log = logging.getLogger("foreword.database")
 
 REVISIONS = ("0001",)
-"""All revisions that this version supports, in order. They are listed here so that a database that is up to date does
-not need alembic."""
+"""All revisions that this version supports, in order. With this list, an up-to-date database needs no alembic."""
 WHERE = "[records] database"
 KINDS = ("sqlite", "postgresql")
 WAIT_S = 10.0
 CONNECT_S = 5
-LOCK = 0x666F7265  # the key of the advisory lock that an upgrade takes in PostgreSQL
+LOCK = 0x666F7265  # the key of PostgreSQL's advisory lock for upgrades
 
 
 def engine_for(url: str, wait_s: float = WAIT_S) -> Engine:
-    """Create an engine that has not connected yet. `wait_s` is how long SQLite waits for the lock of another process.
+    """Create an engine that is not connected yet. `wait_s` is how long SQLite waits for the lock of another process.
 
     Raises `ConfigError` if the URL cannot be used.
     """
@@ -42,11 +41,11 @@ def engine_for(url: str, wait_s: float = WAIT_S) -> Engine:
 
 
 def upgraded(engine: Engine) -> str:
-    """Upgrade the schema. Returns the revision before the upgrade, or "" for an empty database.
+    """Upgrade the schema. Returns the revision before, or "" for an empty database.
 
-    Several workers may call this at the same time: the first one upgrades, and the others find nothing to do.
+    Several workers may call this at once: the first upgrades, and the others find nothing to do.
     """
-    with engine.begin() as connection:  # takes no lock, since others may hold one
+    with engine.begin() as connection:  # without a lock, because others may hold one
         if _revision(connection) == REVISIONS[-1]:
             return REVISIONS[-1]
     with engine.execution_options(foreword_writes=True).begin() as connection:
@@ -55,7 +54,7 @@ def upgraded(engine: Engine) -> str:
         have = _revision(connection)
         if have and have not in REVISIONS:
             raise _wrong(
-                f"its schema {have} is from a newer Foreword; this version knows up to {REVISIONS[-1]}",
+                f"its schema {have} is from a newer Foreword; this version supports up to {REVISIONS[-1]}",
                 "Upgrade Foreword, or name another database.",
             )
         if have != REVISIONS[-1]:
@@ -96,14 +95,14 @@ def _wrong(what: str, remedy: str) -> ConfigError:
 
 
 def _set_up_sqlite(connection: Any, _record: Any) -> None:
-    # Python's driver would begin transactions late and by its own rules, so SQLAlchemy's "begin" event begins them
+    # SQLAlchemy's "begin" event begins transactions, because Python's driver would begin them late and by its own rules
     connection.isolation_level = None
-    # FULL, since the spool deletes a segment after the commit, so the commit must be on the disk by then
+    # FULL: the spool deletes a segment after the commit, so the commit must be on disk by then
     for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
         connection.execute(f"PRAGMA {pragma}")
 
 
 def _begin_sqlite(connection: Connection) -> None:
-    # a transaction that began with a read cannot write while another one writes
+    # a transaction that started with a read cannot write while another one writes
     writes = connection.get_execution_options().get("foreword_writes", False)
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")

@@ -1,4 +1,4 @@
-"""Feedback on an exchange, and the keys that may see an exchange."""
+"""Feedback on an exchange, and which keys may see an exchange."""
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -8,13 +8,13 @@ from gateway.records.schema import ExchangeRecord
 
 
 class Feedback(Struct, frozen=True):
-    """Feedback on one exchange. An exchange may have several entries, and all are kept."""
+    """Feedback on one exchange. All entries of an exchange are kept."""
 
     exchange: str
     score: float | None = None
-    """The score from 0 (useless) to 1 (right), or None. A thumb down is 0, a thumb up is 1."""
+    """From 0 (useless) to 1 (right), or None. A thumb down is 0, a thumb up is 1."""
     label: str = ""
-    """The right class, or any other tag that the application chooses."""
+    """The right class, or any other tag of the application."""
     comment: str = ""
     answer: str = ""
     """The right answer."""
@@ -27,5 +27,5 @@ def signed(feedback: Feedback, key: ClientKey, now_s: float) -> Feedback:
 
 
 def visible(record: ExchangeRecord, key: ClientKey) -> bool:
-    """Whether a key may see an exchange. A key may see its own exchanges, and an admin key may see all."""
+    """Return whether a key may see an exchange: its own, or any with `admin`."""
     return key.admin or record.key == key.name

@@ -1,7 +1,7 @@
-"""The frame codec of the spool. A segment file is a sequence of frames, each with length, checksum and payload.
+"""The frame format of the spool. A segment file is a sequence of frames: length, checksum, payload.
 
-A reader stops at the first incomplete frame and does not search for a later one. Payloads hold text from outside, which
-could contain the bytes of a forged frame.
+A reader stops at the first bad frame and never searches for the next. Payloads hold text from outside, which could
+contain a forged frame.
 """
 
 import zlib
@@ -16,7 +16,7 @@ HEADER = Layout("<II")  # payload bytes, checksum
 
 
 class Frame(Struct, array_like=True, frozen=True):
-    """A spooled record, with the bytes of the reply, which are not decoded yet."""
+    """A spooled record and the bytes of the reply, not decoded yet."""
 
     record: ExchangeRecord
     body: bytes = b""
@@ -25,7 +25,7 @@ class Frame(Struct, array_like=True, frozen=True):
 
 
 class StoredFrame(Struct, array_like=True, frozen=True):
-    """A frame whose record is not decoded yet, since an older version of Foreword may have written it."""
+    """A frame whose record is not decoded yet. An older version of Foreword may have written it."""
 
     record: Raw
     body: bytes = b""
@@ -34,10 +34,10 @@ class StoredFrame(Struct, array_like=True, frozen=True):
 
 
 class Scan(Struct, frozen=True):
-    """The result of scanning a segment. The first `good` of its `total` bytes are readable. `torn` is true if the rest
-    is an unfinished frame.
+    """The result of scanning a segment: the first `good` of `total` bytes are readable.
 
-    A killed process leaves an unfinished frame. If the reader stops for any other reason, the segment is damaged.
+    `torn`: the rest is an unfinished frame, as a killed process leaves. If the reader stops for any other reason, the
+    segment is damaged.
     """
 
     good: int
@@ -53,16 +53,16 @@ _stored = Decoder(StoredFrame)
 
 
 def pack(frame: Frame, buffer: bytearray) -> None:
-    """Write the frame into a buffer, which the caller can reuse."""
+    """Write the frame into a reusable buffer."""
     encoder.encode_into(frame, buffer, HEADER.size)
     size = len(buffer) - HEADER.size
     HEADER.pack_into(buffer, 0, size, 0)
-    # the checksum covers the length too, so that the zeros that a crashed machine can leave are not a valid frame
+    # the checksum covers the length, so that zeros left by a crashed machine are not a valid frame
     HEADER.pack_into(buffer, 0, size, zlib.crc32(buffer))
 
 
 def unpack(data: bytes) -> tuple[list[memoryview], Scan]:
-    """The payloads of all complete frames up to the first bad one, and the result of the scan."""
+    """Return the payloads up to the first bad frame, and the result of the scan."""
     view = memoryview(data)
     payloads: list[memoryview] = []
     at = 0
@@ -80,7 +80,7 @@ def stored(payload: memoryview) -> StoredFrame:
 
 
 def _end(view: memoryview, at: int) -> int:
-    """The end of the frame that starts at `at`, or `at` itself if the frame is incomplete or its checksum is wrong."""
+    """Return the end of the frame at `at`, or `at` if the frame is incomplete or its checksum is wrong."""
     if len(view) - at < HEADER.size:
         return at
     size, checksum = HEADER.unpack_from(view, at)

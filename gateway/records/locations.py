@@ -1,4 +1,4 @@
-"""The paths and URLs at which a configuration stores its records."""
+"""Where a configuration stores its records."""
 
 from pathlib import Path
 
@@ -10,5 +10,5 @@ def spool_folder(settings: Settings) -> Path:
 
 
 def database_url(settings: Settings) -> str:
-    """The URL of the configured database. The default is SQLite in the data folder."""
+    """Return the URL of the configured database. Default: SQLite in the data folder."""
     return settings.records.database or f"sqlite:///{settings.data_folder / 'records.db'}"

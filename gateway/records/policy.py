@@ -1,4 +1,4 @@
-"""The record policy: `full`, `hashed` or `none`. It is applied before anything is written."""
+"""The record policy: `full`, `hashed` or `none`, applied before anything is written."""
 
 import hashlib
 from collections.abc import Iterable, Mapping
@@ -16,7 +16,7 @@ from gateway.settings.tables import Settings
 
 
 class RecordPolicy(StrEnum):
-    """The part of an exchange that is stored."""
+    """What is stored of an exchange."""
 
     FULL = "full"  # prompts, answers, figures
     HASHED = "hashed"  # figures, names, and the SHA-256 of each text
@@ -24,12 +24,12 @@ class RecordPolicy(StrEnum):
 
 
 def is_recorded(key: ClientKey, default: str) -> bool:
-    """Whether a key's exchanges are recorded. `default` is the value of `[records] policy`."""
+    """Return whether a key's exchanges are recorded. `default` is `[records] policy`."""
     return (key.record or default) != RecordPolicy.NONE
 
 
 def policy_problems(settings: Settings) -> Iterable[Problem]:
-    """Report the unknown policies in the configuration."""
+    """Yield a problem for each unknown policy in the configuration."""
     policies = {"[records] policy": settings.records.policy} | {
         f"[keys.{name}] record": key.record for name, key in settings.keys.items() if key.record
     }
@@ -40,9 +40,9 @@ def policy_problems(settings: Settings) -> Iterable[Problem]:
 
 
 def hashed_text(text: str) -> str:
-    """The hash of a text, as `sha256:<hex>:<characters>`. Equal texts have equal hashes, and an empty text stays empty.
+    """Return `sha256:<hex>:<characters>`. Equal texts have equal hashes; an empty text stays empty.
 
-    A hash does not hide a text that can be guessed, such as "yes" or a phone number.
+    A hash does not protect a text that can be guessed, such as "yes" or a phone number.
     """
     if not text:
         return ""
@@ -50,7 +50,7 @@ def hashed_text(text: str) -> str:
 
 
 def hashed_record(record: ExchangeRecord) -> ExchangeRecord:
-    """The record with the texts of users and documents replaced by their hashes or removed."""
+    """Replace texts of users and documents by hashes, or remove them."""
     return replace(
         record,
         user=hashed_text(record.user),
@@ -89,7 +89,7 @@ def _chunk(chunk: Chunk) -> Chunk:
 
 
 def _note(note: Note) -> Note:
-    # the reason, and texts in the data, may quote the query; figures cannot
+    # reason and data may quote the query; figures cannot
     return replace(note, reason=hashed_text(note.reason), data=_figures(note.data))
 
 

@@ -1,4 +1,4 @@
-"""Sets aside records that the database can never store, so that they do not block later records."""
+"""Sets aside records that the database can never store, so that they do not block other records."""
 
 import logging
 import os
@@ -11,20 +11,20 @@ log = logging.getLogger("foreword.drain")
 FOLDER = "quarantine"
 SUFFIX = ".record"
 LIMIT_BYTES = 256 * 1024 * 1024
-"""Above this size of the folder, records are only logged and counted, since hostile answers must not fill the disk."""
+"""Once the folder has this size, records are only logged and counted, so that hostile answers cannot fill the disk."""
 
 
 class Quarantine:
-    """A folder beside the segments, with one file per record. Only its owner can read it."""
+    """A folder beside the segments with one file per record, readable only by its owner."""
 
     def __init__(self, spool_folder: Path) -> None:
         self.folder = spool_folder / FOLDER
 
     def add(self, name: str, payload: memoryview, reason: str) -> None:
-        """Write a frame's payload to `NAME.record`. If a segment is read again, this overwrites the same file."""
+        """Write a frame's payload to `NAME.record`. Reading a segment again overwrites the same file."""
         self.folder.mkdir(mode=0o700, exist_ok=True)
         full = folder_bytes(self.folder) + len(payload) > LIMIT_BYTES
-        place = "the log alone, since the quarantine is full" if full else f"{FOLDER}/{name}{SUFFIX}"
+        place = "the log only, because the quarantine is full" if full else f"{FOLDER}/{name}{SUFFIX}"
         log.error("a record of %d bytes is set aside in %s: %s", len(payload), place, reason)
         if not full:
             _write(self.folder / f"{name}{SUFFIX}", payload)

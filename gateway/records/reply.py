@@ -1,4 +1,4 @@
-"""Reads a reply's bytes with a reader that the caller passes in. The backend may have sent any bytes."""
+"""Reads the bytes of a reply, which may be anything, with a reader that the caller passes."""
 
 import logging
 
@@ -13,10 +13,10 @@ MOST_TOKENS = 2**31 - 1
 
 
 def answer_in(read_answer: ReadAnswer, body: bytes, content_type: str, content_encoding: str) -> Answer:
-    """Read the answer from a reply, in a form that can always be stored. Returns an empty answer if this fails."""
+    """Read the answer in a reply, in a form that can always be stored. If reading fails, the answer is empty."""
     if not body:
         return Answer()
-    # the bytes come from outside; even if the reader fails, the rest of the record can still be stored
+    # the bytes come from outside; if the reader fails, the rest of the record can still be stored
     try:
         answer = read_answer(body, content_type, content_encoding)
     except Exception:

@@ -1,7 +1,7 @@
 """The exchange record: the stored format that the gateway writes and the offline jobs read.
 
-Records outlive the code that wrote them. A change that breaks old readers or old records must increase `SCHEMA`
-and add an entry to `UPGRADES`, so that records of every version stay readable.
+Records outlive the code that wrote them. A change that breaks old readers or old records must increase `SCHEMA` and add
+an entry to `UPGRADES`, so that records of every version stay readable.
 """
 
 from collections.abc import Callable, Mapping
@@ -17,7 +17,7 @@ from gateway.exchange import Call, Chunk, ContextPlan, Exchange, Intent, Note, R
 from gateway.ports import Answer, ExchangeOutcome
 
 ReadAnswer = Callable[[bytes, str, str], Answer]
-"""Converts a reply's bytes, content type and content encoding to an answer; see `wire.chat.answer.read_answer`."""
+"""Converts a reply's bytes, content type and content encoding to an answer (see `wire.chat.answer.read_answer`)."""
 
 SCHEMA = 1
 RAW_LIMIT = 64 * 1024
@@ -28,11 +28,11 @@ UPGRADES: Mapping[int, Callable[[Fields], Fields]] = {}
 
 
 class UnknownSchema(ForewordError):
-    """The record was written by a newer Foreword."""
+    """A newer Foreword wrote the record."""
 
     def __init__(self, schema: int) -> None:
         super().__init__(
-            f"an exchange record has schema {schema}; this version knows 1 to {SCHEMA}. Upgrade Foreword to read it."
+            f"an exchange record has schema {schema}; this version supports 1 to {SCHEMA}. Upgrade Foreword to read it."
         )
         self.schema = schema
 
@@ -47,7 +47,7 @@ class ExchangeRecord(Struct, frozen=True):
     schema: int = SCHEMA
     policy: str = "full"
     time_s: float = 0.0
-    """The time at which the request arrived, in seconds since 1970."""
+    """When the request arrived, in seconds since 1970."""
     key: str = ""
     endpoint: str = ""
     model: str = ""
@@ -56,14 +56,14 @@ class ExchangeRecord(Struct, frozen=True):
     stream: bool = False
     asked: tuple[Turn, ...] = ()
     raw: bytes = b""
-    """The request's body. It is empty if the body has more than `RAW_LIMIT` bytes."""
+    """The request's body, or b"" if it is longer than `RAW_LIMIT`."""
     mode: Mode = Mode.ON
     intent: Intent = Intent.UNKNOWN
     rewrite: Rewrite = Rewrite.NONE
     prompt: tuple[Turn, ...] | None = None
-    """The prompt that the stages made, or None if they did not change the client's prompt."""
+    """The prompt that the stages made, or None if the client's prompt is unchanged."""
     changed: bool = False
-    """Whether `prompt` was sent to the backend. In shadow mode it was only recorded."""
+    """Whether `prompt` was sent. In shadow mode it is only recorded."""
     sampling: Sampling = Sampling()
     chunks: tuple[Chunk, ...] = ()
     plan: ContextPlan = ContextPlan.DIRECT
@@ -72,7 +72,7 @@ class ExchangeRecord(Struct, frozen=True):
     notes: tuple[Note, ...] = ()
     backend: str = ""
     upstream: str = ""
-    """The model's name at the backend that answered."""
+    """The answering model's name at the backend."""
     ending: str = ""
     status: int = 0
     error: str = ""
@@ -83,7 +83,7 @@ class ExchangeRecord(Struct, frozen=True):
     recognised: str = ""
     """The found prompt that built the request, as `id@version`, or ""."""
     answer: Answer = Answer()
-    """This field must be the last one, so that `entry` can add it to an encoded record."""
+    """Must be the last field, because `entry` appends it to an encoded record."""
 
     @property
     def sent(self) -> tuple[Turn, ...]:
@@ -92,7 +92,7 @@ class ExchangeRecord(Struct, frozen=True):
 
 
 def record_of(exchange: Exchange, outcome: ExchangeOutcome, policy: str) -> ExchangeRecord:
-    """Build the record without the answer. The drain adds the answer, which it reads from the reply's bytes."""
+    """Build the record without the answer, which the drain reads from the reply."""
     ask = exchange.ask
     return ExchangeRecord(
         id=exchange.id,
@@ -138,7 +138,7 @@ class _ListedRewrite(Struct, frozen=True):
 
 
 class ListedFields(Struct, frozen=True):
-    """The fields of a record that listings filter and show. Decoding skips the rest."""
+    """The fields that listings filter and show. Decoding skips all others."""
 
     id: str
     schema: int = 1
@@ -166,7 +166,7 @@ class _RecordVersion(Struct):
     schema: int = 1
 
 
-# `repr` encodes unusual values, so that such a value in a note does not lose the record
+# `repr` encodes anything, so an unusual value in a note does not lose the record
 encoder = msgspec.msgpack.Encoder(enc_hook=repr)
 _version = msgspec.msgpack.Decoder(_RecordVersion)
 _fields = msgspec.msgpack.Decoder(Fields)
@@ -191,11 +191,9 @@ def decode(data: bytes | msgspec.Raw) -> ExchangeRecord:
 
 
 def entry(data: bytes | msgspec.Raw, answer: Answer | None = None) -> StoredRecord:
-    """Build the database's entry from an encoded record of any version and its answer. Raises the same errors as
-    `decode`.
+    """Build the database's entry from an encoded record of any version, and its answer. Raises what `decode` raises.
 
-    A record of the current version is stored almost unchanged, because decoding and encoding it again would cost more
-    than the rest of the drain.
+    A current record is stored almost unchanged: decoding and encoding it would cost more than the rest of the drain.
     """
     written = bytes(data)
     listed = _current_listed(written)
@@ -209,7 +207,7 @@ def entry(data: bytes | msgspec.Raw, answer: Answer | None = None) -> StoredReco
 
 
 def _current_listed(written: bytes) -> ListedFields | None:
-    """The listed fields of a record, decoded together with its version, or None if it has another version."""
+    """Return the listed fields of a record of the current version, else None. One decoding reads both."""
     try:
         listed = _listed.decode(written)
     except msgspec.ValidationError:
@@ -220,7 +218,7 @@ def _current_listed(written: bytes) -> ListedFields | None:
 
 
 def upgraded(fields: Fields, have: int, want: int, upgrades: Mapping[int, Callable[[Fields], Fields]]) -> Fields:
-    """Upgrade a record's fields from version `have` to version `want`, one step at a time."""
+    """Upgrade a record's fields from version `have` to `want`, one version at a time."""
     for version in range(have, want):
         fields = {**upgrades[version](fields), "schema": version + 1}
     return fields

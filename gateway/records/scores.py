@@ -1,8 +1,7 @@
-"""Statistics on scores from 0 to 1: is one set of answers better than another, and are there enough data to decide?
+"""Statistics on scores from 0 to 1: is one set of answers better than another, and are the data enough to tell?
 
-The functions are plain Python on the counts of distinct scores, so a million exchanges need no more memory than a
-thousand. The gateway compares without scipy, whose import takes 1.5 s of CPU and 86 MB. The tests compare each function
-with scipy's.
+The functions work on counts of distinct scores in plain Python, so a million exchanges need no more memory than a
+thousand. scipy would cost 1.5 s of CPU and 86 MB to import; tests compare each function with scipy's.
 """
 
 import math
@@ -18,9 +17,9 @@ Z_POWER = 0.8416212335729143
 DIGITS = 3
 RESAMPLES = 5000
 BOOTSTRAP_UP_TO = 1000
-"""If each side has more scores than this, the bootstrap and the normal interval agree."""
+"""With more scores than this on each side, the bootstrap and the normal interval agree."""
 WORTHWHILE = 0.05
-"""A smaller difference counts as no difference."""
+"""Smaller differences do not matter."""
 FEWEST = 10
 
 
@@ -43,7 +42,7 @@ class Scores(Struct, frozen=True):
 
     @property
     def variance(self) -> float:
-        """The variance of the sample, with n - 1 in the divisor."""
+        """The sample variance, with n - 1 in the divisor."""
         mean, n = self.mean, self.n
         return sum(count * (score - mean) ** 2 for score, count in self.counts.items()) / (n - 1) if n > 1 else 0.0
 
@@ -53,8 +52,7 @@ class Scores(Struct, frozen=True):
 
 
 class Difference(Struct, frozen=True):
-    """The first mean minus the second, its 95 % interval, and the p-value of the hypothesis that there is no
-    difference."""
+    """The first mean minus the second, its 95 % interval, and the p-value of no difference."""
 
     difference: float
     low: float
@@ -62,12 +60,11 @@ class Difference(Struct, frozen=True):
     p: float
     method: str
     needed: int
-    """The number of scores that each side needs so that a difference of the observed size is detected in four of five
-    tries."""
+    """How many scores each side needs to detect a difference of the observed size in four of five tries."""
 
 
 def difference(first: Scores, second: Scores, random: Random) -> Difference:
-    """The difference between the means of two independent samples. Neither sample may be empty."""
+    """Compare the means of two independent, non-empty samples."""
     needed = needed_a_side(first, second)
     seen = first.mean - second.mean
     if first.binary and second.binary:
@@ -83,7 +80,7 @@ def difference(first: Scores, second: Scores, random: Random) -> Difference:
 
 
 def wilson(ones: int, n: int) -> tuple[float, float]:
-    """The 95 % score interval (Wilson 1927) of the share `ones / n`, as lower and upper bound."""
+    """Return the 95 % score interval of the share `ones / n` (Wilson 1927), as lower and upper bound."""
     if n == 0:
         return 0.0, 1.0
     share, z2 = ones / n, Z95 * Z95
@@ -93,7 +90,7 @@ def wilson(ones: int, n: int) -> tuple[float, float]:
 
 
 def newcombe(ones_a: int, n_a: int, ones_b: int, n_b: int) -> tuple[float, float]:
-    """The 95 % interval of a difference between two shares, from their Wilson intervals (Newcombe 1998, method 10)."""
+    """Return the 95 % interval of a difference of shares, from their Wilson intervals (Newcombe 1998, method 10)."""
     a, b = ones_a / n_a, ones_b / n_b
     low_a, high_a = wilson(ones_a, n_a)
     low_b, high_b = wilson(ones_b, n_b)
@@ -102,8 +99,7 @@ def newcombe(ones_a: int, n_a: int, ones_b: int, n_b: int) -> tuple[float, float
 
 
 def fisher(ones_a: int, n_a: int, ones_b: int, n_b: int) -> float:
-    """The two-sided p-value of Fisher's exact test. It sums the tables that are at most as probable as the observed
-    one."""
+    """Return the two-sided p-value of Fisher's exact test, from all tables at most as probable as the observed one."""
     ones = ones_a + ones_b
     total = _log_choose(n_a + n_b, ones)
 
@@ -116,7 +112,7 @@ def fisher(ones_a: int, n_a: int, ones_b: int, n_b: int) -> float:
 
 
 def mann_whitney(first: Scores, second: Scores) -> float:
-    """The two-sided p-value of the rank-sum test by the normal approximation, corrected for ties and continuity."""
+    """Return the two-sided p-value of the rank-sum test: normal approximation, corrected for ties and continuity."""
     n_a, n_b = first.n, second.n
     n = n_a + n_b
     u, below, ties = 0.0, 0, 0
@@ -133,21 +129,23 @@ def mann_whitney(first: Scores, second: Scores) -> float:
 
 
 def bootstrap(first: Scores, second: Scores, random: Random) -> tuple[float, float]:
-    """The 95 % percentile interval of the difference between the means."""
+    """Return the 95 % percentile interval of the difference of the means."""
     a, b = _means(first, random), _means(second, random)
     return _middle([x - y for x, y in zip(a, b, strict=True)])
 
 
 def needed_a_side(first: Scores, second: Scores) -> int:
-    """The number of scores that each side needs to detect a difference with 80 % power at 5 % two-sided. The difference
-    is the observed one, or a worthwhile one if that is larger."""
+    """Return how many scores each side needs for 80 % power at 5 % two-sided.
+
+    The difference to detect is the observed one, or the smallest worthwhile one if that is larger.
+    """
     size = max(abs(first.mean - second.mean), WORTHWHILE)
     spread = _cautious(first).variance + _cautious(second).variance
     return math.ceil((Z95 + Z_POWER) ** 2 * spread / size**2)
 
 
 class Paired(Struct, frozen=True):
-    """The mean of the differences within pairs, its 95 % bootstrap interval, and the p-value of no difference."""
+    """The mean difference within pairs, its 95 % bootstrap interval, and the p-value of no difference."""
 
     pairs: int
     mean: float
@@ -157,7 +155,7 @@ class Paired(Struct, frozen=True):
 
 
 def paired(differences: Sequence[float], random: Random) -> Paired:
-    """Test the differences of pairs, each from -1 to 1. If all are -1, 0 or 1, McNemar's exact test gives `p`."""
+    """Test differences of pairs, each from -1 to 1. If all are -1, 0 or 1, `p` is McNemar's exact test."""
     seen = Scores.of(differences)
     if not seen.n:
         return Paired(0, 0.0, -1.0, 1.0, 1.0)
@@ -170,14 +168,14 @@ def paired(differences: Sequence[float], random: Random) -> Paired:
 
 
 def mcnemar(better: int, worse: int) -> float:
-    """The two-sided p-value of McNemar's exact test. The arguments are the numbers of pairs that differ each way."""
+    """Return the two-sided p-value of McNemar's exact test, from the numbers of pairs that differ each way."""
     n = better + worse
     tail = math.fsum(math.exp(_log_choose(n, k) - n * math.log(2)) for k in range(min(better, worse) + 1))
     return min(1.0, 2 * tail)
 
 
 def sign_flip(differences: Sequence[float], random: Random) -> float:
-    """The two-sided p-value of a permutation test with random signs. It tests that there is no difference."""
+    """Return the two-sided p-value of a permutation test with random signs."""
     sizes = [abs(size) for size in differences if size]
     observed = abs(math.fsum(differences)) - 1e-9
     extreme = 0
@@ -193,15 +191,14 @@ def _means(scores: Scores, random: Random) -> list[float]:
 
 
 def _middle(sample: Sequence[float]) -> tuple[float, float]:
-    """The bounds between which the middle 95 % of a sample lie."""
+    """Return the bounds of the middle 95 % of a sample."""
     ordered = sorted(sample)
     last = len(ordered) - 1
     return ordered[round(0.025 * last)], ordered[round(0.975 * last)]
 
 
 def _cautious(scores: Scores) -> Scores:
-    """The scores with each extreme counted once more, since three right answers do not prove that all answers are
-    right."""
+    """Count each extreme once more. Three right answers do not prove that all are right."""
     return Scores(Counter(scores.counts) + Counter({0.0: 1, 1.0: 1}))
 
 

@@ -1,4 +1,4 @@
-"""Reads segment files into a database, and sets aside each record that the database can never store."""
+"""Reads segment files into a database, and sets aside records that the database can never store."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ log = logging.getLogger("foreword.drain")
 
 BATCH = 500
 BATCH_BYTES = 16 * 1024 * 1024
-"""A batch also ends at this size, since records hold decompressed answers, and a batch must not take more memory."""
+"""A batch also ends at this size, to limit memory: records hold decompressed answers."""
 
 
 class ReadFrame(Struct, frozen=True):
@@ -35,46 +35,45 @@ class ReadFrame(Struct, frozen=True):
 
 
 class SegmentReader:
-    """Reads segment files into a database. Blocking. Only one call may run at a time.
+    """Reads segment files into a database. Blocking. Calls must not overlap.
 
-    A segment is inserted in batches. After a crash or a failure it is read again from its start, and records that are
-    already in the database stay unchanged.
+    A segment is inserted in batches. After a crash it is read again from the start; records already in the database
+    stay unchanged.
     """
 
     def __init__(self, read_answer: ReadAnswer) -> None:
         self._read_answer = read_answer
         self.inserted = 0
         self.unreadable = 0
-        """The number of frames that could not be read. Their segments are kept as `*.damaged`."""
+        """How many frames could not be read. Their segments are kept as `*.damaged`."""
         self.quarantined = 0
-        """The number of records that the database refused; see `Quarantine`."""
+        """How many records the database refused (see `Quarantine`)."""
 
     def take(self, path: Path, database: Database) -> bool:
-        """Insert a segment's records. Returns False if part of the segment could not be read. Raises
-        `DatabaseFailed`."""
+        """Insert a segment's records. Returns False if part of it could not be read. Raises `DatabaseFailed`."""
         payloads, scan = unpack(path.read_bytes())
         unreadable = self.unreadable
         for batch in _batches(self._frames(payloads, path)):
             self._insert(batch, path, database)
         if scan.damaged:
             self.unreadable += 1
-            log.error("damaged segment: %s is whole up to byte %d of %d", path.name, scan.good, scan.total)
+            log.error("damaged segment: %s is readable up to byte %d of %d", path.name, scan.good, scan.total)
         return self.unreadable == unreadable
 
     def take_orphans(self, folder: Path, database: Database) -> None:
-        """Insert the records of segments whose writers are dead, and delete these segments."""
+        """Insert and delete the segments of dead writers."""
         for path in segments(folder):
             with claimed(path) as mine:
                 if not mine:
                     continue
-                log.info("reading %s, which another process left", path.name)
+                log.info("reading %s, left by another process", path.name)
                 if self.take(path, database):
                     path.unlink(missing_ok=True)
                 else:
                     set_aside(path)
 
     def _insert(self, batch: list[ReadFrame], path: Path, database: Database) -> None:
-        """Insert a batch. If the database refuses it, insert its records one at a time."""
+        """Insert a batch or, if the database refuses it, its records one at a time."""
         try:
             self.inserted += database.enter([frame.record for frame in batch])
             return
@@ -89,7 +88,7 @@ class SegmentReader:
 
     def _frames(self, payloads: Iterable[memoryview], path: Path) -> Iterator[ReadFrame]:
         for number, payload in enumerate(payloads):
-            # the bytes come from the disk, and one bad record must not lose the others
+            # the bytes come from disk, and one bad record must not lose the others
             try:
                 record = self._read(payload)
             except Exception as error:

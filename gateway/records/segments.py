@@ -1,7 +1,7 @@
-"""Segment files. The writer of a segment holds a lock on it, which the kernel releases when the process dies.
+"""Segment files. The writer of a segment holds a lock on it. The kernel releases the lock when the writer dies.
 
-Therefore a segment without a lock has no writer. Process ids would not prove that: they are reused, and in containers
-every process may have the same id.
+So a segment without a lock has no writer. Process ids would not prove that: they are reused, and in containers every
+process may have the same id.
 """
 
 import fcntl
@@ -21,15 +21,14 @@ class SegmentFile:
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
         self.path = path
         self.size = 0
-        # locked before it gets its final name, since another process could otherwise claim it
+        # locked before it gets its final name, or another process could claim it
         unborn = path.with_suffix(".new")
         self._fd = os.open(unborn, flags, 0o600)
         fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         unborn.rename(path)
 
     def append(self, data: bytes | bytearray) -> None:
-        """Append with one write. If the disk has too little room, this raises `OSError` and leaves the file
-        unchanged."""
+        """Append with one write. If the disk is too full, raises `OSError` and leaves the file unchanged."""
         wrote = os.write(self._fd, data)
         if wrote != len(data):
             os.ftruncate(self._fd, self.size)
@@ -57,8 +56,8 @@ def set_aside(path: Path) -> None:
 
 @contextmanager
 def claimed(path: Path) -> Iterator[bool]:
-    """Try to claim a segment. Yields True if its writer is dead. In that case no other process can claim the segment
-    inside the block."""
+    """Try to claim a segment. Yields True if the writer is dead; inside the block, no other process can then claim
+    it."""
     try:
         fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
     except FileNotFoundError:
@@ -79,12 +78,12 @@ def _locks(fd: int) -> bool:
 
 
 def segments(folder: Path) -> list[Path]:
-    """All segment files, oldest first. Their names begin with the time at which they were created."""
+    """Return all segment files, oldest first. A name begins with the time of creation."""
     return sorted(folder.glob(f"*{SUFFIX}"))
 
 
 def folder_bytes(folder: Path) -> int:
-    """The total size of the files in the folder in bytes, including files that were set aside."""
+    """Return the total size of the files in the folder, including those set aside."""
     total = 0
     with suppress(FileNotFoundError), os.scandir(folder) as entries:
         for entry in entries:

@@ -7,7 +7,7 @@ from gateway.exchange import Arm
 
 
 class SpokenVersion(Struct):
-    """The template version that was used, and its arm."""
+    """The template version and the arm."""
 
     template: str = ""
     version: int = 0

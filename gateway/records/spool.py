@@ -1,4 +1,4 @@
-"""The spool: appends each finished exchange with one write, without waiting for the database."""
+"""The spool: appends each finished exchange to a file with one write, without waiting for the database."""
 
 import logging
 import os
@@ -21,15 +21,14 @@ log = logging.getLogger("foreword.spool")
 
 MB = 1024 * 1024
 READ_AGAIN_BYTES = 64 * 1024
-"""A larger write buffer is not reused, so that the memory for a huge body is freed."""
+"""A larger write buffer is not reused, which frees the memory of a huge body."""
 
 
 class Spool:
-    """Appends every finished exchange to segment files. Only the thread of the event loop may use it.
+    """Appends finished exchanges to segment files. Only the event loop's thread may use it.
 
-    Records survive a crash of the process but not of the machine, since there is no fsync. A record that cannot be
-    written is counted in `dropped`, and also in `errors` if the disk refused it. The folder grows to about
-    `max_spool_mb`; beyond that, new records are dropped.
+    Without fsync, records survive a crash of the process but not of the machine. `dropped` counts the records that
+    could not be written, and `errors` those that the disk refused. At about `max_spool_mb`, new records are dropped.
     """
 
     def __init__(
@@ -58,8 +57,8 @@ class Spool:
         self._complained = False
         folder.mkdir(parents=True, exist_ok=True)
         self.bytes = folder_bytes(folder)
-        """The size of the folder in bytes. The number is exact after each drain. Between drains it includes only the
-        writes of this process."""
+        """The size of the folder in bytes, exact after each drain. Between drains, only this process's writes are
+        added."""
 
     def record(self, exchange: Exchange, outcome: ExchangeOutcome) -> None:
         policy = exchange.key.record or self._policy_default
@@ -78,18 +77,18 @@ class Spool:
             self._current = None
 
     def measure(self) -> None:
-        """Measure the folder again, since other workers add files to it and drains delete files."""
+        """Measure the folder again. Other workers add files, and drains delete files."""
         self.bytes = folder_bytes(self.folder)
 
     def close(self) -> None:
-        """Close all segments. The next process drains those that remain."""
+        """Close all segments. The next process drains what remains."""
         self.rotate()
         while self.closed:
             self.closed.popleft().close()
 
     def _write(self, exchange: Exchange, outcome: ExchangeOutcome, policy: str) -> None:
         if self.bytes >= self._max_bytes:
-            raise OSError(f"the spool is full: {self.bytes // MB} MB are not in the database yet")
+            raise OSError(f"the spool is full: {self.bytes // MB} MB wait for the database")
         pack(self._frame(exchange, outcome, policy), self._buffer)
         segment = self._current or self._open()
         segment.append(self._buffer)
@@ -105,7 +104,7 @@ class Spool:
         record = record_of(exchange, outcome, policy)
         if policy == RecordPolicy.FULL:
             return Frame(record, outcome.body, outcome.content_type, outcome.content_encoding)
-        # the reply is read here and not in the drain, because its text must not reach the disk
+        # the reply is read here, not in the drain, because its text must not reach the disk
         answer = answer_in(self._read_answer, outcome.body, outcome.content_type, outcome.content_encoding)
         return Frame(hashed_record(replace(record, answer=answer)))
 
@@ -118,6 +117,6 @@ class Spool:
         self.dropped += 1
         if isinstance(error, OSError):
             self.errors += 1
-        if not self._complained:  # not logged again until a write succeeds, since the log may be on the same full disk
+        if not self._complained:  # not logged again until a write succeeds: the log may be on the same full disk
             log.error("exchanges are not recorded: %s", error)
             self._complained = True

@@ -16,7 +16,7 @@ from sqlalchemy import (
 
 metadata = MetaData(naming_convention={"ix": "ix_%(table_name)s_%(column_0_N_name)s"})
 
-# the fields that listings filter and show are columns; `record` holds the whole record as `schema.encode` wrote it
+# listed fields are columns; `record` has the whole record as `schema.encode` wrote it
 exchanges = Table(
     "exchanges",
     metadata,

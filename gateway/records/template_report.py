@@ -1,4 +1,4 @@
-"""Reports on each template from the records: its uses, the reasons against it, scores with and without it, and cost."""
+"""Reports on each template: its uses, why it was not used, scores with and without it, and cost."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from gateway.records.compare import Mean
 from gateway.records.scores import DIGITS, Difference, Scores, difference
 from gateway.records.spoken_record import SpokenVersion
 
-if TYPE_CHECKING:  # importing this module imports SQLAlchemy, and the server imports the report at its start
+if TYPE_CHECKING:  # importing this module imports SQLAlchemy; the server imports the report at its start
     from gateway.records.database import Database
 
 SEED = 20_260_101
 REASONS = 3
-"""The number of reasons that a row of the table shows."""
+"""How many reasons a table row shows."""
 MOST_REASONS = 100
-"""The number of distinct reasons that are counted for a template. Any further reason counts as `OTHER`."""
+"""How many distinct reasons are counted per template. Others count as `OTHER`."""
 OTHER = "other reasons"
 NO_TEMPLATE = "(none)"
-"""The row of the requests for which no template was chosen."""
+"""The row for requests without a template."""
 
-_NUMBER = re.compile(r"(?<![\w@.-])\d+(?:\.\d+)?(?![\w-])")  # versions and names of models keep their digits
+_NUMBER = re.compile(r"(?<![\w@.-])\d+(?:\.\d+)?(?![\w-])")  # versions and model names keep their digits
 
 
 class _DecisionNote(Struct):
@@ -59,20 +59,19 @@ class TemplateUse(Struct):
     shadow: int = 0
     kept: int = 0
     reasons: Counter[str] = msgspec.field(default_factory=Counter)
-    """How often each reason was given for keeping a request unchanged or for a decision in shadow mode. Numbers in the
-    reasons become `N`."""
+    """How often each reason kept a request unchanged or decided in shadow mode. Numbers in reasons become `N`."""
     feedback: Counter[float] = msgspec.field(default_factory=Counter)
     """The scores of rewritten requests."""
     held_feedback: Counter[float] = msgspec.field(default_factory=Counter)
-    """The scores of the controls, that is of requests that were held back."""
+    """The scores of the controls: requests that were held back."""
     tokens_added: Mean = msgspec.field(default_factory=Mean)
-    """The estimated number of prompt tokens that each rewrite added."""
+    """The estimated prompt tokens that each rewrite added."""
     prompt_tokens: Mean = msgspec.field(default_factory=Mean)
-    """The prompt tokens of rewritten requests, as the backends counted them."""
+    """The prompt tokens of rewritten requests, as counted by backends."""
 
     @property
     def gain(self) -> Difference | None:
-        """The mean score of the rewritten requests minus that of the controls, or None if one of them has no score."""
+        """The mean score of rewritten requests minus that of the controls, or None without both."""
         rewritten, held = Scores(self.feedback), Scores(self.held_feedback)
         return difference(rewritten, held, Random(SEED)) if rewritten.n and held.n else None
 
@@ -82,10 +81,7 @@ class TemplateUse(Struct):
 
 
 def report(database: Database, *, since_s: float = 0.0) -> list[TemplateUse]:
-    """The use of each template, the most frequent template first. Blocking.
-
-    Memory use does not grow with the number of exchanges.
-    """
+    """Report on each template, most used first. Blocking. Memory use does not grow with the number of exchanges."""
     uses: dict[str, TemplateUse] = {}
     for row in database.decided(since_s):
         record = read_decided(row.record)
@@ -127,8 +123,7 @@ def _add(
 
 
 def rows_of(uses: list[TemplateUse]) -> list[tuple[str, ...]]:
-    """The rows of a table with the columns template, requests, rewritten, held, shadow, kept, feedback, controls, gain
-    and tokens."""
+    """Return table rows: template, requests, rewritten, held, shadow, kept, feedback, controls, gain, tokens."""
     return [
         (
             use.template,
@@ -161,10 +156,7 @@ HEADER = (
 
 
 def as_json(uses: list[TemplateUse], standings: Mapping[str, str]) -> bytes:
-    """The report as a JSON array. Unknown figures are null.
-
-    `standings` maps a template's id to the result of the comparison with its controls.
-    """
+    """Encode the report. Unknown figures are null. `standings` maps template ids to the result of the job `watch`."""
     return msgspec.json.encode([_shown(use) | {"against_controls": standings.get(use.template)} for use in uses])
 
 

@@ -24,28 +24,28 @@ class Jobs(Struct, frozen=True, forbid_unknown_fields=True):
     money: Annotated[float, Meta(ge=0)] = 0.0
     """The highest cost of one job, in the currency of `prices`; 0: no limit."""
     minutes: Annotated[float, Meta(gt=0)] = 120.0
-    """The longest running time of one job, including all its resumptions."""
+    """The longest running time of one job, including resumed runs."""
     prices: dict[str, Price] = {}
     """The prices of models: `prices."gpt-4o" = {prompt = 2.5, completion = 10}`. A model without a price is free."""
     parallel: Count = 2
-    """The number of model calls that a job makes at the same time."""
+    """How many model calls a job makes at the same time."""
     model: str = ""
-    """The model for which templates are optimised; left out: `[routing] default`."""
+    """The model for which templates are optimised. Default: `[routing] default`."""
     critic: str = ""
-    """The model that criticises and proposes. Left out: proposals come from rules alone."""
+    """The model that criticises and proposes. Default: none; only rules make proposals."""
     judge: str = ""
-    """The model that judges answers if the right answer is unknown. Left out: they are not judged."""
+    """The model that judges answers if the right answer is unknown. Default: none; such answers are not judged."""
     auto: Literal["off", "candidate", "canary", "active"] = "candidate"
-    """What is done with a winner without approval. `off` leaves it in the job's folder, `candidate` writes its file,
-    `canary` uses it for a share of the requests, `active` also puts a good canary into general use."""
+    """What a job may do with a winner without approval. `off`: leave the winner in the job's folder. `candidate`: write
+    its file. `canary`: also use it for a share of the requests. `active`: also use a good canary for all requests."""
     share: Annotated[float, Meta(gt=0, le=0.5)] = 0.05
     """The share of requests that a canary gets."""
     canary_answers: Count = 200
-    """The number of scored answers that a canary needs before it can become active."""
+    """How many scored answers a canary needs before it can become active."""
     webhook: Annotated[str, Meta(pattern="^(https?://.*)?$")] = ""
-    """The address to which alerts are sent, as a POST of JSON."""
+    """Where alerts are sent, as a POST of JSON."""
     mlflow: str = ""
-    """The folder for experiments in MLflow's file format. Left out: none are written."""
+    """The folder for experiments in MLflow's file format. Default: none are written."""
     schedules: dict[str, str | list[str]] = {}
-    """When each job runs, for `foreword jobs cron`: cron's five fields, followed by the job's arguments.
+    """When each job runs, for `foreword jobs cron`: cron's five fields and the job's arguments, such as
     `schedules.optimise = "0 3 * * sun template=summarise.en"`. A list runs a job several times."""

@@ -10,21 +10,21 @@ class AccessKey(Struct, frozen=True, forbid_unknown_fields=True):
     """`[keys.name]`: a client key. Clients send it as `Authorization: Bearer ...`."""
 
     secret: str = ""
-    """The key itself; `env:NAME` reads it from the environment. Prefer `sha256`, so that the file holds no secret."""
+    """The key itself. `env:NAME` reads it from the environment. Prefer `sha256`, so that the file holds no secret."""
     sha256: Digest = ""
     """The key's SHA-256 in hex: `printf %s "$KEY" | sha256sum`."""
     mode: Mode = Mode.ON
-    """The highest mode for requests with this key."""
+    """The highest mode that requests with this key can use."""
     canary: Share = 1.0
-    """The share of this key's conversations that are rewritten in the modes `proven` and `on`; the rest are the
-    control."""
+    """The share of this key's conversations that are rewritten in the modes `proven` and `on`. The others are
+    controls."""
     models: tuple[str, ...] = ()
-    """Model names this key may use (`*` at the end matches any rest). Left out: all."""
+    """The models that this key may use; a `*` at the end matches any rest. Default: all."""
     collections: tuple[str, ...] = ()
-    """Collections this key may name. Left out: all."""
+    """The collections that this key may name. Default: all."""
     requests_per_minute: Amount = 0
-    """The most requests in a minute; 0: no limit."""
+    """The most requests per minute; 0: no limit."""
     record: str = ""
-    """`full`, `hashed` or `none` for this key; left out: `[records] policy`."""
+    """`full`, `hashed` or `none` for this key. Default: `[records] policy`."""
     admin: bool = False
     """Whether the key may read every exchange, see the objects that backends store, and delete models."""

@@ -14,23 +14,23 @@ class Routing(Struct, frozen=True, forbid_unknown_fields=True):
     """`[routing]`: the models for requests that name none, an unknown one, or a model by another name."""
 
     default: str = ""
-    """The model of a request that names none, or names `auto`."""
+    """The model for requests that name no model, or `auto`."""
     unknown: str = ""
-    """The model for every name that is unknown here, so that an application's own name works unchanged. Left out: such
-    a request gets 404."""
+    """The model for every name that is unknown here, so that an application's own name works unchanged.
+    Default: none; such a request gets 404."""
     aliases: dict[str, str] = {}
     """Other names for models: `aliases = {"gpt-4o-mini" = "best", "claude-*" = "best"}`. An alias may end in `*`.
-    Aliases that are no patterns are listed in `/v1/models`."""
+    `/v1/models` lists the aliases without `*`."""
     retries: Amount = 0
     """How often a request that all backends refused for the moment (429, 503, 529, or no connection) is tried again
     before the client gets the refusal. Most clients repeat requests themselves."""
     retry_wait_s: Seconds = 10.0
-    """The longest wait before such a retry. If the backend's `retry-after` is longer, the refusal is the answer."""
+    """The longest wait before such a retry. If the backend's `retry-after` is longer, the client gets the refusal."""
     retry_share: Share = 0.2
-    """The most retries in relation to all requests, so that retries do not multiply the load of an overloaded
+    """The largest share of retries among all requests. It keeps retries from multiplying the load of an overloaded
     backend."""
     trip_after: Count = 5
-    """After this number of failures in a row, a deployment is skipped, if others can answer."""
+    """After this many failures in a row, a deployment is skipped if others can answer."""
     rest_s: Seconds = 10.0
     """How long a failing deployment is skipped. After it, one request tests the deployment. Each failed test doubles
     the time, up to two minutes."""
@@ -40,7 +40,7 @@ Ability = Literal["tools", "vision", "schema"]
 
 
 class SpreadStrategy(StrEnum):
-    """How the deployments of a model are sorted for a request."""
+    """The order in which the deployments of a model are tried."""
 
     WEIGHTED = "weighted"  # by chance, in proportion to the weights
     CONVERSATION = "conversation"  # by weights, and all requests of a conversation alike
@@ -54,7 +54,7 @@ class Deployment(Struct, frozen=True, forbid_unknown_fields=True):
 
     backend: str
     upstream: str = ""
-    """The model's name at the backend; the same name if left out."""
+    """The model's name at the backend. Default: the same name."""
     weight: Annotated[float, Meta(gt=0)] = 1.0
     """The share of requests in relation to the weights of the other deployments."""
     order: Amount = 0
@@ -62,9 +62,9 @@ class Deployment(Struct, frozen=True, forbid_unknown_fields=True):
     tags: tuple[str, ...] = ()
     """Words that requests can ask for in `foreword.tags`, such as `eu`."""
     abilities: tuple[Ability, ...] | None = None
-    """What the deployment can do, of `tools`, `vision` and `schema`. Left out: all three."""
+    """What the deployment can do, of `tools`, `vision` and `schema`. Default: all three."""
     price: Price | None = None
-    """The price per million tokens. Left out: the price in `[jobs.prices]`, by `upstream` and then by the model."""
+    """The price per million tokens. Default: the price in `[jobs.prices]`, by `upstream` and then by the model."""
     window_tokens: Amount = 0
     """The context window in tokens, if the backend does not report it."""
 
@@ -75,7 +75,7 @@ class ModelTable(Struct, frozen=True, forbid_unknown_fields=True):
     backend: str = ""
     """The backend that answers. Required if there are no `deployments`."""
     upstream: str = ""
-    """The model's name at the backend; the same name if left out."""
+    """The model's name at the backend. Default: the same name."""
     deployments: tuple[Deployment, ...] = ()
     """Several backends that answer for this model, instead of `backend`; see `docs/routing.md`."""
     strategy: SpreadStrategy = SpreadStrategy.WEIGHTED
@@ -83,23 +83,25 @@ class ModelTable(Struct, frozen=True, forbid_unknown_fields=True):
     deployment fails, the others are tried."""
     hedge_s: Seconds | None = None
     """After this time without an answer, the request is also sent to the next deployment. The first answer is used,
-    and both may be charged. Left out: never."""
+    and both may be charged. Default: never."""
     fallback: str = ""
     """Another model, tried if the backend cannot be reached, is overloaded or fails. If that model fails too, its own
     fallback is tried."""
     shares: dict[str, Share] = {}
-    """Other models, and the share of conversations that each answers instead: `shares = {smollm-int4 = 0.1}`. A
-    conversation stays with its model; the rest stay here."""
+    """The shares of conversations that other models answer: `shares = {smollm-int4 = 0.1}`. A conversation stays with
+    its model."""
     mode: Mode | None = None
-    """`off`, `shadow`, `proven` or `on` for requests to this model; left out: `[prompt] mode`."""
+    """`off`, `shadow`, `proven` or `on` for requests to this model. Default: `[prompt] mode`."""
     canary: Share | None = None
-    """The share of conversations with this model that are rewritten in the modes `proven` and `on`; left out:
-    `[prompt] canary`."""
+    """The share of this model's conversations that are rewritten in the modes `proven` and `on`. Default: `[prompt]
+    canary`."""
     window_tokens: Amount = 0
-    """The context window in tokens. Set it if the backend does not report it, or if the model uses less of it well."""
+    """The context window in tokens. Set it if the backend does not report it, or if the model works well only with
+    fewer tokens."""
     longer: str = ""
-    """The name of the same model at a deployment with a longer window, for prompts that are too long for this one."""
+    """Another name for the same model, at a deployment with a longer window. Prompts that are too long for this one go
+    there."""
     repeat: bool = False
-    """Whether a request may be sent again (once to the backend, then to the fallback) if the backend took it and then
-    stopped answering. The work may then be done, and paid for, twice. A request with an `idempotency-key` header is
-    always sent again."""
+    """Whether to send a request again if the backend took it and then stopped answering: once to the backend, then to
+    the fallback. The work may be done, and paid for, twice. A request with an `idempotency-key` header is always
+    sent again."""

@@ -1,4 +1,4 @@
-"""The types of numbers and texts in a configuration, with their limits."""
+"""Types for numbers and texts in a configuration, with their limits."""
 
 from typing import Annotated
 

@@ -25,8 +25,7 @@ def load(path: Path) -> Settings:
 
 
 def read_file(path: Path) -> tuple[Settings | None, list[Problem]]:
-    """Return the settings that can be read from the file, and every mistake in it. The settings are None if the file
-    cannot be read at all."""
+    """Return the settings that can be read, or None if the file cannot be read at all, and every mistake."""
     try:
         table = tomllib.loads(path.read_text("utf-8-sig"))
     except FileNotFoundError:
@@ -40,7 +39,7 @@ def read_file(path: Path) -> tuple[Settings | None, list[Problem]]:
 
 
 def read(table: Mapping[str, Any], *, root: Path, file: str = "config.toml") -> tuple[Settings, list[Problem]]:
-    """Decode the tables of a configuration. Returns the settings, and the mistakes as problems."""
+    """Decode the tables of a configuration. Returns the settings and the mistakes."""
     problems: list[Problem] = []
     parts: dict[str, Any] = {}
     broken: set[str] = set()
@@ -59,7 +58,7 @@ def read(table: Mapping[str, Any], *, root: Path, file: str = "config.toml") -> 
         elif not isinstance(value, dict):
             problems.append(Problem(where, f"must be a table, not {type(value).__name__}"))
         elif name in PLAIN:
-            # the correct fields of a table are kept, so that the checks of several tables can use them
+            # correct fields are kept, so that checks across tables can use them
             parts[name] = keep(name, _readable(value, PLAIN[name], where))
         elif name in NAMED:
             parts[name] = {
@@ -82,8 +81,7 @@ def read(table: Mapping[str, Any], *, root: Path, file: str = "config.toml") -> 
 
 
 def _readable(table: Any, struct: type[Struct], where: str) -> tuple[Any, list[Problem]]:
-    """Return the readable part of a table, and the mistakes in the rest. The part is None if a required key cannot be
-    read."""
+    """Return the readable part of a table, or None if a required key is unreadable, and the mistakes."""
     if not isinstance(table, Mapping):
         return None, [Problem(where, f"must be a table, not {type(table).__name__}")]
     values, problems = _fields(table, struct, where)
@@ -91,14 +89,13 @@ def _readable(table: Any, struct: type[Struct], where: str) -> tuple[Any, list[P
     return (struct(**values) if required <= values.keys() else None), problems
 
 
-NO_DIGEST = "is no SHA-256: that has 64 hex digits"
+NO_DIGEST = "is not a SHA-256, which has 64 hex digits"
 
 
 def decode(table: Any, struct: type[Struct], where: str) -> tuple[Any, list[Problem]]:
-    """Decode one table to a struct. Returns None and the problems if the table has mistakes. Each wrong, unknown or
-    missing key is a separate problem.
+    """Decode a table to a struct. With mistakes, returns None and a problem for each wrong, unknown or missing key.
 
-    A text of the form `env:NAME` is replaced by the value of the environment variable `NAME`.
+    A text `env:NAME` is replaced by the environment variable `NAME`.
     """
     if not isinstance(table, Mapping):
         return None, [Problem(where, f"must be a table, not {type(table).__name__}")]
@@ -107,7 +104,7 @@ def decode(table: Any, struct: type[Struct], where: str) -> tuple[Any, list[Prob
 
 
 def _fields(table: Mapping[str, Any], struct: type[Struct], where: str) -> tuple[dict[str, Any], list[Problem]]:
-    """Return the values that can be read, by field, and the mistakes in the others."""
+    """Return the readable values by field, and the mistakes in the others."""
     problems: list[Problem] = []
     values: dict[str, Any] = {}
     fields = {info.encode_name: info for info in msgspec.structs.fields(struct)}
@@ -120,7 +117,7 @@ def _fields(table: Mapping[str, Any], struct: type[Struct], where: str) -> tuple
             values[info.name] = msgspec.convert(_from_environment(value), info.type)
         except KeyError as error:
             what = f"environment variable {error.args[0]} is {'empty' if error.args[0] in os.environ else 'not set'}"
-            problems.append(Problem(f"{where} {key}", what, "Export it, or write the value here."))
+            problems.append(Problem(f"{where} {key}", what, "Export the variable, or write the value here."))
         except msgspec.ValidationError as error:
             listed = ", ".join(listed_values(info.type))
             what = NO_DIGEST if DIGEST_PATTERN in str(error) else str(error)
@@ -143,8 +140,7 @@ def _kind_table(value: Any, where: str) -> tuple[KindTable | None, list[Problem]
 
 
 def _from_environment(value: Any) -> Any:
-    """Return the value after replacing `env:NAME`. Raises `KeyError` with the variable's name if the variable is not
-    set or is blank."""
+    """Replace `env:NAME`. Raises `KeyError` with the variable's name if the variable is unset or blank."""
     if isinstance(value, str) and value.startswith("env:"):
         name = value.removeprefix("env:")
         if not os.environ[name].strip():

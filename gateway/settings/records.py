@@ -1,4 +1,4 @@
-"""The tables for everything that the gateway writes: `[data]`, `[records]`, `[telemetry]`."""
+"""The tables `[data]`, `[records]` and `[telemetry]`: everything that the gateway writes."""
 
 from msgspec import Struct
 
@@ -11,20 +11,20 @@ class Records(Struct, frozen=True, forbid_unknown_fields=True):
     policy: str = "full"
     """`full` stores prompts and answers, `hashed` stores hashes and figures, `none` stores nothing."""
     database: str = ""
-    """An SQLAlchemy URL; left out: SQLite in the data folder."""
+    """An SQLAlchemy URL. Default: SQLite in the data folder."""
     retention_days: Amount = 30
-    """Older exchanges are deleted; 0: never."""
+    """Exchanges older than this are deleted; 0: never."""
     max_answer_kb: Count = 4096
-    """How much of an answer is stored. The record of a longer one has a note that says `truncated`."""
+    """How much of an answer is stored. The record of a longer answer has the note `truncated`."""
     drain_s: Seconds = 1.0
-    """The interval at which records are moved from the spool to the database."""
+    """How often records are moved from the spool to the database."""
 
 
 class Data(Struct, frozen=True, forbid_unknown_fields=True):
     """`[data]`: the folder for everything that the gateway writes."""
 
     folder: str = "data"
-    """The folder of spool, database, vector store and trained classifiers. Relative to the config file."""
+    """The folder for the spool, the database, the vector store and trained classifiers, relative to the config file."""
 
 
 class Telemetry(Struct, frozen=True, forbid_unknown_fields=True):

@@ -13,56 +13,58 @@ class Server(Struct, frozen=True, forbid_unknown_fields=True):
     """`[server]`: the address and port of the gateway, and its limits."""
 
     host: str = "127.0.0.1"
-    """The address to listen on. Any other than loopback needs at least one `[keys.x]`."""
+    """The address to listen on. Any address other than loopback needs at least one `[keys.x]`."""
     port: Annotated[int, Meta(ge=1, le=65535)] = 8080
     """The port to listen on."""
     workers: Count = 1
-    """Worker processes. More than one needs `[state] kind = "redis"` and a store that several processes may open."""
+    """The number of worker processes. More than one needs `[state] kind = "redis"` and a store that several processes
+    may open."""
     max_body_mb: Count = 32
-    """A larger request body is refused with 413."""
+    """The largest request body. A larger one is refused with 413."""
     closing_event: bool = True
-    """Whether chat streams with sources may end with an event of the gateway's own, whose `choices` are empty. A
-    request can override it with `foreword.closing_event`."""
+    """Whether chat streams with sources may end with an extra event, whose `choices` are empty. A request can override
+    this with `foreword.closing_event`."""
     secret: str = ""
-    """The secret from which the marks around retrieved passages are made (`env:NAME`). The same passages get the same
-    marks, so that a model's prompt cache knows them. Left out: one that the gateway makes once and keeps in the data
-    folder. Gateways that share a model's cache need the same secret."""
+    """The secret from which the marks around retrieved passages are made (`env:NAME`). With the same secret, the same
+    passages get the same marks, so a model's prompt cache recognises them. Gateways that share a model's cache need
+    the same secret. Default: the gateway makes a secret once and keeps it in the data folder."""
     health_port: Annotated[int, Meta(ge=0, le=65535)] | None = None
-    """A second port with `/health/live`, `/health/ready` and `/metrics`, which answers even if the first port is
-    overloaded. Left out: `port` + 1, if that is free; 0: none."""
+    """A second port with `/health/live`, `/health/ready` and `/metrics`. It answers even if the first port is
+    overloaded. Default: `port` + 1, if free; 0: none."""
     max_connections: Count = 8192
-    """The most connections of each worker. At this number the connection that has been idle for longest is closed to
-    accept a new one; if none is idle, new ones wait. Never more than half of the files that the process may open."""
+    """The most connections per worker. At the limit, a new connection replaces the one that has been idle longest; if
+    none is idle, it waits. The limit is at most half of the files that the process may open."""
     max_requests: Count = 4096
-    """The most requests that each worker handles at a time. A further one is refused with 503 and `retry-after`."""
+    """The most requests that a worker handles at the same time. Further requests are refused with 503 and
+    `retry-after`."""
     head_timeout_s: Seconds = 30.0
-    """The longest time for the head of a request to arrive."""
+    """How long the head of a request may take to arrive."""
     idle_timeout_s: Seconds = 75.0
     """How long an idle connection stays open for the next request."""
     body_timeout_s: Seconds = 300.0
-    """The longest time for the body of a request to arrive; after it the request is refused with 408."""
+    """How long the body of a request may take to arrive. Then the request is refused with 408."""
     body_pause_s: Seconds = 30.0
     """The longest pause within a body."""
     write_timeout_s: Seconds = 30.0
-    """A client is disconnected if it reads less than 1,000 bytes a second of its answer for this long."""
+    """A client that reads its answer at less than 1,000 bytes per second for this long is disconnected."""
     drain_notice_s: Annotated[float, Meta(ge=0)] = 1.0
     """When the server stops, `/health/ready` answers 503 for this long before the port closes. Behind a load balancer,
-    make it longer than the time between two of its probes."""
+    use a longer time than the interval between its probes."""
     drain_s: Annotated[float, Meta(ge=0)] = 25.0
-    """After that, running requests have this long to finish. A stream that is then cut gets an error event."""
+    """How long running requests may then take to finish. A stream that is still running gets an error event."""
     allowed_origins: tuple[str, ...] = ()
-    """Origins of web pages that may call the gateway from a browser (CORS), such as `https://app.example.com`; `*`:
-    any. Left out: none. A page sends its key as a bearer token."""
+    """Web origins whose pages may call the gateway (CORS), such as `https://app.example.com`; `*`: any. Default: none.
+    A page sends its key as a bearer token."""
     log_level: Literal["debug", "info", "warning", "error", "critical"] = "info"
-    """The lowest level of messages that are written to standard error."""
+    """The lowest level of messages that are logged to standard error."""
 
 
 @lru_cache(maxsize=64)  # called with each request's Host header
 def is_loopback(host: str) -> bool:
-    """Whether an address with that name can be reached only from this machine."""
+    """Return whether only this machine can reach the address with that name."""
     if host == "localhost":
         return True
     try:
         return ip_address(host.removeprefix("[").removesuffix("]")).is_loopback
     except ValueError:
-        return False  # this is a name, such as 127.example.com, whose owner can point it to any address
+        return False  # a name, such as 127.example.com, whose owner can point it anywhere

@@ -1,4 +1,4 @@
-"""The whole configuration as one value, and the tables of which it consists."""
+"""The whole configuration as one value, and its tables."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,7 +16,7 @@ from gateway.settings.server import Server
 
 
 class KindTable(Struct, frozen=True):
-    """A table with `kind = "..."`. It is decoded later, to the struct of that kind."""
+    """A table with `kind = "..."`. It is decoded later, to the struct of its kind."""
 
     where: str
     kind: str
@@ -24,7 +24,7 @@ class KindTable(Struct, frozen=True):
 
 
 class Settings(Struct, frozen=True):
-    """The whole configuration. Relative paths start at the folder `root`."""
+    """The whole configuration. Paths are relative to the folder `root`."""
 
     root: Path
     file: str = "config.toml"
@@ -46,7 +46,7 @@ class Settings(Struct, frozen=True):
     reranker: KindTable | None = None
     state: KindTable = KindTable("[state]", "memory", {})
     broken: frozenset[str] = frozenset()
-    """The tables with mistakes, such as `keys.app`. They may be included here in part, or not at all."""
+    """Tables with mistakes, such as `keys.app`. Here they may be incomplete or missing."""
 
     @property
     def data_folder(self) -> Path:

@@ -1,4 +1,4 @@
-"""Asks a backend without a server: exchanges from JSON fields, and the official client over a backend."""
+"""Calls a backend without a server: exchanges from JSON fields, and the official client over a backend."""
 
 import json
 from collections.abc import AsyncIterator
@@ -32,7 +32,7 @@ async def body(reply: Reply) -> bytes:
 
 
 class BackendTransport(httpx.AsyncBaseTransport):
-    """What the official client takes for a server."""
+    """A transport for the official client that calls a backend instead of a server."""
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend

@@ -1,4 +1,4 @@
-"""An embedder without a model: a word is a dimension, so texts that share words are near each other."""
+"""An embedder without a model. Every word is a dimension, so texts with common words have similar vectors."""
 
 import re
 import zlib
@@ -12,7 +12,7 @@ WORD = re.compile(r"[a-z0-9]+|[^\x00-\x7f]")
 
 
 class BagEmbedder:
-    """Satisfies `ports.Embedder`. `texts` is what it was asked for."""
+    """Satisfies `ports.Embedder`. `texts` collects the texts that were embedded."""
 
     def __init__(self, name: str = "bag", dimensions: int = 256, shift: int = 0) -> None:
         self.name = name

@@ -1,4 +1,4 @@
-"""Pieces of a chat completion's stream, and the events of the response that it becomes."""
+"""Pieces of a chat completion's stream, and the events of the response to which they are translated."""
 
 import json
 from typing import Any

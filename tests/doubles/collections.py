@@ -1,4 +1,4 @@
-"""Collections with a chunk for each text, embedded word by word."""
+"""Collections with one chunk per text, embedded word by word."""
 
 from gateway.context.store.collections import Collections
 from gateway.exchange import Chunk
@@ -6,7 +6,7 @@ from tests.doubles.bag_embedder import BagEmbedder
 
 
 def fill(collections: Collections, owner: str, name: str, texts: dict[str, list[str]], **attributes: str) -> str:
-    """A collection with one chunk for each text; its id."""
+    """Make a collection with one chunk per text. Returns its id."""
     id = collections.catalog.create(owner, name)
     documents = collections.documents(id)
     for source, parts in texts.items():

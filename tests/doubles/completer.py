@@ -1,4 +1,4 @@
-"""A model that says what it is told to: satisfies `ports.Completer`."""
+"""A model with scripted answers. Satisfies `ports.Completer`."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -11,7 +11,8 @@ from gateway.ports import Answer, Completed
 
 
 class ScriptedCompleter:
-    """Gives its answers in turn, the last one again and again; None: the backend fails. `asked` is what it heard."""
+    """Gives its answers in turn and repeats the last. None means that the backend fails. `asked` collects the
+    prompts."""
 
     def __init__(self, *answers: str | None, delay_s: float = 0.0) -> None:
         self._answers = list(answers)

@@ -1,4 +1,4 @@
-"""Files of many kinds, as small as programs would write them: made here, so that no test needs an office program."""
+"""Small files of many kinds, made here so that no test needs an office program."""
 
 import io
 import zipfile
@@ -15,7 +15,7 @@ OASIS = "urn:oasis:names:tc:opendocument:xmlns:"
 
 
 def packed(members: Mapping[str, str | bytes]) -> bytes:
-    """A zip file."""
+    """Return a zip file."""
     target = io.BytesIO()
     with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, content in members.items():
@@ -24,7 +24,7 @@ def packed(members: Mapping[str, str | bytes]) -> bytes:
 
 
 def xlsx(sheets: Mapping[str, Rows], hidden: Sequence[str] = ()) -> bytes:
-    """A workbook with texts and numbers."""
+    """Return a workbook with texts and numbers."""
     listed, relations, parts = "", "", {}
     for number, (name, rows) in enumerate(sheets.items(), 1):
         state = ' state="hidden"' if name in hidden else ""
@@ -65,7 +65,7 @@ def _cell(value: str | int | float) -> str:
 
 
 def pptx(slides: Sequence[tuple[str, str, str]], table: Rows = ()) -> bytes:
-    """Slides with a title, a body of lines and notes; the table stands on the last one."""
+    """Return slides with a title, body lines and notes. The last slide has the table."""
     parts: dict[str, str | bytes] = {}
     listed, relations = "", ""
     names = f'xmlns:a="{A}" xmlns:p="{P}" xmlns:r="{RELATIONS}"'
@@ -107,7 +107,7 @@ def _slide_table(rows: Rows) -> str:
 
 
 def odt(body: str, kind: str = "text") -> bytes:
-    """An OpenDocument file; `body` has the prefixes text, table, draw and office."""
+    """Return an OpenDocument file. `body` may use the prefixes text, table, draw and office."""
     names = " ".join(
         f'xmlns:{prefix}="{OASIS}{name}:1.0"'
         for prefix, name in (
@@ -142,7 +142,7 @@ def ods(rows: Rows) -> bytes:
 
 
 def epub(title: str, chapters: Mapping[str, str]) -> bytes:
-    """A book; chapters are HTML by their file names."""
+    """Return a book. Chapters are HTML by file name."""
     items = "".join(f'<item id="{name}" href="{name}"/>' for name in chapters)
     spine = "".join(f'<itemref idref="{name}"/>' for name in chapters)
     return packed(
@@ -159,13 +159,16 @@ def epub(title: str, chapters: Mapping[str, str]) -> bytes:
 
 
 Placed = tuple[str, float, float, float]
-"""A text, its left and its baseline from the lower edge, and its size."""
+"""A text, its left edge, its baseline from the lower edge of the page, and its font size."""
 
 
 def pdf(
     *pages: Sequence[Placed], lines: Sequence[tuple[float, float, float, float]] = (), picture_on: int = -1
 ) -> bytes:
-    """Pages with placed texts; `lines` are drawn on each page, a picture on page `picture_on`, counted from 0."""
+    """Return pages with placed texts.
+
+    `lines` are drawn on each page. Page `picture_on`, counted from 0, also has a picture.
+    """
     kids = " ".join(f"{4 + 2 * place} 0 R" for place in range(len(pages)))
     objects = [
         "<< /Type /Catalog /Pages 2 0 R >>",

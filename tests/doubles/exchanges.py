@@ -1,4 +1,4 @@
-"""A finished exchange with something in every field."""
+"""A finished exchange with a value in every field."""
 
 from gateway.ask import Ask, ClientKey, Controls, Endpoint, Turn
 from gateway.exchange import Chunk, ContextPlan, Exchange, Intent, Note, Rewrite, Sampling, SlotValue, Target

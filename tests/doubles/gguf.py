@@ -1,4 +1,4 @@
-"""Writes GGUF files that describe a model and hold none."""
+"""Writes GGUF files that describe a model but contain no weights."""
 
 import struct
 from pathlib import Path
@@ -12,7 +12,7 @@ SMOLLM_TEMPLATE = (
 
 
 def described(path: Path, *, window: int = 2048, template: str = SMOLLM_TEMPLATE) -> Path:
-    """A file whose header is a whole model's: three tokens, of which two are control tokens."""
+    """Write a file with a complete header: three tokens, of which two are control tokens."""
     pairs = [
         _pair("general.architecture", 8, _text("llama")),
         _pair("llama.context_length", 4, struct.pack("<I", window)),

@@ -1,4 +1,4 @@
-"""What tests of the tool `file_search` have in common: a small handbook in a vector store, and answers about it."""
+"""What tests of the tool `file_search` share: a small handbook in a vector store, and answers about it."""
 
 import json
 import time
@@ -40,11 +40,11 @@ WEATHER = {"type": "function", "name": "weather", "parameters": {"type": "object
 
 
 Filled = tuple[str, dict[str, str]]
-"""A store's id, and by its name the id of each file in it."""
+"""A store's id, and the id of each of its files by name."""
 
 
 def ready(process: GatewayProcess, *parts: str) -> GatewayProcess:
-    """Wait for these parts; nothing here needs a classifier."""
+    """Wait until these parts are ready. No test here needs the classifier."""
     process.wait("/health/live")
     deadline = time.monotonic() + 120
     while True:
@@ -60,7 +60,7 @@ def client_of(gateway: GatewayProcess, key: str) -> OpenAI:
 
 
 def filled(client: OpenAI, **files: bytes) -> Filled:
-    """A store of Markdown files, each with its name as an attribute."""
+    """Create a store of Markdown files. Each file has its name as an attribute."""
     store, ids = client.vector_stores.create(name="handbook").id, {}
     for name, content in files.items():
         ids[name] = client.files.create(file=(f"{name}.md", content), purpose="assistants").id

@@ -1,4 +1,4 @@
-"""Bodies of upstreams cut into pieces, and an answer that hands them out."""
+"""Cuts the bodies of upstreams into pieces, and an answer that returns given pieces."""
 
 from collections.abc import Iterator
 
@@ -6,20 +6,20 @@ from gateway.wire.sse import EventCutter
 
 
 def cut_everywhere(stream: bytes, least: int = 1) -> Iterator[list[bytes]]:
-    """A stream in two pieces, cut at each of its bytes."""
+    """Yield the stream cut in two, once at each of its bytes."""
     for place in range(least, len(stream)):
         yield [stream[:place], stream[place:]]
 
 
 def whole_events(*pieces: bytes) -> list[bytes]:
-    """The pieces of a stream as everything after the cutter gets them."""
+    """Join pieces into whole events, as the cutter passes them on."""
     cutter = EventCutter()
     cut = [cutter.feed(piece) for piece in pieces]
     return [piece for piece in (*cut, cutter.rest()) if piece]
 
 
 class PieceAnswer:
-    """An upstream's answer whose body comes in these pieces; `error` is raised after the last of them."""
+    """An upstream's answer with these pieces. `error` is raised after the last one."""
 
     def __init__(
         self,

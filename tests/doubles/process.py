@@ -1,4 +1,4 @@
-"""A gateway as a process of its own, as an operator starts it."""
+"""A gateway in a process of its own, started as an operator starts it."""
 
 import contextlib
 import os
@@ -20,7 +20,7 @@ def free_port() -> int:
 
 
 class GatewayProcess:
-    """`foreword serve` on a free port. `folder` holds its config, its data and its log."""
+    """`foreword serve` on a free port. `folder` has the config, the data and the log."""
 
     def __init__(
         self,
@@ -29,7 +29,7 @@ class GatewayProcess:
         env: dict[str, str] | None = None,
         before: Callable[[], None] | None = None,
     ) -> None:
-        """`before` is called in the new process ahead of the gateway."""
+        """`before` runs in the new process before the gateway starts."""
         self.folder = folder
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
@@ -60,9 +60,9 @@ class GatewayProcess:
             )
 
     def wait(self, path: str = "/health/ready", timeout_s: float = 120.0) -> "GatewayProcess":
-        """Until `path` answers 200. Raises with the log if the process ends or it takes too long."""
+        """Wait until `path` answers 200. Raises with the log if the process ends or takes too long."""
         deadline = time.monotonic() + timeout_s
-        # one client: making one reads the system's certificates, which is more work than many starts are
+        # one client for all requests, because creating a client reads the system's certificates, which is slow
         with httpx.Client(base_url=self.url, trust_env=False) as client:
             while time.monotonic() < deadline and self.process.poll() is None:
                 with contextlib.suppress(httpx.HTTPError):
@@ -72,13 +72,13 @@ class GatewayProcess:
         raise AssertionError(f"the gateway did not become ready:\n{self.log.read_text('utf-8', 'replace')}")
 
     def kill(self) -> None:
-        """As `kill -9` on the whole group."""
+        """Kill the whole process group, as `kill -9` does."""
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait(10)
 
     def workers(self) -> list[int]:
-        """The process ids of the workers that run now."""
+        """Return the process ids of the running workers."""
         children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text()
         return [int(pid) for pid in children.split()]
 

@@ -1,4 +1,4 @@
-"""A server of blocking sockets in threads: it can send and close while the client's event loop stands still."""
+"""A server of blocking sockets in threads. It can send and close while the client's event loop is blocked."""
 
 import contextlib
 import re
@@ -10,13 +10,13 @@ LENGTH = re.compile(rb"content-length: (\d+)")
 
 
 class RawConnection:
-    """One connection as its handler sees it."""
+    """One connection, as its handler sees it."""
 
     def __init__(self, link: socket.socket) -> None:
         self.link = link
 
     def request(self) -> bytes:
-        """Read one whole request; b"" where the client closed."""
+        """Read one whole request, or b"" if the client has closed."""
         data = b""
         while b"\r\n\r\n" not in data:
             more = self.link.recv(65536)
@@ -34,13 +34,13 @@ class RawConnection:
         self.link.sendall(data)
 
     def reset(self) -> None:
-        """Close with a reset rather than in order."""
+        """Close with a reset instead of an orderly shutdown."""
         self.link.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
         self.link.close()
 
 
 class RawServer:
-    """Runs `handler(connection, number)` for each connection. Use as a context manager."""
+    """Runs `handler(connection, number)` for each connection. A context manager."""
 
     def __init__(self, handler: Callable[[RawConnection, int], None]) -> None:
         self._handler = handler

@@ -1,4 +1,4 @@
-"""A data folder with recorded exchanges, and a configuration that names it."""
+"""A data folder with recorded exchanges, and a matching configuration."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -17,7 +17,7 @@ BEGAN = 1_800_000_000.0
 
 
 def settings_in(folder: Path, **tables: object) -> Settings:
-    """A configuration without backends; `tables` are added or replace what is here."""
+    """Return a configuration without backends. `tables` are added, or replace tables of the same name."""
     table = {"data": {"folder": "data"}, "prompt": {"templates": ["templates"]}, **tables}
     (folder / "templates").mkdir(exist_ok=True)
     found, problems = read(table, root=folder)

@@ -1,10 +1,10 @@
-"""An upstream's answer of given pieces, without a connection."""
+"""An upstream's answer with given pieces, without a connection."""
 
 from collections.abc import Iterable
 
 
 class ScriptedAnswer:
-    """Gives its pieces one by one, then b""."""
+    """Returns its pieces one by one, then b""."""
 
     def __init__(self, pieces: Iterable[bytes]) -> None:
         self._pieces = iter(pieces)

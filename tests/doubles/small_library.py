@@ -1,4 +1,4 @@
-"""Three intents in English and two in Chinese, with seeds: enough to train a classifier in a blink."""
+"""Three English and two Chinese intents with seeds. A classifier trains on them in a moment."""
 
 from gateway.prompt.classifier.lessons import Seeds
 from gateway.prompt.library.library import Library, build_library
@@ -40,7 +40,7 @@ UNKNOWN_ZH = [f"{ask}{what}" for ask in ("播放", "在哪里买", "提醒我") 
 
 
 def library(**changes: str) -> Library:
-    """`changes`: another match list for an intent, as YAML."""
+    """Make the library. `changes` replaces an intent's match list, given as YAML."""
     made = []
     for language, words, things in (("en", WORDS, THINGS), ("zh", WORDS_ZH, THINGS_ZH)):
         for intent, wordings in words.items():

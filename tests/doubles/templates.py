@@ -1,4 +1,4 @@
-"""Template files for tests, each with only what the test is about."""
+"""Minimal template files. A test adds only what it is about."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Folders with tiny random models of each family, and a small vocabulary of bytes."""
+"""Folders with tiny random models of each family, and a small byte vocabulary."""
 
 import json
 from pathlib import Path
@@ -25,14 +25,14 @@ TEXT = "The river rises in the hills. In spring it is wide; in summer, children 
 
 
 def folder(place: Path, family: str, **fields: Any) -> Path:
-    """A saved model of a family, with its tokenizer."""
+    """Save a model of a family with its tokenizer."""
     tokenizer = vocabulary()
     tokenizer.save_pretrained(place)
     kind = "llama" if family == "smollm" else family
     tied = {"tie_word_embeddings": family in ("smollm", "gemma", "gemma3_text", "qwen2")}
     marks = {"bos_token_id": 0, "eos_token_id": 1, "pad_token_id": 1}
     if family == "qwen2":
-        fields = {"hidden_size": 128, **fields}  # llama.cpp refuses other widths of heads in this family
+        fields = {"hidden_size": 128, **fields}  # llama.cpp refuses other head widths in this family
     if family == "gemma3_text":
         fields = {"sliding_window": 64, "query_pre_attn_scalar": SHAPE["head_dim"], **fields}
     config = AutoConfig.for_model(kind, **{**SHAPE, **tied, **marks, "vocab_size": len(tokenizer), **fields})
@@ -48,7 +48,7 @@ def folder(place: Path, family: str, **fields: Any) -> Path:
 
 
 def vocabulary() -> PreTrainedTokenizerFast:
-    """All bytes, two control tokens and a few merges, cut as SmolLM does."""
+    """Return a tokenizer with all bytes, two control tokens and a few merges. It splits text as SmolLM's does."""
     marks = ["<|im_start|>", "<|im_end|>"]
     letters = sorted(ByteLevel.alphabet())
     merges = [("t", "h"), ("th", "e"), ("Ġ", "the"), ("i", "n"), ("Ġ", "in"), ("e", "r")]

@@ -1,4 +1,4 @@
-"""A Llama of two layers with random weights: exactness can be shown on it in milliseconds."""
+"""A Llama of two layers with random weights, on which exactness can be tested in milliseconds."""
 
 from typing import Any
 
@@ -26,14 +26,14 @@ def config(**fields: Any) -> LlamaConfig:
 
 
 def reference(**fields: Any) -> Any:
-    """As transformers itself runs it."""
-    torch.set_num_threads(1)  # a second one spins while it waits
+    """Return the model as transformers runs it."""
+    torch.set_num_threads(1)  # a second thread would spin while it waits
     torch.manual_seed(7)
     return LlamaForCausalLM(config(**fields)).eval()
 
 
 def model(*, int8_cache: bool = False, **fields: Any) -> TorchNetwork:
-    """The same weights under our engine."""
+    """Return the same weights in our engine."""
     ALL_ATTENTION_FUNCTIONS.register(NAME, attention)
     masking_utils.ALL_MASK_ATTENTION_FUNCTIONS.register(NAME, lambda *_, **__: None)
     network = reference(**fields)

@@ -1,4 +1,4 @@
-"""An OpenAI-compatible server on a real socket whose model is a function: the last messages in, a text out."""
+"""An OpenAI-compatible server on a real socket. Its model is a function from the last messages to a text."""
 
 import json
 import threading
@@ -9,11 +9,11 @@ from typing import Any
 
 Messages = list[dict[str, str]]
 Mind = Callable[[str, Messages], str]
-"""The model's name and the messages to what it says."""
+"""Maps the model's name and the messages to the answer."""
 
 
 class Toy:
-    """`asked` holds the bodies that came in."""
+    """`asked` collects the request bodies."""
 
     def __init__(self, mind: Mind) -> None:
         self.mind = mind
@@ -27,7 +27,7 @@ def toy_model(mind: Mind) -> Iterator[Toy]:
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
-        # head and body are two writes, and the second would wait 40 ms for the first one's acknowledgement
+        # head and body are two writes; without this, the second would wait 40 ms for the first one's acknowledgement
         disable_nagle_algorithm = True
 
         def do_POST(self) -> None:
@@ -45,7 +45,7 @@ def toy_model(mind: Mind) -> Iterator[Toy]:
             self.wfile.write(reply)
 
         def log_message(self, *_: object) -> None:
-            """A test's output is not a log."""
+            """Discard the server's log, which would clutter the test output."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True

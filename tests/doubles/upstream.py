@@ -1,4 +1,4 @@
-"""A scripted upstream on a real socket: it keeps what it received and answers as it is told, byte by byte."""
+"""A scripted upstream on a real socket. It records requests and sends scripted answers byte by byte."""
 
 import asyncio
 import json
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 @dataclass
 class Script:
-    """One answer. `end`: `whole`, `cut` (closes early), `stall` (says nothing more), `reset`."""
+    """One answer. `end` is `whole`, `cut` (close early), `stall` (send nothing more) or `reset`."""
 
     status: int = 200
     headers: list[tuple[str, str]] = field(default_factory=lambda: [("content-type", "application/json")])
@@ -18,7 +18,7 @@ class Script:
 
 @dataclass
 class Received:
-    """One request as it arrived. `left` is set when the connection ended before the answer did."""
+    """One received request. `left` is set when the client closed before the answer was complete."""
 
     line: str
     headers: dict[str, str]
@@ -27,12 +27,12 @@ class Received:
 
 
 class Upstream:
-    """Serves the scripts in order; the last one again and again."""
+    """Answers with the scripts in order, and repeats the last."""
 
     def __init__(self) -> None:
         self.scripts: list[Script] = []
         self.refuses: tuple[str, ...] = ()
-        """Fields that are answered with 400, as reasoning models answer `temperature`; the scripts wait."""
+        """Requests with these fields get a 400, as reasoning models answer `temperature`. They use up no script."""
         self.received: list[Received] = []
         self._refusal = 400
         self.connections = 0
@@ -64,7 +64,7 @@ class Upstream:
             while await self._one(reader, writer):
                 pass
         except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
-            pass  # the loop is closing: a cancelled handler would be reported as an unhandled error
+            pass  # the loop is closing; a cancelled handler would be reported as an unhandled error
         finally:
             self._writers.discard(writer)
             writer.transport.abort()
@@ -87,9 +87,9 @@ class Upstream:
         for piece in script.pieces:
             writer.write(_framed(piece, script))
             await writer.drain()
-            await asyncio.sleep(0.01)  # apart on the wire: each piece is a read of its own
+            await asyncio.sleep(0.01)  # a pause, so that the client reads each piece separately
         if script.end == "stall":
-            await reader.read()  # until the gateway gives up
+            await reader.read()  # wait until the gateway gives up
             received.left.set()
             return False
         if script.end == "reset":

@@ -1,4 +1,4 @@
-"""Applies the revisions within the transaction that `database.py` opened. Alembic runs this module."""
+"""Applies revisions in the transaction that `database.py` opened. Alembic runs this module."""
 
 from alembic import context
 

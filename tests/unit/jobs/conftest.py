@@ -1,4 +1,4 @@
-"""A ledger in a folder of its own, and a way to run a job in it."""
+"""A ledger in a temporary folder, and a way to run a job with it."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A spool in a folder of its own."""
+"""A spool in a temporary folder."""
 
 from collections.abc import Iterator
 from pathlib import Path
