@@ -1,9 +1,9 @@
-"""Is the right one of twelve contracts found that differ in their parties' names and in their numbers?
+"""Finds the right one of twelve contracts that differ only in the parties' names and in their numbers.
 
     .venv/bin/python benchmarks/alike.py
 
-The contracts are made here, and their texts say "the supplier" and "the client". Only a file's name tells whose
-contract it is. In the first row the files are numbered, so nothing tells them apart.
+The script makes the contracts. Their texts say "the supplier" and "the client", so only the file name tells whose
+contract it is. In the first row the files are numbered, so nothing identifies them.
 """
 
 import sys
@@ -64,7 +64,7 @@ NUMBERS = ("day", "months", "weeks", "days", "interest", "rise", "sum", "deliver
 
 @click.command()
 def main() -> None:
-    """Print in how many of the 72 questions the right contract is first, and within six passages."""
+    """Print for how many of the 72 questions the right contract comes first, and comes among the first six passages."""
     rows = []
     for how in ("numbered", "named by their parties"):
         with bench() as made, tempfile.TemporaryDirectory() as folder:
@@ -74,7 +74,7 @@ def main() -> None:
 
 
 def _ranks(made: Bench, folder: Path, *, named: bool) -> list[int]:
-    """The place of the right contract's first passage among the passages of each search."""
+    """Return the rank of the first passage of the right contract, for each search."""
     files = []
     for number, party in enumerate(PARTIES):
         files.append(folder / (f"{party.lower().replace(' ', '-')}.md" if named else f"{number}.md"))

@@ -1,8 +1,8 @@
-"""What rewriting does for answers: the same questions raw, through the gateway, and through its negative controls.
+"""Measures what rewriting does for answers: raw questions, the gateway, and negative controls.
 
-A 135M model, greedy, over the HTTP API. It shows the mechanism, not what a good model would gain. Each arm is
-paired with the raw questions, question by question. Where two arms send the model the very same body, it is
-asked once: greedy decoding gives the same answer, which is checked by asking some again.
+A 135M model answers greedily over the HTTP API. The figures show the mechanism, not what a good model would gain. Each
+arm is paired with the raw questions, question by question. If two arms send the same body, the model is asked once,
+because greedy answers are equal. Some bodies are asked again to check this.
 """
 
 import json
@@ -53,7 +53,7 @@ class Said:
 
 @dataclass
 class Arm:
-    """What one way of asking got, question by question."""
+    """The results of one arm, question by question."""
 
     scores: list[float] = field(default_factory=list)
     loose: float = 0.0
@@ -70,16 +70,16 @@ class Arm:
 
 
 class Asker:
-    """Asks either gateway, and remembers what each body was answered."""
+    """Asks either gateway, and caches the answer to each body."""
 
     def __init__(self, bare: int, full: int) -> None:
         self._bare, self._full = bare, full
         self._known: dict[str, Said] = {}
         self.asked = self.reused = 0
         self.again: list[bool] = []
-        """Whether a body that was asked again got the same answer."""
+        """Whether asking a body again gave the same answer."""
         self.left: Counter[str] = Counter()
-        """Why the gateway left a prompt as it is."""
+        """Why the gateway left a prompt unchanged."""
 
     def raw(self, question: str, max_tokens: int) -> Said:
         body = _body(question, max_tokens, {})
@@ -89,7 +89,7 @@ class Asker:
         return self._known[key]
 
     def through(self, question: str, max_tokens: int, controls: Mapping[str, str]) -> tuple[Said, str]:
-        """The answer through the gateway, and the template that spoke."""
+        """Return the gateway's answer, and the template that was used."""
         body = _body(question, max_tokens, controls)
         shown = self.preview(question, max_tokens, controls)
         template = shown["rewrite"]["template"] if shown["changed"] else ""
@@ -123,13 +123,17 @@ class Asker:
 @click.option("--labelled", default=60, show_default=True, help="Questions of each classification task.")
 @click.option("--bbh", default=40, show_default=True, help="Questions of each task of BIG-Bench Hard.")
 @click.option("--ifeval", default=30, show_default=True, help="Prompts of IFEval.")
-@click.option("--only", multiple=True, type=click.Choice(TASKS), help="These tasks; left out: all.")
-@click.option("--brief", is_flag=True, help="Raw against the gateway alone, without wrong and named templates.")
-@click.option("--budget-ms", default=5000, show_default=True, help="[prompt] budget_ms: here nothing may time out.")
+@click.option("--only", multiple=True, type=click.Choice(TASKS), help="Only these tasks. Default: all.")
+@click.option(
+    "--brief", is_flag=True, help="Compare only raw questions and the gateway, without wrong and named templates."
+)
+@click.option(
+    "--budget-ms", default=5000, show_default=True, help="[prompt] budget_ms, long enough that nothing times out."
+)
 def answers(
     data: Path, labelled: int, bbh: int, ifeval: int, only: tuple[str, ...], brief: bool, budget_ms: int
 ) -> None:
-    """Raw against rewritten answers of a small model, with negative controls."""
+    """Compare raw and rewritten answers of a small model, with negative controls."""
     began = time.monotonic()
     classified = [tasks.read(data, name, labelled) for name in tasks.WORDINGS]
     with tempfile.TemporaryDirectory(prefix="foreword-answers-") as folder, ExitStack() as stack:
@@ -148,8 +152,8 @@ def answers(
             click.echo(f"{subject.name} done, {time.monotonic() - began:.0f} s; left: {dict(asker.left)}", err=True)
             asker.left.clear()
     same = f"{sum(asker.again)} of {len(asker.again)}"
-    click.echo(f"\n{asker.asked} answers of the model; {asker.reused} more had a body that was answered before.")
-    click.echo(f"Asked again: the same answer in {same}. {(time.monotonic() - began) / 60:.0f} minutes.")
+    click.echo(f"\n{asker.asked} answers of the model; {asker.reused} more were taken from the cache.")
+    click.echo(f"Asked again: {same} gave the same answer. {(time.monotonic() - began) / 60:.0f} minutes.")
 
 
 def _subjects(
@@ -180,7 +184,7 @@ def _run(asker: Asker, subject: Subject, wrong: Sequence[str], brief: bool) -> d
 
 
 def _wrong_for(asker: Asker, subject: Subject, question: Question, wrong: Sequence[str]) -> str:
-    """A template of another intent that can speak to this question, the same in each run."""
+    """Return a template of another intent that can be used for this question, the same in each run."""
     order = list(wrong)
     random.Random(question.text).shuffle(order)
     right = set(subject.templates.values())
@@ -230,9 +234,9 @@ def _row(name: str, arm: Arm, raw: Sequence[float] | None) -> list[str]:
 
 
 def _why(shown: Mapping[str, Any]) -> str:
-    """The last stage's reason, without the figures in it."""
+    """Return the last stage's reason, without figures."""
     notes = [note for note in shown["notes"] if note["stage"] in ("classify", "rewrite")]
-    return re.sub(r"'[^']*'|\d+(?:\.\d+)?", "…", notes[-1]["reason"]) if notes else "no stage said why"
+    return re.sub(r"'[^']*'|\d+(?:\.\d+)?", "…", notes[-1]["reason"]) if notes else "no stage gave a reason"
 
 
 def _body(question: str, max_tokens: int, controls: Mapping[str, str]) -> dict[str, Any]:

@@ -1,9 +1,9 @@
-"""Attacks and faults that may stop a gateway for others: which ones it holds, with figures.
+"""Attacks a gateway and injects faults, and checks that other clients are still served.
 
-Each attack has a gateway of its own before an upstream of ours. Meanwhile another process looks at `/health/live` on
-the health port fifty times a second, and sends ordinary requests. An attack is held if every look was answered within
-100 ms (or as fast as without the attack, on a busy machine), every ordinary request got an answer or a 503, and what
-the attack's own row says is so.
+Each attack gets its own gateway in front of a slow upstream. Meanwhile another process requests `/health/live` fifty
+times a second on the health port, and sends ordinary requests. The gateway withstands an attack if every health check
+was answered within 100 ms (or, on a busy machine, as fast as without the attack), every ordinary request got an answer
+or a 503, and the attack's own check passes.
 """
 
 import asyncio
@@ -87,7 +87,7 @@ class Attacked:
 
 @dataclass
 class Outcome:
-    """What an attack's own check says. `seen` is what others saw meanwhile."""
+    """The result of an attack's own check. `seen` is what the other process observed."""
 
     held: bool
     figures: str
@@ -96,7 +96,7 @@ class Outcome:
 
 @contextmanager
 def gateway(scratch: Path, server: str = "", more: str = "") -> Iterator[Attacked]:
-    """A gateway in a folder of its own, before a slow upstream."""
+    """Start a gateway in a folder of its own, in front of a slow upstream."""
     folder = Path(tempfile.mkdtemp(dir=scratch))
     upstream_port, health = free_port(), free_port()
     program = str(HERE / "harness" / "slow_upstream.py")
@@ -117,7 +117,7 @@ def gateway(scratch: Path, server: str = "", more: str = "") -> Iterator[Attacke
 
 
 def request(model: str, *, stream: bool = False, length: int | None = None) -> bytes:
-    """A chat request; `length` announces more than is sent."""
+    """Return a chat request. `length` announces a longer body than is sent."""
     body = json.dumps({"model": model, "stream": stream, "messages": [{"role": "user", "content": "hello"}]}).encode()
     head = f"POST /v1/chat/completions HTTP/1.1\r\nhost: {HOST}\r\nauthorization: Bearer {KEY}\r\n"
     return (head + f"content-length: {length or len(body)}\r\n\r\n").encode() + body
@@ -134,7 +134,7 @@ def _connect(port: int, count: int, first: bytes = b"") -> list[socket.socket]:
 
 
 def _open_still(connections: list[socket.socket]) -> int:
-    """How many of them the gateway has not closed."""
+    """Return how many connections the gateway has left open."""
     count = 0
     for connection in connections:
         connection.setblocking(False)
@@ -148,7 +148,7 @@ def _open_still(connections: list[socket.socket]) -> int:
 
 
 def _held_open(count: int, first: bytes, server: str = "") -> Callable[[Path], Outcome]:
-    """Connections that send `first` and nothing more."""
+    """Open connections that send `first` and nothing more."""
 
     def attack(scratch: Path) -> Outcome:
         with gateway(scratch, server) as attacked, Probe(attacked.port, attacked.health, KEY) as probe:
@@ -170,7 +170,7 @@ def _slow_readers(scratch: Path) -> Outcome:
             connections = _connect(attacked.port, 40, request("big"))
             time.sleep(5)
             during = attacked.rss_mb()
-            time.sleep(25)  # twice the time, and some: what the system takes at first counts as read
+            time.sleep(25)  # twice the time limit and a margin, because bytes that the system buffered count as read
             after = attacked.rss_mb()
             figure = _metric(attacked, "foreword_worker_requests")
         for connection in connections:
@@ -188,7 +188,7 @@ def _metric(attacked: Attacked, name: str) -> float:
 
 
 def _many_streams(count: int, pieces: int) -> Callable[[Path], Outcome]:
-    """Streams of two pieces a second, all open at once."""
+    """Open streams of two pieces a second, all at once."""
 
     def attack(scratch: Path) -> Outcome:
         with gateway(scratch) as attacked, Probe(attacked.port, attacked.health, KEY) as probe:
@@ -235,7 +235,7 @@ def _killed_worker(scratch: Path) -> Outcome:
             back_s = time.monotonic() - began
             time.sleep(6)
         lost = probe.seen.asked[0]
-        probe.seen.asked[0] = 0  # the one that the dead worker had under way
+        probe.seen.asked[0] = 0  # one request may be lost: the one that the killed worker was answering
         return Outcome(lost <= 1, f"answers again after {back_s:.2f} s; {lost} requests lost", probe.seen)
 
 
@@ -264,7 +264,7 @@ def _wait_end(attacked: Attacked, limit_s: float) -> bool:
 
 
 def _reloads(scratch: Path) -> Outcome:
-    """Ten good and ten broken changes while requests come."""
+    """Make ten good and ten broken changes while requests arrive."""
     with gateway(scratch) as attacked:
         good = (attacked.folder / "config.toml").read_text()
         kept = taken = 0
@@ -291,7 +291,7 @@ def _taken(attacked: Attacked, config: str) -> bool:
 
 
 def _wait(condition: Callable[[], bool], limit_s: float = 60) -> bool:
-    """Whether it becomes true in time."""
+    """Return whether the condition becomes true within the limit."""
     deadline = time.monotonic() + limit_s
     while time.monotonic() < deadline:
         if condition():
@@ -301,7 +301,7 @@ def _wait(condition: Callable[[], bool], limit_s: float = 60) -> bool:
 
 
 def _drained(scratch: Path) -> Outcome:
-    """Streams of 20 s where the drain time is 3."""
+    """Stop the gateway while streams of 20 s run, with a drain time of 3 s."""
     with gateway(scratch, "drain_s = 3") as attacked:
         connections = _connect(attacked.port, 25, request("stream-40", stream=True))
         time.sleep(2)
@@ -345,7 +345,7 @@ def _stalled(scratch: Path) -> Outcome:
 
 
 def _redis(scratch: Path) -> Outcome:
-    """Redis stops answering, then dies."""
+    """Stop Redis from answering, then kill it."""
     program = shutil.which("redis-server")
     if program is None:
         raise NotUp("redis-server is not installed")
@@ -396,9 +396,9 @@ ATTACKS: dict[str, Callable[[Path], Outcome]] = {
 
 
 @click.command()
-@click.option("--only", default="", help="Only attacks whose name contains this.")
+@click.option("--only", default="", help="Run only attacks whose name contains this.")
 def attacks(only: str) -> None:
-    """Which attacks and faults the gateway holds, with figures."""
+    """Print which attacks and faults the gateway withstands, with figures."""
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     rows = []

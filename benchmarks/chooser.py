@@ -1,9 +1,9 @@
-"""Does the chooser pick the strategy that a request's shape calls for? Labelled by how each case was made.
+"""Checks that the chooser picks the strategy that fits a request. How a case was made determines the right strategy.
 
-Real documents and real questions: whoever asks for a document's plot wants a summary, whoever asks what
-one passage says is answered from it, twelve passages of twelve documents with one question are independent.
-Counting and comparing questions and conversations are put together here. Then each request is changed in a way
-that must not change the choice. No model is called.
+Documents and questions are real. Asking for a document's plot calls for a summary; asking about one passage calls for
+search; one question about twelve passages of twelve documents calls for reading them independently. Counting and
+comparing questions and conversations are composed here. Then each request is changed in ways that must not change the
+choice. No model is called.
 """
 
 import asyncio
@@ -45,7 +45,7 @@ Case = tuple[str, list[Turn]]
 
 
 def cases(data: Path) -> Iterator[Case]:
-    """The expected strategy and the turns of each request."""
+    """Yield the expected strategy and the turns of each request."""
     draw = random.Random(7)
     with gzip.open(data / "squality_dev.jsonl.gz", "rt", "utf-8") as file:
         stories = [json.loads(line) for line in file]
@@ -106,12 +106,12 @@ def _talks(data: Path, draw: random.Random) -> Iterator[Case]:
 
 
 def _put(text: str, task: str, draw: random.Random) -> list[Turn]:
-    """The task ahead of the text or behind it, by lot."""
+    """Put the task before or after the text, at random."""
     return [Turn("user", f"{task}\n\n{text}" if draw.random() < 0.5 else f"{text}\n\n{task}")]
 
 
 class Chooser:
-    """Decides as the gateway does, with the embedder of a fresh configuration or without one."""
+    """Chooses as the gateway does, with the embedder of a fresh configuration or without one."""
 
     def __init__(self, *, embeds: bool) -> None:
         self._embedder = KIND.build("embedder", KIND.settings(), Parts(Settings(Path.cwd()))) if embeds else None
@@ -130,7 +130,7 @@ class Chooser:
 
 
 def labelled(data: Path, chosen: Chooser, show: bool) -> None:
-    """The share of labelled requests for which the expected strategy is chosen."""
+    """Print the share of labelled requests that get the expected strategy."""
     right: Counter[str] = Counter()
     total: Counter[str] = Counter()
     missed: Counter[tuple[str, str]] = Counter()
@@ -150,7 +150,7 @@ def labelled(data: Path, chosen: Chooser, show: bool) -> None:
 
 
 def changed(data: Path, chosen: Chooser, show: bool) -> None:
-    """The share of changed requests that are treated as they were before."""
+    """Print the share of changed requests that are treated as before the change."""
     draw = random.Random(11)
     kept: Counter[tuple[str, str]] = Counter()
     total: Counter[tuple[str, str]] = Counter()
@@ -176,7 +176,8 @@ def changed(data: Path, chosen: Chooser, show: bool) -> None:
 
 
 def worded(data: Path, chosen: Chooser, show: bool) -> None:
-    """The share of tasks, in many words and both languages, over an English and a Chinese text, that are understood."""
+    """Print the share of tasks that are understood: many wordings, English and Chinese tasks, English and Chinese
+    texts."""
     with gzip.open(data / "squality_dev.jsonl.gz", "rt", "utf-8") as file:
         english = json.loads(file.readline())["document"][:40_000]
     chinese = sorted((data / "long_texts").glob("*zh*"))[0].read_text("utf-8")[20_000:40_000]
@@ -202,10 +203,10 @@ def _share(kept: Counter[tuple[str, str]], total: Counter[tuple[str, str]], chan
 
 @click.command()
 @click.option("--data", required=True, type=click.Path(exists=True, path_type=Path))
-@click.option("--show", is_flag=True, help="Print each changed request that is treated otherwise.")
-@click.option("--words-only", is_flag=True, help="Without an embedder, as in a bare gateway.")
+@click.option("--show", is_flag=True, help="Print each changed request that is treated differently.")
+@click.option("--words-only", is_flag=True, help="Use no embedder, like a gateway without extras.")
 def main(data: Path, show: bool, words_only: bool) -> None:
-    """Labelled requests, changed ones, and the same tasks in many words."""
+    """Measure labelled requests, changed requests, and the same tasks in many wordings."""
     chosen = Chooser(embeds=not words_only)
     labelled(data, chosen, show)
     click.echo("")

@@ -1,12 +1,11 @@
-"""How good the classifier is, on its own examples left out and on public data.
+"""Measures the classifier on its own held-out examples and on public data.
 
     python benchmarks/classifier.py --data FOLDER [--templates templates] [--cache data] [--only templates|data]
 
-FOLDER holds `clinc150/` (`train`, `val`, `oos_train`, `oos_val`), `banking77/` (`train`, `dev`), both
-JSON lines of text and label, and `bpo/dev.jsonl` (prompts with rewrites that people preferred). What
-is missing is left out. `templates` measures the classifier of the library, `data` those that are
-trained on the labelled data alone, by the functions that `foreword classifier train` and `evaluate`
-call. Embeddings are made afresh, so that the time of training is that of the first.
+FOLDER holds `clinc150/` (`train`, `val`, `oos_train`, `oos_val`), `banking77/` (`train`, `dev`), both as JSON lines of
+text and label, and `bpo/dev.jsonl` (prompts with rewrites that people preferred). Missing data are skipped. `templates`
+measures the library's classifier; `data` measures classifiers trained only on the labelled data, as `foreword
+classifier train` and `evaluate` do. Embeddings are not cached, so the times are those of a first training.
 """
 
 import asyncio
@@ -37,8 +36,8 @@ from gateway.settings.prompt import PromptTable
 @click.command()
 @click.option("--data", type=click.Path(exists=True, file_okay=False, path_type=Path), required=True)
 @click.option("--templates", type=click.Path(exists=True, file_okay=False, path_type=Path), default=Path("templates"))
-@click.option("--cache", type=click.Path(path_type=Path), default=Path("data"), help="Where the static table is kept.")
-@click.option("--only", type=click.Choice(["templates", "data"]), help="One half of it.")
+@click.option("--cache", type=click.Path(path_type=Path), default=Path("data"), help="The folder of the static table.")
+@click.option("--only", type=click.Choice(["templates", "data"]), help="Run only one half.")
 def main(data: Path, templates: Path, cache: Path, only: str | None) -> None:
     """Print the figures of docs/benchmarks.md, section *Classifier*."""
     sentence = SentenceEmbedder("minilm", locate(DEFAULT_MODEL, Path.cwd()))
@@ -66,7 +65,7 @@ SETS = {
 
 
 async def _learned(embedders: Embedders, data: Path) -> None:
-    """Trained on a set's labelled prompts alone, measured on its others, through the whole cascade."""
+    """Train only on a set's labelled prompts, and measure the others with the whole cascade."""
     seeds = read_seeds()
     for name, (shown, held_out) in SETS.items():
         files = [data / name / f"{part}.jsonl" for part in (*shown, *held_out)]
@@ -89,7 +88,7 @@ async def _learned(embedders: Embedders, data: Path) -> None:
 
 
 def _show_training(report: dict[str, float]) -> None:
-    """The held-out figures of each tier: 5-fold, each example judged by a model that did not see it."""
+    """Print the held-out figures of each tier. Five folds; no model judges an example that it has seen."""
     tiers = list(dict.fromkeys(name.split(" ", 2)[0] + " " + name.split(" ", 2)[1] for name in report))
     names = list(dict.fromkeys(name.split(" ", 2)[2] for name in report))
     click.echo("| held out, 5 folds | " + " | ".join(tiers) + " |\n|---|" + "---|" * len(tiers))
@@ -121,7 +120,7 @@ async def _measure(classifier: Classifier, batcher: Batcher, data: Path) -> None
 
 
 async def _pairs(classifier: Classifier, rows: Sequence[tuple[str, str]]) -> None:
-    """Which of the two of a pair looks more improvable. A few rewrites changed nothing: no pair."""
+    """Compare which of a pair looks more improvable. Rewrites that changed nothing are skipped."""
     rows = [row for row in rows if row[0] != row[1]]
     raw, raw_us = await _classify(classifier, [before for before, _ in rows])
     better, _ = await _classify(classifier, [after for _, after in rows])
@@ -144,7 +143,7 @@ async def _pairs(classifier: Classifier, rows: Sequence[tuple[str, str]]) -> Non
 
 
 async def _classify(classifier: Classifier, texts: Sequence[str]) -> tuple[list[Intent], list[float]]:
-    """The intents, and the time each took in µs, waiting included."""
+    """Return the intents, and the time of each in µs, waiting included."""
     found, spent = [], []
     for text in texts:
         started = time.perf_counter()
@@ -161,7 +160,7 @@ def _texts(file: Path, chance: random.Random, limit: int) -> list[str]:
 
 
 def _share(found: Iterable[bool]) -> str:
-    """`0.81 ± 0.08`: a share with half its 95 % interval."""
+    """Format a share with half its 95 % interval, such as `0.81 ± 0.08`."""
     values = np.array(list(found), dtype=float)
     share = float(values.mean())
     return f"{share:.3f} ± {1.96 * (share * (1 - share) / len(values)) ** 0.5:.3f}"

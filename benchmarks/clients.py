@@ -1,8 +1,8 @@
-"""Stock clients before the gateway: which of their calls are served right, by the local engine and by a remote backend.
+"""Checks which calls of common clients the gateway serves correctly, with the local engine and with a remote backend.
 
-The clients are not this project's dependencies: they live in an environment of their own, and in a folder of Node
-packages. The remote backend is scripted (`harness/scripted_upstream.py`): a call is right where the client understands
-the answer. The local engine is the default one, whose small model has to answer itself.
+The clients are not dependencies of this project. Python clients have an environment of their own, and Node clients a
+folder of packages. The remote backend is scripted (`harness/scripted_upstream.py`): a call is right if the client
+understands the answer. The local engine is the default one, whose small model answers by itself.
 """
 
 import json
@@ -49,13 +49,13 @@ TOTAL_S = 900
 
 
 @click.command()
-@click.option("--python", default=sys.executable, help="The Python whose environment has the clients.")
+@click.option("--python", default=sys.executable, help="The Python of the environment with the clients.")
 @click.option("--node", "node", type=click.Path(path_type=Path, file_okay=False), help="A folder with node_modules.")
-@click.option("--only", default="", help="Only programs whose name contains this.")
-@click.option("--behind", type=click.Choice([*BEHIND]), help="Only before this backend.")
+@click.option("--only", default="", help="Run only programs whose name contains this.")
+@click.option("--behind", type=click.Choice([*BEHIND]), help="Run only with this backend.")
 @click.option("--verbose", is_flag=True, help="Also print each call.")
 def clients(python: str, node: Path | None, only: str, behind: str | None, verbose: bool) -> None:
-    """Which calls of which clients are served right. Ends with status 1 where one is not."""
+    """Print which calls of which clients are served correctly. Exits with status 1 if one is not."""
     ways = [behind] if behind else [*BEHIND]
     with tempfile.TemporaryDirectory(prefix="foreword-clients-") as folder, ExitStack() as stack:
         port = _gateway(Path(folder), stack)
@@ -77,7 +77,7 @@ def clients(python: str, node: Path | None, only: str, behind: str | None, verbo
 
 
 def _gateway(scratch: Path, stack: ExitStack) -> int:
-    """The port of a gateway with both backends."""
+    """Start a gateway with both backends, and return its port."""
     upstream_port = free_port()
     program = str(HERE / "harness" / "scripted_upstream.py")
     upstream = Process([sys.executable, program, str(upstream_port)], scratch / "log", {"PYTHONPATH": str(HERE)})
@@ -94,7 +94,7 @@ def _python(python: str, only: str) -> dict[str, list[str]]:
 
 
 def _node(packages: Path | None, scratch: Path, only: str) -> dict[str, list[str]]:
-    """Node finds packages beside the program only, so the programs are copied to them."""
+    """Run the Node programs. Node finds packages only beside a program, so the programs are copied there."""
     if packages is None:
         return {}
     folder = scratch / "node"
@@ -105,7 +105,7 @@ def _node(packages: Path | None, scratch: Path, only: str) -> dict[str, list[str
 
 
 def _run(command: Sequence[str], port: int, way: str) -> dict[str, str]:
-    """Each call with "" or what is wrong; under the name "" why there is none."""
+    """Return for each call what was wrong, or "". If there are no calls, the reason has the name ""."""
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     environment |= {"DO_NOT_TRACK": "1", "LITELLM_LOCAL_MODEL_COST_MAP": "True"}
     words = [*command, f"http://{HOST}:{port}/v1", *BEHIND[way]]

@@ -1,10 +1,11 @@
-"""What each scheme of `foreword engines compress` costs: perplexity in torch and in llama.cpp, bytes, zeros, seconds.
+"""Measures what each scheme of `foreword engines compress` costs: perplexity, bytes, zeros, seconds.
 
     python benchmarks/compress.py --calibrate wikitext2/valid.txt --evaluate novel.txt --schemes int8-channel,int4-group
 
-The packaged model's weights are on a 4-bit grid already. `--model off-grid` is the same function with every weight
-moved off that grid by random positive scales folded in; `--model outliers` has a few activation channels that are 30
-times as large, as large models have. Perplexities are comparable within one run. Prints a table in Markdown.
+The packaged model's weights already lie on a 4-bit grid. `--model off-grid` folds random positive scales into the
+weights, which moves every weight off the grid and keeps the function. `--model outliers` makes a few activation
+channels 30 times as large, as in large models. Perplexities can be compared within one run only. Prints a Markdown
+table.
 """
 
 import argparse
@@ -40,7 +41,7 @@ def main() -> None:
     parser.add_argument("--model", choices=("package", "off-grid", "outliers"), default="package")
     parser.add_argument("--calibrate", type=Path, required=True)
     parser.add_argument("--evaluate", type=Path, required=True)
-    parser.add_argument("--schemes", required=True, help="comma-separated; options behind a colon: int4-group:group=64")
+    parser.add_argument("--schemes", required=True, help="comma-separated; options after a colon: int4-group:group=64")
     parser.add_argument("--windows", type=int, default=20, help="windows that decide")
     parser.add_argument("--calibrating", type=int, default=16, help="windows that calibrate")
     parser.add_argument("--training", type=int, default=0, help="windows for tune, qat and gradual")
@@ -70,7 +71,7 @@ def read(options: Any, source: Source) -> TextWindows:
 
 @torch.no_grad()
 def changed(source: Source, model: str) -> Any:
-    """The same function with other weights."""
+    """Return the same function with other weights."""
     network = load_network(source)
     random = torch.Generator().manual_seed(7)
     for layer in network.model.layers if model != "package" else ():

@@ -1,7 +1,7 @@
-"""openai-python's own generated API tests, run at a schema mock and through the gateway before it.
+"""Runs openai-python's own generated API tests against a schema mock, directly and through the gateway.
 
-Takes an unpacked source distribution (or a checkout) of openai-python in the installed version;
-fetches nothing. Its tests send every documented parameter and check the types of the answers.
+Takes an unpacked source distribution (or a checkout) of openai-python in the installed version, and downloads nothing.
+The tests send every documented parameter and check the types of the answers.
 """
 
 import os
@@ -25,16 +25,16 @@ RESPONSES = ("test_responses.py", "responses/test_input_items.py", "responses/te
 STORED = ("_retrieve", "_update", "_list", "_delete", "_cancel")
 COMPACT = ("_compact",)
 PARTS = ("create", "stored", "compact")
-# the same mock as a backend that speaks /v1/responses itself, and as one that speaks chat only
+# the same mock twice: as a backend with /v1/responses, and as a backend with only chat
 NATIVE = foreword.PASS_THROUGH.replace('models = ["*"]', 'models = ["*"]\nresponses = ["*"]')
 
 
 @click.command()
 @click.option("--openai", "checkout", required=True, type=click.Path(exists=True, path_type=Path, file_okay=False))
-@click.option("--verbose", is_flag=True, help="Also print each failure's first line.")
-@click.option("--only", type=click.Choice(["old", "responses"]), help="Only these endpoints; left out: all.")
+@click.option("--verbose", is_flag=True, help="Also print the first line of each failure.")
+@click.option("--only", type=click.Choice(["old", "responses"]), help="Only these endpoints. Default: all.")
 def conformance(checkout: Path, verbose: bool, only: str | None) -> None:
-    """Passed and failed tests of openai-python, directly and through the gateway."""
+    """Print how many of openai-python's tests pass and fail, directly and through the gateway."""
     mock_port = free_port()
     with tempfile.TemporaryDirectory(prefix="foreword-conformance-") as folder, ExitStack() as stack:
         scratch = Path(folder)
@@ -92,7 +92,7 @@ def _counts(found: Mapping[str, dict[str, str]], belongs: Callable[[str], bool])
 
 
 def _run(checkout: Path, file: str, port: int, scratch: Path) -> dict[str, str]:
-    """Each test of the file with "" or why it failed."""
+    """Return for each test of the file why it failed, or ""."""
     report = scratch / "report.xml"
     report.unlink(missing_ok=True)
     argv = [sys.executable, "-m", "pytest", f"tests/api_resources/{file}", "-q", "-p", "no:cacheprovider"]

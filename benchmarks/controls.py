@@ -1,7 +1,7 @@
-"""Templates against their controls: is a worse one in the shadow in time, and does a good one stay in use?
+"""Checks that a template worse than its controls is stopped in time, and that a good one stays in use.
 
-Simulated scored answers, by chance with or without the rewrite, judged as the job `watch` judges them. Feedback is a
-thumb (0 or 1) or one to five stars. A run counts if the alarm is reached within its answers.
+Scored answers with and without the rewrite are simulated, and judged as the job `watch` judges them. Feedback is a
+thumb (0 or 1) or one to five stars. A run counts if the alarm comes within its answers.
 """
 
 from collections.abc import Iterator
@@ -13,9 +13,9 @@ from harness.report import table
 from offline_jobs.statistics.sequential import CONTROL_ALARM, ScoredAnswer, judged
 
 KINDS = {"thumbs": 1, "stars": 4}
-"""The steps of a score between 0 and 1."""
+"""The number of steps of a score between 0 and 1."""
 CELLS = ((0.30, 300), (0.05, 1500))
-"""The share of controls, and the scored answers within which a drop of 0.3 is to be seen."""
+"""The share of controls, and the number of scored answers within which a drop of 0.3 should be detected."""
 
 
 def answers(
@@ -28,7 +28,7 @@ def answers(
 
 
 def in_shadow(runs: int, count: int, controls: float, rewritten: float, held: float, steps: int) -> list[int]:
-    """The number of answers at the alarm, for each run that has one."""
+    """Return the number of answers at the alarm, for each run with an alarm."""
     at = []
     for seed in range(runs):
         draw = Random(f"{controls} {rewritten} {held} {steps} {seed}")
@@ -44,9 +44,9 @@ def row(runs: int, kind: str, controls: float, count: int, held: float, drop: fl
 
 
 @click.command()
-@click.option("--runs", default=400, show_default=True, help="Simulated templates of each kind.")
+@click.option("--runs", default=400, show_default=True, help="The number of simulated templates of each kind.")
 def controls(runs: int) -> None:
-    """The share of simulated templates that are put back into the shadow, by their drop."""
+    """Print the share of simulated templates that are stopped, by drop."""
     head = [
         "feedback",
         "controls",

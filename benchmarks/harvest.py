@@ -1,7 +1,7 @@
-"""Harvests many synthetic exchanges: how long, in how much memory, and is it the same after five kills?
+"""Harvests many synthetic exchanges. Measures time and memory, and checks that the result survives kills.
 
-The exchanges are written straight into a database. One harvest runs to its end; another is killed (SIGKILL) at random
-moments and resumed; the dataset versions must have one hash.
+The exchanges are written directly into a database. One harvest runs to its end. Another is killed (SIGKILL) at random
+moments and resumed. Both must make the same dataset version.
 """
 
 import os
@@ -31,7 +31,7 @@ from gateway.records.tables import feedback
 BEGAN = 1_750_000_000.0
 BATCH = 500
 SCORED, WANTED, UNFITTED = 0.04, 0.01, 0.15
-"""The shares of exchanges with a score, with a right answer, and with no template."""
+"""The shares of exchanges with a score, with a right answer, and without a template."""
 CONFIG = """
 [data]
 folder = "data"
@@ -48,7 +48,7 @@ WORDS = [
 
 
 def exchanges(count: int, seed: int) -> Iterator[tuple[ExchangeRecord, Feedback | None]]:
-    """Synthetic exchanges; every tenth prompt is nearly another's, and some hold an address."""
+    """Yield synthetic exchanges. Every tenth prompt is nearly a copy of another, and some contain an address."""
     draw = random.Random(seed)
     for number in range(count):
         own = " ".join(draw.choices(WORDS, k=draw.randint(4, 25)))
@@ -110,14 +110,14 @@ def command(folder: Path, *words: str) -> list[str]:
 
 
 def measured(words: list[str]) -> tuple[float, float]:
-    """Seconds, and the largest memory of the process or one of its workers in MB."""
+    """Return the seconds, and the largest memory of the process or one of its workers in MB."""
     began = time.monotonic()
     subprocess.run(words, check=True, stdout=subprocess.DEVNULL)
     return time.monotonic() - began, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
 
 
 def killed(words: list[str], after_s: float) -> bool:
-    """Start it in a group of its own and kill the group. False if it was done before."""
+    """Start the command in a process group and kill the group. Returns False if the command finished before."""
     process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
     try:
         process.wait(after_s)
@@ -139,7 +139,7 @@ def hash_of(folder: Path, name: str) -> str:
 @click.option("--kills", default=5, show_default=True)
 @click.option("--seed", default=0, show_default=True)
 def harvest(records: int, processes: int, kills: int, seed: int) -> None:
-    """How long, in how much memory, and is it the same after being killed?"""
+    """Measure time and memory of a harvest, and compare it with one that was killed and resumed."""
     with tempfile.TemporaryDirectory(prefix="foreword-harvest-") as name:
         folder = Path(name)
         (folder / "config.toml").write_text(CONFIG)

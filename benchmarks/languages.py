@@ -1,8 +1,9 @@
-"""Which prompts in other languages are taken for English or Chinese, and which of ours are lost to the detector.
+"""Counts prompts in other languages that are taken for English or Chinese, and English and Chinese prompts that are
+not.
 
     python benchmarks/languages.py [--data FOLDER]
 
-FOLDER holds `real_prompts/dev.jsonl`, `clinc150/val.jsonl` and `banking77/dev.jsonl`; what is missing is left out.
+FOLDER holds `real_prompts/dev.jsonl`, `clinc150/val.jsonl` and `banking77/dev.jsonl`. Missing files are skipped.
 """
 
 import csv

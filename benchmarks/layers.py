@@ -1,7 +1,7 @@
-"""Where our microseconds go: the gateway built up layer by layer, each under the same load.
+"""Measures where the gateway's microseconds go, by adding layer after layer under the same load.
 
-Each row does all that the row above does and a bit more (rows marked * are there for comparison
-only), so the difference is what that bit costs. CPU of the whole process tree, as in `overhead.py`.
+Each row does everything of the row above and something more, so the difference is the cost of that addition. Rows
+marked * are for comparison only. CPU is that of the whole process tree, as in `overhead.py`.
 """
 
 import json
@@ -31,7 +31,7 @@ class Layer:
     name: str
     start: Callable[[Path, int], tuple[Process, int]]
     after: str = ""
-    """The row that this one is compared with; "" for none."""
+    """The row to compare with, or ""."""
     varied: bool = False
     cpu_us: list[float] = field(default_factory=list)
 
@@ -82,10 +82,10 @@ def _layers() -> list[Layer]:
 @click.command()
 @click.option("--rounds", default=5, show_default=True)
 @click.option("--seconds", default=3, show_default=True)
-@click.option("--only", default="", help="Only layers whose name contains this.")
-@click.option("--without", default="-", help="No layers whose name contains this; `classify` saves the training.")
+@click.option("--only", default="", help="Run only layers whose name contains this.")
+@click.option("--without", default="-", help="Skip layers whose name contains this. `classify` saves the training.")
 def layers(rounds: int, seconds: int, only: str, without: str) -> None:
-    """CPU per request of the gateway's layers."""
+    """Print the CPU time per request of the gateway's layers."""
     chosen = [layer for layer in _layers() if only in layer.name and without not in layer.name]
     missing: dict[str, str] = {}
     with tempfile.TemporaryDirectory(prefix="foreword-layers-") as folder, ExitStack() as stack:

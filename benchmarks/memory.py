@@ -1,6 +1,6 @@
-"""Does a worker grow? Resident memory over 200,000 requests through one worker.
+"""Checks that a worker does not grow: resident memory over 200,000 requests through one worker.
 
-The figure that counts: memory after the last request over memory after the first 20,000.
+The result is the memory after the last request, divided by the memory after the first 20,000.
 """
 
 import json
@@ -27,10 +27,10 @@ SET_UPS = {
 
 @click.command()
 @click.option("--requests", default=200_000, show_default=True)
-@click.option("--first", default=20_000, show_default=True, help="Memory after this many is the base.")
+@click.option("--first", default=20_000, show_default=True, help="The base is the memory after this many requests.")
 @click.option("--set-up", type=click.Choice(list(SET_UPS)), default="records", show_default=True)
 def memory(requests: int, first: int, set_up: str) -> None:
-    """Resident memory of one worker under 200,000 requests."""
+    """Measure the resident memory of one worker under 200,000 requests."""
     with tempfile.TemporaryDirectory(prefix="foreword-memory-") as folder, ExitStack() as stack:
         scratch = Path(folder)
         upstream, upstream_port = nginx.fixed(scratch / "upstream")
@@ -53,10 +53,10 @@ def memory(requests: int, first: int, set_up: str) -> None:
 
 
 def _drive(port: int, lua: Path, worker: int, requests: int, first: int) -> tuple[list[list[str]], int]:
-    """Load in slices of seconds; a row about each tenth of the way."""
+    """Send load in slices of seconds. Returns a row for about each tenth of the requests."""
     done, base, rows, shown, spent = 0, 0, [["0", f"{rss_bytes(worker) / MEGABYTE:.1f}", ""]], 0, 0.0
     while done < requests and spent < LIMIT_S:
-        # small slices before the base, so that it is taken near where it belongs
+        # small slices before the base, so that it is taken at the right number of requests
         load = wrk(port, PATH, lua, 2 if done < first else 10, done)
         if load.errors:
             raise click.ClickException(f"{load.errors} of {load.requests} requests failed")

@@ -1,7 +1,7 @@
 """A schema mock: answers each OpenAI endpoint that the conformance tests call with a valid object.
 
-It checks that a body is JSON with the fields OpenAI requires, and streams where it is asked to.
-Run as a program: `mock.py PORT`.
+It checks that a body is JSON with the fields that OpenAI requires, and streams if asked to. Run as a program: `mock.py
+PORT`.
 """
 
 import argparse

@@ -1,14 +1,16 @@
-"""Key look-up among passages through the HTTP API: concatenation, NBCE and expert pooling; then time and memory.
+"""Measures key look-up among passages through the HTTP API, with concatenation, NBCE and expert pooling; then time and
+memory.
 
     python benchmarks/nbce.py --data FOLDER [--look-up 8:48 32:48] [--ways ...] [--alpha 0] [--growth 8 16 32 64 128]
 
-FOLDER holds `long_texts/frankenstein_en.txt`. Each passage is about 120 tokens of the novel with "The secret number
-of the {word} is {5 digits}." put into it; a question asks for one number, greedily, as a text to continue. An answer
-is right if it holds all five digits. A gateway with one `torch` backend and the sentence model is started for it.
+FOLDER holds `long_texts/frankenstein_en.txt`. Each passage is about 120 tokens of the novel, with the sentence "The
+secret number of the {word} is {5 digits}." inserted. A question asks for one number, greedily, as a text to continue.
+An answer is right if it contains all five digits. The script starts a gateway with one `torch` backend and the sentence
+model.
 
-*Concatenation* (and *first half*) is one passage that holds all (or half of) them, with `beta` 0: what a plain prompt
-gets, but read once for all questions of a set. The first question of each size is asked plainly too, and the script
-stops where the two answers differ.
+*Concatenation* is a single passage that contains all passages, with `beta` 0; *first half* contains half of them. This
+is what a plain prompt gets, except that the passage is read once for all questions of a set. For each size, the first
+question is also sent as a plain prompt, and the script stops if the two answers differ.
 """
 
 import argparse
@@ -54,7 +56,7 @@ NOUNS = [
     "needle", "oyster", "pepper", "quarry", "rocket", "shovel", "tunnel", "umbrella", "valley", "window",
 ]  # fmt: skip
 ADJECTIVES = ["red", "old", "tiny", "cold", "loud", "soft", "green", "round"]
-WORDS_OF_A_PASSAGE = 82  # about 120 tokens with the sentence in it
+WORDS_OF_A_PASSAGE = 82  # about 120 tokens, including the sentence
 QUESTION = "Question: What is the secret number of the {0}?\nAnswer: The secret number of the {0} is"
 """A small model continues a text more reliably than it answers in a chat."""
 OF_A_SET = 8
@@ -62,7 +64,7 @@ WAYS = ("passage alone", "concatenation", "first half", "min_entropy", "mean", "
 
 
 class Task:
-    """A set of passages and the questions about it."""
+    """A set of passages and the questions about them."""
 
     def __init__(self, size: int, text: str, seed: int) -> None:
         dice = random.Random(seed)
@@ -80,11 +82,11 @@ class Task:
         return " ".join([*filling[:at], fact, *filling[at:]])
 
     def asked(self) -> list[str]:
-        """The words to ask for, spread over the passages."""
+        """Return the words to ask for, spread over the passages."""
         return self.words[:: max(1, len(self.words) // OF_A_SET)][:OF_A_SET]
 
     def read(self, way: str, word: str, alpha: float | None) -> dict[str, Any]:
-        """What `foreword` is asked for."""
+        """Return the `foreword` object of the request."""
         match way:
             case "passage alone":
                 return {"contexts": [self.passages[self.words.index(word)]], "beta": 0, "pooling": "min_entropy"}
@@ -117,7 +119,7 @@ class Gateway:
         return float(sum(one.user + one.system for one in times))
 
     def peak_mb(self) -> float:
-        """The most memory held at a time, each process's own peak added up."""
+        """Return the sum of the peak memory of all its processes."""
         status = [Path(f"/proc/{one.pid}/status").read_text() for one in self._family()]
         return sum(int(found[1]) for one in status if (found := re.search(r"VmHWM:\s+(\d+) kB", one))) / 1000
 
@@ -134,7 +136,8 @@ def started(keep: Path | None) -> Iterator[Gateway]:
 
 
 def look_up(gateway: Gateway, text: str, size: int, questions: int, ways: Sequence[str], alpha: float | None) -> None:
-    """Set by set, all ways on the same questions. A table after each set, so that a run that is cut short has one."""
+    """Ask all ways the same questions, set by set. Prints a table after each set, so an interrupted run has one,
+    too."""
     right: dict[str, list[bool]] = {way: [] for way in ways}
     spent = dict.fromkeys(ways, 0.0)
     for seed in range(-(-questions // OF_A_SET)):
@@ -156,7 +159,7 @@ def look_up(gateway: Gateway, text: str, size: int, questions: int, ways: Sequen
 
 
 def check(gateway: Gateway, task: Task) -> None:
-    """That one passage which holds all answers as the plain prompt does."""
+    """Check that one passage with everything answers as the plain prompt does."""
     question = QUESTION.format(task.words[0])
     plain = gateway.complete("\n\n".join([*task.passages, question]))
     read = gateway.complete(question, task.read("concatenation", task.words[0], None))
@@ -165,7 +168,7 @@ def check(gateway: Gateway, task: Task) -> None:
 
 
 def growth(gateway: Gateway, text: str, sizes: Sequence[int]) -> None:
-    """One new set after the other: CPU seconds of a first and of a second question, and memory."""
+    """Print CPU seconds of a first and a second question, and memory, for one new set after another."""
     say("\n| passages | first question, CPU s | second | peak memory, MB |\n|---|---|---|---|")
     first: list[float] = []
     second: list[float] = []
@@ -181,7 +184,7 @@ def growth(gateway: Gateway, text: str, sizes: Sequence[int]) -> None:
 
 
 def fit(sizes: Sequence[int], seconds: Sequence[float]) -> str:
-    """Least squares of seconds = a + b n, and the power of n that log-log least squares finds."""
+    """Fit seconds = a + b n by least squares, and a power of n by log-log least squares."""
     slope, start = np.polyfit(sizes, seconds, 1)
     left = np.array(seconds) - (start + slope * np.array(sizes))
     explained = 1 - left.var() / np.var(seconds)
@@ -199,9 +202,11 @@ def main() -> None:
     options.add_argument("--data", type=Path, required=True)
     options.add_argument("--look-up", nargs="*", default=["8:48", "32:48"], help="passages:questions")
     options.add_argument("--ways", nargs="*", default=WAYS, choices=WAYS)
-    options.add_argument("--alpha", type=float, help="0: how likely a passage makes the question plays no part")
+    options.add_argument(
+        "--alpha", type=float, help="weight of the question's likelihood under a passage; 0: ignore it"
+    )
     options.add_argument("--growth", nargs="*", type=int, default=[8, 16, 32, 64, 128])
-    options.add_argument("--keep", type=Path, help="a data folder of the gateway to use again")
+    options.add_argument("--keep", type=Path, help="a data folder of an earlier run")
     given = options.parse_args()
     text = " ".join((given.data / "long_texts" / "frankenstein_en.txt").read_text("utf-8").split())
     with started(given.keep) as gateway:

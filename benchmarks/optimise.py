@@ -1,7 +1,7 @@
-"""From a bare instruction to a better template: what the job `optimise` gains, and which part of it gains it.
+"""Measures what the job `optimise` gains over a bare instruction, and which part of the job gains it.
 
-The default 135M model answers. Proposals come from rules and from a critic: the same small model, or a scripted one
-that stands for a stronger model. The rows of each task are split in three; `right` is measured on the sealed ones.
+The default 135M model answers. Proposals come from rules and from a critic: the same small model, or a scripted critic
+in place of a stronger model. The rows of each task are split in three, and `right` is measured on the sealed rows.
 """
 
 import json
@@ -58,7 +58,7 @@ technique: direct
 {body}
 """
 NO_SHOTS = "optimise: {components: [system, user]}\n"
-"""What only the words may be changed of."""
+"""Limits the search to the wording."""
 CONFIG = (
     foreword.LOCAL
     + """answer_tokens = {answer}
@@ -83,7 +83,7 @@ CRITICS = {"alone": "smollm2-135m-instruct", "scripted": "critic", "none": ""}
 def optimised(
     data: Path, task: str, critic: str, port: int, asked: dict[str, Any], limits: dict[str, int], shots: bool
 ) -> list[str]:
-    """One row of the table."""
+    """Return one row of the table."""
     rows, pool, fields, body = TASKS[task]
     with tempfile.TemporaryDirectory(prefix="foreword-optimise-") as name:
         root = Path(name)
@@ -114,7 +114,7 @@ def _figures(report: dict[str, Any]) -> list[str]:
     test = report["sealed"]
     if test is None:
         return ["", "", "", report["verdict"], "", "no", ""]
-    # the path's scores are graded, and on the rows to choose by
+    # scores on the path are graded, and come from the rows to choose by
     path = " > ".join(f"{by} {score:.2f}" for by, score in report["parts"].items())
     interval = f"{test['mean']:+.3f} [{test['low']:+.3f}, {test['high']:+.3f}]"
     won = "yes" if report["won"] else "no"
@@ -130,7 +130,7 @@ def _figures(report: dict[str, Any]) -> list[str]:
 
 
 def _critics(lineage: dict[str, Any]) -> list[str]:
-    """How often the critic was asked, and how often it proposed something that could be tried at all."""
+    """Return how often the critic was asked, and how often its proposal could be tried."""
     own = [one for one in lineage["tried"] if one["by"] == "critic"]
     fit = [one for one in own if one["rows"] and not one["feedback"].startswith("The template")]
     return [f"{len(fit)} of {lineage['critic_asked']}"]
@@ -141,17 +141,21 @@ def _critics(lineage: dict[str, Any]) -> list[str]:
 @click.option("--task", "tasks", multiple=True, type=click.Choice(list(TASKS)), default=list(TASKS), show_default=True)
 @click.option("--critic", "critics", multiple=True, type=click.Choice(list(CRITICS)), default=["alone", "scripted"])
 @click.option("--engine", default="gepa", show_default=True)
-@click.option("--nearest/--no-nearest", default=True, show_default=True, help="May the nearest examples be chosen?")
-@click.option("--rules/--no-rules", default=True, show_default=True, help="Do rules propose, beside the critic?")
-@click.option("--shots/--no-shots", default=True, show_default=True, help="May examples be put in?")
+@click.option(
+    "--nearest/--no-nearest", default=True, show_default=True, help="Whether the nearest examples may be chosen."
+)
+@click.option("--rules/--no-rules", default=True, show_default=True, help="Whether rules also make proposals.")
+@click.option("--shots/--no-shots", default=True, show_default=True, help="Whether examples may be added.")
 @click.option("--calls", default=500, show_default=True)
 @click.option("--choose", default=30, show_default=True)
 @click.option("--sealed", default=60, show_default=True)
-@click.option("--answer", default=32, show_default=True, help="Tokens of an answer where the template sets no limit.")
+@click.option(
+    "--answer", default=32, show_default=True, help="The longest answer in tokens, if the template sets no limit."
+)
 def optimise(
     data: Path, tasks: tuple[str, ...], critics: tuple[str, ...], shots: bool, calls: int, answer: int, **asked: Any
 ) -> None:
-    """What the job gains on each task, on rows that the search never saw."""
+    """Print what the job gains on each task, on rows that the search never saw."""
     rows = []
     with scripted_critic() as port:
         for critic in critics:

@@ -1,10 +1,10 @@
-"""Other questions about the texts of the two label tasks, and the same questions about texts of other domains: none may
-be answered as the label task.
+"""Checks that other questions about the texts of two label tasks, and the same questions about other texts, are not
+answered as the label task.
 
     python benchmarks/other_questions.py --data FOLDER
 
 FOLDER holds `intents/<task>/*.jsonl`. The 60 questions in `prompts/other_questions.tsv` were written before the rules
-that decide, and are not changed for them.
+that decide, and are not adapted to those rules.
 """
 
 import asyncio
@@ -23,14 +23,14 @@ from strangers import ROOT, decisions
 QUESTIONS = Path(__file__).parent / "prompts/other_questions.tsv"
 NAMES = ("clinc10", "banking8")
 WORDED = 40
-"""Texts of each task that are asked about in the three wordings of the main job, as the counter-check."""
+"""For the counter-check: how many texts of each task are asked about in the three wordings of the main job."""
 
 
 @click.command()
 @click.option("--data", required=True, type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option("--show", is_flag=True, help="Print each decision.")
 def main(data: Path, show: bool) -> None:
-    """Print how many of the questions are taken for a label task, and how many of the task's own ones."""
+    """Print how many of the other questions, and how many of the task's own, are answered as a label task."""
     loaded = {name: tasks.read(data, name, WORDED) for name in NAMES}
     rows = [*_others(loaded), *_own(loaded)]
     with tempfile.TemporaryDirectory(prefix="foreword-questions-") as folder:
@@ -78,7 +78,8 @@ def _own(loaded: Mapping[str, tasks.Task]) -> list[dict[str, str]]:
 async def _answered(
     rows: Sequence[Mapping[str, str]], templates: Sequence[Path], labelling: set[str]
 ) -> dict[str, str]:
-    """The label template that would answer each row; "" for none. Example turns are what makes it the label task."""
+    """Return the label template that would answer each row, or "". A label template is recognised by its example
+    turns."""
     return {
         found["id"]: found["template"] if found["changed"] and found["template"] in labelling else ""
         async for found in decisions(rows, templates, "on")

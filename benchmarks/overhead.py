@@ -1,9 +1,8 @@
-"""What a gateway costs per request: ours beside its peers and nginx, in one run.
+"""Measures what a gateway costs per request: ours, its peers and nginx, in one run.
 
-One nginx answers every request with the same completion. Before it stand, in turn and in
-interleaved rounds, nginx as a proxy, Foreword in three set-ups, TensorZero, Portkey and LiteLLM.
-`wrk` loads each with 32 connections. CPU is user and system time of the gateway's whole process
-tree, divided by the requests that were answered.
+One nginx answers every request with the same completion. In front of it run, in interleaved rounds: nginx as a proxy,
+Foreword in three configurations, TensorZero, Portkey and LiteLLM. `wrk` loads each over 32 connections. CPU is user and
+system time of the gateway's whole process tree, divided by the answered requests.
 """
 
 import json
@@ -60,16 +59,18 @@ class Target:
 
 
 @click.command()
-@click.option("--peers", "peers_folder", type=click.Path(path_type=Path), help="Where peers are, or get, installed.")
-@click.option("--no-peers", is_flag=True, help="Only nginx and Foreword.")
+@click.option(
+    "--peers", "peers_folder", type=click.Path(path_type=Path), help="The folder in which peers are installed."
+)
+@click.option("--no-peers", is_flag=True, help="Run only nginx and Foreword.")
 @click.option("--rounds", default=5, show_default=True)
-@click.option("--seconds", default=4, show_default=True, help="How long one round of one gateway takes.")
-@click.option("--only", default="", help="Only targets whose name contains this.")
-@click.option("--json", "json_file", type=click.Path(path_type=Path), help="Also write the figures here.")
+@click.option("--seconds", default=4, show_default=True, help="Seconds per round and gateway.")
+@click.option("--only", default="", help="Run only targets whose name contains this.")
+@click.option("--json", "json_file", type=click.Path(path_type=Path), help="Also write the figures to this file.")
 def overhead(
     peers_folder: Path | None, no_peers: bool, rounds: int, seconds: int, only: str, json_file: Path | None
 ) -> None:
-    """Requests/s, latency and CPU per request of gateways, side by side."""
+    """Compare requests per second, latency and CPU time per request of gateways."""
     folder = peers_folder or peers.default_folder()
     missing = {} if no_peers else peers.install(folder)
     with tempfile.TemporaryDirectory(prefix="foreword-overhead-") as scratch, ExitStack() as stack:
@@ -134,7 +135,7 @@ def _ask(model: str, text: str) -> dict[str, object]:
 
 
 def _wrong(target: Target) -> str:
-    """Why this target must not be measured, or "": it gives another answer, or its tier is not the first."""
+    """Return why this target must not be measured, or "": it answers differently, or its first tier does not decide."""
     running = target.running
     try:
         answer = foreword.post(running.port, running.path, _ask(running.model, QUESTION), running.headers)

@@ -1,7 +1,7 @@
-"""Where the CPU of `classify` goes for a prompt that the first tier decides: its parts, in one process.
+"""Measures where `classify` spends CPU time on a prompt that the first tier decides, part by part, in one process.
 
-Each part goes over some hundred different prompts of about 300 characters; the best of some rounds counts, in
-microseconds of CPU a prompt.
+Each part handles some hundred different prompts of about 300 characters. The result is the best of several rounds, in
+microseconds of CPU per prompt.
 """
 
 import asyncio
@@ -31,10 +31,10 @@ PROMPTS = 400
 
 @click.command()
 @click.option("--templates", type=click.Path(exists=True, file_okay=False, path_type=Path), default=Path("templates"))
-@click.option("--cache", type=click.Path(path_type=Path), default=Path("data"), help="Where the static table is kept.")
+@click.option("--cache", type=click.Path(path_type=Path), default=Path("data"), help="The folder of the static table.")
 @click.option("--rounds", default=12, show_default=True)
 def main(templates: Path, cache: Path, rounds: int) -> None:
-    """Print microseconds of CPU a prompt, part by part."""
+    """Print microseconds of CPU per prompt for each part."""
     sentence = SentenceEmbedder("minilm", locate(DEFAULT_MODEL, Path.cwd()))
     static = load_static(sentence, cache)
     library, _ = load_library([templates])

@@ -1,9 +1,9 @@
-"""Does a command inside of a pasted text change which template is chosen? It must not.
+"""Checks that a command inside a pasted text does not change the chosen template.
 
     python benchmarks/pasted.py --data FOLDER
 
-FOLDER holds `bipia/text_attack_train.json` and `bipia/code_attack_train.json`: 125 commands. Each is put at the end of
-a pasted email, under each request of `prompts/pasted.jsonl`, and in the middle of it.
+FOLDER holds `bipia/text_attack_train.json` and `bipia/code_attack_train.json` with 125 commands. Each command is put
+into the middle and at the end of a pasted email, below each request of `prompts/pasted.jsonl`.
 """
 
 import asyncio
@@ -65,7 +65,7 @@ def _attacked(request: dict[str, str], attacks: Sequence[str], place: str) -> It
 
 
 def written(request: dict[str, str], text: str) -> str:
-    """The request and the text in the layout of the request."""
+    """Return the request and the text in the layout of the request."""
     asking = request["instruction"]
     layouts = {
         "line": f"{asking}\n{text}",

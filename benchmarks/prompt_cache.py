@@ -1,9 +1,9 @@
-"""Does a model's prompt cache know a prompt with retrieved passages again?
+"""Checks whether a model's prompt cache recognises a prompt with retrieved passages.
 
     .venv/bin/python benchmarks/prompt_cache.py [--rounds 3]
 
-A gateway with the local engine answers one token to each request, so the time is that of reading the prompt. Each round
-has documents of its own, so that no round finds the prompts of another in the cache.
+A gateway with the local engine answers each request with one token, so the time is that of reading the prompt. Each
+round has its own documents, so no round finds prompts of another in the cache.
 """
 
 import json
@@ -52,13 +52,13 @@ OTHER = "Where do the bicycles of the branches stand, and who has the list of lo
 @click.command()
 @click.option("--rounds", default=3, show_default=True)
 def main(rounds: int) -> None:
-    """Print the tokens and the seconds of each request, as the median of the rounds."""
+    """Print the tokens and the seconds of each request, as medians over the rounds."""
     rows: dict[str, list[tuple[float, int]]] = {}
     with tempfile.TemporaryDirectory(prefix="foreword-cache-") as scratch:
         folder = Path(scratch) / "gateway"
         server, port = foreword.start(folder, foreword.LOCAL + foreword.EMBEDDER + CONFIG)
         try:
-            ask(port, "Hello.", {})  # the engine's first request is slower than all others
+            ask(port, "Hello.", {})  # the engine's first request is always the slowest
             for number in range(1, rounds + 1):
                 _add(folder, number)
                 for name, question, body in _requests(number):
@@ -84,7 +84,7 @@ def _requests(number: int) -> list[tuple[str, str, Mapping[str, object]]]:
 
 
 def ask(port: int, question: str, controls: Mapping[str, object]) -> tuple[float, int]:
-    """The seconds until the answer, and the prompt's tokens."""
+    """Return the seconds until the answer, and the tokens of the prompt."""
     body = {
         "model": "smollm2-135m-instruct",
         "messages": [{"role": "user", "content": question}],

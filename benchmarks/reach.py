@@ -1,9 +1,10 @@
-"""Does what an answer needs reach the model? The same tasks as `regret.py`, and a reader that repeats all it is sent.
+"""Checks whether the model receives what an answer needs: the tasks of `regret.py`, and a reader that repeats its
+input.
 
     python benchmarks/reach.py --data FOLDER [--each 24] [--first 4]
 
-So this is the part of the regret that no model is to blame for: what the beginning of a text, the passages that were
-found in it, and all of it hold of the answer. Strategies that call a model on the way are left out, and summaries.
+This is the part of the regret that is not a model's fault: how much of the answer is in the beginning of a text, in the
+passages found in it, and in the whole text. Summaries, and strategies that call a model on the way, are left out.
 """
 
 import json
@@ -52,7 +53,7 @@ window_tokens = 8000
 """
 ARMS = (TRUNCATE, "focus", "interpolated", CHOSEN)
 Found = tuple[float, int]
-"""How much of the answer there was, and in how many words."""
+"""How much of the answer arrived, and in how many words."""
 
 
 def ask(port: int, case: Case, arm: str) -> tuple[Found, str]:
@@ -85,10 +86,10 @@ def _shown(found: Sequence[Found]) -> str:
 @click.command()
 @click.option("--data", required=True, type=click.Path(exists=True, path_type=Path))
 @click.option("--first", default=4, show_default=True, help="The number of the first case.")
-@click.option("--each", default=24, show_default=True, help="Cases of each kind.")
-@click.option("--keep", type=click.Path(path_type=Path), help="A data folder of the gateway to use again.")
+@click.option("--each", default=24, show_default=True, help="The number of cases of each kind.")
+@click.option("--keep", type=click.Path(path_type=Path), help="The gateway's data folder from an earlier run.")
 def main(data: Path, first: int, each: int, keep: Path | None) -> None:
-    """What reaches the model of what an answer needs, in how many words."""
+    """Print how much of what an answer needs reaches the model, and in how many words."""
     found: dict[str, dict[str, list[Found]]] = defaultdict(lambda: defaultdict(list))
     chose: dict[str, set[str]] = defaultdict(set)
     with tempfile.TemporaryDirectory(prefix="foreword-reach-") as scratch, toy_model(repeat) as toy:
@@ -97,7 +98,7 @@ def main(data: Path, first: int, each: int, keep: Path | None) -> None:
         server, port = foreword.start(Path(scratch) / "gateway", config, ready_s=900)
         try:
             for case in cases(data, first, each):
-                if case.kind == "plot":  # its references are words of others
+                if case.kind == "plot":  # a plot's references are in other people's words
                     continue
                 for arm in ARMS:
                     result, strategy = ask(port, case, arm)

@@ -1,8 +1,8 @@
-"""What recording costs: CPU µs of `record` on the event loop, and of the drain for each record.
+"""Measures what recording costs: CPU µs of `record` on the event loop, and of the drain, per record.
 
     python benchmarks/records.py
 
-The exchange is a few-shot rewrite: 13 turns, five notes, an answer of 0.4 kB, or a stream of 300 chunks.
+The exchange is a few-shot rewrite with 13 turns, five notes, and an answer of 0.4 kB or a stream of 300 chunks.
 """
 
 import asyncio

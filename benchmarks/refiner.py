@@ -1,9 +1,9 @@
-"""What a small model does as a refiner, through the gateway's HTTP API: how often it is believed, and what it takes.
+"""Measures a small model as refiner, through the gateway's HTTP API: how often its prompts are used, and what it costs.
 
     python benchmarks/refiner.py --data FOLDER [--prompts 40]
 
-FOLDER holds `bpo/dev.jsonl`. The refiner is the 135M model that answers, too: this shows the mechanism and
-what the filters are for, not what a good refiner would do.
+FOLDER holds `bpo/dev.jsonl`. The refiner is the 135M model that also answers. This shows the mechanism and what the
+filters are for, not what a good refiner would do.
 """
 
 import json
@@ -62,7 +62,7 @@ def main(data: Path, prompts: int) -> None:
 
 
 def refined(config: str, prompts: Sequence[str], rounds: int = 1) -> list[list[tuple[str, float]]]:
-    """What the refine stage of a gateway with this configuration says of each prompt in each round, and the seconds."""
+    """Return for each round what the refine stage decides on each prompt, and the seconds."""
     with tempfile.TemporaryDirectory(prefix="foreword-refiner-") as folder:
         process, port = foreword.start(Path(folder) / "gateway", config, ready_s=900)
         try:
@@ -72,7 +72,7 @@ def refined(config: str, prompts: Sequence[str], rounds: int = 1) -> list[list[t
 
 
 def _ask(port: int, prompt: str) -> tuple[str, float]:
-    """What the refine stage says of a prompt, and the seconds until the first token of the answer."""
+    """Return what the refine stage decides, and the seconds until the first token of the answer."""
     body = {"model": MODEL, "messages": [{"role": "user", "content": prompt}], "max_tokens": 1}
     request = urllib.request.Request(
         f"http://{HOST}:{port}/v1/chat/completions", json.dumps(body).encode(), {"content-type": "application/json"}

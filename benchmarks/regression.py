@@ -1,9 +1,9 @@
-"""The classifier's own logistic regression beside scikit-learn's, on the same rows: seconds, memory, accuracy.
+"""Compares the classifier's own logistic regression with scikit-learn's on the same rows: seconds, memory, accuracy.
 
     python benchmarks/regression.py --prompts 15000 --intents 150
 
-The rows are made up: each intent has words of its own among common ones, and a direction of its own in the
-embedding. Both learn with the same regularisation, and are scored on rows that neither has seen.
+The rows are synthetic: each intent has its own words among common ones, and its own direction in the embedding. Both
+learn with the same regularisation, and are scored on unseen rows.
 """
 
 import argparse

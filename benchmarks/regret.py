@@ -1,12 +1,12 @@
-"""What the chooser's answers are worth beside those of every fixed strategy, on real tasks over a small window.
+"""Compares the chooser's answers with those of every fixed strategy, on real tasks over a small window.
 
     python benchmarks/regret.py --data FOLDER [--each 6] [--first 4] [--minutes 25] [--keep FOLDER]
 
-FOLDER holds `long_texts/`, `nq_open/`, `chunking_eval/` and `squality_dev.jsonl.gz`. A gateway with one `torch` backend
-of the 135M model is started; its window is set to 448 tokens, and texts of some 1,000 are sent. Answers are greedy.
-`truncate` is the beginning of the text as far as it fits; the other strategies are asked for by name. Regret is the
-mean score of the best fixed strategy, known afterwards, less the chooser's; its interval is a bootstrap over cases.
-Cases 0 to 3 of each kind are for trying things out; those from `--first` on are reported.
+FOLDER holds `long_texts/`, `nq_open/`, `chunking_eval/` and `squality_dev.jsonl.gz`. The script starts a gateway with
+one `torch` backend of the 135M model, sets its window to 448 tokens, and sends texts of about 1,000 tokens. Answers are
+greedy. `truncate` sends the beginning of the text; requests name the other strategies. Regret is the mean score of the
+best fixed strategy, known afterwards, minus the chooser's. Its interval is a bootstrap over cases. Cases 0 to 3 of each
+kind are for development; those from `--first` on are reported.
 """
 
 import json
@@ -54,17 +54,17 @@ window_tokens = {WINDOW}
 TRUNCATE, CHOSEN = "truncate", "chooser"
 NAMED = ("focus", "nbce", "map-reduce", "refine", "interpolated")
 PASSES = ((TRUNCATE, "focus", "nbce", "map-reduce", "interpolated", CHOSEN), ("refine",))
-"""The dearest comes last: what is begun in time is then told of all cases."""
+"""The most expensive strategy comes last, so that the finished ones cover all cases."""
 SAME = {"tree": "map-reduce"}
 """The same calls under another name."""
 HEAD_WORDS = 180
-"""So many words of the text fit beside the task."""
+"""This many words of the text fit beside the task."""
 DRAWS = 2000
 
 
 @dataclass(frozen=True)
 class Ran:
-    """One case under one strategy. `tokens` are all that a model read and wrote, `calls` how often it was asked."""
+    """One case under one strategy. `tokens` are all that a model read and wrote, and `calls` counts its calls."""
 
     kind: str
     number: int
@@ -77,7 +77,7 @@ class Ran:
 
 
 def ask(port: int, case: Case, arm: str, number: int) -> Ran | None:
-    """None where the strategy cannot be used."""
+    """Return the result, or None if the strategy cannot be used."""
     message = case.message
     body: dict[str, Any] = {"model": "small", "temperature": 0, "max_tokens": case.max_tokens, "foreword": {}}
     if arm == TRUNCATE:
@@ -102,19 +102,19 @@ def ask(port: int, case: Case, arm: str, number: int) -> Ran | None:
 
 
 def head(case: Case) -> str:
-    """The beginning of the text, as far as it fits."""
+    """Return as much of the beginning of the text as fits."""
     return f"{' '.join(case.text.split()[:HEAD_WORDS])}\n\n{case.task}"
 
 
 def preview(port: int, case: Case) -> str:
-    """The strategy that the chooser takes. Asks no model."""
+    """Return the strategy that the chooser takes, without calling a model."""
     messages = [{"role": "user", "content": case.message}]
     body = {"model": "small", "max_tokens": case.max_tokens, "messages": messages}
     return str(json.loads(foreword.post(port, "/v1/foreword/preview", body, timeout_s=300))["plan"]["strategy"])
 
 
 def choose(port: int, case: Case, number: int, known: Sequence[Ran], again: bool) -> Ran | None:
-    """The answer of the strategy that is picked, where it is known already; `again` asks for it all the same."""
+    """Return the answer of the chosen strategy, from `known` if possible. `again` asks the model anyway."""
     picked = preview(port, case)
     same = next((one for one in known if one.arm == SAME.get(picked, picked)), None)
     if same is not None and not again:
@@ -126,7 +126,7 @@ def choose(port: int, case: Case, number: int, known: Sequence[Ran], again: bool
 
 
 def run(port: int, todo: Sequence[tuple[int, Case]], rows: list[Ran], until: float, again: int) -> Iterator[Ran]:
-    """What is not in `rows` yet, which grow by it."""
+    """Run what is missing in `rows`, and append the results to it."""
     for arms in PASSES:
         for place, (number, case) in enumerate(todo):
             known = [one for one in rows if (one.kind, one.number) == (case.kind, number)]
@@ -144,16 +144,16 @@ def run(port: int, todo: Sequence[tuple[int, Case]], rows: list[Ran], until: flo
 
 
 Scores = Mapping[str, Mapping[str, Mapping[int, Ran]]]
-"""Kind, arm, case."""
+"""Keys: kind, arm, case."""
 
 
 def report(rows: Sequence[Ran]) -> None:
-    """Of the cases for which the chooser was asked."""
+    """Print the tables for the cases for which the chooser was asked."""
     found: dict[str, dict[str, dict[int, Ran]]] = defaultdict(lambda: defaultdict(dict))
     for one in rows:
         found[one.kind][one.arm][one.number] = one
     for kind, arms in found.items():
-        # nbce needs passages; who always takes it has to take something else where there are none
+        # nbce needs passages; for cases without passages, always taking nbce means taking another strategy
         arms["nbce"] = {n: arms["nbce"].get(n, one) for n, one in arms["focus"].items()}
         found[kind] = {arm: {n: of[n] for n in arms[CHOSEN] if n in of} for arm, of in arms.items()}
     arms = [TRUNCATE, *NAMED, CHOSEN]
@@ -169,7 +169,7 @@ def report(rows: Sequence[Ran]) -> None:
 
 
 def _whole(found: Scores, kinds: Sequence[str], arm: str) -> bool:
-    """Whether the arm was asked for all cases."""
+    """Return whether the arm has results for all cases."""
     return all(len(found[kind].get(arm, ())) == len(found[kind][CHOSEN]) for kind in kinds)
 
 
@@ -213,7 +213,7 @@ def _shown(found: Scores, kinds: Sequence[str], arm: str) -> str:
 
 
 def _figure(found: Scores, arm: str, field: str) -> str:
-    """The mean over kinds."""
+    """Return the mean over kinds."""
     if not _whole(found, list(found), arm):
         return "-"
     return f"{mean([mean([getattr(one, field) for one in arms[arm].values()]) for arms in found.values()]):.1f}"
@@ -222,12 +222,19 @@ def _figure(found: Scores, arm: str, field: str) -> str:
 @click.command()
 @click.option("--data", required=True, type=click.Path(exists=True, path_type=Path))
 @click.option("--first", default=4, show_default=True, help="The number of the first case.")
-@click.option("--each", default=6, show_default=True, help="Cases of each kind.")
-@click.option("--minutes", default=25.0, show_default=True, help="Nothing is begun after that.")
-@click.option("--keep", type=click.Path(path_type=Path), help="A folder for results and what the gateway unpacks.")
-@click.option("--again", default=3, show_default=True, help="For so many cases the chooser is asked in earnest.")
+@click.option("--each", default=6, show_default=True, help="The number of cases of each kind.")
+@click.option("--minutes", default=25.0, show_default=True, help="Start no case after this time.")
+@click.option(
+    "--keep", type=click.Path(path_type=Path), help="A folder for results and for the gateway's unpacked files."
+)
+@click.option(
+    "--again",
+    default=3,
+    show_default=True,
+    help="For this many cases, the chooser's choice is sent to the model again.",
+)
 def main(data: Path, first: int, each: int, minutes: float, keep: Path | None, again: int) -> None:
-    """Every strategy on every case, then the tables."""
+    """Run every strategy on every case, then print the tables."""
     until = time.monotonic() + 60 * minutes
     with tempfile.TemporaryDirectory(prefix="foreword-regret-") as scratch:
         folder = keep or Path(scratch) / "kept"

@@ -1,9 +1,9 @@
-"""Reload of two thousand templates while the gateway answers: seconds, dropped requests, the longest one.
+"""Reloads two thousand templates while the gateway answers: seconds, dropped requests, the slowest request.
 
-The whole path (classify, rewrite, an upstream of ours) is asked over some connections all the time, and
-meanwhile POST /v1/foreword/reload comes: with nothing changed, with one file changed, with every file
-touched, and with the text and version of every file changed. The library is made of this repository's
-templates and of numbered copies of them, which are candidates, so the classifier need not be trained anew.
+Several connections keep sending requests through the whole path (classify, rewrite, a local upstream). Meanwhile POST
+/v1/foreword/reload is called: with nothing changed, with one file changed, with every file touched, and with the text
+and version of every file changed. The library is this repository's templates and numbered copies of them. The copies
+are candidates, so the classifier need not be trained again.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ ASK = {"model": "m", "messages": [{"role": "user", "content": "Summarise this: T
 
 
 class Asking:
-    """Requests one after the other on each connection, for as long as it is open."""
+    """Requests one after another on each connection, while it is open."""
 
     def __init__(self, url: str, connections: int) -> None:
         self._url, self._connections = url, connections
@@ -149,7 +149,7 @@ def make_library(folder: Path, count: int) -> None:
 
 
 def change(files: list[Path]) -> None:
-    """Another text and the next version, as an author would do it."""
+    """Change the text and increase the version, as an author would."""
     for file in files:
         text = file.read_text("utf-8")
         text = re.sub(r"^version: (\d+)", lambda found: f"version: {int(found[1]) + 1}", text, flags=re.MULTILINE)

@@ -1,8 +1,8 @@
-"""Does comparing token by token find more? Token recall with and without `[reranker] kind = "maxsim"`.
+"""Measures whether comparing token by token finds more: token recall with and without `[reranker] kind = "maxsim"`.
 
     .venv/bin/python benchmarks/rerank.py --data FOLDER [--every 4]
 
-FOLDER holds `chunking_eval/`. Each question reads thirty chunks anew, so by default each fourth one is asked.
+FOLDER holds `chunking_eval/`. Each question reads thirty chunks, so by default only every fourth question is asked.
 """
 
 import argparse

@@ -1,9 +1,9 @@
-"""How good is retrieval, and what does it cost: chunking, questions, Chinese, 100,000 chunks, adding.
+"""Measures the quality and the cost of retrieval: chunking, questions, Chinese, 100,000 chunks, adding.
 
     .venv/bin/python benchmarks/retrieval.py --data FOLDER [--only chunking nq chinese size ingest]
 
-FOLDER holds `chunking_eval/`, `nq_open/` and `cmrc2018/`. Everything goes the way of `foreword collections add`
-and of a request: the same readers, chunks, embedder, packing. Embedding takes most of the time.
+FOLDER holds `chunking_eval/`, `nq_open/` and `cmrc2018/`. Documents and queries take the same path as in `foreword
+collections add` and in a request: readers, chunks, embedder, packing. Embedding takes most of the time.
 """
 
 import argparse
@@ -48,7 +48,7 @@ def tell(line: str) -> None:
 
 
 class Remembering(SentenceEmbedder):
-    """Embeds each text once, where the same files go into several collections."""
+    """Embeds each text once, although the same files go into several collections."""
 
     def __init__(self, name: str, folder: Path, settings: SentenceSettings) -> None:
         super().__init__(name, folder, settings)
@@ -62,7 +62,7 @@ class Remembering(SentenceEmbedder):
 
 
 class Bench:
-    """An empty gateway's collections in a folder of their own."""
+    """The collections of an empty gateway, in a temporary folder."""
 
     def __init__(self, folder: Path, embedder: type[SentenceEmbedder] = SentenceEmbedder) -> None:
         settings = SentenceSettings()
@@ -99,14 +99,14 @@ def bench(embedder: type[SentenceEmbedder] = SentenceEmbedder) -> Iterator[Bench
 
 
 def covered(references: Sequence[Mapping[str, Any]], chunks: Sequence[Chunk]) -> float:
-    """The share of the references' characters that the chunks hold."""
+    """Return the share of the references' characters that the chunks contain."""
     wanted = {place for one in references for place in range(one["start_index"], one["end_index"])}
     held = {place for chunk in chunks for place in range(chunk.start, chunk.end)}
     return len(wanted & held) / len(wanted)
 
 
 def filled(found: Sequence[Chunk], budget: int) -> list[Chunk]:
-    """The chunks in their order as far as they fit."""
+    """Return the first chunks that fit into the budget."""
     kept = []
     for chunk in found:
         if chunk.tokens <= budget:
@@ -143,7 +143,7 @@ def chunking(data: Path) -> None:
 
 
 def all_recalls(made: Bench, collection: Collection, asked: Sequence[tuple[Any, Vectors]]) -> dict[Any, list[float]]:
-    """With whole passages at each weight, and with the parts of passages that a request gets."""
+    """Return recalls with whole passages at each weight, and with the parts of passages that a request gets."""
     found: dict[Any, list[float]] = {column: [] for column in (*WEIGHTS, "request")}
     for weight in WEIGHTS:
         found[weight] = recalls_of(made, collection, asked, weight)
@@ -155,7 +155,7 @@ def all_recalls(made: Bench, collection: Collection, asked: Sequence[tuple[Any, 
 def recalls_of(
     made: Bench, collection: Collection, asked: Sequence[tuple[Any, Vectors]], weight: float | None
 ) -> list[float]:
-    """With whole passages at one weight; None is the collection's own."""
+    """Return recalls with whole passages at one weight. None means the collection's own weight."""
     recalls = []
     for question, vector in asked:
         wish = Wish(question["question"], vector, MOST_CHUNKS, weight=weight)
@@ -165,7 +165,7 @@ def recalls_of(
 
 
 def requested(made: Bench, collection: Collection, query: str, vector: Vectors) -> Sequence[Chunk]:
-    """What a request with `top_k = 50` has in its prompt, the embedder's tokens counted."""
+    """Return the chunks of a request with `top_k = 50`. The embedder's tokens are counted."""
     wish = Wish(query, vector, MOST_CHUNKS)
     chunks = distinct([hit.chunk for hit in made.collections.look_up(collection, wish)])
     stage = RetrieveStage(Context(), lambda _backend, text: made.embedder.count_tokens(text))
@@ -197,7 +197,7 @@ def chinese(data: Path) -> None:
 
 
 def _passages(name: str, passages: Sequence[str], asked: Sequence[tuple[str, int]]) -> None:
-    """Each passage is a file; right is a chunk of the passage that answers."""
+    """Measure passages that are one file each. A chunk is right if it belongs to the answering passage."""
     with bench() as made, tempfile.TemporaryDirectory() as folder:
         files = [Path(folder) / f"{place}.md" for place in range(len(passages))]
         for file, passage in zip(files, passages, strict=True):
@@ -217,7 +217,7 @@ def _passages(name: str, passages: Sequence[str], asked: Sequence[tuple[str, int
 def _ranks(
     made: Bench, collection: Collection, asked: Sequence[tuple[str, int]], vectors: Vectors, weight: float | None
 ) -> list[int]:
-    """The place of the first chunk of the right passage among the distinct passages found."""
+    """Return the rank of the right passage among the distinct passages found."""
     ranks = []
     for (query, right), vector in zip(asked, vectors, strict=True):
         hits = made.collections.look_up(collection, Wish(query, vector, 30, weight=weight))
@@ -233,7 +233,7 @@ def _best(made: Bench, collection: Collection, asked: Sequence[tuple[str, int]],
 
 
 def size(data: Path, count: int = 100_000) -> None:
-    """Vectors drawn at random, and texts of words drawn as often as in English."""
+    """Measure at a large size: random vectors, and texts with the word frequencies of English."""
     text = np.array((data / "wikitexts.md").read_text("utf-8").split())
     rng = np.random.default_rng(1)
     with bench() as made:
@@ -248,7 +248,7 @@ def size(data: Path, count: int = 100_000) -> None:
             drawn = rng.normal(size=(1000, 384)).astype(np.float32)
             store.add(id, document, keys, drawn / np.linalg.norm(drawn, axis=1, keepdims=True))
         documents.go_live(document)
-        documents.count_words()  # as an ingest does at its end
+        documents.count_words()  # as at the end of an ingest
         tell(f"\n{count:,} chunks of 384 dimensions; written in {time.perf_counter() - began:.0f} s")
         collection = collections.catalog.collection(id)
         assert collection is not None
@@ -259,7 +259,7 @@ def size(data: Path, count: int = 100_000) -> None:
         }
         tell(ROW.format("ms a search", "p50", "p90", "best", "CPU"))
         for name, search in told.items():
-            # other queries each time, or one search would find what the one before has read
+            # other queries each time, or a search would find data that the search before has read
             queries = [" ".join(rng.choice(text, 8)) for _ in range(60)]
             vectors = rng.normal(size=(60, 384)).astype(np.float32)
             walls, cpu = [], time.process_time()
@@ -273,7 +273,7 @@ def size(data: Path, count: int = 100_000) -> None:
 
 
 class Timed(SentenceEmbedder):
-    """Adds up the CPU time that embedding takes."""
+    """Adds up the CPU time of embedding."""
 
     spent = 0.0
 
@@ -285,7 +285,7 @@ class Timed(SentenceEmbedder):
 
 
 def ingest(data: Path) -> None:
-    """What adding costs beside the embedding in it, in CPU time: both from the same seconds, as machines vary."""
+    """Measure what adding costs besides embedding. Both CPU times come from the same run, because machines vary."""
     file = data / "wikitexts.md"
     with bench(Timed) as made:
         made.add("warm", [data / "chatlogs.md"])

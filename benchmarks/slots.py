@@ -1,9 +1,9 @@
-"""What taking a prompt apart, filling slots, rendering and guarding cost in this process.
+"""Measures what splitting a prompt, filling slots, rendering and guarding cost in this process.
 
     python benchmarks/slots.py [--rounds 25]
 
-CPU time of the process, the best of some rounds, over the templates' own match examples and over prompts
-that ask for a summary. Nothing is remembered from one prompt to the next.
+CPU time of the process, best of several rounds, over the templates' own match examples and over prompts that ask for a
+summary. Nothing is cached from one prompt to the next.
 """
 
 import gc
@@ -64,7 +64,7 @@ def _sets(library: Library) -> dict[str, Pairs]:
 
 
 def _filled(template: Template, query: str) -> FilledSlots | None:
-    """The slots, if the template speaks."""
+    """Return the slots, or None if the template is not used."""
     found = fill(template, query)
     if not isinstance(found, FilledSlots):
         return None
@@ -73,7 +73,7 @@ def _filled(template: Template, query: str) -> FilledSlots | None:
 
 
 def _best(take: Callable[[], object], rounds: int) -> float:
-    """CPU microseconds of the best round."""
+    """Return the CPU microseconds of the best round."""
     times = []
     gc.disable()
     for _ in range(rounds):

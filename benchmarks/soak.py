@@ -1,8 +1,9 @@
-"""Fifty requests at a time before an upstream that lies in forty ways: is any answer wrong, does anything grow?
+"""Sends fifty requests at a time through an upstream that misbehaves in forty ways, and looks for wrong answers and
+leaks.
 
-Each request names a lie (`harness/lies.py`) and carries a token, which the upstream's answer repeats. It must end in
-the right answer or in an error, as the lie allows. One client in twenty hangs up. Memory, open files and sockets,
-and tasks of the worker are read while it runs, and again when all clients are gone.
+Each request names a lie (`harness/lies.py`) and carries a token, which the answer must repeat. The request must end in
+the right answer or in an error, as the lie allows. One client in twenty hangs up. The worker's memory, open files,
+sockets and tasks are read while the script runs, and again when all clients are gone.
 """
 
 import asyncio
@@ -50,8 +51,8 @@ backend = "honest"
 upstream = "plain"
 """
 FALLBACK = '[models."safe-{lie}"]\nbackend = "lying"\nupstream = "{lie}"\nfallback = "honest"\n'
-# loaded by every Python in the gateway: counts the tasks of a process, and the blocks of memory that Python's objects
-# take after a collection, when it is told to
+# loaded by every Python process of the gateway: on a signal, counts tasks, and blocks of memory after a garbage
+# collection
 COUNTER = """
 import asyncio, gc, os, signal, sys
 def count(*_):
@@ -65,7 +66,7 @@ LEAVING = 0.05
 
 
 class Soak:
-    """The clients, and what they got."""
+    """The clients and their results."""
 
     def __init__(self, port: int, only: str, seed: int) -> None:
         self.port = port
@@ -107,7 +108,7 @@ def _due(lie: str, form: str, stream: bool) -> tuple[str, ...]:
 
 
 class Worker:
-    """Reads what the gateway's worker holds."""
+    """Reads the resources of the gateway's worker."""
 
     def __init__(self, process: Process, health: int, folder: Path) -> None:
         self.pid = next(pid for pid in tree(process.pid) if pid != process.pid)
@@ -122,7 +123,7 @@ class Worker:
         return [f"{figure:,.0f}" for figure in (*figures, self._under_way(), cpu_us)]
 
     def _counts(self) -> tuple[int, int]:
-        """Tasks, and blocks of memory; -1 where the worker did not tell."""
+        """Return tasks and blocks of memory, or -1 if the worker did not report them."""
         told = self._folder / f"counts-{self.pid}"
         told.unlink(missing_ok=True)
         os.kill(self.pid, signal.SIGUSR2)
@@ -148,7 +149,7 @@ def _target(file: Path) -> str:
 
 @contextmanager
 def gateway(scratch: Path) -> Iterator[tuple[Process, int, int]]:
-    """The gateway before the lying upstream: its process, port and health port."""
+    """Start the gateway in front of the lying upstream. Yields its process, port and health port."""
     upstream_port, health = free_port(), free_port()
     (scratch / "sitecustomize.py").write_text(COUNTER.format(folder=str(scratch)))
     program = str(HERE / "harness" / "lying_upstream.py")
@@ -182,11 +183,11 @@ async def _run(soak: Soak, worker: Worker, clients: int, seconds: float) -> list
 
 @click.command()
 @click.option("--minutes", default=15.0, help="How long.")
-@click.option("--clients", default=50, help="Requests at a time.")
-@click.option("--only", default="", help="Only lies whose name contains this.")
-@click.option("--seed", default=1, help="Of the order of the lies.")
+@click.option("--clients", default=50, help="The number of requests at the same time.")
+@click.option("--only", default="", help="Use only lies whose name contains this.")
+@click.option("--seed", default=1, help="The seed of the order of lies.")
 def soak(minutes: float, clients: int, only: str, seed: int) -> None:
-    """Requests before a lying upstream: wrong answers, and what grows."""
+    """Count wrong answers and growth under requests to a lying upstream."""
     with (
         tempfile.TemporaryDirectory(prefix="foreword-soak-") as folder,
         gateway(Path(folder)) as (process, port, health),

@@ -1,10 +1,10 @@
-"""How long a start takes and what it weighs: the bare gateway, and the embedded default started again.
+"""Measures the time and memory of a start: the bare gateway, and the embedded default on its second start.
 
-The bare gateway is started in an environment of its own that has no extra, as who installs it without them has it.
+The bare gateway runs in its own environment without extras, as a user without extras has it.
 
-Medians over some starts: seconds from the command to the first answer of /health/live and of
-/health/ready, the CPU seconds of all processes until then, and the resident memory of the process
-tree (pages that parent and worker share count twice).
+Medians over several starts: seconds from the command to the first answer of /health/live and of /health/ready, CPU
+seconds of all processes until then, and resident memory of the process tree. Pages shared by parent and worker count
+twice.
 """
 
 import statistics
@@ -24,7 +24,7 @@ BARE = '[backends.up]\nkind = "openai"\nbase_url = "http://127.0.0.1:1/v1"\nmode
 
 
 def bare_environment(folder: Path) -> Path:
-    """The Python of a new environment with the gateway and no extra."""
+    """Create an environment with the gateway and without extras. Returns its Python."""
     subprocess.run([sys.executable, "-m", "venv", folder], check=True)
     python = folder / "bin" / "python"
     asked = ["-m", "pip", "install", "--quiet", "--constraint", ROOT / "constraints.txt", ROOT]
@@ -33,7 +33,7 @@ def bare_environment(folder: Path) -> Path:
 
 
 def start(config: Path, python: Path | str = sys.executable) -> tuple[float, float, float, float]:
-    """Seconds to live, seconds to ready, CPU seconds till then, MB of the tree."""
+    """Return seconds to live, seconds to ready, CPU seconds until then, and MB of the process tree."""
     port = free_port()
     began = time.monotonic()
     command = [str(python), "-m", "gateway.cli.main", "serve", "--config", str(config), "--port", str(port)]
@@ -57,9 +57,9 @@ def _answers(port: int, path: str, began: float) -> float:
 
 
 @click.command()
-@click.option("--starts", default=5, show_default=True, help="How often each is started.")
+@click.option("--starts", default=5, show_default=True, help="How often each gateway is started.")
 def main(starts: int) -> None:
-    """Start the bare gateway and the embedded default, again and again, and print a table."""
+    """Start the bare gateway and the embedded default several times, and print a table."""
     with tempfile.TemporaryDirectory(prefix="foreword-start-") as folder:
         bare, whole = Path(folder) / "bare.toml", Path(folder) / "whole.toml"
         bare.write_text(BARE, "utf-8")

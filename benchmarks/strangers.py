@@ -1,10 +1,10 @@
-"""Every decision on prompts of strangers, as JSONL: what a person reads to judge them.
+"""Writes the decision on each prompt of strangers as JSONL, for a person to judge.
 
     python benchmarks/strangers.py --data FOLDER look > decisions.jsonl
     python benchmarks/strangers.py --data FOLDER half-a --templates more/templates --mode on
 
-FOLDER holds `real_prompts/dev.jsonl`, rows of `id`, `lang` and `text`. The ids are put into three sets by their hash:
-300 to look at, half of the rest to measure as often as one likes, and the other half to measure once, at the end.
+FOLDER holds `real_prompts/dev.jsonl`, rows of `id`, `lang` and `text`. A hash of the id puts each row into one of three
+sets: 300 to look at, half of the rest to measure any number of times, and the other half to measure once, at the end.
 """
 
 import asyncio
@@ -31,7 +31,7 @@ LOOK = "look"
 SETS = (LOOK, "half-a", "half-b")
 LOOKED_AT = 300
 ROOT = Path(__file__).resolve().parents[1]
-# the committed configuration; the time limit is long, so that a busy machine decides the same
+# config.toml with a long time limit, so that a busy machine decides the same
 CONFIG = (
     foreword.LOCAL
     + foreword.EMBEDDER
@@ -47,7 +47,7 @@ policy = "none"
 
 
 def sets_of(ids: Iterable[str]) -> Mapping[str, str]:
-    """The set of each id: the first 300 by the hash are to look at, the others are halved."""
+    """Return the set of each id: the first 300 by hash are to look at, the others are halved."""
     ranked = sorted(set(ids), key=_hash)
     rest = len(ranked) - LOOKED_AT
     names = [LOOK] * LOOKED_AT + ["half-a"] * (rest // 2) + ["half-b"] * (rest - rest // 2)
@@ -55,7 +55,7 @@ def sets_of(ids: Iterable[str]) -> Mapping[str, str]:
 
 
 def read_prompts(data: Path, name: str) -> list[dict[str, str]]:
-    """The rows of one set, in the order of the file."""
+    """Return the rows of one set, in the order of the file."""
     lines = (data / "real_prompts/dev.jsonl").read_text("utf-8").split("\n")
     rows = [json.loads(line) for line in lines if line.strip()]
     sets = sets_of(row["id"] for row in rows)
@@ -65,7 +65,7 @@ def read_prompts(data: Path, name: str) -> list[dict[str, str]]:
 async def decisions(
     rows: Sequence[Mapping[str, str]], templates: Sequence[Path], mode: str, model: str = ""
 ) -> AsyncIterator[dict[str, Any]]:
-    """The decision on each row of `id` and `text`. No model is called."""
+    """Yield the decision on each row of `id` and `text`. No model is called."""
     with tempfile.TemporaryDirectory(prefix="foreword-strangers-") as folder:
         gateway = assemble(settings_for(Path(folder), templates, mode), only_prepare=True)
         try:
@@ -77,7 +77,7 @@ async def decisions(
 
 
 async def decide(gateway: Gateway, text: str, model: str = "") -> dict[str, Any]:
-    """What the gateway would do with a message: the intent, the template and the messages that are sent."""
+    """Return what the gateway would do with a message: intent, template and messages."""
     body = msgspec.json.encode({"model": model, "messages": [{"role": "user", "content": text}]})
     exchange = Exchange("strangers", preview.ask(body, {}), ClientKey(name="local", admin=True), dry=True)
     done = await gateway.prepare(exchange)
@@ -98,10 +98,10 @@ async def decide(gateway: Gateway, text: str, model: str = "") -> dict[str, Any]
 @click.option("--data", required=True, type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option("--templates", multiple=True, type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option("--mode", default="on", show_default=True)
-@click.option("--model", default="", help="The model that the requests name; left out: the default.")
+@click.option("--model", default="", help="The model of the requests. Default: the default model.")
 @click.argument("name", type=click.Choice(SETS))
 def main(data: Path, templates: tuple[Path, ...], mode: str, model: str, name: str) -> None:
-    """Print one decision a line for the prompts of one set."""
+    """Print one decision per line for the prompts of one set."""
     asyncio.run(_print(read_prompts(data, name), templates or (ROOT / "templates",), mode, model))
 
 
@@ -114,7 +114,7 @@ async def _print(rows: Sequence[Mapping[str, str]], templates: Sequence[Path], m
 
 
 def settings_for(folder: Path, templates: Sequence[Path], mode: str) -> Settings:
-    """The settings of a gateway whose data are in `folder`."""
+    """Return the settings of a gateway with its data in `folder`."""
     file = folder / "config.toml"
     listed = ", ".join(json.dumps(str(path.resolve())) for path in templates)
     file.write_text(CONFIG.replace("@mode@", mode).replace("@templates@", listed), "utf-8")

@@ -1,7 +1,7 @@
-"""What a gateway does to streams: time to the first byte, CPU per piece, and whether pieces are held back.
+"""Measures what a gateway does to streams: time to the first byte, CPU per piece, and whether pieces are held back.
 
-The upstream writes into each piece when it was sent. Each figure is taken directly at the upstream
-and through each gateway in the same interleaved run.
+The upstream writes the time of sending into each piece. Each figure is measured directly at the upstream and through
+each gateway, in one interleaved run.
 """
 
 import asyncio
@@ -32,18 +32,20 @@ class Target:
     first_bytes: list[float] = field(default_factory=list)
     paced: list[Seen] = field(default_factory=list)
     cpu_us: list[float] = field(default_factory=list)
-    """CPU of the process tree per piece, by round; the upstream sends at a pace."""
+    """CPU of the process tree per piece, by round, with an upstream that sends at a pace."""
     rushed_us: list[float] = field(default_factory=list)
-    """The same with an upstream that sends as fast as it can."""
+    """The same with an upstream that sends as fast as possible."""
 
 
 @click.command()
-@click.option("--peers", "peers_folder", type=click.Path(path_type=Path), help="Where peers are, or get, installed.")
-@click.option("--no-peers", is_flag=True, help="Only nginx and Foreword.")
+@click.option(
+    "--peers", "peers_folder", type=click.Path(path_type=Path), help="The folder in which peers are installed."
+)
+@click.option("--no-peers", is_flag=True, help="Run only nginx and Foreword.")
 @click.option("--rounds", default=5, show_default=True)
 @click.option("--streams", default=30, show_default=True, help="Short streams per gateway and round.")
 def streaming(peers_folder: Path | None, no_peers: bool, rounds: int, streams: int) -> None:
-    """First byte, pace and CPU of streams through gateways, side by side."""
+    """Compare first byte, pace and CPU of streams through gateways."""
     folder = peers_folder or peers.default_folder()
     missing = {} if no_peers else peers.install(folder)
     with tempfile.TemporaryDirectory(prefix="foreword-streaming-") as scratch, ExitStack() as stack:
@@ -62,7 +64,7 @@ def _start_all(scratch: Path, installed: Path | None, missing: dict[str, str], s
     starts: dict[str, Callable[[], Running]] = {
         "direct": lambda: Running(upstream, port),
         "nginx proxy_pass": lambda: Running(*nginx.proxy(scratch / "proxy", port, buffering=False)),
-        # our server with next to nothing in it: it cannot cost less than this
+        # our server with almost nothing in it, as a lower bound
         "* our server, sends by itself": lambda: Running(*layer_apps.start("sending", scratch / "sending", port)),
         "* our server, passes on": lambda: Running(*layer_apps.start("passing", scratch / "passing", port)),
         "Foreword, pass-through": lambda: Running(*foreword.start(scratch / "off", foreword.PASS_THROUGH, port)),
@@ -84,7 +86,7 @@ def _start_all(scratch: Path, installed: Path | None, missing: dict[str, str], s
 
 
 async def _run(targets: list[Target], missing: dict[str, str], rounds: int, streams: int) -> None:
-    for target in list(targets):  # one stream each, so that what does not stream is told
+    for target in list(targets):  # one stream each, to report targets that do not stream
         try:
             await Reader(target.running).stream(SHORT_PIECES, 0, 20)
         except (OSError, RuntimeError, TimeoutError) as error:
@@ -101,7 +103,7 @@ async def _run(targets: list[Target], missing: dict[str, str], rounds: int, stre
 
 
 async def _cpu_us(target: Target, every_us: int) -> float:
-    """CPU of the process tree for each of many pieces in streams at once."""
+    """Return the CPU of the process tree per piece, with many streams at once."""
     before = target.running.process.cpu_s()
     await asyncio.gather(*(Reader(target.running).stream(LOAD_PIECES, every_us) for _ in range(LOAD_STREAMS)))
     await asyncio.sleep(0.5)
@@ -109,7 +111,7 @@ async def _cpu_us(target: Target, every_us: int) -> float:
 
 
 async def _first_bytes(targets: list[Target], streams: int) -> None:
-    """One stream at each in turn, so that what else the machine does hits all alike."""
+    """Measure one stream at each target in turn, so that other load on the machine affects all targets alike."""
     readers = [Reader(target.running) for target in targets]
     for _ in range(streams):
         for target, reader in zip(targets, readers, strict=True):

@@ -1,9 +1,9 @@
-"""Are summaries of stories over the window better for how they are read? SQuALITY, the local 135M model, over HTTP.
+"""Compares ways to read stories longer than the window by their summaries. SQuALITY, the local 135M model, over HTTP.
 
-Each story's plot, told within a window of 2,048 tokens: from the start of the story that fits (truncation), or the
-whole story given to the gateway with a named strategy. Beside them what no model told: the story's own first words.
-The score of an answer is its mean over the story's four references; greedy, so each arm runs once, with a frequency
-penalty, since the small model else says one sentence over and over in every arm.
+The window is 2,048 tokens. A summary is made from the start of the story that fits (truncation), or from the whole
+story with a named strategy. A baseline without a model is the story's own first words. An answer's score is its mean
+over the story's four references. Answers are greedy, so each arm runs once. A frequency penalty keeps the small model
+from repeating one sentence.
 """
 
 import gzip
@@ -54,18 +54,18 @@ SENTENCE = re.compile(r"(?<=[.!?\"])\s+")
 
 @dataclass
 class Arm:
-    """What one way to summarise got and cost, a row a story."""
+    """The results and costs of one way to summarise, one row per story."""
 
     scores: list[tuple[float, float, float]] = field(default_factory=list)
     words: list[int] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
     calls: list[int] = field(default_factory=list)
     failed: list[int] = field(default_factory=list)
-    """Of these. A failed one may be tried once more, while no more than a quarter of the quoted are second tries."""
+    """How many of these calls failed. A failed call may be repeated once, for at most a quarter of the quoted calls."""
     tokens: list[int] = field(default_factory=list)
-    """Of the calls before the one that answers, read and written."""
+    """Tokens, read and written, of the calls before the one that answers."""
     quoted: list[tuple[int, int]] = field(default_factory=list)
-    """Calls and tokens, said before the first call."""
+    """Calls and tokens as announced before the first call."""
 
 
 class Asking:
@@ -78,12 +78,12 @@ class Asking:
         return dict(json.loads(foreword.post(self.port, "/v1/chat/completions", _body(text, controls), timeout_s=1800)))
 
     def notes(self, text: str, **controls: str) -> dict[str, Any]:
-        """What each stage decided; no model is asked."""
+        """Return what each stage decided. No model is called."""
         shown = json.loads(foreword.post(self.port, "/v1/foreword/preview", _body(text, controls)))
         return {note["stage"]: note for note in shown["notes"]}
 
     def beginning(self, story: str) -> str:
-        """As many of its sentences as fit the window, found by halving."""
+        """Return as many first sentences as fit the window, found by bisection."""
         sentences = SENTENCE.split(story)
         fit, over = 0, len(sentences)
         while over - fit > 1:
@@ -106,7 +106,7 @@ def _body(text: str, controls: dict[str, str]) -> dict[str, Any]:
 
 
 def summarise(asking: Asking, name: str, story: str, arm: Arm) -> str:
-    """The summary; what it cost goes into `arm`."""
+    """Return the summary, and add its cost to `arm`."""
     if name == ARMS[0]:
         return " ".join(story.split()[:LEAD_WORDS])
     controls = {"strategy": name} if name in STRATEGIES else {}
@@ -129,13 +129,13 @@ def _cost(arm: Arm, calls: list[dict[str, Any]], quote: dict[str, int] | None) -
 
 
 def scored(said: str, references: list[str]) -> tuple[float, float, float]:
-    """The mean over the references."""
+    """Return the mean over the references."""
     first, second, longest = zip(*(rouge(said, one) for one in references), strict=True)
     return statistics.mean(first), statistics.mean(second), statistics.mean(longest)
 
 
 def figures(arms: dict[str, Arm]) -> str:
-    """The scores of each arm in percent, and the difference from truncation, paired by story."""
+    """Return the scores of each arm in percent, and the difference from truncation, paired by story."""
     base = arms["truncation"]
     rows = []
     for name, arm in arms.items():
@@ -150,7 +150,7 @@ def figures(arms: dict[str, Arm]) -> str:
 
 
 def costs(arms: dict[str, Arm]) -> str:
-    """What the reading before the answer took, beside what was quoted for it."""
+    """Return what reading before the answer cost, beside what was announced."""
     rows = []
     for name in STRATEGIES:
         arm = arms[name]
@@ -171,10 +171,10 @@ def _mean(values: list[int] | list[float]) -> str:
 @click.command()
 @click.option("--data", required=True, type=click.Path(exists=True, path_type=Path), help="Has squality_dev.jsonl.gz")
 @click.option("--stories", default=12, show_default=True)
-@click.option("--out", type=click.Path(path_type=Path), help="A file for the summaries themselves.")
-@click.option("--keep", type=click.Path(path_type=Path), help="A data folder of the gateway to use again.")
+@click.option("--out", type=click.Path(path_type=Path), help="Write the summaries to this file.")
+@click.option("--keep", type=click.Path(path_type=Path), help="The gateway's data folder from an earlier run.")
 def main(data: Path, stories: int, out: Path | None, keep: Path | None) -> None:
-    """ROUGE of summaries by strategy, with the calls and tokens that they took and were quoted."""
+    """Print ROUGE scores of summaries by strategy, with the calls and tokens used and announced."""
     with gzip.open(data / "squality_dev.jsonl.gz", "rt", "utf-8") as file:
         loaded = [json.loads(line) for line in file][:stories]
     arms = {name: Arm() for name in ARMS}

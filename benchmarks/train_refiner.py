@@ -1,10 +1,10 @@
-"""A refiner from pairs: what the job `train-refiner` teaches the 135M model, and what it is worth in the gateway.
+"""Measures what the job `train-refiner` teaches the 135M model, and what the trained refiner is worth in the gateway.
 
     python benchmarks/train_refiner.py --data FOLDER [--steps 60] [--prompts 20]
 
-FOLDER holds `bpo/dev.jsonl`: prompts, and what people and a large model made of them. The job holds two of five pairs
-out; of those, `--prompts` are asked through the gateway with the untrained model as its refiner, and with the trained
-one, which is put to use by the lines that the job wrote. Interrupted, it goes on in `--folder`.
+FOLDER holds `bpo/dev.jsonl`: prompts, and improved versions by people and a large model. The job holds out two of five
+pairs. `--prompts` of those are sent through the gateway with the untrained and with the trained model as refiner. The
+trained one is configured by the lines that the job wrote. An interrupted run continues in `--folder`.
 """
 
 import json
@@ -28,7 +28,7 @@ LONG = '"{root}/templates/refine-prompt"'
 
 
 def trained(data: Path, folder: Path, steps: int) -> tuple[LedgerJob, float]:
-    """The job, run to its end or resumed, and the seconds of CPU that this run of it took."""
+    """Run or resume the job. Returns it, and the CPU seconds of this run."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.toml").write_text(f'[prompt]\ntemplates = ["{TEMPLATES}"]\n[jobs]\nminutes = 120\n', "utf-8")
     settings = load(folder / "config.toml")
@@ -48,7 +48,7 @@ def trained(data: Path, folder: Path, steps: int) -> tuple[LedgerJob, float]:
 
 
 def configs(use: str) -> dict[str, str]:
-    """The gateway with each refiner; the trained one by the lines that the job wrote."""
+    """Return the configuration with each refiner. The job wrote the lines for the trained one."""
     plain = CONFIG.replace(LONG, f'"{TEMPLATES}"')
     backend, refiner = use.split("\n\n[refiner]\n")
     return {"untrained": plain, "trained": f"{plain.replace(UNTRAINED, f'[refiner]{chr(10)}{refiner}')}\n{backend}\n"}
@@ -56,7 +56,7 @@ def configs(use: str) -> dict[str, str]:
 
 @click.command()
 @click.option("--data", type=click.Path(exists=True, file_okay=False, path_type=Path), required=True)
-@click.option("--folder", type=click.Path(path_type=Path), required=True, help="Where the job and its model are kept.")
+@click.option("--folder", type=click.Path(path_type=Path), required=True, help="The folder of the job and its model.")
 @click.option("--steps", default=60, show_default=True)
 @click.option("--prompts", default=20, show_default=True)
 def main(data: Path, folder: Path, steps: int, prompts: int) -> None:

@@ -1,8 +1,8 @@
-"""Is the same task decided in the same way, however it is worded?
+"""Checks that the same task is decided alike in different wordings.
 
     python benchmarks/wordings.py [--prompts FILE]
 
-FILE has one task a line, `{"task", "wordings": [...]}`: by default our thirty tasks in lower case, in full sentences,
+FILE has one task per line, `{"task", "wordings": [...]}`. Default: our thirty tasks in lower case, in full sentences,
 as a polite question, with the text first, and in another form.
 """
 

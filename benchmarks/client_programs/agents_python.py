@@ -1,4 +1,4 @@
-"""openai-agents against the gateway: an agent that has one tool."""
+"""openai-agents against the gateway: an agent with one tool."""
 
 from typing import Literal
 

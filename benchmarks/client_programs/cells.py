@@ -1,6 +1,6 @@
-"""What the Python programs of this folder share: a cell is a function that raises where the client is not served right.
+"""Shared by the Python programs of this folder. A cell is a function that raises if the client is not served correctly.
 
-A program is started as `PROGRAM URL CHAT_MODEL EMBEDDING_MODEL` and prints one line of JSON a cell.
+A program is started as `PROGRAM URL CHAT_MODEL EMBEDDING_MODEL`, and prints one line of JSON per cell.
 """
 
 import json

@@ -16,7 +16,7 @@ class City(BaseModel):
 
 
 def embedded():
-    # its default sends token ids, for which tiktoken fetches a file
+    # by default it sends token ids, for which tiktoken downloads a file
     given = OpenAIEmbeddings(model=EMBEDDING, check_embedding_ctx_length=False, **COMMON)
     assert len(given.embed_documents(["one", "two"])) == 2
 

@@ -1,4 +1,4 @@
-"""The program `llm` against the gateway, as its user runs it."""
+"""The program `llm` against the gateway, run as a user runs it."""
 
 import json
 import os

@@ -1,1 +1,1 @@
-"""What the benchmarks share: processes, upstreams, peers, load and reports."""
+"""Shared by the benchmarks: processes, upstreams, peers, load and reports."""

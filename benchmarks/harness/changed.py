@@ -1,4 +1,4 @@
-"""Requests that a change must not move to another strategy: noise added, asked in other words or the other language."""
+"""Changes to requests that must not change the strategy: added noise, another wording, the other language."""
 
 import random
 from collections.abc import Callable, Mapping, Sequence
@@ -44,7 +44,8 @@ SAME: Mapping[Strategy, Sequence[tuple[str, str]]] = {
         ("Find the phone number of the office.", "找出办公室的电话号码。"),
     ),
 }
-"""The same task in English and in Chinese. The words that the chooser listens for were chosen with these in sight."""
+"""The same tasks in English and in Chinese. The words that the chooser looks for were chosen with these tasks in
+view."""
 
 UNSEEN: Mapping[Strategy, Sequence[tuple[str, str]]] = {
     Strategy.TREE: (
@@ -84,7 +85,7 @@ UNSEEN: Mapping[Strategy, Sequence[tuple[str, str]]] = {
         ("Give the address of the embassy.", "给出大使馆的地址。"),
     ),
 }
-"""Written before those words were chosen, and not looked at for it."""
+"""Tasks written before those words were chosen, and not looked at while choosing them."""
 
 NOISE = (
     "The museum opens at nine and closes at five. Visitors leave their bags at the entrance.",
@@ -94,7 +95,7 @@ NOISE = (
 )
 Labelled = tuple[Strategy, str, str]
 Change = Callable[[str, str, random.Random], str]
-"""A task and its text to a message."""
+"""Combines a task and its text to a message."""
 
 
 def _lines(text: str) -> list[str]:
@@ -102,24 +103,24 @@ def _lines(text: str) -> list[str]:
 
 
 def noisy(task: str, text: str, draw: random.Random) -> str:
-    """A fifth more paragraphs, of something else."""
+    """Add a fifth more paragraphs about something else."""
     pieces = _lines(text)
     numbered = bool(shape_of(f"{text}\n\n{task}").passages)
     for _ in range(max(2, len(pieces) // 5)):
         noise = draw.choice(NOISE)
-        # among passages what is added is one too; nothing stands before the first
+        # to passages, another passage is added, but not at the front
         pieces.insert(draw.randrange(1, len(pieces) + 1), f"[{len(pieces)}] {noise}" if numbered else noise)
     return put(task, "\n\n".join(pieces))
 
 
 def twice(task: str, text: str, draw: random.Random) -> str:
-    """The text and its paragraphs once more, in another order."""
+    """Append the paragraphs of the text once more, in another order."""
     pieces = _lines(text)
     return put(task, "\n\n".join([*pieces, *draw.sample(pieces, len(pieces))]))
 
 
 def moved(task: str, text: str, draw: random.Random) -> str:
-    """The task stands at the other end."""
+    """Move the task to the other end of the message."""
     return f"{task}\n\n{text}"
 
 
@@ -143,7 +144,7 @@ CHANGES: Mapping[str, Change] = {
 
 
 def tasks_and_messages(texts: Sequence[str], tasks: Mapping[Strategy, Sequence[tuple[str, str]]]) -> list[Labelled]:
-    """(what is expected, the language of the task, a message)."""
+    """Return rows of expected strategy, language of the task, and message."""
     return [
         (expected, language, put(both[place], text))
         for expected, written in tasks.items()

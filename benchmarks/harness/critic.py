@@ -1,7 +1,7 @@
-"""A scripted critic on a real socket: what a stronger model would write, without one.
+"""A scripted critic on a real socket, in place of a stronger model.
 
-It reads the feedback that it is sent. Where that lists the right answers, it writes an instruction that lists them and
-asks for one alone; each further time it words it otherwise.
+If the feedback in its prompt lists the right answers, the critic writes an instruction that lists them and asks for
+exactly one. Each time it words the instruction differently.
 """
 
 import json
@@ -23,7 +23,7 @@ WORDINGS = (
 
 @contextmanager
 def scripted_critic() -> Iterator[int]:
-    """The port that it listens on."""
+    """Start the critic and yield its port."""
     asked = 0
 
     class Handler(BaseHTTPRequestHandler):
@@ -44,7 +44,7 @@ def scripted_critic() -> Iterator[int]:
             self.wfile.write(raw)
 
         def log_message(self, *_: object) -> None:
-            """The benchmark prints what matters."""
+            """Discard the server's log."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True

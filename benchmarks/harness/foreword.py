@@ -9,7 +9,7 @@ from pathlib import Path
 
 from harness.processes import HOST, NotUp, Process, free_port
 
-# the default model and embedder of the committed configuration; keys of the backend may follow LOCAL
+# the default model and embedder of config.toml; more keys of the backend may follow LOCAL
 LOCAL = """
 [routing]
 default = "smollm2-135m-instruct"
@@ -30,7 +30,7 @@ base_url = "http://{host}:{upstream}/v1"
 api_key = "sk-upstream"
 models = ["*"]
 """
-# a plain proxy: nothing is decided, nothing is kept
+# a plain proxy that decides and records nothing
 PASS_THROUGH = PROXY + '[prompt]\nmode = "off"\ntemplates = []\n[records]\npolicy = "none"\n'
 RECORDED = PROXY + '[prompt]\nmode = "off"\ntemplates = []\n[records]\npolicy = "full"\n'
 # everything: classify, rewrite by a template, record
@@ -50,7 +50,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def start(folder: Path, config: str, upstream: int = 0, ready_s: float = 180.0) -> tuple[Process, int]:
-    """Serve on a free port, with its data in `folder`; returns when nothing is loading any more."""
+    """Start a gateway on a free port, with its data in `folder`. Returns when everything is loaded."""
     folder.mkdir(parents=True)
     port, file = free_port(), folder / "config.toml"
     text = f'[server]\nport = {port}\nlog_level = "warning"\n' + config
@@ -81,7 +81,7 @@ def wait_ready(process: Process, port: int, timeout_s: float) -> None:
 
 
 def post(port: int, path: str, body: object, headers: dict[str, str] | None = None, timeout_s: float = 60) -> bytes:
-    """One request over a connection of its own. Raises what urllib raises."""
+    """Send one request over a new connection. Raises urllib's errors."""
     request = urllib.request.Request(
         f"http://{HOST}:{port}{path}",
         json.dumps(body).encode(),

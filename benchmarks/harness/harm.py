@@ -1,6 +1,6 @@
-"""No harm: what the gateway does not rewrite reaches the backend as the bytes that the client sent.
+"""Checks that requests which the gateway does not rewrite reach the backend byte for byte.
 
-An upstream answers each request with the SHA-256 of the body that it got.
+The upstream answers each request with the SHA-256 of the body that it received.
 """
 
 import hashlib
@@ -17,7 +17,7 @@ from harness.processes import HOST
 from harness.report import table
 
 EACH = 200
-# an odd but legal way to write it: order of keys, white space and unknown fields must survive
+# unusual but valid JSON: the order of keys, white space and unknown fields must survive
 BODY = (
     '{ "messages" : [{"content": %s, "role":"user"}],\n  "x_unknown":1.50,'
     '"model":"gpt-4o-mini" ,"seed":12345678901234567890}'
@@ -42,7 +42,7 @@ class Hashing(BaseHTTPRequestHandler):
 
 
 def check(scratch: Path, data: Path) -> str:
-    """A table: per set of prompts, how many were left alone, and how many of those arrived unchanged."""
+    """Return a table: for each set of prompts, how many were left alone, and how many of those arrived unchanged."""
     upstream = ThreadingHTTPServer((HOST, 0), Hashing)
     threading.Thread(target=upstream.serve_forever, daemon=True).start()
     gateway, port = foreword.start(scratch / "gateway", foreword.FULL_PATH, upstream.server_port, ready_s=1200)
@@ -67,7 +67,7 @@ def _row(name: str, results: list[tuple[str, str, bool]]) -> list[str]:
 
 
 def _send(port: int, text: str) -> tuple[str, str, bool]:
-    """(template that spoke, why none did, whether the upstream got our bytes)."""
+    """Return the template that was used, why none was, and whether the upstream received our bytes."""
     body = (BODY % json.dumps(text)).encode()
     request = urllib.request.Request(
         f"http://{HOST}:{port}/v1/chat/completions", body, {"content-type": "application/json"}
@@ -80,7 +80,7 @@ def _send(port: int, text: str) -> tuple[str, str, bool]:
 
 
 def _prompts(data: Path) -> Iterator[tuple[str, str]]:
-    """Prompts that say well what they want: the optimised side of BPO, IFEval; and out-of-scope questions."""
+    """Yield prompts that are clear already: the optimised side of BPO, IFEval, and out-of-scope questions."""
     for path, name, key in (
         ("bpo", "BPO, optimised", "optimized_prompt"),
         ("bpo", "BPO, original", "prompt"),

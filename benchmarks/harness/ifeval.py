@@ -1,8 +1,8 @@
-"""Whether an answer follows IFEval's instructions: one function for each kind, after their published definitions.
+"""Checks whether an answer follows IFEval's instructions, by the published definition of each kind.
 
-Covered are all kinds but `language:response_language`, which needs a language detector for dozens of languages.
-Words and sentences are counted by patterns rather than by NLTK's tokenizers, so a count near its limit may fall
-on the other side. Prompts with a kind that is not covered are left out.
+`language:response_language` is not covered, because it needs a language detector for dozens of languages. Words and
+sentences are counted by patterns, not by NLTK's tokenizers, so a count near its limit may be judged differently.
+Prompts with an uncovered kind are left out.
 """
 
 import json
@@ -22,18 +22,18 @@ CONSTRAINED = ("My answer is yes.", "My answer is no.", "My answer is maybe.")
 
 @dataclass(frozen=True)
 class Prompt:
-    """A request and the instructions in it, as (kind, arguments)."""
+    """A request, and its instructions as (kind, arguments)."""
 
     text: str
     instructions: tuple[tuple[str, Arguments], ...]
 
     def followed(self, answer: str) -> int:
-        """How many of its instructions the answer follows; an empty answer follows none."""
+        """Return how many instructions the answer follows. An empty answer follows none."""
         return sum(bool(answer.strip()) and KINDS[kind](answer, given) for kind, given in self.instructions)
 
 
 def read(data: Path, limit: int) -> tuple[list[Prompt], int]:
-    """Every n-th prompt with covered kinds only, and how many there are in all."""
+    """Return evenly spaced prompts with only covered kinds, and how many such prompts there are."""
     found = []
     rows = [json.loads(line) for line in (data / "ifeval" / "dev.jsonl").read_text("utf-8").splitlines()]
     for row in rows:
@@ -49,7 +49,7 @@ def _words(answer: str) -> list[str]:
 
 
 def _holds(count: int, relation: str, wanted: int) -> bool:
-    """The data know two relations."""
+    """Compare a count by one of the two relations in the data."""
     return count < wanted if relation == "less than" else count >= wanted
 
 

@@ -1,7 +1,7 @@
-"""ASGI applications that each do a bit more of what the gateway does: what `layers.py` and `streaming.py` compare.
+"""ASGI applications that do increasing parts of the gateway's work, for `layers.py` and `streaming.py` to compare.
 
-Each takes the request's body and answers with the upstream's fixed completion, or with a stream. The upstream's port
-is in the environment.
+Each reads the request's body and answers with the upstream's fixed completion, or with a stream. The upstream's port is
+in the environment.
 """
 
 import asyncio
@@ -57,7 +57,7 @@ Server(
 
 
 def start(factory: str, folder: Path, upstream: int, server: str = SERVER) -> tuple[Process, int]:
-    """Serve one of the applications below on a free port, as the gateway is served; `server` is the program."""
+    """Serve one of the applications below on a free port, as the gateway is served. `server` is the program to run."""
     folder.mkdir(parents=True)
     port, file, here = free_port(), folder / "serve.py", str(Path(__file__).resolve().parents[1])
     file.write_text(server, "utf-8")
@@ -97,7 +97,7 @@ def raw() -> Any:
 
 
 def litestar_handler() -> Any:
-    """An ordinary Litestar handler, for comparison: the gateway's hot routes are not such."""
+    """An ordinary Litestar handler, for comparison. The gateway's hot routes do not use one."""
 
     @post(PATH, status_code=200)
     async def answer(request: Request[Any, Any, Any]) -> Response[bytes]:
@@ -108,12 +108,12 @@ def litestar_handler() -> Any:
 
 
 def litestar_asgi() -> Any:
-    """Litestar's router before a plain ASGI handler: what the gateway's hot routes are."""
+    """Litestar's router in front of a plain ASGI handler."""
     return Litestar([asgi(PATH, copy_scope=False)(_fixed)], openapi_config=None, logging_config=None)
 
 
 def calling() -> Any:
-    """The same, and the call to the upstream with the gateway's own HTTP client."""
+    """The same, plus a call to the upstream with the gateway's HTTP client."""
     pools: list[ConnectionPool] = []
 
     async def through(scope: Any, receive: Any, send: Any) -> None:
@@ -130,7 +130,7 @@ def calling() -> Any:
 
 
 def sending() -> Any:
-    """A stream with no upstream: pieces are sent at the pace that the request asks for, as `upstream.py` does."""
+    """A stream without an upstream, sent at the pace that the request asks for, like `upstream.py`."""
 
     async def paced(scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] != "http":
@@ -148,7 +148,7 @@ def sending() -> Any:
 
 
 def passing() -> Any:
-    """A stream from the upstream, with the gateway's own HTTP client, and nothing else of the gateway."""
+    """A stream from the upstream through the gateway's HTTP client, without the rest of the gateway."""
     pools: list[ConnectionPool] = []
 
     async def through(scope: Any, receive: Any, send: Any) -> None:

@@ -1,6 +1,6 @@
-"""The ways in which an upstream lies, each as a function that answers one request on a raw connection.
+"""Ways in which an upstream can misbehave. Each is a function that answers one request on a raw connection.
 
-Every answer carries the request's own token, so that an answer which reaches another client is noticed.
+Every answer carries the request's token, so an answer that reaches the wrong client is noticed.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ def text_of(token: str) -> str:
 
 
 class Wire:
-    """One connection to the client while it waits for an answer."""
+    """A connection to a client that waits for an answer."""
 
     def __init__(self, writer: asyncio.StreamWriter, token: str, *, stream: bool) -> None:
         self.writer, self.token, self.stream = writer, token, stream
@@ -47,7 +47,7 @@ class Wire:
         self.open = False
 
     def whole(self) -> bytes:
-        """The right body: a completion, or a stream of events."""
+        """Return the correct body: a completion, or a stream of events."""
         return b"".join(events(self.token)) if self.stream else completion(self.token)
 
     def kind(self) -> str:
@@ -279,7 +279,7 @@ async def redirect(wire: Wire) -> None:
 
 
 async def huge(wire: Wire) -> None:
-    """Three times the largest answer."""
+    """Send three times the largest allowed answer."""
     await wire.send(head(wire.kind(), None))
     for _ in range(48):
         await wire.send(chunked((b": " if wire.stream else b" ") + b"x" * 65536 + b"\n\n"))
@@ -306,7 +306,7 @@ async def packed_bomb(wire: Wire) -> None:
 
 
 class Lie(NamedTuple):
-    """How to answer, and what the gateway's client must get without and with `stream`; "": not sent so."""
+    """How to answer, and what the client must get without and with `stream`. "" means that this form is not sent."""
 
     answer: Callable[[Wire], Awaitable[None]]
     whole: str

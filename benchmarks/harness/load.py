@@ -1,4 +1,4 @@
-"""Load from `wrk`, with the body and the figures in a Lua script of its own."""
+"""Generates load with `wrk`. A Lua script sets the bodies and prints the figures."""
 
 import json
 import shutil
@@ -16,7 +16,7 @@ wrk.method = "POST"
 wrk.body = {body}
 {headers}
 """
-# one body after the other, so that no answer comes out of a cache of texts
+# a different body each time, so that no cache of texts answers
 VARIED_LUA = """
 wrk.method = "POST"
 {headers}
@@ -45,7 +45,7 @@ end
 
 @dataclass(frozen=True)
 class Load:
-    """What one run of wrk saw."""
+    """The results of one run of wrk."""
 
     requests: int
     seconds: float
@@ -59,19 +59,19 @@ class Load:
 
 
 def script(folder: Path, name: str, body: str, headers: Mapping[str, str]) -> Path:
-    """A wrk script that posts the same body always."""
+    """Write a wrk script that always posts the same body."""
     return _write(folder / f"{name}.lua", FIXED_LUA.format(body=_lua(body), headers=_headers(headers)))
 
 
 def varied_script(folder: Path, name: str, bodies: list[str], headers: Mapping[str, str]) -> Path:
-    """A wrk script that posts one body after the other."""
+    """Write a wrk script that posts the bodies in turn."""
     file = folder / f"{name}.jsonl"
     file.write_text("\n".join(bodies) + "\n", "utf-8")
     return _write(folder / f"{name}.lua", VARIED_LUA.format(file=_lua(str(file)), headers=_headers(headers)))
 
 
 def wrk(port: int, path: str, lua: Path, seconds: float, start: int = 0) -> Load:
-    """`start` is the first body of a varied script, so that rounds do not repeat each other."""
+    """Run wrk. `start` is the first body of a varied script, so that rounds do not repeat each other."""
     program = shutil.which("wrk")
     if program is None:
         raise FileNotFoundError("wrk is not installed (Debian: apt-get install wrk)")
@@ -108,10 +108,10 @@ def _write(path: Path, text: str) -> Path:
 
 
 def _headers(headers: Mapping[str, str]) -> str:
-    # wrk adds a Host of its own unless there is one that is spelt so, and no server should take two
+    # wrk adds a Host header unless there is one with this spelling, and no server should get two
     return "\n".join(f"wrk.headers[{_lua(name.title())}] = {_lua(value)}" for name, value in headers.items())
 
 
 def _lua(text: str) -> str:
-    """A Lua string literal: JSON's is one, but for `\\u` and `\\/`."""
+    """Return a Lua string literal. It equals JSON's, except for `\\u` and `\\/`."""
     return json.dumps(text, ensure_ascii=False)

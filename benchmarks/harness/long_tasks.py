@@ -1,4 +1,4 @@
-"""Tasks of which each holds more text than a small window: what is asked, of what, and how an answer is scored."""
+"""Tasks with more text than a small window holds: the question, the text, and how to score an answer."""
 
 import gzip
 import json
@@ -23,7 +23,7 @@ ANSWER_TOKENS = 32
 
 @dataclass(frozen=True)
 class Case:
-    """`score` gives 0 to 1 for an answer, `held` for a prompt: how much of what the answer needs is in it."""
+    """`score` rates an answer from 0 to 1. `held` rates a prompt: how much of what the answer needs it contains."""
 
     kind: str
     task: str
@@ -31,7 +31,7 @@ class Case:
     max_tokens: int
     score: Callable[[str], float]
     held: Callable[[str], float] | None = None
-    """None: as `score`."""
+    """None: the same as `score`."""
 
     @property
     def message(self) -> str:
@@ -39,13 +39,13 @@ class Case:
 
 
 def cases(data: Path, first: int, each: int) -> Iterator[Case]:
-    """`each` cases of every kind from number `first` on, one kind after the other, so that a part is balanced."""
+    """Yield `each` cases of every kind from number `first` on. Kinds alternate, so that any part is balanced."""
     for number in range(first, first + each):
         yield from (make(data, number) for make in (look_up, passages, excerpt, plot, inventory))
 
 
 def recall(answers: Sequence[str]) -> Callable[[str], float]:
-    """The share of the answers that are in it; of several spellings of one answer the list holds one."""
+    """Return a score: the share of the answers that occur. `answers` has one spelling of each."""
     return lambda said: sum(answer.casefold() in said.casefold() for answer in answers) / len(answers)
 
 
@@ -54,13 +54,13 @@ def any_of(answers: Sequence[str]) -> Callable[[str], float]:
 
 
 def rouge_l(references: Sequence[str]) -> Callable[[str], float]:
-    """ROUGE-L F1 against the nearest of the references."""
+    """Return a score: ROUGE-L F1 against the nearest reference."""
     place = NAMES.index("ROUGE-L")
     return lambda said: max(rouge(said, reference)[place] for reference in references)
 
 
 def look_up(data: Path, number: int) -> Case:
-    """One number out of nine passages that are all alike."""
+    """One number to find in nine similar passages."""
     draw = random.Random(f"look-up {number}")
     facts = [(word, str(draw.randrange(10_000, 100_000))) for word in draw.sample(WORDS, PASSAGES)]
     said = [_with_fact(_novel(data, draw, PASSAGE_WORDS), fact) for fact in facts]
@@ -71,7 +71,7 @@ def look_up(data: Path, number: int) -> Case:
 
 
 def passages(data: Path, number: int) -> Case:
-    """A question people asked, over its own passage and eight others."""
+    """A real question over the passage that answers it and eight others."""
     draw = random.Random(f"nq {number}")
     rows = [json.loads(line) for line in (data / "nq_open/dev.jsonl").read_text("utf-8").splitlines()]
     rows = [row for row in rows if row["ctxs"]]
@@ -85,7 +85,7 @@ def passages(data: Path, number: int) -> Case:
 
 
 def excerpt(data: Path, number: int) -> Case:
-    """A question about one place of a document, with the text around that place."""
+    """A question about one place in a document, with the text around that place."""
     draw = random.Random(f"excerpt {number}")
     rows = [json.loads(line) for line in (data / "chunking_eval/questions_dev.jsonl").read_text("utf-8").splitlines()]
     row = rows[draw.randrange(len(rows))]
@@ -112,7 +112,7 @@ def plot(data: Path, number: int) -> Case:
 
 
 def inventory(data: Path, number: int) -> Case:
-    """Six numbers that are spread over one text, all asked for."""
+    """Six numbers spread over one text, all asked for."""
     draw = random.Random(f"inventory {number}")
     facts = [(word, str(draw.randrange(10_000, 100_000))) for word in draw.sample(WORDS, 6)]
     text = "\n\n".join(_with_fact(_novel(data, draw, TEXT_WORDS // 6), fact) for fact in facts)
@@ -121,7 +121,7 @@ def inventory(data: Path, number: int) -> Case:
 
 
 def _found(reference: str) -> Callable[[str], float]:
-    """The share of the reference's words that stand in the prompt in their order."""
+    """Return a score: the share of the reference's words that occur in the prompt in the same order."""
     words = reference.lower().split()
     return lambda said: longest_common(said.lower().split(), words) / len(words)
 

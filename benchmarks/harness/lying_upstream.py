@@ -1,7 +1,7 @@
-"""An upstream that lies: the model's name says how (`harness/lies.py`). Run as a program: `lying_upstream.py PORT`,
-with `benchmarks/` on the path.
+"""An upstream that misbehaves. The model's name says how (`harness/lies.py`).
 
-The request's token is the last word of its last message.
+Run as a program: `lying_upstream.py PORT`, with `benchmarks/` on the path. The request's token is the last word of its
+last message.
 """
 
 import asyncio

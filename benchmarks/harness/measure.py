@@ -1,4 +1,4 @@
-"""CPU per request of a gateway under load."""
+"""Measures a gateway's CPU time per request under load."""
 
 import time
 from pathlib import Path
@@ -8,15 +8,14 @@ from harness.peers import Running
 from harness.processes import Process
 
 WARM_UP_S = 1
-FIRST_WARM_UP_S = 5  # runtimes that compile while they run are warm after that
+FIRST_WARM_UP_S = 5  # runtimes with a just-in-time compiler are warm after this time
 
 
 def measure(running: Running, lua: Path, seconds: int, number: int) -> tuple[Load, float]:
-    """Load it once: what wrk saw, and CPU in microseconds a request.
+    """Load a gateway once. Returns wrk's results, and CPU microseconds per request.
 
-    What is still being done for earlier requests is waited for before and after, so that work
-    put off (a drain into a database) counts for the requests that caused it. `number` is the
-    round's: each begins at another of the different bodies.
+    Waits before and after until earlier work is done, so work put off (such as writing to a database) counts for the
+    requests that caused it. Each round `number` starts at another of the bodies.
     """
     wrk(running.port, running.path, lua, WARM_UP_S if number else FIRST_WARM_UP_S, number * 4999)
     settle(running.process)
@@ -27,7 +26,7 @@ def measure(running: Running, lua: Path, seconds: int, number: int) -> tuple[Loa
 
 
 def settle(process: Process, quiet_s: float = 0.7, limit_s: float = 60) -> None:
-    """Wait until the process has nothing left to do."""
+    """Wait until the process is idle."""
     deadline = time.monotonic() + limit_s
     last = process.cpu_s()
     while time.monotonic() < deadline:

@@ -1,4 +1,4 @@
-"""nginx twice: as the upstream that always gives the same completion, and as the plainest proxy there is."""
+"""nginx in two roles: as the upstream that always gives the same completion, and as the plainest proxy."""
 
 import json
 import os
@@ -26,7 +26,7 @@ COMPLETION = json.dumps(
     }
 )
 
-# every file of nginx is in its own folder, and nothing is logged
+# nginx's files are all in its own folder, and nothing is logged
 CONFIG = """
 daemon off;
 worker_processes 1;
@@ -70,12 +70,12 @@ def program() -> str:
 
 
 def fixed(folder: Path) -> tuple[Process, int]:
-    """The upstream: every request gets the same completion."""
+    """Start the upstream. Every request gets the same completion."""
     return _start(folder, "", FIXED.format(completion=COMPLETION))
 
 
 def proxy(folder: Path, upstream_port: int, *, buffering: bool = True) -> tuple[Process, int]:
-    """`proxy_pass` with kept-alive connections to the upstream."""
+    """Start a proxy with kept-alive connections to the upstream."""
     return _start(
         folder,
         NEXT.format(host=HOST, port=upstream_port),

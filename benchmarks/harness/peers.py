@@ -1,6 +1,6 @@
-"""The gateways that ours is compared with: how each is installed into a folder, and how it is started.
+"""The gateways to compare with: how to install each into a folder, and how to start it.
 
-A peer that cannot be installed or started is reported with the reason, never left out.
+A peer that cannot be installed or started is reported with the reason.
 """
 
 import os
@@ -15,7 +15,7 @@ from harness.processes import HOST, NotUp, Process, free_port
 
 LITELLM = "litellm[proxy]==1.106.12"
 TENSORZERO = "tensorzero==2026.6.0"
-# without these pins the gateway's streaming is broken on a fresh install
+# without these pins, a fresh install of the gateway cannot stream
 PORTKEY = ("@portkey-ai/gateway@1.15.2", "@hono/node-server@1.13.5", "hono@4.9.7", "@hono/node-ws@1.2.0")
 INSTALL_S = 1200
 MODEL = "gpt-4o-mini"
@@ -23,7 +23,7 @@ MODEL = "gpt-4o-mini"
 
 @dataclass(frozen=True)
 class Running:
-    """A gateway that listens: where, and what its clients must send."""
+    """A running gateway: its port, and what clients must send."""
 
     process: Process
     port: int
@@ -33,11 +33,11 @@ class Running:
 
 
 Start = Callable[[Path, Path, int], Running]
-"""(installed in, scratch folder, port of the upstream)"""
+"""Arguments: the folder of the installation, a scratch folder, and the upstream's port."""
 
 
 def install(folder: Path) -> dict[str, str]:
-    """Install what is not there yet. Returns what went wrong, by peer."""
+    """Install missing peers. Returns the failures by peer."""
     folder.mkdir(parents=True, exist_ok=True)
     wrong = {}
     for name, step in (("litellm", _pip(LITELLM)), ("tensorzero", _pip(TENSORZERO)), ("portkey", _npm)):
@@ -142,7 +142,7 @@ def tensorzero(installed: Path, scratch: Path, upstream: int) -> Running:
     return Running(process, port, f"{path}/chat/completions", "tensorzero::model_name::benchmark")
 
 
-# it has no option for the address and would listen on all of them
+# without an option for the address, it would listen on all addresses
 LOOPBACK = """
 const net = require('net');
 const listen = net.Server.prototype.listen;

@@ -1,4 +1,4 @@
-"""Watches a gateway from a process of its own: how long `/health/live` takes, and what ordinary requests get."""
+"""Observes a gateway from another process: how fast `/health/live` answers, and what ordinary requests get."""
 
 import json
 import multiprocessing
@@ -18,7 +18,8 @@ TIMEOUT_S = 10.0
 
 @dataclass
 class Seen:
-    """Milliseconds of each look at `/health/live`, its statuses, and the statuses of ordinary requests; 0: none."""
+    """For each health check, milliseconds and status; for each ordinary request, its status. Status 0 means no
+    answer."""
 
     live_ms: list[float] = field(default_factory=list)
     live: Counter[int] = field(default_factory=Counter)
@@ -33,7 +34,7 @@ class Seen:
 
 
 class Probe:
-    """Runs from `with` until its end; then `seen` is there."""
+    """Observes while its `with` block runs. `seen` is set afterwards."""
 
     def __init__(self, port: int, health_port: int, key: str) -> None:
         self._args = (port, health_port, key)
@@ -84,7 +85,7 @@ def _watch(pipe: Connection, port: int, health_port: int, key: str) -> None:
 
 
 def _once(port: int, request: bytes) -> tuple[int, float]:
-    """Status (0: no answer) and milliseconds."""
+    """Return the status (0 for no answer) and milliseconds."""
     began, answer = time.monotonic(), b""
     try:
         with socket.create_connection((HOST, port), timeout=TIMEOUT_S) as connection:

@@ -1,4 +1,4 @@
-"""Start processes on loopback, wait until they answer, read what they used, and end them."""
+"""Starts processes on loopback, waits until they answer, reads their resource use, and ends them."""
 
 import os
 import signal
@@ -15,7 +15,7 @@ PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 class NotUp(Exception):
-    """A process ended, or did not answer in time; the text has the end of its log."""
+    """A process ended, or did not answer in time. The message has the end of its log."""
 
 
 def free_port() -> int:
@@ -25,7 +25,7 @@ def free_port() -> int:
 
 
 class Process:
-    """A child in a session of its own, so that ending it ends its children too."""
+    """A child in a session of its own, so that ending it ends its children, too."""
 
     def __init__(
         self, argv: Sequence[str], log: Path, env: Mapping[str, str] | None = None, cwd: Path | None = None
@@ -77,13 +77,13 @@ class Process:
                 self._popen.wait(8)
             except (ProcessLookupError, subprocess.TimeoutExpired):
                 pass
-        with suppress(ProcessLookupError):  # what is left of the session, such as workers whose parent is gone
+        with suppress(ProcessLookupError):  # the rest of the session, such as workers whose parent is gone
             os.killpg(self.pid, signal.SIGKILL)
         self._popen.wait(5)
 
 
 def tree(pid: int) -> list[int]:
-    """The process and all its descendants."""
+    """Return the process and all its descendants."""
     children: dict[int, list[int]] = {}
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
@@ -99,7 +99,7 @@ def tree(pid: int) -> list[int]:
 
 
 def cpu_s(pid: int) -> float:
-    """User and system seconds of the whole process tree, children that have ended included."""
+    """Return user and system seconds of the process tree, including children that have ended."""
     ticks = 0
     for member in tree(pid):
         fields = _stat(member)
@@ -109,17 +109,17 @@ def cpu_s(pid: int) -> float:
 
 
 def rss_bytes(pid: int) -> int:
-    """Resident memory of one process."""
+    """Return the resident memory of one process."""
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * PAGE
 
 
 def heaviest(pid: int) -> int:
-    """The process of the tree with the most memory: the worker, where there is one."""
+    """Return the process of the tree with the most memory, which is the worker, if there is one."""
     return max(tree(pid), key=rss_bytes)
 
 
 def _stat(pid: int) -> list[str]:
-    """The fields of /proc/PID/stat after the name: state, parent, ..."""
+    """Return the fields of /proc/PID/stat after the name: state, parent, ..."""
     try:
         text = Path(f"/proc/{pid}/stat").read_text()
     except (FileNotFoundError, ProcessLookupError):

@@ -1,4 +1,4 @@
-"""A streaming client that notes when each piece arrived. Raw sockets: a client library would hide it."""
+"""A streaming client on raw sockets that records when each piece arrives. A client library would hide the pieces."""
 
 import asyncio
 import json
@@ -9,21 +9,21 @@ from dataclasses import dataclass, field
 from harness.peers import Running
 from harness.processes import HOST
 
-# the text of a piece of harness/upstream.py: the time it was sent
+# the text of a piece from harness/upstream.py is the time at which it was sent
 SENT = re.compile(rb'"content":\s*"(\d{9,})')
 END = b"0\r\n\r\n"
 
 
 @dataclass
 class Seen:
-    """One stream, in microseconds. `delays` are from the sending of a piece to its arrival."""
+    """One stream. Times are in microseconds. `delays` are from sending a piece to its arrival."""
 
     first_byte_us: float = 0.0
     delays: list[float] = field(default_factory=list)
     reads: int = 0
-    """How many reads brought pieces; fewer than pieces, if some arrived together."""
+    """How many reads brought pieces. Fewer than the pieces, if some arrived together."""
     late: int = 0
-    """Pieces that arrived after the next one had been sent."""
+    """How many pieces arrived after the next one had been sent."""
 
 
 class Reader:
@@ -37,7 +37,7 @@ class Reader:
         async with asyncio.timeout(timeout_s):
             try:
                 return await self._stream(pieces, every_us)
-            except ConnectionError:  # it was closed while idle: once more, on a new one
+            except ConnectionError:  # the connection was closed while idle: try once more on a new one
                 self.close()
                 return await self._stream(pieces, every_us)
 

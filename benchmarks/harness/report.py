@@ -1,4 +1,4 @@
-"""Figures as a Markdown table, so that what a script prints can stand in a page as it is."""
+"""Formats figures as a Markdown table that can be pasted into a page."""
 
 from collections.abc import Sequence
 

@@ -1,6 +1,6 @@
 """ROUGE-1, -2 and -L (Lin 2004), as F1 over lower-case words, without stemming.
 
-`rouge-score`'s figures without its stemmer are the same; with it they are some points higher.
+The figures equal those of `rouge-score` without its stemmer. With the stemmer they are some points higher.
 """
 
 import re
@@ -14,7 +14,7 @@ Words = Sequence[str]
 
 
 def rouge(said: str, reference: str) -> tuple[float, float, float]:
-    """The three in the order of `NAMES`, each from 0 to 1."""
+    """Return the three scores in the order of `NAMES`, each from 0 to 1."""
     a, b = WORD.findall(said.lower()), WORD.findall(reference.lower())
     return (
         _f1(_common(a, b), len(a), len(b)),
@@ -24,7 +24,8 @@ def rouge(said: str, reference: str) -> tuple[float, float, float]:
 
 
 def longest_common(a: Words, b: Words) -> int:
-    """The length of the longest common subsequence: Hyyrö's bit vectors, a row of the table in one number."""
+    """Return the length of the longest common subsequence, by Hyyrö's bit vectors: one integer is one row of the
+    table."""
     places: dict[str, int] = {}
     for place, word in enumerate(a):
         places[word] = places.get(word, 0) | 1 << place

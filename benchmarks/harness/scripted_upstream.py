@@ -1,4 +1,4 @@
-"""An upstream that answers what clients need to go on: a sentence, the JSON that a schema wants, or a call of a tool.
+"""An upstream with scripted answers for clients: a sentence, JSON that fits the schema, or a tool call.
 
 Run as a program: `scripted_upstream.py PORT`, with `benchmarks/` on the path.
 """
@@ -16,7 +16,7 @@ USAGE = {"prompt_tokens": 9, "completion_tokens": 7, "total_tokens": 16}
 
 
 def instance(schema: Mapping[str, Any]) -> Any:
-    """A value that fits a simple JSON schema."""
+    """Return a value that fits a simple JSON schema."""
     if "enum" in schema:
         return schema["enum"][0]
     if "const" in schema:

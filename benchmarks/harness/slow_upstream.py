@@ -1,7 +1,7 @@
-"""An upstream for attacks, which answers by the model's name. Run as a program: `slow_upstream.py PORT`, with
-`benchmarks/` on the path.
+"""An upstream for attacks. The model's name chooses the answer.
 
-`quick`: a completion at once. `big`: one of 5 MB. `stream-N`: N pieces, two a second.
+`quick`: a completion at once. `big`: one of 5 MB. `stream-N`: N pieces, two a second. Run as a program:
+`slow_upstream.py PORT`, with `benchmarks/` on the path.
 """
 
 import asyncio

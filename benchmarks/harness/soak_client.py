@@ -1,4 +1,4 @@
-"""Sends one request to a gateway before a lying upstream, and judges what came back."""
+"""Sends a request to a gateway in front of a lying upstream, and judges the answer."""
 
 import asyncio
 import json
@@ -18,7 +18,7 @@ FORMS = ("chat", "chat with account", "responses", "fallback")
 
 
 class Question(NamedTuple):
-    """One request: how it is asked, and how the upstream lies."""
+    """One request: how it is sent, and how the upstream misbehaves."""
 
     number: int
     lie: str
@@ -32,7 +32,7 @@ class Question(NamedTuple):
 
 
 class Wrong(Exception):
-    """What the client got is neither a right answer nor a right error."""
+    """The client got neither a right answer nor a right error."""
 
 
 def request(question: Question) -> bytes:
@@ -53,7 +53,7 @@ def request(question: Question) -> bytes:
 
 
 async def outcome(port: int, question: Question) -> str:
-    """`answer`, `error: its text`, or what is wrong."""
+    """Return `answer`, `error: its text`, or what is wrong."""
     try:
         async with asyncio.timeout(LIMIT_S):
             reader, writer = await asyncio.open_connection(HOST, port)
@@ -72,7 +72,7 @@ async def outcome(port: int, question: Question) -> str:
 
 
 async def leave(port: int, question: Question) -> None:
-    """Ask, and hang up within half a second."""
+    """Send a request, and close the connection within half a second."""
     with suppress(OSError):
         _, writer = await asyncio.open_connection(HOST, port)
         writer.write(request(question))
@@ -81,7 +81,7 @@ async def leave(port: int, question: Question) -> None:
 
 
 def judged(data: bytes, question: Question) -> str:
-    """`answer`, or `error: its text`. Raises `Wrong`."""
+    """Return `answer` or `error: its text`. Raises `Wrong`."""
     head, parted, body = data.partition(b"\r\n\r\n")
     if not parted:
         raise Wrong("no answer at all")
@@ -95,7 +95,7 @@ def judged(data: bytes, question: Question) -> str:
         try:
             body = zlib.decompress(body, wbits=31)
         except zlib.error:
-            return f"{ERROR}: cannot be unpacked"  # as every client reports it
+            return f"{ERROR}: cannot be unpacked"  # every client reports it this way
     strangers = set(TOKEN.findall(body)) - {question.token.encode()}
     if strangers or b"late-" in body:
         raise Wrong("another request's answer")
@@ -151,7 +151,7 @@ def _streamed(body: bytes, question: Question) -> str:
 
 
 def _events(body: bytes) -> Iterator[str]:
-    """The data of each event, as a client reads a stream."""
+    """Yield the data of each event, as a client reads a stream."""
     text = body.decode("utf-8", "replace").removeprefix("\ufeff").replace("\r\n", "\n")
     for block in text.split("\n\n")[:-1]:
         lines = [line[5:].removeprefix(" ") for line in block.split("\n") if line.startswith("data:")]

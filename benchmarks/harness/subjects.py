@@ -1,4 +1,4 @@
-"""What the answers benchmark asks: questions, when an answer counts, and the templates that are compared."""
+"""The questions of the answers benchmark, how answers are scored, and the templates to compare."""
 
 import json
 import re
@@ -17,9 +17,9 @@ SHORT, LONG = 16, 120
 
 @dataclass(frozen=True)
 class Question:
-    """A plain question and what its answer is judged by: `score` from 0 to 1, `valid` for its form alone.
+    """A plain question, and how to score its answer: `score` from 0 to 1, `valid` for the form alone.
 
-    `loose` is the kindest reading: somewhere in its prose the answer ends up with what is right.
+    `loose` is the most lenient score: the prose may end in the right answer anywhere.
     """
 
     text: str
@@ -30,22 +30,22 @@ class Question:
 
 @dataclass(frozen=True)
 class Subject:
-    """Questions of one kind. `templates` are the arms that name one: what the arm is called, and the template."""
+    """Questions of one kind. `templates` are the arms that name a template: the arm's name and the template."""
 
     name: str
     questions: Sequence[Question]
     max_tokens: int
     templates: Mapping[str, str]
     chance: float
-    """The score of guessing among the valid answers; 0 where that is next to nothing."""
+    """The score of guessing among the valid answers, or 0 if that is close to nothing."""
     most: float = 0.0
-    """The score of the most frequent answer, always given."""
+    """The score of always giving the most frequent answer."""
     controls: Mapping[str, float] = field(default_factory=dict)
-    """Scores of ways that need no model."""
+    """The scores of methods that need no model."""
 
 
 def classification(task: tasks.Task, vote: float) -> Subject:
-    """One of the main job's tasks, each text in one of the three wordings."""
+    """Return one of the main job's tasks, with each text in one of the three wordings."""
     questions = [
         _exact(task.questions(item)[number % len(tasks.WORDINGS[task.name])], item.label, task.labels)
         for number, item in enumerate(task.dev)
@@ -60,7 +60,7 @@ def classification(task: tasks.Task, vote: float) -> Subject:
 
 
 def bbh(data: Path, name: str, limit: int) -> Subject:
-    """A task of BIG-Bench Hard. The questions are put as they are."""
+    """Return a task of BIG-Bench Hard, with its questions unchanged."""
     rows = [json.loads(line) for line in (data / "bbh" / f"{name}.jsonl").read_text("utf-8").splitlines()]
     rows = rows[:: max(1, len(rows) // limit)][:limit]
     slug = name.replace("_", "-")
@@ -79,7 +79,7 @@ def bbh(data: Path, name: str, limit: int) -> Subject:
 
 
 def instructions(data: Path, limit: int, max_tokens: int) -> Subject:
-    """IFEval: an answer counts where it follows every instruction; read loosely, by the share that it follows."""
+    """Return IFEval. `score` requires every instruction to be followed; `loose` is the share that is followed."""
     prompts, _ = ifeval.read(data, limit)
     questions = [Question(one.text, _all_followed(one), bool, _part_followed(one)) for one in prompts]
     return Subject(
@@ -88,14 +88,14 @@ def instructions(data: Path, limit: int, max_tokens: int) -> Subject:
 
 
 def write_templates(folder: Path, data: Path, classified: Sequence[tasks.Task]) -> None:
-    """The library of the benchmark: the main job's templates and those of the other tasks."""
+    """Write the benchmark's library: the templates of the main job and of the other tasks."""
     tasks.write_templates(folder, data, tuple(classified))
     for name in ("bbh", "ifeval"):
         shutil.copytree(tasks.TEMPLATES / name, folder / name)
 
 
 def bare(said: str) -> str:
-    """An answer without what stands around it: space, case, one full stop."""
+    """Remove space, case and one full stop around an answer."""
     return said.strip().lower().removesuffix(".").strip()
 
 
@@ -124,7 +124,7 @@ def _sorting(text: str, wanted: str) -> Question:
     def words(said: str) -> list[str]:
         return re.findall(r"[\w'-]+", said.lower())
 
-    # any separator will do; valid are the words of the list in any order
+    # any separator will do; valid answers are the words of the list in any order
     return Question(
         text,
         lambda said: float(words(said) == words(wanted)),

@@ -1,4 +1,4 @@
-"""The two classification tasks of the main job: their questions, their texts, and the templates to compare."""
+"""The two classification tasks of the main job: questions, texts, and the templates to compare."""
 
 import json
 import shutil
@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 TEMPLATES = Path(__file__).resolve().parents[1] / "templates"
-# plain questions, as an application's author may write them; none is among the templates' own examples. The text is
-# quoted or follows a line break: where it is in doubt there are no examples
+# plain questions, as an application's author might write them; none is among the templates' own examples. The text is
+# quoted or follows a line break, because without a clear border no examples are used
 WORDINGS = {
     "clinc10": (
         'A user told our voice assistant: "{text}". What does the user want?',
@@ -26,7 +26,7 @@ INSTRUCTION = """
 
 Which one of these labels fits: {labels}? Answer with the label alone.
 """
-# the form that serves a small model best: turns, as in the template that is to be chosen
+# turns serve a small model best; the template that the classifier should choose uses them, too
 STATIC_TURN = """
 # user
 {text}
@@ -85,7 +85,7 @@ class Task:
 def read(data: Path, name: str, limit: int) -> Task:
     folder = data / "intents" / name
     dev = _items(folder / "dev.jsonl")
-    # every n-th, so that a shorter run sees all labels: the file is sorted by them or not
+    # evenly spaced rows, so that a shorter run covers all labels even if the file is sorted by label
     step = max(1, len(dev) // limit)
     return Task(name, _items(folder / "train.jsonl"), dev[::step][:limit])
 
@@ -96,10 +96,10 @@ def _items(path: Path) -> tuple[Item, ...]:
 
 
 def write_templates(folder: Path, data: Path, tasks: tuple[Task, ...]) -> None:
-    """The benchmark's template folder, with each task's train file as its pool.
+    """Write the benchmark's template folder, with each task's train file as its pool.
 
-    Beside the template that the classifier must choose stand two that only a request's own
-    `template` field reaches (their status is draft): fixed examples, and an instruction alone.
+    Beside the template that the classifier must choose, there are two drafts, which only a request's `template` field
+    can select: one with fixed examples, and one with an instruction alone.
     """
     for task in tasks:
         target = folder / task.name

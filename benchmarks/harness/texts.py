@@ -1,4 +1,4 @@
-"""Many different plain prompts, so that no cache of texts answers in the measured path's place."""
+"""Many different plain prompts, so that no cache of texts answers in place of the measured code."""
 
 import itertools
 
@@ -39,7 +39,7 @@ THEN = (
 
 
 def summaries(count: int) -> list[str]:
-    """`count` different prompts of about 300 characters that ask for a summary."""
+    """Return `count` different prompts of about 300 characters that ask for a summary."""
     made = itertools.product(ASKS, WHO, DID, THEN, THEN)
     every = max(1, len(ASKS) * len(WHO) * len(DID) * len(THEN) ** 2 // count)
     return [

@@ -1,8 +1,8 @@
-"""An upstream that streams by instruction: `max_tokens` pieces, one every `seed` microseconds.
+"""An upstream that streams `max_tokens` pieces, one every `seed` microseconds.
 
-Both are OpenAI's own parameters, so each gateway passes them on. Every piece's text is the time it
-was sent (`CLOCK_MONOTONIC`, which all processes of a machine share), so that a client can tell how
-long it took on the way. Run as a program: `upstream.py PORT`.
+Both are OpenAI's own parameters, so every gateway passes them on. The text of a piece is the time at which it was sent
+(`CLOCK_MONOTONIC`, which all processes of a machine share), so a client can compute how long the piece took. Run as a
+program: `upstream.py PORT`.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ EVENT = (
 
 
 class Streaming(asyncio.Protocol):
-    """One connection. Reads a request by its content-length, answers, and waits for the next."""
+    """One connection. Reads a request by its content-length, answers, and waits for the next request."""
 
     def __init__(self) -> None:
         self._buffer = b""
@@ -59,7 +59,7 @@ class Streaming(asyncio.Protocol):
 
 
 def _body(head: bytes, rest: bytes) -> bytes | None:
-    """The whole body, or None while some of it is still to come."""
+    """Return the whole body, or None while it is incomplete."""
     for line in head.lower().split(b"\r\n")[1:]:
         name, _, value = line.partition(b":")
         if name == b"content-length":
