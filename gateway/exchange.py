@@ -163,6 +163,40 @@ class ContextPlan(Struct, frozen=True):
 ContextPlan.DIRECT = ContextPlan()
 
 
+class TextPiece(Struct, frozen=True):
+    """A piece of a text, the white space between it and the next piece, and the title row of the table that it
+    continues."""
+
+    text: str
+    gap: str = ""
+    lead: str = ""
+
+
+class PiecePlan(Struct, frozen=True):
+    """How a long text is transformed piece by piece. The client's message is `before`, the pieces with their gaps, and
+    `after`.
+
+    `note` is put before each piece's message. It may name `{n}` and `{of}`, the number of the piece and of all.
+    `lead_note` introduces the title row of a table.
+    """
+
+    pieces: tuple[TextPiece, ...]
+    before: str
+    after: str
+    note: str
+    lead_note: str
+    answer_tokens: int
+    """The most tokens of the answer to one piece, if the client sets no limit."""
+    at_once: int
+    """The number of pieces that are under way at the same time."""
+
+    def note_for(self, piece: TextPiece, number: int) -> str:
+        """The note before piece `number`, counted from 0."""
+        note = self.note.replace("{n}", str(number + 1)).replace("{of}", str(len(self.pieces)))
+        lead = f"{self.lead_note}\n{piece.lead}\n\n" if piece.lead else ""
+        return f"{note}\n\n{lead}"
+
+
 class Target(Struct, frozen=True):
     """A backend that can answer, and the name of the model at that backend.
 
@@ -295,6 +329,10 @@ class Exchange(Struct, frozen=True):
     search.
     """
     plan: ContextPlan = ContextPlan.DIRECT
+    pieces: PiecePlan | None = None
+    """The pieces of a long text that are transformed one by one. The answer joins their answers."""
+    composed: str = ""
+    """The answer, if code has put it together from answers to parts of a long text. No further call is made then."""
     route: tuple[Target, ...] = ()
     spare: bool = False
     """Whether more targets, which get another prompt, are tried after all targets of `route` have failed."""

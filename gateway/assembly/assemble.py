@@ -78,7 +78,7 @@ def assemble(settings: Settings, *, only_prepare: bool = False) -> Gateway:
         settings,
         adapters,
         partial(request_path, parts),
-        Responder(Performer(caller, completions), adapters.backends, mark_of),
+        Responder(Performer(caller, completions, settings.context.parallel_calls), adapters.backends, mark_of),
         loader=LateLoader(settings, adapters.embedder, adapters.collections) if loads_late else None,
         completions=completions,
         policy=parts.policy,

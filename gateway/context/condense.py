@@ -6,29 +6,29 @@ shortens it.
 """
 
 import asyncio
-from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any
+from collections.abc import Collection, Sequence
 
-from msgspec import Struct
 from msgspec.structs import replace
 
 from gateway.ask import Mode, Turn
-from gateway.context.fence import fenced
 from gateway.context.long import quote as quotes
 from gateway.context.long.choose import Powers, Strategy, StrategyChoice, choose
 from gateway.context.long.focus import Embed, focus
-from gateway.context.long.frames import JOIN_TOKENS, SOURCE_TOKENS, around_part, around_sources
+from gateway.context.long.frames import JOIN_TOKENS, SOURCE_TOKENS, around_part
+from gateway.context.long.gather import GatherPlanner
 from gateway.context.long.meaning import with_meaning
-from gateway.context.long.parts import PIECES, parts
-from gateway.context.long.quote import CannotRead, Quote, WindowRoom
+from gateway.context.long.parts import PIECES, PREVIEWED, parts, parts_of_documents
+from gateway.context.long.piecewise import PiecePlanner
+from gateway.context.long.prompts import mixed, moved, retold, talked, with_sources
+from gateway.context.long.quote import CannotRead, WindowRoom
 from gateway.context.long.read import LongReader, ReadingResult
 from gateway.context.long.shape import RequestShape, is_talk, shape_of
+from gateway.context.long.task import LongTask
 from gateway.context.long.wording import LongWording, wording_of
 from gateway.context.task.head import TaskKind
 from gateway.context.window import (
     PROMPT_TOKENS,
     SYSTEM_ROLES,
-    TURN_TOKENS,
     Count,
     answer_room,
     lengthened,
@@ -39,42 +39,12 @@ from gateway.context.window import (
     upper_bound,
 )
 from gateway.errors import BadRequest, ContextTooLong
-from gateway.exchange import Chunk, ContextPlan, Exchange, Target
+from gateway.exchange import Exchange
 from gateway.settings.context import Context
 
-READ = (Strategy.TREE, Strategy.MAP_REDUCE, Strategy.GATHER, Strategy.REFINE)
+READ = (Strategy.TREE, Strategy.MAP_REDUCE, Strategy.REFINE)
 ALL_OF_IT = (TaskKind.WHOLE, TaskKind.TRANSFORM)
-"""Kinds of tasks for which a few passages of the text are not enough."""
-PREVIEWED = "[a model reads this part first]"
-
-
-class Task(Struct, frozen=True):
-    """A request that does not fit the window, with the data for shortening it."""
-
-    exchange: Exchange
-    target: Target
-    shape: RequestShape
-    talk: bool
-    sizes: Sequence[int]
-    """The number of tokens of each turn."""
-    task_tokens: int
-    room: int
-    """The number of tokens that the prompt may use in the window."""
-    count: Callable[[str], int]
-
-    @property
-    def tokens(self) -> int:
-        return PROMPT_TOKENS + sum(self.sizes)
-
-    @property
-    def beside(self) -> int:
-        """The number of tokens of the prompt without the text, that is, of the task and the other messages."""
-        return self.task_tokens + sum(self.sizes[:-1])
-
-    def free_beside(self, instruction: str) -> int:
-        """Return the number of tokens for sources in the last prompt, which also includes the instruction. Blocking."""
-        frame = around_sources(instruction, self.shape.language, self.count)
-        return self.room - PROMPT_TOKENS - TURN_TOKENS - frame - self.beside
+"""Tasks that a few passages of the text cannot do."""
 
 
 class CondenseStage:
@@ -99,6 +69,8 @@ class CondenseStage:
         self._mixing = mixing
         self._embed = embed
         self._reader = reader
+        self._planner = PiecePlanner(settings, reader)
+        self._gatherer = GatherPlanner(settings, reader)
 
     async def __call__(self, exchange: Exchange) -> Exchange:
         named = _named(exchange)
@@ -133,10 +105,8 @@ class CondenseStage:
         fits = upper_bound(exchange.prompt) <= prompt_room(exchange, target)
         return bool(named) or (not fits and all(turn.plain for turn in exchange.prompt))
 
-    async def _task(self, exchange: Exchange) -> Task | None:
-        """Split the request into its parts and count their tokens. Return None if the last message is not the
-        user's.
-        """
+    async def _task(self, exchange: Exchange) -> LongTask | None:
+        """Split the request into its parts and count them. Returns None if the last message is not the user's."""
         target, turns = exchange.route[0], exchange.prompt
         if not turns or turns[-1].role != "user" or not turns[-1].plain:
             return None
@@ -151,12 +121,12 @@ class CondenseStage:
         sizes, shape, task_tokens = await asyncio.to_thread(look)
         shape = await with_meaning(shape, self._embed)
         room = prompt_room(exchange, target)
-        return Task(exchange, target, shape, is_talk(turns), sizes, task_tokens, room, count)
+        return LongTask(exchange, target, shape, is_talk(turns), sizes, task_tokens, room, count)
 
-    def _choose(self, task: Task) -> StrategyChoice | None:
+    def _choose(self, task: LongTask) -> StrategyChoice | None:
         able = self._reader is not None and task.exchange.mode.changes
         logits = task.target.backend in self._mixing
-        powers = Powers(calls=able, logits=logits, stretched_tokens=longest_tokens(task.target), pieces=False)
+        powers = Powers(calls=able, logits=logits, stretched_tokens=longest_tokens(task.target), pieces=task.joinable)
         most = max(1, task.target.window_tokens // 2)
         needed = task.tokens + answer_room(task.exchange, task.target)
         return choose(
@@ -168,13 +138,17 @@ class CondenseStage:
             text_tokens=task.tokens,
         )
 
-    async def _do(self, task: Task, chosen: StrategyChoice) -> Exchange:
+    async def _do(self, task: LongTask, chosen: StrategyChoice) -> Exchange:
         if chosen.strategy is Strategy.FOCUS:
             return await self._focus(task, chosen)
         if chosen.strategy is Strategy.NBCE:
             if not task.shape.passages or not task.shape.task:
                 raise CannotRead("the message is not a question with at least three separate passages")
-            return _mixed(task, chosen)
+            return mixed(task, chosen)
+        if chosen.strategy is Strategy.PIECEWISE:
+            return await self._planner(task, chosen)
+        if chosen.strategy is Strategy.GATHER:
+            return await self._gatherer(task, chosen)
         if chosen.strategy in READ or chosen.strategy is Strategy.TALK:
             return await self._read(task, chosen)
         longer = lengthened(task.exchange, task.tokens, self.name, chosen.why)
@@ -185,21 +159,17 @@ class CondenseStage:
             )
         return longer
 
-    async def _otherwise(self, task: Task, why: str) -> Exchange:
-        """Search the text instead, if a few passages are enough for the task. `why` is the reason why the strategy
-        failed.
-        """
+    async def _otherwise(self, task: LongTask, why: str) -> Exchange:
+        """Search the text instead, if a few passages can do the task. `why` is the reason why the strategy failed."""
         if task.talk or not task.shape.task or task.shape.kind in ALL_OF_IT:
             return self._impossible(task, why)
         return await self._focus(task, StrategyChoice(Strategy.FOCUS, f"{why}; so a few passages are used"))
 
-    def _impossible(self, task: Task, why: str) -> Exchange:
-        """Leave the prompt to the stage `fit`. Raises `ContextTooLong` if dropping old turns cannot make the prompt
-        fit.
-        """
+    def _impossible(self, task: LongTask, why: str) -> Exchange:
+        """Leave the prompt to the stage `fit`. Raises `ContextTooLong` if leaving out old turns cannot make it fit."""
         if task.talk or trim(task.exchange.prompt, task.sizes, task.room - PROMPT_TOKENS) is not None:
             return task.exchange.noted(self.name, "skipped", why)
-        others = [Strategy.FOCUS, Strategy.TREE, Strategy.GATHER, Strategy.MAP_REDUCE, Strategy.REFINE]
+        others = [Strategy.FOCUS, Strategy.TREE, Strategy.GATHER, Strategy.PIECEWISE, Strategy.REFINE]
         able = [one.value for one in others if (one is Strategy.FOCUS or self._reader) and task.shape.task]
         named = ", ".join(f'"{one}"' for one in able)
         remedy = f'Name another strategy in "foreword": {{"strategy": ...}}: {named}.' if able else ""
@@ -208,7 +178,7 @@ class CondenseStage:
         error.calls = task.exchange.calls
         raise error
 
-    async def _focus(self, task: Task, chosen: StrategyChoice) -> Exchange:
+    async def _focus(self, task: LongTask, chosen: StrategyChoice) -> Exchange:
         if not task.shape.task:
             raise CannotRead("no paragraph of the message asks for anything")
         words = wording_of(task.shape.language)
@@ -216,22 +186,24 @@ class CondenseStage:
         passages = await focus(task.shape.text, task.shape.task, max(0, free), task.count, self._embed)
         if not passages:
             return task.exchange.noted(self.name, "skipped", f"no passage fits into {max(0, free)} tokens")
-        return _with(task, chosen, _moved(passages, task.shape.start), words.passages, {"passages": len(passages)})
+        data = {"passages": len(passages)}
+        return with_sources(task, chosen, moved(passages, task.shape.start), words.passages, data)
 
-    async def _read(self, task: Task, chosen: StrategyChoice) -> Exchange:
+    async def _read(self, task: LongTask, chosen: StrategyChoice) -> Exchange:
         talk = chosen.strategy is Strategy.TALK
         if self._reader is None:
             raise CannotRead("no model may be called")
         words = wording_of(task.shape.language)
         instruction = words.talk if talk else task.shape.task or words.talk
         room = await asyncio.to_thread(self._room, task, words, instruction, talk)
-        text, remaining = await asyncio.to_thread(_talked, task, words, room.final) if talk else (task.shape.text, ())
+        text, remaining = await asyncio.to_thread(talked, task, words, room.final) if talk else (task.shape.text, ())
         refining = chosen.strategy is Strategy.REFINE
         room = quotes.beside_notes(room) if refining else room
-        pieces = await asyncio.to_thread(parts, text, quotes.part_tokens(room), task.count)
+        cut_up = parts if talk or refining else parts_of_documents
+        pieces = await asyncio.to_thread(cut_up, text, quotes.part_tokens(room), task.count)
         tokens = sum(part.tokens for part in pieces)
         quote = quotes.refine(len(pieces), tokens, room) if refining else quotes.tree(len(pieces), tokens, room)
-        self._check(quote)
+        quotes.check(quote, self._settings)
         if not task.exchange.may_call:
             reading = ReadingResult(tuple(replace(part, text=PREVIEWED) for part in pieces))
         elif refining:
@@ -242,19 +214,11 @@ class CondenseStage:
         exchange = replace(task.exchange, calls=(*task.exchange.calls, *reading.calls))
         task = replace(task, exchange=exchange)
         if talk:
-            return _retold(task, chosen, reading.results, remaining, words.earlier, data)
-        return _with(task, chosen, _moved(reading.results, task.shape.start), words.final, data)
+            return retold(task, chosen, reading.results, remaining, words.earlier, data)
+        return with_sources(task, chosen, moved(reading.results, task.shape.start), words.final, data)
 
-    def _check(self, quote: Quote) -> None:
-        most_calls, most_tokens = self._settings.most_calls, self._settings.most_tokens
-        tokens = quote.tokens_in + quote.tokens_out
-        if quote.calls > most_calls:
-            raise CannotRead(f"it would take {quote.calls} calls; [context] most_calls is {most_calls}")
-        if tokens > most_tokens:
-            raise CannotRead(f"it would take {tokens} tokens; [context] most_tokens is {most_tokens}")
-
-    def _room(self, task: Task, words: LongWording, instruction: str, talk: bool) -> WindowRoom:
-        """Return the number of tokens for text in each prompt. Blocking, since this counts the tokens of prompts."""
+    def _room(self, task: LongTask, words: LongWording, instruction: str, talk: bool) -> WindowRoom:
+        """The tokens that each prompt has for text. Blocking, since this counts the tokens of the prompts."""
         result = min(self._settings.note_tokens, task.target.window_tokens // 8)
         prompt = PROMPT_TOKENS + around_part(words, task.count) + task.count(instruction) + PIECES * JOIN_TOKENS
         final = result + SOURCE_TOKENS if talk else task.free_beside(words.final)
@@ -276,70 +240,3 @@ def _named(exchange: Exchange) -> Strategy | None:
 def _system(turns: Sequence[Turn]) -> str:
     """Return the text of the system messages."""
     return "\n".join(turn.text for turn in turns if turn.role in SYSTEM_ROLES)
-
-
-def _moved(chunks: Sequence[Chunk], start: int) -> tuple[Chunk, ...]:
-    """Return the chunks with their positions in the client's message. The given positions are those in the text."""
-    return tuple(replace(chunk, start=chunk.start + start, end=chunk.end + start) for chunk in chunks)
-
-
-def _with(
-    task: Task, chosen: StrategyChoice, results: Sequence[Chunk], instruction: str, data: Mapping[str, Any]
-) -> Exchange:
-    """Return the exchange with the results in place of the text in the last message."""
-    sources = fenced(results, task.shape.language, instruction=instruction)
-    turns = (*task.exchange.prompt[:-1], Turn("user", f"{sources}\n\n{task.shape.task}".strip()))
-    return _planned(task, chosen, turns, results, data)
-
-
-def _mixed(task: Task, chosen: StrategyChoice) -> Exchange:
-    """Return the exchange with the passages that the engine reads in parallel."""
-    ask = task.exchange.ask
-    controls = replace(ask.controls, contexts=task.shape.passages)
-    exchange = replace(task.exchange, ask=replace(ask, controls=controls))
-    turns = (*exchange.prompt[:-1], Turn("user", task.shape.task))
-    return _planned(replace(task, exchange=exchange), chosen, turns, (), {"passages": len(task.shape.passages)})
-
-
-def _talked(task: Task, words: LongWording, tokens: int) -> tuple[str, tuple[Turn, ...]]:
-    """Return the earlier turns as one text, and the turns that stay. Raises `CannotRead`."""
-    turns = task.exchange.prompt
-    frame = around_sources(words.earlier, task.shape.language, task.count)
-    places = trim(turns, task.sizes, task.room - PROMPT_TOKENS - frame - tokens)
-    if places is None:
-        raise CannotRead("the last message alone is over the window")
-    remaining = tuple(turns[place] for place in places)
-    gone = [turn for place, turn in enumerate(turns) if place not in set(places)]
-    return "\n\n".join(f"{turn.role}: {turn.text}" for turn in gone), remaining
-
-
-def _retold(
-    task: Task,
-    chosen: StrategyChoice,
-    results: Sequence[Chunk],
-    remaining: Sequence[Turn],
-    instruction: str,
-    data: Mapping[str, Any],
-) -> Exchange:
-    """Return the exchange with a summary of the dropped turns before the first remaining user turn."""
-    first = next(place for place, turn in enumerate(remaining) if turn.role == "user")
-    sources = fenced(results, task.shape.language, instruction=instruction)
-    retold = Turn("user", f"{sources}\n\n{remaining[first].text}")
-    turns = (*remaining[:first], retold, *remaining[first + 1 :])
-    gone = len(task.exchange.prompt) - len(remaining)
-    return _planned(task, chosen, turns, results, {**data, "dropped_turns": gone}, gone)
-
-
-def _planned(
-    task: Task,
-    chosen: StrategyChoice,
-    turns: tuple[Turn, ...],
-    results: Sequence[Chunk],
-    data: Mapping[str, Any],
-    dropped: int = 0,
-) -> Exchange:
-    plan = ContextPlan(chosen.strategy.value, task.target.window_tokens, 0, dropped)
-    chunks = (*task.exchange.chunks, *results)
-    figures = {"tokens": task.tokens, "window_tokens": task.target.window_tokens, **data}
-    exchange = replace(task.exchange, turns=turns, chunks=chunks, plan=plan)
-    return exchange.noted("condense", chosen.strategy.value, chosen.why, figures)

@@ -1,5 +1,7 @@
 """Makes the model calls that a technique needs, and separates the reasoning from the answer."""
 
+import asyncio
+
 from msgspec.structs import replace
 
 from gateway.ask import Endpoint
@@ -7,6 +9,7 @@ from gateway.backends.as_events import as_events
 from gateway.backends.call import Caller
 from gateway.exchange import Exchange
 from gateway.perform.draws import DrawRefused, Draws
+from gateway.perform.pieces import composed_reply, perform_pieces
 from gateway.ports import Completer, Headers, Reply
 from gateway.wire.chat.reasoning import SplitStream, split_body
 
@@ -14,12 +17,18 @@ from gateway.wire.chat.reasoning import SplitStream, split_body
 class Performer:
     """Answers an exchange with one plain call, or with several if its technique needs them."""
 
-    def __init__(self, caller: Caller, completer: Completer) -> None:
+    def __init__(self, caller: Caller, completer: Completer, pieces_at_once: int = 4) -> None:
+        """`pieces_at_once` is the number of pieces of long texts that are under way at a time, over all requests."""
+        self._pieces_at_once = asyncio.Semaphore(pieces_at_once)
         self._caller = caller
         self._completer = completer
 
     async def __call__(self, exchange: Exchange, headers: Headers) -> tuple[Exchange, Reply]:
         """Return the reply, and the exchange with new calls and notes. Raises the errors of `Caller.call`."""
+        if exchange.pieces is not None:
+            return await perform_pieces(exchange, exchange.pieces, headers, self._caller, self._pieces_at_once)
+        if exchange.composed:
+            return exchange, composed_reply(exchange)
         procedure = exchange.procedure
         if procedure is None or not exchange.changed:
             return exchange, await self._caller.call(exchange, headers)

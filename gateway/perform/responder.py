@@ -99,7 +99,7 @@ class Responder:
 
     def _passes(self, exchange: Exchange) -> bool:
         first, procedure = exchange.route[0], exchange.procedure if exchange.changed else None
-        if exchange.searched is not None:
+        if exchange.searched is not None or exchange.pieces is not None or exchange.composed:
             return False
         if procedure is not None and (procedure.several or procedure.marker):
             return False

@@ -30,7 +30,12 @@ class Context(Struct, frozen=True, forbid_unknown_fields=True):
     """What to do with a prompt that is longer than the model's window. `auto`: search the prompt or read it in parts,
     depending on the task. `off`: drop the oldest turns of the conversation, unless the request names a strategy."""
     note_tokens: Annotated[int, Meta(ge=16)] = 200
-    """The most tokens of notes on each part of a long text."""
+    """The most tokens of the notes on one part of a long text."""
+    gather_tokens: Annotated[int, Meta(ge=16)] = 1500
+    """The most tokens of what one part of a text gives for a task that needs all of it, such as a list; never more than
+    a quarter of the window. A part that gives more is read again in two halves."""
+    piece_tokens: Annotated[int, Meta(ge=64)] = 1500
+    """The most tokens of a piece of a long text that is translated, corrected or converted piece by piece."""
     most_calls: Count = 64
     """The most calls for reading a text in parts. A text that needs more calls is not read in parts."""
     most_tokens: Count = 400_000

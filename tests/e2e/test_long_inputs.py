@@ -138,3 +138,57 @@ def test_two_deployments_of_a_model_are_chosen_by_what_the_request_needs(
             used.append((body["model"], reply.headers.get("x-foreword-strategy")))
     assert used == [("small-8k", None), ("small-8k", "focus"), ("small-32k", "interpolated")]
     assert body["messages"] == [{"role": "user", "content": whole}]
+
+
+TRANSLATE = f"Translate the story into French.\n\n{STORY}"
+
+
+def pieces_of(gateway: GatewayProcess, text: str) -> int:
+    preview = httpx.post(gateway.url + "/v1/foreword/preview", json=asks(text), timeout=30).json()
+    (data,) = [note["data"] for note in preview["notes"] if note["stage"] == "condense"]
+    return int(data["pieces"])
+
+
+def test_a_stock_client_gets_a_translation_piece_by_piece_in_order(
+    gateway: GatewayProcess, upstream: UpstreamInThread
+) -> None:
+    count = pieces_of(gateway, TRANSLATE)
+    assert count > 3
+    upstream.double.play(says("Anna = Anne\nRome = Rome"), *[says(f"Morceau {n}.") for n in range(count)])
+    with openai.OpenAI(base_url=f"{gateway.url}/v1", api_key="none", max_retries=0) as client:
+        stream = client.chat.completions.create(
+            model="small",
+            messages=[{"role": "user", "content": TRANSLATE}],
+            stream=True,
+            stream_options={"include_usage": True},
+            extra_body={"foreword": {}},
+        )
+        chunks = list(stream)
+    texts = [chunk.choices[0].delta.content for chunk in chunks if chunk.choices and chunk.choices[0].delta.content]
+    assert "".join(texts) == "\n\n".join(f"Morceau {n}." for n in range(count))
+    assert len(texts) >= count
+    assert (chunks[0].model_extra or {})["foreword"]["strategy"] == "piecewise"
+    assert any(chunk.usage for chunk in chunks)
+    _, *bodies = sent(upstream)
+    assert all("to be the same in every part: Anna = Anne\n" in body["messages"][0]["content"] for body in bodies)
+    assert all("Translate the story into French." in body["messages"][0]["content"] for body in bodies)
+    for n in range(120):
+        assert sum(body["messages"][0]["content"].count(f"called Person{n}.") for body in bodies) == 1
+
+
+def test_the_responses_api_gets_the_same_text(gateway: GatewayProcess, upstream: UpstreamInThread) -> None:
+    translate = TRANSLATE.replace("Anna", "Berta")
+    count = pieces_of(gateway, translate)
+    upstream.double.play(says("Berta = Berthe"), *[says(f"Morceau {n}.") for n in range(count)])
+    with openai.OpenAI(base_url=f"{gateway.url}/v1", api_key="none", max_retries=0) as client:
+        answer = client.responses.create(model="small", input=translate)
+    assert answer.output_text == "\n\n".join(f"Morceau {n}." for n in range(count))
+
+
+def test_a_refusal_of_the_first_piece_keeps_its_status(gateway: GatewayProcess, upstream: UpstreamInThread) -> None:
+    refusal = b'{"error": {"message": "no such model", "type": "x", "param": null, "code": null}}'
+    upstream.double.play(Script(404, pieces=[refusal]))
+    rewrite = TRANSLATE.replace("Translate the story into French", "Rewrite the story for children")
+    answer = httpx.post(gateway.url + "/v1/chat/completions", json=asks(rewrite, stream=True), timeout=30)
+    assert answer.status_code == 404
+    assert answer.json()["error"]["message"] == "no such model"

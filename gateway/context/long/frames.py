@@ -10,15 +10,18 @@ SOURCE_TOKENS = 12
 JOIN_TOKENS = 2
 """The tokens of the blank line between two pieces or notes."""
 LONGEST_NUMBER = 9999
+TITLE_TOKENS = 24
+"""The tokens that the title of a document may take."""
 
 Count = Callable[[str], int]
 
 
 def around_part(words: LongWording, count: Count) -> int:
-    """Return the tokens of the longest prompt around a part, without the task. Blocking."""
-    numbers = {"n": LONGEST_NUMBER, "of": LONGEST_NUMBER, "task": ""}
+    """The tokens of the longest prompt that is put around a part, without the task. Blocking."""
+    numbers = {"n": LONGEST_NUMBER, "of": LONGEST_NUMBER, "task": "", "title": ""}
     prompts = [prompt.format(**numbers) for prompt in (words.map, words.reduce, words.refine)]
-    return max(count(f"{prompt}\n{marked('', stable='-')}") for prompt in prompts)
+    title = TITLE_TOKENS
+    return title + max(count(f"{prompt}\n{marked('', stable='-')}") for prompt in prompts)
 
 
 def around_sources(instruction: str, language: str, count: Count) -> int:

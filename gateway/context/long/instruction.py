@@ -6,7 +6,7 @@ from msgspec import Struct
 
 from gateway.context.fence import language_of
 from gateway.context.task.head import shipped
-from gateway.context.task.rules import ruled
+from gateway.context.task.rules import is_order
 
 TASK_CHARS = 1200
 """The maximum length of a task in characters. A longer paragraph belongs to the text."""
@@ -17,14 +17,13 @@ LINE_CHARS = 400
 ASKS = 0.5
 """A block with at least this probability asks for something."""
 RULED = 0.5
-"""Added if a sentence begins with the words of a task for a text."""
-QUESTION = 0.3
-"""Added if there is a question mark at the end."""
+"""This is added where the first words of a sentence are those of a task for a text."""
+QUESTION = 0.5
+"""This is added for a question mark at the end."""
 SENTENCE = 0.05
-"""Subtracted for each further sentence, since a text has more sentences than a task."""
-FURTHER = 0.8
+"""This is taken off for each further sentence, since a text has more of them than a task."""
 MOST_FURTHER = 2
-"""The maximum number of paragraphs after the first that belong to the task. They must ask for something too."""
+"""At most this many paragraphs after the first belong to the task, if they give an order or introduce the text."""
 FENCED_SHARE = 0.6
 """If a fenced part is at least this share of the message, it is the text."""
 LEAD_CHARS = 160
@@ -105,7 +104,8 @@ def _first(message: str, blocks: list[Span]) -> tuple[Span, float] | None:
     stop = end
     for start, upto in blocks[1 : min(len(blocks) - 1, 1 + MOST_FURTHER)]:
         block = message[start:upto].strip()
-        if len(block) > LEAD_CHARS or not (block[-1] in ":：" or _asks([block])[0] > FURTHER):
+        belongs = block[-1] in ":：" or is_order(block, language_of(block))
+        if len(block) > LEAD_CHARS or not belongs:
             break
         stop = upto
     return (begin, stop), likeliest[1]
@@ -140,17 +140,13 @@ def _asks(texts: list[str]) -> list[float]:
 
 
 def _asks_for_something(text: str) -> float:
-    """Return a score for how likely a text is to ask for something.
-
-    A question mark and the first words of a task raise the score. Each further sentence and each character lower it.
-    """
-    head, language = shipped(), language_of(text)
+    """The probability that a text asks for something. In doubt, the shorter one of two is the client's own, and one
+    whose first words name what to do with the text."""
+    head = shipped()
     units = head.units(text)
-    plainly = RULED * any(ruled(unit, language) for unit in units)
+    plainly = RULED * any(is_order(unit, language_of(unit)) for unit in units)
     question = QUESTION if text[-1] in "?？" else 0.0
-    return (
-        max(head.asks(units, language)) + plainly + question - SENTENCE * (len(units) - 1) - len(text) / TASK_CHARS / 4
-    )
+    return head.asks(text) + plainly + question - SENTENCE * (len(units) - 1) - len(text) / TASK_CHARS / 4
 
 
 def _after_lead(message: str, blocks: list[Span], task: int) -> int:

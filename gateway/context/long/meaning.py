@@ -13,7 +13,7 @@ async def with_meaning(shape: RequestShape, embed: Embed | None) -> RequestShape
     stays.
     """
     head = shipped()
-    if embed is None or not shape.task or not head.knows_meaning(shape.language):
+    if embed is None or not shape.task or not any(map(head.knows_meaning, head.units(shape.task))):
         return shape
     units = head.units(shape.task)
     try:
@@ -22,4 +22,4 @@ async def with_meaning(shape: RequestShape, embed: Embed | None) -> RequestShape
         return shape
     if not head.understands(probe):
         return shape
-    return replace(shape, verdict=head.verdict(units, shape.language, vectors[1:]))
+    return replace(shape, verdict=head.verdict(units, vectors[1:]))

@@ -2,6 +2,10 @@
 
 from collections.abc import Callable, Sequence
 
+from msgspec.structs import replace
+
+from gateway.context.long.documents import documents_in
+from gateway.context.long.figures import lead_at, leads_in
 from gateway.context.reading.chunk import Cut, chunk
 from gateway.context.reading.document import Document
 from gateway.exchange import Chunk
@@ -11,6 +15,8 @@ Count = Callable[[str], int]
 PIECES = 10
 """A part consists of about this many pieces, so that it can end at a paragraph or a sentence."""
 MESSAGE = "message"
+PREVIEWED = "[a model reads this part first]"
+"""What stands for the result of a part in a preview, for which no model is called."""
 
 
 def pieces(text: str, tokens: int, count: Count) -> list[Chunk]:
@@ -29,6 +35,22 @@ def parts(text: str, tokens: int, count: Count) -> list[Chunk]:
         filled[-1].append(piece)
         used += piece.tokens
     return [_joined(text, group) for group in filled]
+
+
+def parts_of_documents(text: str, tokens: int, count: Count) -> list[Chunk]:
+    """The parts of all documents of a text. No part holds text of two. The source of a part is its document's title.
+    Blocking."""
+    found = []
+    leads = leads_in(text)
+    lead_tokens = max((count(lead.text) for lead in leads), default=0)
+    for document in documents_in(text):
+        for part in parts(text[document.start : document.end], max(16, tokens - lead_tokens), count):
+            start, end = part.start + document.start, part.end + document.start
+            lead = lead_at(leads, start)
+            if lead:
+                part = replace(part, text=f"{lead}\n{part.text}", tokens=part.tokens + count(lead))
+            found.append(replace(part, start=start, end=end, source=document.title or MESSAGE))
+    return found
 
 
 def _joined(text: str, group: Sequence[Chunk]) -> Chunk:

@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from gateway.context.long.frames import JOIN_TOKENS, SOURCE_TOKENS
 from gateway.exchange import Call
+from gateway.settings.context import Context
 
 SMALLEST_PART = 64
 """The minimum size of a part in tokens. The result for only a few sentences would be useless."""
@@ -59,11 +60,15 @@ def part_tokens(room: WindowRoom) -> int:
     return size
 
 
-def tree(parts: int, tokens: int, room: WindowRoom, *, fan_in: int = 0) -> Quote:
-    """Return the cost of mapping each part and merging level by level, until the results fit the last prompt.
+def tree(
+    parts: int, tokens: int, room: WindowRoom, *, fan_in: int = 0, documents: Sequence[int] = (), strategy: str = "tree"
+) -> Quote:
+    """The cost of mapping each part and then merging level by level, until the results fit the last prompt
+    (`map-reduce`, `tree`).
 
-    This is `map-reduce` or `tree`. `fan_in` is the maximum number of results that one call merges; 0 means as many as
-    fit. Raises `CannotRead`.
+    `fan_in` is the largest number of results that one call merges; 0 means as many as fit. `documents` are the numbers
+    of parts of several documents, which are merged apart as long as one of them has several results. Raises
+    `CannotRead`.
     """
     size = part_tokens(room)
     fan = size // (room.result + JOIN_TOKENS)
@@ -71,13 +76,15 @@ def tree(parts: int, tokens: int, room: WindowRoom, *, fan_in: int = 0) -> Quote
     last = room.final // (room.result + SOURCE_TOKENS)
     if fan < 2 or last < 1:
         raise CannotRead(f"results of {room.result} tokens are too long to be merged in {room.window}")
-    calls, results, depth, tokens_in = parts, parts, 1, tokens + parts * room.prompt
-    while results > last:
-        tokens_in += results * (room.result + JOIN_TOKENS)
-        results = ceil(results / fan)
-        calls, depth = calls + results, depth + 1
-        tokens_in += results * room.prompt
-    return Quote("tree", size, parts, fan, depth, calls, tokens_in, calls * room.result)
+    calls, depth, tokens_in = parts, 1, tokens + parts * room.prompt
+    results = list(documents) or [parts]
+    while sum(results) > last:
+        tokens_in += sum(results) * (room.result + JOIN_TOKENS)
+        results = [sum(results)] if max(results) == 1 else results
+        results = [ceil(one / fan) for one in results]
+        calls, depth = calls + sum(results), depth + 1
+        tokens_in += sum(results) * room.prompt
+    return Quote(strategy, size, parts, fan, depth, calls, tokens_in, calls * room.result)
 
 
 def beside_notes(room: WindowRoom) -> WindowRoom:
@@ -94,3 +101,12 @@ def refine(parts: int, tokens: int, room: WindowRoom) -> Quote:
     if room.final < room.result + SOURCE_TOKENS:
         raise CannotRead(f"notes of {room.result} tokens do not fit the last prompt, which has {room.final} free")
     return Quote("refine", size, parts, 1, parts, parts, tokens + parts * room.prompt, parts * room.result)
+
+
+def check(quote: Quote, settings: Context) -> None:
+    """Raise `CannotRead` if the strategy would cost more than the operator allows."""
+    tokens = quote.tokens_in + quote.tokens_out
+    if quote.calls > settings.most_calls:
+        raise CannotRead(f"it would take {quote.calls} calls; [context] most_calls is {settings.most_calls}")
+    if tokens > settings.most_tokens:
+        raise CannotRead(f"it would take {tokens} tokens; [context] most_tokens is {settings.most_tokens}")

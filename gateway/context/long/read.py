@@ -8,27 +8,32 @@ its results are then cut to fit.
 
 import asyncio
 import hashlib
+import itertools
 import re
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from gateway.ask import Turn
 from gateway.context.fence import harmless, marked
+from gateway.context.long.cut import halves
 from gateway.context.long.frames import SOURCE_TOKENS
+from gateway.context.long.items import MergedList, merged_list
 from gateway.context.long.parts import MESSAGE, Count
 from gateway.context.long.quote import CannotRead, Quote, WindowRoom
 from gateway.context.long.wording import LongWording
-from gateway.exchange import Call, Chunk, Exchange, Sampling
+from gateway.exchange import Call, Chunk, Exchange, Sampling, TextPiece
 from gateway.own_call import own_call
 from gateway.ports import Completer
 
 CALL_S = 120.0
 """The time limit of a call."""
 SECOND_TRIES = 4
-"""One of this many calls may be repeated."""
+"""One second try is allowed for each group of this many calls; if parts may be halved, one further call for every
+two."""
 CACHED_RESULTS = 2000
 """The number of results that are cached. For the same task, the same part is read only once."""
 HARDLY_SHRUNK = 0.8
@@ -58,11 +63,20 @@ class ReadingResult(Struct, frozen=True):
     levels: tuple[ReadingLevel, ...] = ()
     """The results of all steps, including those that were shortened later."""
     stopped: bool = False
-    """Whether merging ended because the last level hardly shrank. Its results were then shortened."""
+    """Whether merging stopped because the last level hardly shrank. The results were then shortened instead."""
+    cut: int = 0
+    """The number of results that end at their limit, because there were no calls left to read their parts in halves."""
+    merged: MergedList | None = None
+    """The lists of all parts as one, if the results are lists."""
+    is_answer: bool = False
+    """Whether the merged list is the answer, because it does not fit the last prompt."""
 
     def data(self) -> Mapping[str, Any]:
         levels = [level.data() for level in self.levels]
-        return {"calls": len(self.calls), "unread": self.unread, "stopped": self.stopped, "levels": levels}
+        told = {"calls": len(self.calls), "unread": self.unread, "cut": self.cut, "stopped": self.stopped}
+        if self.merged is not None:
+            told |= {"items": self.merged.total, "different_items": len(self.merged.items)}
+        return {**told, "levels": levels}
 
 
 class LongReader:
@@ -79,12 +93,42 @@ class LongReader:
     ) -> ReadingResult:  # fmt: skip
         """Map every part, then merge until the results fit `room.final`. Raises `CannotRead` without results."""
         work = _Work(self, exchange, words, room.result, quote.calls)
-        prompts = [words.map.format(n=n, of=len(parts), task=task) for n, _ in enumerate(parts, 1)]
-        level = await work.all("map", prompts, parts, count)
+        level = await work.mapped(parts, task, count)
+        return await self._reduced(work, level, task, quote, room, words, count)
+
+    async def gather(
+        self, exchange: Exchange, parts: Sequence[Chunk], task: str, quote: Quote, room: WindowRoom, words: LongWording,
+        count: Count,
+    ) -> ReadingResult:  # fmt: skip
+        """Ask the task of every part. Lists are merged and counted by code, other results as in `tree`. If no part has
+        anything, the result says so."""
+        work = _Work(self, exchange, words, room.result, quote.calls, halves=True)
+        level = await work.mapped(parts, task, count)
+        merged = merged_list(level)
+        if work.unread and not level:
+            work.need(level)
+        if merged is None and level:
+            return await self._reduced(work, level, task, quote, room, words, count)
+        merged = merged or MergedList(())
+        title = words.counted.format(total=merged.total, different=len(merged.items))
+        text = merged.text() or words.nothing
+        tokens = await asyncio.to_thread(count, text)
+        whole = Chunk("items", "", title, text, parts[0].start, parts[-1].end, tokens=tokens)
+        fits = _prompt_tokens([whole]) <= room.final
+        reading = await work.reading([whole] if fits else [], room.final, count)
+        return replace(reading, merged=merged, is_answer=not fits)
+
+    async def _reduced(
+        self, work: "_Work", level: list[Chunk], task: str, quote: Quote, room: WindowRoom, words: LongWording,
+        count: Count,
+    ) -> ReadingResult:  # fmt: skip
+        """Merge the results level by level until they fit the last prompt. Documents are kept apart as long as one of
+        them has several results."""
         work.need(level)
         while len(level) > 1 and _prompt_tokens(level) > room.final:
-            groups = [_merged(level[start : start + quote.fan_in]) for start in range(0, len(level), quote.fan_in)]
-            merged = await work.all("reduce", [words.reduce.format(task=task)] * len(groups), groups, count)
+            groups = [_merged(group) for group in _groups(level, quote.fan_in)]
+            prompts = [words.reduce.format(task=task, title=_titled(words, group)) for group in groups]
+            merged = await work.all("reduce", prompts, groups, count)
             work.need(merged)
             work.stopped = _tokens(merged) > HARDLY_SHRUNK * _tokens(level)
             level = merged
@@ -133,13 +177,21 @@ class LongReader:
 class _Work:
     """What is known while one request is read: its calls, and the number of parts that could not be read."""
 
-    def __init__(self, reader: LongReader, exchange: Exchange, words: LongWording, tokens: int, planned: int) -> None:
+    def __init__(
+        self, reader: LongReader, exchange: Exchange, words: LongWording, tokens: int, planned: int, *,
+        halves: bool = False,
+    ) -> None:  # fmt: skip
+        """`tokens` limits each result, and `planned` is the number of calls in the quote. If `halves` is true, a part
+        whose result ends at the limit is read again in two halves."""
         self.calls: list[Call] = []
         self.unread = 0
         self.levels: list[ReadingLevel] = []
+        self._written: list[tuple[Call, str]] = []
         self.stopped = False
+        self.cut = 0
+        self._halves = halves
         self._done = 0
-        self._spare = max(1, planned // SECOND_TRIES)
+        self._spare = max(2, planned // 2) if halves else max(1, planned // SECOND_TRIES)
         self._reader, self._exchange, self._words, self._tokens = reader, exchange, words, tokens
 
     def need(self, results: Sequence[Chunk]) -> None:
@@ -152,7 +204,15 @@ class _Work:
         """Return the result made of the last level. The texts are shortened if they need more than `room` tokens."""
         if _prompt_tokens(level) > room:
             level = await asyncio.to_thread(_cut, level, room, count)
-        return ReadingResult(tuple(level), tuple(self.calls), self.unread, tuple(self.levels), self.stopped)
+        return ReadingResult(tuple(level), tuple(self.calls), self.unread, tuple(self.levels), self.stopped, self.cut)
+
+    async def mapped(self, parts: Sequence[Chunk], task: str, count: Count) -> list[Chunk]:
+        """The results of the task for each part."""
+        words, of = self._words, len(parts)
+        prompts = [
+            words.map.format(n=n, of=of, task=task, title=_titled(words, part)) for n, part in enumerate(parts, 1)
+        ]
+        return await self.all("map", prompts, parts, count)
 
     async def all(self, purpose: str, prompts: Sequence[str], parts: Sequence[Chunk], count: Count) -> list[Chunk]:
         """Return the results of one level in order, with their tokens counted. Empty results are dropped."""
@@ -167,34 +227,78 @@ class _Work:
         ]
         sizes = await asyncio.to_thread(lambda: [count(text) for text, _ in useful])
         results = [
-            Chunk(part.id, "", MESSAGE, text, part.start, part.end, heading=part.heading, tokens=size)
+            Chunk(part.id, "", part.source, text, part.start, part.end, heading=part.heading, tokens=size)
             for (text, part), size in zip(useful, sizes, strict=True)
         ]
         self.levels.append(ReadingLevel(purpose, tuple(results)))
         return results
 
     async def _read_part(self, purpose: str, prompt: str, part: Chunk) -> str | None:
-        full_prompt = f"{prompt}\n{marked(part.text, stable=part.id)}"
-        result = await self._try(purpose, full_prompt)
-        if result is None and self._spare > 0:
-            self._spare -= 1
-            result = await self._try(purpose, full_prompt)
+        result = await self._twice(purpose, prompt, part.text, part.id)
+        if result is not None and self._ends_at_limit(result):
+            result = await self._in_halves(purpose, prompt, part, result)
         self._done += 1
         if self._exchange.tell is not None:
             await self._exchange.tell(f"{purpose}: {self._done} read")
         return result
+
+    async def _twice(self, purpose: str, prompt: str, text: str, stable: str) -> str | None:
+        """The result for a text. A call that fails is made again, if there is one to spare."""
+        full_prompt = f"{prompt}\n{marked(text, stable=stable)}"
+        result = await self._try(purpose, full_prompt)
+        if result is None and self._spare > 0:
+            self._spare -= 1
+            result = await self._try(purpose, full_prompt)
+        return result
+
+    def _ends_at_limit(self, result: str) -> bool:
+        written = next((call.completion_tokens for call, text in self._written if text == result), 0)
+        return self._halves and written >= self._tokens
+
+    async def _in_halves(self, purpose: str, prompt: str, part: Chunk, result: str) -> str:
+        """The results of both halves of a part, or the result that there is if they cannot be had."""
+        pieces = await asyncio.to_thread(halves, TextPiece(part.text.strip()), len)
+        if self._spare < len(pieces) or len(pieces) < 2:
+            self.cut += 1
+            return result
+        self._spare -= len(pieces)
+        texts = [await self._try(purpose, f"{prompt}\n{marked(one.text, stable=part.id)}") for one in pieces]
+        if any(text is None for text in texts):
+            self.cut += 1
+            return result
+        self.cut += sum(self._ends_at_limit(text) for text in texts if text)
+        nothing = self._words.nothing
+        return "\n".join(text for text in texts if text and text.rstrip(".。").casefold() != nothing)
 
     async def _try(self, purpose: str, prompt: str) -> str | None:
         result, call = await self._reader.ask(self._exchange, prompt, purpose, self._tokens)
         if call is None:
             return result
         self.calls.append(call)
-        return None if call.error else result
+        if call.error:
+            return None
+        self._written.append((call, result))
+        return result
 
 
 def _merged(group: Sequence[Chunk]) -> Chunk:
     text = "\n\n".join(result.text for result in group)
-    return Chunk(group[0].id, "", MESSAGE, text, group[0].start, group[-1].end)
+    sources = {result.source for result in group}
+    source = sources.pop() if len(sources) == 1 else MESSAGE
+    return Chunk(group[0].id, "", source, text, group[0].start, group[-1].end)
+
+
+def _groups(level: Sequence[Chunk], size: int) -> list[Sequence[Chunk]]:
+    """Neighbouring results that one call merges. They are of one document, unless every document has one result."""
+    documents = [list(group) for _, group in itertools.groupby(level, key=lambda result: result.source)]
+    if all(len(document) == 1 for document in documents):
+        documents = [list(level)]
+    return [document[start : start + size] for document in documents for start in range(0, len(document), size)]
+
+
+def _titled(words: LongWording, part: Chunk) -> str:
+    """The words of a prompt that name the part's document, or "" if there is only one."""
+    return words.of_document.format(title=harmless(part.source)) if part.source != MESSAGE else ""
 
 
 def _tokens(level: Sequence[Chunk]) -> int:
@@ -232,4 +336,4 @@ def _shortened(result: Chunk, tokens: int, count: Count) -> Chunk:
         *sentences, _ = SENTENCE_END.split(text.strip())
         text = "".join(sentences)
         size = count(text)
-    return Chunk(result.id, "", MESSAGE, text, result.start, result.end, heading=result.heading, tokens=size)
+    return Chunk(result.id, "", result.source, text, result.start, result.end, heading=result.heading, tokens=size)

@@ -47,23 +47,21 @@ def shape_of(message: str, system: str = "") -> RequestShape:
         found.start,
         found.end,
         _passages(text),
-        verdict_of(found.task, system, language),
+        verdict_of(found.task, system),
         any(words.speaks_of_order.search(order) for words in WORDINGS.values()),
         language,
     )
 
 
-def verdict_of(task: str, system: str, language: str) -> TaskVerdict:
-    """Return what a task needs, judged by its words. The words of the system message count if there is no task, and if
-    they clearly ask for something.
-    """
+def verdict_of(task: str, system: str) -> TaskVerdict:
+    """What a task needs, by its words. The system's words count if there is no task, and if they clearly ask."""
     head = shipped()
     if task:
-        return head.verdict(head.units(task), language)
+        return head.verdict(head.units(task))
     if not system or len(system) > TASK_CHARS:
         return TaskVerdict()
-    verdict = head.verdict(head.units(system), language)
-    return verdict if verdict.sure and max(head.asks(head.units(system), language)) > 0.5 else TaskVerdict()
+    verdict = head.verdict(head.units(system))
+    return verdict if verdict.sure and head.asks(system) > 0.5 else TaskVerdict()
 
 
 def is_talk(turns: Sequence[Turn]) -> bool:

@@ -27,10 +27,36 @@ class LongWording(Struct, frozen=True, forbid_unknown_fields=True, dict=True):
     earlier: str
     talk: str
     nothing: str
+    of_document: str
+    """Names the document of a part, with `{title}`."""
+    computed: str
+    """The title of figures that were computed."""
+    counted: str
+    """The title of a merged list, with `{total}` and `{different}`."""
+    items: str
+    """States the number of list items of a text, with `{total}`."""
+    computes: tuple[str, ...]
+    """Words of a task that figures of a table can answer."""
+    piece: str
+    """The note before a piece that is transformed, with `{n}` and `{of}`."""
+    piece_terms: str
+    piece_lead: str
+    terms: str
+    """Asks for the form of names and terms in the result, with `{task}` and `{terms}`."""
+    translates: tuple[str, ...]
+    """Words of a task that gives names and terms another form."""
 
     @cached_property
     def speaks_of_order(self) -> re.Pattern[str]:
         return self._any(self.ordered)
+
+    @cached_property
+    def speaks_of_figures(self) -> re.Pattern[str]:
+        return self._any(self.computes)
+
+    @cached_property
+    def speaks_of_translation(self) -> re.Pattern[str]:
+        return self._any(self.translates)
 
     def _any(self, words: tuple[str, ...]) -> re.Pattern[str]:
         """Return a pattern that matches any entry. `..` in an entry stands for a few words of the same sentence."""

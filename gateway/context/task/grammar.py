@@ -61,7 +61,7 @@ def tasks(patterns: TaskPatterns, each: int, draw: random.Random) -> Iterator[La
             plain = {expand(pattern, patterns.slots, draw) for _ in range(each)}
             for place, text in enumerate(sorted(plain)):
                 framed = text if place % 2 or kind == OTHER else _framed(text, patterns, draw)
-                yield LabelledTask(framed, kind, number)
+                yield LabelledTask(framed if kind == OTHER else _ended(framed, draw), kind, number)
 
 
 def expand(pattern: str, slots: Mapping[str, Sequence[str]], draw: random.Random) -> str:
@@ -85,6 +85,14 @@ def _framed(text: str, patterns: TaskPatterns, draw: random.Random) -> str:
         aside = expand(draw.choice(patterns.kinds[OTHER]), patterns.slots, draw)
         framed = draw.choice((f"{aside} {framed}", f"{framed} {aside}"))
     return framed if draw.random() < 0.5 else framed[:1].upper() + framed[1:]
+
+
+def _ended(text: str, draw: random.Random) -> str:
+    """Some tasks end with a colon, and some without a mark."""
+    chance = draw.random()
+    if chance < 0.2:
+        return f"{text.rstrip('.?。？')}{'：' if '一' <= text[0] <= '鿿' else ':'}"
+    return text.rstrip(".。") if chance < 0.4 else text
 
 
 def _frames(patterns: TaskPatterns) -> tuple[Sequence[str], Sequence[str]]:

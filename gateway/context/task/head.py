@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from gateway.context.fence import language_of
 from gateway.context.task.features import rows, sentences
-from gateway.context.task.rules import ruled
+from gateway.context.task.rules import is_order, ruled
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,8 +28,8 @@ SURE = 0.6
 PROBE = "Which task is this?"
 """A sentence whose vector shows which embedder made it."""
 SAME_EMBEDDER = 0.99
-RULE_ODDS = 20.0
-"""A rule multiplies the odds of its kind by this number."""
+RULE_ODDS, RULE_WEIGHT = 20.0, 3.0
+"""A rule multiplies the odds of its kind, and the weight of its sentence, by these numbers."""
 
 
 class TaskKind(StrEnum):
@@ -87,46 +88,59 @@ class TaskHead:
         """Whether a vector of `PROBE` comes from the embedder that the head was trained with."""
         return probe.shape == self.probe.shape and float(probe @ self.probe) > SAME_EMBEDDER
 
-    def knows_meaning(self, language: str) -> bool:
-        """Whether vectors say more than words in this language."""
-        return f"{language}.both" in self.models
+    def knows_meaning(self, text: str) -> bool:
+        """Whether vectors tell more than the words in the language of a text."""
+        return f"{language_of(text)}.both" in self.models
 
-    def asks(self, texts: list[str], language: str) -> list[float]:
-        """Return for each text the probability that it asks for something."""
-        chances = self._chances(texts, language, None)
-        return [float(1 - row[-1]) for row in chances]
+    def asks(self, text: str) -> float:
+        """The probability that a text asks for something. One of several sentences has to."""
+        units = self.units(text)
+        whole, *parts = [float(1 - row[-1]) for row in self._chances(units, None)]
+        if any(is_order(unit, language_of(unit)) for unit in units):
+            return 1.0
+        return (whole + max(parts)) / 2 if parts else whole
 
     def units(self, task: str) -> list[str]:
         """Return the texts that are judged: the whole task, and its sentences if it has several."""
         parts = sentences(task)
         return [task, *parts] if len(parts) > 1 else [task]
 
-    def verdict(self, units: list[str], language: str, vectors: Vectors | None = None) -> TaskVerdict:
-        """Return the kind of a task, judged by its units and, if they are known, their vectors [units, dimensions].
-
-        The more probable it is that a sentence asks for something, the more the sentence counts.
-        """
-        chances = self._chances(units, language, vectors)
-        for row, unit in enumerate(units):
-            if kind := ruled(unit, language):
+    def verdict(self, units: list[str], vectors: Vectors | None = None) -> TaskVerdict:
+        """The kind of a task from its units, and their vectors [units, dimensions] where they are known. A sentence
+        counts by the probability that it asks for something. Each is judged in its own language."""
+        chances = self._chances(units, vectors)
+        kinds = [ruled(unit, language_of(unit)) for unit in units]
+        for row, kind in enumerate(kinds):
+            if kind:
                 chances[row, ASKING.index(TaskKind(kind))] *= RULE_ODDS
         chances /= chances.sum(axis=1, keepdims=True)
         weights = 1 - chances[:, -1]
         weights[0] = 1.0
-        kinds = (weights[:, None] * chances[:, :-1]).sum(axis=0)
-        kinds /= kinds.sum()
-        best = int(kinds.argmax())
-        return TaskVerdict(ASKING[best], float(kinds[best]))
+        weights *= [RULE_WEIGHT if kind else 1.0 for kind in kinds]
+        shares = (weights[:, None] * chances[:, :-1]).sum(axis=0)
+        shares /= shares.sum()
+        best = int(shares.argmax())
+        return TaskVerdict(ASKING[best], float(shares[best]))
 
-    def _chances(self, texts: list[str], language: str, vectors: Vectors | None) -> NDArray[np.float32]:
+    def _chances(self, units: list[str], vectors: Vectors | None) -> NDArray[np.float32]:
+        """The probabilities of the kinds [units, kinds]."""
+        import numpy as np
+
+        made = [
+            self._chances_in(language_of(unit), unit, None if vectors is None else vectors[place : place + 1])
+            for place, unit in enumerate(units)
+        ]
+        return np.concatenate(made)
+
+    def _chances_in(self, language: str, unit: str, vector: Vectors | None) -> NDArray[np.float32]:
         import numpy as np
 
         language = language if f"{language}.words" in self.models else "en"
-        features = rows(texts, spaced=language in self.spaced)
+        features = rows([unit], spaced=language in self.spaced)
         both = self.models.get(f"{language}.both")
-        if vectors is None or both is None or len(both.weights) != features.shape[1] + vectors.shape[1]:
+        if vector is None or both is None or len(both.weights) != features.shape[1] + vector.shape[1]:
             return self.models[f"{language}.words"].chances(features)
-        return both.chances(np.concatenate([features, VECTOR_WEIGHT * vectors], axis=1))
+        return both.chances(np.concatenate([features, VECTOR_WEIGHT * vector], axis=1))
 
 
 VECTOR_WEIGHT = 2.0

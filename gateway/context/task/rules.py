@@ -10,12 +10,18 @@ from pathlib import Path
 
 FILE = Path(__file__).parent / "rules.toml"
 POLITE = "polite"
+QUESTION = "place"
 
 
 def ruled(text: str, language: str) -> str:
     """Return the kind that the beginning of a sentence shows, or ""."""
     patterns = _patterns().get(language, {})
     return next((kind for kind, pattern in patterns.items() if pattern.match(text)), "")
+
+
+def is_order(text: str, language: str) -> bool:
+    """Whether the beginning of a sentence says what to do with a text. A question may be the text's own."""
+    return ruled(text, language) not in ("", QUESTION)
 
 
 @cache

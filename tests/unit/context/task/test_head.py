@@ -9,7 +9,7 @@ import pytest
 from gateway.context.embedding.sentence import SentenceEmbedder
 from gateway.context.task.grammar import digest, patterns_of, tasks
 from gateway.context.task.head import PROBE, TaskKind, shipped
-from gateway.context.task.rules import ruled
+from gateway.context.task.rules import is_order, ruled
 
 
 def test_the_head_was_trained_on_the_patterns_that_come_with_it() -> None:
@@ -24,27 +24,28 @@ def test_it_knows_its_own_embedder_and_no_other(minilm: SentenceEmbedder) -> Non
 
 
 @pytest.mark.parametrize(
-    ("task", "language", "kind"),
+    ("task", "kind"),
     [
-        ("Which pump was fitted in hall B?", "en", TaskKind.PLACE),
-        ("Could you sum that up for me?", "en", TaskKind.SUMMARY),
-        ("List every supplier that is named.", "en", TaskKind.WHOLE),
-        ("Kindly translate all of it into Dutch.", "en", TaskKind.TRANSFORM),
-        ("二号车间装的是哪种泵？", "zh", TaskKind.PLACE),
-        ("麻烦概括一下。", "zh", TaskKind.SUMMARY),
-        ("列出提到的每一家供应商。", "zh", TaskKind.WHOLE),
-        ("请把全文译成德语。", "zh", TaskKind.TRANSFORM),
+        ("Which pump was fitted in hall B?", TaskKind.PLACE),
+        ("Could you sum that up for me?", TaskKind.SUMMARY),
+        ("List every supplier that is named.", TaskKind.WHOLE),
+        ("Kindly translate all of it into Dutch.", TaskKind.TRANSFORM),
+        ("二号车间装的是哪种泵？", TaskKind.PLACE),
+        ("麻烦概括一下。", TaskKind.SUMMARY),
+        ("列出提到的每一家供应商。", TaskKind.WHOLE),
+        ("请把全文译成德语。", TaskKind.TRANSFORM),
+        ("Here is my question: 请把全文译成德语。", TaskKind.TRANSFORM),
     ],
 )
-def test_a_task_is_told_by_its_words(task: str, language: str, kind: TaskKind) -> None:
+def test_a_task_is_told_by_its_words(task: str, kind: TaskKind) -> None:
     head = shipped()
-    assert head.verdict(head.units(task), language).kind is kind
+    assert head.verdict(head.units(task)).kind is kind
 
 
 def test_a_sentence_that_asks_for_nothing_moves_nothing() -> None:
     head = shipped()
     units = head.units("The board meets on Monday. Translate the whole letter into German. Thanks a lot!")
-    assert head.verdict(units, "en").kind is TaskKind.TRANSFORM
+    assert head.verdict(units).kind is TaskKind.TRANSFORM
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])
@@ -57,4 +58,5 @@ def test_there_are_thousands_of_different_tasks_of_every_kind(language: str) -> 
 
 def test_a_rule_needs_the_first_words() -> None:
     assert ruled("Please translate this.", "en") == TaskKind.TRANSFORM
-    assert ruled("Who can translate this?", "en") == ""
+    assert not is_order("Who can translate this?", "en")
+    assert not is_order("When the rain had stopped, they went on.", "en")

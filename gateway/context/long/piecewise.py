@@ -1,0 +1,136 @@
+"""Plans how a long text is transformed piece by piece, and what that costs, before the first call."""
+
+import asyncio
+from collections.abc import Sequence
+from math import ceil
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from gateway.ask import Turn
+from gateway.context.fence import harmless
+from gateway.context.long import quote as quotes
+from gateway.context.long.choose import StrategyChoice
+from gateway.context.long.cut import Count, cut
+from gateway.context.long.prompts import planned
+from gateway.context.long.quote import SMALLEST_PART, CannotRead, Quote
+from gateway.context.long.read import LongReader
+from gateway.context.long.shape import RequestShape
+from gateway.context.long.task import LongTask
+from gateway.context.long.terms import forms, recurring
+from gateway.context.long.wording import WORDINGS, LongWording, wording_of
+from gateway.context.window import PROMPT_TOKENS, TURN_TOKENS
+from gateway.exchange import Exchange, PiecePlan
+from gateway.settings.context import Context
+
+GROWTH = 1.5
+"""The answer to a piece may have this many times its tokens. A longer one is made again from two halves."""
+TERMS_TOKENS = 320
+"""The most tokens that names and terms take in each prompt."""
+
+
+class PieceRoom(Struct, frozen=True):
+    """What each call has room for, in tokens: the piece and its answer together, besides the rest of the prompt.
+
+    `wished` is the client's own limit for the answer, or 0.
+    """
+
+    free: int
+    beside: int
+    wished: int
+    most: int
+
+    @property
+    def piece(self) -> int:
+        """The largest piece. Raises `CannotRead` if that is too small."""
+        size = int(self.free / (1 + GROWTH))
+        if self.wished:
+            size = min(size, self.free - self.wished)
+        if size < SMALLEST_PART:
+            limit = f" and the {self.wished} that the request reserves for the answer" if self.wished else ""
+            raise CannotRead(f"the window leaves {max(0, size)} tokens for a piece, beside its answer{limit}")
+        return min(self.most, size)
+
+
+class PiecePlanner:
+    """Plans the strategy `piecewise`. The pieces are transformed when the answer is made."""
+
+    def __init__(self, settings: Context, reader: LongReader | None) -> None:
+        self._settings = settings
+        self._reader = reader
+
+    async def __call__(self, task: LongTask, chosen: StrategyChoice) -> Exchange:
+        """The exchange with the pieces and their cost. Raises `CannotRead`."""
+        if not task.joinable:
+            raise CannotRead("tools, an output format or several choices are asked for, which cannot be put together")
+        words, message = wording_of(task.shape.language), task.exchange.prompt[-1].text
+        room = await asyncio.to_thread(self._piece_room, task, words)
+        at_once = self._settings.parallel_calls
+        plan, quote = await asyncio.to_thread(cut_up, message, task.shape, room, words, task.count, at_once)
+        terms = await asyncio.to_thread(terms_of, message, task.shape)
+        asks = bool(terms) and any(one.speaks_of_translation.search(task.shape.task) for one in WORDINGS.values())
+        quote = replace(quote, calls=quote.calls + asks)
+        quotes.check(quote, self._settings)
+        exchange = task.exchange
+        known: tuple[tuple[str, str], ...] = ()
+        if asks and self._reader is not None and exchange.may_call:
+            prompt = words.terms.format(task=task.shape.task, terms=harmless("\n".join(terms)))
+            answer, call = await self._reader.ask(exchange, prompt, "terms", TERMS_TOKENS)
+            exchange = replace(exchange, calls=(*exchange.calls, *([call] if call else [])))
+            known = forms(answer, terms)
+        plan = await asyncio.to_thread(with_terms, plan, terms, known, words, task.count)
+        data = {"quote": quote.data(), "pieces": len(plan.pieces), "terms": len(terms)}
+        first = f"{plan.note_for(plan.pieces[0], 0)}{plan.before}{plan.pieces[0].text}{plan.after}"
+        turns = (*exchange.prompt[:-1], Turn("user", first))
+        return planned(replace(task, exchange=replace(exchange, pieces=plan)), chosen, turns, (), data)
+
+    def _piece_room(self, task: LongTask, words: LongWording) -> PieceRoom:
+        """The tokens that a piece and its answer have. Blocking."""
+        own = task.exchange.prompt[-1].text
+        around = task.count(own[: task.shape.start]) + task.count(own[task.shape.end :])
+        note = task.count(f"{words.piece}{words.piece_terms}{words.piece_lead}") + TERMS_TOKENS
+        beside = PROMPT_TOKENS + TURN_TOKENS + sum(task.sizes[:-1]) + around + note
+        free = task.target.window_tokens - beside
+        return PieceRoom(free, beside, task.exchange.ask.room_tokens, self._settings.piece_tokens)
+
+
+def cut_up(
+    message: str, shape: RequestShape, room: PieceRoom, words: LongWording, count: Count, at_once: int
+) -> tuple[PiecePlan, Quote]:
+    """The pieces and their cost. Blocking. Raises `CannotRead`."""
+    size = room.piece
+    start, end = _trimmed(message, shape)
+    pieces = tuple(cut(message[start:end], size, count))
+    answer = ceil(GROWTH * size)
+    plan = PiecePlan(pieces, message[:start], message[end:], words.piece, words.piece_lead, answer, at_once)
+    tokens = sum(count(piece.text) + count(piece.lead) for piece in pieces)
+    calls = len(pieces)
+    written = ceil(GROWTH * tokens) + calls
+    return plan, Quote("piecewise", size, calls, 1, 1, calls, tokens + calls * room.beside, written)
+
+
+def terms_of(message: str, shape: RequestShape) -> tuple[str, ...]:
+    """The names and terms to carry along. Blocking."""
+    return recurring(message[shape.start : shape.end])
+
+
+def with_terms(
+    plan: PiecePlan, terms: Sequence[str], forms: Sequence[tuple[str, str]], words: LongWording, count: Count
+) -> PiecePlan:
+    """The plan whose note names the terms, with the form of those that have one, as far as there is room. Blocking."""
+    known = dict(forms)
+    named = [f"{term} = {known[term]}" if term in known else term for term in terms]
+    named = [harmless(one).replace("{", "(").replace("}", ")") for one in named]
+    while named and count("; ".join(named)) > TERMS_TOKENS:
+        named.pop()
+    if not named:
+        return plan
+    note = f"{plan.note}\n{words.piece_terms} {'; '.join(named)}"
+    return PiecePlan(plan.pieces, plan.before, plan.after, note, plan.lead_note, plan.answer_tokens, plan.at_once)
+
+
+def _trimmed(message: str, shape: RequestShape) -> tuple[int, int]:
+    """The span of the text without the white space at its ends."""
+    text = message[shape.start : shape.end]
+    start = shape.start + len(text) - len(text.lstrip())
+    return start, start + len(text.strip())

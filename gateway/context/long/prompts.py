@@ -1,0 +1,84 @@
+"""Builds the last prompt of each strategy, in which something shorter takes the place of the text."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from msgspec.structs import replace
+
+from gateway.ask import Turn
+from gateway.context.fence import fenced
+from gateway.context.long.choose import StrategyChoice
+from gateway.context.long.frames import around_sources
+from gateway.context.long.quote import CannotRead
+from gateway.context.long.task import LongTask
+from gateway.context.long.wording import LongWording
+from gateway.context.window import PROMPT_TOKENS, trim
+from gateway.exchange import Chunk, ContextPlan, Exchange
+
+
+def moved(chunks: Sequence[Chunk], start: int) -> tuple[Chunk, ...]:
+    """Convert the chunks' positions in the text to positions in the client's message."""
+    return tuple(replace(chunk, start=chunk.start + start, end=chunk.end + start) for chunk in chunks)
+
+
+def with_sources(
+    task: LongTask, chosen: StrategyChoice, results: Sequence[Chunk], instruction: str, data: Mapping[str, Any]
+) -> Exchange:
+    """The exchange in which the results replace the text in the last message."""
+    sources = fenced(results, task.shape.language, instruction=instruction)
+    turns = (*task.exchange.prompt[:-1], Turn("user", f"{sources}\n\n{task.shape.task}".strip()))
+    return planned(task, chosen, turns, results, data)
+
+
+def mixed(task: LongTask, chosen: StrategyChoice) -> Exchange:
+    """The exchange with the passages for the engine. The engine reads them in parallel, and answers the task from all
+    of them."""
+    ask = task.exchange.ask
+    controls = replace(ask.controls, contexts=task.shape.passages)
+    exchange = replace(task.exchange, ask=replace(ask, controls=controls))
+    turns = (*exchange.prompt[:-1], Turn("user", task.shape.task))
+    return planned(replace(task, exchange=exchange), chosen, turns, (), {"passages": len(task.shape.passages)})
+
+
+def talked(task: LongTask, words: LongWording, tokens: int) -> tuple[str, tuple[Turn, ...]]:
+    """Split the turns into the earlier ones as one text, and the ones that stay. Raises `CannotRead`."""
+    turns = task.exchange.prompt
+    frame = around_sources(words.earlier, task.shape.language, task.count)
+    places = trim(turns, task.sizes, task.room - PROMPT_TOKENS - frame - tokens)
+    if places is None:
+        raise CannotRead("the last message alone is over the window")
+    remaining = tuple(turns[place] for place in places)
+    gone = [turn for place, turn in enumerate(turns) if place not in set(places)]
+    return "\n\n".join(f"{turn.role}: {turn.text}" for turn in gone), remaining
+
+
+def retold(
+    task: LongTask,
+    chosen: StrategyChoice,
+    results: Sequence[Chunk],
+    remaining: Sequence[Turn],
+    instruction: str,
+    data: Mapping[str, Any],
+) -> Exchange:
+    """The exchange with the summary of the dropped turns before the first user turn that stays."""
+    first = next(place for place, turn in enumerate(remaining) if turn.role == "user")
+    sources = fenced(results, task.shape.language, instruction=instruction)
+    retold = Turn("user", f"{sources}\n\n{remaining[first].text}")
+    turns = (*remaining[:first], retold, *remaining[first + 1 :])
+    gone = len(task.exchange.prompt) - len(remaining)
+    return planned(task, chosen, turns, results, {**data, "dropped_turns": gone}, gone)
+
+
+def planned(
+    task: LongTask,
+    chosen: StrategyChoice,
+    turns: tuple[Turn, ...],
+    results: Sequence[Chunk],
+    data: Mapping[str, Any],
+    dropped: int = 0,
+) -> Exchange:
+    plan = ContextPlan(chosen.strategy.value, task.target.window_tokens, 0, dropped)
+    chunks = (*task.exchange.chunks, *results)
+    figures = {"tokens": task.tokens, "window_tokens": task.target.window_tokens, **data}
+    exchange = replace(task.exchange, turns=turns, chunks=chunks, plan=plan)
+    return exchange.noted("condense", chosen.strategy.value, chosen.why, figures)

@@ -1,0 +1,46 @@
+"""A request that does not fit its window, with what is needed to shorten it."""
+
+from collections.abc import Callable, Sequence
+
+from msgspec import Struct
+
+from gateway.context.long.frames import around_sources
+from gateway.context.long.shape import RequestShape
+from gateway.context.window import PROMPT_TOKENS, TURN_TOKENS
+from gateway.exchange import Exchange, Target
+
+
+class LongTask(Struct, frozen=True):
+    """The request, its parts and their sizes."""
+
+    exchange: Exchange
+    target: Target
+    shape: RequestShape
+    talk: bool
+    sizes: Sequence[int]
+    """The number of tokens of each turn."""
+    task_tokens: int
+    room: int
+    """The number of tokens of the window that the prompt may use."""
+    count: Callable[[str], int]
+
+    @property
+    def tokens(self) -> int:
+        return PROMPT_TOKENS + sum(self.sizes)
+
+    @property
+    def beside(self) -> int:
+        """The tokens of the prompt without the text, that is of the task and the other messages."""
+        return self.task_tokens + sum(self.sizes[:-1])
+
+    def free_beside(self, instruction: str) -> int:
+        """The tokens that the last prompt has left for sources when it includes the instruction. Blocking."""
+        frame = around_sources(instruction, self.shape.language, self.count)
+        return self.room - PROMPT_TOKENS - TURN_TOKENS - frame - self.beside
+
+    @property
+    def joinable(self) -> bool:
+        """Whether the answer can be put together from several. Tool calls, a demanded format and several choices
+        cannot."""
+        ask = self.exchange.ask
+        return ask.choices == 1 and not ask.has_tools and not ask.has_format and self.exchange.procedure is None

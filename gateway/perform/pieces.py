@@ -1,0 +1,217 @@
+"""Performs a task on a long text piece by piece, and joins the answers in the order of the text.
+
+Each call is the client's own request with one piece in place of the text. A few pieces are under way at a time; the
+answer to each is sent as soon as those before it are sent. An answer that was cut at its limit is made again from
+halves. If a piece fails twice, the whole answer fails: a part of it would look like all of it.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from gateway.ask import Mode, Turn
+from gateway.backends.as_events import streamed_headers
+from gateway.backends.call import Caller
+from gateway.context.long.cut import halves
+from gateway.context.long.stitch import Stitcher
+from gateway.errors import AnswerLost, BackendFailed
+from gateway.exchange import Exchange, Note, PiecePlan, Sampling, TextPiece
+from gateway.ports import Headers, Reply
+from gateway.wire.chat import joined, next_draw
+from gateway.wire.chat.answer import read_answer
+
+STAGE = "pieces"
+CUT = "length"
+SMALLEST = 200
+"""A piece of fewer characters is not cut again."""
+JSON = (b"content-type", b"application/json")
+
+
+class PieceAnswer(Struct, frozen=True):
+    """The answer to one piece. `tokens` are those of its prompts and of its answers."""
+
+    text: str
+    tokens: tuple[int, int] = (0, 0)
+    calls: int = 1
+    is_cut: bool = False
+    """Whether the answer ends at its limit, because the piece could not be cut further."""
+
+
+class PieceRefused(Exception):
+    """The backend refused a call. `reply` is its reply."""
+
+    def __init__(self, reply: Reply) -> None:
+        super().__init__(f"refused with {reply.status}")
+        self.reply = reply
+
+
+class PieceWork:
+    """The work on one exchange."""
+
+    def __init__(
+        self, exchange: Exchange, plan: PiecePlan, headers: Headers, caller: Caller, at_once: asyncio.Semaphore
+    ) -> None:
+        self._exchange = exchange
+        self._plan = plan
+        # given the same idempotency key, a server may return its first answer again
+        self._headers = tuple(header for header in headers if header[0] != b"idempotency-key")
+        self._caller = caller
+        self._at_once = at_once
+        self._stitcher = Stitcher()
+        self._answers: list[PieceAnswer] = []
+        self._is_over = False
+        self._notes: list[Note] = []
+        self.reply = Reply(200, ())
+
+    async def perform(self) -> Reply:
+        """The joined reply, as a stream if the client wants one. The first piece is awaited, so that a refusal keeps
+        its status."""
+        texts = self._texts()
+        try:
+            first = await anext(texts)
+        except PieceRefused as refused:
+            return refused.reply
+        reply, streams = self.reply, self._exchange.ask.stream
+        if streams:
+            pieces = self._events(first, texts)
+            return replace(reply, headers=streamed_headers(reply.headers), body=b"", pieces=pieces, notes=self._notes)
+        rest = [text async for text in texts]
+        body = joined.completion(self._head, "".join([first, *rest]), self._usage, self._finish)
+        headers = (*[pair for pair in reply.headers if pair[0].lower() not in joined.OF_THE_BODY], JSON)
+        return replace(reply, headers=headers, body=body, notes=[self._note()])
+
+    async def _events(self, first: str, texts: AsyncIterator[str]) -> AsyncIterator[bytes]:
+        yield joined.event(self._head, first, begins=True)
+        try:
+            async for text in texts:
+                if text:
+                    yield joined.event(self._head, text)
+        except PieceRefused as refused:
+            raise BackendFailed(f"The backend refused a piece of the text with {refused.reply.status}.") from refused
+        self._notes.append(self._note())
+        usage = self._usage if next_draw.wants_usage(self._exchange.ask.raw) else None
+        for event in joined.end(self._head, self._finish, usage):
+            yield event
+
+    async def _texts(self) -> AsyncIterator[str]:
+        """The text of the whole answer, piece by piece. It ends early where the client's limit is reached."""
+        plan = self._plan
+        waiting: deque[asyncio.Task[PieceAnswer]] = deque()
+        numbers = iter(range(len(plan.pieces)))
+        try:
+            for number in numbers:
+                waiting.append(asyncio.create_task(self._answered(number)))
+                if len(waiting) < plan.at_once and number + 1 < len(plan.pieces):
+                    continue
+                yield await self._next(waiting)
+                if self._is_over:
+                    break
+            while waiting and not self._is_over:
+                yield await self._next(waiting)
+            yield self._stitcher.finish()
+        finally:
+            for task in waiting:
+                task.cancel()
+            for task in waiting:
+                with suppress(asyncio.CancelledError, Exception):
+                    await task
+
+    async def _next(self, waiting: deque[asyncio.Task[PieceAnswer]]) -> str:
+        answer = await waiting[0]
+        waiting.popleft()
+        piece = self._plan.pieces[len(self._answers)]
+        self._answers.append(answer)
+        room = self._exchange.ask.room_tokens
+        self._is_over = bool(room) and (answer.is_cut or self._usage[1] >= room)
+        return self._stitcher.add(answer.text, piece.gap)
+
+    async def _answered(self, number: int) -> PieceAnswer:
+        try:
+            return await self._answer(self._plan.pieces[number], number)
+        except BackendFailed:
+            return await self._answer(self._plan.pieces[number], number)
+
+    async def _answer(self, piece: TextPiece, number: int) -> PieceAnswer:
+        async with self._at_once:
+            reply = await self._caller.call(self._exchange_for(piece, number), self._headers)
+        if reply.status >= 300:
+            raise PieceRefused(reply)
+        if number == 0:
+            self.reply = reply
+        answer = read_answer(reply.body, "application/json")
+        tokens = max(0, answer.prompt_tokens), max(0, answer.completion_tokens)
+        if answer.finish != CUT or self._exchange.ask.room_tokens:
+            if not answer.text.strip():
+                raise AnswerLost(f"The model's answer to piece {number + 1} of the text is empty.")
+            return PieceAnswer(answer.text, tokens, 1, answer.finish == CUT)
+        parts = await asyncio.to_thread(halves, piece, len) if len(piece.text) > SMALLEST else [piece]
+        if len(parts) < 2:
+            return PieceAnswer(answer.text, tokens, 1, is_cut=True)
+        return _together(tokens, parts, [await self._answer(part, number) for part in parts])
+
+    def _exchange_for(self, piece: TextPiece, number: int) -> Exchange:
+        plan, exchange = self._plan, self._exchange
+        text = f"{plan.note_for(piece, number)}{plan.before}{piece.text}{plan.after}"
+        raw = next_draw.whole(exchange.ask.raw, 0)
+        sampling = Sampling(plan.answer_tokens, exchange.sampling.temperature, exchange.sampling.stop)
+        turns = (*exchange.prompt[:-1], Turn("user", text))
+        ask = replace(exchange.ask, raw=raw, stream=False)
+        return replace(exchange, ask=ask, mode=Mode.ON, turns=turns, sampling=sampling, pieces=None)
+
+    @property
+    def _head(self) -> joined.AnswerHead:
+        return joined.AnswerHead(self._exchange.id, int(self._exchange.started_s), self._exchange.ask.model)
+
+    @property
+    def _usage(self) -> tuple[int, int]:
+        return sum(one.tokens[0] for one in self._answers), sum(one.tokens[1] for one in self._answers)
+
+    @property
+    def _finish(self) -> str:
+        return CUT if self._is_over or any(one.is_cut for one in self._answers) else "stop"
+
+    def _note(self) -> Note:
+        cut = [number for number, one in enumerate(self._answers, 1) if one.is_cut]
+        calls = sum(one.calls for one in self._answers)
+        read, written = self._usage
+        reason = f"{len(self._answers)} pieces in order" + (f"; cut at their limit: {cut}" if cut else "")
+        data = {"pieces": len(self._answers), "calls": calls, "tokens_in": read, "tokens_out": written, "cut": cut}
+        return Note(STAGE, "stitched", reason, data)
+
+
+async def perform_pieces(
+    exchange: Exchange, plan: PiecePlan, headers: Headers, caller: Caller, at_once: asyncio.Semaphore
+) -> tuple[Exchange, Reply]:
+    """Return the exchange and the joined reply. Raises the errors of `Caller.call`."""
+    return exchange, await PieceWork(exchange, plan, headers, caller, at_once).perform()
+
+
+def composed_reply(exchange: Exchange) -> Reply:
+    """The reply with an answer that the stages put together."""
+    head = joined.AnswerHead(exchange.id, int(exchange.started_s), exchange.ask.model)
+    backend, model = exchange.route[0].backend, exchange.route[0].model
+    if not exchange.ask.stream:
+        body = joined.completion(head, exchange.composed, (0, 0), "stop")
+        return Reply(200, (JSON,), body, backend=backend, model=model, notes=[])
+    usage = (0, 0) if next_draw.wants_usage(exchange.ask.raw) else None
+    events = [joined.event(head, exchange.composed, begins=True), *joined.end(head, "stop", usage)]
+    return Reply(200, streamed_headers(()), pieces=_each(events), backend=backend, model=model, notes=[])
+
+
+async def _each(events: Sequence[bytes]) -> AsyncIterator[bytes]:
+    for event in events:
+        yield event
+
+
+def _together(spent: tuple[int, int], parts: Sequence[TextPiece], answers: Sequence[PieceAnswer]) -> PieceAnswer:
+    """The answers to the parts of one piece, joined. `spent` are the tokens of the answer that was too long."""
+    stitcher = Stitcher()
+    texts = [stitcher.add(one.text, part.gap) for part, one in zip(parts, answers, strict=True)]
+    tokens = tuple(spent[place] + sum(one.tokens[place] for one in answers) for place in (0, 1))
+    calls = 1 + sum(one.calls for one in answers)
+    text = "".join([*texts, stitcher.finish()])
+    return PieceAnswer(text, (tokens[0], tokens[1]), calls, any(one.is_cut for one in answers))

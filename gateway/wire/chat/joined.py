@@ -1,0 +1,50 @@
+"""Builds a chat completion, or its stream, whose text the gateway put together from several answers."""
+
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+_encode = msgspec.json.Encoder().encode
+DONE = b"data: [DONE]\n\n"
+OF_THE_BODY = frozenset({b"content-type", b"content-length", b"content-encoding"})
+
+
+class AnswerHead(Struct, frozen=True):
+    """What every event of one answer repeats."""
+
+    exchange: str
+    created_s: int
+    model: str
+
+    def fields(self, kind: str) -> dict[str, Any]:
+        return {"id": f"chatcmpl-{self.exchange}", "object": kind, "created": self.created_s, "model": self.model}
+
+
+def completion(head: AnswerHead, text: str, usage: tuple[int, int], finish: str) -> bytes:
+    """The whole completion. `usage` holds the tokens of all prompts and of all answers."""
+    message = {"role": "assistant", "content": text}
+    choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": finish}
+    return _encode({**head.fields("chat.completion"), "choices": [choice], "usage": _usage(usage)})
+
+
+def event(head: AnswerHead, text: str, *, begins: bool = False) -> bytes:
+    """One event of the stream with a piece of the text. The first event names the role."""
+    delta = {"role": "assistant", "content": text} if begins else {"content": text}
+    return _event(head, [{"index": 0, "delta": delta, "finish_reason": None}])
+
+
+def end(head: AnswerHead, finish: str, usage: tuple[int, int] | None) -> list[bytes]:
+    """The last events: the finish reason, the usage if it is wanted, and the end mark."""
+    made = [_event(head, [{"index": 0, "delta": {}, "finish_reason": finish}])]
+    if usage is not None:
+        made.append(_event(head, [], usage=_usage(usage)))
+    return [*made, DONE]
+
+
+def _event(head: AnswerHead, choices: list[dict[str, Any]], **more: Any) -> bytes:
+    return b"data: " + _encode({**head.fields("chat.completion.chunk"), "choices": choices, **more}) + b"\n\n"
+
+
+def _usage(usage: tuple[int, int]) -> dict[str, int]:
+    return {"prompt_tokens": usage[0], "completion_tokens": usage[1], "total_tokens": sum(usage)}
