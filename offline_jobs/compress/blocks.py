@@ -78,7 +78,7 @@ def read_values(type: int, data: Bytes, shape: tuple[int, ...]) -> Floats:
         return (data.view(np.uint16).astype(np.uint32) << 16).view(np.float32).reshape(shape)
     if type in CODED and len(shape) == 2:
         return values(unpacked(type, data, shape))
-    from gguf import GGMLQuantizationType, quants  # # needed only for types that this module does not write
+    from gguf import GGMLQuantizationType, quants  # needed only for types that this module does not write
 
     decoded: Floats = quants.dequantize(data, GGMLQuantizationType(type)).reshape(shape)
     return decoded

@@ -150,7 +150,7 @@ def _asymmetric(groups: Tensor, grid: Grid, weight: Tensor) -> tuple[Tensor, Ten
 def _shares(grid: Grid) -> list[float]:
     if not grid.searched:
         return [1.0]
-    # # factors above 1 are tried too: they round the largest value down a little, and may fit the other values better
+    # factors above 1 are tried too: they round the largest value down a little, and may fit the other values better
     return [1.0, *np.linspace(NARROWEST, 1.15, STEPS).tolist()]
 
 

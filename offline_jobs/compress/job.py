@@ -188,7 +188,7 @@ def _before(shop: Workshop) -> Perplexities:
     evaluate = shop.windows.evaluate
 
     def measured() -> Perplexities:
-        # # llama.cpp reads the model first: if it refuses, the job fails before any work is done
+        # llama.cpp reads the model first: if it refuses, the job fails before any work is done
         in_llamacpp = losses_of(shop.original, evaluate, shop.check, threads=shop.options.threads)
         in_torch = mean_losses(load_network(shop.source), evaluate, shop.check)
         return Perplexities(perplexity(in_torch), perplexity(in_llamacpp))

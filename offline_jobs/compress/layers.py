@@ -149,7 +149,7 @@ def _arguments(network: Any, window: Sequence[int], index: int) -> dict[str, Any
     layers = network.model.layers
     originals, probe = list(layers), layers[index]
     hook = probe.register_forward_pre_hook(catch, with_kwargs=True)
-    # # the arguments do not depend on the layers before, so those layers are skipped
+    # the arguments do not depend on the layers before, so those layers are skipped
     network.model.layers = nn.ModuleList([_Skipped(layer) for layer in originals[:index]] + originals[index:])
     try:
         network(torch.tensor([list(window)]), use_cache=False)

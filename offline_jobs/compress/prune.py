@@ -132,6 +132,6 @@ def _prune_block(block: Tensor, inverse: Tensor, sparsity: Sparsity) -> Tensor:
         pruned = torch.where(mask[:, column], 0.0, block[:, column])
         errors[:, column] = (block[:, column] - pruned) / diagonal[column]
         block[:, column] = pruned
-        # # a rank-one update compensates in the columns to the right, within the block
+        # a rank-one update compensates in the columns to the right, within the block
         block[:, column + 1 :].addr_(errors[:, column], inverse[column, column + 1 :], alpha=-1)
     return errors

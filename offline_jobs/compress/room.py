@@ -84,11 +84,11 @@ def _seconds(weights: int, plan: Plan, options: CompressOptions) -> float:
     a @ a
     began = time.process_time()
     a @ a
-    each_s = max(time.process_time() - began, 1e-4) / size**3  # # seconds for one multiply-add
+    each_s = max(time.process_time() - began, 1e-4) / size**3  # seconds for one multiply-add
     calibrating = options.windows * (sum(PASSES.get(word, 0.0) for word in (plan.prune, "smooth" * plan.smooth)) + 1)
-    # # four evaluations: in torch and in llama.cpp, before and after; torch and llama.cpp take about equally long
+    # four evaluations: in torch and in llama.cpp, before and after; torch and llama.cpp take about equally long
     evaluating = options.evaluated * 4
-    # # 3.5 stands for the forward pass, the backward pass and the update of the weights
+    # 3.5 stands for the forward pass, the backward pass and the update of the weights
     learning = plan.tuning.steps * 3.5
     reading = (calibrating + evaluating + learning) * options.window_tokens * weights * each_s
     searching = weights * 1.2e-6 if plan.grid and plan.grid.searched else weights * 1e-7

@@ -97,7 +97,7 @@ def _factors(matrices: list[Tensor], highest: Tensor, alpha: float, shared: Tens
     x = torch.zeros(rows).scatter_reduce_(0, shared, highest, "amax").clamp(min=SMALLEST)
     w = torch.zeros(rows).scatter_reduce_(0, shared, weights, "amax").clamp(min=SMALLEST)
     factors = x**alpha / w ** (1 - alpha)
-    # # large or small factors could leave the range of float16, so the factors are scaled to a geometric mean of 1; a
+    # large or small factors could leave the range of float16, so the factors are scaled to a geometric mean of 1; a
     # common scale does not change the result
     return (factors / factors.log().mean().exp()).clamp(1e-3, 1e3)[shared]
 
