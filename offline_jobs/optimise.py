@@ -82,7 +82,7 @@ def run(run: JobRun, options: OptimiseOptions) -> OptimiseReport:
 
 
 def estimate(settings: Settings, options: OptimiseOptions) -> Spent:
-    """Return an upper bound of the cost. It is nearly the whole budget, because the search uses all calls it may."""
+    """Return an upper bound of the cost: nearly the whole budget, because a search uses every call that it may make."""
     rows = _rows(settings, options.dataset)
     each = _each(rows, options.judge or settings.jobs.judge)
     calls = _calls(_parent(settings, options.template), settings.jobs.calls)

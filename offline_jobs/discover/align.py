@@ -1,7 +1,8 @@
-"""Finds the fixed pieces that the texts of a group share, and makes a shape of them.
+"""Finds the fixed pieces that the texts of a group share, and builds a shape from them.
 
-Runs of three tokens that almost all texts have are joined to pieces. A piece stays if it occurs equally often in almost
-all texts, and if the texts can then be read with it. The work grows with the length of the texts, not with its square.
+Runs of three tokens that occur in almost all texts are joined into pieces. A piece is kept if it occurs equally often
+in almost all texts, and if the shape with this piece still matches the texts. The work grows linearly with the length
+of the texts.
 """
 
 import re
@@ -13,20 +14,20 @@ from offline_jobs.discover.tokens import DATE, dated_tokens, tokens, words
 
 SHINGLE = 3
 SHARE = 0.95
-"""The share of the texts that have a fixed piece. The others may be strangers in the group."""
+"""A fixed piece must occur in this share of the texts. The other texts may have come into the group by mistake."""
 LOOKED_AT = 60
 STEADY = 0.9
 _BORDER_END = re.compile(r"\d[\d\-/:.,]*$")
 _BORDER_START = re.compile(r"^(?:[\d\-/:.,]*\d|[^\S\n]?[.?!。？！]+)")
-"""What may as well end the value before: digits of a number, the mark at the end of a sentence."""
+"""The start of a piece that may belong to the value before it: digits of a number, or the mark that ends a sentence."""
 _MARKS = re.compile(r'[\n:"|<>#*\[\](){}=]')
 
 
 def aligned(texts: Sequence[str], *, dates_vary: bool = True) -> TextShape:
-    """Return the shape of the texts. If they share nothing, the shape is open.
+    """Return the shape of the texts. Without a common piece, the shape is open.
 
-    If `dates_vary`, no date or time is fixed text, even if all texts have the same one: tomorrow they may have
-    another.
+    If `dates_vary`, dates and times are never fixed text, even if they are equal in all texts: they may differ
+    tomorrow.
     """
     if len(set(texts)) == 1:
         return TextShape((texts[0],))
@@ -42,7 +43,7 @@ def aligned(texts: Sequence[str], *, dates_vary: bool = True) -> TextShape:
 
 
 def _common(cut: Sequence[list[str]]) -> int:
-    """Return how many first tokens almost all token lists share."""
+    """Return how many tokens at the start are the same in almost all token lists."""
     need = SHARE * len(cut)
     alive = list(cut)
     length = 0
@@ -56,7 +57,7 @@ def _common(cut: Sequence[list[str]]) -> int:
 
 
 def _runs(base: list[str], cut: Sequence[list[str]], head: int, tail: int) -> Iterator[str]:
-    """Yield the runs of tokens of `base` whose shingles almost all texts have, in their order."""
+    """Yield runs of tokens of `base` whose shingles occur in almost all texts, in order."""
     counts: Counter[tuple[str, ...]] = Counter()
     for part in cut:
         counts.update(set(zip(*(part[at:] for at in range(SHINGLE)), strict=False)))
@@ -79,7 +80,7 @@ def _shared(shingle: list[str], counts: Counter[tuple[str, ...]], need: float) -
 
 
 def _steady(run: str, texts: Sequence[str]) -> list[str]:
-    """Return the run, or else the parts of the run that are steady: without the space around it, or its lines."""
+    """Return the run if it is steady, else its steady parts: the run without surrounding space, or its lines."""
     for parts in ([run], [run.strip()], [line for line in re.split(r"(?<=\n)", run.strip()) if line.strip()]):
         steady = [part for part in parts if _is_steady(part, texts)]
         if steady:
@@ -88,7 +89,7 @@ def _steady(run: str, texts: Sequence[str]) -> list[str]:
 
 
 def _is_steady(piece: str, texts: Sequence[str]) -> bool:
-    """Whether a piece looks like structure, and occurs equally often in almost all texts."""
+    """Return whether a piece looks like structure and occurs equally often in almost all texts."""
     count = words(piece)
     if not count or (count < 2 and not _MARKS.search(piece)):
         return False
@@ -98,7 +99,7 @@ def _is_steady(piece: str, texts: Sequence[str]) -> bool:
 
 
 def _read(first: str, inner: Sequence[str], last: str, texts: Sequence[str]) -> TextShape:
-    """Add the inner pieces one by one. A piece with which too few texts can be read is left out."""
+    """Add the inner pieces one by one. A piece is left out if the shape would no longer match enough texts."""
     pieces: list[str] = []
     for piece in inner:
         trimmed = _BORDER_START.sub("", _BORDER_END.sub("", piece))

@@ -1,5 +1,5 @@
-"""The features of a text by which texts of one skeleton are brought together: its lines, sentences and clauses, and the
-beginning and the end of the text.
+"""Features by which texts with the same skeleton are grouped: lines, sentences, clauses, and the start and end of a
+text.
 
 A feature is a hash and a weight. Digits do not count. Only the first and the last `REACH` characters are read.
 """
@@ -14,13 +14,13 @@ from offline_jobs.discover.tokens import masked
 REACH = 4000
 FEWEST_WORDS = 3
 MOST_WORDS = 8
-"""More words do not make a feature weigh more."""
+"""The weight of a feature stops growing at this number of words."""
 EDGES = (8, 12, 16, 24)
-"""The lengths, in words and marks, of the beginnings and ends that are features."""
+"""The lengths of the start and end features, in words and marks."""
 AT_EDGE = 2
-"""How much more a feature at the beginning or the end of the text weighs. Content seldom stands there alone."""
+"""Features at the start or end of a text weigh this much more, because content seldom stands there alone."""
 LABEL = 1
-"""The weight of a short label, such as `Title:`. It counts only where nothing else does."""
+"""The weight of a short label, such as `Title:`. A label counts only if a text has no other feature."""
 _LABEL = re.compile(r"[^\W\d_][\w; ]{0,24}:\s*")
 _SENTENCE = re.compile(r"(?<=[.?!])[\"')\]]*\s+")
 _CLAUSE = re.compile(r'[:"\n.?!,;()<>{}\[\]|#*-]')
@@ -29,15 +29,14 @@ _PIECES = re.compile(r"[^\W\d_\u3400-\u9fff]+|\S")
 
 
 class Feature(Struct, frozen=True):
-    """A feature of a text. `weight` is the number of its words."""
+    """A feature of a text. `weight` counts its words."""
 
     hash: int
     weight: int
 
 
 def features(text: str, salt: str = "") -> list[Feature]:
-    """Return the distinct features of a text. `salt` names the traffic, since features of other traffic do not
-    count."""
+    """Return the distinct features of a text. The `salt` separates sets of traffic that must not share features."""
     if len(text) > 2 * REACH:
         text = text[:REACH] + "\n" + text[-REACH:]
     seen: dict[str, int] = {}

@@ -1,4 +1,4 @@
-"""A mined shape, and the rule for which fixed text is enough to tell a program's prompt."""
+"""A mined shape, and the rule that tells a program's prompt from similar texts by people."""
 
 import re
 
@@ -10,9 +10,9 @@ from offline_jobs.discover.sample import SampleText
 from offline_jobs.discover.tokens import words
 
 INSTRUCTION = 5
-"""The words of a piece that tells the model what to do. A label has fewer."""
+"""The smallest number of words in an instruction. Shorter pieces are labels."""
 LABELLED = 20
-"""The requests that a shape needs whose fixed text is a label alone."""
+"""How many requests a shape needs if its only fixed text is a label."""
 _LABEL = re.compile(r"\s*[^\W\d_][\w; ]{0,24}:\s*")
 _BORDER = re.compile(r'[\n:"“”\'‘’(\[{<>|#*=`\]})-]\s*$|\n\s*$')
 
@@ -25,12 +25,12 @@ class MinedShape(Struct, frozen=True):
 
 
 def instructs(shape: TextShape) -> bool:
-    """Whether a fixed piece is long enough to be an instruction."""
+    """Return whether a fixed piece is long enough to be an instruction."""
     return any(words(piece) >= INSTRUCTION for piece in shape.pieces)
 
 
 def is_frame(shape: TextShape, requests: int = 0) -> bool:
-    """Whether the fixed text is enough to tell a program's prompt from sentences that people happen to begin alike."""
+    """Return whether the fixed text shows that a program built the prompt. People may also start sentences alike."""
     count, chars = strength(shape), shape.fixed_chars
     if shape.parts == 0:
         return count >= 8 and chars >= 40
@@ -45,7 +45,7 @@ def is_frame(shape: TextShape, requests: int = 0) -> bool:
 
 
 def _has_border(shape: TextShape, piece: str) -> bool:
-    """Whether a mark, a line break or the start of a sentence stands between a piece and a part."""
+    """Return whether a mark, a line break or a new sentence separates a piece from a variable part."""
     if piece != shape.pieces[-1] and _BORDER.search(piece):
         return True
     inside = piece.lstrip()

@@ -1,8 +1,8 @@
 """The job `discover`: finds the prompts that applications build in the recorded traffic, and counts their use.
 
-It reads the records four times: for the system messages, for the features of the user messages, for messages with a
-frequent feature, and for the use of each prompt. Each portion of each pass is a step, so that a killed job goes on
-where it stopped. A later run only mines requests that no known prompt has built.
+The job reads the records four times: for system messages, for the features of user messages, for messages with a
+frequent feature, and for the use of each prompt. Each portion of each pass is a step, so a killed job resumes where it
+stopped. A later run mines only requests that no known prompt has built.
 """
 
 import shutil
@@ -48,15 +48,15 @@ class DiscoverOptions(Struct, frozen=True, forbid_unknown_fields=True):
     """The start of the window: an age such as 7d, or a date. Requests before the last run are mined again, but not
     counted again."""
     until: str = ""
-    """The end of the window; left out: now."""
+    """The end of the window. Default: now."""
     key: str = ""
     """Only requests with this key."""
     portion: int = PORTION
-    """The exchanges in one step."""
+    """The number of exchanges per step."""
 
 
 class DiscoverWindow(Struct, frozen=True):
-    """The window, and what was known before. Both are fixed at the first run, so that a resumed job does the same."""
+    """The window, and the prompts known before. The first run fixes both, so that a resumed job does the same."""
 
     window: RecordWindow
     known: list[FoundPrompt]
@@ -64,8 +64,7 @@ class DiscoverWindow(Struct, frozen=True):
 
 
 class DiscoverReport(Struct, frozen=True):
-    """The outcome of the job. `hashed` counts the records without readable texts, `unknown` the requests that no prompt
-    has built."""
+    """The result. `hashed` counts records without readable texts, and `unknown` requests that no prompt has built."""
 
     records: int
     hashed: int
@@ -73,10 +72,10 @@ class DiscoverReport(Struct, frozen=True):
     new: list[str]
     """The names of the new prompts."""
     versions: list[str]
-    """New versions of prompts that were known or are new, as `name@version`."""
+    """New versions of known or new prompts, as `name@version`."""
     prompts: int
     waiting: int
-    """The texts that look like fixed text, but that too few users or days share."""
+    """Texts that look fixed but were seen from too few users or on too few days."""
 
 
 def run(run: JobRun, options: DiscoverOptions) -> DiscoverReport:
@@ -108,7 +107,7 @@ def run(run: JobRun, options: DiscoverOptions) -> DiscoverReport:
 
 
 def estimate(_settings: Settings, _options: DiscoverOptions) -> Spent:
-    """The job calls no model."""
+    """Return an empty estimate, because no model is called."""
     return Spent()
 
 
@@ -126,7 +125,7 @@ def _parts(run: JobRun, options: DiscoverOptions, window: RecordWindow) -> list[
 
 
 def _each(run: JobRun, name: str, task: Callable[[Any], Any], inputs: Sequence[Any], type: Any) -> list[Any]:
-    """Run a task for each portion, each in a step. Only portions that are not done yet are given to the executor."""
+    """Run a task as one step per portion. Only unfinished portions go to the executor."""
     waiting = [part for part in inputs if not run.known(name, part)]
     results = run.executor.map(task, waiting)
     done = []
@@ -182,7 +181,7 @@ def _named(known: Sequence[FoundPrompt], new: Sequence[FoundPrompt], uses: Seque
 def _stored(
     content: FoundFile, prompts: Sequence[FoundPrompt], waiting: Sequence[WaitingPrompt], begun: DiscoverWindow
 ) -> FoundFile:
-    """Put the prompts into the file. What a person decided in the meantime stays."""
+    """Put the prompts into the file. Decisions that a person made in the meantime are kept."""
     there = {prompt.id: prompt for prompt in content.prompts}
     kept = [
         replace(prompt, name=there[prompt.id].name, state=there[prompt.id].state) if prompt.id in there else prompt
@@ -212,4 +211,9 @@ def _report(
     )
 
 
-JOB = JobKind("recorded traffic to the prompts that applications build, with their use", DiscoverOptions, run, estimate)
+JOB = JobKind(
+    "finds the prompts that applications build in recorded traffic, and counts their use",
+    DiscoverOptions,
+    run,
+    estimate,
+)

@@ -1,5 +1,8 @@
-"""Joins mined shapes that are one: a shape that reads another's texts, shapes that differ in one short value, and
-shapes that hold content which many requests share."""
+"""Joins mined shapes that belong together.
+
+Two shapes are joined if one matches the texts of the other. Several shapes are joined if they differ only in a short
+value, or only in content that many requests quote.
+"""
 
 import re
 from collections import defaultdict
@@ -17,7 +20,7 @@ SENTENCE = re.compile(r"(?<=[.?!])\s+|\n")
 LOOKED_AT = 20
 SLACK = 1.1
 KEPT = 0.6
-"""Two shapes are one if their common shape keeps this share of their fixed text."""
+"""Shapes are compared by features of at least this weight."""
 SIBLINGS = 3
 """So many shapes that differ in one short value are one shape with a part."""
 STRONG = 5

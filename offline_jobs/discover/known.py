@@ -1,4 +1,4 @@
-"""The tables that the passes over the records look things up in. Each process reads a file of them once."""
+"""Tables for the passes over the records. Each process reads a table's file once."""
 
 from functools import lru_cache
 from pathlib import Path
@@ -13,11 +13,11 @@ from gateway.prompt.found.index import PromptIndex, ShapeIndex
 from gateway.prompt.found.shape import TextShape
 
 COUNTERS = 2**24
-"""The counters of features. Two features with the same counter only look more frequent than they are."""
+"""The number of feature counters. Features that share a counter seem more frequent than they are."""
 
 
 class SystemShape(Struct, frozen=True):
-    """The shape of a system message in the traffic of a key at an endpoint."""
+    """The shape of a system message, for one key and endpoint."""
 
     key: str
     endpoint: str
@@ -25,7 +25,7 @@ class SystemShape(Struct, frozen=True):
 
 
 class SystemTable:
-    """Finds the shape of a system message. The place of the shape in the file is its number."""
+    """Finds the shape of a system message. The number of a shape is its position in the file."""
 
     def __init__(self, systems: list[SystemShape]) -> None:
         self._tables: dict[tuple[str, str], ShapeIndex[int]] = {}
@@ -35,14 +35,14 @@ class SystemTable:
             self._tables[place] = ShapeIndex(own)
 
     def number(self, key: str, endpoint: str, system: str) -> int:
-        """Return the number of the shape with the most fixed text that reads the message, or -1."""
+        """Return the number of the matching shape with the most fixed text, or -1."""
         table = self._tables.get((key, endpoint))
         matches = table.matches(system) if table is not None else []
         return matches[0].meaning if matches else -1
 
 
 def write_known(file: Path, value: Any) -> None:
-    """Write a file for the passes. The same value always makes the same file."""
+    """Write a table's file. Equal values make equal files."""
     draft = file.with_suffix(".tmp")
     draft.write_bytes(msgspec.msgpack.encode(value))
     draft.replace(file)
@@ -60,6 +60,6 @@ def system_table(file: str) -> SystemTable:
 
 @lru_cache(maxsize=2)
 def counters(file: str) -> "np.ndarray[Any, np.dtype[np.uint32]]":
-    """Return the counters of features, uint32 [COUNTERS]. They stay on the disk and are read as needed."""
+    """Return the counters of features, uint32 [COUNTERS]. They stay on disk and are read on demand."""
     table: np.ndarray[Any, np.dtype[np.uint32]] = np.load(file, mmap_mode="r")
     return table

@@ -1,4 +1,4 @@
-"""Mines shapes out of texts: brings texts together by the feature that tells most, and aligns each group."""
+"""Mines shapes from texts: groups the texts by their most telling feature, and aligns each group."""
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
@@ -15,7 +15,7 @@ INSIDE = 0.9
 
 
 def mine(samples: Sequence[SampleText]) -> list[MinedShape]:
-    """Return the shapes in the samples, the strongest first."""
+    """Return the shapes in the samples, strongest first."""
     rest = list(samples)
     known = {sample.text: features(sample.text) for sample in samples}
     dead: set[int] = set()
@@ -39,7 +39,7 @@ def mine(samples: Sequence[SampleText]) -> list[MinedShape]:
 def grouped(
     samples: Sequence[SampleText], known: Mapping[str, Sequence[Feature]], dead: set[int]
 ) -> dict[int, list[SampleText]]:
-    """Return the samples by the feature that tells most about them: the one with the most words times requests."""
+    """Group the samples by their most telling feature: that with the largest product of words and requests."""
     counts: Counter[int] = Counter()
     for sample in samples:
         for feature in known[sample.text]:
@@ -55,7 +55,8 @@ def grouped(
 def _only_inside(
     members: Sequence[SampleText], samples: Sequence[SampleText], known: Mapping[str, Sequence[Feature]]
 ) -> set[int]:
-    """Return the features that few texts outside a group have. A group without a shape fails by all of them."""
+    """Return the features that occur almost only in this group. If the group has no shape, none of them can lead to
+    one."""
     counts, inside = (
         Counter(feature.hash for sample in part for feature in known[sample.text]) for part in (samples, members)
     )
@@ -63,14 +64,14 @@ def _only_inside(
 
 
 def primary(known: Sequence[Feature], counts: Mapping[int, int], dead: set[int] | frozenset[int] = frozenset()) -> int:
-    """Return the hash of the feature that tells most, or 0 if none is frequent."""
+    """Return the hash of the most telling feature, or 0 if no feature is frequent."""
     frequent = [feature for feature in known if counts[feature.hash] >= FEWEST_REQUESTS and feature.hash not in dead]
     best = max(frequent, key=lambda feature: (counts[feature.hash] * feature.weight, feature.hash), default=None)
     return best.hash if best else 0
 
 
 def shapes_of(members: Sequence[SampleText]) -> list[MinedShape]:
-    """Return the shapes of one group of texts. Texts that do not fit its shape are left out."""
+    """Return the shapes of one group of texts. Texts that do not fit a shape are left out."""
     shared = evidence(members)
     if not shared.suffices:
         return []

@@ -1,4 +1,4 @@
-"""Names found prompts by the words of their fixed text."""
+"""Makes names for found prompts from words of their fixed text."""
 
 import re
 from collections.abc import Collection
@@ -14,7 +14,7 @@ _COMMON = frozenset(_COMMON_WORDS.split())
 
 
 def name_of(prompt: FoundPrompt, taken: Collection[str]) -> str:
-    """Return a name of a few words that no other prompt has."""
+    """Return a name of a few words that is not taken."""
     pieces = [piece for shape in reversed(prompt.newest.shapes) for piece in shape.pieces]
     text = max(pieces, key=lambda piece: min(len(piece), 200), default="")
     words = [word.strip("'") for word in _WORD.findall(text.lower()) if word not in _COMMON]

@@ -1,7 +1,7 @@
-"""The passes over the records before mining. Each is a task for an executor, and reads one portion.
+"""The passes over the records before mining. Each pass is a task for an executor and reads one portion.
 
-The first collects system messages. The second counts the features of user messages, so that the third keeps only
-messages with a frequent feature, and only some for each. Memory therefore does not grow with the records.
+The first pass collects system messages. The second counts the features of user messages. The third then keeps only
+messages with a frequent feature, and only some per feature, so memory does not grow with the number of records.
 """
 
 from collections import Counter, defaultdict
@@ -21,11 +21,11 @@ from offline_jobs.discover.sample import SampleText
 from offline_jobs.discover.traffic import TrafficPortion, TrafficRequest, requests
 
 MOST_SYSTEMS = 4000
-"""The most distinct system messages of one key that are kept. The most frequent ones come first."""
+"""How many distinct system messages are kept per key, most frequent first."""
 MOST_OF_GROUP = 60
-"""The most distinct user messages with the same best feature that are kept."""
+"""How many distinct user messages are kept per best feature."""
 LONGEST = 400_000
-"""A longer text is not mined."""
+"""Longer texts are not mined."""
 NO_SYSTEM = -1
 
 Place = tuple[str, str]
@@ -33,7 +33,8 @@ Place = tuple[str, str]
 
 
 class PortionCounts(Struct, frozen=True):
-    """What a portion held: its records, those with readable texts, and those that a known prompt had built."""
+    """The contents of a portion: all records, records with readable texts, and requests that a known prompt has
+    built."""
 
     records: int
     readable: int
@@ -49,7 +50,7 @@ class KeptSystems(Struct, frozen=True):
 
 
 class Bucket(Struct, frozen=True):
-    """User messages that may have a shape in common: those under one system message, or under none."""
+    """User messages that may share a shape: those below one system message, or those without one."""
 
     key: str
     endpoint: str
@@ -57,13 +58,13 @@ class Bucket(Struct, frozen=True):
     """The number of the system message's shape, or `NO_SYSTEM`."""
     requests: int
     groups: dict[int, list[SampleText]]
-    """The kept messages by their best feature."""
+    """The kept messages, by their best feature."""
     counts: dict[int, int]
-    """The number of requests in each group, including those that were not kept."""
+    """The number of requests per best feature, including those whose message was not kept."""
 
 
 def collect_systems(part: TrafficPortion) -> PortionCounts:
-    """Write the system messages of a portion that no known prompt has built."""
+    """Write the system messages of a portion, except those of known prompts."""
     index = prompt_index(str(Path(part.folder) / "known.bin"))
     kept: defaultdict[Place, dict[str, SampleText]] = defaultdict(dict)
     records = readable = known = 0
@@ -81,8 +82,7 @@ def collect_systems(part: TrafficPortion) -> PortionCounts:
 
 
 def count_features(part: TrafficPortion) -> int:
-    """Write how often each feature occurs in the user messages of a portion. Equal messages count as often as they
-    were sent."""
+    """Write how often each feature occurs in the user messages of a portion. Equal messages count each time."""
     hashes = [feature.hash % COUNTERS for _, _, text, salt in _unknown(part) for feature in features(text, salt)]
     places, often = np.unique(np.array(hashes, np.uint32), return_counts=True)
     np.savez(_file(part, "features").with_suffix(".npz"), places=places, often=often.astype(np.uint32))
@@ -90,7 +90,7 @@ def count_features(part: TrafficPortion) -> int:
 
 
 def collect_messages(part: TrafficPortion) -> int:
-    """Write the user messages of a portion that have a frequent feature, by the best one."""
+    """Write the user messages of a portion that have a frequent feature, by the best such feature."""
     table = Frequencies(str(Path(part.folder) / "counters.npy"))
     totals: Counter[tuple[str, str, int]] = Counter()
     groups: defaultdict[tuple[str, str, int], defaultdict[int, dict[str, SampleText]]]
@@ -114,7 +114,7 @@ def collect_messages(part: TrafficPortion) -> int:
 
 
 class Frequencies(Mapping[int, int]):
-    """How often a feature occurs in all records."""
+    """How often each feature occurs in all records."""
 
     def __init__(self, file: str) -> None:
         self._table = counters(file)
@@ -147,8 +147,8 @@ def read_part(part: TrafficPortion, name: str, type: Any) -> Any:
 
 
 def _unknown(part: TrafficPortion) -> Iterator[tuple[TrafficRequest, int, str, str]]:
-    """Yield each request that no known prompt has built, with its system's number, its text, and the salt of its
-    features."""
+    """Yield the requests that no known prompt has built, each with the number of its system message's shape, its text,
+    and the salt of its features."""
     folder = Path(part.folder)
     index, systems = prompt_index(str(folder / "known.bin")), system_table(str(folder / "systems.bin"))
     for request in requests(part):

@@ -1,4 +1,4 @@
-"""Makes prompts of the mined shapes: system messages, and the user messages below each."""
+"""Makes prompts from mined shapes: system messages, and the user messages below each."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -12,17 +12,17 @@ from offline_jobs.discover.passes import NO_SYSTEM, Bucket
 from offline_jobs.discover.sample import SampleText
 
 MOST_SAMPLES = 60_000
-"""The most user messages of one bucket that are mined."""
+"""The most user messages that are mined per bucket."""
 MOST_OF_GROUP = 200
 FRAMED = 0.97
-"""The share of the requests under a system message that must have a fixed frame. If fewer have one, what users write
-only looks alike."""
+"""At least this share of the requests below a system message must have a fixed frame. Otherwise users merely write
+alike."""
 LEAST_FRAME = 25
-"""The fewest characters of a frame under a system message, unless it has a line break."""
+"""The smallest number of characters in a frame below a system message. A frame with a line break may be shorter."""
 
 
 def merged_buckets(parts: Iterable[Sequence[Bucket]]) -> list[Bucket]:
-    """Join the buckets of all portions. Of a group that is too large, the texts with the least hashes stay."""
+    """Join the buckets of all portions. From a group that is too large, the texts with the smallest hashes are kept."""
     whole: dict[tuple[str, str, int], Bucket] = {}
     for buckets in parts:
         for bucket in buckets:
@@ -47,7 +47,7 @@ def _joined(one: Bucket, two: Bucket) -> Bucket:
 
 
 def prompts_of(buckets: Sequence[Bucket], systems: Sequence[SystemShape]) -> list[FoundPrompt]:
-    """Return the prompts in the buckets, each with one version whose use is not counted yet."""
+    """Return the prompts in the buckets. Each has one version, whose use is not counted yet."""
     prompts = []
     for bucket in buckets:
         system = None if bucket.system == NO_SYSTEM else systems[bucket.system].shape
@@ -73,7 +73,7 @@ def _is_frame_below_system(shape: TextShape) -> bool:
 
 
 def _covered(bucket: Bucket, mined: Sequence[MinedShape]) -> float:
-    """Return the number of requests in a bucket that a shape reads, as far as its samples tell."""
+    """Estimate from the samples how many requests in a bucket match a shape."""
     covered = 0.0
     for feature, samples in bucket.groups.items():
         kept = sum(sample.count for sample in samples)

@@ -1,4 +1,4 @@
-"""A text of the traffic with what is known about its requests, and the rule for what may count as fixed text."""
+"""A text in the traffic with what is known about its requests, and the rule for what may be fixed text."""
 
 from collections.abc import Iterable
 
@@ -7,12 +7,12 @@ from msgspec import Struct
 FEWEST_REQUESTS = 10
 FEWEST_SOURCES = 3
 MOST_SOURCES = 8
-"""More users and days of one text are not remembered."""
+"""No more users and days than this are kept per text."""
 
 
 class SampleText(Struct):
-    """A distinct text, and the requests that had it. `users` are hashes of user or conversation ids; `days` counts days
-    since 1970."""
+    """A distinct text and its requests. `users` are hashes of user or conversation ids, and `days` are days since
+    1970."""
 
     text: str
     count: int = 0
@@ -30,7 +30,7 @@ class SampleText(Struct):
 
 
 class Evidence(Struct, frozen=True):
-    """The requests, users and days that share a text. The numbers of users and days are counted up to a limit."""
+    """How many requests, users and days share a text. Users and days are counted up to a limit."""
 
     requests: int
     users: int
@@ -38,17 +38,18 @@ class Evidence(Struct, frozen=True):
 
     @property
     def suffices(self) -> bool:
-        """Whether the text that they share is fixed text, and not the data of one person."""
+        """Whether enough users or days share the text for it to be fixed text, and not one person's data."""
         return self.requests >= FEWEST_REQUESTS and max(self.users, self.days) >= FEWEST_SOURCES
 
     @property
     def dates_vary(self) -> bool:
-        """Whether a date that all of them have may be that of the day. The same date on several days is not."""
+        """Whether a date that occurs in every request may just be the day of the traffic. The same date on several days
+        is not."""
         return self.days < FEWEST_SOURCES
 
     @property
     def lacks(self) -> str:
-        """What is still missing, in words, or "" if nothing is."""
+        """What is still missing, in words, or ""."""
         if self.requests < FEWEST_REQUESTS:
             return f"{self.requests} of {FEWEST_REQUESTS} requests"
         if not self.suffices:

@@ -1,4 +1,4 @@
-"""Decides whether one part of a shape separates several skeletons, or several versions of one."""
+"""Splits a shape if one of its parts separates different skeletons, or different versions of one skeleton."""
 
 import re
 from collections import Counter, defaultdict
@@ -11,11 +11,11 @@ from offline_jobs.discover.sample import FEWEST_REQUESTS, SampleText
 from offline_jobs.discover.tokens import words
 
 COVERED = 0.97
-"""The share of the requests that the values must cover before a part separates them."""
+"""A part can separate a shape only if its frequent values cover this share of the requests."""
 MOST_VALUES = 3
 FEWEST_WORDS = 4
 LONGEST = 300
-"""A longer value is content, not an instruction."""
+"""Longer values are content, not instructions."""
 ALIKE = 0.6
 OPENING = 8
 """The words with which a long value begins or ends."""

@@ -1,4 +1,4 @@
-"""Mines the system messages of one key: equal texts first, then texts that are nearly equal, then what they share."""
+"""Mines the system messages of one key: first equal texts, then nearly equal texts, then the rest."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -15,16 +15,16 @@ from offline_jobs.discover.split import separated
 from offline_jobs.discover.tokens import masked, words
 
 KEPT = 0.6
-"""The share of the text that nearly equal system messages must have in common to be one."""
+"""Nearly equal system messages are one prompt if they have this share of the text in common."""
 SHORT = 6
-"""The most words of a value, if only a few texts differ by it."""
+"""If only a few texts differ, the differing values may have at most this many words."""
 FEW = 3
 LEAST_CHARS = 8
 BANDS = 8
 
 
 def system_shapes(samples: Sequence[SampleText]) -> list[MinedShape]:
-    """Return the shapes of the system messages, the strongest first."""
+    """Return the shapes of the system messages, strongest first."""
     mined: list[MinedShape] = []
     for group in near_groups(samples):
         mined += _group_shapes(group)
@@ -33,7 +33,7 @@ def system_shapes(samples: Sequence[SampleText]) -> list[MinedShape]:
 
 
 def near_groups(samples: Sequence[SampleText]) -> list[list[SampleText]]:
-    """Return the samples in groups of nearly equal texts. Numbers and dates do not count."""
+    """Group nearly equal texts. Numbers and dates are ignored."""
     by_mask: defaultdict[str, list[SampleText]] = defaultdict(list)
     for sample in samples:
         by_mask[masked(sample.text)].append(sample)
@@ -77,7 +77,7 @@ def _group_shapes(group: Sequence[SampleText]) -> list[MinedShape]:
 
 
 def _is_one(shape: TextShape, members: Sequence[SampleText]) -> bool:
-    """Whether the texts differ in parts of one prompt, and are not several prompts that are alike."""
+    """Return whether the texts are one prompt with different values, and not several similar prompts."""
     if not members or shape.fixed_chars < KEPT * min(len(member.text) for member in members):
         return False
     if len(members) > FEW:

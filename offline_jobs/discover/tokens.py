@@ -1,4 +1,4 @@
-"""Cuts a text into tokens that make up the whole text: words, numbers, line breaks, spaces and single marks."""
+"""Cuts a text into tokens: words, numbers, line breaks, spaces and single marks. The tokens joined are the text."""
 
 import re
 
@@ -12,7 +12,7 @@ _DATE = re.compile(
     re.I,
 )
 DATE = "\0"
-"""Stands for a date or a time. Its value may be the same in a whole window, and still be no fixed text."""
+"""Stands for a date or time. A date is no fixed text, even if it is the same in a whole window."""
 
 
 def tokens(text: str) -> list[str]:
@@ -20,7 +20,7 @@ def tokens(text: str) -> list[str]:
 
 
 def dated_tokens(text: str) -> list[str]:
-    """Return the tokens with `DATE` in the place of each date and time."""
+    """Return the tokens, with `DATE` in place of each date and time."""
     return tokens(_DATE.sub(DATE, text))
 
 
@@ -30,5 +30,5 @@ def words(text: str) -> int:
 
 
 def masked(text: str) -> str:
-    """Return the text with one `DATE` for each date, and `0` for each other number."""
+    """Replace each date by one `DATE`, and each other number by `0`."""
     return re.sub(r"\d+", "0", _DATE.sub(DATE, text))

@@ -1,4 +1,4 @@
-"""Reads the requests of one portion of the records, as far as `discover` needs them."""
+"""Reads the fields that `discover` needs from the requests of one portion of the records."""
 
 from collections.abc import Iterator, Mapping
 
@@ -28,8 +28,10 @@ class TrafficPortion(Struct, frozen=True):
 
 
 class TrafficRequest(Struct, frozen=True):
-    """One recorded request. `system` is None if it has no system message. `user` is a hash, or 0 if neither a user nor
-    a conversation is known."""
+    """One recorded request. `system` is None without a system message.
+
+    `user` is a hash of the user or conversation, or 0 if neither is known.
+    """
 
     id: str
     key: str
@@ -56,8 +58,8 @@ class TrafficRequest(Struct, frozen=True):
 
 
 def requests(part: TrafficPortion) -> Iterator[TrafficRequest | None]:
-    """Yield the requests of a portion. A record without readable texts is None: it was recorded as hashes, or it has no
-    plain user message."""
+    """Yield the requests of a portion. None stands for a record without readable texts: only hashes, or no plain user
+    message."""
     for seen in read(part.url, part.window, part.portion):
         yield _request(seen, part.prices)
 

@@ -16,7 +16,7 @@ from offline_jobs.discover.known import prompt_index
 from offline_jobs.discover.traffic import TrafficPortion, TrafficRequest, requests
 
 MOST_USERS = 1000
-"""More users are not told apart."""
+"""Users are counted up to this number."""
 MOST_VALUES = 40
 SHOWN = 5
 LONGEST_SHOWN = 400
@@ -24,8 +24,8 @@ MOST_MODELS = 20
 
 
 class UsedValues(Struct):
-    """Some distinct values of one part, by their hash. Those with the least hashes stay, so that the order does not
-    count."""
+    """Some distinct values of one part. The values with the smallest hashes are kept, so the order of requests does not
+    matter."""
 
     values: dict[int, str] = {}
     longest: int = 0
@@ -40,7 +40,7 @@ class UsedValues(Struct):
 
 
 class VersionUse(Struct):
-    """The use of one version of a prompt, as it is being counted."""
+    """The use of one version of a prompt, while it is counted."""
 
     id: str
     number: int
@@ -93,7 +93,7 @@ class CountPortion(Struct, frozen=True):
 
 
 class PortionUse(Struct, frozen=True):
-    """What the requests of a portion used, and how many requests no prompt had built."""
+    """The use of prompts in a portion, and the number of requests that no prompt has built."""
 
     uses: list[VersionUse]
     unknown: int
@@ -123,7 +123,7 @@ def _count(uses: dict[tuple[str, int], VersionUse], match: PromptMatch, request:
 
 
 def _is_ambiguous(match: PromptMatch, request: TrafficRequest) -> bool:
-    """Whether the texts can be read in several ways. Then only the identity may be sent."""
+    """Return whether the texts match in several ways. In that case only the identity may be sent."""
     version = match.version
     pairs = [(version.last, request.last)]
     if version.system is not None:
@@ -132,7 +132,7 @@ def _is_ambiguous(match: PromptMatch, request: TrafficRequest) -> bool:
 
 
 def total_use(portions: Iterable[PortionUse]) -> dict[tuple[str, int], VersionUse]:
-    """Join the use in all portions."""
+    """Add up the use in all portions."""
     whole: dict[tuple[str, int], VersionUse] = {}
     for portion in portions:
         for use in portion.uses:
@@ -141,7 +141,7 @@ def total_use(portions: Iterable[PortionUse]) -> dict[tuple[str, int], VersionUs
 
 
 def with_use(prompts: Sequence[FoundPrompt], uses: dict[tuple[str, int], VersionUse]) -> list[FoundPrompt]:
-    """Return the prompts with the use that was counted. A new prompt that nothing used is left out."""
+    """Set the counted use. New prompts without use are left out."""
     used = []
     for prompt in prompts:
         for version in prompt.versions:

@@ -1,4 +1,4 @@
-"""Ties a new prompt to the prompt whose next version it is: nearly the same text, in use where the other one ended."""
+"""Recognises that a new prompt is the next version of a known one: nearly the same text, in use right after it."""
 
 from collections.abc import Sequence
 from difflib import SequenceMatcher
@@ -9,11 +9,11 @@ from gateway.prompt.found.found_prompt import FoundPrompt, PromptVersion
 
 ALIKE = 0.7
 OVERLAP = 0.05
-"""The share of the whole time in which both may be in use, since programs are deployed one after the other."""
+"""How long two versions may overlap, as a share of the whole time. A deployment replaces the old version gradually."""
 
 
 def tied(known: Sequence[FoundPrompt], new: Sequence[FoundPrompt]) -> list[FoundPrompt]:
-    """Return all prompts. A new one that follows another is a version of the other one."""
+    """Return all prompts. A new prompt that follows another one becomes a version of that prompt."""
     prompts = list(known)
     for prompt in sorted(new, key=lambda one: (one.use.first_s, one.id)):
         before = _predecessor(prompts, prompt)
@@ -26,7 +26,7 @@ def tied(known: Sequence[FoundPrompt], new: Sequence[FoundPrompt]) -> list[Found
 
 
 def _predecessor(prompts: Sequence[FoundPrompt], new: FoundPrompt) -> FoundPrompt | None:
-    """Return the most similar prompt that ended when the new one began, or None."""
+    """Return the most similar prompt whose use ended when that of the new one began, or None."""
     close = [
         (likeness(one.newest, new.newest), one)
         for one in prompts
@@ -42,7 +42,7 @@ def _follows(old: PromptVersion, new: PromptVersion) -> bool:
 
 
 def likeness(one: PromptVersion, two: PromptVersion) -> float:
-    """Return the share of the fixed words that two versions have in common, from 0 to 1."""
+    """Return the share of fixed words that two versions have in common, from 0 to 1."""
     if (one.system is None) != (two.system is None):
         return 0.0
     return float(SequenceMatcher(None, _words(one), _words(two), autojunk=False).ratio())

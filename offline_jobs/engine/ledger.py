@@ -98,7 +98,7 @@ class Ledger:
         return self.job(id)
 
     def job(self, id: str) -> LedgerJob:
-        """Return the job whose id is `id` or, if only one does, begins with `id`. Raises `JobFailed` otherwise."""
+        """Find a job by its id or by the beginning of its id. Raises `JobFailed` if no job or several jobs match."""
         jobs = self._jobs("WHERE id LIKE ? || '%' ORDER BY id = ? DESC, created_s DESC", (id, id))
         if not jobs or (len(jobs) > 1 and jobs[0].id != id):
             raise JobFailed(f"there {'are several jobs' if jobs else 'is no job'} {id!r}; see: foreword jobs list")

@@ -11,8 +11,8 @@ MARGIN = 1.25
 class SearchBudget:
     """What a search may still spend. Raises `SearchOver` if the next step does not fit.
 
-    Replies from the ledger count like new replies, so a resumed job has the same budget at each step. If an earlier run
-    ended the search, `end` is its number of calls, and the search ends there again.
+    Replies from the ledger count like new replies, so a resumed job has the same budget at each step. `end` is the
+    number of calls after which an earlier run ended the search. A resumed search ends after the same number.
     """
 
     def __init__(
