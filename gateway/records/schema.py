@@ -207,7 +207,7 @@ def entry(data: bytes | msgspec.Raw, answer: Answer | None = None) -> StoredReco
 
 
 def _current_listed(written: bytes) -> ListedFields | None:
-    """Return the listed fields of a record of the current version, else None. One decoding reads both."""
+    """Return the listed fields, or None if the record is not of the current version."""
     try:
         listed = _listed.decode(written)
     except msgspec.ValidationError:

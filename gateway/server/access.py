@@ -66,7 +66,7 @@ class Access:
         return key
 
     def admit_anyone(self, headers: Mapping[bytes, bytes]) -> None:
-        """Admit a request to a route that needs no key. Without configured keys, it must still come from this
+        """Admit a request to a route that needs no key. Without configured keys, the request must come from this
         machine."""
         if not self._keys:
             self._from_this_machine(headers)

@@ -1,4 +1,4 @@
-"""The endpoints for prompts that applications build, as the job `discover` found them."""
+"""Endpoints for the prompts that the job `discover` found in an application's traffic."""
 
 import asyncio
 from pathlib import Path
@@ -35,8 +35,8 @@ _change = msgspec.json.Decoder(PromptChange)
 
 @get("/v1/foreword/prompts", summary="The prompts that applications build", tags=["Foreword"])
 async def list_prompts(gateway: Shared, key: Caller) -> Response[bytes]:
-    """For each prompt that the job `discover` found in the traffic of the key: its requests, cost, latency and
-    feedback. An admin key sees the prompts of all keys."""
+    """For each prompt found in the key's traffic: its requests, cost, latency and feedback. An admin key sees the
+    prompts of all keys."""
     prompts = sorted(await _prompts(gateway, key), key=lambda prompt: (-prompt.use.requests, prompt.id))
     return json_of({"data": [listed(prompt) for prompt in prompts]})
 
@@ -50,7 +50,8 @@ async def get_prompt(gateway: Shared, key: Caller, name: PathText, version: Vers
 
 @get("/v1/foreword/prompts/{name:str}/export", summary="A prompt as a template file", tags=["Foreword"])
 async def export_prompt(gateway: Shared, key: Caller, name: PathText) -> Response[bytes]:
-    """The template whose version 1 renders what the application sends. A fixed text with a secret is refused."""
+    """A template whose version 1 renders exactly what the application sends. Refused if the fixed text contains a
+    secret."""
     prompt = _one(await _prompts(gateway, key), name)
     try:
         text = exported(identity(prompt))
@@ -66,7 +67,7 @@ async def change_prompt(request: AnyRequest, gateway: Shared, key: Caller, name:
     try:
         change = _change.decode(await request.body())
     except msgspec.MsgspecError as error:
-        raise BadRequest(f"The body is no change of a prompt: {error}") from error
+        raise BadRequest(f"The body is not a valid change: {error}") from error
     folder = gateway.settings.data_folder
     changed = await asyncio.to_thread(_changed, folder, name, change)
     return json_of(_with_change(gateway, changed, 0))
@@ -88,7 +89,7 @@ def _one(prompts: list[FoundPrompt], name: str) -> FoundPrompt:
 
 
 class PromptWithChange(Struct, frozen=True):
-    """A prompt, and the lines of the diff from the version before. There are none for the first version."""
+    """A prompt, and a diff from the version before. The first version has no diff."""
 
     prompt: ShownPrompt
     change: list[str]
@@ -110,7 +111,7 @@ def _changed(folder: Path, name: str, change: PromptChange) -> FoundPrompt:
     def changed(content: FoundFile) -> FoundFile:
         prompt = _one(list(content.prompts), name)
         if change.name and any(one.name == change.name for one in content.prompts if one.id != prompt.id):
-            raise BadRequest(f"There is a prompt {change.name!r} already.", param="name")
+            raise BadRequest(f"A prompt {change.name!r} exists already.", param="name")
         prompt = replace(prompt, name=change.name or prompt.name, state=PromptState(change.state or prompt.state))
         if change.state == "adopted":
             try:

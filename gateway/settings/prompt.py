@@ -68,7 +68,8 @@ class Refiner(Struct, frozen=True, forbid_unknown_fields=True):
     improvable: Share = 0.5
     """The lowest probability that a rewrite helps. Below it, the prompt is not refined."""
     growth: Annotated[float, Meta(ge=1)] = 6.0
-    """How many times longer than the client's prompt a refined prompt may be. A longer one is not used."""
+    """The largest allowed length of a refined prompt, as a multiple of the client's prompt. A longer one is not
+    used."""
     attach_original: bool = True
     """Whether to send the client's own words below the refined prompt."""
     cache_entries: Amount = 1000

@@ -26,10 +26,10 @@ _fields = msgspec.json.Decoder(_ChoiceFields)
 
 
 def required_names(ask: Ask) -> frozenset[str]:
-    """Return the names of the functions of which the answer must call one, by the request's `tool_choice`.
+    """Return the functions that may be called, by name, if the request's `tool_choice` requires a call; otherwise an
+    empty set.
 
-    `ANY` stands for every tool. The set is empty if no call is required, and for Anthropic's API, which enforces the
-    choice itself.
+    `ANY` stands for every tool. The set is also empty for Anthropic's API, which enforces the choice itself.
     """
     if ask.endpoint.is_anthropic or not any(field in ask.raw for field in FIELDS):
         return frozenset()

@@ -20,22 +20,22 @@ SENTENCE = re.compile(r"(?<=[.?!])\s+|\n")
 LOOKED_AT = 20
 SLACK = 1.1
 KEPT = 0.6
-"""Shapes are compared by features of at least this weight."""
+"""Shapes are joined if their common shape keeps this share of the fixed text of each."""
 SIBLINGS = 3
-"""So many shapes that differ in one short value are one shape with a part."""
+"""At least this many shapes must differ in one short value to be joined."""
 STRONG = 5
-"""The weight of a feature by which shapes are compared."""
+"""Shapes are compared by features of at least this weight."""
 COVERED = 0.95
 SINGLES = 0.1
-"""If the wider shape also reads this share of texts that no shape reads, the shapes differ in content."""
+"""If the wider shape also matches this share of the texts without a shape, the narrow shapes differ only in content."""
 SHARED = 0.5
-"""If this share of what a shape adds to the wider one also stands in other prompts, it is content."""
+"""What a narrow shape adds counts as content if this share of it also occurs in other prompts."""
 
 Known = Mapping[str, Sequence[Feature]]
 
 
 def merged(mined: Sequence[MinedShape]) -> list[MinedShape]:
-    """Join shapes that are one: a shape that reads another's texts, and shapes that differ in one short value."""
+    """Join shapes if one matches the texts of the other, or if several differ only in one short value."""
     shapes = sorted(mined, key=lambda one: (one.shape.fixed_chars, one.shape.pieces))
     kept: list[MinedShape] = []
     for one in reversed(shapes):
@@ -78,7 +78,7 @@ def _siblings_joined(mined: Sequence[MinedShape]) -> list[MinedShape]:
 
 
 def _common(family: Sequence[MinedShape]) -> MinedShape | None:
-    """Return the shape that a family has in common, if that keeps enough of the fixed text of each."""
+    """Return the common shape of a family, or None if it keeps too little of the fixed text of any member."""
     members = [member for one in family for member in one.members]
     shape = aligned([one.members[at % len(one.members)].text for at in range(8) for one in family])
     if any(shape.fixed_chars < KEPT * one.shape.fixed_chars for one in family):
@@ -145,7 +145,7 @@ def _is_wider(
 
 
 def _differs_by_values(wide: MinedShape, narrow: MinedShape) -> bool:
-    """Whether the narrow shape is the wide one with a long value in a part, and has no fixed text beside it."""
+    """Return whether the narrow shape is the wide one with a long value in a part, without other fixed text."""
     columns = zip(*(values for member in narrow.members if (values := wide.shape.values(member.text))), strict=True)
     constant = [column[0] for column in columns if len(set(column)) == 1]
     added = sum(map(len, constant))
@@ -154,7 +154,7 @@ def _differs_by_values(wide: MinedShape, narrow: MinedShape) -> bool:
 
 
 def _adds_content(wide: MinedShape, narrow: MinedShape, outside: str) -> bool:
-    """Whether most of what the narrow shape adds also stands in other prompts."""
+    """Return whether most of what the narrow shape adds also occurs in other prompts."""
     own = "\n".join(wide.shape.pieces)
     sentences = [part for piece in narrow.shape.pieces for part in SENTENCE.split(piece) if words(part) >= STRONG]
     added = [sentence for sentence in sentences if sentence not in own]

@@ -18,7 +18,7 @@ LONGEST = 300
 """Longer values are content, not instructions."""
 ALIKE = 0.6
 OPENING = 8
-"""The words with which a long value begins or ends."""
+"""How many words of a long value make its beginning or end."""
 LEAST_SHARE = 0.1
 OVERLAP = 0.02
 _MARKERS = re.compile(r"(?:^|\n)[^\S\n]*(?:(\d+)|([A-Za-z]))?([.):*•-])[^\S\n]")
@@ -27,9 +27,9 @@ Groups = list[list[SampleText]]
 
 
 def separated(shape: TextShape, members: Sequence[SampleText], *, in_system: bool = False) -> Groups:
-    """Return the members in one group, or in several if a part separates them.
+    """Return the members as one group or, if a part separates them, as several.
 
-    In a system message, a long text that a few groups begin with is an instruction; in a user message it may be a
+    A long beginning that a few groups share is an instruction in a system message. In a user message it may be a
     document that many requests quote.
     """
     rules = RULES + (((_opening, _are_openings), (_closing, _are_openings)) if in_system else ())
@@ -46,8 +46,10 @@ def separated(shape: TextShape, members: Sequence[SampleText], *, in_system: boo
 def _grouped(
     column: Sequence[str], members: Sequence[SampleText], class_of: Callable[[str], Hashable]
 ) -> dict[Hashable, list[SampleText]]:
-    """Return the members by the class of their value, if a few classes have almost all of them. The others are left
-    out."""
+    """Group the members by the class of their value. Returns {} unless a few classes have almost all members.
+
+    Members of other classes are left out.
+    """
     classes = [class_of(value) for value in column]
     counts: Counter[Hashable] = Counter()
     for name, member in zip(classes, members, strict=True):
@@ -65,7 +67,7 @@ def _grouped(
 
 
 def _are_versions(groups: dict[Hashable, list[SampleText]]) -> bool:
-    """Whether each value was in use before the next one began: a program was deployed again."""
+    """Return whether each value came into use after the one before, as when a program is deployed again."""
     return follow_each_other(list(groups.values()))
 
 
@@ -76,7 +78,7 @@ def follow_each_other(groups: Groups) -> bool:
 
 
 def _are_alternatives(groups: dict[Hashable, list[SampleText]]) -> bool:
-    """Whether the values are different instructions, and not labels, names or content."""
+    """Return whether the values are different instructions, rather than labels, names or content."""
     values = [str(name) for name in groups]
     if any(len(value) > LONGEST or words(value) < FEWEST_WORDS for value in values):
         return False
@@ -99,7 +101,7 @@ def _are_openings(groups: dict[Hashable, list[SampleText]]) -> bool:
 
 
 def _unlike(values: Sequence[str]) -> bool:
-    """Whether no two values have most of their words in common."""
+    """Return whether no two values share most of their words."""
     split = [value.split() for value in values]
     return all(
         SequenceMatcher(None, split[one], split[two], autojunk=False).ratio() < ALIKE
@@ -109,7 +111,7 @@ def _unlike(values: Sequence[str]) -> bool:
 
 
 def _marker(value: str) -> str:
-    """Return the kind of the list markers in a value, such as `letter.` or `-`, or "" if it has no list."""
+    """Return the most frequent kind of list marker in a value, such as `letter.` or `-`, or "" without a list."""
     kinds = Counter(("number" if n else "letter" if a else "") + mark for n, a, mark in _MARKERS.findall(value))
     if not kinds:
         return ""
@@ -126,4 +128,4 @@ RULES: tuple[tuple[Callable[[str], Hashable], Callable[[dict[Hashable, list[Samp
     (str, _are_alternatives),
     (_marker, _are_markers),
 )
-"""How values are put into classes, and when the classes are prompts of their own."""
+"""How values are put into classes, and when these classes are separate prompts."""

@@ -102,10 +102,10 @@ def train(
 @config_option
 @click.option("--out", required=True, type=click.Path(dir_okay=False, path_type=Path), help="The file to write.")
 def train_tasks(config: Path, out: Path) -> None:
-    """Train the head that tells what a task needs of a long text, from the patterns that come with the gateway.
+    """Train the head that classifies what a task needs from a long text, from the shipped patterns.
 
-    The gateway has a trained head. This makes it again after a change to the patterns in
-    gateway/context/task/words, and prints the share of tasks from unseen patterns that each model gets right.
+    The gateway ships a trained head. Run this command after a change to the patterns in gateway/context/task/words. It
+    prints the share of tasks from unseen patterns that each model classifies correctly.
 
     \b
     Example:

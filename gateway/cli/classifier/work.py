@@ -221,8 +221,10 @@ def _keep(labelled: Sequence[Labelled], file: Path) -> None:
 
 
 def train_tasks(settings: Settings, file: Path) -> dict[str, float]:
-    """Train the head that tells what tasks need, and write it. Returns the share of tasks from unseen patterns that
-    each of its models gets right."""
+    """Train the head that classifies what tasks need, and write it to `file`.
+
+    Returns the share of tasks from unseen patterns that each of its models classifies correctly.
+    """
     head, shares = train_head(_sentence_embedder(settings))
     save_head(head, file)
     return shares

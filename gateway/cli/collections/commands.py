@@ -22,8 +22,9 @@ def collections() -> None:
     foreword collections add handbook docs/*.md report.pdf notes.docx page.html
     foreword collections search handbook "How many days of leave are there?"
 
-    A request names a collection like this: {"foreword": {"collections": ["handbook"]}, ...} A running gateway uses new
-    documents at once.
+    In a request, name the collection: {"foreword": {"collections": ["handbook"]}, ...}
+
+    A running gateway uses new documents at once.
     """
 
 

@@ -24,26 +24,26 @@ NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 def prompts() -> None:
     """Show the prompts that your applications build, found in their recorded traffic.
 
-    An application fills the same text again and again with other values. The job `discover` finds that text (the
-    skeleton) and what is filled in (its parts). No application has to name or tag anything.
+    An application fills the same text again and again with other values. The job `discover` finds the fixed text (the
+    skeleton) and the values (its parts). Applications need not name or tag anything.
 
     \b
-    Find them:                     foreword jobs run discover
-    Which prompts run here:        foreword prompts list
-    The text of one, its parts:    foreword prompts show NAME
-    Give it a better name:         foreword prompts name p-3f1c ticket-triage
-    What a deployment changed:     foreword prompts diff ticket-triage
-    Make a template of it:         foreword prompts adopt ticket-triage
+    Find prompts:                  foreword jobs run discover
+    List the prompts:              foreword prompts list
+    Show a prompt and its parts:   foreword prompts show NAME
+    Give a prompt a better name:   foreword prompts name p-3f1c ticket-triage
+    See what a deployment changed: foreword prompts diff ticket-triage
+    Make a template of a prompt:   foreword prompts adopt ticket-triage
 
-    A prompt needs ten requests of three users or days. `list` says what is still missing for others. Requests with a
+    A prompt needs ten requests from three users or days. `list` shows what other texts still lack. Requests with a
     found prompt have its id in the header x-foreword-recognise and in their record.
     """
 
 
 @prompts.command("list")
 @click.option("--key", default="", help="Only prompts of this key.")
-@click.option("--all", "ignored", is_flag=True, help="Also prompts that are ignored.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object on each line.")
+@click.option("--all", "ignored", is_flag=True, help="Also show ignored prompts.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line.")
 @config_option
 def list_prompts(key: str, ignored: bool, as_json: bool, config: Path) -> None:
     """List the prompts with their requests, cost, latency and feedback, the most used first.
@@ -68,7 +68,7 @@ def list_prompts(key: str, ignored: bool, as_json: bool, config: Path) -> None:
 
 @prompts.command("show")
 @click.argument("name")
-@click.option("--version", type=click.IntRange(1), help="An older version. Left out: the newest.")
+@click.option("--version", type=click.IntRange(1), help="An older version. Default: the newest.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @config_option
 def show_prompt(name: str, version: int | None, as_json: bool, config: Path) -> None:
@@ -98,11 +98,13 @@ def name_prompt(name: str, new: str, config: Path) -> None:
     Example:  foreword prompts name p-3f1c ticket-triage
     """
     if not NAME.fullmatch(new):
-        raise click.BadParameter(f"{new!r} is no name; use small letters, digits, '-', '_' and '.', 64 at most.")
+        raise click.BadParameter(
+            f"{new!r} cannot be a name; use up to 64 lower-case letters, digits, '-', '_' and '.'."
+        )
 
     def renamed(content: FoundFile) -> FoundFile:
         if any(one.name == new or one.id == new for one in content.prompts):
-            raise click.ClickException(f"there is a prompt {new!r} already; see: foreword prompts list --all")
+            raise click.ClickException(f"a prompt {new!r} exists already; see: foreword prompts list --all")
         return put(content, [replace(one_of(content.prompts, name), name=new)])
 
     change_found(found_path(load_settings(config).data_folder), renamed)
@@ -111,10 +113,10 @@ def name_prompt(name: str, new: str, config: Path) -> None:
 
 @prompts.command("ignore")
 @click.argument("name")
-@click.option("--undo", is_flag=True, help="List and recognise it again.")
+@click.option("--undo", is_flag=True, help="List and recognise the prompt again.")
 @config_option
 def ignore_prompt(name: str, undo: bool, config: Path) -> None:
-    """Neither list nor recognise NAME any more. Its texts stay in the file, so that it is not found again."""
+    """Stop listing and recognising NAME. Its texts stay in the file, so that it is not found again."""
     state = PromptState.FOUND if undo else PromptState.IGNORED
 
     def changed(content: FoundFile) -> FoundFile:
@@ -147,7 +149,7 @@ def adopt_prompt(name: str, config: Path) -> None:
 
 @prompts.command("export")
 @click.argument("name")
-@click.option("--to", type=click.Path(path_type=Path), help="Write this file. Left out: print it.")
+@click.option("--to", type=click.Path(path_type=Path), help="Write to this file. Default: print.")
 @config_option
 def export_prompt(name: str, to: Path | None, config: Path) -> None:
     """Print the template of NAME, with its fixed text between {% frozen %} and {% endfrozen %}.
@@ -166,11 +168,11 @@ def export_prompt(name: str, to: Path | None, config: Path) -> None:
 
 @prompts.command("diff")
 @click.argument("name")
-@click.option("--from", "old", type=click.IntRange(1), help="Left out: the version before.")
-@click.option("--to", "new", type=click.IntRange(1), help="Left out: the newest version.")
+@click.option("--from", "old", type=click.IntRange(1), help="The older version. Default: the one before NEW.")
+@click.option("--to", "new", type=click.IntRange(1), help="The newer version. Default: the newest.")
 @config_option
 def diff_prompt(name: str, old: int | None, new: int | None, config: Path) -> None:
-    """Show what changed between two versions of NAME: what the application's developers deployed."""
+    """Show what changed between two versions of NAME, such as by a deployment."""
     prompt = one_of(read_found(found_path(load_settings(config).data_folder)).prompts, name)
     later = version_of(prompt, new)
     earlier = version_of(prompt, old) if old else _before(prompt, later)

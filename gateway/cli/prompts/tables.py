@@ -39,9 +39,9 @@ def _cells(prompt: ShownPrompt) -> list[str]:
 
 
 def print_waiting(waiting: Sequence[WaitingPrompt]) -> None:
-    """Print the texts that are not prompts yet, since too few users or days share them."""
+    """Print the texts that are not prompts yet, because too few users sent them or on too few days."""
     if waiting:
-        Console().print("\nNot shown yet, since fixed text needs ten requests of three users or days:")
+        Console().print("\nNot shown as prompts yet. Fixed text needs ten requests from three users or days:")
         rows = ([one.key, str(one.requests), one.lacks, one.begins.replace("\n", " ")] for one in waiting)
         print_rows(("key", "requests", "has", "begins with"), rows, right=("requests",))
 

@@ -1,4 +1,4 @@
-"""Builds a chat completion, or its stream, whose text the gateway put together from several answers."""
+"""Builds a chat completion, or its stream, from a text that the gateway composed of several answers."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ OF_THE_BODY = frozenset({b"content-type", b"content-length", b"content-encoding"
 
 
 class AnswerHead(Struct, frozen=True):
-    """What every event of one answer repeats."""
+    """The fields that every event of an answer repeats."""
 
     exchange: str
     created_s: int
@@ -22,20 +22,20 @@ class AnswerHead(Struct, frozen=True):
 
 
 def completion(head: AnswerHead, text: str, usage: tuple[int, int], finish: str) -> bytes:
-    """The whole completion. `usage` holds the tokens of all prompts and of all answers."""
+    """Return the whole completion. `usage` has the tokens of all prompts and of all answers."""
     message = {"role": "assistant", "content": text}
     choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": finish}
     return _encode({**head.fields("chat.completion"), "choices": [choice], "usage": _usage(usage)})
 
 
 def event(head: AnswerHead, text: str, *, begins: bool = False) -> bytes:
-    """One event of the stream with a piece of the text. The first event names the role."""
+    """Return an event with a piece of the text. The first event also names the role."""
     delta = {"role": "assistant", "content": text} if begins else {"content": text}
     return _event(head, [{"index": 0, "delta": delta, "finish_reason": None}])
 
 
 def end(head: AnswerHead, finish: str, usage: tuple[int, int] | None) -> list[bytes]:
-    """The last events: the finish reason, the usage if it is wanted, and the end mark."""
+    """Return the last events: the finish reason, the usage if requested, and the end mark."""
     made = [_event(head, [{"index": 0, "delta": {}, "finish_reason": finish}])]
     if usage is not None:
         made.append(_event(head, [], usage=_usage(usage)))

@@ -72,7 +72,7 @@ def whole(body: bytes, head: MessageHead) -> tuple[bytes, bool]:
 class Translator:
     """Translates the stream of a chat completion. `feed` translates a piece, which must hold whole events.
 
-    If the stream breaks off, `failure` has the reason. The caller must raise it, because no event reports it.
+    If the stream breaks off, `failure` has the reason. No event reports the reason, so the caller must raise `failure`.
     """
 
     def __init__(self, head: MessageHead) -> None:

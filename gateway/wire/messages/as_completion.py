@@ -21,7 +21,7 @@ KNOWN = ("text", "tool_use", *THINKING)
 
 
 class CompletionHead(Struct, frozen=True):
-    """The fields that a translated completion takes from its request."""
+    """The fields of a translated completion that come from the request."""
 
     id: str
     model: str
@@ -54,16 +54,16 @@ def whole(body: bytes, head: CompletionHead, losses: Losses) -> bytes:
 
 
 class CompletionTranslator:
-    """Translates the stream of a message. `feed` translates one piece, which must consist of whole events.
+    """Translates the stream of a message. `feed` translates a piece, which must hold whole events.
 
-    If the stream breaks off, `failure` has the reason, and no event tells of it: the caller raises the failure.
+    If the stream breaks off, `failure` has the reason. No event reports the reason, so the caller must raise `failure`.
     """
 
     def __init__(self, head: CompletionHead, losses: Losses) -> None:
         self.failure: RequestError | None = None
         self.over = False
         self.unreadable = 0
-        """The number of events that were skipped because they were not JSON objects."""
+        """How many events were skipped because they were not JSON objects."""
         self._head = head
         self._losses = losses
         self._usage: dict[str, Any] = {}
@@ -146,7 +146,7 @@ class CompletionTranslator:
         return b""
 
     def _closed(self) -> bytes:
-        """At the end of a block of thinking, send the whole block. Its signature must come back in a later request."""
+        """Send the whole block at the end of a block of thinking. A later request must return the block's signature."""
         thinking, self._thinking = self._thinking, None
         return self._chunk({"thinking_blocks": [thinking]}) if thinking else b""
 

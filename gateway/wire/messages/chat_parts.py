@@ -1,6 +1,6 @@
 """Translates chat messages to the `system` and the messages of a `/v1/messages` request.
 
-Chat has a message for each result of a tool; in Anthropic's API the results stand at the front of one user message.
+Chat has one message per tool result. In Anthropic's API, tool results stand at the start of a user message.
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from gateway.wire.messages.build import input_of
 from gateway.wire.messages.losses import Losses
 
 Block = dict[str, Any]
-WHY_MESSAGES = "This request is sent to Anthropic's API, since its model's backend has no chat completions."
+WHY_MESSAGES = "This request is sent to Anthropic's API, because its model's backend has no chat completions."
 KNOWN = "text, images and files"
 TEXTS = ("text", "input_text", "output_text")
 SYSTEM = ("system", "developer")
@@ -75,7 +75,7 @@ class Conversation:
         self.instructions: list[Block] = []
         self.messages: list[dict[str, Any]] = []
         self.lacks_thinking = False
-        """Whether an answer with calls came without the thinking before them, which a model that thinks requires."""
+        """Whether an answer with tool calls lacks the thinking before them. Models with thinking require it."""
         self._losses = losses
 
     def add(self, raw: Raw, where: str) -> None:
@@ -119,7 +119,7 @@ class Conversation:
         self._user([result])
 
     def _user(self, blocks: list[Block]) -> None:
-        """Add a user's blocks. They join the user message before them if it holds results of tools."""
+        """Add a user's blocks. If the last user message holds tool results, the blocks are added to that message."""
         last = self.messages[-1] if self.messages else {}
         before = last.get("content")
         if last.get("role") == "user" and isinstance(before, list) and before[0].get("type") == "tool_result":
@@ -138,7 +138,7 @@ def conversation(messages: Sequence[Raw], losses: Losses) -> Conversation:
 
 
 def _blocks(content: str | list[Raw] | None, where: str, losses: Losses) -> list[Block]:
-    """The blocks of some content. Empty texts are left out, because Anthropic's API refuses them."""
+    """Return the blocks of some content. Empty texts are left out, because Anthropic's API refuses them."""
     if isinstance(content, str):
         return [{"type": "text", "text": content}] if content else []
     blocks = []
@@ -182,7 +182,7 @@ def _document(file: _File, where: str) -> Block:
 
 
 def _data_of(url: str) -> tuple[str, str]:
-    """The media type and the base64 of a data URL; both are "" for any other URL."""
+    """Return the media type and the base64 of a data URL. For any other URL, both are ""."""
     head, comma, data = url.partition(",")
     if not comma or not head.startswith("data:"):
         return "", ""
@@ -190,7 +190,7 @@ def _data_of(url: str) -> tuple[str, str]:
 
 
 def _shortest(blocks: list[Block]) -> str | list[Block]:
-    """A single text as a string, which every server of this API accepts."""
+    """Return a single text as a string, which every server with this API accepts."""
     if not blocks:
         return ""
     first = blocks[0]

@@ -1,7 +1,7 @@
-"""Translates a chat completion request to a `/v1/messages` request, for backends that speak Anthropic's API.
+"""Translates a chat completion request to a `/v1/messages` request, for backends with Anthropic's API.
 
-Fields that neither API defines pass unchanged. A field that Anthropic's API lacks raises an error if the answer would
-be another one without it; otherwise it is left out, which a note tells.
+Fields that neither API defines pass unchanged. Anthropic's API lacks some fields. If the answer would mean something
+else without such a field, the request is refused; otherwise the field is left out and a note says so.
 """
 
 from typing import Any
@@ -28,7 +28,7 @@ REFUSED = {
     "web_search_options": "Leave it out.",
 }
 HARMLESS = {"n": b"1", "logprobs": b"false", "top_logprobs": b"0", "modalities": b'["text"]'}
-"""Values of refused fields that change nothing."""
+"""Values of unsupported fields that have no effect and are therefore accepted."""
 LEFT_OUT = (
     "frequency_penalty",
     "presence_penalty",
@@ -122,10 +122,9 @@ _fields = msgspec.json.Decoder(_ChatFields)
 
 
 def messages_body(body: bytes, answer_tokens: int, losses: Losses) -> bytes:
-    """Build the body of the messages request. `answer_tokens` limits the answer if the client sets no limit, because
-    Anthropic's API requires one.
+    """Return the body of the messages request. Raises `BadRequest` for features that Anthropic's API lacks.
 
-    Raises `BadRequest` for what Anthropic's API lacks.
+    Anthropic's API requires a maximum answer length. `answer_tokens` is used if the client sets none.
     """
     given = {name: value for name, value in _object.decode(body).items() if bytes(value) != NULL}
     for name, value in given.items():

@@ -79,7 +79,7 @@ def search_of(
 ) -> FileSearch | None:
     """Return the tool, or None if the request lacks it.
 
-    A mistake in the tool is recorded, not raised: it does not matter if the backend does the search.
+    A mistake in the tool is recorded instead of raised, because the backend may do the search itself.
     """
     if tools is UNSET or MARK not in bytes(tools):
         return None
