@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from gateway.ports import Vectors
     from gateway.prompt.classifier.model import ClassifierModel, Tier, TierVerdict
 
-NO_INTENT = 0.7
+NO_INTENT = 0.5
 """If the first tier finds "no intent" with at least this probability, the second tier is not asked."""
 QUOTED_CHARACTERS = 80  # how many characters of an example a reason quotes
 

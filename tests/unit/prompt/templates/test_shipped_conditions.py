@@ -95,6 +95,16 @@ def test_it_adds(library: Library, id: str, query: str, words: str) -> None:
         # one title or one line is wanted
         ("recommend.en", "Suggest a tagline for a bakery."),
         ("recommend.en", "Suggest a title for my memoir."),
+        ("recommend.en", "Would you recommend this product to a friend?\n\nThe lamp fell apart after a week."),
+        # advice on how to live has no amounts, times and tools
+        ("how-to.en", "How do I become a better listener?"),
+        ("how-to.zh", "如何成为更好的父母？"),
+        # a list of facts, and a report that the client pasted, need no example
+        ("explain-topic.en", "Name two advantages of wind power."),
+        ("explain-topic.en", "Explain this report to me. " + "The patient has a slight fever since Monday. " * 14),
+        ("summarise.en", 'Summarise this article in two sentences: "The Joy of Growing Your Own Herbs"'),
+        ("write-code.en", "Give me useful links about loops in Python."),
+        ("brainstorm.en", "Think of a new way to use a bottle."),
         ("how-to.en", "Write an essay on how to be happy."),
         ("brainstorm.en", "Give me one idea for a birthday cake."),
     ],
