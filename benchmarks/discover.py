@@ -23,6 +23,7 @@ from pathlib import Path
 import click
 from harness.foreign import long_texts, messages
 from msgspec import Struct
+from msgspec.structs import replace
 
 from gateway.ask import Turn
 from gateway.ports import Answer
@@ -241,6 +242,52 @@ def show(title: str, prompts: Sequence[FoundPrompt], requests: Sequence[MadeRequ
         click.echo(f"    lost: {truth}: {how}")
 
 
+def deployments(data: Path, half: str, seed: int) -> None:
+    """Change each prompt in the middle of the time: a line less, a line more, or another wording."""
+    rng = random.Random(seed)
+    contents = free_prompts(data)
+    made: list[MadeRequest] = []
+    chosen = rng.sample([one for one in systems(data, half) if 500 < len(one[1]) < 20_000], 24)
+    for number, (name, system) in enumerate(chosen):
+        changed = deployed(number % 3, system, rng)
+        for _ in range(60):
+            one = _below(name, number, system, rng, contents)
+            new = _below(name, number, changed, rng, contents)
+            later_s = 86400 * (DAYS + rng.random() * 0.01)
+            new = replace(new, truth=f"{name}+", time_s=new.time_s + later_s)
+            made += [one, new]
+    made.sort(key=lambda one: one.time_s)
+    with tempfile.TemporaryDirectory() as folder:
+        prompts, _ = discovered(Path(folder), made)
+    index = PromptIndex(prompts)
+    refs: defaultdict[str, Counter[tuple[str, int]]] = defaultdict(Counter)
+    for one in made:
+        match = index.find(KEY, CHAT, one.turns)
+        refs[one.truth][(match.prompt.id, match.version.number) if match else ("", 0)] += 1
+    right = 0
+    for name, _ in chosen:
+        (old, old_count), (new, new_count) = refs[name].most_common(1)[0], refs[f"{name}+"].most_common(1)[0]
+        good = old[0] == new[0] != "" and (old[1], new[1]) == (1, 2) and old_count == new_count == 60
+        right += good
+        if not good:
+            click.echo(f"    not tied: {name}: {dict(refs[name])} then {dict(refs[name + '+'])}")
+    click.echo(
+        f"{half}, seed {seed}: {right} of {len(chosen)} changed prompts are version 1, then version 2 of one prompt"
+    )
+
+
+def deployed(kind: int, system: str, rng: random.Random) -> str:
+    """Return a prompt as its developers might deploy it again."""
+    lines = system.split("\n")
+    places = [at for at, line in enumerate(lines) if len(line) > 20]
+    at = rng.choice(places)
+    if kind == 0:
+        return "\n".join([*lines[:at], *lines[at + 1 :]])
+    if kind == 1:
+        return "\n".join([*lines[:at], "- Name the source of each claim that you make.", *lines[at:]])
+    return "\n".join([*lines[:at], f"Note well: {lines[at].lower()}", *lines[at + 1 :]])
+
+
 def recognition(data: Path, seed: int) -> None:
     """Find the prompts of all traffic, and recognise what they built and what others wrote."""
     requests = traffic(data, "both", random.Random(seed))
@@ -357,7 +404,8 @@ def many_requests(data: Path, count: int, rng: random.Random) -> Iterator[MadeRe
         if isinstance(source, list):
             yield _request(name, None, rng.choice(source), rng)
         elif len(source) < 20_000:
-            yield _below(name, number % 5, source, rng, [f"{rng.choice(contents)} ({number})"])
+            kind = int(sha256(name.encode()).hexdigest(), 16) % 5
+            yield _below(name, kind, source, rng, [f"{rng.choice(contents)} ({number})"])
 
 
 @click.command(help=__doc__)
@@ -365,16 +413,18 @@ def many_requests(data: Path, count: int, rng: random.Random) -> Iterator[MadeRe
 @click.option("--half", type=click.Choice(["first", "second", "both"]), default="first", show_default=True)
 @click.option("--seed", default=1, show_default=True)
 @click.option("--seeds", default=1, show_default=True, help="How many seeds, from --seed on.")
-@click.option("--only", type=click.Choice(["finding", "recognition"]), help="Left out: both.")
+@click.option("--only", type=click.Choice(["finding", "deployments", "recognition"]), help="Left out: all.")
 @click.option("--records", default=0, help="Only how long the job takes for so many records.")
 def main(data: Path, half: str, seed: int, seeds: int, only: str | None, records: int) -> None:
     if records:
         scale(data, records, seed)
         return
     for one in range(seed, seed + seeds):
-        if only != "recognition":
+        if only in (None, "finding"):
             finding(data, half, one)
-        if only != "finding":
+        if only in (None, "deployments"):
+            deployments(data, half, one)
+        if only in (None, "recognition"):
             recognition(data, one)
 
 

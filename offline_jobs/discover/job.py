@@ -37,6 +37,7 @@ from offline_jobs.engine.run import JobRun
 from offline_jobs.engine.since import at
 
 MinedSystems = tuple[list[SystemShape], list[WaitingPrompt]]
+ROUNDS = 3
 MOST_WAITING = 50
 BEGINNING = 80
 
@@ -84,7 +85,7 @@ def run(run: JobRun, options: DiscoverOptions) -> DiscoverReport:
     parts = _parts(run, options, begun.window)
     folder = run.folder / "parts"
     folder.mkdir(exist_ok=True)
-    write_known(folder / "known.bin", begun.known)
+    write_known(folder / "known-0.bin", begun.known)
     counts = _each(run, "systems", passes.collect_systems, parts, PortionCounts)
     systems, waiting = run.step(
         "system shapes", parts, lambda: _systems(parts), tuple[list[SystemShape], list[WaitingPrompt]]
@@ -92,8 +93,7 @@ def run(run: JobRun, options: DiscoverOptions) -> DiscoverReport:
     write_known(folder / "systems.bin", systems)
     _each(run, "features", passes.count_features, parts, int)
     run.step("counters", parts, lambda: _add_counters(parts, folder / "counters.npy"), int)
-    _each(run, "messages", passes.collect_messages, parts, int)
-    new = run.step("mine", parts, lambda: _mined(parts, systems), list[FoundPrompt])
+    new = _mined_in_rounds(run, parts, begun.known, systems)
     write_known(folder / "prompts.bin", [*begun.known, *new])
     ids = frozenset(prompt.id for prompt in begun.known)
     uses = _each(run, "use", count_use, [CountPortion(part, ids, begun.counted_s) for part in parts], PortionUse)
@@ -152,12 +152,30 @@ def _systems(parts: Sequence[TrafficPortion]) -> MinedSystems:
 def _add_counters(parts: Sequence[TrafficPortion], file: Path) -> int:
     table = np.zeros(COUNTERS, np.uint32)
     for part in parts:
-        counted = np.load(Path(part.folder) / f"features-{part.number:06d}.npz")
+        counted = np.load(Path(part.folder) / f"features-0-{part.number:06d}.npz")
         table[counted["places"]] += counted["often"]
     draft = file.with_suffix(".tmp.npy")
     np.save(draft, table)
     draft.replace(file)
     return int(np.count_nonzero(table))
+
+
+def _mined_in_rounds(
+    run: JobRun, parts: Sequence[TrafficPortion], known: Sequence[FoundPrompt], systems: Sequence[SystemShape]
+) -> list[FoundPrompt]:
+    """Mine, and mine again what the new prompts have not built: a rare prompt may look like a frequent one."""
+    new: list[FoundPrompt] = []
+    for number in range(ROUNDS):
+        write_known(run.folder / "parts" / f"known-{number}.bin", [*known, *new])
+        own = [replace(part, round=number) for part in parts]
+        _each(run, "messages", passes.collect_messages, own, int)
+        mined = run.step("mine", own, lambda own=own: _mined(own, systems), list[FoundPrompt])
+        there = {prompt.id for prompt in new}
+        added = [prompt for prompt in mined if prompt.id not in there]
+        new += added
+        if not added:
+            break
+    return new
 
 
 def _mined(parts: Sequence[TrafficPortion], systems: Sequence[SystemShape]) -> list[FoundPrompt]:

@@ -14,7 +14,7 @@ import numpy as np
 from msgspec import Struct
 
 from gateway.prompt.found.index import PromptIndex
-from offline_jobs.discover.features import features
+from offline_jobs.discover.features import features, hashed
 from offline_jobs.discover.known import COUNTERS, counters, prompt_index, system_table, write_known
 from offline_jobs.discover.mine import primary
 from offline_jobs.discover.sample import SampleText
@@ -22,7 +22,7 @@ from offline_jobs.discover.traffic import TrafficPortion, TrafficRequest, reques
 
 MOST_SYSTEMS = 4000
 """How many distinct system messages are kept per key, most frequent first."""
-MOST_OF_GROUP = 60
+MOST_OF_GROUP = 200
 """How many distinct user messages are kept per best feature."""
 LONGEST = 400_000
 """Longer texts are not mined."""
@@ -65,7 +65,7 @@ class Bucket(Struct, frozen=True):
 
 def collect_systems(part: TrafficPortion) -> PortionCounts:
     """Write the system messages of a portion, except those of known prompts."""
-    index = prompt_index(str(Path(part.folder) / "known.bin"))
+    index = prompt_index(str(Path(part.folder) / "known-0.bin"))
     kept: defaultdict[Place, dict[str, SampleText]] = defaultdict(dict)
     records = readable = known = 0
     for request in requests(part):
@@ -103,10 +103,11 @@ def collect_messages(part: TrafficPortion) -> int:
         if best:
             counts[bucket][best] += 1
             own = groups[bucket][best]
-            if text in own or len(own) < MOST_OF_GROUP:
-                add(own, request.sample(text))
+            add(own, request.sample(text))
+            if len(own) > 2 * MOST_OF_GROUP:
+                groups[bucket][best] = with_least_hashes(own, MOST_OF_GROUP)
     kept = [
-        Bucket(*bucket, total, {best: list(own.values()) for best, own in groups[bucket].items()}, counts[bucket])
+        Bucket(*bucket, total, {best: _least(own) for best, own in groups[bucket].items()}, counts[bucket])
         for bucket, total in totals.items()
     ]
     write_known(_file(part, "messages"), kept)
@@ -127,6 +128,17 @@ class Frequencies(Mapping[int, int]):
 
     def __len__(self) -> int:
         return COUNTERS
+
+
+def _least(texts: Mapping[str, SampleText]) -> list[SampleText]:
+    return list(with_least_hashes(texts, MOST_OF_GROUP).values())
+
+
+def with_least_hashes(texts: Mapping[str, SampleText], most: int) -> dict[str, SampleText]:
+    """Return up to `most` of the texts. The hash decides, not the order: the newest requests count like the oldest."""
+    if len(texts) <= most:
+        return dict(texts)
+    return {text: texts[text] for text in sorted(texts, key=hashed)[:most]}
 
 
 def add(texts: dict[str, SampleText], sample: SampleText) -> None:
@@ -150,7 +162,7 @@ def _unknown(part: TrafficPortion) -> Iterator[tuple[TrafficRequest, int, str, s
     """Yield the requests that no known prompt has built, each with the number of its system message's shape, its text,
     and the salt of its features."""
     folder = Path(part.folder)
-    index, systems = prompt_index(str(folder / "known.bin")), system_table(str(folder / "systems.bin"))
+    index, systems = prompt_index(str(folder / f"known-{part.round}.bin")), system_table(str(folder / "systems.bin"))
     for request in requests(part):
         if request is None or len(request.last) > LONGEST or is_known(index, request):
             continue
@@ -163,4 +175,4 @@ def _unknown(part: TrafficPortion) -> Iterator[tuple[TrafficRequest, int, str, s
 
 
 def _file(part: TrafficPortion, name: str) -> Path:
-    return Path(part.folder) / f"{name}-{part.number:06d}.bin"
+    return Path(part.folder) / f"{name}-{part.round}-{part.number:06d}.bin"

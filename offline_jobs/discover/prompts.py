@@ -8,12 +8,12 @@ from gateway.prompt.found.shape import OPEN, TextShape
 from offline_jobs.discover.frame import MinedShape
 from offline_jobs.discover.known import SystemShape
 from offline_jobs.discover.mine import mine
-from offline_jobs.discover.passes import NO_SYSTEM, Bucket
-from offline_jobs.discover.sample import SampleText
+from offline_jobs.discover.passes import NO_SYSTEM, Bucket, with_least_hashes
+from offline_jobs.discover.sample import FEWEST_REQUESTS, SampleText
 
 MOST_SAMPLES = 60_000
 """The most user messages that are mined per bucket."""
-MOST_OF_GROUP = 200
+MOST_OF_GROUP = 400
 FRAMED = 0.97
 """At least this share of the requests below a system message must have a fixed frame. Otherwise users merely write
 alike."""
@@ -39,9 +39,9 @@ def _joined(one: Bucket, two: Bucket) -> Bucket:
         for sample in samples:
             if sample.text in texts:
                 texts[sample.text].add(sample)
-            elif len(texts) < MOST_OF_GROUP:
+            else:
                 texts[sample.text] = sample
-        groups[feature] = list(texts.values())
+        groups[feature] = list(with_least_hashes(texts, MOST_OF_GROUP).values())
     counts = {name: one.counts.get(name, 0) + two.counts.get(name, 0) for name in {**one.counts, **two.counts}}
     return Bucket(one.key, one.endpoint, one.system, one.requests + two.requests, groups, counts)
 
@@ -64,7 +64,7 @@ def _lasts(bucket: Bucket) -> list[TextShape]:
     if bucket.system != NO_SYSTEM:
         mined = [one for one in mined if _is_frame_below_system(one.shape)]
         if not mined or _covered(bucket, mined) < FRAMED * bucket.requests:
-            return [OPEN]
+            return [OPEN] if bucket.requests >= FEWEST_REQUESTS else []
     return [one.shape for one in mined]
 
 

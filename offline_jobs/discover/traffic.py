@@ -21,6 +21,8 @@ class TrafficPortion(Struct, frozen=True):
     portion: Portion
     folder: str
     prices: dict[str, tuple[float, float]]
+    round: int = 0
+    """The round of mining. A later round looks only at what the prompts of earlier rounds have not built."""
 
     @property
     def number(self) -> int:
