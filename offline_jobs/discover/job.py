@@ -167,15 +167,19 @@ def _mined_in_rounds(
     new: list[FoundPrompt] = []
     for number in range(ROUNDS):
         write_known(run.folder / "parts" / f"known-{number}.bin", [*known, *new])
-        own = [replace(part, round=number) for part in parts]
-        _each(run, "messages", passes.collect_messages, own, int)
-        mined = run.step("mine", own, lambda own=own: _mined(own, systems), list[FoundPrompt])
         there = {prompt.id for prompt in new}
+        mined = _mined_once(run, [replace(part, round=number) for part in parts], systems)
         added = [prompt for prompt in mined if prompt.id not in there]
-        new += added
         if not added:
             break
+        new += added
     return new
+
+
+def _mined_once(run: JobRun, parts: Sequence[TrafficPortion], systems: Sequence[SystemShape]) -> list[FoundPrompt]:
+    _each(run, "messages", passes.collect_messages, parts, int)
+    mined: list[FoundPrompt] = run.step("mine", parts, lambda: _mined(parts, systems), list[FoundPrompt])
+    return mined
 
 
 def _mined(parts: Sequence[TrafficPortion], systems: Sequence[SystemShape]) -> list[FoundPrompt]:
