@@ -168,7 +168,7 @@ def export_prompt(name: str, to: Path | None, config: Path) -> None:
 
 @prompts.command("diff")
 @click.argument("name")
-@click.option("--from", "old", type=click.IntRange(1), help="The older version. Default: the one before NEW.")
+@click.option("--from", "old", type=click.IntRange(1), help="The older version. Default: the version before --to.")
 @click.option("--to", "new", type=click.IntRange(1), help="The newer version. Default: the newest.")
 @config_option
 def diff_prompt(name: str, old: int | None, new: int | None, config: Path) -> None:

@@ -69,7 +69,7 @@ def test_a_new_name_is_used_from_then_on(config: Path) -> None:
     assert call(config, "name", "p-1111", "triage").exit_code == 0
     assert call(config, "show", "triage").exit_code == 0
     assert "there is a prompt 'triage' already" in call(config, "name", "other", "triage").output
-    assert "is no name" in call(config, "name", "other", "Über alles").output
+    assert "cannot be a name" in call(config, "name", "other", "Über alles").output
 
 
 def test_an_ignored_prompt_is_listed_on_demand_only(config: Path) -> None:
