@@ -68,7 +68,7 @@ def test_diff_shows_what_was_deployed(config: Path) -> None:
 def test_a_new_name_is_used_from_then_on(config: Path) -> None:
     assert call(config, "name", "p-1111", "triage").exit_code == 0
     assert call(config, "show", "triage").exit_code == 0
-    assert "there is a prompt 'triage' already" in call(config, "name", "other", "triage").output
+    assert "a prompt 'triage' exists already" in call(config, "name", "other", "triage").output
     assert "cannot be a name" in call(config, "name", "other", "Über alles").output
 
 
