@@ -18,13 +18,13 @@ import click
 import torch
 
 from gateway.resources import locate
-from offline_jobs.compress.export import Compressed, linear_names, write_model
-from offline_jobs.compress.gate import perplexity
-from offline_jobs.compress.measure import losses_of, tokens_of
-from offline_jobs.compress.perplexity import mean_losses, rounded_inputs
-from offline_jobs.compress.prune import zeros_of
+from offline_jobs.compress.gguf.export import Compressed, linear_names, write_model
+from offline_jobs.compress.measuring.gate import perplexity
+from offline_jobs.compress.measuring.measure import losses_of, tokens_of
+from offline_jobs.compress.measuring.perplexity import mean_losses, rounded_inputs
+from offline_jobs.compress.methods.prune import zeros_of
+from offline_jobs.compress.methods.smooth import apply_factors, channels_of, folds_of
 from offline_jobs.compress.schemes import CompressOptions, plan_of
-from offline_jobs.compress.smooth import apply_factors, channels_of, folds_of
 from offline_jobs.compress.source import Source, load_network, open_source
 from offline_jobs.compress.stages import Bench, compressed
 from offline_jobs.compress.texts import TextWindows

@@ -91,7 +91,7 @@ def _forecast(config: Path, words: dict[str, Any]) -> None:
 @config_option
 def bench(names: tuple[str, ...], threads: int, runs: int, as_json: bool, config: Path) -> None:
     """Measure the speed of variants or GGUF files, in tokens per second of CPU time."""
-    from offline_jobs.compress.measure import median_speeds
+    from offline_jobs.compress.measuring.measure import median_speeds
 
     with JobsGroup.reported(), open_ledger(config) as (settings, _):
         chosen = [_model(settings.data_folder, settings.root, name) for name in names]

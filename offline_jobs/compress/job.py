@@ -27,17 +27,17 @@ from gateway.backends.local.variants import (
 )
 from gateway.resources import NoSuchResource, locate
 from gateway.settings.tables import Settings
-from offline_jobs.compress.export import Compressed, linear_names, write_compressed_tensors, write_model
-from offline_jobs.compress.gate import pass_gate, perplexity, rise_of
-from offline_jobs.compress.measure import losses_of, speeds_of
-from offline_jobs.compress.perplexity import mean_losses, rounded_inputs
-from offline_jobs.compress.prune import zeros_of
+from offline_jobs.compress.gguf.export import Compressed, linear_names, write_compressed_tensors, write_model
+from offline_jobs.compress.gguf.vocabulary import proven_pairs
+from offline_jobs.compress.measuring.gate import pass_gate, perplexity, rise_of
+from offline_jobs.compress.measuring.measure import losses_of, speeds_of
+from offline_jobs.compress.measuring.perplexity import mean_losses, rounded_inputs
+from offline_jobs.compress.methods.prune import zeros_of
 from offline_jobs.compress.room import Forecast, forecast, look_for_room
 from offline_jobs.compress.schemes import CompressOptions, Plan, notes_of, plan_of
 from offline_jobs.compress.source import Source, bytes_in_half, digest_of, load_network, open_source
 from offline_jobs.compress.stages import Bench, compressed
 from offline_jobs.compress.texts import TextWindows, digest_of_windows, read_windows
-from offline_jobs.compress.vocabulary import proven_pairs
 from offline_jobs.engine.budget import Spent
 from offline_jobs.engine.registry import JobKind
 from offline_jobs.engine.run import JobRun

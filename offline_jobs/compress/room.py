@@ -7,8 +7,8 @@ from typing import Any
 
 from msgspec import Struct
 
-from offline_jobs.compress import blocks, families
-from offline_jobs.compress.gguf_file import bytes_of
+from offline_jobs.compress.gguf import blocks, families
+from offline_jobs.compress.gguf.gguf_file import bytes_of
 from offline_jobs.compress.schemes import CompressOptions, Plan
 from offline_jobs.errors import JobFailed
 

@@ -4,10 +4,10 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from offline_jobs.compress.grids import Grid
-from offline_jobs.compress.prune import Method, Sparsity, read_sparsity
-from offline_jobs.compress.structured import Cuts
-from offline_jobs.compress.tune import LayerTuning
+from offline_jobs.compress.methods.grids import Grid
+from offline_jobs.compress.methods.prune import Method, Sparsity, read_sparsity
+from offline_jobs.compress.methods.structured import Cuts
+from offline_jobs.compress.methods.tune import LayerTuning
 from offline_jobs.errors import JobFailed
 
 QUANTIZE = ("f16", "int8-channel", "int8-group", "int4-group", "int4-nl", "w8a8", "w8a8-smooth")

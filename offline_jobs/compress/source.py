@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from gateway.backends.local.gguf import NotAModel
-from offline_jobs.compress import families
-from offline_jobs.compress.blocks import read_values
-from offline_jobs.compress.families import Family
-from offline_jobs.compress.gguf_file import GgufFile, Pair, read_gguf
+from offline_jobs.compress.gguf import families
+from offline_jobs.compress.gguf.blocks import read_values
+from offline_jobs.compress.gguf.families import Family
+from offline_jobs.compress.gguf.gguf_file import GgufFile, Pair, read_gguf
 from offline_jobs.errors import JobFailed
 
 CHUNK = 1 << 22
@@ -112,7 +112,7 @@ def _open_folder(path: Path) -> Source:
     from safetensors import SafetensorError, safe_open
     from transformers import AutoConfig
 
-    from offline_jobs.compress.vocabulary import vocabulary_pairs
+    from offline_jobs.compress.gguf.vocabulary import vocabulary_pairs
 
     if not (path / "config.json").is_file():
         raise NotAModel(f"{path} holds no config.json")

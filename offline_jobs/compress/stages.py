@@ -11,16 +11,16 @@ from typing import Any
 
 from torch import Tensor
 
-from offline_jobs.compress import structured
-from offline_jobs.compress.export import Compressed, hold, linear_names, quantize_network, round_to_half
-from offline_jobs.compress.gguf_file import Pair
-from offline_jobs.compress.layers import LayerFiles, importances
-from offline_jobs.compress.prune import prune
+from offline_jobs.compress.gguf.export import Compressed, hold, linear_names, quantize_network, round_to_half
+from offline_jobs.compress.gguf.gguf_file import Pair
+from offline_jobs.compress.methods import structured
+from offline_jobs.compress.methods.layers import LayerFiles, importances
+from offline_jobs.compress.methods.prune import prune
+from offline_jobs.compress.methods.smooth import smooth
+from offline_jobs.compress.methods.tune import norms_of, tune, tune_on_grid, tune_sparser
 from offline_jobs.compress.schemes import Plan
-from offline_jobs.compress.smooth import smooth
 from offline_jobs.compress.source import Source
 from offline_jobs.compress.texts import TextWindows
-from offline_jobs.compress.tune import norms_of, tune, tune_on_grid, tune_sparser
 
 log = logging.getLogger("foreword.jobs")
 

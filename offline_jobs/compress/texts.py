@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from gateway.backends.local.variants import TextDigest
 from gateway.settings.tables import Settings
-from offline_jobs.compress.measure import TextTokens, tokens_of
+from offline_jobs.compress.measuring.measure import TextTokens, tokens_of
 from offline_jobs.compress.schemes import CompressOptions, plan_of
 from offline_jobs.datasets.dataset import find
 from offline_jobs.errors import JobFailed

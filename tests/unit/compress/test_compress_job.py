@@ -17,9 +17,9 @@ from gateway.backends.local.llamacpp import LlamaCpp
 from gateway.cli.engines.commands import engines
 from gateway.settings.read import load
 from offline_jobs.cli.engines import bench, compress, store
-from offline_jobs.compress.blocks import read_values
-from offline_jobs.compress.gguf_file import read_gguf
-from offline_jobs.compress.measure import losses_of
+from offline_jobs.compress.gguf.blocks import read_values
+from offline_jobs.compress.gguf.gguf_file import read_gguf
+from offline_jobs.compress.measuring.measure import losses_of
 from offline_jobs.engine.ledger import Ledger
 from tests.doubles import tiny_families
 from tests.doubles.asking import asked, body
@@ -180,7 +180,7 @@ def test_a_full_disk_is_refused_before_the_work(place: Place, monkeypatch: pytes
 
 def test_a_killed_job_resumes_with_the_layers_that_it_finished(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     """The job is cancelled in its second layer, and run again."""
-    from offline_jobs.compress import prune
+    from offline_jobs.compress.methods import prune
 
     pruned: list[int] = []
     whole = prune.prune_matrix

@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 import torch
 
-from offline_jobs.compress import blocks
-from offline_jobs.compress.export import Compressed, quantize_network, write_model
-from offline_jobs.compress.gguf_file import read_gguf
-from offline_jobs.compress.grids import Grid
-from offline_jobs.compress.measure import losses_of, tokens_of
-from offline_jobs.compress.perplexity import mean_losses, rounded_inputs
+from offline_jobs.compress.gguf import blocks
+from offline_jobs.compress.gguf.export import Compressed, quantize_network, write_model
+from offline_jobs.compress.gguf.gguf_file import read_gguf
+from offline_jobs.compress.gguf.vocabulary import PROBE, proven_pairs
+from offline_jobs.compress.measuring.measure import losses_of, tokens_of
+from offline_jobs.compress.measuring.perplexity import mean_losses, rounded_inputs
+from offline_jobs.compress.methods.grids import Grid
 from offline_jobs.compress.source import Source, load_network, open_source
-from offline_jobs.compress.vocabulary import PROBE, proven_pairs
 from offline_jobs.errors import JobFailed
 from tests.doubles import tiny_families
 from tests.doubles.tiny_families import FAMILIES, TEXT

@@ -8,9 +8,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.backends.local.gguf import NotAModel
-from offline_jobs.compress import blocks
-from offline_jobs.compress.blocks import Q4_0, Q4_1, Q8_0, Coded
-from offline_jobs.compress.gguf_file import TensorSpec, flag, number, numbers, read_gguf, real, text, texts, write_gguf
+from offline_jobs.compress.gguf import blocks
+from offline_jobs.compress.gguf.blocks import Q4_0, Q4_1, Q8_0, Coded
+from offline_jobs.compress.gguf.gguf_file import (
+    TensorSpec,
+    flag,
+    number,
+    numbers,
+    read_gguf,
+    real,
+    text,
+    texts,
+    write_gguf,
+)
 
 
 def written(path: Path) -> Path:

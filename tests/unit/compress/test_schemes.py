@@ -9,14 +9,14 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from gateway.backends.local.variants import Perplexities
-from offline_jobs.compress.blocks import values
-from offline_jobs.compress.gate import pass_gate
-from offline_jobs.compress.grids import Grid, quantize
-from offline_jobs.compress.layers import InputStatistics, LayerFiles, Texts
-from offline_jobs.compress.perplexity import round_input
-from offline_jobs.compress.prune import Sparsity, prune, prune_matrix, read_sparsity, zeros_of
+from offline_jobs.compress.gguf.blocks import values
+from offline_jobs.compress.measuring.gate import pass_gate
+from offline_jobs.compress.measuring.perplexity import round_input
+from offline_jobs.compress.methods.grids import Grid, quantize
+from offline_jobs.compress.methods.layers import InputStatistics, LayerFiles, Texts
+from offline_jobs.compress.methods.prune import Sparsity, prune, prune_matrix, read_sparsity, zeros_of
+from offline_jobs.compress.methods.smooth import smooth
 from offline_jobs.compress.schemes import CompressOptions, plan_of
-from offline_jobs.compress.smooth import smooth
 from offline_jobs.errors import JobFailed
 from tests.doubles.tiny_llama import reference
 

@@ -7,24 +7,24 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from offline_jobs.compress.export import (
+from offline_jobs.compress.gguf.export import (
     Compressed,
     linear_names,
     quantize_network,
     write_compressed_tensors,
     write_model,
 )
-from offline_jobs.compress.families import family_of
-from offline_jobs.compress.gguf_file import read_gguf
-from offline_jobs.compress.grids import Grid, quantize
-from offline_jobs.compress.layers import LayerFiles, importances
-from offline_jobs.compress.measure import losses_of, tokens_of
-from offline_jobs.compress.perplexity import mean_losses
-from offline_jobs.compress.prune import Sparsity, prune, zeros_of
+from offline_jobs.compress.gguf.families import family_of
+from offline_jobs.compress.gguf.gguf_file import read_gguf
+from offline_jobs.compress.gguf.vocabulary import proven_pairs
+from offline_jobs.compress.measuring.measure import losses_of, tokens_of
+from offline_jobs.compress.measuring.perplexity import mean_losses
+from offline_jobs.compress.methods.grids import Grid, quantize
+from offline_jobs.compress.methods.layers import LayerFiles, importances
+from offline_jobs.compress.methods.prune import Sparsity, prune, zeros_of
+from offline_jobs.compress.methods.structured import Cuts, cut, described_shape
+from offline_jobs.compress.methods.tune import LayerTuning, norms_of, tune, tune_on_grid, tune_sparser
 from offline_jobs.compress.source import load_network, open_source
-from offline_jobs.compress.structured import Cuts, cut, described_shape
-from offline_jobs.compress.tune import LayerTuning, norms_of, tune, tune_on_grid, tune_sparser
-from offline_jobs.compress.vocabulary import proven_pairs
 from offline_jobs.errors import JobFailed
 from tests.doubles import tiny_families
 from tests.doubles.tiny_llama import reference

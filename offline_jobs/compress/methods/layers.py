@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from offline_jobs.compress.families import LINEARS
+from offline_jobs.compress.gguf.families import LINEARS
 
 Check = Callable[[], None]
 

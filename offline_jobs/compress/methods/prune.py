@@ -10,8 +10,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from offline_jobs.compress.families import LINEARS
-from offline_jobs.compress.layers import Check, InputStatistics, LayerFiles, Texts
+from offline_jobs.compress.gguf.families import LINEARS
+from offline_jobs.compress.methods.layers import Check, InputStatistics, LayerFiles, Texts
 
 Method = Literal["magnitude", "wanda", "sparsegpt"]
 COLUMNS = 128

@@ -13,10 +13,10 @@ import torch.nn.functional as functional
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from offline_jobs.compress.export import linear_names
-from offline_jobs.compress.grids import Grid, Quantized, limits, quantize, to_codes
-from offline_jobs.compress.layers import Check
-from offline_jobs.compress.prune import Sparsity, lowest
+from offline_jobs.compress.gguf.export import linear_names
+from offline_jobs.compress.methods.grids import Grid, Quantized, limits, quantize, to_codes
+from offline_jobs.compress.methods.layers import Check
+from offline_jobs.compress.methods.prune import Sparsity, lowest
 
 SAVE_EVERY = 20
 WARM_UP = 0.1

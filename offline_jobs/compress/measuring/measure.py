@@ -1,6 +1,6 @@
 """Measures a GGUF file with llama.cpp in a child process, because a broken model can crash the library.
 
-The child is started as `python -m offline_jobs.compress.measure < request.json`.
+The child is started as `python -m offline_jobs.compress.measuring.measure < request.json`.
 """
 
 import os
@@ -17,7 +17,7 @@ import msgspec
 from msgspec import Struct
 
 from gateway.backends.local.variants import Speeds
-from offline_jobs.compress.llamacpp import LoadedModel, losses
+from offline_jobs.compress.measuring.llamacpp import LoadedModel, losses
 from offline_jobs.errors import JobFailed
 
 LOOK_EVERY_S = 0.2
@@ -68,7 +68,7 @@ def speeds_of(model: Path, check: Callable[[], None], *, cache: str = "f16", thr
 
 def _measured(request: MeasureRequest, type: type[T], check: Callable[[], None]) -> T:
     """Run the request in a child process. If `check` raises, the child is killed."""
-    program = [sys.executable, "-m", "offline_jobs.compress.measure"]
+    program = [sys.executable, "-m", "offline_jobs.compress.measuring.measure"]
     with tempfile.TemporaryFile() as given, tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as errors:
         given.write(msgspec.json.encode(request))
         given.seek(0)

@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from offline_jobs.compress.gguf_file import Pair, flag, number, numbers, reals, text, texts, write_gguf
-from offline_jobs.compress.measure import tokens_of
+from offline_jobs.compress.gguf.gguf_file import Pair, flag, number, numbers, reals, text, texts, write_gguf
+from offline_jobs.compress.measuring.measure import tokens_of
 from offline_jobs.errors import JobFailed
 
 CUTS = ("llama-bpe", "qwen2", "smollm", "gpt-2", "tekken", "default")

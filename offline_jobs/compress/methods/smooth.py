@@ -12,9 +12,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from offline_jobs.compress.grids import Grid, quantize
-from offline_jobs.compress.layers import Check, InputStatistics, LayerFiles, Texts
-from offline_jobs.compress.perplexity import round_input
+from offline_jobs.compress.measuring.perplexity import round_input
+from offline_jobs.compress.methods.grids import Grid, quantize
+from offline_jobs.compress.methods.layers import Check, InputStatistics, LayerFiles, Texts
 
 ALPHAS = (0.0, 0.25, 0.4, 0.5, 0.6, 0.75)
 SAMPLE = 256

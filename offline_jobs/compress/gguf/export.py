@@ -11,11 +11,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from offline_jobs.compress import blocks, families
-from offline_jobs.compress.blocks import F16, F32, Q8_0
-from offline_jobs.compress.families import EMBEDDING, HEAD
-from offline_jobs.compress.gguf_file import Pair, TensorSpec, number, write_gguf
-from offline_jobs.compress.grids import Grid, Quantized, quantize
+from offline_jobs.compress.gguf import blocks, families
+from offline_jobs.compress.gguf.blocks import F16, F32, Q8_0
+from offline_jobs.compress.gguf.families import EMBEDDING, HEAD
+from offline_jobs.compress.gguf.gguf_file import Pair, TensorSpec, number, write_gguf
+from offline_jobs.compress.methods.grids import Grid, Quantized, quantize
 from offline_jobs.compress.source import Source
 from offline_jobs.errors import JobFailed
 

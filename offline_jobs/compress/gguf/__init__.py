@@ -1,0 +1,1 @@
+"""GGUF: files, blocks, tensor names of model families, vocabularies, and the export of a model."""
