@@ -24,8 +24,8 @@ from gateway.prompt.language.payload import split
 from gateway.prompt.language.vocabulary import VOCABULARY
 from gateway.prompt.slots.fill import empty_slots, read_value
 from gateway.prompt.slots.finders import SEARCHED_CHARS
+from gateway.prompt.templates.body_filters import fenced
 from gateway.prompt.templates.fields import Extract, Slot, SlotType
-from gateway.prompt.templates.sandbox import fenced
 from gateway.prompt.templates.template import Template
 
 if TYPE_CHECKING:

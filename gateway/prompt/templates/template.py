@@ -18,6 +18,8 @@ from msgspec import Struct
 from gateway.ask import Turn
 from gateway.errors import TemplateError
 from gateway.prompt.language.given import Settled
+from gateway.prompt.templates.allow_list import GIVEN, ForbiddenSyntax
+from gateway.prompt.templates.body_filters import RenderedTooLong
 from gateway.prompt.templates.fields import (
     Check,
     ExamplePool,
@@ -42,7 +44,7 @@ from gateway.prompt.templates.fields import (
 )
 from gateway.prompt.templates.findings import Finding
 from gateway.prompt.templates.frontmatter import FrontMatterHead, split_head, suggest
-from gateway.prompt.templates.sandbox import GIVEN, QUERY, CompiledBody, ForbiddenSyntax, RenderedTooLong, compile_body
+from gateway.prompt.templates.sandbox import QUERY, CompiledBody, compile_body
 from gateway.prompt.templates.schema import read_head
 
 ROLES = ("system", "user", "assistant")

@@ -10,10 +10,10 @@ from gateway.prompt.authoring.lint import lint
 from gateway.prompt.authoring.scaffold import scaffold
 from gateway.prompt.library.library import load_library
 from gateway.prompt.library.versions import VersionArchive
+from gateway.prompt.templates.body_filters import FILTERS
 from gateway.prompt.templates.faults import MAX_BODY_CHARS
 from gateway.prompt.templates.fields import Language, SlotSource, Technique
 from gateway.prompt.templates.findings import Severity
-from gateway.prompt.templates.sandbox import FILTERS
 from gateway.prompt.templates.template import parse
 from tests.doubles.bag_embedder import BagEmbedder
 from tests.doubles.templates import MATCH, source, template, write

@@ -9,16 +9,9 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from gateway.errors import TemplateError
-from gateway.prompt.templates.sandbox import (
-    FILTERS,
-    MAX_CHARS,
-    MAX_DEPTH,
-    MAX_INDENT,
-    CompiledBody,
-    ForbiddenSyntax,
-    RenderedTooLong,
-    compile_body,
-)
+from gateway.prompt.templates.allow_list import MAX_DEPTH, ForbiddenSyntax
+from gateway.prompt.templates.body_filters import FILTERS, MAX_CHARS, MAX_INDENT, RenderedTooLong
+from gateway.prompt.templates.sandbox import CompiledBody, compile_body
 from tests.doubles.templates import template
 
 FILE = Path(__file__).parent / "template_injections.txt"

@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 
 from gateway.ask import Turn
 from gateway.errors import TemplateError
+from gateway.prompt.templates.body_filters import MAX_CHARS
 from gateway.prompt.templates.fields import ExamplePool, Shot, Slot, SlotSource
-from gateway.prompt.templates.sandbox import MAX_CHARS
 from gateway.prompt.templates.template import parse, read_ref
 from tests.doubles.templates import head, source, template
 
