@@ -18,10 +18,11 @@ from harness.report import table
 
 from gateway.errors import TemplateError
 from gateway.prompt.authoring.cases import sample
+from gateway.prompt.compose import compose, fill_or_keep
 from gateway.prompt.kept import KeptAsIs
 from gateway.prompt.library.library import load_library
-from gateway.prompt.rewrite import compose, fill_or_keep
-from gateway.prompt.templates.template import Template, parse
+from gateway.prompt.templates.parse import parse
+from gateway.prompt.templates.template import Template
 
 ROOT = Path(__file__).parents[1]
 PAYLOADS = ROOT / "tests" / "unit" / "prompt" / "template_injections.txt"

@@ -16,13 +16,13 @@ import click
 from harness.report import table
 
 from gateway.prompt.authoring.cases import sample
+from gateway.prompt.compose import compose, fill_or_keep, keep_if_hostile
 from gateway.prompt.guards import changed, hostile
 from gateway.prompt.kept import KeptAsIs
 from gateway.prompt.language.detect import language_of
 from gateway.prompt.language.invariants import InvariantKind, items
 from gateway.prompt.library.library import load_library
 from gateway.prompt.refined_answer import Rejected, read_refined
-from gateway.prompt.rewrite import compose, fill_or_keep, keep_if_hostile
 from gateway.prompt.templates.template import Template
 
 SETS = {

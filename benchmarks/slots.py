@@ -15,11 +15,11 @@ import click
 from harness.report import table
 from harness.texts import summaries
 
+from gateway.prompt.compose import compose
 from gateway.prompt.examples import fixed_labels
 from gateway.prompt.guards import hostile, lost
 from gateway.prompt.language import payload
 from gateway.prompt.library.library import Library, load_library
-from gateway.prompt.rewrite import compose
 from gateway.prompt.slots.fill import FilledSlots, fill
 from gateway.prompt.templates.template import Template
 

@@ -14,12 +14,13 @@ from gateway.ask import Mode, NamedTemplate, Turn
 from gateway.errors import BadRequest, NotFound, NotReady, TemplateError
 from gateway.exchange import Exchange, SlotValue
 from gateway.near import did_you_mean
+from gateway.prompt.compose import ComposedPrompt
 from gateway.prompt.kept import KeptAsIs
 from gateway.prompt.language.detect import language_of
 from gateway.prompt.language.payload import split
 from gateway.prompt.library.library import Library
 from gateway.prompt.library.names import ENGLISH, id_of
-from gateway.prompt.rewrite import SYSTEM, ComposedPrompt, RewriteStage
+from gateway.prompt.rewrite import SYSTEM, RewriteStage
 from gateway.prompt.slots.fill import FilledSlots, SlotMissing, fill, read_value
 from gateway.prompt.templates.fields import Slot, SlotSource, SlotType, Status
 from gateway.prompt.templates.template import Template

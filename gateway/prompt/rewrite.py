@@ -1,14 +1,14 @@
-"""The stage `rewrite`. It chooses a template for the intent, fills its slots, and adds the nearest examples. A result
-that lacks any of the user's words is dropped.
+"""The stage `rewrite`. It chooses a template for the intent, fills its slots, and adds the nearest examples.
+
+`compose.py` renders the template, and drops a result that lacks any of the user's words.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from msgspec import Struct
 from msgspec.structs import replace
 
 from gateway import exchange as values
@@ -19,10 +19,11 @@ from gateway.errors import (
     NotReady,
     TemplateError,
 )
-from gateway.exchange import Arm, Call, Exchange, Note, Sampling, SlotValue
+from gateway.exchange import Arm, Exchange, Note
 from gateway.near import did_you_mean
 from gateway.prompt import guards
-from gateway.prompt.answers.technique import TechniqueRun, technique_of
+from gateway.prompt.answers.technique import technique_of
+from gateway.prompt.compose import ComposedPrompt, compose, fill_or_keep, keep_if_hostile, keep_if_same
 from gateway.prompt.cost import cost_of, estimated_tokens
 from gateway.prompt.eligible import why_untouchable
 from gateway.prompt.examples import ExampleChooser
@@ -36,11 +37,10 @@ from gateway.prompt.library.pools import Pools
 from gateway.prompt.policy.arms import RewriteDecision
 from gateway.prompt.policy.decide import RewritePolicy
 from gateway.prompt.slots.extract import NOTHING, ExtractedSlots, Extractor, wants_more
-from gateway.prompt.slots.fill import FilledSlots, SlotMissing, fill
-from gateway.prompt.templates.fields import Shot, Status
+from gateway.prompt.slots.fill import FilledSlots
+from gateway.prompt.templates.fields import Status
 from gateway.prompt.templates.template import Template, read_ref
 from gateway.settings.prompt import PromptTable
-from gateway.split import Split
 
 if TYPE_CHECKING:
     from gateway.ports import Completer, Nearby, Vectors
@@ -51,39 +51,6 @@ LONGEST_QUERY_CHARS = 200_000
 SYSTEM = ("system", "developer")
 
 Embed = Callable[[Sequence[str]], Awaitable["Vectors"]]
-
-
-class ComposedPrompt(Struct, frozen=True):
-    """A rendered template, before it replaces the prompt of the exchange."""
-
-    template: Template
-    turns: tuple[Turn, ...]
-    slots: tuple[SlotValue, ...]
-    shots: tuple[Shot, ...] = ()
-    procedure: TechniqueRun | None = None
-    calls: tuple[Call, ...] = ()
-    dropped: tuple[str, ...] = ()
-    """Slot values that a model gave and that were rejected."""
-
-    def spoke(self, arm: Arm = Arm.NONE) -> values.Rewrite:
-        template, shots = self.template, tuple(shot.id for shot in self.shots)
-        return values.Rewrite(template.id, template.version, str(template.technique), self.slots, shots, arm)
-
-    @property
-    def data(self) -> dict[str, Any]:
-        """Return the note's fields: the template, its slots with their places in the query, and its examples."""
-        return {
-            "template": self.template.id,
-            "version": self.template.version,
-            "technique": str(self.template.technique),
-            "slots": {slot.name: [slot.source, slot.start, slot.end] for slot in self.slots},
-            "shots": [shot.id for shot in self.shots],
-        }
-
-    @property
-    def sampling(self) -> Sampling:
-        output = self.template.output
-        return Sampling(output.max_tokens, output.temperature, output.stop)
 
 
 class RewriteStage:
@@ -197,7 +164,7 @@ class RewriteStage:
                 prompt = await self._after_calls(prompt, exchange, filled, labels)
             self._keep_if_grown(prompt, query)
             if not named:
-                _keep_if_same(prompt, query)
+                keep_if_same(prompt, query)
         except TemplateError as error:
             raise KeptAsIs(str(error), template, more.calls) from error
         except KeptAsIs as unchanged:
@@ -244,56 +211,6 @@ class RewriteStage:
             procedure=technique_of(template, known),
             calls=calls,
         )
-
-
-def keep_if_hostile(template: Template, query: str) -> None:
-    """Raise `KeptAsIs` if the query tells the model to ignore its instructions or to show them."""
-    words = guards.hostile(query)
-    if words:
-        raise KeptAsIs(f"the prompt tells the model to ignore or to show its instructions: {words[:60]!r}", template)
-
-
-def fill_or_keep(
-    template: Template,
-    query: str,
-    given: Sequence[SlotValue] = (),
-    parts: Split | None = None,
-    *,
-    named: bool = False,
-) -> FilledSlots:
-    """Return the filled slots. Raises `KeptAsIs` if a required slot has no value."""
-    filled = fill(template, query, given, parts, named=named)
-    if isinstance(filled, SlotMissing):
-        raise KeptAsIs(f"slot {filled.slot!r} of {template.id} cannot be filled: {filled.why}", template)
-    return filled
-
-
-def compose(
-    template: Template, filled: FilledSlots, query: str, shots: Sequence[Shot] = (), labels: Sequence[str] = ()
-) -> ComposedPrompt:
-    """Render the template and check the result.
-
-    Raises `KeptAsIs` if words of the query are missing. Raises `TemplateError` if the prompt is too long.
-    """
-    turns = template.render(filled.values, shots, labels)
-    if not template.whole:
-        _keep_if_lost(template, filled, query, template.render(filled.values, (), labels) if shots else turns)
-    return ComposedPrompt(template, turns, filled.slots, tuple(shots), technique_of(template, filled.values))
-
-
-def _keep_if_lost(template: Template, filled: FilledSlots, query: str, bare: Sequence[Turn]) -> None:
-    """Raise `KeptAsIs` if the template loses words of the query. `bare` are its turns, rendered without examples."""
-    spans = [(slot.start, slot.end) for slot in filled.slots if slot.start >= 0]
-    gone = guards.lost(query, bare, spans)
-    if gone:
-        raise KeptAsIs(f"{template.id} would lose {_quoted(gone)}", template)
-
-
-def _keep_if_same(prompt: ComposedPrompt, query: str) -> None:
-    """Raise `KeptAsIs` if the prompt already says everything that the template would add."""
-    (*before, last) = prompt.turns
-    if not before and last.text == query and prompt.procedure is None:
-        raise KeptAsIs(f"{prompt.template.id} adds nothing to this prompt", prompt.template, prompt.calls)
 
 
 def _named(library: Library, ref: str, language: str) -> Template:
@@ -362,8 +279,3 @@ def _joined(systems: Sequence[Turn], rendered: Turn) -> Turn:
     if len(systems) == 1 and text.startswith(systems[0].text):
         return Turn(systems[0].role, text, around=systems[0].source)
     return Turn("system", text)
-
-
-def _quoted(items: Sequence[str]) -> str:
-    shown = [f"{item[:60]!r}" for item in items[:5]]
-    return ", ".join(shown) + (f" and {len(items) - 5} more" if len(items) > 5 else "")

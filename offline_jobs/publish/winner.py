@@ -18,7 +18,8 @@ from gateway.atomic_file import write_whole
 from gateway.prompt.authoring.promote_rollback import end_canary
 from gateway.prompt.library.library import load_library
 from gateway.prompt.library.pointers import Pointer, change_pointer
-from gateway.prompt.templates.template import Template, parse
+from gateway.prompt.templates.parse import parse
+from gateway.prompt.templates.template import Template
 from gateway.settings.tables import Settings
 from offline_jobs.errors import JobFailed
 from offline_jobs.publish import git

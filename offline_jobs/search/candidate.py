@@ -14,7 +14,8 @@ from typing import Any
 from msgspec import Struct
 
 from gateway.prompt.templates.fields import ExamplePool
-from gateway.prompt.templates.template import HEADING, Template, parse
+from gateway.prompt.templates.parse import HEADING, parse
+from gateway.prompt.templates.template import Template
 
 Pieces = dict[str, str]
 """The pieces by name. `system` and `user` are template source, `examples` is a `CandidateExamples` as JSON, and

@@ -8,7 +8,8 @@ from gateway.prompt.authoring.lint import lint
 from gateway.prompt.library.library import build_library
 from gateway.prompt.templates.fields import Optimise
 from gateway.prompt.templates.findings import Severity
-from gateway.prompt.templates.template import Template, parse
+from gateway.prompt.templates.parse import parse
+from gateway.prompt.templates.template import Template
 
 
 def admitted(source: str, file: Path, limits: Optimise) -> Template | str:

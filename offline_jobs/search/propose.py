@@ -12,8 +12,8 @@ from typing import Any
 
 from msgspec import Struct
 
+from gateway.prompt.compose import fill_or_keep
 from gateway.prompt.kept import KeptAsIs
-from gateway.prompt.rewrite import fill_or_keep
 from offline_jobs.datasets.rows import DatasetRow
 from offline_jobs.search.candidate import CandidateExamples, Parent, Pieces, examples_in, examples_text, quotable
 from offline_jobs.search.score import AnswerMeasure

@@ -2,7 +2,7 @@
 
 from gateway.prompt.classifier.lessons import Seeds
 from gateway.prompt.library.library import Library, build_library
-from gateway.prompt.templates.template import parse
+from gateway.prompt.templates.parse import parse
 
 HEAD = """---
 schema: 1

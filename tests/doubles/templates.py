@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from gateway.prompt.templates.template import Template, parse
+from gateway.prompt.templates.parse import parse
+from gateway.prompt.templates.template import Template
 
 
 def match_of(intent: str) -> list[str]:

@@ -16,9 +16,9 @@ from gateway.errors import RequestError, TemplateError
 from gateway.exchange import SlotValue
 from gateway.prompt.authoring.cases import sample
 from gateway.prompt.authoring.history import HistoryVersion, history, lineage
+from gateway.prompt.compose import compose, fill_or_keep
 from gateway.prompt.kept import KeptAsIs
 from gateway.prompt.named_prompt import QUERY, fill_named
-from gateway.prompt.rewrite import compose, fill_or_keep
 from gateway.prompt.templates.template import Template
 
 COLOURS = {"+": "green", "-": "red", "@": "cyan"}

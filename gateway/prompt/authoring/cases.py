@@ -9,10 +9,10 @@ from msgspec import Struct
 
 from gateway.ask import Turn
 from gateway.errors import TemplateError
+from gateway.prompt.compose import compose, fill_or_keep, keep_if_hostile
 from gateway.prompt.examples import fixed_labels
 from gateway.prompt.kept import KeptAsIs
 from gateway.prompt.library.pools import read_pool
-from gateway.prompt.rewrite import compose, fill_or_keep, keep_if_hostile
 from gateway.prompt.templates.fields import ExamplePool, Expect, Shot, TemplateTest
 from gateway.prompt.templates.template import Template
 

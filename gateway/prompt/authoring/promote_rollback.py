@@ -21,7 +21,8 @@ from gateway.prompt.library.library import Library
 from gateway.prompt.library.pointers import DEFAULT_SHARE, Pointer, change_pointer
 from gateway.prompt.templates.fields import Status
 from gateway.prompt.templates.findings import Severity
-from gateway.prompt.templates.template import Template, digest_of, parse
+from gateway.prompt.templates.parse import digest_of, parse
+from gateway.prompt.templates.template import Template
 
 NEXT = {Status.DRAFT: Status.CANDIDATE, Status.CANDIDATE: Status.CANARY, Status.CANARY: Status.ACTIVE}
 Examine = Callable[[Library, Template], Sequence[str]]

@@ -12,7 +12,8 @@ from gateway.errors import TemplateError
 from gateway.prompt.library.pointers import TemplatePointers, read_pointers
 from gateway.prompt.library.pools import pool_path
 from gateway.prompt.templates.faults import errors_of
-from gateway.prompt.templates.template import Template, digest_of, parse
+from gateway.prompt.templates.parse import digest_of, parse
+from gateway.prompt.templates.template import Template
 
 GLOB = "**/*.prompt.md"
 MAX_BYTES = 1_000_000

@@ -18,7 +18,8 @@ from gateway.atomic_file import write_whole
 from gateway.errors import TemplateError
 from gateway.prompt.templates.faults import errors_of
 from gateway.prompt.templates.fields import ExamplePool, Status
-from gateway.prompt.templates.template import Template, parse
+from gateway.prompt.templates.parse import parse
+from gateway.prompt.templates.template import Template
 
 NAME = re.compile(r"(?P<id>[a-z0-9._-]+)@(?P<version>\d+)\.(?P<count>\d+)-(?P<content>[0-9a-f]{12})\.prompt\.md")
 ACTIVE = re.compile(r"^status[ \t]*:[ \t]*[\"']?active\b", re.MULTILINE)

@@ -14,7 +14,7 @@ from gateway.prompt.classifier.model import ClassifierModel
 from gateway.prompt.classifier.train import Embedders, train
 from gateway.prompt.classify import ClassifyStage
 from gateway.prompt.eligible import why_untouchable
-from gateway.prompt.templates.template import parse
+from gateway.prompt.templates.parse import parse
 from gateway.settings.prompt import PromptTable
 from tests.doubles.bag_embedder import BagEmbedder
 from tests.doubles.small_library import HEAD, THINGS, WORDS, library, seeds

@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 
 from gateway.ask import Turn
 from gateway.prompt.authoring.cases import render_for, sample
+from gateway.prompt.compose import compose, fill_or_keep
 from gateway.prompt.guards import UNCHECKED_CHARS, changed, growth, hostile, lost
 from gateway.prompt.kept import KeptAsIs
 from gateway.prompt.language.invariants import items
 from gateway.prompt.library.library import load_library
-from gateway.prompt.rewrite import compose, fill_or_keep
 from gateway.prompt.templates.template import Template
 from gateway.settings.prompt import PromptTable
 

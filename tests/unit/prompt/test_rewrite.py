@@ -15,7 +15,7 @@ from gateway.ports import Vectors
 from gateway.prompt.library.library import Library, build_library
 from gateway.prompt.library.pools import Pools, load_pools
 from gateway.prompt.rewrite import RewriteStage
-from gateway.prompt.templates.template import parse
+from gateway.prompt.templates.parse import parse
 from gateway.settings.prompt import PromptTable
 from tests.doubles.templates import source, template, write
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.prompt.templates.template import parse
+from gateway.prompt.templates.parse import parse
 from offline_jobs.datasets.rows import DatasetRow
 from offline_jobs.datasets.splits import SplitSizes, affordable
 from offline_jobs.errors import JobFailed

@@ -14,7 +14,7 @@ from gateway.prompt.templates.body_filters import FILTERS
 from gateway.prompt.templates.faults import MAX_BODY_CHARS
 from gateway.prompt.templates.fields import Language, SlotSource, Technique
 from gateway.prompt.templates.findings import Severity
-from gateway.prompt.templates.template import parse
+from gateway.prompt.templates.parse import parse
 from tests.doubles.bag_embedder import BagEmbedder
 from tests.doubles.templates import MATCH, source, template, write
 

@@ -11,7 +11,8 @@ from gateway.prompt.library.library import Library, load_library
 from gateway.prompt.library.pointers import Pointer, move, read_pointers
 from gateway.prompt.library.versions import VersionArchive
 from gateway.prompt.templates.fields import Status
-from gateway.prompt.templates.template import Template, parse
+from gateway.prompt.templates.parse import parse
+from gateway.prompt.templates.template import Template
 from tests.doubles.templates import source, write
 
 TESTS = "tests:\n  - query: refund order 12\n    expect: [{contains: '12'}]\n"

@@ -13,7 +13,8 @@ from gateway.exchange import Chunk
 from gateway.ports import Vectors
 from gateway.prompt.library.pools import EmbeddedPool, PoolRows, Pools, load_pools, of_chunks, read_pool
 from gateway.prompt.templates.fields import ExamplePool, Shot
-from gateway.prompt.templates.template import Template, parse
+from gateway.prompt.templates.parse import parse
+from gateway.prompt.templates.template import Template
 from tests.doubles.templates import source, write
 
 ROWS = [

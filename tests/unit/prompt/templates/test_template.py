@@ -8,7 +8,8 @@ from gateway.ask import Turn
 from gateway.errors import TemplateError
 from gateway.prompt.templates.body_filters import MAX_CHARS
 from gateway.prompt.templates.fields import ExamplePool, Shot, Slot, SlotSource
-from gateway.prompt.templates.template import parse, read_ref
+from gateway.prompt.templates.parse import parse
+from gateway.prompt.templates.template import read_ref
 from tests.doubles.templates import head, source, template
 
 SLOTS = "slots:\n  text: payload\n  tone: {values: [formal, friendly], default: formal}\n"
