@@ -17,6 +17,7 @@ from pathlib import Path
 import click
 from harness.changed import CHANGES, SAME, UNSEEN, tasks_and_messages
 from harness.report import table
+from harness.text_kinds import filled, text_of
 
 from gateway.adapters import Parts
 from gateway.ask import Turn
@@ -27,7 +28,7 @@ from gateway.context.long.shape import is_talk, shape_of
 from gateway.ports import Vectors
 from gateway.settings.tables import Settings
 
-ABLE = Powers(calls=True, logits=True)
+ABLE = Powers(calls=True, logits=True, pieces=True)
 SUMMARIES = (
     "Summarise this text.", "Give me a short summary.", "tl;dr", "What are the main points of this?",
     "Write an overview of the text below.", "What is the plot of the story?", "Sum up what happens.",
@@ -201,13 +202,66 @@ def _share(kept: Counter[tuple[str, str]], total: Counter[tuple[str, str]], chan
     return f"{kept[change, expected] / asked:.3f} of {asked}" if asked else "-"
 
 
+EXPECTED = {
+    "place": {"focus", "nbce"},
+    "summary": {"tree", "refine"},
+    "whole": {"gather"},
+    "transform": {"piecewise"},
+}
+"""The strategies that are right for a kind of task where no longer window is to be had."""
+
+
+def written(file: Path, data: Path, chosen: Chooser, show: bool) -> None:
+    """The share of tasks of a file for which a right strategy is chosen, by kind, language and kind of text.
+
+    A line has `lang`, the task's kind (`place`, `summary`, `whole`, `transform`), `instruction`, the kind of text, and
+    `prompt`, in which a marker stands for the text.
+    """
+    right: Counter[tuple[str, str]] = Counter()
+    total: Counter[tuple[str, str]] = Counter()
+    missed: Counter[tuple[str, str]] = Counter()
+    lost = 0
+    for line in file.read_text("utf-8").splitlines():
+        row = json.loads(line)
+        kind, text_kind = _kinds(row)
+        text = text_of(text_kind, row["lang"], data)
+        message = filled(row["prompt"], text)
+        got = chosen(message)
+        hit = got in EXPECTED[kind]
+        shape = shape_of(message)
+        lost += text[100:-100].strip() not in shape.text
+        for group in (("kind", kind), ("language", row["lang"]), ("text", text_kind), ("all", "all")):
+            total[group] += 1
+            right[group] += hit
+        if not hit:
+            missed[kind, got] += 1
+            if show:
+                click.echo(f"{kind} taken for {got} ({text_kind}): {row['instruction']!r}; read: {shape.task[:100]!r}")
+    rows = [[*group, str(total[group]), f"{right[group] / total[group]:.3f}"] for group in sorted(total)]
+    click.echo(table(["group", "of", "tasks", "right"], rows))
+    for (kind, got), times in missed.most_common():
+        click.echo(f"{kind} taken for {got}: {times}")
+    click.echo(f"part of the text taken for the task: {lost} of {total['all', 'all']}")
+
+
+def _kinds(row: dict[str, str]) -> tuple[str, str]:
+    """The kind of the task and the kind of the text."""
+    kind = next(value for value in row.values() if value in EXPECTED)
+    name = next((name for name in row if "text" in name and name != "prompt"), "")
+    return kind, str(row.get(name, ""))
+
+
 @click.command()
 @click.option("--data", required=True, type=click.Path(exists=True, path_type=Path))
 @click.option("--show", is_flag=True, help="Print each changed request that is treated differently.")
+@click.option("--tasks", type=click.Path(exists=True, path_type=Path), help="A file of tasks; only these are measured.")
 @click.option("--words-only", is_flag=True, help="Use no embedder, like a gateway without extras.")
-def main(data: Path, show: bool, words_only: bool) -> None:
+def main(data: Path, show: bool, tasks: Path | None, words_only: bool) -> None:
     """Measure labelled requests, changed requests, and the same tasks in many wordings."""
     chosen = Chooser(embeds=not words_only)
+    if tasks is not None:
+        written(tasks, data, chosen, show)
+        return
     labelled(data, chosen, show)
     click.echo("")
     changed(data, chosen, show)

@@ -157,6 +157,9 @@ class ContextPlan(Struct, frozen=True):
     use the same length.
     """
 
+    said: str = ""
+    """What was left out, condensed or read in parts, in a few words for the client. "" if nothing was."""
+
     DIRECT: ClassVar["ContextPlan"]
 
 

@@ -101,7 +101,7 @@ def _trimmed(exchange: Exchange, target: Target, places: tuple[int, ...], sizes:
     turns = tuple(exchange.prompt[place] for place in places)
     tokens = PROMPT_TOKENS + sum(sizes[place] for place in places)
     dropped = len(exchange.prompt) - len(turns)
-    plan = ContextPlan("trimmed", target.window_tokens, tokens, dropped)
+    plan = ContextPlan("trimmed", target.window_tokens, tokens, dropped, said=f"the {dropped} oldest turns left out")
     return replace(exchange, turns=turns, plan=plan).noted(
         "fit",
         "trimmed",

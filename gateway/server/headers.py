@@ -26,6 +26,8 @@ def decisions(exchange: Exchange, reply: Reply) -> list[tuple[bytes, bytes]]:
         head.append((b"x-foreword-arm", exchange.rewrite.arm.encode()))
     if exchange.plan.strategy != "direct":
         head.append((b"x-foreword-strategy", exchange.plan.strategy.encode()))
+    if exchange.plan.said:
+        head.append((b"x-foreword-context", _ascii(exchange.plan.said)))
     if exchange.calls:
         head.append((b"x-foreword-calls", str(len(exchange.calls)).encode()))
     for note in (*exchange.notes, *reply.notes):

@@ -76,6 +76,8 @@ def test_a_question_is_looked_up_in_its_own_text(gateway: GatewayProcess, upstre
     assert "called Person77." in body["messages"][0]["content"]
     account = (answer.model_extra or {})["foreword"]
     assert account["strategy"] == "focus"
+    assert "passages were chosen; about" in account["context"]["said"]
+    assert account["context"]["tokens"] > account["context"]["window_tokens"]
     assert all(question[cited["start"] : cited["end"]] == cited["text"] for cited in account["citations"])
 
 
@@ -192,3 +194,30 @@ def test_a_refusal_of_the_first_piece_keeps_its_status(gateway: GatewayProcess, 
     answer = httpx.post(gateway.url + "/v1/chat/completions", json=asks(rewrite, stream=True), timeout=30)
     assert answer.status_code == 404
     assert answer.json()["error"]["message"] == "no such model"
+
+
+def test_headers_and_account_say_what_became_of_the_text(gateway: GatewayProcess, upstream: UpstreamInThread) -> None:
+    upstream.double.play(*[says("- a port") for _ in range(12)])
+    body = asks(f"List every town that is mentioned.\n\n{STORY}", foreword={})
+    reply = httpx.post(gateway.url + "/v1/chat/completions", json=body, timeout=30)
+    said = reply.headers["x-foreword-context"]
+    assert "tokens read in" in said
+    account = reply.json()["foreword"]["context"]
+    assert account["said"] == said
+    assert account["quote"]["parts"] >= 2
+    assert "levels" not in account
+
+
+def test_where_nothing_fits_the_refusal_has_the_figures_and_the_strategies(
+    upstream: UpstreamInThread, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    config = CONFIG.replace("parallel_calls = 1", "parallel_calls = 1\nmost_calls = 2")
+    sent(upstream)
+    with running(tmp_path_factory.mktemp("refused"), config.format(port=upstream.port)) as gateway:
+        reply = httpx.post(gateway.url + "/v1/chat/completions", json=asks(TRANSLATE), timeout=30)
+    assert reply.status_code == 400
+    error = reply.json()["error"]
+    assert error["code"] == "context_length_exceeded"
+    assert "most_calls is 2" in error["message"]
+    assert '"focus"' in error["message"]
+    assert sent(upstream) == []

@@ -6,7 +6,7 @@ from msgspec import Struct
 
 from gateway.context.fence import language_of
 from gateway.context.task.head import shipped
-from gateway.context.task.rules import is_order
+from gateway.context.task.rules import is_order, is_wish
 
 TASK_CHARS = 1200
 """The maximum length of a task in characters. A longer paragraph belongs to the text."""
@@ -20,6 +20,10 @@ RULED = 0.5
 """This is added where the first words of a sentence are those of a task for a text."""
 QUESTION = 0.5
 """This is added for a question mark at the end."""
+WISH = 0.3
+"""This is added for a sentence that begins as a wish."""
+CODE, CODE_SHARE = 0.6, 0.05
+"""The first is subtracted if the share of characters that code needs is more than the second."""
 SENTENCE = 0.05
 """This is taken off for each further sentence, since a text has more of them than a task."""
 MOST_FURTHER = 2
@@ -36,6 +40,7 @@ _FENCES = (
     re.compile(r"(?P<text><(\w[\w-]*)[^<>]*>.*</\2>)", re.DOTALL),
     re.compile(r"^(?P<rule>[-=*_#~<>]{3,})[^\n]*\n(?P<text>.*)\n[-=*_#~<>]{3,}[^\n]*$", re.DOTALL | re.MULTILINE),
 )
+_CODE = re.compile(r"[{}();=<>\[\]|\\_]")
 _COLON = re.compile(r":\s|：|:(?=\n)")
 _KINDS = "passage|document|source|context|article|excerpt|段落|文档|资料|文章"
 PASSAGE = re.compile(
@@ -64,7 +69,9 @@ def _fenced(message: str) -> Instruction | None:
     """Split a message whose text is in a fence, or between quotation marks, tags or rules."""
     for pattern in _FENCES:
         match = pattern.search(message)
-        if match is None or match.end("text") - match.start("text") < FENCED_SHARE * len(message):
+        if match is None or _is_doubtful(pattern, match, message):
+            continue
+        if match.end("text") - match.start("text") < FENCED_SHARE * len(message):
             continue
         start, end = match.span("text")
         outside = [message[: match.start()].strip(), message[match.end() :].strip()]
@@ -72,6 +79,15 @@ def _fenced(message: str) -> Instruction | None:
         if task and len(task) <= _longest(task) and max(_asks([part for part in outside if part])) >= ASKS:
             return Instruction(task, start, end)
     return None
+
+
+def _is_doubtful(pattern: re.Pattern[str], match: re.Match[str], message: str) -> bool:
+    """Whether the marks of a fence may be the text's own, as those of docstrings. Then one of them has to be at an end
+    of the message."""
+    mark = match[0][:3]
+    if pattern not in _FENCES[1:3] or message.count(mark) == 2:
+        return False
+    return not (message.lstrip().startswith(mark) or message.rstrip().endswith(mark))
 
 
 def _by_blocks(message: str) -> Instruction | None:
@@ -146,7 +162,9 @@ def _asks_for_something(text: str) -> float:
     units = head.units(text)
     plainly = RULED * any(is_order(unit, language_of(unit)) for unit in units)
     question = QUESTION if text[-1] in "?？" else 0.0
-    return head.asks(text) + plainly + question - SENTENCE * (len(units) - 1) - len(text) / TASK_CHARS / 4
+    wish = WISH * any(is_wish(unit, language_of(unit)) for unit in units)
+    code = CODE * (len(_CODE.findall(text)) > CODE_SHARE * len(text))
+    return head.asks(text) + plainly + question + wish - code - SENTENCE * (len(units) - 1) - len(text) / TASK_CHARS / 4
 
 
 def _after_lead(message: str, blocks: list[Span], task: int) -> int:

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from gateway.ask import Turn
 from gateway.context.fence import fenced
-from gateway.context.long.choose import StrategyChoice
+from gateway.context.long.choose import Strategy, StrategyChoice
 from gateway.context.long.frames import around_sources
 from gateway.context.long.quote import CannotRead
 from gateway.context.long.task import LongTask
@@ -77,8 +77,36 @@ def planned(
     data: Mapping[str, Any],
     dropped: int = 0,
 ) -> Exchange:
-    plan = ContextPlan(chosen.strategy.value, task.target.window_tokens, 0, dropped)
+    """Return the exchange with the prompt, and with an account of what became of the text."""
+    said = account(chosen.strategy, task.text_tokens, sum(result.tokens for result in results), data)
+    plan = ContextPlan(chosen.strategy.value, task.target.window_tokens, 0, dropped, said=said)
     chunks = (*task.exchange.chunks, *results)
     figures = {"tokens": task.tokens, "window_tokens": task.target.window_tokens, **data}
     exchange = replace(task.exchange, turns=turns, chunks=chunks, plan=plan)
     return exchange.noted("condense", chosen.strategy.value, chosen.why, figures)
+
+
+def account(strategy: Strategy, text_tokens: int, sent_tokens: int, data: Mapping[str, Any]) -> str:
+    """Say in a few words what was left out, condensed or read in parts."""
+    quote = data.get("quote") or {}
+    if strategy is Strategy.FOCUS:
+        left_out = max(0, text_tokens - sent_tokens)
+        return f"{data['passages']} passages were chosen; about {left_out} of {text_tokens} tokens of the text left out"
+    if strategy is Strategy.TALK:
+        return f"{data['dropped_turns']} earlier turns summed up in {sent_tokens} tokens"
+    if strategy is Strategy.NBCE:
+        return f"{data['passages']} passages read beside each other"
+    if strategy is Strategy.PIECEWISE:
+        return f"the text is transformed in {data['pieces']} pieces"
+    if not quote:
+        return f"{data.get('rows', 0)} rows of tables counted by code; the rows themselves left out"
+    parts = [f"{text_tokens} tokens read in {quote['parts']} parts and condensed to {sent_tokens}"]
+    if data.get("rows"):
+        parts.append(f"{data['rows']} rows of tables counted by code")
+    if data.get("unread"):
+        parts.append(f"{data['unread']} parts could not be read")
+    if data.get("cut"):
+        parts.append(f"{data['cut']} answers cut at their limit")
+    if data.get("stopped"):
+        parts.append("results shortened to fit")
+    return "; ".join(parts)

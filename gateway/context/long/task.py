@@ -33,6 +33,11 @@ class LongTask(Struct, frozen=True):
         """The tokens of the prompt without the text, that is of the task and the other messages."""
         return self.task_tokens + sum(self.sizes[:-1])
 
+    @property
+    def text_tokens(self) -> int:
+        """The number of tokens of the text."""
+        return max(0, self.tokens - PROMPT_TOKENS - self.beside)
+
     def free_beside(self, instruction: str) -> int:
         """The tokens that the last prompt has left for sources when it includes the instruction. Blocking."""
         frame = around_sources(instruction, self.shape.language, self.count)

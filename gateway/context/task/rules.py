@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 
 FILE = Path(__file__).parent / "rules.toml"
-POLITE = "polite"
+POLITE, ASKS = "polite", "asks"
 QUESTION = "place"
 
 
@@ -24,6 +24,18 @@ def is_order(text: str, language: str) -> bool:
     return ruled(text, language) not in ("", QUESTION)
 
 
+def is_wish(text: str, language: str) -> bool:
+    """Whether a sentence begins as wishes do, such as `Could you`."""
+    pattern = _wishes().get(language)
+    return pattern is not None and pattern.match(text.lstrip()) is not None
+
+
+@cache
+def _wishes() -> Mapping[str, re.Pattern[str]]:
+    tables = tomllib.loads(FILE.read_text("utf-8"))
+    return {language: re.compile(rules[ASKS], re.IGNORECASE) for language, rules in tables.items()}
+
+
 @cache
 def _patterns() -> Mapping[str, Mapping[str, re.Pattern[str]]]:
     """Return the patterns by language and kind. A polite beginning may stand before each."""
@@ -32,7 +44,7 @@ def _patterns() -> Mapping[str, Mapping[str, re.Pattern[str]]]:
         language: {
             kind: re.compile(rf"\s*{rules[POLITE]}{pattern}", re.IGNORECASE)
             for kind, pattern in rules.items()
-            if kind != POLITE
+            if kind not in (POLITE, ASKS)
         }
         for language, rules in tables.items()
     }

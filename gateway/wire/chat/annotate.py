@@ -28,6 +28,7 @@ def account(exchange: Exchange, late_notes: Sequence[Note] = ()) -> bytes:
             "prompt_tokens": _tokens(exchange),
             "calls": exchange.calls,
             "strategy": exchange.plan.strategy,
+            "context": _context(exchange),
             "citations": [
                 {
                     "n": number,
@@ -46,6 +47,17 @@ def account(exchange: Exchange, late_notes: Sequence[Note] = ()) -> bytes:
             **{note.stage: note.data for note in late_notes},
         }
     )
+
+
+def _context(exchange: Exchange) -> dict[str, object] | None:
+    """What became of a text over the window: what was left out, condensed or read in parts, and the figures. None if
+    nothing did."""
+    if not exchange.plan.said:
+        return None
+    stage = "fit" if exchange.plan.strategy == "trimmed" else "condense"
+    figures = next((note.data for note in reversed(exchange.notes) if note.stage == stage), {})
+    # the results of all levels are in the record
+    return {"said": exchange.plan.said, **{name: value for name, value in figures.items() if name != "levels"}}
 
 
 def _tokens(exchange: Exchange) -> dict[str, object] | None:

@@ -72,7 +72,8 @@ async def test_the_oldest_question_and_its_answer_are_left_out_first() -> None:
     fitted = await FitStage(words)(asked)
 
     assert fitted.turns == (asked.ask.turns[0], *asked.ask.turns[3:])
-    assert fitted.plan == ContextPlan("trimmed", 700, PROMPT_TOKENS + 4 * (100 + TURN_TOKENS), 2)
+    said = "the 2 oldest turns left out"
+    assert fitted.plan == ContextPlan("trimmed", 700, PROMPT_TOKENS + 4 * (100 + TURN_TOKENS), 2, said=said)
     assert fitted.notes[-1].decision == "trimmed"
     assert "2 oldest turns" in fitted.notes[-1].reason
 
