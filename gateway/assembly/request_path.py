@@ -30,6 +30,7 @@ from gateway.prompt.refine import RefinedPromptCache, RefineStage
 from gateway.prompt.requested_template import RequestedTemplateStage
 from gateway.prompt.rewrite import RewriteStage
 from gateway.prompt.slots.extract import Extractor
+from gateway.prompt.swap import SwapStage
 from gateway.prompt.whole import WholeStage
 from gateway.records.archive import RecordArchive
 from gateway.settings.tables import Settings
@@ -81,6 +82,7 @@ def request_path(parts: StageParts, loaded: Loaded) -> tuple[PipelineStep, ...]:
         PipelineStep(PreviousResponseStage(parts.archive), must=True),
         # in every mode, and before a named prompt adds text of its own
         PipelineStep(RecogniseStage(parts.found)),
+        PipelineStep(SwapStage(settings.prompt, parts.found, parts.adapters.state), improves=True),
         PipelineStep(NamedPromptStage(templates), must=True),
         PipelineStep(RequestedTemplateStage(templates), must=True),
         *optional(classifies, ClassifyStage(loaded.classifier), budget_s=settings.prompt.budget_ms / 1000),

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 from gateway.ask import Turn
 from gateway.exchange import Exchange, Sampling
 from gateway.prompt.refine import PURPOSE as REFINED
+from gateway.prompt.swap import FOUND
 
 IN_WHOLE = ("direct", "trimmed")
 """The strategies that send the messages unchanged."""
@@ -50,6 +51,8 @@ def _exemption(exchange: Exchange) -> str:
         return "the request names its prompt"
     if exchange.ask.controls.template:
         return "the request names its template"
+    if exchange.rewrite.technique == FOUND:
+        return "a version of the application's own prompt was promoted"
     if exchange.rewrite.technique == REFINED:
         return "the refiner wrote the prompt"
     if exchange.plan.strategy not in IN_WHOLE:

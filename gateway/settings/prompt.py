@@ -43,6 +43,11 @@ class PromptTable(Struct, frozen=True, forbid_unknown_fields=True):
     growth_chars: Count = 20_000
     """The most characters that a template, with its examples, may add to a prompt. A template's `growth_chars` takes
     precedence."""
+    found_matches: Amount = 100
+    """How many live requests in a row the identity of a found prompt must have rendered exactly, in each worker, before
+    another version of it is sent."""
+    found_ttl_s: Seconds = 86_400.0
+    """How long a conversation keeps its version of a found prompt after its last request."""
 
 
 class TemplatePolicy(Struct, frozen=True, forbid_unknown_fields=True):

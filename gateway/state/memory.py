@@ -7,6 +7,9 @@ from msgspec import Struct
 
 from gateway.registry import AdapterKind
 
+SWEEP_AT = 10_000
+"""From so many blocks on, those that are over are removed before another one is added."""
+
 
 class MemorySettings(Struct, frozen=True, forbid_unknown_fields=True):
     """`[state] kind = "memory"`, for a single worker."""
@@ -19,6 +22,7 @@ class MemoryState:
         self._clock = clock
         self._counts: dict[str, tuple[float, int]] = {}
         self._blocks: dict[str, float] = {}
+        self._sweep_at = SWEEP_AT
 
     async def hit(self, key: str, limit: int, window_s: float) -> float:
         now = self._clock()
@@ -31,7 +35,11 @@ class MemoryState:
         return 0.0
 
     async def block(self, key: str, for_s: float) -> None:
-        self._blocks[key] = self._clock() + for_s
+        now = self._clock()
+        if len(self._blocks) >= self._sweep_at:
+            self._blocks = {name: until for name, until in self._blocks.items() if until > now}
+            self._sweep_at = max(SWEEP_AT, 2 * len(self._blocks))
+        self._blocks[key] = now + for_s
 
     async def blocked(self, key: str) -> float:
         until = self._blocks.get(key)

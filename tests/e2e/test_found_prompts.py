@@ -23,6 +23,7 @@ folder = "data"
 [prompt]
 mode = "off"
 templates = []
+found_matches = 2
 [backends.up]
 kind = "openai"
 base_url = "http://127.0.0.1:{port}/v1"
@@ -70,8 +71,9 @@ def gateway(upstream: UpstreamInThread, tmp_path_factory: pytest.TempPathFactory
         process.stop()
 
 
-def ask(gateway: GatewayProcess, content: bytes, name: str = "app") -> httpx.Response:
-    return httpx.post(f"{gateway.url}/v1/chat/completions", content=content, headers=key(name))
+def ask(gateway: GatewayProcess, content: bytes, name: str = "app", mode: str = "") -> httpx.Response:
+    headers = key(name) | ({"x-foreword-mode": mode} if mode else {})
+    return httpx.post(f"{gateway.url}/v1/chat/completions", content=content, headers=headers)
 
 
 def command(gateway: GatewayProcess, *words: str) -> Result:
@@ -142,7 +144,7 @@ def test_only_an_admin_key_changes_a_prompt(gateway: GatewayProcess) -> None:
     assert httpx.post(url, json={"name": "triage"}, headers=key("root")).json()["prompt"]["name"] == "triage"
     adopted = httpx.post(url, json={"state": "adopted"}, headers=key("root")).json()
     assert adopted["prompt"]["state"] == "adopted"
-    file = gateway.folder / "data" / "found" / "templates" / "triage" / "1.json"
+    file = gateway.folder / "data" / "found" / "templates" / found(gateway) / "1.json"
     assert file.stat().st_mode & 0o077 == 0
 
 
@@ -152,6 +154,31 @@ def test_an_ignored_prompt_is_not_recognised_any_more(gateway: GatewayProcess, u
     wait_for(lambda: "x-foreword-recognise" not in ask(gateway, body("a ticket")).headers)
     assert command(gateway, "prompts", "ignore", found(gateway), "--undo").exit_code == 0
     wait_for(lambda: "x-foreword-recognise" in ask(gateway, body("a ticket")).headers)
+
+
+def test_a_promoted_version_is_sent_and_taken_back(gateway: GatewayProcess, upstream: UpstreamInThread) -> None:
+    upstream.double.play(Script(pieces=[ANSWER]))
+    file = gateway.folder / "better.md"
+    for words in (("adopt", found(gateway)), ("export", found(gateway), "--to", str(file))):
+        assert command(gateway, "prompts", *words).exit_code == 0
+    file.write_text(file.read_text().replace("{% endfrozen %}", "{% endfrozen %}\nLower case.", 1))
+    for words in (("add", found(gateway), str(file)), ("promote", found(gateway), "--share", "1")):
+        result = command(gateway, "prompts", *words)
+        assert result.exit_code == 0, result.output
+
+    def swapped() -> bool:
+        headers = ask(gateway, body("a ticket"), mode="on").headers
+        return headers.get("x-foreword-swap", "").startswith("stable")
+
+    wait_for(swapped)
+    sent = json.loads(upstream.double.received[-1].body)
+    assert sent["messages"] == [
+        {"role": "system", "content": f"{SYSTEM}\nLower case."},
+        {"role": "user", "content": "a ticket"},
+    ]
+    assert sent["temperature"] == 0.7
+    assert command(gateway, "prompts", "rollback", found(gateway)).exit_code == 0
+    wait_for(lambda: not swapped())
 
 
 def test_nobody_else_may_read_the_folder(gateway: GatewayProcess) -> None:

@@ -9,12 +9,10 @@ import click
 import msgspec
 from msgspec.structs import replace
 
-from gateway.atomic_file import write_whole
 from gateway.cli.config import config_option, load_settings
-from gateway.prompt.found.adopt import identity
+from gateway.cli.prompts import versions
 from gateway.prompt.found.found_prompt import FoundPrompt, PromptState, PromptVersion
 from gateway.prompt.found.store import FoundFile, change_found, found_path, one_of, put, read_found
-from gateway.prompt.found.templates import exported, write_template
 from gateway.prompt.found.view import difference, listed, may_show_values, shown
 
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
@@ -38,6 +36,10 @@ def prompts() -> None:
     A prompt needs ten requests from three users or days. `list` shows what other texts still lack. Requests with a
     found prompt have its id in the header x-foreword-recognise and in their record.
     """
+
+
+for command in versions.COMMANDS:
+    prompts.add_command(command)
 
 
 @prompts.command("list")
@@ -124,46 +126,6 @@ def ignore_prompt(name: str, undo: bool, config: Path) -> None:
 
     change_found(found_path(load_settings(config).data_folder), changed)
     click.echo(f"{name}: {state}")
-
-
-@prompts.command("adopt")
-@click.argument("name")
-@config_option
-def adopt_prompt(name: str, config: Path) -> None:
-    """Make a template of NAME in the data folder. Version 1 renders exactly what the application sends.
-
-    Nothing changes for the application: its own bytes are sent as before. Fixed text with a secret or a person's data
-    is refused.
-    """
-    folder = load_settings(config).data_folder
-    files: list[Path] = []
-
-    def adopted(content: FoundFile) -> FoundFile:
-        prompt = one_of(content.prompts, name)
-        files.append(write_template(folder, identity(prompt)))
-        return put(content, [replace(prompt, state=PromptState.ADOPTED)])
-
-    change_found(found_path(folder), adopted)
-    click.echo(f"{name} is adopted: {files[0]}")
-
-
-@prompts.command("export")
-@click.argument("name")
-@click.option("--to", type=click.Path(path_type=Path), help="Write to this file. Default: print.")
-@config_option
-def export_prompt(name: str, to: Path | None, config: Path) -> None:
-    """Print the template of NAME, with its fixed text between {% frozen %} and {% endfrozen %}.
-
-    \b
-    Example:  foreword prompts export ticket-triage --to ticket-triage.md
-    """
-    prompt = one_of(read_found(found_path(load_settings(config).data_folder)).prompts, name)
-    text = exported(identity(prompt))
-    if to is None:
-        click.echo(text, nl=False)
-    else:
-        write_whole(to, text)
-        click.echo(f"{to}")
 
 
 @prompts.command("diff")

@@ -1,6 +1,7 @@
 """Adopts a found prompt: checks that its fixed text may become a template, and makes version 1 of the template."""
 
 from collections import Counter
+from collections.abc import Mapping
 
 from msgspec import Struct
 
@@ -56,16 +57,29 @@ class FoundTemplate(Struct, frozen=True):
     messages: tuple[TemplateMessage, ...]
     slots: tuple[SlotOfPart, ...]
     version: int = 1
+    base: int = 1
+    """The version of the found prompt whose parts the slots are. Requests of another version go on as they came."""
     match: str = EXACT
     schema: int = SCHEMA
 
-    def render(self, values: dict[str, str]) -> list[tuple[str, str]]:
-        """Return the role and the text of each message, without the history."""
-        return [
-            (message.role, "".join(values[part.slot] if part.slot else part.text for part in message.parts))
-            for message in self.messages
-            if message.role != HISTORY
-        ]
+    def render(self, values: Mapping[str, str]) -> list[tuple[str, str]]:
+        """Return role and text of each message. The history is left out."""
+        head, tail = self.around_history(values)
+        return [*head, *tail]
+
+    def around_history(self, values: Mapping[str, str]) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
+        """Return role and text of the messages before the history, and of those after it."""
+        head: list[tuple[str, str]] = []
+        tail: list[tuple[str, str]] = []
+        part = head
+        for message in self.messages:
+            if message.role == HISTORY:
+                part = tail
+            else:
+                part.append(
+                    (message.role, "".join(values[one.slot] if one.slot else one.text for one in message.parts))
+                )
+        return head, tail
 
 
 HISTORY = "history"
@@ -87,7 +101,9 @@ def identity(prompt: FoundPrompt, version: PromptVersion | None = None) -> Found
             at += shape.parts
     messages.insert(len(messages) - 1, TemplateMessage(HISTORY))
     slots = tuple(SlotOfPart(name, type) for name, type in zip(names, types, strict=False))
-    return FoundTemplate(prompt.name, prompt.id, prompt.key, prompt.endpoint, tuple(messages), slots)
+    return FoundTemplate(
+        prompt.name, prompt.id, prompt.key, prompt.endpoint, tuple(messages), slots, base=version.number
+    )
 
 
 def refuse_secrets(prompt: FoundPrompt, version: PromptVersion) -> None:

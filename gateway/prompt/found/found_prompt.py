@@ -98,6 +98,14 @@ class PromptVersion(Struct, frozen=True):
         return sum(shape.fixed_chars for shape in self.shapes)
 
 
+class SpokenVersion(Struct, frozen=True):
+    """The version of an adopted template that is sent in place of the identity, and to which share of conversations."""
+
+    version: int
+    share: float = 1.0
+    since_s: float = 0.0
+
+
 class FoundPrompt(Struct, frozen=True):
     """A prompt that an application builds. It is recognised only for the key in whose traffic it was found."""
 
@@ -107,6 +115,8 @@ class FoundPrompt(Struct, frozen=True):
     endpoint: str
     versions: tuple[PromptVersion, ...]
     state: PromptState = PromptState.FOUND
+    spoken: SpokenVersion | None = None
+    """The template version that is sent to a share of the conversations. None: every request goes on as it came."""
 
     @property
     def newest(self) -> PromptVersion:

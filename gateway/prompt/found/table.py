@@ -2,11 +2,15 @@
 
 import asyncio
 import logging
+from collections import Counter
 from pathlib import Path
 
 from gateway.errors import ForewordError
+from gateway.prompt.found.adopt import FoundTemplate
+from gateway.prompt.found.found_prompt import PromptState
 from gateway.prompt.found.index import PromptIndex
 from gateway.prompt.found.store import FoundFile, read_found
+from gateway.prompt.found.templates import NoSuchVersion, read_template
 
 log = logging.getLogger("foreword.found")
 
@@ -18,6 +22,10 @@ class FoundTable:
 
     def __init__(self, path: Path) -> None:
         self.index = PromptIndex()
+        self.spoken: dict[str, FoundTemplate] = {}
+        """The template versions that are sent, by the id of their prompt."""
+        self.matches: Counter[str] = Counter()
+        """How many requests in a row the identity of a prompt has rendered exactly, in this process."""
         self.problem = ""
         """The reason why the file is not used, or ""."""
         self._path = path
@@ -39,7 +47,16 @@ class FoundTable:
         """Recognise these prompts from now on."""
         index = PromptIndex(content.prompts)
         left_out = index.left_out
-        self.problem = f"{left_out} found prompts begin and end alike, and are not recognised" if left_out else ""
+        problems = [f"{left_out} found prompts begin and end alike, and are not recognised"] if left_out else []
+        spoken: dict[str, FoundTemplate] = {}
+        for prompt in content.prompts:
+            if prompt.spoken is not None and prompt.state is PromptState.ADOPTED:
+                try:
+                    spoken[prompt.id] = read_template(self._path.parent.parent, prompt.id, prompt.spoken.version)
+                except NoSuchVersion as error:
+                    problems.append(f"{prompt.name} goes on as it came: {error}")
+        self.problem = "; ".join(problems)
+        self.spoken = spoken
         self.index = index
 
     async def watch(self) -> None:

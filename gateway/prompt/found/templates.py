@@ -1,30 +1,59 @@
 """The folder of adopted templates in the data folder, and their export as files for people and other tools."""
 
+import re
 from pathlib import Path
 
 import msgspec
+from msgspec.structs import replace
 
 from gateway.atomic_file import write_whole
-from gateway.prompt.found.adopt import FoundTemplate, TemplatePart
+from gateway.errors import ForewordError
+from gateway.prompt.found.adopt import HISTORY, FoundTemplate, TemplateMessage, TemplatePart
 
 FROZEN = "{% frozen %}", "{% endfrozen %}"
+_HEAD = re.compile(r"\A---\n.*?\n---\n", re.S)
+_PIECE = re.compile(r"\{% frozen %\}(?P<frozen>.*?)\{% endfrozen %\}|\{\{ *(?P<slot>\w+) *\}\}|(?P<other>.)", re.S)
+_SECTION = re.compile(r"(?:\A|\n)# (system|user|assistant|history)\n")
 
 
-def template_file(data_folder: Path, id: str, version: int = 1) -> Path:
-    return data_folder / "found" / "templates" / id / f"{version}.json"
+class NoSuchVersion(ForewordError):
+    """The version of a template does not exist, or its file is broken."""
+
+
+class WrongTemplate(ForewordError):
+    """The file is no version of the prompt's template. The message says what to change."""
+
+
+def template_file(data_folder: Path, prompt: str, version: int = 1) -> Path:
+    """Return the file of a version. `prompt` is the id of the found prompt, since names may change."""
+    return data_folder / "found" / "templates" / prompt / f"{version}.json"
 
 
 def write_template(data_folder: Path, template: FoundTemplate) -> Path:
     """Write a template so that only its owner may read it."""
-    file = template_file(data_folder, template.id, template.version)
+    file = template_file(data_folder, template.prompt, template.version)
     write_whole(file, msgspec.json.format(msgspec.json.encode(template), indent=1).decode() + "\n")
     for folder in (file.parent, file.parent.parent, file.parent.parent.parent):
         folder.chmod(0o700)
     return file
 
 
-def read_template(file: Path) -> FoundTemplate:
-    return msgspec.json.decode(file.read_bytes(), type=FoundTemplate)
+def read_template(data_folder: Path, prompt: str, version: int) -> FoundTemplate:
+    """Read a version of an adopted template. Raises `NoSuchVersion`."""
+    file = template_file(data_folder, prompt, version)
+    try:
+        return msgspec.json.decode(file.read_bytes(), type=FoundTemplate)
+    except (OSError, msgspec.MsgspecError) as error:
+        raise NoSuchVersion(f"{file} cannot be read: {error}") from error
+
+
+def newest_template(data_folder: Path, prompt: str) -> FoundTemplate:
+    """Read the newest version of an adopted template. Raises `NoSuchVersion`."""
+    files = template_file(data_folder, prompt).parent.glob("*.json")
+    numbers = [int(file.stem) for file in files if file.stem.isdecimal()]
+    if not numbers:
+        raise NoSuchVersion(f"{prompt} is not adopted yet; run: foreword prompts adopt {prompt}")
+    return read_template(data_folder, prompt, max(numbers))
 
 
 def exported(template: FoundTemplate) -> str:
@@ -50,3 +79,61 @@ def _written(part: TemplatePart) -> str:
 
 def _quoted(text: str) -> str:
     return msgspec.json.encode(text).decode()
+
+
+def imported(text: str, before: FoundTemplate, *, unlocked: bool = False) -> FoundTemplate:
+    """Read an edited export as the next version of a template.
+
+    Raises `WrongTemplate` if a slot or, unless `unlocked`, a frozen text of the version before is missing or changed.
+    """
+    messages = tuple(_messages(_HEAD.sub("", text, count=1)))
+    if not messages or messages[-1].role != "user" or HISTORY not in [message.role for message in messages]:
+        raise WrongTemplate("it needs the sections # history and # user, in this order, and # user as the last one")
+    slots, known = _slots(messages), _slots(before.messages)
+    if sorted(slots) != sorted(known):
+        wrong = ", ".join(sorted({*slots} ^ {*known})) or "a slot that occurs twice"
+        raise WrongTemplate(f"its slots must be those of version {before.version}, each once; look at: {wrong}")
+    frozen = _frozen(messages)
+    if not unlocked and not _is_subsequence(_frozen(before.messages), frozen):
+        raise WrongTemplate("a frozen text was changed, moved or removed; add text beside it, or use --unlock")
+    return replace(before, messages=messages, version=before.version + 1)
+
+
+def _messages(body: str) -> list[TemplateMessage]:
+    """Cut the text at headings that are not frozen."""
+    hidden = _PIECE.sub(lambda match: "\0" * len(match[0]) if match["other"] is None else match[0], body)
+    heads = list(_SECTION.finditer(hidden))
+    messages = []
+    for number, head in enumerate(heads):
+        end = heads[number + 1].start() if number + 1 < len(heads) else len(body)
+        own = body[head.end() : end].removeprefix("\n").removesuffix("\n")
+        messages.append(TemplateMessage(head[1], () if head[1] == HISTORY else tuple(_parts(own))))
+    return messages
+
+
+def _parts(text: str) -> list[TemplatePart]:
+    parts: list[TemplatePart] = []
+    loose = ""
+    for match in _PIECE.finditer(text):
+        if match["other"] is not None:
+            loose += match["other"]
+            continue
+        if loose:
+            parts.append(TemplatePart(text=loose, frozen=False))
+            loose = ""
+        slot = match["slot"] or ""
+        parts.append(TemplatePart(slot=slot, frozen=False) if slot else TemplatePart(text=match["frozen"]))
+    return [*parts, TemplatePart(text=loose, frozen=False)] if loose else parts
+
+
+def _slots(messages: tuple[TemplateMessage, ...]) -> list[str]:
+    return [part.slot for message in messages for part in message.parts if part.slot]
+
+
+def _frozen(messages: tuple[TemplateMessage, ...]) -> list[tuple[str, str]]:
+    return [(message.role, part.text) for message in messages for part in message.parts if part.frozen]
+
+
+def _is_subsequence(short: list[tuple[str, str]], long: list[tuple[str, str]]) -> bool:
+    rest = iter(long)
+    return all(one in rest for one in short)

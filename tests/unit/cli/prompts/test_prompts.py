@@ -95,7 +95,7 @@ def test_only_the_owner_may_read_the_file(config: Path) -> None:
 def test_an_adopted_prompt_has_a_template_that_can_be_exported(config: Path) -> None:
     result = call(config, "adopt", "other")
     assert result.exit_code == 0, result.output
-    assert (config.parent / "data" / "found" / "templates" / "other" / "1.json").stat().st_mode & 0o077 == 0
+    assert (config.parent / "data" / "found" / "templates" / "p-2222222222" / "1.json").stat().st_mode & 0o077 == 0
     assert "adopted" in call(config, "list").output
     target = config.parent / "other.md"
     call(config, "export", "other", "--to", str(target))

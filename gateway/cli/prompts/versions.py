@@ -1,0 +1,132 @@
+"""`foreword prompts adopt`, `export`, `add`, `promote` and `rollback`: versions of an application's own prompt."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import click
+from msgspec.structs import replace
+
+from gateway.atomic_file import write_whole
+from gateway.cli.config import config_option, load_settings
+from gateway.prompt.found.adopt import FoundTemplate, identity
+from gateway.prompt.found.found_prompt import FoundPrompt, PromptState, SpokenVersion
+from gateway.prompt.found.store import FoundFile, change_found, found_path, one_of, put, read_found
+from gateway.prompt.found.templates import exported, imported, newest_template, read_template, write_template
+
+
+@click.command("adopt")
+@click.argument("name")
+@config_option
+def adopt_prompt(name: str, config: Path) -> None:
+    """Make a template of NAME in the data folder. Version 1 renders exactly what the application sends.
+
+    Nothing changes for the application: its own bytes are sent as before. Fixed text with a secret or a person's data
+    is refused.
+    """
+    folder = load_settings(config).data_folder
+    files: list[Path] = []
+
+    def adopted(content: FoundFile) -> FoundFile:
+        prompt = one_of(content.prompts, name)
+        files.append(write_template(folder, identity(prompt)))
+        return put(content, [replace(prompt, state=PromptState.ADOPTED, spoken=None)])
+
+    change_found(found_path(folder), adopted)
+    click.echo(f"{name} is adopted: {files[0]}")
+
+
+@click.command("export")
+@click.argument("name")
+@click.option("--version", type=click.IntRange(1), help="A version of the template. Left out: the identity.")
+@click.option("--to", type=click.Path(path_type=Path), help="Write this file. Left out: print it.")
+@config_option
+def export_prompt(name: str, version: int | None, to: Path | None, config: Path) -> None:
+    """Print the template of NAME, with its fixed text between {% frozen %} and {% endfrozen %}.
+
+    \b
+    Example:  foreword prompts export ticket-triage --to ticket-triage.md
+    """
+    folder = load_settings(config).data_folder
+    prompt = one_of(read_found(found_path(folder)).prompts, name)
+    template = identity(prompt) if version is None else read_template(folder, prompt.id, version)
+    if to is None:
+        click.echo(exported(template), nl=False)
+    else:
+        write_whole(to, exported(template))
+        click.echo(f"{to}")
+
+
+@click.command("add")
+@click.argument("name")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--unlock", is_flag=True, help="Allow that frozen text is changed or missing.")
+@config_option
+def add_version(name: str, file: Path, unlock: bool, config: Path) -> None:
+    """Add FILE, an edited export, as the next version of the adopted prompt NAME. It is not sent until `promote`.
+
+    Every slot must be there once. Frozen text must be there as it was: add your own text beside it.
+
+    \b
+    foreword prompts export ticket-triage --to ticket-triage.md
+    (edit ticket-triage.md)
+    foreword prompts add ticket-triage ticket-triage.md
+    """
+    folder = load_settings(config).data_folder
+    prompt = _adopted(one_of(read_found(found_path(folder)).prompts, name))
+    before = newest_template(folder, prompt.id)
+    template = imported(file.read_text("utf-8"), before, unlocked=unlock)
+    write_template(folder, template)
+    click.echo(f"{prompt.name} has version {template.version}; send it with: foreword prompts promote {prompt.name}")
+
+
+@click.command("promote")
+@click.argument("name")
+@click.option("--version", type=click.IntRange(1), help="Left out: the newest version of the template.")
+@click.option("--share", default=0.1, show_default=True, type=click.FloatRange(0, 1, min_open=True))
+@config_option
+def promote_version(name: str, version: int | None, share: float, config: Path) -> None:
+    """Send a version of the adopted prompt NAME to a share of the new conversations.
+
+    Running conversations keep the text that they began with. The others stay as they are, as controls.
+
+    \b
+    Example:  foreword prompts promote ticket-triage --share 0.1
+              foreword prompts promote ticket-triage --share 1
+    """
+    folder = load_settings(config).data_folder
+    chosen: list[FoundTemplate] = []
+
+    def promoted(content: FoundFile) -> FoundFile:
+        prompt = _adopted(one_of(content.prompts, name))
+        template = read_template(folder, prompt.id, version) if version else newest_template(folder, prompt.id)
+        chosen.append(template)
+        return put(content, [replace(prompt, spoken=SpokenVersion(template.version, share, time.time()))])
+
+    change_found(found_path(folder), promoted)
+    click.echo(
+        f"{name}: version {chosen[0].version} is sent to {share:.0%} of the new conversations, within two seconds"
+    )
+
+
+@click.command("rollback")
+@click.argument("name")
+@config_option
+def rollback_version(name: str, config: Path) -> None:
+    """Send the application's own text again, in all conversations, at once."""
+
+    def taken_back(content: FoundFile) -> FoundFile:
+        return put(content, [replace(one_of(content.prompts, name), spoken=None)])
+
+    change_found(found_path(load_settings(config).data_folder), taken_back)
+    click.echo(f"{name}: the application's own text is sent again, within two seconds")
+
+
+def _adopted(prompt: FoundPrompt) -> FoundPrompt:
+    if prompt.state is not PromptState.ADOPTED:
+        raise click.ClickException(f"{prompt.name} is not adopted; run: foreword prompts adopt {prompt.name}")
+    return prompt
+
+
+COMMANDS = (adopt_prompt, export_prompt, add_version, promote_version, rollback_version)

@@ -1,0 +1,163 @@
+"""The stage `swap`. It sends a promoted version of an application's own prompt in place of the text that came.
+
+System message and last message may change; the conversation between them stays byte for byte, and so do tools, formats
+and every setting of the request. Wherever there is a doubt, the request goes on as it came.
+"""
+
+from hashlib import blake2b
+
+from msgspec.structs import replace
+
+from gateway.ask import Turn
+from gateway.exchange import Arm, Exchange, Rewrite, SlotValue
+from gateway.ports import HotState
+from gateway.prompt.cost import estimated_tokens
+from gateway.prompt.found.adopt import FoundTemplate
+from gateway.prompt.found.index import SYSTEM, PromptMatch, readable
+from gateway.prompt.found.table import FoundTable
+from gateway.prompt.policy.arms import place, takes_part
+from gateway.settings.prompt import PromptTable
+
+FOUND = "found"
+"""The technique of a rewrite that is a version of a found prompt."""
+REPLIES = ("assistant", "tool", "function")
+
+
+class SwapStage:
+    """The stage `swap`. The hot state remembers which conversations have a version."""
+
+    name = "swap"
+
+    def __init__(self, settings: PromptTable, found: FoundTable, state: HotState) -> None:
+        self._settings = settings
+        self._found = found
+        self._state = state
+
+    async def __call__(self, exchange: Exchange) -> Exchange:
+        template = self._found.spoken.get(exchange.recognised.id)
+        if template is None:
+            return exchange
+        match = self._found.index.find(exchange.key.name, exchange.ask.endpoint, exchange.ask.turns)
+        if match is None or match.prompt.spoken is None:
+            return exchange  # the file was read again in between
+        reason = self._why_identity(exchange, match, template)
+        if reason:
+            return exchange.noted(self.name, "identity", reason)
+        if not await self._takes_part(exchange, match):
+            rewrite = Rewrite(match.prompt.name, template.version, FOUND, arm=Arm.HELD)
+            reason = "the conversation is a control, or began before the version was sent"
+            return replace(exchange, rewrite=rewrite).noted(self.name, Arm.HELD, reason)
+        return _swapped(exchange, match, template)
+
+    def _why_identity(self, exchange: Exchange, match: PromptMatch, template: FoundTemplate) -> str:
+        """Return the reason why only the identity may be sent, or ""."""
+        ask = exchange.ask
+        if ask.named is not None or ask.controls.template:
+            return "the request names its prompt"
+        if ask.kept_elsewhere or ask.previous:
+            return "part of the conversation is kept by the backend"
+        if match.version.number != template.base:
+            return f"the application's prompt is version {match.version.number}; the template is for {template.base}"
+        if not _is_exact(match, ask.turns):
+            self._found.matches[match.prompt.id] = 0
+            return "the identity does not render the request"
+        if _is_ambiguous(match, ask.turns):
+            return "the text can be read in several ways"
+        seen = self._found.matches[match.prompt.id] = self._found.matches[match.prompt.id] + 1
+        if seen <= self._settings.found_matches:
+            return f"{seen - 1} of {self._settings.found_matches} requests have matched so far"
+        return ""
+
+    async def _takes_part(self, exchange: Exchange, match: PromptMatch) -> bool:
+        """Whether the conversation has the version. A conversation that is under way is never moved to it."""
+        spoken = match.prompt.spoken
+        assert spoken is not None  # the caller has looked
+        conversation = conversation_id(exchange, match.prompt.id)
+        memory = f"found:{match.prompt.id}:{spoken.version}:{conversation}"
+        if any(turn.role in REPLIES for turn in exchange.ask.turns):
+            taking_part = await self._state.blocked(memory) > 0
+        else:
+            experiment = f"{match.prompt.id}@{spoken.version}"
+            taking_part = place(experiment, conversation) < spoken.share
+            taking_part = taking_part and all(takes_part(exchange, trial) for trial in exchange.trials)
+        if taking_part:
+            # a block is a flag that ends by itself, in the process or in Redis
+            await self._state.block(memory, self._settings.found_ttl_s)
+        return taking_part
+
+
+def _is_exact(match: PromptMatch, turns: tuple[Turn, ...]) -> bool:
+    """Whether the parts and the fixed text make up the request: what a version would be built from is all there."""
+    shapes, rest = match.version.shapes, match.values
+    texts = []
+    for shape in shapes:
+        texts.append(shape.text(rest[: shape.parts]))
+        rest = rest[shape.parts :]
+    system, last = readable(turns) or (None, "")
+    return texts == ([last] if system is None else [system, last])
+
+
+def _is_ambiguous(match: PromptMatch, turns: tuple[Turn, ...]) -> bool:
+    texts = readable(turns)
+    if texts is None:
+        return True
+    system, last = texts
+    pairs = [(match.version.last, last)]
+    if match.version.system is not None:
+        pairs.append((match.version.system, system or ""))
+    return any(shape.values(text) != shape.last_values(text) for shape, text in pairs)
+
+
+def conversation_id(exchange: Exchange, prompt: str) -> str:
+    """Return the client's id of the conversation, else a hash of key, prompt, system message and first user message.
+
+    The first turn and all later ones of a conversation have the same id.
+    """
+    if exchange.ask.controls.conversation:
+        return exchange.ask.controls.conversation
+    turns = exchange.ask.turns
+    first = next((turn.text for turn in turns if turn.role == "user"), "")
+    system = turns[0].text if turns and turns[0].role in SYSTEM else ""
+    key = blake2b(f"{exchange.key.name}\0{prompt}".encode("utf-8", "surrogatepass"), digest_size=32).digest()
+    text = f"{system}\0{first}".encode("utf-8", "surrogatepass")
+    return blake2b(text, key=key, digest_size=12).hexdigest()
+
+
+def _swapped(exchange: Exchange, match: PromptMatch, template: FoundTemplate) -> Exchange:
+    spoken = match.prompt.spoken
+    assert spoken is not None  # the caller has looked
+    values = {slot.name: value for slot, value in zip(template.slots, match.values, strict=True)}
+    turns = new_turns(exchange.ask.turns, template, values)
+    slots = tuple(SlotValue(name, value, "found") for name, value in values.items())
+    arm = Arm.STABLE if spoken.share >= 1 else Arm.CANARY
+    rewrite = Rewrite(match.prompt.name, template.version, FOUND, slots, arm=arm, controls=1 - spoken.share)
+    tokens = estimated_tokens(exchange.ask.turns), estimated_tokens(turns)
+    rewrite = replace(rewrite, tokens_without=tokens[0], tokens_with=tokens[1])
+    reason = f"{match.prompt.name} version {template.version}"
+    return replace(exchange, turns=turns, rewrite=rewrite, untouchable=reason).noted("swap", arm, reason)
+
+
+def new_turns(own: tuple[Turn, ...], template: FoundTemplate, values: dict[str, str]) -> tuple[Turn, ...]:
+    """Return the turns of a version. A message that it does not change is the client's own, byte for byte."""
+    head, tail = template.around_history(values)
+    last = max(at for at, turn in enumerate(own) if turn.role == "user")
+    first = 1 if own[0].role in SYSTEM else 0
+    before = [_turn(role, text, own[0] if role == "system" and first else None) for role, text in head]
+    *added, (role, text) = tail
+    return (
+        *before,
+        *own[first:last],
+        *(_turn(role_, text_, None) for role_, text_ in added),
+        _turn(role, text, own[last]),
+        *own[last + 1 :],
+    )
+
+
+def _turn(role: str, text: str, own: Turn | None) -> Turn:
+    if own is None:
+        return Turn(role, text)
+    if text == own.text:
+        return own
+    # the message keeps its other fields where the new text only adds to its own
+    at = text.find(own.text)
+    return Turn(own.role, text, around=own.source, offset=at) if at >= 0 and own.text else Turn(own.role, text)
