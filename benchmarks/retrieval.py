@@ -28,7 +28,7 @@ from gateway.context.reading.chunk import Cut
 from gateway.context.reading.parse_process import ParseProcess
 from gateway.context.retrieve import MOST_CHUNKS, RetrievalLimits, RetrieveStage
 from gateway.context.store.catalog import Catalog, Collection
-from gateway.context.store.collections import OPERATOR, Collections, Wish, tuning_of
+from gateway.context.store.collections import OPERATOR, Collections, Wish
 from gateway.context.store.distinct import distinct
 from gateway.context.store.exact import ExactStore
 from gateway.exchange import Chunk
@@ -165,12 +165,13 @@ def recalls_of(
 
 
 def requested(made: Bench, collection: Collection, query: str, vector: Vectors) -> Sequence[Chunk]:
-    """Return the chunks of a request with `top_k = 50`. The embedder's tokens are counted."""
+    """What a request has in its prompt with the settings that ship, the embedder's tokens counted."""
     wish = Wish(query, vector, MOST_CHUNKS)
     chunks = distinct([hit.chunk for hit in made.collections.look_up(collection, wish)])
     stage = RetrieveStage(Context(), lambda _backend, text: made.embedder.count_tokens(text))
-    wanted = RetrievalLimits(query, (collection.id,), MOST_CHUNKS, SourceBudget(BUDGET, 10 * BUDGET))
-    return stage.packed(made.collections, chunks, wanted)
+    most = stage.settings.top_k
+    wanted = RetrievalLimits((query,), (collection.id,), most, SourceBudget(BUDGET, 10 * BUDGET))
+    return stage.packed(made.collections, chunks[:most], wanted)
 
 
 def _recall(question: Any, found: Sequence[Chunk]) -> float:
@@ -203,15 +204,12 @@ def _passages(name: str, passages: Sequence[str], asked: Sequence[tuple[str, int
         for file, passage in zip(files, passages, strict=True):
             file.write_text(passage, "utf-8")
         collection = made.add(name, files)
-        tuning = tuning_of(collection)
-        tell(f"\n{name}: {len(passages)} passages, {len(asked)} questions; floor {tuning.floor}")
+        tell(f"\n{name}: {len(passages)} passages, {len(asked)} questions")
         vectors = made.vectors([query for query, _ in asked])
         tell(ROW.format("recall", "words", "0.5", "vectors"))
         ranks = {weight: _ranks(made, collection, asked, vectors, weight) for weight in WEIGHTS}
         for k in (1, 5, 10):
             _row(f"at {k}", {weight: [rank < k for rank in found] for weight, found in ranks.items()})
-        above = [hits for hits in _best(made, collection, asked, vectors) if hits >= tuning.floor]
-        tell(f"questions whose best chunk is above the floor: {len(above) / len(asked):.3f}")
 
 
 def _ranks(
@@ -224,12 +222,6 @@ def _ranks(
         sources = list(dict.fromkeys(hit.chunk.source for hit in hits))
         ranks.append(sources.index(f"{right}.md") if f"{right}.md" in sources else 999)
     return ranks
-
-
-def _best(made: Bench, collection: Collection, asked: Sequence[tuple[str, int]], vectors: Vectors) -> Iterator[float]:
-    for (query, _), vector in zip(asked, vectors, strict=True):
-        hits = made.collections.look_up(collection, Wish(query, vector, 1))
-        yield hits[0].score if hits else 0.0
 
 
 def size(data: Path, count: int = 100_000) -> None:

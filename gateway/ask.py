@@ -92,6 +92,9 @@ class Controls(Struct, frozen=True):
     mode: Mode | None = None
     template: str = ""
     collections: tuple[str, ...] = ()
+    collections_required: bool = False
+    """Whether the answer must be given from sources of the collections. Otherwise they are an offer, of which nothing
+    is used for a question that they say nothing about."""
     filters: Filter | None = None
     """A condition on the attributes of documents. Only documents that meet it are used."""
     top_k: int = 0

@@ -373,6 +373,8 @@ class Exchange(Struct, frozen=True):
     def _improves(self) -> bool:
         if self.mode.changes or self.searched is not None:
             return True
+        if self.ask.controls.collections_required and self.chunks:
+            return True
         return self.mode is Mode.OFF and bool(self.chunks)
 
     @property

@@ -8,10 +8,11 @@ from gateway.filters import Filter, Value
 
 
 class FileSearch(Struct, frozen=True):
-    """A search that the client asks for. `called` tells whether `tool_choice` allows the search.
+    """A search that the client asks for. `called` tells whether `tool_choice` allows the search, `offered`
+    whether it leaves the choice to the model.
 
-    `limit` is the number of results, or 0 for the configured number. `threshold` is the minimum score; with None, each
-    store's floor applies. `weight` is the share of the vectors in a score; with None, the default share applies.
+    `limit` is the number of results, or 0 for the configured number. `threshold` is the minimum score, or None.
+    `weight` is the share of the vectors in a score; with None, the default share applies.
 
     `shown` tells whether the client wants to see the results. `query` is the text of the client's last message, without
     images and other parts. `place` is the index of the tool in the list of tools.
@@ -26,6 +27,7 @@ class FileSearch(Struct, frozen=True):
     weight: float | None = None
     rerank: bool = True
     called: bool = True
+    offered: bool = True
     shown: bool = False
     query: str = ""
     place: int = 0

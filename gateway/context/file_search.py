@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from msgspec.structs import replace
 
 from gateway.ask import ClientKey
+from gateway.context.conversation import is_small_talk
 from gateway.context.retrieve import SPARE_CHUNKS, RetrievalLimits, RetrieveStage, described
 from gateway.context.store.catalog import Collection
 from gateway.context.store.collections import Collections, Hit, Wish
@@ -50,9 +51,11 @@ class FileSearchStage:
         if not stores and self._hosts(exchange.route[0]):
             return exchange.noted(self.name, "passed on", "none of the vector stores is this gateway's")
         _check(exchange, tool, stores)
-        queries = queries_of(exchange, tool) if tool.called else ()
+        last = _last(exchange, tool) if tool.called else ""
+        queries = () if tool.offered and is_small_talk(last) else _queries(exchange, last)
         if not queries:
-            reason = "tool_choice has no place for it" if not tool.called else "the user's messages have no text"
+            reason = "the message is small talk" if last else "the user's messages have no text"
+            reason = reason if tool.called else "tool_choice has no place for it"
             return replace(exchange, searched=FileSearchResult()).noted(self.name, "not called", reason)
         chunks, sources = await self._results(exchange, tool, stores, queries)
         searched = FileSearchResult(queries, sources)
@@ -66,7 +69,7 @@ class FileSearchStage:
         """Return the requested stores that exist here and that the key may read."""
         if self._collections is None:
             return []
-        stores = [self._collections.by_id(id, key) for id in tool.stores]
+        stores = [self._collections.by_id(id, key, expired=True) for id in tool.stores]
         return [store for store in stores if store is not None]
 
     async def _results(
@@ -79,7 +82,7 @@ class FileSearchStage:
         most = controls.budget_tokens or (NO_LIMIT if tool.limit else retrieve.settings.budget_tokens)
         limit = tool.limit or retrieve.settings.top_k
         limits = RetrievalLimits(
-            queries[0], (), limit, await retrieve.budget(exchange, most, limit), exchange.route[0].backend
+            tuple(queries), (), limit, await retrieve.budget(exchange, most, limit), exchange.route[0].backend
         )
         try:
             async with asyncio.timeout(SEARCH_S):
@@ -103,11 +106,9 @@ class FileSearchStage:
             Wish(query, vector, limit * SPARE_CHUNKS, tool.filters, tool.weight, tool.rerank)
             for query, vector in zip(queries, vectors, strict=True)
         ]
-        threshold, floor = tool.threshold, self._retrieve.floor
-        hits = self._collections.look_up_all(
-            stores, wishes, lambda store: floor(store) if threshold is None else threshold
-        )
-        return hits[:limit]
+        score = self._retrieve.settings.floor if tool.threshold is None else tool.threshold
+        # the client ordered the search, so the nearest passages are used, whatever their relevance
+        return self._collections.look_up_all(stores, wishes, score=score)[:limit]
 
     def _packed(self, hits: Sequence[Hit], limits: RetrievalLimits) -> tuple[Chunk, ...]:
         """Choose the chunks that fit the limits. Call this on a worker thread."""
@@ -115,16 +116,19 @@ class FileSearchStage:
         return self._retrieve.packed(self._collections, [hit.chunk for hit in hits], limits)
 
 
-def queries_of(exchange: Exchange, tool: FileSearch) -> tuple[str, ...]:
-    """Return the queries of the search. The first is the user's last message. In a conversation, the last two messages
-    of the user together are another, since a follow-up such as "And for trainees?" needs the message before.
-    """
+def _last(exchange: Exchange, tool: FileSearch) -> str:
+    """Return the user's last message. `tool.query` is its text if it has other parts too."""
     questions = [turn for turn in exchange.ask.turns if turn.role == "user"]
-    last = (questions[-1].text if questions and questions[-1].plain else tool.query).strip()
-    earlier = questions[-2].text.strip() if len(questions) > 1 else ""
+    return (questions[-1].text if questions and questions[-1].plain else tool.query).strip()
+
+
+def _queries(exchange: Exchange, last: str) -> tuple[str, ...]:
+    """The queries of the search. In a conversation, the last message together with the one before is another query,
+    since a follow-up such as "And for trainees?" refers to it."""
+    earlier = [turn.text.strip() for turn in exchange.ask.turns if turn.role == "user"][:-1]
     if not last:
         return ()
-    return (last, f"{earlier}\n{last}") if earlier else (last,)
+    return (last, f"{earlier[-1]}\n{last}") if earlier and earlier[-1] else (last,)
 
 
 def _check(exchange: Exchange, tool: FileSearch, stores: Sequence[Collection]) -> None:
@@ -136,6 +140,10 @@ def _check(exchange: Exchange, tool: FileSearch, stores: Sequence[Collection]) -
     missing = [id for id in tool.stores if id not in known]
     if missing:
         raise NotFound(f"No vector store found with id '{missing[0]}'.", param=f"{where}.vector_store_ids")
+    expired = [store.id for store in stores if store.has_expired]
+    if expired:
+        what = f"The vector store '{expired[0]}' has expired, and its documents are deleted. Create a new one."
+        raise BadRequest(what, param=f"{where}.vector_store_ids", code="vector_store_expired")
     if exchange.ask.controls.collections:
         raise BadRequest(
             "A request can use sources of the tool 'file_search' or of 'foreword.collections', not of both: "

@@ -11,14 +11,14 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from gateway.ask import ClientKey, Mode, Turn
+from gateway.context.conversation import brings_its_text, is_small_talk, queries_of
 from gateway.context.excerpt import excerpts
 from gateway.context.fence import MarkOf, fenced, hashed_mark, language_of
 from gateway.context.pack import CHUNK_TOKENS, SourceBudget, citations, pack
 from gateway.context.store.catalog import Collection
-from gateway.context.store.collections import Collections, Wish, tuning_of
-from gateway.context.store.distinct import distinct
+from gateway.context.store.collections import Collections, SearchResult, Wish, merged
 from gateway.context.window import PROMPT_TOKENS, Count, answer_room, is_kept, sizes_of, upper_bound
-from gateway.errors import KeyNotAllowed, NotFound, NotReady, RequestError
+from gateway.errors import BadRequest, KeyNotAllowed, NotFound, NotReady, RequestError
 from gateway.exchange import Chunk, Exchange
 from gateway.filters import Filter
 from gateway.ports import Vectors
@@ -33,30 +33,46 @@ FENCE_TOKENS = 160
 """The number of tokens of instruction and fence. This is the number in Chinese, for a tokenizer without Chinese
 words.
 """
+REQUIRED = "foreword.collections_required"
 LISTED = 20
 """The number of collections that an error message lists."""
 
 
 class RetrievalLimits(Struct, frozen=True):
-    """The limits of a request: the number of chunks, and the number of their tokens as `backend` counts them."""
+    """The limits of a request: the number of chunks, and the number of their tokens as `backend` counts them.
 
-    query: str
+    `queries` are looked up one by one; `required` says that the nearest chunks are wanted, however far they are.
+    """
+
+    queries: tuple[str, ...]
     collections: tuple[str, ...]
     chunks: int
     budget: SourceBudget
     backend: str = ""
     filters: Filter | None = None
+    required: bool = False
+
+    @property
+    def query(self) -> str:
+        """The longest query, which holds the others."""
+        return self.queries[-1]
 
 
 class RetrievedChunks(Struct, frozen=True):
-    """The chunks to use, the best score, and the floor for the scores. `tight` is true if chunks were found and none of
-    them fits.
-    """
+    """The chunks to use, and the highest relevance that a collection has. `tight` is true if there are chunks but none
+    of them fits."""
 
     chunks: tuple[Chunk, ...]
-    best: float = 0.0
-    floor: float = 0.0
+    relevance: float = 0.0
     tight: bool = False
+
+
+class CannotRetrieve(Exception):
+    """Why nothing is retrieved. `error` is the answer to a request that requires sources."""
+
+    def __init__(self, error: RequestError) -> None:
+        super().__init__(error.message)
+        self.error = error
 
 
 class RetrieveStage:
@@ -83,46 +99,68 @@ class RetrieveStage:
         controls = exchange.ask.controls
         if not controls.collections:
             return exchange
+        if not controls.collections_required:
+            query = exchange.ask.query.strip()
+            if query and is_small_talk(query):
+                return exchange.noted(self.name, "skipped", "the message is small talk")
+            if brings_its_text(query):
+                return exchange.noted(self.name, "skipped", "the message is a task on a text that came with it")
+        try:
+            return await self._retrieved(exchange)
+        except CannotRetrieve as obstacle:
+            if controls.collections_required:
+                raise obstacle.error from None
+            return exchange.noted(self.name, "skipped", str(obstacle))
+
+    async def _retrieved(self, exchange: Exchange) -> Exchange:
+        embed, collections = self._ready(exchange)
+        limits = await self._limits(exchange)
+        try:
+            # the time limit is set here and not around the stage, since most requests name no collection
+            async with asyncio.timeout(self.settings.budget_ms / 1000):
+                vectors = await embed(limits.queries)
+                result = await asyncio.to_thread(self._look_up, collections, exchange.key, limits, vectors)
+        except NotReady as error:
+            raise CannotRetrieve(error) from error
+        except TimeoutError:
+            what = f"took longer than {self.settings.budget_ms} ms"
+            raise CannotRetrieve(NotReady(what, retry_after_s=5.0)) from None
+        if result.chunks:
+            return self._with(exchange, result.chunks)
+        if result.tight:
+            raise CannotRetrieve(_unmet(f"no chunk fits into {limits.budget.tokens} tokens"))
+        reason = f"the relevance is {result.relevance:.2f}, the floor {self.settings.relevance:.2f}"
+        return exchange.noted(self.name, "nothing found", reason)
+
+    def _ready(self, exchange: Exchange) -> tuple[Embed, Collections]:
+        """The parts that a search needs. Raises `CannotRetrieve`."""
         if not exchange.ask.endpoint.takes_messages:
-            return exchange.noted(self.name, "skipped", "only chat completions and responses take sources")
+            raise CannotRetrieve(_unmet("only chat completions and responses take sources"))
         if exchange.key.mode is Mode.OFF:
-            return exchange.noted(self.name, "skipped", "with this key nothing may be added to a prompt")
+            what = "with this key nothing may be added to a prompt"
+            raise CannotRetrieve(KeyNotAllowed(what, param=REQUIRED))
         if self.embed is None or self.collections is None:
             reason = (
                 "the collections are still loading or could not be loaded (/health/ready says which), "
                 "or [embedder] or [store] is not configured"
             )
-            return exchange.noted(self.name, "skipped", reason)
-        query = exchange.ask.query.strip()
-        if not query or not any(turn.role == "user" for turn in exchange.prompt):
-            return exchange.noted(self.name, "skipped", "there is no user message in plain text to search for")
-        limits = await self._limits(exchange, query)
-        if limits.budget.room <= 0:
-            return exchange.noted(self.name, "skipped", "the model's window has no room left for sources")
-        try:
-            # the time limit is set here, since most requests name no collection and need none
-            async with asyncio.timeout(self.settings.budget_ms / 1000):
-                vectors = await self.embed([query])
-                result = await asyncio.to_thread(self._look_up, self.collections, exchange.key, limits, vectors)
-        except NotReady as error:
-            return exchange.noted(self.name, "skipped", error.message)
-        except TimeoutError:
-            return exchange.noted(self.name, "skipped", f"took longer than {self.settings.budget_ms} ms")
-        if result.chunks:
-            return self._with(exchange, result.chunks)
-        if result.tight:
-            return exchange.noted(self.name, "skipped", f"no chunk fits into {limits.budget.tokens} tokens")
-        return exchange.noted(
-            self.name, "nothing found", f"the best score is {result.best:.2f}, the floor {result.floor:.2f}"
-        )
+            raise CannotRetrieve(NotReady(reason, retry_after_s=2.0))
+        return self.embed, self.collections
 
-    async def _limits(self, exchange: Exchange, query: str) -> RetrievalLimits:
+    async def _limits(self, exchange: Exchange) -> RetrievalLimits:
+        """The limits of the request. Raises `CannotRetrieve` if there is nothing to look up or no room."""
+        queries = queries_of(exchange.ask.turns, exchange.ask.query.strip())
+        if not queries or not any(turn.role == "user" for turn in exchange.prompt):
+            raise CannotRetrieve(_unmet("there is no user message in plain text to look up"))
         controls = exchange.ask.controls
         chunks = min(controls.top_k or self.settings.top_k, MOST_CHUNKS)
         budget = await self.budget(exchange, controls.budget_tokens or self.settings.budget_tokens, chunks)
+        if budget.room <= 0:
+            raise CannotRetrieve(_unmet("the model's window has no room left for sources"))
         names = tuple(dict.fromkeys(controls.collections))
         backend = exchange.route[0].backend if exchange.route else ""
-        return RetrievalLimits(query, names, chunks, budget, backend, controls.filters)
+        required = controls.collections_required
+        return RetrievalLimits(queries, names, chunks, budget, backend, controls.filters, required)
 
     async def budget(self, exchange: Exchange, tokens: int, chunks: int) -> SourceBudget:
         """Return the budget for this number of chunks and tokens, limited by the window of the answering model."""
@@ -163,10 +201,6 @@ class RetrieveStage:
         """Return the chunks with the numbers of tokens that the answering model counts."""
         return [replace(chunk, tokens=self.count(backend, chunk.text)) for chunk in chunks] if backend else list(chunks)
 
-    def floor(self, collection: Collection) -> float:
-        """Return the floor of a collection. Chunks with a lower score are not used."""
-        return tuning_of(collection).floor if self.settings.floor is None else self.settings.floor
-
     def with_sources(self, exchange: Exchange, chunks: tuple[Chunk, ...]) -> Exchange:
         """Put the chunks before the user's own words."""
         language = exchange.intent.language or language_of(exchange.ask.query)
@@ -178,24 +212,26 @@ class RetrieveStage:
     ) -> RetrievedChunks:
         """Search, and choose the chunks for the prompt. Call this on a worker thread."""
         named = {store.id: store for store in (_named(collections, name, key) for name in limits.collections)}
-        wish = Wish(limits.query, vectors[0], limits.chunks * SPARE_CHUNKS, limits.filters)
-        results = [self._in_one(collections, collection, wish) for collection in named.values()]
-        every = sorted((chunk for result in results for chunk in result.chunks), key=lambda chunk: -chunk.score)
-        chosen = distinct(every)[: limits.chunks]
+        wishes = [
+            Wish(query, vector, limits.chunks * SPARE_CHUNKS, limits.filters)
+            for query, vector in zip(limits.queries, vectors, strict=True)
+        ]
+        results = [self._in_one(collections, collection, wish) for collection in named.values() for wish in wishes]
+        floor = 0.0 if limits.required else self.settings.relevance
+        hits = merged([hit for result in results if result.relevance >= floor for hit in result.hits])
         titles = titles_of(list(named.values()))
         chunks = tuple(
-            replace(chunk, collection=titles[chunk.collection]) for chunk in self.packed(collections, chosen, limits)
+            replace(chunk, collection=titles[chunk.collection])
+            for chunk in self.packed(collections, [hit.chunk for hit in hits[: limits.chunks]], limits)
         )
-        nearest = max(results, key=lambda result: result.best, default=RetrievedChunks(()))
-        return replace(nearest, chunks=chunks, tight=bool(chosen and not chunks))
+        relevance = max((result.relevance for result in results), default=0.0)
+        return RetrievedChunks(chunks, relevance, tight=bool(hits and not chunks))
 
-    def _in_one(self, collections: Collections, collection: Collection, wish: Wish) -> RetrievedChunks:
-        """Return the chunks of one collection that reach its floor."""
-        hits = collections.look_up(collection, wish)
+    def _in_one(self, collections: Collections, collection: Collection, wish: Wish) -> SearchResult:
+        """Return the hits of one collection that have the configured score."""
+        result = collections.examine(collection, wish)
         collections.catalog.touch(collection)
-        floor = self.floor(collection)
-        chunks = tuple(hit.chunk for hit in hits if hit.score >= floor)
-        return RetrievedChunks(chunks, hits[0].score if hits else 0.0, floor)
+        return SearchResult([hit for hit in result.hits if hit.score >= self.settings.floor], result.relevance)
 
     def _with(self, exchange: Exchange, chunks: tuple[Chunk, ...]) -> Exchange:
         # in shadow mode, sources are recorded and not sent
@@ -253,6 +289,10 @@ def _named(collections: Collections, name: str, key: ClientKey) -> Collection:
     if not known:
         listed = "There are none yet: add one with `foreword collections add`."
     raise _refused(NotFound, f"There is no collection {name!r}. {listed}", "collection_not_found")
+
+
+def _unmet(what: str) -> BadRequest:
+    return BadRequest(f"The request requires sources, but {what}.", param=REQUIRED, code="no_sources")
 
 
 def _refused(kind: type[RequestError], message: str, code: str) -> RequestError:

@@ -16,14 +16,18 @@ class Context(Struct, frozen=True, forbid_unknown_fields=True):
     """The largest upload. A larger one is refused with 413."""
     longest_ingest_s: Seconds = 3600.0
     """The time limit for reading and adding one attached file. A file that takes longer fails."""
-    top_k: Count = 6
-    """The most chunks that a request gets."""
-    budget_tokens: Count = 800
+    top_k: Count = 30
+    """The most chunks that a request gets. Usually `budget_tokens` is reached first: of many chunks, the best sentences
+    are used."""
+    budget_tokens: Count = 1000
     """The most tokens of chunks that a request gets."""
     rerank: tuple[str, ...] = ("*",)
     """The collections whose chunks `[reranker]` sorts, by name or id; `*`: all."""
-    floor: Annotated[float, Meta(ge=-1, le=1)] | None = None
-    """Chunks with a lower score are not used. Default: the floor that each collection has learned."""
+    relevance: Annotated[float, Meta(ge=0, le=1)] = 0.5
+    """If the estimated relevance of a collection to a question is lower, the question gets no chunks of it, unless the
+    request requires them. 0: every question gets the nearest chunks."""
+    floor: Annotated[float, Meta(ge=-1, le=1)] = -1.0
+    """Chunks with a lower score are not used."""
     budget_ms: Count = 2000
     """The time limit of retrieval. When it is over, the request goes on without chunks, and a note says so."""
     strategy: Literal["auto", "off"] = "auto"

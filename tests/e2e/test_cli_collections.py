@@ -142,7 +142,6 @@ def test_what_is_in_a_collection_is_listed_and_found(cli: Cli, documents: list[P
         "name": "handbook",
         "id": listed["handbook"]["id"],
         "owner": "",
-        "floor": 0.2,
         "documents": ["docs/leave.md", "docs/meals.docx", "docs/travel.html"],
         "chunks": 3,
     }

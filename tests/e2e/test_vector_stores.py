@@ -154,11 +154,46 @@ def test_a_search_finds_by_meaning_by_words_and_in_chinese(alice: OpenAI, store:
     assert "leave.md" in names(alice.vector_stores.search(store, query=["paid leave", "食堂"]))
 
 
+def test_a_query_that_the_store_says_nothing_about_finds_nothing_unless_a_threshold_is_named(
+    alice: OpenAI, store: str
+) -> None:
+    foreign = "Who painted the ceiling of the Sistine Chapel?"
+
+    assert alice.vector_stores.search(store, query=foreign).data == []
+    assert alice.vector_stores.search(store, query=foreign, ranking_options={"score_threshold": 0.0}).data
+
+
+def test_a_whole_number_stays_one(gateway: GatewayProcess, store: str) -> None:
+    headers = {"authorization": "Bearer alice-key"}
+    listed = httpx.get(f"{gateway.url}/v1/vector_stores/{store}/files", headers=headers)
+
+    assert '"year":2026,' in listed.text.replace(" ", "")
+
+
+def test_an_expired_store_is_shown_as_such_and_cannot_be_used(gateway: GatewayProcess, alice: OpenAI) -> None:
+    made = alice.vector_stores.create(name="old", expires_after={"anchor": "last_active_at", "days": 1})
+    with closing(sqlite3.connect(gateway.folder / "data" / "catalog.sqlite3")) as database, database:
+        database.execute("UPDATE collections SET active = active - 200000 WHERE id = ?", (made.id,))
+
+    assert alice.vector_stores.retrieve(made.id).status == "expired"
+    assert "expired" in {one.status for one in alice.vector_stores.list() if one.id == made.id}
+    with pytest.raises(openai.BadRequestError, match="has expired") as refusal:
+        alice.vector_stores.search(made.id, query="leave")
+    assert refusal.value.code == "vector_store_expired"
+    assert alice.vector_stores.delete(made.id).deleted
+
+
 def test_a_search_keeps_to_the_filter(alice: OpenAI, store: str) -> None:
-    public = alice.vector_stores.search(store, query="食堂", filters={"key": "public", "type": "eq", "value": True})
+    public = alice.vector_stores.search(
+        store,
+        query="食堂",
+        filters={"key": "public", "type": "eq", "value": True},
+        ranking_options={"score_threshold": 0.0},
+    )
     both = alice.vector_stores.search(
         store,
         query="食堂",
+        ranking_options={"score_threshold": 0.0},
         filters={"type": "or", "filters": [
             {"key": "year", "type": "gte", "value": 2027}, {"key": "public", "type": "ne", "value": True},
         ]},

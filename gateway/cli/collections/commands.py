@@ -71,7 +71,7 @@ def add(collection: str, paths: tuple[Path, ...], attributes: tuple[str, ...], a
 @json_option
 @config_option
 def list_collections(as_json: bool, config: Path) -> None:
-    """List all collections with their keys and their numbers of documents and chunks. --json also shows the floors."""
+    """List all collections with their keys and their numbers of documents and chunks."""
     from gateway.context.store.collections import OPERATOR
 
     settings = load_settings(config)
@@ -102,27 +102,27 @@ def list_collections(as_json: bool, config: Path) -> None:
 def search(collection: str, query: str, limit: int, weight: float | None, as_json: bool, config: Path) -> None:
     """List the best chunks for a query, best first, with their scores.
 
-    A request uses only chunks whose score reaches the collection's floor.
+    A request uses them if the collection is relevant enough to the query.
 
     \b
     Example:  foreword collections search handbook "Who signs a leave form?"
     """
-    from gateway.context.store.collections import Wish, tuning_of
+    from gateway.context.store.collections import Wish
 
     settings = load_settings(config)
     with parts.opened(settings) as known:
         # the name is checked before the embedder loads, which takes seconds
         store = parts.require(known, collection)
         vector = parts.embedder(settings).embed([query])[0]
-        chunks = [hit.chunk for hit in known.look_up(store, Wish(query, vector, limit, weight=weight))]
-    floor = tuning_of(store).floor if settings.context.floor is None else settings.context.floor
+        result = known.examine(store, Wish(query, vector, limit, weight=weight))
+    chunks, floor = [hit.chunk for hit in result.hits], settings.context.relevance
     if as_json:
         from gateway.context.pack import citations
 
         rows = [{**row, "text": chunk.text} for row, chunk in zip(citations(chunks), chunks, strict=True)]
-        _echo({"floor": floor, "chunks": rows})
+        _echo({"relevance": round(result.relevance, 3), "floor": floor, "chunks": rows})
     else:
-        view.print_chunks(chunks, floor)
+        view.print_chunks(chunks, result.relevance, floor)
 
 
 @collections.command()
@@ -155,16 +155,13 @@ def remove(collection: str, source: str | None, as_json: bool, config: Path) -> 
 
 
 def _listed(known: Any, collection: Any) -> dict[str, Any]:
-    from gateway.context.store.collections import tuning_of
-
-    documents, tuning = known.documents(collection.id), tuning_of(collection)
+    documents = known.documents(collection.id)
     return {
         "name": collection.name,
         "id": collection.id,
         "owner": collection.owner,
         "documents": [row.title or row.source for row in documents.live()],
         "chunks": documents.count(),
-        "floor": tuning.floor,
     }
 
 

@@ -72,16 +72,17 @@ def print_added(collection: str, reports: Sequence[AddedFile]) -> None:
     console.print(f"{escape(collection)}: {summary}")
 
 
-def print_chunks(chunks: Sequence[Chunk], floor: float) -> None:
+def print_chunks(chunks: Sequence[Chunk], relevance: float, floor: float) -> None:
     from rich.console import Console
     from rich.markup import escape
 
     console = Console(soft_wrap=True, highlight=False)
+    used = "used" if relevance >= floor else "not used, unless the request requires them"
+    console.print(f"relevance {relevance:.2f}, floor {floor:.2f}: {used}")
     for chunk in chunks:
         page = f", page {chunk.page}" if chunk.page else ""
-        below = "  [dim]below the floor, not used[/dim]" if chunk.score < floor else ""
         console.print(
-            f"[bold]{chunk.score:.3f}[/bold]  {escape(chunk.source)}{page}  [cyan]{escape(chunk.heading)}[/cyan]{below}"
+            f"[bold]{chunk.score:.3f}[/bold]  {escape(chunk.source)}{page}  [cyan]{escape(chunk.heading)}[/cyan]"
         )
         text = " ".join(chunk.text.split())
         console.print(f"       {escape(text[:SNIPPET])}{'...' if len(text) > SNIPPET else ''}")

@@ -124,13 +124,14 @@ class Catalog:
         )
         return id
 
-    def collections(self) -> list[Collection]:
-        """Return all collections that have not expired, oldest first."""
-        return self._collections(f"{CURRENT} ORDER BY created, rowid")
+    def collections(self, *, expired: bool = False) -> list[Collection]:
+        """Return all collections, oldest first. Expired ones are among them only if `expired` is true."""
+        return self._collections(f"({CURRENT} OR {int(expired)}) ORDER BY created, rowid")
 
-    def of_owners(self, *owners: str) -> list[Collection]:
-        """Return the owners' collections that have not expired, oldest first."""
-        return self._collections(f"owner IN ({marks(owners)}) AND {CURRENT} ORDER BY created, rowid", *owners)
+    def of_owners(self, *owners: str, expired: bool = False) -> list[Collection]:
+        """Return the collections of the owners, as `collections` returns them."""
+        condition = f"owner IN ({marks(owners)}) AND ({CURRENT} OR {int(expired)})"
+        return self._collections(f"{condition} ORDER BY created, rowid", *owners)
 
     def latest(self, name: str, owner: str | None = None) -> Collection | None:
         """Return the newest collection with this name that has not expired. With `owner` None, the owner does not
@@ -179,13 +180,22 @@ class Catalog:
     def drop(self, id: str) -> None:
         """Delete a collection with all its documents."""
         with self.writing() as database:
-            documents = "SELECT key FROM documents WHERE collection = ?"
-            database.execute(f"DELETE FROM chunks WHERE document IN ({documents})", (id,))
-            for table in ("documents", "attachments", "batches"):
-                database.execute(f"DELETE FROM {table} WHERE collection = ?", (id,))
-            if database.execute("DELETE FROM collections WHERE id = ?", (id,)).rowcount:
-                lexical.drop(database, id)
+            _empty(database, id)
+            database.execute("DELETE FROM collections WHERE id = ?", (id,))
         self.scrub()
+
+    def empty(self, id: str) -> bool:
+        """Delete all documents and attachments of a collection. Returns whether there were any."""
+        with self.writing() as database:
+            tables = ("documents", "attachments", "batches")
+            if not any(
+                database.execute(f"SELECT 1 FROM {name} WHERE collection = ?", (id,)).fetchone() for name in tables
+            ):
+                return False
+            _empty(database, id)
+            database.execute("UPDATE collections SET chunks = 0, tuning = '', probe = x'' WHERE id = ?", (id,))
+        self.scrub()
+        return True
 
     def scrub(self, id: str = "") -> None:
         """Overwrite deleted text, which SQLite would keep in the collection's word index and in the write-ahead log."""
@@ -273,6 +283,14 @@ class Catalog:
             self._inode, self.owners = inode, Owners()
             self.common_words.clear()
         return inode, database
+
+
+def _empty(database: sqlite3.Connection, id: str) -> None:
+    documents = "SELECT key FROM documents WHERE collection = ?"
+    database.execute(f"DELETE FROM chunks WHERE document IN ({documents})", (id,))
+    for table in ("documents", "attachments", "batches"):
+        database.execute(f"DELETE FROM {table} WHERE collection = ?", (id,))
+    lexical.drop(database, id)
 
 
 def _collection(row: tuple[Any, ...]) -> Collection:

@@ -7,7 +7,8 @@ may read all. A collection that a key may not read is reported as missing.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from time import time
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -15,9 +16,10 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from gateway.ask import ClientKey
-from gateway.context.store.catalog import Catalog, Collection
+from gateway.context.store.catalog import DAY_S, Catalog, Collection
 from gateway.context.store.distinct import distinct
-from gateway.context.store.fusion import VECTORS_SHARE, Ranked, Tuning, gathered, reordered
+from gateway.context.store.fusion import VECTORS_SHARE, Ranked, gathered, reordered
+from gateway.context.store.relevance import COVERED, Tuning, relevance, signs_of
 from gateway.context.store.stored_documents import Attributes, DocumentRow, Documents
 from gateway.errors import CollectionError, RequestError, StoreDamaged
 from gateway.exchange import Chunk, cited_name
@@ -36,6 +38,8 @@ CANDIDATES = 240
 If only one search returns a chunk, the chunk gets the last score of the other search. With few results, a chunk that is
 good in both searches and best in neither would rank too low.
 """
+EXPIRED_DAYS = 30
+"""How long clients see that a collection has expired, before it is deleted."""
 RERANKED = 30
 """The number of best hits that a reranker scores."""
 
@@ -74,6 +78,21 @@ class Wish(Struct, frozen=True):
     rerank: bool = True
 
 
+class SearchResult(Struct, frozen=True):
+    """The hits of a search, best first, and the estimate from 0 to 1 of whether they answer the query."""
+
+    hits: Sequence[Hit]
+    relevance: float
+
+
+class BothSearches(Struct, frozen=True):
+    """The results of the two searches of a collection, and both together."""
+
+    dense: Ranked
+    words: Ranked
+    ranked: Ranked
+
+
 class Collections:
     """The collections. Blocking: call the methods on a worker thread, not on the event loop."""
 
@@ -104,15 +123,18 @@ class Collections:
     def documents(self, collection: str) -> Documents:
         return Documents(self.catalog, collection)
 
-    def readable(self, key: ClientKey) -> list[Collection]:
-        """Return all collections that the key may read. For a single collection, `find` and `by_id` read fewer rows."""
-        known = self.catalog.collections() if key.admin else self.catalog.of_owners(key.name, "")
+    def readable(self, key: ClientKey, *, expired: bool = False) -> list[Collection]:
+        """Return all collections that the key may read, and expired ones if `expired` is true. For a single one, `find`
+        and `by_id` read fewer rows.
+        """
+        catalog = self.catalog
+        known = catalog.collections(expired=expired) if key.admin else catalog.of_owners(key.name, "", expired=expired)
         return [collection for collection in known if may_read(key, collection)]
 
-    def by_id(self, id: str, key: ClientKey) -> Collection | None:
-        """Return the collection with this id, if the key may read it and it has not expired."""
+    def by_id(self, id: str, key: ClientKey, *, expired: bool = False) -> Collection | None:
+        """Return the collection with this id, if the key may read it. Expired ones count only if `expired` is true."""
         collection = self.catalog.collection(id)
-        if collection is None or not may_read(key, collection) or collection.has_expired:
+        if collection is None or not may_read(key, collection) or (collection.has_expired and not expired):
             return None
         return collection
 
@@ -149,43 +171,49 @@ class Collections:
         """Return the chunks with the highest scores, the best first. Low scores are not left out. Scores of different
         collections can be compared.
         """
+        searches = self._searched(self.documents(collection.id), wish)
+        return self._hits(collection, wish, searches, wish.limit) if searches else []
+
+    def examine(self, collection: Collection, wish: Wish) -> SearchResult:
+        """As `look_up`, with an estimate of whether the collection says anything about the query."""
         documents = self.documents(collection.id)
+        searches = self._searched(documents, wish)
+        if searches is None:
+            return SearchResult([], 0.0)
+        dense, words = searches.dense, searches.words
+        first = _hits(documents, searches.ranked[:COVERED])
+        signs = signs_of(
+            wish.text,
+            dense[0][1] if dense else None,
+            words[0][1] if words else 0.0,
+            documents.likeness(wish.text),
+            [(hit.document.label, hit.chunk.heading, hit.chunk.text) for hit in first],
+        )
+        hits = self._hits(collection, wish, searches, wish.limit)
+        return SearchResult(hits, relevance(signs, tuning_of(collection)))
+
+    def look_up_all(
+        self, named: Sequence[Collection], wishes: Sequence[Wish], *, score: float, relevance: float = 0.0
+    ) -> list[Hit]:
+        """The hits of all wishes in all collections, merged: those with at least that score, for wishes with at least
+        that relevance to the collection."""
+        hits: list[Hit] = []
+        for collection in named:
+            for wish in wishes:
+                if not relevance:
+                    hits += self.look_up(collection, wish)
+                elif (result := self.examine(collection, wish)).relevance >= relevance:
+                    hits += result.hits
+            self.catalog.touch(collection)
+        return merged([hit for hit in hits if hit.score >= score])
+
+    def _searched(self, documents: Documents, wish: Wish) -> BothSearches | None:
+        """Search by vectors and by words. Returns None if the filter leaves no document."""
         matching = None
         if wish.where is not None:
             matching = [row.key for row in documents.live() if wish.where.holds(row.attributes)]
             if not matching:
-                return []
-        ranked = self._ranked(documents, wish, matching)
-        if self.reranker is None or not wish.rerank or not self._is_reranked(collection):
-            return _hits(documents, ranked[: wish.limit])
-        return reranked(self.reranker, wish.text, _hits(documents, ranked[: max(RERANKED, wish.limit)]))[: wish.limit]
-
-    def look_up_all(
-        self, named: Sequence[Collection], wishes: Sequence[Wish], least: Callable[[Collection], float]
-    ) -> list[Hit]:
-        """Return the hits of all wishes in all collections, the best first.
-
-        Hits below their collection's `least` score are left out. Each chunk occurs once, and a chunk that repeats a
-        better one is dropped.
-        """
-        best: dict[tuple[str, str], Hit] = {}
-        for collection in named:
-            floor = least(collection)
-            for hit in (hit for wish in wishes for hit in self.look_up(collection, wish)):
-                place = collection.id, hit.chunk.id
-                if hit.score >= floor and (place not in best or best[place].score < hit.score):
-                    best[place] = hit
-            self.catalog.touch(collection)
-        ranked = sorted(best.values(), key=lambda hit: -hit.score)
-        distinct_ids = {id(chunk) for chunk in distinct([hit.chunk for hit in ranked])}
-        return [hit for hit in ranked if id(hit.chunk) in distinct_ids]
-
-    def best(self, documents: Documents, wish: Wish) -> float:
-        """Return the best score of a search, or 0 without results."""
-        ranked = self._ranked(documents, wish, None)
-        return ranked[0][1] if ranked else 0.0
-
-    def _ranked(self, documents: Documents, wish: Wish, matching: Sequence[int] | None) -> Ranked:
+                return None
         limit = max(CANDIDATES, 2 * wish.limit)
         weight = VECTORS_SHARE if wish.weight is None else wish.weight
         dense: Ranked = []
@@ -200,7 +228,14 @@ class Collections:
         words = documents.by_words(wish.text, limit, matching) if weight < 1 else []
         owners = documents.owners(key for key, _ in (*dense, *words))
         most = max(RERANKED, wish.limit)
-        return gathered(dense, words, weight, owners, most, complete=len(dense) < limit)
+        return BothSearches(dense, words, gathered(dense, words, weight, owners, most, complete=len(dense) < limit))
+
+    def _hits(self, collection: Collection, wish: Wish, searches: BothSearches, limit: int) -> list[Hit]:
+        """The best hits of both searches, in the reranker's order if there is one."""
+        documents, ranked = self.documents(collection.id), searches.ranked
+        if self.reranker is None or not wish.rerank or not self._is_reranked(collection):
+            return _hits(documents, ranked[:limit])
+        return reranked(self.reranker, wish.text, _hits(documents, ranked[: max(RERANKED, limit)]))[:limit]
 
     def search(self, collection: str, vector: Vectors, limit: int) -> Sequence[Chunk]:
         """Return the chunks with the nearest vectors, without a search by words. Satisfies `ports.Nearby` for the
@@ -234,9 +269,13 @@ class Collections:
         self.catalog.drop(collection)
 
     def sweep(self) -> None:
-        """Delete the expired collections."""
+        """Delete the documents of expired collections. The collections themselves are shown as expired for
+        `EXPIRED_DAYS` more, and are then deleted too."""
         for collection in self.catalog.expired():
-            self.drop(collection.id)
+            if collection.expires < time() - EXPIRED_DAYS * DAY_S:
+                self.drop(collection.id)
+            elif self.catalog.empty(collection.id):
+                self._remove_vectors(collection.id)
 
     def set_attributes(self, collection: str, source: str, attributes: Attributes) -> None:
         documents = self.documents(collection)
@@ -282,6 +321,16 @@ def reranked(reranker: Reranker, query: str, hits: Sequence[Hit]) -> list[Hit]:
     order = reordered([hit.score for hit in first], scores, reranker.weight)
     dealt = zip([first[place] for place in order], first, strict=True)
     return [*(replace(hit, chunk=replace(hit.chunk, score=at.score)) for hit, at in dealt), *hits[RERANKED:]]
+
+
+def merged(hits: Sequence[Hit]) -> list[Hit]:
+    """The hits of several searches, best first. Each chunk occurs once, with its best score, and a chunk that repeats
+    a better one is left out."""
+    best: dict[tuple[str, str], Hit] = {}
+    for hit in sorted(hits, key=lambda hit: -hit.score):
+        best.setdefault((hit.chunk.collection, hit.chunk.id), hit)
+    distinct_ids = {id(chunk) for chunk in distinct([hit.chunk for hit in best.values()])}
+    return [hit for hit in best.values() if id(hit.chunk) in distinct_ids]
 
 
 def tuning_of(collection: Collection) -> Tuning:

@@ -1,8 +1,8 @@
 """Merges a collection's two searches: by meaning (vectors) and by words (BM25).
 
-Both have the same weight. A weight learned for each collection was not better (token recall 0.943 with and without;
-`benchmarks/retrieval.py`). A floor learned for each collection does separate answers from other text (`tune.py`). An
-answer often goes on in the next chunk, so a chunk beside good ones is preferred to one that stands alone.
+Both searches have the same weight. A weight learned for each collection was not better (token recall 0.943 with and
+without it; `benchmarks/retrieval.py`). `relevance.py` estimates whether there is an answer at all. An answer often
+continues in the next chunk, so a chunk beside good ones is preferred to one that stands alone.
 """
 
 from __future__ import annotations
@@ -10,8 +10,6 @@ from __future__ import annotations
 import statistics
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
-
-from msgspec import Struct
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,14 +21,6 @@ Ranked = Sequence[tuple[int, float]]
 """Keys and scores, the best first."""
 VECTORS_SHARE = 0.5
 """The weight of the cosine in a score. Words have the rest."""
-
-
-class Tuning(Struct, frozen=True):
-    """The values that were learned for a collection when it had `chunks` chunks."""
-
-    floor: float = 0.2
-    """Chunks with a lower score are not used."""
-    chunks: int = 0
 
 
 NEAR, SUPPORTERS = 3, 2

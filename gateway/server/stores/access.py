@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 from gateway.ask import ClientKey
 from gateway.assembly.gateway import Gateway
@@ -10,22 +11,28 @@ from gateway.context.ingest.uploads import UploadedFile
 from gateway.context.reading.chunk import Cut
 from gateway.context.store.catalog import Collection
 from gateway.context.store.collections import may_change
-from gateway.errors import KeyNotAllowed, NotFound
+from gateway.errors import BadRequest, KeyNotAllowed, NotFound
 from gateway.server.handlers import intake_of
 from gateway.wire.stores import vector_stores as wire
 
 
-async def store_of(gateway: Gateway, key: ClientKey, id: str) -> Collection:
-    """Return a store that the key may read. Raises `NotFound` otherwise."""
-    store = await asyncio.to_thread(intake_of(gateway).collections.by_id, id, key)
+async def store_of(gateway: Gateway, key: ClientKey, id: str, *, expired: bool = False) -> Collection:
+    """Return the store with this id if the key may read it. Raises `NotFound` otherwise, and `BadRequest` for an
+    expired store unless `expired` is true."""
+    by_id = partial(intake_of(gateway).collections.by_id, id, key, expired=True)
+    store = await asyncio.to_thread(by_id)
     if store is None:
         raise NotFound(f"No vector store found with id '{id}'.", param="vector_store_id")
+    if store.has_expired and not expired:
+        what = f"The vector store '{id}' has expired, and its documents are deleted. Create a new one."
+        raise BadRequest(what, param="vector_store_id", code="vector_store_expired")
     return store
 
 
-async def changeable(gateway: Gateway, key: ClientKey, id: str) -> Collection:
-    """Return a store that the key may change. Raises `NotFound` or `KeyNotAllowed` otherwise."""
-    store = await store_of(gateway, key, id)
+async def changeable(gateway: Gateway, key: ClientKey, id: str, *, expired: bool = False) -> Collection:
+    """Return the store with this id if the key may change it. Raises `KeyNotAllowed` otherwise, and the errors of
+    `store_of`."""
+    store = await store_of(gateway, key, id, expired=expired)
     if not may_change(key, store):
         raise KeyNotAllowed(
             "This vector store belongs to the operator; this key may only read it.", param="vector_store_id"

@@ -5,6 +5,7 @@ A key can see and change its own stores. It can also read the operator's stores,
 
 import asyncio
 import json as plain_json
+from functools import partial
 from typing import Any
 
 from litestar import Response, delete, get, post
@@ -44,7 +45,7 @@ async def create_store(request: AnyRequest, gateway: Shared, key: Caller) -> Res
 async def list_stores(request: AnyRequest, gateway: Shared, key: Caller) -> Response[bytes]:
     """The parameters `limit`, `after`, `before` and `order` work as in OpenAI's API."""
     intake = intake_of(gateway)
-    readable = await asyncio.to_thread(intake.collections.readable, key)
+    readable = await asyncio.to_thread(partial(intake.collections.readable, key, expired=True))
     stores, more = page(request, readable, lambda collection: collection.id)
     shown = await asyncio.to_thread(lambda: [wire.store(_store(intake, collection)) for collection in stores])
     return json_bytes(wire_files.listed(shown, more))
@@ -52,8 +53,8 @@ async def list_stores(request: AnyRequest, gateway: Shared, key: Caller) -> Resp
 
 @get(ONE, summary="A vector store", tags=["OpenAI"])
 async def get_store(gateway: Shared, key: Caller, id: PathText) -> Response[bytes]:
-    """404 for a store of another key."""
-    return await _shown(intake_of(gateway), await store_of(gateway, key, id))
+    """404 for a store of another key. An expired store is shown for a month, with the status `expired`."""
+    return await _shown(intake_of(gateway), await store_of(gateway, key, id, expired=True))
 
 
 @post(ONE, status_code=200, summary="Rename a vector store, or change its expiry or metadata", tags=["OpenAI"])
@@ -77,7 +78,7 @@ async def change_store(request: AnyRequest, gateway: Shared, key: Caller, id: Pa
 @delete(ONE, status_code=200, summary="Delete a vector store", tags=["OpenAI"])
 async def delete_store(gateway: Shared, key: Caller, id: PathText) -> Response[bytes]:
     """Deletes the store. Its uploaded files are not deleted."""
-    store = await changeable(gateway, key, id)
+    store = await changeable(gateway, key, id, expired=True)
     await asyncio.to_thread(intake_of(gateway).collections.drop, store.id)
     return json_bytes(wire_files.deleted(store.id, "vector_store.deleted"))
 
@@ -98,7 +99,11 @@ async def search_store(request: AnyRequest, gateway: Shared, key: Caller, id: Pa
         for query, vector in zip(search.queries, vectors, strict=True)
     ]
     collections = intake.collections
-    hits = await asyncio.to_thread(collections.look_up_all, [store], wishes, lambda _: search.threshold)
+    # a client that weighs the searches itself, or names a threshold, decides alone what is near enough
+    chosen = search.threshold is not None or search.weight is not None
+    relevance = 0.0 if chosen else gateway.settings.context.relevance
+    look_up = partial(collections.look_up_all, [store], wishes, score=search.threshold or 0.0, relevance=relevance)
+    hits = await asyncio.to_thread(look_up)
     return json_bytes(wire.results(search.queries, [_result(hit) for hit in hits[: search.limit]]))
 
 
@@ -124,6 +129,7 @@ def _store(intake: BackgroundIngest, collection: Collection) -> wire.Store:
         active=collection.active,
         expires_days=collection.expires_days,
         expires=collection.expires,
+        has_expired=collection.has_expired,
         metadata=collection.metadata,
         counts=counts,
         bytes=intake.attachments.size(collection.id),

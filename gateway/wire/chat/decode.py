@@ -35,6 +35,7 @@ class ForewordObject(Struct, forbid_unknown_fields=True):
     mode: Mode | None = None
     template: str = ""
     collections: list[str] = []
+    collections_required: bool = False
     filters: dict[str, Any] | None = None
     top_k: Annotated[int, Meta(ge=0, le=100)] = 0
     budget_tokens: Annotated[int, Meta(ge=0)] = 0
@@ -229,6 +230,7 @@ def controls_of(body: ForewordObject | UnsetType | None, headers: Mapping[bytes,
         mode=mode,
         template=given.template or headers.get(b"x-foreword-template", b"").decode("utf-8", "replace"),
         collections=tuple(given.collections) or _listed(headers, b"x-foreword-collections"),
+        collections_required=given.collections_required,
         filters=filter_of(given.filters, "foreword.filters"),
         top_k=given.top_k,
         budget_tokens=given.budget_tokens,

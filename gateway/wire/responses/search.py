@@ -92,6 +92,7 @@ def search_of(
     search = FileSearch(
         stores=tuple(dict.fromkeys(stores)),
         called=_is_called(_decoded(_choice, choice, "auto")),
+        offered=_decoded(_choice, choice, "auto") in ("auto", None),
         shown=RESULTS in (_decoded(_names, include, []) or ()),
         query=_last_text(given),
         place=place,

@@ -22,7 +22,7 @@ _encode = msgspec.json.Encoder().encode
 Text = Annotated[str, Meta(max_length=512)]
 Name = Annotated[str, Meta(min_length=1, max_length=64)]
 Metadata = Annotated[dict[Name, Text], Meta(max_length=16)]
-Attributes = Annotated[dict[Name, Text | float | bool], Meta(max_length=16)]
+Attributes = Annotated[dict[Name, Text | int | float | bool], Meta(max_length=16)]
 
 
 class ExpiresAfter(Struct, forbid_unknown_fields=True):
@@ -84,11 +84,12 @@ class SearchBody(Struct, forbid_unknown_fields=True):
 
 
 class StoreSearch(Struct, frozen=True):
-    """A search. `weight` is the weight of the vectors; None means the default."""
+    """A search. `weight` is the weight of the vectors; None selects the default. If `threshold` is None, only queries
+    to which the store is relevant have results."""
 
     queries: tuple[str, ...]
     limit: int
-    threshold: float
+    threshold: float | None
     rerank: bool
     weight: float | None = None
     where: Filter | None = None
@@ -152,7 +153,7 @@ def search(raw: bytes) -> StoreSearch:
     return StoreSearch(
         tuple(queries),
         made.max_num_results,
-        ranking.score_threshold or 0.0,
+        ranking.score_threshold,
         ranking.reranks,
         ranking.weight,
         filter_of(made.filters),
@@ -182,10 +183,12 @@ class Store(Struct, frozen=True):
     metadata: Mapping[str, str]
     counts: Mapping[str, int]
     bytes: int
+    has_expired: bool = False
 
 
 def store(shown: Store) -> dict[str, Any]:
     days = shown.expires_days
+    status = "expired" if shown.has_expired else "in_progress" if shown.counts["in_progress"] else "completed"
     return {
         "id": shown.id,
         "object": "vector_store",
@@ -193,7 +196,7 @@ def store(shown: Store) -> dict[str, Any]:
         "name": shown.name,
         "usage_bytes": shown.bytes,
         "file_counts": counts(shown.counts),
-        "status": "in_progress" if shown.counts["in_progress"] else "completed",
+        "status": status,
         "expires_after": {"anchor": "last_active_at", "days": days} if days else None,
         "expires_at": shown.expires or None,
         "last_active_at": shown.active,

@@ -26,8 +26,3 @@ def test_lint_of_a_file_names_the_folder(tmp_path: Path) -> None:
     file = tmp_path / "en.prompt.md"
     file.write_text("", "utf-8")
     assert f"templates lint --folder {tmp_path}" in said("templates", "lint", str(file))
-
-
-def test_the_help_of_the_list_promises_what_it_prints() -> None:
-    text = CliRunner().invoke(main, ["collections", "list", "--help"]).output
-    assert "json also shows the floors" in " ".join(text.split())

@@ -105,7 +105,9 @@ async def test_a_small_budget_is_filled_with_the_sentences_that_answer(collectio
     async def embed(texts: Sequence[str]) -> Vectors:
         return BagEmbedder().embed(texts)
 
-    stage = RetrieveStage(Context(floor=0.0), lambda _, text: len(text.split()), embed=embed, collections=collections)
+    stage = RetrieveStage(
+        Context(relevance=0.0), lambda _, text: len(text.split()), embed=embed, collections=collections
+    )
     controls = Controls(collections=("rules",), budget_tokens=150)
     ask = Ask(Endpoint.CHAT, "m", b"{}", (Turn("user", "How much is the annual fee?"),), controls=controls)
 

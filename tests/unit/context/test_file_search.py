@@ -109,17 +109,25 @@ async def test_filters_hold(stage: FileSearchStage, store: str) -> None:
     assert [chunk.text for chunk in done.chunks] == PAY
 
 
-async def test_without_a_threshold_what_is_below_the_stores_floor_is_left_out(
+async def test_a_question_about_something_else_gets_the_nearest_passages_unless_a_threshold_is_named(
     stage: FileSearchStage, store: str
 ) -> None:
     weather = "Will it rain in Oslo tomorrow?"
 
-    nothing = await stage(asking(FileSearch((store,)), weather))
-    all = await stage(asking(FileSearch((store,), threshold=0.0), weather))
+    all = await stage(asking(FileSearch((store,)), weather))
+    nothing = await stage(asking(FileSearch((store,), threshold=0.5), weather))
 
+    assert len(all.chunks) == 3
     assert nothing.searched == FileSearchResult((weather,), ())
     assert nothing.sent == nothing.ask.turns
-    assert len(all.chunks) == 3
+
+
+async def test_small_talk_is_looked_up_only_if_the_client_insists(stage: FileSearchStage, store: str) -> None:
+    left = await stage(asking(FileSearch((store,)), "Thanks a lot!"))
+    forced = await stage(asking(FileSearch((store,), offered=False), "Thanks a lot!"))
+
+    assert (left.notes[-1].decision, left.notes[-1].reason) == ("not called", "the message is small talk")
+    assert forced.chunks
 
 
 async def test_a_follow_up_is_looked_up_with_what_it_follows(stage: FileSearchStage, store: str) -> None:

@@ -1,12 +1,13 @@
 """Whose collections are whose, how they are named, when they end, and what a reranker changes."""
 
 from collections.abc import Sequence
+from time import time
 
 import pytest
 
 from gateway.ask import ClientKey
 from gateway.context.store.catalog import DAY_S, Catalog, Collection
-from gateway.context.store.collections import OPERATOR, Collections, Wish, may_change, may_read
+from gateway.context.store.collections import EXPIRED_DAYS, OPERATOR, Collections, Wish, may_change, may_read
 from gateway.exchange import Chunk
 from tests.doubles.bag_embedder import BagEmbedder
 
@@ -129,6 +130,28 @@ def test_a_collection_that_nobody_uses_ends_and_one_that_is_used_does_not(collec
     known = collections.catalog.collection(used)
     assert known is not None
     assert known.expires == known.active + DAY_S
+
+
+def test_an_expired_collection_is_shown_for_a_month_without_its_documents(collections: Collections) -> None:
+    id = collections.catalog.create("alice", "old", expires_days=1)
+    fill(collections, id, "Fifteen days.")
+    collections.catalog.change(id, active=int(time()) - 2 * DAY_S)
+    alice = ClientKey("alice")
+
+    collections.sweep()
+
+    assert collections.readable(alice) == []
+    assert collections.by_id(id, alice) is None
+    (shown,) = collections.readable(alice, expired=True)
+    assert (shown.id, shown.has_expired, shown.chunks) == (id, True, 0)
+    assert collections.by_id(id, ClientKey("bob"), expired=True) is None
+    assert collections.vectors.collections() == []
+    assert collections.documents(id).by_words("fifteen", 1, None) == []
+
+    collections.catalog.change(id, active=int(time()) - (EXPIRED_DAYS + 2) * DAY_S)
+    collections.sweep()
+
+    assert collections.readable(alice, expired=True) == []
 
 
 class ByLength:

@@ -1,0 +1,182 @@
+"""Does retrieval find passages for a collection's own questions, and nothing for other ones?
+
+    .venv/bin/python benchmarks/silence.py --data FOLDER [--half tuning] [--keep FOLDER]
+
+FOLDER holds `chunking_eval/`, `nq_open/`, `cmrc2018/`, `clinc150/` and `real_prompts/`. Each question goes through the
+stage as a request does whose `collections` are an offer. A question belongs to one of two halves by its hash: the
+weights of `relevance.py` were learned on the first, and the second was read once they were fixed. Embedding takes most
+of the time; `--keep` keeps the collections for another run.
+"""
+
+import asyncio
+import hashlib
+import json
+import random
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+import numpy as np
+from msgspec import Struct
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+from harness.report import table
+from retrieval import Bench
+
+from gateway.ask import Ask, Controls, Endpoint, Turn
+from gateway.context.ingest.ingest import IngestItem
+from gateway.context.retrieve import RetrieveStage
+from gateway.context.store.collections import OPERATOR
+from gateway.exchange import Exchange
+from gateway.ports import Vectors
+from gateway.settings.context import Context
+
+CORPORA = ("chatlogs", "finance", "pubmed", "state_of_the_union", "wikitexts")
+PASSAGES, OTHERS, PARAGRAPHS, UTTERANCES, PROMPTS = 400, 300, 100, 500, 240
+PROMPT_CHARS = 4000
+
+
+class Question(Struct, frozen=True):
+    """A text, and the collection that it is about: "" for none."""
+
+    text: str
+    about: str
+    kind: str
+
+
+class Material(Struct, frozen=True):
+    """The files of each collection, and all questions."""
+
+    files: dict[str, dict[str, str]]
+    questions: list[Question]
+
+
+def material(data: Path) -> Material:
+    files = {name: {f"{name}.md": (data / f"chunking_eval/{name}.md").read_text("utf-8")} for name in CORPORA}
+    own = [
+        Question(row["question"], row["corpus_id"], "own") for row in _rows(data / "chunking_eval/questions_dev.jsonl")
+    ]
+    rows = _rows(data / "nq_open/dev.jsonl")
+    files["nq"] = {
+        f"{place}.md": f"# {row['ctxs'][0]['title']}\n\n{row['ctxs'][0]['text']}\n"
+        for place, row in enumerate(rows[:PASSAGES])
+    }
+    own += [Question(row["question"], "nq", "own") for row in rows[:PASSAGES]]
+    foreign = [Question(row["question"], "", "nq") for row in rows[PASSAGES : PASSAGES + OTHERS]]
+    articles = json.loads((data / "cmrc2018/trial.json").read_text("utf-8"))["data"]
+    paragraphs = [paragraph for article in articles for paragraph in article["paragraphs"]]
+    files["cmrc"] = {f"z{place}.md": one["context"] for place, one in enumerate(paragraphs[:PARAGRAPHS])}
+    own += [Question(qa["question"], "cmrc", "own") for one in paragraphs[:PARAGRAPHS] for qa in one["qas"]]
+    foreign += [Question(qa["question"], "", "chinese") for one in paragraphs[PARAGRAPHS:] for qa in one["qas"][:1]]
+    names = ("val.jsonl", "oos_val.jsonl", "oos_train.jsonl")
+    foreign += _drawn(
+        [row["text"] for name in names for row in _rows(data / "clinc150" / name)], UTTERANCES, "utterance"
+    )
+    prompts = [row["text"] for row in _rows(data / "real_prompts/dev.jsonl") if len(row["text"]) < PROMPT_CHARS]
+    return Material(files, [*own, *foreign, *_drawn(prompts, PROMPTS, "prompt")])
+
+
+def _drawn(texts: Sequence[str], count: int, kind: str) -> list[Question]:
+    return [Question(text, "", kind) for text in random.Random(5).sample(list(texts), count)]
+
+
+def _rows(file: Path) -> list[dict[str, str]]:
+    # not by `splitlines`, since a text may hold other line ends than \n
+    return [json.loads(line) for line in file.read_text("utf-8").split("\n") if line]
+
+
+def _half(text: str) -> str:
+    return ("tuning", "final")[int(hashlib.sha256(text.encode()).hexdigest(), 16) % 2]
+
+
+class Asked:
+    """Asks the stage. Each text is embedded once."""
+
+    def __init__(self, made: Bench) -> None:
+        self._made = made
+        self._known: dict[str, Vectors] = {}
+        self._stage = RetrieveStage(
+            Context(budget_ms=600_000),
+            lambda _backend, text: made.embedder.count_tokens(text),
+            embed=self._embed,
+            collections=made.collections,
+        )
+
+    async def _embed(self, texts: Sequence[str]) -> Vectors:
+        for text in texts:
+            if text not in self._known:
+                self._known[text] = self._made.embedder.embed([text])[0]
+        return np.stack([self._known[text] for text in texts])
+
+    def gets_passages(self, collection: str, *said: str) -> bool:
+        turns = tuple(Turn("user", text, place) for place, text in enumerate(said))
+        ask = Ask(Endpoint.CHAT, "m", b"{}", turns, controls=Controls(collections=(collection,)))
+        return bool(asyncio.run(self._stage(Exchange("x", ask, key=OPERATOR))).chunks)
+
+
+@click.command()
+@click.option("--data", required=True, type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--half", default="final", show_default=True, type=click.Choice(["tuning", "final"]))
+@click.option("--keep", type=click.Path(path_type=Path), help="A folder with the collections of another run.")
+def main(data: Path, half: str, keep: Path | None) -> None:
+    """Print the share of questions of each kind that get passages of each collection."""
+    loaded = material(data)
+    questions = [question for question in loaded.questions if _half(question.text) == half]
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = keep or Path(scratch)
+        folder.mkdir(exist_ok=True)
+        made = Bench(folder)
+        for name, files in loaded.files.items():
+            _add(made, folder / name, name, files)
+        asked = Asked(made)
+        rows = [_row(asked, name, questions) for name in loaded.files]
+        made.read.close()
+        made.collections.close()
+    click.echo(f"the {half} half; the share that gets passages of the collection")
+    head = [
+        "collection",
+        "own",
+        "other corpora",
+        "nq_open",
+        "Chinese",
+        "utterances",
+        "prompts",
+        "after an own question",
+    ]
+    click.echo(table(head, rows))
+
+
+def _add(made: Bench, folder: Path, name: str, files: dict[str, str]) -> None:
+    folder.mkdir(exist_ok=True)
+    for file, text in files.items():
+        (folder / file).write_text(text, "utf-8")
+    collection = made.collections.find_or_create(name, OPERATOR)
+    made.ingest().add(collection, [IngestItem(folder / file, file) for file in files])
+
+
+def _row(asked: Asked, name: str, questions: Sequence[Question]) -> list[str]:
+    """`after an own question`: an utterance about something else as the second message of a conversation."""
+    own = [question.text for question in questions if question.about == name]
+    other = [question for question in questions if question.about != name]
+    kinds = [
+        own,
+        [question.text for question in other if question.about in CORPORA],
+        [question.text for question in other if "nq" in (question.about, question.kind)],
+        [question.text for question in other if question.about == "cmrc" or question.kind == "chinese"],
+        [question.text for question in other if question.kind == "utterance"],
+        [question.text for question in other if question.kind == "prompt"],
+    ]
+    shares = [_share([asked.gets_passages(name, text) for text in texts]) for texts in kinds]
+    after = [asked.gets_passages(name, own[at % len(own)], text) for at, text in enumerate(kinds[4])]
+    return [name, *shares, _share(after)]
+
+
+def _share(found: Sequence[bool]) -> str:
+    return f"{sum(found) / len(found):.3f} of {len(found)}" if found else "-"
+
+
+if __name__ == "__main__":
+    main()

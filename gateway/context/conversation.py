@@ -1,0 +1,96 @@
+"""Reads a conversation for retrieval: what to look up, and when there is nothing to look up."""
+
+import re
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+
+from gateway.ask import Turn
+from gateway.context.long.shape import shape_of
+from gateway.context.store.words import IS_SPACELESS, STOP, words_of
+
+FEW_WORDS = 3
+"""A message with at most this many words besides stop words does not say alone what it is about."""
+FEW_CHARS = 8
+"""The same for a message in a script without spaces, in characters."""
+TASK_WORDS, QUESTION_WORDS = 25, 150
+"""From this length on, a text belongs to the task that stands beside it. A question may need some lines to explain it,
+so a text beside a question is longer."""
+CHARS_PER_WORD = 2
+"""In scripts without spaces."""
+
+OPENING = re.compile(
+    r"^\W*(?:and|but|or|so|also|then|what about|how about|what if|why|same|which (?:one|of)|for (?:how|what|which))\b"
+    r"|^\s*(?:那|还有|以及|然后|另外|为什么|这|它|他|她)|呢\s*[?？]?\s*$",
+    re.IGNORECASE,
+)
+REFERRING = re.compile(
+    r"\b(?:it|its|they|them|their|this|that|these|those|he|him|his|she|her|former|latter|above)\b"
+    r"|它|他们|她们|这个|那个|这些|那些|上面|上述",
+    re.IGNORECASE,
+)
+"""Words that stand for something that an earlier message named."""
+CHINESE_TALK = re.compile(
+    r"你好|您好|大家好|嗨|哈喽|早上好|上午好|中午好|下午好|晚上好|早安|晚安|谢谢你?|感谢|多谢|辛苦了?|不客气|没关系|没问题"
+    r"|再见|拜拜|回头见|好的|好吧|好|嗯+|哦+|行|可以|是的|对|不用了?|哈+|呵+|对不起|抱歉|不好意思|知道了|明白了?|懂了|收到"
+    r"|你是谁|的?帮[助忙]|非常|太|很|了|啊|呀|吧|棒|您|你|们|！|。|，|～"
+)
+ON_A_TEXT = re.compile(
+    r"\A[^\n:：\"“「]{0,24}\b(?:translat\w*|summari[sz]e|sum up|paraphrase|proofread|correct(?! me)|edit|rewrite|reword"
+    r"|rephrase|shorten|condense|simplify|polish|improve|fix|convert|classify|categori[sz]e|label|extract|annotate|continue|complete"
+    r"|reply to|respond to)\b[^\n:：\"“「]{0,200}[\n:：\"“「]"
+    r"|\A[^\n:：\"“「]{0,12}(?:翻译|译成|总结|概括|归纳|摘要|改写|润色|校对|修改|纠正|缩写|扩写|续写|简化|提取|分类|回复)"
+    r"[^\n:：\"“「]{0,60}[\n:：\"“「]",
+    re.IGNORECASE,
+)
+"""A task of one line that names what to do with the text behind it."""
+FEWEST_TEXT_WORDS = 3
+
+
+def queries_of(turns: Sequence[Turn], last: str) -> tuple[str, ...]:
+    """The texts to look up. The first is `last`, the user's last message. If this refers to the message before it, as
+    "And for trainees?" does, both together are another."""
+    earlier = [turn.text.strip() for turn in turns if turn.role == "user"][:-1]
+    if not last:
+        return ()
+    return (last, f"{earlier[-1]}\n{last}") if earlier and earlier[-1] and refers_back(last) else (last,)
+
+
+def refers_back(message: str) -> bool:
+    """Whether a message needs the one before it to be understood."""
+    if is_small_talk(message):
+        return False
+    if OPENING.search(message) or REFERRING.search(message):
+        return True
+    if IS_SPACELESS.search(message):
+        return len(message.strip()) <= FEW_CHARS
+    return len([word for word in words_of(message) if word not in STOP]) <= FEW_WORDS
+
+
+def is_small_talk(message: str) -> bool:
+    """Whether a message only greets, thanks, agrees and the like."""
+    if IS_SPACELESS.search(message):
+        return not re.sub(r"\W", "", CHINESE_TALK.sub("", message))
+    words = [word for word in words_of(message) if word not in STOP]
+    return all(word in _talk() for word in words)
+
+
+def brings_its_text(message: str) -> bool:
+    """Whether a message is a task on a text that stands in it, such as `Translate into French: The train is late.`"""
+    task = ON_A_TEXT.match(message)
+    if task and _length(message[task.end() :]) >= FEWEST_TEXT_WORDS:
+        return True
+    shape = shape_of(message)
+    if not shape.task:
+        return False
+    return _length(shape.text) >= (QUESTION_WORDS if shape.task.rstrip().endswith(("?", "？")) else TASK_WORDS)
+
+
+def _length(text: str) -> int:
+    """The number of words. In scripts without spaces, `CHARS_PER_WORD` characters count as one."""
+    return len(text.split()) + len(IS_SPACELESS.findall(text)) // CHARS_PER_WORD
+
+
+@lru_cache(maxsize=1)
+def _talk() -> frozenset[str]:
+    return frozenset(words_of(Path(__file__).with_name("small_talk.txt").read_text("utf-8")))

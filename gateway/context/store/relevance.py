@@ -1,0 +1,101 @@
+"""Estimates whether a collection says anything about a question, so that retrieval can find nothing.
+
+Some chunk is always the nearest one, and a floor on its score does not tell an answer from a chunk about something
+else: in one collection even foreign questions have high scores, in another one not even its own. So some signs are
+weighed by a logistic model. Its weights were learned on half of the questions of six English collections, and for
+scripts without spaces on those of a Chinese one; `benchmarks/silence.py` reads the other half.
+"""
+
+import math
+from collections.abc import Sequence
+
+from msgspec import Struct
+
+from gateway.context.store.index_text import indexed
+from gateway.context.store.lexical import Likeness
+from gateway.context.store.words import IS_SPACELESS, STOP, words_of
+
+COVERED = 3
+"""The number of chunks, counted from the best, in which the words of a question are looked for."""
+MOST_SHARE, MOST_COVER = 0.35, 0.7
+"""The greatest values that count. Beyond them, more of the same proves no more."""
+
+
+class Tuning(Struct, frozen=True):
+    """What was learned of a collection when it had `size` chunks: the cosine that its nearest chunk usually has to a
+    question about something else. A model that does not know a language finds all texts in it alike, so scripts
+    without spaces have a value of their own."""
+
+    spaced: float = 0.2
+    spaceless: float = 0.7
+    size: int = 0
+
+
+class Signs(Struct, frozen=True):
+    """What a search tells about a question: the highest cosine (None without vectors), the highest share of BM25, the
+    greatest part of the question's words in one of the best chunks, weighted by rarity, and the number of words."""
+
+    cosine: float | None
+    share: float
+    cover: float
+    words: int
+    spaceless: bool
+
+
+class Weights(Struct, frozen=True):
+    """The weights of the logistic model. `headroom` is for the cosine, as a part of what was left above the usual."""
+
+    bias: float
+    headroom: float
+    share: float
+    cover: float
+    words: float
+    most_words: int
+    """The greatest number of words that counts, so that a long message is not relevant to everything."""
+
+
+SPACED = Weights(-18.196, 18.085, 0.0, 8.013, 7.121, 4)
+SPACED_BY_WORDS = Weights(-21.073, 0.0, 21.479, 9.382, 6.873, 12)
+SPACELESS = Weights(-1.602, 0.0, 8.378, 9.816, -0.735, 12)
+"""In Chinese the pairs of characters separate questions better than the vectors of an English model do."""
+
+
+def relevance(signs: Signs, tuning: Tuning) -> float:
+    """The estimate, from 0 to 1. A question of stop words alone has the relevance 0."""
+    if not signs.words:
+        return 0.0
+    weights = SPACELESS if signs.spaceless else SPACED if signs.cosine is not None else SPACED_BY_WORDS
+    usual = tuning.spaceless if signs.spaceless else tuning.spaced
+    headroom = ((signs.cosine or 0.0) - usual) / max(0.05, 1 - usual)
+    value = (
+        weights.bias
+        + weights.headroom * headroom
+        + weights.share * min(MOST_SHARE, signs.share)
+        + weights.cover * min(MOST_COVER, signs.cover)
+        + weights.words * math.log1p(min(weights.most_words, signs.words))
+    )
+    return 1 / (1 + math.exp(-max(-30.0, min(30.0, value))))
+
+
+def signs_of(
+    query: str, cosine: float | None, share: float, likeness: Likeness, best: Sequence[tuple[str, str, str]]
+) -> Signs:
+    """The signs of a query. `best` holds label, heading and text of each of the best chunks."""
+    return Signs(
+        cosine,
+        share,
+        max((_cover(likeness, indexed(*parts)) for parts in best), default=0.0),
+        len({word for word in words_of(query) if word not in STOP}),
+        is_spaceless(query),
+    )
+
+
+def is_spaceless(text: str) -> bool:
+    return IS_SPACELESS.search(text) is not None
+
+
+def _cover(likeness: Likeness, text: str) -> float:
+    """The part of the query's words, weighted by rarity, that a text holds."""
+    held = set(words_of(text))
+    total = sum(likeness.idf.values())
+    return sum(idf for word, idf in likeness.idf.items() if word in held) / total if total else 0.0
