@@ -23,6 +23,7 @@ from gateway.records.policy import is_recorded
 from gateway.server.access import Access, single_headers
 from gateway.server.additions import StreamAdditions
 from gateway.server.body import read_body
+from gateway.server.client_watch import ClientWatches
 from gateway.server.headers import decisions
 from gateway.server.transcript import Transcript
 from gateway.wire import errors
@@ -46,7 +47,6 @@ TRAVELLING = (
 )
 JSON = (b"content-type", b"application/json")
 EVENT_STREAM = (b"content-type", b"text/event-stream; charset=utf-8")
-WATCH_AFTER_S = 0.05
 WRONG_METHOD = 405
 FAILED = RequestError("The gateway failed on this request. The gateway's log has the reason.")
 ENDING = TooBusy(
@@ -63,7 +63,7 @@ class AnswerHandler:
         self._access = access
         self._decode = decode
         self._limit = gateway.settings.server.max_body_mb * 1024 * 1024
-        self._watches = _Watches()
+        self._watches = ClientWatches()
         self._under_way: dict[_AnswerRun, asyncio.Task[Any]] = {}
 
     def cut(self) -> None:
@@ -268,61 +268,6 @@ async def refuse(send: Send, error: RequestError, exchange_id: str, endpoint: En
         head.append((b"retry-after", str(max(1, round(error.retry_after_s))).encode()))
     await send({"type": "http.response.start", "status": error.status, "headers": head})
     await send({"type": "http.response.body", "body": body, "more_body": False})
-
-
-class _Watch:
-    """Cancels the work when the client leaves."""
-
-    __slots__ = ("_of", "_task")
-
-    def __init__(self, receive: Receive, run: _AnswerRun, work: "asyncio.Task[Any]") -> None:
-        self._of: tuple[Receive, _AnswerRun, asyncio.Task[Any]] | None = (receive, run, work)
-        self._task: asyncio.Task[None] | None = None
-
-    def begin(self) -> None:
-        if self._of is not None:
-            self._task = asyncio.create_task(self._look(*self._of))
-
-    def end(self) -> None:
-        self._of = None
-        if self._task is not None:
-            self._task.cancel()
-
-    async def _look(self, receive: Receive, run: _AnswerRun, work: "asyncio.Task[Any]") -> None:
-        message: Any = await receive()
-        while message["type"] != "http.disconnect":
-            message = await receive()
-        run.left = True
-        work.cancel()
-
-
-class _Watches:
-    """Starts watching a client only after one to two times `WATCH_AFTER_S`.
-
-    Most answers are complete by then, and a task per request would take more CPU than the rest of this file. One timer
-    serves all clients.
-    """
-
-    def __init__(self) -> None:
-        self._new: list[_Watch] = []
-        self._older: list[_Watch] = []
-        self._ticks = False
-
-    def begin(self, receive: Receive, run: _AnswerRun, work: "asyncio.Task[Any]") -> _Watch:
-        watch = _Watch(receive, run, work)
-        self._new.append(watch)
-        if not self._ticks:
-            self._ticks = True
-            asyncio.get_running_loop().call_later(WATCH_AFTER_S, self._tick)
-        return watch
-
-    def _tick(self) -> None:
-        for watch in self._older:
-            watch.begin()
-        self._older, self._new = self._new, []
-        self._ticks = bool(self._older)
-        if self._ticks:
-            asyncio.get_running_loop().call_later(WATCH_AFTER_S, self._tick)
 
 
 async def _once(piece: bytes) -> AsyncIterator[bytes]:

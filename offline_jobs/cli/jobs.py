@@ -1,9 +1,9 @@
 """`foreword jobs`: runs, shows and stops jobs. The gateway's command line finds this group through an entry point."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 import msgspec
@@ -13,25 +13,25 @@ from gateway.cli.listing import print_rows
 from gateway.documented import field_texts
 from gateway.errors import ForewordError, Problem
 from gateway.settings.tables import Settings
-from gateway.telemetry.logs import set_up
 from offline_jobs.cli import cron as cron_files
 from offline_jobs.cli.datasets import datasets
+from offline_jobs.cli.job_runs import (
+    budget_options,
+    budget_text,
+    open_ledger,
+    print_end,
+    print_estimate,
+    run_job,
+    where_options,
+    with_limits,
+)
 from offline_jobs.cli.promote_winner import promote
-from offline_jobs.engine.budget import JobBudget, budget_of
-from offline_jobs.engine.ledger import DONE, FAILED, RUNNING, Ledger, LedgerJob
-from offline_jobs.engine.registry import KINDS, kind_of, read_options
+from offline_jobs.engine.ledger import DONE, RUNNING, Ledger, LedgerJob
+from offline_jobs.engine.registry import KINDS, kind_of
 from offline_jobs.engine.schedules import schedule_problems, schedules
 from offline_jobs.engine.words import read_words
-from offline_jobs.engine.work import go_on, jobs_folder, start
+from offline_jobs.engine.work import go_on
 from offline_jobs.errors import JobFailed
-
-F = TypeVar("F", bound=Callable[..., Any])
-LIMITS = {
-    "calls": click.IntRange(1),
-    "tokens": click.IntRange(1),
-    "money": click.FloatRange(0),
-    "minutes": click.FloatRange(0, min_open=True),
-}
 
 
 class JobsGroup(click.Group):
@@ -69,22 +69,6 @@ def jobs() -> None:
 
 jobs.add_command(datasets)
 jobs.add_command(promote)
-
-
-def where_options(command: F) -> F:
-    """Add the options that choose where a job's tasks run."""
-    kind = click.option("--executor", type=click.Choice(["local", "ray"]), default="local", show_default=True)
-    count = click.option(
-        "--processes", default=1, show_default=True, type=click.IntRange(1, 256), help="Tasks to run at a time."
-    )
-    return kind(count(command))
-
-
-def budget_options(command: F) -> F:
-    """Add the options of a job's budget."""
-    for name, kind in reversed(LIMITS.items()):
-        command = click.option(f"--{name}", type=kind, help=f"Overrides [jobs] {name}.")(command)
-    return command
 
 
 @jobs.command("kinds")
@@ -130,42 +114,9 @@ def run(
     """
     table = read_words(words)
     if dry_run:
-        _estimate(kind, table, config, limits)
+        print_estimate(kind, table, config, limits)
         return
     run_job(kind, table, config, limits, continued=continued, executor=executor, processes=processes)
-
-
-def _estimate(kind: str, table: dict[str, Any], config: Path, limits: dict[str, float | None]) -> None:
-    with open_ledger(config) as (settings, _):
-        budget = _budget(settings, limits)
-        limited = msgspec.structs.replace(settings.jobs, calls=budget.calls, tokens=budget.tokens)
-        settings = msgspec.structs.replace(settings, jobs=limited)
-        most = kind_of(kind).estimate(settings, read_options(kind, kind_of(kind), table))
-        click.echo(f"at most  {most}")
-        click.echo(f"allowed  {_allowed(budget)}")
-
-
-def run_job(
-    kind: str,
-    table: dict[str, Any],
-    config: Path,
-    limits: dict[str, float | None],
-    *,
-    continued: bool = False,
-    executor: str = "local",
-    processes: int = 1,
-) -> None:
-    """Run a job to its end and print its report. Exits with 1 if the job fails, with 3 if it is cancelled or out of
-    budget."""
-    with open_ledger(config) as (settings, ledger):
-        cut_off = _cut_off(ledger, kind, table) if continued else None
-        if cut_off is not None:
-            click.echo(f"resuming {cut_off.id}", err=True)
-            job = go_on(settings, ledger, cut_off, executor=executor, processes=processes)
-        else:
-            budget = _budget(settings, limits)
-            job = start(settings, ledger, kind, table, budget=budget, executor=executor, processes=processes)
-        _over(ledger, job)
 
 
 @jobs.command()
@@ -182,8 +133,8 @@ def resume(id: str, executor: str, processes: int, config: Path, **limits: float
         job = ledger.job(id)
         if job.state == DONE:
             raise JobFailed(f"{job.id} is done")
-        job = ledger.allow(job.id, _raised(job.budget, limits))
-        _over(ledger, go_on(settings, ledger, job, executor=executor, processes=processes))
+        job = ledger.allow(job.id, with_limits(job.budget, limits))
+        print_end(ledger, go_on(settings, ledger, job, executor=executor, processes=processes))
 
 
 @jobs.command("list")
@@ -218,7 +169,7 @@ def show(id: str, as_json: bool, config: Path) -> None:
         click.echo(f"{job.id}: {_state(ledger, job)} {job.reason}".rstrip())
         click.echo(f"words    {dict(job.words)}")
         click.echo(f"spent    {ledger.spent(job.id)}")
-        click.echo(f"allowed  {_allowed(job.budget)}")
+        click.echo(f"allowed  {budget_text(job.budget)}")
         click.echo(f"folder   {ledger.folder / job.id}")
         for step in ledger.steps(job.id)[:40]:
             click.echo(f"  {step.took_s:8.1f} s  {step.name}")
@@ -275,42 +226,8 @@ def cron_(kubernetes: bool, image: str, claim: str, templates_claim: str, config
     click.echo(manifests, nl=False)
 
 
-@contextmanager
-def open_ledger(config: Path) -> Iterator[tuple[Settings, Ledger]]:
-    """Load the settings and open the ledger in their data folder."""
-    settings = load_settings(config)
-    set_up("warning" if settings.server.log_level == "info" else settings.server.log_level)
-    ledger = Ledger(jobs_folder(settings))
-    try:
-        yield settings, ledger
-    finally:
-        ledger.close()
-
-
 def _as_typed(value: Any) -> str:
     return value if isinstance(value, str) else msgspec.json.encode(value).decode()
-
-
-def _budget(settings: Settings, limits: dict[str, float | None]) -> JobBudget:
-    return _raised(budget_of(settings.jobs), limits)
-
-
-def _raised(budget: JobBudget, limits: dict[str, float | None]) -> JobBudget:
-    given = {name: value for name, value in limits.items() if value is not None}
-    if "minutes" in given:
-        given["seconds"] = given.pop("minutes") * 60
-    return msgspec.structs.replace(budget, **given)
-
-
-def _allowed(budget: JobBudget) -> str:
-    money = f", {budget.money:g} of money" if budget.money else ""
-    return f"{budget.calls:,} calls, {budget.tokens:,} tokens{money}, {budget.seconds:,.0f} s"
-
-
-def _cut_off(ledger: Ledger, kind: str, words: dict[str, Any]) -> LedgerJob | None:
-    """Return the newest job of this kind with these words if it was killed, else None."""
-    last = ledger.last(kind, words)
-    return last if last is not None and last.state == RUNNING and not ledger.running(last.id) else None
 
 
 def _state(ledger: Ledger, job: LedgerJob) -> str:
@@ -321,12 +238,3 @@ def _row(ledger: Ledger, job: LedgerJob) -> dict[str, Any]:
     report = msgspec.json.decode(job.report) if job.report else None
     shown = {**msgspec.to_builtins(job), "report": report, "state": _state(ledger, job)}
     return {**shown, "spent": ledger.spent(job.id), "folder": str(ledger.folder / job.id)}
-
-
-def _over(ledger: Ledger, job: LedgerJob) -> None:
-    click.echo(f"{job.id}: {job.state} {job.reason}".rstrip(), err=True)
-    click.echo(f"spent {ledger.spent(job.id)}", err=True)
-    if job.report:
-        click.echo(msgspec.json.format(job.report, indent=2))
-    if job.state != DONE:
-        raise SystemExit(1 if job.state == FAILED else 3)
