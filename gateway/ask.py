@@ -151,6 +151,8 @@ class Ask(Struct, frozen=True):
     previous: str = ""
     """The id of the earlier response that this request continues."""
     user: str = ""
+    owns_room: bool = False
+    """Whether the gateway wrote the body's `max_tokens`, which a backend may know by another name."""
     named: NamedTemplate | None = None
     search: FileSearch | None = None
     controls: Controls = Controls()

@@ -26,6 +26,25 @@ COMPLETION = json.dumps(
     }
 )
 
+MESSAGE = json.dumps(
+    {
+        "id": "msg_benchmark",
+        "type": "message",
+        "role": "assistant",
+        "model": "claude-4",
+        "content": [{"type": "text", "text": "The capital of France is Paris."}],
+        "stop_reason": "end_turn",
+        "stop_sequence": None,
+        "usage": {
+            "input_tokens": 14,
+            "cache_creation_input_tokens": 0,
+            "cache_read_input_tokens": 0,
+            "output_tokens": 8,
+            "service_tier": "standard",
+        },
+    }
+)
+
 # nginx's files are all in its own folder, and nothing is logged
 CONFIG = """
 daemon off;
@@ -52,7 +71,11 @@ http {{
   }}
 }}
 """
-FIXED = """location / {{
+FIXED = """location /v1/messages {{
+      default_type application/json;
+      return 200 '{message}';
+    }}
+    location / {{
       default_type application/json;
       return 200 '{completion}';
     }}"""
@@ -70,8 +93,8 @@ def program() -> str:
 
 
 def fixed(folder: Path) -> tuple[Process, int]:
-    """Start the upstream. Every request gets the same completion."""
-    return _start(folder, "", FIXED.format(completion=COMPLETION))
+    """Start the upstream. Every request gets the same completion, or the same message of Anthropic's API."""
+    return _start(folder, "", FIXED.format(completion=COMPLETION, message=MESSAGE))
 
 
 def proxy(folder: Path, upstream_port: int, *, buffering: bool = True) -> tuple[Process, int]:

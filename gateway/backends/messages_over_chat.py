@@ -74,15 +74,20 @@ def as_chat(exchange: Exchange, model: str) -> Exchange:
     """Translate the request to a chat completion. Fields that are left out become a note. Raises `BadRequest` for
     fields that chat completions lack.
     """
+    ask, losses = exchange.ask, Losses()
+    if not (exchange.changed or ask.marked or exchange.key.models):
+        raw, _ = chat_body(ask.raw, losses, model, ask.room_tokens)
+        chat = replace(ask, endpoint=Endpoint.CHAT, model=model, raw=raw, turns=(), owns_room=True)
+        return replace(
+            exchange, ask=chat, turns=None, sampling=Sampling.NONE, procedure=None, notes=_noted(exchange, losses)
+        )
     # not in the body: the field for the answer's length has another name in each backend
-    losses = Losses()
     raw, messages = chat_body(encode.body(replace(exchange, sampling=Sampling.NONE), model), losses)
-    turns = tuple([_turn(message, place) for place, message in enumerate(messages)])
+    turns = tuple([Turn(message["role"], "", place, plain=False) for place, message in enumerate(messages)])
     wished = exchange.sampling if exchange.changed else Sampling.NONE
     sampling = replace(wished, max_tokens=exchange.ask.room_tokens or wished.max_tokens)
     chat = replace(exchange.ask, endpoint=Endpoint.CHAT, raw=raw, turns=turns, named=None, marked=False)
     procedure = exchange.procedure if exchange.changed else None
-    lost = losses.note()
     return replace(
         exchange,
         ask=chat,
@@ -90,8 +95,13 @@ def as_chat(exchange: Exchange, model: str) -> Exchange:
         turns=turns,
         sampling=sampling,
         procedure=procedure,
-        notes=(*exchange.notes, lost) if lost else exchange.notes,
+        notes=_noted(exchange, losses),
     )
+
+
+def _noted(exchange: Exchange, losses: Losses) -> tuple[Note, ...]:
+    lost = losses.note()
+    return exchange.notes if lost is None else (*exchange.notes, lost)
 
 
 async def as_message(exchange: Exchange, reply: Reply) -> Reply:
@@ -120,9 +130,3 @@ async def as_message(exchange: Exchange, reply: Reply) -> Reply:
 def chat_headers(headers: Headers) -> Headers:
     """Return the request's headers without those of Anthropic's API."""
     return tuple([header for header in uncompressed(headers) if header[0] not in OF_ANTHROPIC])
-
-
-def _turn(message: dict[str, object], place: int) -> Turn:
-    content = message.get("content")
-    is_text = isinstance(content, str) and "tool_calls" not in message
-    return Turn(str(message["role"]), str(content) if is_text else "", place, plain=is_text)

@@ -105,7 +105,7 @@ def explained(error: msgspec.ValidationError, within: str = "", of: Any = None) 
     path = _PATH.search(text)
     what = text[: path.start()] if path else text
     inner = path.group(2) if path else ""
-    param = f"{within}.{inner}".strip(".")
+    param = f"{within}.{inner}".strip(".").replace(".[", "[")
     if lacking := _MISSING.search(what):
         return missing(f"{param}.{lacking.group(1)}".lstrip("."))
     if unknown := _UNKNOWN.search(what):

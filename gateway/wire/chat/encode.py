@@ -20,7 +20,8 @@ _text = msgspec.json.Decoder(str)
 _encode = msgspec.json.Encoder().encode
 
 NO_MESSAGES = Raw(b"[]")
-ROOM_FIELDS = frozenset({"max_tokens", "max_completion_tokens", "max_output_tokens"})
+ROOM = "max_tokens"
+ROOM_FIELDS = frozenset({ROOM, "max_completion_tokens", "max_output_tokens"})
 _KEY = re.compile(rb'"model"\s*:')
 _ANY_MODEL = re.compile(rb'"[mM][oO][dD][eE][lL]"')
 _ESCAPED = re.compile(rb"\\u00[4-7]")  # an escaped letter, which ordinary programs do not write
@@ -40,9 +41,7 @@ _ANY_ROUTING = re.compile(b'"(?:' + "|".join(sorted(ROUTING)).encode() + b')"', 
 _MODEL = re.compile(rb'"model"\s*:\s*("[^"\\]*")')
 
 
-def body(
-    exchange: Exchange, model: str, *, force: Mapping[str, Any] | None = None, room_field: str = "max_tokens"
-) -> bytes:
+def body(exchange: Exchange, model: str, *, force: Mapping[str, Any] | None = None, room_field: str = ROOM) -> bytes:
     """Return the body for a backend. `model` is the model's name there.
 
     If no stage changed the request, only the model's name is replaced. Otherwise unchanged fields and messages stay
@@ -50,7 +49,8 @@ def body(
     answer length.
     """
     ask = exchange.ask
-    if not exchange.changed and not ask.marked and not force and _is_clear(exchange):
+    is_renamed = ask.owns_room and room_field != ROOM
+    if not exchange.changed and not ask.marked and not force and not is_renamed and _is_clear(exchange):
         if model == ask.model:
             return ask.raw
         names = _MODEL.findall(ask.raw)
@@ -76,6 +76,8 @@ def body(
         else:
             fields["messages"] = _messages(exchange.sent, fields.get("messages", NO_MESSAGES))
             fields.update(_sampling(exchange.sampling, fields, room_field))
+    if is_renamed and ROOM in fields:
+        fields[room_field] = fields.pop(ROOM)
     for name, value in (force or {}).items():
         fields[name] = Raw(_encode(value))
     return _encode(fields)

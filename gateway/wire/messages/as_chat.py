@@ -12,11 +12,10 @@ from msgspec import UNSET, Raw, Struct, UnsetType
 
 from gateway.errors import BadRequest
 from gateway.wire.json_fields import NULL, decoded, missing
-from gateway.wire.messages.blocks import WHY_CHAT, Message, messages
+from gateway.wire.messages.blocks import WHY_CHAT, GivenMessage, Message, messages
 from gateway.wire.messages.losses import Losses
 
 _object = msgspec.json.Decoder(dict[str, Raw])
-_list = msgspec.json.Decoder(list[Raw])
 _encode = msgspec.json.Encoder().encode
 
 REFUSED = {
@@ -38,6 +37,8 @@ LEFT_OUT = (
     "workspace_id",
     "betas",
 )
+TOOL_FIELDS = ("input_examples", "defer_loading", "eager_input_streaming", "allowed_callers")
+"""Fields of a tool that a function of chat lacks."""
 TRANSLATED = (
     "system",
     "messages",
@@ -68,6 +69,10 @@ class _Tool(Struct):
     description: Raw | UnsetType = UNSET
     input_schema: Raw | UnsetType = UNSET
     strict: Raw | UnsetType = UNSET
+    input_examples: Raw | UnsetType = UNSET
+    defer_loading: Raw | UnsetType = UNSET
+    eager_input_streaming: Raw | UnsetType = UNSET
+    allowed_callers: Raw | UnsetType = UNSET
 
 
 class _ToolChoice(Struct):
@@ -97,9 +102,10 @@ class _Metadata(Struct):
 
 
 class _MessageKnobs(Struct):
+    messages: list[GivenMessage] = []
     stop_sequences: list[str] | None = None
     stream: bool | None = None
-    tools: list[Raw] | None = None
+    tools: list[_Tool] | None = None
     tool_choice: _ToolChoice | None = None
     thinking: _Thinking | None = None
     output_config: _OutputConfig | None = None
@@ -113,15 +119,14 @@ class _ThinkingField(Struct):
 
 
 _knobs = msgspec.json.Decoder(_MessageKnobs)
-_tool = msgspec.json.Decoder(_Tool)
 _asked = msgspec.json.Decoder(_ThinkingField)
 
 
-def chat_body(body: bytes, losses: Losses) -> tuple[bytes, list[Message]]:
+def chat_body(body: bytes, losses: Losses, model: str = "", room_tokens: int = 0) -> tuple[bytes, list[Message]]:
     """Return the body of the chat request, and its messages.
 
-    The caller adds the maximum answer length, whose field depends on the backend. Raises `BadRequest` for features that
-    chat completions lack.
+    `model` replaces the model's name, and `room_tokens` is the limit of the answer to write as `max_tokens`, if they
+    are given. Raises `BadRequest` for features that chat completions lack.
     """
     fields = {name: value for name, value in _object.decode(body).items() if bytes(value) != NULL}
     for name, remedy in REFUSED.items():
@@ -133,7 +138,7 @@ def chat_body(body: bytes, losses: Losses) -> tuple[bytes, list[Message]]:
     if CACHE_CONTROL in body:
         losses.add("cache_control")
     knobs = decoded(_knobs, body)
-    turns = messages(fields.get("system"), _list.decode(fields.get("messages", Raw(b"[]"))), losses)
+    turns = messages(fields.get("system"), knobs.messages, losses)
     if not turns:
         raise missing("messages")
     written: dict[str, Any] = {
@@ -146,6 +151,10 @@ def chat_body(body: bytes, losses: Losses) -> tuple[bytes, list[Message]]:
     if knobs.stream:
         # the last chunk of the stream then holds the usage
         written |= {"stream": True, "stream_options": {"include_usage": True}}
+    if room_tokens:
+        written["max_tokens"] = room_tokens
+    if model:
+        written["model"] = model
     unchanged = {name: value for name, value in fields.items() if name not in ANSWERED}
     return _encode({**unchanged, **written}), turns
 
@@ -171,9 +180,9 @@ def _stops(knobs: _MessageKnobs) -> dict[str, Any]:
 def _tools(knobs: _MessageKnobs, losses: Losses) -> dict[str, Any]:
     if not knobs.tools:
         return {}
-    functions = [_function(decoded(_tool, raw, f"tools[{place}]"), place) for place, raw in enumerate(knobs.tools)]
-    for name in ("input_examples", "defer_loading", "eager_input_streaming", "allowed_callers"):
-        if any(b'"' + name.encode() + b'"' in bytes(raw) for raw in knobs.tools):
+    functions = [_function(tool, place) for place, tool in enumerate(knobs.tools)]
+    for name in TOOL_FIELDS:
+        if any(getattr(tool, name) is not UNSET for tool in knobs.tools):
             losses.add(f"tools.{name}")
     choice = knobs.tool_choice
     extra: dict[str, Any] = {}

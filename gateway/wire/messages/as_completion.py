@@ -34,7 +34,8 @@ def whole(body: bytes, head: CompletionHead, losses: Losses) -> bytes:
     message = loose_json(body)
     if not isinstance(message, dict) or message.get("type") != "message":
         raise BackendFailed("The backend's answer is not a message of Anthropic's API.", code="not_an_api")
-    blocks = [block for block in message.get("content") or () if isinstance(block, dict)]
+    content = message.get("content")
+    blocks = [block for block in content if isinstance(block, dict)] if isinstance(content, list) else []
     for block in blocks:
         _note_losses(block, losses)
     texts = [text_of(block.get("text")) for block in blocks if block.get("type") == "text"]
@@ -165,7 +166,7 @@ class CompletionTranslator:
 
 
 def _note_losses(block: Mapping[str, Any], losses: Losses) -> None:
-    if block.get("type") not in KNOWN:
+    if text_of(block.get("type")) not in KNOWN:
         losses.add(f"a block of type {text_of(block.get('type'))[:40]!r}")
     if block.get("citations"):
         losses.add("citations")

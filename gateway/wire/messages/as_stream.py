@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from gateway.errors import BackendFailed
-from gateway.wire.chat.completion import loose_json
+from gateway.wire.chat.completion import loose_json, text_of
 
 _encode = msgspec.json.Encoder().encode
 DELTAS = {
@@ -41,7 +41,7 @@ def event(kind: str, fields: dict[str, Any]) -> bytes:
 
 def _block(index: int, block: dict[str, Any]) -> Iterator[bytes]:
     """Yield the events of one block. The first event of an unknown block has the whole block."""
-    delta = DELTAS.get(block.get("type", ""))
+    delta = DELTAS.get(text_of(block.get("type")))
     begun = block if delta is None else {**block, delta[1]: delta[2]}
     signature = begun.get("signature")
     if delta is not None and signature:

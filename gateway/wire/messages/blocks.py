@@ -1,6 +1,7 @@
 """Translates the messages of a `/v1/messages` request to chat messages.
 
-A message with tool results becomes one chat message per result, and a user message with the other blocks.
+A message with tool results becomes one chat message per result, and a user message with the other blocks. A text that
+stands alone stays JSON, since the conversation of a coding agent has many long texts.
 """
 
 from collections.abc import Iterator, Sequence
@@ -10,17 +11,22 @@ import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
 from gateway.errors import BadRequest
-from gateway.wire.json_fields import decoded
+from gateway.wire.json_fields import NULL, decoded
 from gateway.wire.messages.losses import Losses
 
 Message = dict[str, Any]
+Text = str | Raw
+"""A text, or the JSON of a text."""
+EMPTY = Raw(b'""')
 WHY_CHAT = "This request is sent as a chat completion, because its model's backend has no /v1/messages."
 KNOWN = "text, images, documents, search results, thinking, tool_use and tool_result"
 
 
-class _Message(Struct):
+class GivenMessage(Struct):
+    """A message of the request, whose content stays JSON until it is translated."""
+
     role: str
-    content: str | list[Raw]
+    content: Raw
 
 
 class _Source(Struct):
@@ -28,59 +34,58 @@ class _Source(Struct):
     media_type: str = ""
     data: str = ""
     url: str = ""
-    content: str | list[Raw] = ""
+    content: Raw = EMPTY
 
 
 class _Block(Struct):
     type: str
-    text: str = ""
+    text: Raw = EMPTY
     thinking: str = ""
     id: str = ""
     name: str = ""
     input: Raw | UnsetType = UNSET
     tool_use_id: str = ""
-    content: str | list[Raw] | None = None
+    content: Raw = EMPTY
     is_error: bool | None = None
     source: str | _Source | None = None
     title: str | None = None
     context: str | None = None
 
 
-_message = msgspec.json.Decoder(_Message)
-_block = msgspec.json.Decoder(_Block)
-_instructions = msgspec.json.Decoder(str | list[Raw] | None)
+_content = msgspec.json.Decoder(list[_Block])
+_string = msgspec.json.Decoder(str)
 
 
-def messages(system: Raw | None, given: Sequence[Raw], losses: Losses) -> list[Message]:
+def messages(system: Raw | None, given: Sequence[GivenMessage], losses: Losses) -> list[Message]:
     """Translate `system` and the messages. Raises `BadRequest`, which names the block, if chat completions lack a
     feature."""
-    instructions = "" if system is None else _joined(decoded(_instructions, system, "system") or "", "system")
-    collected: list[Message] = [{"role": "system", "content": instructions}] if instructions else []
-    for place, raw in enumerate(given):
-        where = f"messages[{place}]"
-        message = decoded(_message, raw, where)
-        if isinstance(message.content, str):
+    collected: list[Message] = []
+    if system is not None and (instructions := _joined(system, "system")) not in ("", EMPTY):
+        collected.append({"role": "system", "content": instructions})
+    for place, message in enumerate(given):
+        where = f"messages[{place}].content"
+        if _is_text(message.content):
             collected.append({"role": message.role, "content": message.content})
         elif message.role == "assistant":
             collected.append(_assistant(_blocks(message.content, where), losses))
         elif message.role == "system":
-            collected.append({"role": "system", "content": _joined(message.content, f"{where}.content")})
+            collected.append({"role": "system", "content": _joined(message.content, where)})
         else:
             collected += _user(_blocks(message.content, where), losses)
     return collected
 
 
-def _blocks(content: Sequence[Raw], where: str) -> list[tuple[str, _Block]]:
-    """Return the blocks of a message, each with its path in the request."""
-    places = [f"{where}.content[{number}]" for number in range(len(content))]
-    return [(place, decoded(_block, raw, place)) for place, raw in zip(places, content, strict=True)]
+def _blocks(content: Raw, where: str) -> list[tuple[str, _Block]]:
+    """Return the blocks of some content, each with its path in the request."""
+    return [(f"{where}[{number}]", block) for number, block in enumerate(decoded(_content, content, where))]
 
 
 def _assistant(blocks: list[tuple[str, _Block]], losses: Losses) -> Message:
-    texts, thoughts, calls = [], [], []
+    texts: list[tuple[str, Text]] = []
+    thoughts, calls = [], []
     for where, block in blocks:
         if block.type == "text":
-            texts.append(block.text)
+            texts.append((where, block.text))
         elif block.type == "thinking":
             thoughts.append(block.thinking)
         elif block.type == "redacted_thinking":
@@ -91,7 +96,7 @@ def _assistant(blocks: list[tuple[str, _Block]], losses: Losses) -> Message:
             calls.append({"id": block.id, "type": "function", "function": function})
         else:
             raise _unknown(f"{where}.type", block.type, KNOWN)
-    message: Message = {"role": "assistant", "content": "".join(texts) if texts or not calls else None}
+    message: Message = {"role": "assistant", "content": _one(texts, "") if texts or not calls else None}
     if thought := "\n\n".join(filter(None, thoughts)):
         message["reasoning_content"] = thought
     return message | ({"tool_calls": calls} if calls else {})
@@ -103,7 +108,7 @@ def _user(blocks: list[tuple[str, _Block]], losses: Losses) -> list[Message]:
     parts: list[dict[str, Any]] = []
     for where, block in blocks:
         if block.type == "tool_result":
-            text, others = _result(block, where, losses)
+            text, others = _result(block, f"{where}.content", losses)
             results.append({"role": "tool", "tool_call_id": block.tool_use_id, "content": text})
             parts += others
         else:
@@ -114,18 +119,20 @@ def _user(blocks: list[tuple[str, _Block]], losses: Losses) -> list[Message]:
     return [*results, {"role": "user", "content": parts[0]["text"] if alone else parts}]
 
 
-def _result(block: _Block, where: str, losses: Losses) -> tuple[str, list[dict[str, Any]]]:
+def _result(block: _Block, where: str, losses: Losses) -> tuple[Text, list[dict[str, Any]]]:
     """Return the text of a tool result, and its images and files. Chat allows those only in a user message."""
     if block.is_error:
         losses.add("tool_result.is_error")
-    content = block.content or ""
-    if isinstance(content, str):
+    content = block.content
+    if _is_text(content):
         return content, []
+    if bytes(content) == NULL:
+        return EMPTY, []
     parts = [part for place, each in _blocks(content, where) for part in _parts(each, place, losses)]
     others = [part for part in parts if part["type"] != "text"]
     if others:
         losses.add("tool_result images", "sent in a user message after the result")
-    return "\n".join(part["text"] for part in parts if part["type"] == "text"), others
+    return _one([(where, part["text"]) for part in parts if part["type"] == "text"], "\n"), others
 
 
 def _parts(block: _Block, where: str, losses: Losses) -> Iterator[dict[str, Any]]:
@@ -139,7 +146,8 @@ def _parts(block: _Block, where: str, losses: Losses) -> Iterator[dict[str, Any]
     elif block.type == "search_result":
         source = block.source if isinstance(block.source, str) else ""
         head = "\n".join(filter(None, (block.title, source)))
-        yield _text(f"{head}\n\n{_joined(block.content or '', f'{where}.content')}")
+        content = _read(_joined(block.content, f"{where}.content"), f"{where}.content")
+        yield _text(f"{head}\n\n{content}")
     else:
         raise _unknown(f"{where}.type", block.type, KNOWN)
 
@@ -165,29 +173,43 @@ def _document(block: _Block, where: str, losses: Losses) -> Iterator[dict[str, A
     elif isinstance(source, _Source) and source.type == "content":
         if head:
             yield _text(head)
-        if isinstance(source.content, str):
+        if _is_text(source.content):
             yield _text(source.content)
             return
-        for place, each in _blocks(source.content, where):
+        for place, each in _blocks(source.content, f"{where}.content"):
             yield from _parts(each, place, losses)
     else:
         raise _unknown(f"{where}.type", _kind(source), "documents as 'base64', 'text' or 'content'")
 
 
-def _joined(content: str | Sequence[Raw], where: str) -> str:
+def _joined(content: Raw, where: str) -> Text:
     """Join content that may hold only texts."""
-    if isinstance(content, str):
+    if _is_text(content):
         return content
-    texts = []
-    for number, raw in enumerate(content):
-        block = decoded(_block, raw, f"{where}[{number}]")
+    texts: list[tuple[str, Text]] = []
+    for place, block in _blocks(content, where):
         if block.type != "text":
-            raise _unknown(f"{where}[{number}].type", block.type, "only text here")
-        texts.append(block.text)
-    return "\n\n".join(texts)
+            raise _unknown(f"{place}.type", block.type, "only text here")
+        texts.append((place, block.text))
+    return _one(texts, "\n\n")
 
 
-def _text(text: str) -> dict[str, Any]:
+def _one(texts: Sequence[tuple[str, Text]], between: str) -> Text:
+    """Join texts, each of which has its path in the request. A single text is returned as it is."""
+    if len(texts) == 1:
+        return texts[0][1]
+    return between.join([_read(text, where) for where, text in texts])
+
+
+def _read(text: Text, where: str) -> str:
+    return text if isinstance(text, str) else decoded(_string, text, where)
+
+
+def _is_text(content: Raw) -> bool:
+    return memoryview(content)[:1] == b'"'  # not a copy of a long text
+
+
+def _text(text: Text) -> dict[str, Any]:
     return {"type": "text", "text": text}
 
 

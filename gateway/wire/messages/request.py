@@ -145,8 +145,8 @@ def _turn(message: _MessageFields, source: int) -> Turn:
     text = _only_text(content)
     if text is not None:
         return Turn(message.role, text, source)
-    role = "tool" if any(TOOL_RESULT in bytes(block) for block in content) else message.role
-    return Turn(role, "", source, plain=False)
+    is_result = message.role == "user" and any([TOOL_RESULT in bytes(block) for block in content])
+    return Turn("tool" if is_result else message.role, "", source, plain=False)
 
 
 def _only_text(blocks: Sequence[Raw]) -> str | None:

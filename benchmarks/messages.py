@@ -1,0 +1,133 @@
+"""CPU of a request to `/v1/messages`, byte-true and translated, beside a chat completion through the same gateway.
+
+The upstream is nginx with a fixed answer. The long request is what a coding agent sends: twelve tools, a system prompt
+of two blocks, and a conversation with calls and results of tools, some 40 kB. CPU of the whole process tree, as in
+`overhead.py`.
+"""
+
+import json
+import statistics
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import click
+from harness import foreword, nginx
+from harness.load import script
+from harness.measure import measure
+from harness.peers import Running
+from harness.processes import HOST
+from harness.report import table
+
+CONFIG = (
+    foreword.PASS_THROUGH
+    + """
+[backends.anthropic]
+kind = "anthropic"
+base_url = "http://{host}:{upstream}/v1"
+api_key = "sk-ant-upstream"
+models = ["claude-*"]
+"""
+)
+QUESTION = "What is the capital of France? Answer in one short sentence."
+CHAT, MESSAGES = "/v1/chat/completions", "/v1/messages"
+HEADERS = {"content-type": "application/json", "host": HOST, "x-api-key": "none", "anthropic-version": "2023-06-01"}
+FILE = "def area(width: float, height: float) -> float:\n    return width * height\n\n\n" * 30
+
+
+def short_chat(model: str) -> dict[str, Any]:
+    return {"model": model, "max_tokens": 100, "messages": [{"role": "user", "content": QUESTION}]}
+
+
+def long_messages(model: str) -> dict[str, Any]:
+    """A coding agent's request in the form of Anthropic's API."""
+    cached = {"cache_control": {"type": "ephemeral"}}
+    turns: list[dict[str, Any]] = [{"role": "user", "content": [{"type": "text", "text": "Add a test for area."}]}]
+    for number in range(10):
+        call = {"type": "tool_use", "id": f"toolu_{number}", "name": "tool_1", "input": {"path": f"src/{number}.py"}}
+        result = {"type": "tool_result", "tool_use_id": f"toolu_{number}", "content": FILE}
+        turns.append({"role": "assistant", "content": [{"type": "text", "text": "I look at the next file."}, call]})
+        turns.append({"role": "user", "content": [result]})
+    turns[-1]["content"][-1] |= cached
+    return {
+        "model": model,
+        "max_tokens": 8000,
+        "system": [
+            {"type": "text", "text": "You are a coding agent."},
+            {"type": "text", "text": "Rules. " * 500} | cached,
+        ],
+        "tools": [
+            {"name": f"tool_{n}", "description": "Reads a file. " * 20, "input_schema": _schema()} for n in range(12)
+        ],
+        "messages": turns,
+    }
+
+
+def long_chat(model: str) -> dict[str, Any]:
+    """The same request in the form of OpenAI's API."""
+    from gateway.wire.messages.as_chat import chat_body
+    from gateway.wire.messages.losses import Losses
+
+    raw, _ = chat_body(json.dumps(long_messages(model)).encode(), Losses())
+    return {**json.loads(raw), "max_tokens": 8000}
+
+
+def _schema() -> dict[str, Any]:
+    fields = {f"field_{number}": {"type": "string", "description": "One of the fields."} for number in range(6)}
+    return {"type": "object", "properties": fields, "required": list(fields)}
+
+
+CASES = {
+    "chat, byte-true": (CHAT, short_chat("gpt-4o-mini"), ""),
+    "messages, byte-true": (MESSAGES, short_chat("claude-4"), "chat, byte-true"),
+    "messages to a chat backend": (MESSAGES, short_chat("gpt-4o-mini"), "messages, byte-true"),
+    "chat to an anthropic backend": (CHAT, short_chat("claude-4"), "chat, byte-true"),
+    "agent's chat, byte-true": (CHAT, long_chat("gpt-4o-mini"), ""),
+    "agent's messages, byte-true": (MESSAGES, long_messages("claude-4"), "agent's chat, byte-true"),
+    "agent's messages to a chat backend": (MESSAGES, long_messages("gpt-4o-mini"), "agent's messages, byte-true"),
+    "agent's chat to an anthropic backend": (CHAT, long_chat("claude-4"), "agent's chat, byte-true"),
+}
+
+
+@click.command()
+@click.option("--rounds", default=5, show_default=True)
+@click.option("--seconds", default=3, show_default=True)
+@click.option("--only", default="", help="Only cases whose name contains this.")
+def messages(rounds: int, seconds: int, only: str) -> None:
+    """CPU per request of Anthropic's API."""
+    chosen = {name: case for name, case in CASES.items() if only in name}
+    figures: dict[str, list[float]] = {name: [] for name in chosen}
+    with tempfile.TemporaryDirectory(prefix="foreword-messages-") as folder, ExitStack() as stack:
+        scratch = Path(folder)
+        upstream, port = nginx.fixed(scratch / "upstream")
+        stack.callback(upstream.stop)
+        gateway, own = foreword.start(scratch / "gateway", CONFIG, port)
+        stack.callback(gateway.stop)
+        scripts = {
+            name: script(scratch, f"case{place}", json.dumps(body), HEADERS)
+            for place, (name, (_, body, _)) in enumerate(chosen.items())
+        }
+        for number in range(rounds):
+            for name, (path, _, _) in chosen.items():
+                load, cpu = measure(Running(gateway, own, path), scripts[name], seconds, number)
+                if load.errors:
+                    raise click.ClickException(f"{name}: {load.errors} of {load.requests} requests failed")
+                figures[name].append(cpu)
+            click.echo(f"round {number + 1} done", err=True)
+    _report(figures, rounds, seconds)
+
+
+def _report(figures: dict[str, list[float]], rounds: int, seconds: int) -> None:
+    middles = {name: statistics.median(each) for name, each in figures.items()}
+    rows = []
+    for name, middle in middles.items():
+        before = middles.get(CASES[name][2])
+        size = f"{len(json.dumps(CASES[name][1])):,}"
+        rows.append([name, size, f"{middle:,.0f}", f"{middle / before:.2f}" if before else ""])
+    click.echo(f"{rounds} interleaved rounds of {seconds} s, medians\n")
+    click.echo(table(["request", "bytes", "CPU us a request", "times its byte-true one"], rows))
+
+
+if __name__ == "__main__":
+    messages()

@@ -1,0 +1,101 @@
+"""Requests and answers with one field changed to a wrong value: they are translated or refused, and nothing else."""
+
+import copy
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import yaml
+
+from gateway.errors import RequestError
+from gateway.wire.messages import answer, as_completion, as_stream, read, request
+from gateway.wire.messages.as_chat import chat_body, shows_thinking
+from gateway.wire.messages.losses import Losses
+from gateway.wire.messages.of_chat import messages_body
+from gateway.wire.messages.token_count import countable
+from tests.golden.test_golden import CASES
+from tests.golden.test_message_streams import CHAT, MESSAGE, to_completion, to_message, translated
+
+WRONG: tuple[Any, ...] = (None, True, -1, 1e300, "", "x", "{", [], [None], [[]], {}, {"type": 7}, {"a": None})
+GOLDEN = {file.stem: yaml.safe_load(file.read_text("utf-8")) for file in CASES}
+
+
+def body(name: str) -> Any:
+    return json.loads(GOLDEN[name]["request"]["body"])
+
+
+def reply(name: str) -> Any:
+    return json.loads("".join(GOLDEN[name]["upstream"][0]["pieces"]))
+
+
+def mutated(value: Any) -> Iterator[Any]:
+    """Copies of a JSON value, each with one part replaced or removed."""
+    for path in paths(value):
+        for wrong in WRONG:
+            copied = copy.deepcopy(value)
+            inner = copied
+            for step in path[:-1]:
+                inner = inner[step]
+            inner[path[-1]] = wrong
+            yield copied
+
+
+def paths(value: Any, before: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    steps = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for step, inner in steps:
+        yield (*before, step)
+        yield from paths(inner, (*before, step))
+
+
+def encoded(value: Any) -> bytes:
+    return json.dumps(value).encode()
+
+
+HEAD = as_completion.CompletionHead("c", "m", 7)
+REQUESTS: dict[str, tuple[str, Callable[[bytes], Any]]] = {
+    "messages decoded": ("messages-translated", lambda raw: request.ask(raw, {})),
+    "messages to chat": ("messages-translated", lambda raw: chat_body(raw, Losses())),
+    "messages counted": ("messages-translated", countable),
+    "thinking shown": ("messages-translated", shows_thinking),
+    "chat to messages": ("chat-over-messages", lambda raw: messages_body(raw, 9, Losses())),
+}
+REPLIES: dict[str, tuple[str, Callable[[bytes], Any]]] = {
+    "chat to a message": ("messages-translated", lambda raw: answer.whole(raw, answer.MessageHead("i", "m", True))),
+    "message to chat": ("chat-over-messages", lambda raw: as_completion.whole(raw, HEAD, Losses())),
+    "message to a stream": ("chat-over-messages", as_stream.events),
+    "message read": ("chat-over-messages", read.read_body),
+}
+
+
+@pytest.mark.parametrize(("case", "read"), REQUESTS.values(), ids=REQUESTS)
+def test_a_wrong_field_of_a_request_is_refused_or_passed_on(case: str, read: Callable[[bytes], Any]) -> None:
+    for wrong in mutated(body(case)):
+        try:
+            read(encoded(wrong))
+        except RequestError as error:
+            assert error.status == 400 and error.message
+
+
+@pytest.mark.parametrize(("case", "read"), REPLIES.values(), ids=REPLIES)
+def test_a_wrong_field_of_an_answer_is_a_failure_of_the_backend_or_read(
+    case: str, read: Callable[[bytes], Any]
+) -> None:
+    for wrong in mutated(reply(case)):
+        try:
+            read(encoded(wrong))
+        except RequestError as error:
+            assert error.status >= 400 and error.message
+
+
+@pytest.mark.parametrize(("stream", "to"), [(CHAT, to_message), (MESSAGE, to_completion)], ids=["chat", "message"])
+def test_a_wrong_field_of_an_event_does_not_break_its_stream(stream: bytes, to: Callable[[], Any]) -> None:
+    events = stream.split(b"\n\n")
+    for place, event in enumerate(events):
+        head, mark, data = event.partition(b"data: ")
+        if not data.startswith(b"{"):
+            continue
+        for wrong in mutated(json.loads(data)):
+            changed = [*events[:place], head + mark + encoded(wrong), *events[place + 1 :]]
+            translated(to(), [b"\n\n".join(changed)])
+            read.read_events([event.partition(b"data: ")[2] for event in changed])
