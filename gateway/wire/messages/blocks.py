@@ -18,6 +18,7 @@ Message = dict[str, Any]
 Text = str | Raw
 """A text, or the JSON of a text."""
 EMPTY = Raw(b'""')
+QUOTE = ord('"')
 WHY_CHAT = "This request is sent as a chat completion, because its model's backend has no /v1/messages."
 KNOWN = "text, images, documents, search results, thinking, tool_use and tool_result"
 
@@ -77,7 +78,8 @@ def messages(system: Raw | None, given: Sequence[GivenMessage], losses: Losses) 
 
 def _blocks(content: Raw, where: str) -> list[tuple[str, _Block]]:
     """Return the blocks of some content, each with its path in the request."""
-    return [(f"{where}[{number}]", block) for number, block in enumerate(decoded(_content, content, where))]
+    blocks = decoded(_content, content, where)
+    return [(f"{where}[{number}]", block) for number, block in enumerate(blocks)]
 
 
 def _assistant(blocks: list[tuple[str, _Block]], losses: Losses) -> Message:
@@ -206,7 +208,7 @@ def _read(text: Text, where: str) -> str:
 
 
 def _is_text(content: Raw) -> bool:
-    return memoryview(content)[:1] == b'"'  # not a copy of a long text
+    return memoryview(content)[0] == QUOTE  # not a copy of a long text
 
 
 def _text(text: Text) -> dict[str, Any]:
