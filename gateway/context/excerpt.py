@@ -15,7 +15,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from gateway.context.pack import SourceBudget
-from gateway.context.reading.chunk import lead_length, sentences
+from gateway.context.reading.chunk import lead_length
+from gateway.context.reading.text_spans import sentences
 from gateway.context.store.fusion import followed
 from gateway.exchange import Chunk
 

@@ -8,18 +8,14 @@ or a record. It stays whole, and its vector is the mean of the vectors of its pa
 """
 
 import hashlib
-import re
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterator
-from itertools import pairwise
+from collections.abc import Iterator
 
 from msgspec import Struct
 
 from gateway.context.reading.document import Document, Lead
+from gateway.context.reading.text_spans import Count, Span, fits, overlapping, split, stripped
 from gateway.exchange import Chunk
-
-Count = Callable[[str], int]
-Span = tuple[int, int]
 
 VERSION = 4
 """Part of the recipe of each ingested file. Increase it after a change to the cutting, so that files are cut again."""
@@ -27,10 +23,6 @@ VERSION = 4
 SPECIAL_TOKENS = 4
 """The number of tokens that the model adds to a text (two for BERT), with a margin for joining heading and text."""
 
-CHARACTERS_A_TOKEN = 12
-"""A text with more characters for each token than this never fits. WordPiece counts a word of 10,000 letters as one
-token.
-"""
 
 JOINED = 0.64
 """Short neighbours are joined up to this share of the limit. A single paragraph or sentence may use the whole limit.
@@ -38,18 +30,6 @@ JOINED = 0.64
 If a prompt has a fixed number of tokens for passages, a search with shorter chunks finds more.
 """
 
-# A cut is possible where a match ends. The patterns are ordered from best to worst.
-PLACES = tuple(
-    re.compile(pattern)
-    for pattern in (
-        r"\n[ \t]*\n\s*",  # paragraphs
-        r"\n",  # lines
-        r"[.!?][\"')\]”’]*(?=\s)|[。！？…]+[”’」』）]*",  # sentences
-        r"[,;:](?=\s)|[，、；：]",  # clauses
-        r"\s+",  # words
-    )
-)
-SENTENCES = 2
 LEAD_SHARE = 3
 """The repeated head takes at most a chunk's length divided by this number."""
 WHOLE_RECORD = 4
@@ -82,7 +62,7 @@ def chunk(document: Document, collection: str, source: str, count: Count, cut: C
         spans = section.spans()
         if cut.overlap and len(spans) > 1:
             size = max(1, room - section.longest_lead)
-            spans = _overlapping(document.text, start, end, count, size, min(cut.overlap, size // 2))
+            spans = overlapping(document.text, start, end, count, size, min(cut.overlap, size // 2))
         for first, last in spans:
             text = section.lead(first) + document.text[first:last]
             chunks.append(
@@ -144,11 +124,11 @@ class _Section:
         return ""
 
     def spans(self) -> list[Span]:
-        start, end = _stripped(self._text, *self._span)
-        if _fits(self._text[start:end], self._count, self._joined):
+        start, end = stripped(self._text, *self._span)
+        if fits(self._text[start:end], self._count, self._joined):
             return [(start, end)] if start < end else []
         if not self._leads and not self._records:
-            return _split(self._text, start, end, self._count, self._room, self._joined)
+            return split(self._text, start, end, self._count, self._room, self._joined)
         spans: list[Span] = []
         at = start
         for lead, head in zip(self._leads, self._heads, strict=True):
@@ -168,7 +148,7 @@ class _Section:
         if len(spans) < 2 or not self._headed or "\n" in self._text[slice(*spans[0])]:
             return spans
         both = (spans[0][0], spans[1][1])
-        return [both, *spans[2:]] if _fits(self._text[slice(*both)], self._count, self._room) else spans
+        return [both, *spans[2:]] if fits(self._text[slice(*both)], self._count, self._room) else spans
 
     def _tokens(self, first: int) -> int:
         lead = self.lead(first)
@@ -182,20 +162,20 @@ class _Section:
         spans: list[Span] = []
         at = start
         for record in self._records[first : bisect_left(self._records, (end, 0))]:
-            spans += _split(self._text, at, record[0], self._count, room, joined)
-            if _fits(self._text[slice(*record)], self._count, max(room, self._whole)):
+            spans += split(self._text, at, record[0], self._count, room, joined)
+            if fits(self._text[slice(*record)], self._count, max(room, self._whole)):
                 spans.append(record)
             else:
-                spans += _split(self._text, *record, self._count, room, joined)
+                spans += split(self._text, *record, self._count, room, joined)
             at = record[1]
-        return self._packed([*spans, *_split(self._text, at, end, self._count, room, joined)])
+        return self._packed([*spans, *split(self._text, at, end, self._count, room, joined)])
 
     def _packed(self, spans: list[Span]) -> list[Span]:
         """Join neighbours if they fit together with the head that the first one repeats."""
         packed: list[Span] = []
         room = self._joined
         for start, end in spans:
-            if packed and _fits(self._text[packed[-1][0] : end], self._count, room):
+            if packed and fits(self._text[packed[-1][0] : end], self._count, room):
                 packed[-1] = (packed[-1][0], end)
             else:
                 packed.append((start, end))
@@ -210,7 +190,7 @@ MOST_NESTED = 8
 def _fitting(lead: Lead, count: Count, room: int) -> Lead:
     """Shorten a lead to at most `room` tokens. The last line, which is the title row, is dropped last."""
     text = lead.text
-    while text and not _fits(text, count, room):
+    while text and not fits(text, count, room):
         text = text.partition("\n")[2] if "\n" in text else text[: len(text) // 2].rstrip(" |")
     return Lead(lead.start, lead.end, text)
 
@@ -224,14 +204,7 @@ def _head(text: str, lead: Lead) -> int:
 def within(text: str, count: Count, window: int) -> list[str]:
     """Split the text into parts that the embedder reads at once. A short text stays one part."""
     room = max(1, window - SPECIAL_TOKENS)
-    return [text[start:end] for start, end in _split(text, 0, len(text), count, room, room)] or [text]
-
-
-def sentences(text: str, tokens: int, count: Count) -> list[Span]:
-    """Return the spans of lines and sentences, joined up to `tokens`. They cover everything but white space."""
-    ends = {match.end() for place in PLACES[: SENTENCES + 1] for match in place.finditer(text)}
-    parts = (_stripped(text, *edges) for edges in pairwise(sorted({0, *ends, len(text)})))
-    return _packed(text, [(start, end) for start, end in parts if start < end], count, tokens)
+    return [text[start:end] for start, end in split(text, 0, len(text), count, room, room)] or [text]
 
 
 def chunk_id(collection: str, source: str, start: int, end: int, text: str) -> str:
@@ -260,79 +233,9 @@ def _sections(document: Document) -> Iterator[tuple[Span, tuple[str, ...]]]:
 
 def _shortened(path: tuple[str, ...], count: Count, room: int) -> str:
     """Shorten a heading path to at most `room` tokens. The nearest heading is dropped last."""
-    while len(path) > 1 and not _fits(" > ".join(path), count, room):
+    while len(path) > 1 and not fits(" > ".join(path), count, room):
         path = path[1:]
     heading = " > ".join(path)
-    while heading and not _fits(heading, count, room):
+    while heading and not fits(heading, count, room):
         heading = heading[: len(heading) // 2].rstrip()
     return heading
-
-
-def _fits(text: str, count: Count, room: int) -> bool:
-    return len(text) <= room * CHARACTERS_A_TOKEN and count(text) <= room
-
-
-def _split(text: str, start: int, end: int, count: Count, room: int, joined: int, kind: int = 0) -> list[Span]:
-    """Split a text into spans of at most `room` tokens, cut at the best places. They cover everything but white space.
-
-    `kind` is the index in `PLACES` of the next pattern to cut at. From 1 on, the span is a paragraph or a part of one.
-    """
-    start, end = _stripped(text, start, end)
-    if start == end:
-        return []
-    if end - start == 1 or _fits(text[start:end], count, room if kind else joined):
-        return [(start, end)]
-    if kind == len(PLACES):
-        middle = (start + end) // 2
-        parts = [(start, middle), (middle, end)]
-    else:
-        parts = _parts(PLACES[kind], text, start, end)
-    below = kind if kind == len(PLACES) else kind + 1
-    spans = [span for first, last in parts for span in _split(text, first, last, count, room, joined, below)]
-    return _packed(text, spans, count, joined)
-
-
-def _overlapping(text: str, start: int, end: int, count: Count, room: int, overlap: int) -> list[Span]:
-    """Return spans of at most `room` tokens. Each begins with up to `overlap` tokens from the end of the span
-    before.
-    """
-    size = max(1, overlap // 2)
-    pieces = _split(text, start, end, count, size, size)
-    spans: list[Span] = []
-    first = 0
-    for place, (_, last) in enumerate(pieces):
-        if place + 1 < len(pieces) and _fits(text[pieces[first][0] : pieces[place + 1][1]], count, room):
-            continue
-        while first < place and not _fits(text[pieces[first][0] : last], count, room):
-            first += 1
-        spans.append((pieces[first][0], last))
-        following = place + 1
-        while following > first + 1 and _fits(text[pieces[following - 1][0] : last], count, overlap):
-            following -= 1
-        first = following
-    return spans
-
-
-def _parts(place: re.Pattern[str], text: str, start: int, end: int) -> list[Span]:
-    cuts = [match.end() for match in place.finditer(text, start, end)]
-    edges = [start, *(cut for cut in cuts if start < cut < end), end]
-    return list(pairwise(edges))
-
-
-def _packed(text: str, spans: list[Span], count: Count, room: int) -> list[Span]:
-    """Join neighbours if they fit together."""
-    packed: list[Span] = []
-    for start, end in spans:
-        if packed and _fits(text[packed[-1][0] : end], count, room):
-            packed[-1] = (packed[-1][0], end)
-        else:
-            packed.append((start, end))
-    return packed
-
-
-def _stripped(text: str, start: int, end: int) -> Span:
-    while start < end and text[start].isspace():
-        start += 1
-    while end > start and text[end - 1].isspace():
-        end -= 1
-    return start, end

@@ -5,9 +5,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.context.embedding.sentence import SentenceEmbedder
-from gateway.context.reading.chunk import CHARACTERS_A_TOKEN, Cut, chunk, chunk_id, within
+from gateway.context.reading.chunk import Cut, chunk, chunk_id, within
 from gateway.context.reading.document import Document, Heading
 from gateway.context.reading.formats.markdown import markdown_headings
+from gateway.context.reading.text_spans import CHARACTERS_A_TOKEN
 from gateway.context.store.index_text import indexed
 from gateway.exchange import Chunk
 

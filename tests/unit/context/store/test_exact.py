@@ -83,7 +83,7 @@ def test_a_write_that_was_broken_off_leaves_nothing_in_a_block(tmp_path: Path, m
         written(file, place, content)
 
     with monkeypatch.context() as patched:
-        patched.setattr("gateway.context.store.exact.put", broken)
+        patched.setattr("gateway.context.store.exact_writer.put", broken)
         with pytest.raises(OSError, match="full"):
             store.add("large", 2, range(10, BLOCK + 5), drawn(BLOCK - 5, 3))
     assert store.count("large") == 10

@@ -1,0 +1,95 @@
+"""Searches a collection of the built-in vector store: its files are mapped, and every vector is compared."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gateway.context.store.exact_files import Stamp, files_of, mapped
+from gateway.errors import CollectionError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from gateway.ports import Vectors
+
+GONE = -1
+"""The value at an empty place, for the chunk's key and the document's key."""
+TOGETHER = 64
+"""The number of scores in a block. The best scores of all blocks give a lower bound for the results."""
+FEW = 0.25
+"""If candidates are at most this share of all vectors, gathering them is faster than comparing all."""
+
+
+class MappedIndex:
+    """The files of a collection, mapped for reading. Raises `ValueError` if one is too short for the other."""
+
+    def __init__(self, folder: Path, stamp: Stamp) -> None:
+        import numpy as np
+
+        self.stamp = stamp
+        self.pairs: NDArray[np.int64] = np.zeros((0, 2), np.int64)
+        self.vectors: NDArray[np.float32] = np.zeros((0, stamp.head.dimensions), np.float32)
+        if stamp.rows:
+            pairs, vectors = files_of(folder, stamp.head)
+            self.pairs = mapped(pairs, np.int64, (stamp.rows, 2))
+            self.vectors = mapped(vectors, np.float32, (stamp.rows, stamp.head.dimensions))
+
+    def nearest(self, vector: Vectors, limit: int, documents: Sequence[int] | None) -> list[tuple[int, float]]:
+        import numpy as np
+
+        query = np.ascontiguousarray(vector, np.float32).reshape(-1)
+        check_dimensions(self.stamp.head.dimensions, query.shape[0])
+        if documents is None:
+            best = self._best(self.vectors @ query, None, limit)
+            if all(key != GONE for key, _ in best):
+                return best
+            # the best results may include empty places, whose vectors are zeros
+            candidates: Any = self.pairs[:, 0] != GONE
+        else:
+            candidates = np.isin(self.pairs[:, 1], np.asarray(documents, np.int64))
+        if np.count_nonzero(candidates) < FEW * len(candidates):
+            rows = np.flatnonzero(candidates)
+            best = self._best(self.vectors[rows] @ query, rows, limit)
+        else:
+            best = self._best(np.where(candidates, self.vectors @ query, -np.inf), None, limit)
+        return [(key, score) for key, score in best if key != GONE and score > -np.inf]
+
+    def _best(self, scores: Any, rows: Any, limit: int) -> list[tuple[int, float]]:
+        """Return (key, score) of the best scores, the best first. `rows` are the places of the scores; None stands for
+        all places.
+        """
+        import numpy as np
+
+        best = np.flatnonzero(scores >= _least_of_best(scores, limit))
+        best = best[np.lexsort((best, -scores[best]))][:limit]
+        places = best if rows is None else rows[best]
+        return list(zip(self.pairs[places, 0].tolist(), scores[best].tolist(), strict=True))
+
+    def count(self) -> int:
+        import numpy as np
+
+        return int(np.count_nonzero(self.pairs[:, 0] != GONE))
+
+
+def _least_of_best(scores: Any, limit: int) -> float:
+    """Return a lower bound for the score at rank `limit`: at least `limit` blocks have a score that reaches the bound.
+
+    Partitioning only the best score of each block takes a fraction of the time of partitioning all scores.
+    """
+    import numpy as np
+
+    blocks = scores[: len(scores) // TOGETHER * TOGETHER].reshape(-1, TOGETHER).max(axis=1)
+    if not 0 < limit < len(blocks):
+        return -np.inf
+    return float(np.partition(blocks, len(blocks) - limit)[len(blocks) - limit])
+
+
+def check_dimensions(made: int, given: int) -> None:
+    if made != given:
+        raise CollectionError(
+            f"the collection's vectors have {made} dimensions and these {given}; if the embedder was changed, "
+            "remove the collection and add its files again"
+        )

@@ -1,0 +1,98 @@
+"""Changes a collection of the built-in vector store: appends, removes and compacts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gateway.context.store.exact_files import PAIR, IndexHead, files_of, head_of, mapped, put, rows_in, write_head
+from gateway.context.store.exact_index import GONE, check_dimensions
+from gateway.context.store.shared_folder import SharedFolder
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from gateway.ports import Vectors
+
+EMPTY_PLACES = 1024
+"""The minimum number of empty places at which the files are written anew."""
+
+
+class IndexWriter:
+    """Changes one collection. It holds the store's lock, so that only one process on the machine writes at a time."""
+
+    def __init__(self, store: SharedFolder, folder: Path) -> None:
+        self._folder = folder
+        self._using = store.use(writing=True)
+
+    def __enter__(self) -> IndexWriter:
+        self._using.__enter__()
+        self._folder.mkdir(exist_ok=True)
+        for copy in self._folder.glob("columns.*"):
+            copy.unlink(missing_ok=True)  # versions before 0.2 kept a second copy of the vectors
+        self._head = head_of(self._folder)
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self._using.__exit__(*error)
+
+    def append(self, document: int, keys: Sequence[int], vectors: Vectors) -> None:
+        """Append vectors. Their keys are written last, and a vector without a key does not count. So an append that was
+        interrupted by a crash has no effect.
+        """
+        import numpy as np
+
+        if self._head is None:
+            self._head = IndexHead(int(vectors.shape[1]))
+            write_head(self._folder, self._head)
+        check_dimensions(self._head.dimensions, int(vectors.shape[1]))
+        pairs, file = files_of(self._folder, self._head)
+        rows = rows_in(pairs)
+        put(file, rows * self._head.dimensions * 4, np.ascontiguousarray(vectors, np.float32).tobytes())
+        put(pairs, rows * PAIR, np.array([(key, document) for key in keys], np.int64).tobytes())
+
+    def remove_keys(self, keys: Iterable[int]) -> int:
+        return self._remove(0, list(keys))
+
+    def remove_documents(self, documents: Sequence[int] | None) -> int:
+        return self._remove(1, documents)
+
+    def _remove(self, column: int, values: Sequence[int] | None) -> int:
+        """Overwrite the vectors whose `column` (0: keys, 1: documents) has one of the values. None stands for all
+        vectors.
+        """
+        import numpy as np
+
+        if self._head is None:
+            return 0
+        files = files_of(self._folder, self._head)
+        rows = rows_in(files[0])
+        if not rows:
+            return 0
+        pairs = mapped(files[0], np.int64, (rows, 2), writable=True)
+        if values is not None and (not values or min(values) > pairs[:, column].max()):
+            return 0  # nearly every call has only new keys, so that no search for each key is needed
+        vectors = mapped(files[1], np.float32, (rows, self._head.dimensions), writable=True)
+        going = (pairs[:, 0] != GONE) & (True if values is None else np.isin(pairs[:, column], list(values)))
+        pairs[going] = GONE
+        vectors[going] = 0.0
+        count = int(np.count_nonzero(going))
+        if count and np.count_nonzero(pairs[:, 0] == GONE) > max(EMPTY_PLACES, rows // 2):
+            self._compact(pairs, vectors)
+        return count
+
+    def _compact(self, pairs: NDArray[np.int64], vectors: NDArray[np.float32]) -> None:
+        """Write the remaining vectors as the next generation, then point to it. Readers of the old generation can go
+        on.
+        """
+        assert self._head is not None
+        head = IndexHead(self._head.dimensions, self._head.generation + 1)
+        filled = pairs[:, 0] != GONE
+        for file, rows in zip(files_of(self._folder, head), (pairs[filled], vectors[filled]), strict=True):
+            file.write_bytes(rows.tobytes())
+        write_head(self._folder, head)
+        for file in files_of(self._folder, self._head):
+            file.unlink(missing_ok=True)
+        self._head = head
