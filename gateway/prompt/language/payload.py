@@ -8,8 +8,16 @@ import re
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
-from gateway.prompt.language.literals import QUOTED, fences
-from gateway.prompt.language.vocabulary import folded
+from gateway.prompt.language.literals import fences
+from gateway.prompt.language.payload_quotes import (
+    QueryView,
+    leading_quote,
+    long_quote,
+    longest_quote,
+    outer_quotes,
+    trim,
+    unquoted,
+)
 from gateway.prompt.language.wording import (
     TASK_CHARS,
     introduces,
@@ -28,45 +36,21 @@ LINE = re.compile(r"\n")
 PARAGRAPH = re.compile(r"\n[ \t]*\n+")
 BLANK_FIELD = re.compile(r"\n[ \t]*[\w ]{1,20}[:：]\s*\Z")
 """`Label:` at the very end of the query. This is a field to fill in, not part of the text."""
-NESTED = re.compile(r'"(?P<payload>[^"\n]*(?:\s"[^\s"][^"\n]*"[^"\n]*)+)"\W*$')
 SENTENCE_END = re.compile(r"[.!?](?=\s)|[。！？]|\n")
-LONG_QUOTE_WORDS = 4
-OPENING = "\"'“‘«「『"
-_OPENING = re.compile(f"[{OPENING}]")
-_OPENS = frozenset(OPENING)
 _DASHES = re.compile("[-–—=→]")
-
-
-class _QueryView:
-    """A query with facts that several rules use: its lower-case form, and the places of its quotations."""
-
-    def __init__(self, query: str) -> None:
-        self.query = query
-        self.low = folded(query)
-        self._quotes: tuple[re.Match[str], ...] | None = None
-
-    @property
-    def quotes(self) -> tuple[re.Match[str], ...]:
-        if self._quotes is None:
-            self._quotes = tuple(QUOTED.finditer(self.query)) if _OPENING.search(self.query) else ()
-        return self._quotes
-
-    def quoted(self, start: int, end: int) -> bool:
-        """Return whether a place is inside a quotation."""
-        return any(match.start() < start and end <= match.end() for match in self.quotes)
 
 
 def split(query: str) -> Split:
     """Split a query by the first rule that applies."""
-    for rule, payload, drop in _candidates(_QueryView(query)):
-        trimmed = _trim(query, payload)
+    for rule, payload, drop in _candidates(QueryView(query)):
+        trimmed = trim(query, payload)
         if trimmed is not None:
             return Split(query, _rest(query, drop), trimmed, rule)
-    whole = _trim(query, TextSpan(0, len(query)))
+    whole = trim(query, TextSpan(0, len(query)))
     return Split(query, (whole,) if whole else ())
 
 
-def _candidates(seen: _QueryView) -> Iterator[tuple[str, TextSpan, TextSpan]]:
+def _candidates(seen: QueryView) -> Iterator[tuple[str, TextSpan, TextSpan]]:
     """Yield (rule, payload, outer span) for each rule that applies. The outer span includes the quotes, fences or
     colon.
     """
@@ -74,10 +58,10 @@ def _candidates(seen: _QueryView) -> Iterator[tuple[str, TextSpan, TextSpan]]:
     yield from _between(seen)
     yield from _after_break(seen)
     yield from _before_break(seen)
-    yield from _outer_quotes(seen)
-    yield from _long_quote(seen)
+    yield from outer_quotes(seen)
+    yield from long_quote(seen)
     yield from _by_sentence(seen)
-    yield from _quoted(seen)
+    yield from longest_quote(seen)
     yield from _verb_led(seen)
 
 
@@ -92,7 +76,7 @@ def _fenced(query: str) -> Iterator[tuple[str, TextSpan, TextSpan]]:
         yield "fence", payload, TextSpan(first.start, last.end)
 
 
-def _after_break(seen: _QueryView) -> Iterator[tuple[str, TextSpan, TextSpan]]:
+def _after_break(seen: QueryView) -> Iterator[tuple[str, TextSpan, TextSpan]]:
     """Yield the text after each colon, line break or dash that follows a task, in order."""
     query, low = seen.query, seen.low
     for start, end, rule in _breaks(low[: TASK_CHARS + 1]):
@@ -101,7 +85,7 @@ def _after_break(seen: _QueryView) -> Iterator[tuple[str, TextSpan, TextSpan]]:
             continue
         if rule != "colon" and _asks_back(left, low[end : end + 2 * TASK_CHARS]):
             continue
-        inner = _leading_quote(seen, end)
+        inner = leading_quote(seen, end)
         stop = BLANK_FIELD.search(query, end)
         last = stop.start() if stop else len(query) - len(_closing_question(left, low[end:]))
         yield (rule, *inner) if inner else (rule, TextSpan(end, last), TextSpan(start, last))
@@ -166,28 +150,7 @@ def _last_lines(text: str) -> str:
     return "\n".join(text.strip().split("\n")[-2:])
 
 
-def _leading_quote(seen: _QueryView, start: int) -> tuple[TextSpan, TextSpan] | None:
-    """Return the quotation at `start`, without and with its quotes.
-
-    The result is None if more text follows the quotation, unless that text is a task.
-    """
-    query = seen.query
-    offset = len(query) - len(query[start:].lstrip())
-    if query[offset : offset + 1] not in _OPENS:
-        return None
-    nested = NESTED.fullmatch(query, offset)
-    if nested:
-        return TextSpan(*nested.span("payload")), TextSpan(*nested.span())
-    quotation = QUOTED.match(query, offset)
-    if quotation is None:
-        return None
-    rest = seen.low[quotation.end() :].strip(" \t\n.,;。，；")
-    if rest and not (is_task(rest) or re.match(r"\w[\w ]{0,30}[:：]", rest)):
-        return None
-    return _inside(quotation), TextSpan(quotation.start(), quotation.end())
-
-
-def _between(seen: _QueryView) -> Iterator[tuple[str, TextSpan, TextSpan]]:
+def _between(seen: QueryView) -> Iterator[tuple[str, TextSpan, TextSpan]]:
     """Find the text in three paragraphs: an introduction, the text, and a question about it."""
     if "\n" not in seen.query:
         return
@@ -203,7 +166,7 @@ def _between(seen: _QueryView) -> Iterator[tuple[str, TextSpan, TextSpan]]:
         yield "between", TextSpan(start, end), TextSpan(gaps[0].start() + offset, gaps[-1].end() + offset)
 
 
-def _before_break(seen: _QueryView) -> Iterator[tuple[str, TextSpan, TextSpan]]:
+def _before_break(seen: QueryView) -> Iterator[tuple[str, TextSpan, TextSpan]]:
     """Find a text before its task: `<text>\n\nSummarise the above.`"""
     low = seen.low.rstrip()
     for rule, pattern, needs in (
@@ -220,42 +183,7 @@ def _before_break(seen: _QueryView) -> Iterator[tuple[str, TextSpan, TextSpan]]:
             yield rule, TextSpan(0, gaps[-1].start()), TextSpan(0, gaps[-1].end())
 
 
-def _outer_quotes(seen: _QueryView) -> Iterator[tuple[str, TextSpan, TextSpan]]:
-    """Find a quotation at the end of the query, with another inside it in the same straight quotes: `Classify "he said
-    "no" to me"`.
-    """
-    if len(seen.query) > 4 * TASK_CHARS or seen.query.count('"') < 4:
-        return
-    quotation = NESTED.search(seen.query)
-    if quotation and is_task(seen.low[: quotation.start()]):
-        yield (
-            "outer-quotes",
-            TextSpan(*quotation.span("payload")),
-            TextSpan(quotation.start(), quotation.end("payload") + 1),
-        )
-
-
-def _long_quote(seen: _QueryView) -> Iterator[tuple[str, TextSpan, TextSpan]]:
-    """Find the only quotation of the query, if it is a sentence. A quoted word may be the subject of the question."""
-    if len(seen.query) > 4 * TASK_CHARS or len(seen.quotes) != 1:
-        return
-    inside = _inside(seen.quotes[0])
-    text = seen.query[inside.start : inside.end]
-    if len(text.split()) >= LONG_QUOTE_WORDS or (not text.isascii() and len(text) >= 2 * LONG_QUOTE_WORDS):
-        yield "long-quote", inside, TextSpan(*seen.quotes[0].span())
-
-
-def _quoted(seen: _QueryView) -> Iterator[tuple[str, TextSpan, TextSpan]]:
-    """Find the longest quotation, if the words around it are a task."""
-    if not seen.quotes:
-        return
-    longest = max(seen.quotes, key=lambda match: match.end() - match.start())
-    around = seen.low[: longest.start()] + " " + seen.low[longest.end() :]
-    if is_task(around):
-        yield "quoted", _inside(longest), TextSpan(longest.start(), longest.end())
-
-
-def _by_sentence(seen: _QueryView) -> Iterator[tuple[str, TextSpan, TextSpan]]:
+def _by_sentence(seen: QueryView) -> Iterator[tuple[str, TextSpan, TextSpan]]:
     """Find a text after its question, as in `What does the customer want? I lost my card`, or before it."""
     query, low = seen.query, seen.low
     if len(query) > 4 * TASK_CHARS:
@@ -268,9 +196,9 @@ def _by_sentence(seen: _QueryView) -> Iterator[tuple[str, TextSpan, TextSpan]]:
     if ends:
         first, last = _task_end(low, ends), ends[-1]
         if query[first:].strip() and is_about_text(low[:first]):
-            yield "sentence", _unquoted(query, TextSpan(first, len(query))), TextSpan(first, len(query))
+            yield "sentence", unquoted(query, TextSpan(first, len(query))), TextSpan(first, len(query))
         if query[last:].strip() and points_back(low[last:]) and is_about_text(low[last:]):
-            yield "sentence-before", _unquoted(query, TextSpan(0, last)), TextSpan(0, last)
+            yield "sentence-before", unquoted(query, TextSpan(0, last)), TextSpan(0, last)
 
 
 def _task_end(query: str, ends: Sequence[int]) -> int:
@@ -286,34 +214,14 @@ def _task_end(query: str, ends: Sequence[int]) -> int:
     return first
 
 
-def _verb_led(seen: _QueryView) -> Iterator[tuple[str, TextSpan, TextSpan]]:
+def _verb_led(seen: QueryView) -> Iterator[tuple[str, TextSpan, TextSpan]]:
     if len(seen.low) <= 5 * TASK_CHARS:
         for rule, match in verb_led(seen.low):
             span = TextSpan(*match.span("payload"))
             yield rule, span, span
 
 
-def _unquoted(query: str, span: TextSpan) -> TextSpan:
-    """Return the span without the quotes around it."""
-    trimmed = _trim(query, span) or span
-    match = QUOTED.fullmatch(query, trimmed.start, trimmed.end)
-    return _inside(match) if match else span
-
-
-def _inside(quotation: re.Match[str]) -> TextSpan:
-    group = quotation.lastindex or 0
-    return TextSpan(*quotation.span(group))
-
-
-def _trim(query: str, span: TextSpan) -> TextSpan | None:
-    """Return the span without white space at its ends, or None if nothing is left."""
-    text = query[span.start : span.end]
-    start = span.start + len(text) - len(text.lstrip())
-    end = span.start + len(text.rstrip())
-    return TextSpan(start, end) if start < end else None
-
-
 def _rest(query: str, drop: TextSpan) -> tuple[TextSpan, ...]:
     left = query[: drop.start].rstrip(" \t\n:：")
-    parts = (_trim(query, TextSpan(0, len(left))), _trim(query, TextSpan(drop.end, len(query))))
+    parts = (trim(query, TextSpan(0, len(left))), trim(query, TextSpan(drop.end, len(query))))
     return tuple(part for part in parts if part and query[part.start : part.end].strip(".,;:!。，；：！ \"'"))
