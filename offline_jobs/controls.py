@@ -2,8 +2,8 @@
 
 Controls are conversations that the template's experiment left unchanged. Answers to controls and answers to rewritten
 prompts are scored alike: by feedback, else by limits stated in the client's prompt, else by a judge. The judge sees one
-answer and not which side it comes from. The template's own checks do not count, because rewriting makes a prompt pass
-them.
+answer, and does not know which kind it is. The template's own checks do not count, because a rewritten prompt asks the
+model to pass them.
 """
 
 from collections import defaultdict

@@ -120,7 +120,7 @@ def run(run: JobRun, options: DriftOptions) -> DriftReport:
 
 
 def _verdict(changes: Sequence[Change]) -> str:
-    """Return the verdict in words. There are no changes to judge if a window has fewer than `FEWEST` exchanges."""
+    """Return the verdict in words. If a window has fewer than `FEWEST` exchanges, there are no changes to judge."""
     if not changes:
         return TOO_FEW
     return CHANGED if any(change.alarm for change in changes) else NO_CHANGE

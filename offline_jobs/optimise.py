@@ -119,7 +119,8 @@ def _search_budget(run: JobRun, inputs: SearchInputs, loop: Loop, calls: int, re
 def _search(run: JobRun, options: OptimiseOptions, problem: TemplateSearch) -> None:
     """Search until nothing is left to try or the search's budget is used up.
 
-    Raises `BudgetSpent` if the budget runs out before a better candidate is found: an unfinished search proves nothing.
+    Raises `BudgetSpent` if the budget runs out before a better candidate is found, because an unfinished search proves
+    nothing.
     """
     optimizer = _optimizer(options.engine)
     raced = run.step("raced", options, problem.affordable_rules, int)

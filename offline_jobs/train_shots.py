@@ -94,7 +94,8 @@ def _table(rows: Sequence[DatasetRow], vectors: dict[str, Any]) -> tuple[Any, An
 
 
 def _test(learn: tuple[Any, Any], helps: Any, sealed: tuple[Any, Any], options: TrainShotsOptions) -> Paired:
-    """Compare the vote of the helpful examples with the vote of all, on rows that did not set the values."""
+    """Compare the vote of the helpful examples with the vote of all, on rows that were not used to compute the
+    values."""
     all_of = vote(*learn, sealed[0], options.k)
     helpful = vote(learn[0][helps], learn[1][helps], sealed[0], options.k)
     right = [

@@ -98,7 +98,7 @@ def _decided(settings: Settings, answers: list[ScoredAnswer], before: Sequence[f
 
 
 def _answers(settings: Settings, library: Library, id: str, version: int) -> tuple[list[ScoredAnswer], Sequence[float]]:
-    """Return the scored answers of both versions since the canary's first answer, and the stable version's last scores
+    """Return the scored answers of both versions since the canary's first answer, and the stable version's scores just
     before."""
     database = Database.open(database_url(settings))
     try:

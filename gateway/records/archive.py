@@ -25,7 +25,7 @@ LOOK_AGAIN_S = 0.1
 ANSWER_S = 1.5
 """How long a request waits for a locked or hanging database, in seconds, before it gets an error."""
 OPENING_S = 20.0
-"""The same for the first query, which also loads libraries and upgrades the schema. A locked database is noticed
+"""The same limit for the first query, which also loads libraries and upgrades the schema. A locked database is noticed
 earlier, because the reading connection waits less for a lock."""
 MARGIN_S = 0.3
 """How many seconds remain for a look-up after waiting for another worker."""

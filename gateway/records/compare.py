@@ -36,8 +36,8 @@ ScoreText = Callable[[str], float | None]
 
 
 class ComparedVersion(Struct, frozen=True):
-    """One version of a template. With `held`, it stands for the version's controls: prompts that it would have
-    rewritten."""
+    """One version of a template. With `held`, it stands for the version's controls: prompts that the version would have
+    rewritten, but that stayed unchanged."""
 
     id: str
     version: int

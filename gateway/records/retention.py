@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 
 JUMP_S = 3 * 3600.0
-"""If the wall clock gains more than this on the monotonic clock, somebody has set it, and it is not trusted."""
+"""If the wall clock runs ahead of the monotonic clock by more than this, somebody has set it, and it is not trusted."""
 TRUSTED_AFTER_S = 24 * 3600.0
 """A wall clock that kept pace with the monotonic clock for this long is trusted more than the newest record."""
 SHARE, FEWEST = 0.1, 1000
@@ -13,7 +13,8 @@ noticed."""
 
 
 def uptime_s() -> float:
-    """Return the seconds of a clock that cannot be set. If the system supports it, time in suspension counts."""
+    """Return the seconds of a clock that cannot be set. If the system supports it, time in which the machine sleeps
+    counts."""
     if hasattr(time, "CLOCK_BOOTTIME"):
         return time.clock_gettime(time.CLOCK_BOOTTIME)
     return time.monotonic()

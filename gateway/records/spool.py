@@ -21,7 +21,7 @@ log = logging.getLogger("foreword.spool")
 
 MB = 1024 * 1024
 READ_AGAIN_BYTES = 64 * 1024
-"""A larger write buffer is not reused, which frees the memory of a huge body."""
+"""A write buffer larger than this is not reused, so that the memory of a huge body is freed."""
 
 
 class Spool:

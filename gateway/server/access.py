@@ -29,9 +29,10 @@ OWNER = ClientKey(name="local", admin=True)
 
 
 def single_headers(scope: Any) -> dict[bytes, bytes]:
-    """Return the headers by name. The last of several values counts.
+    """Return the headers by name. If a header occurs several times, the last value counts.
 
-    Raises `BadRequest` for two `Authorization` or two `x-api-key` headers: a proxy may have checked the other one.
+    Raises `BadRequest` for two `Authorization` or two `x-api-key` headers, because a proxy may have checked only the
+    first.
     """
     pairs = scope["headers"]
     headers: dict[bytes, bytes] = dict(pairs)

@@ -43,8 +43,8 @@ class ClientWatch:
 class ClientWatches:
     """Starts watching a client only after one to two times `WATCH_AFTER_S`.
 
-    Most answers are complete by then, and a task per request would take more CPU than the rest of an answer. One timer
-    serves all clients.
+    Most answers are complete by then and need no task. A task for each request would cost more CPU than the rest of the
+    handler. One timer serves all clients.
     """
 
     def __init__(self) -> None:

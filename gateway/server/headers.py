@@ -8,7 +8,7 @@ from gateway.exchange import Arm, Exchange
 from gateway.ports import Reply
 
 WITHHELD = (Arm.SHADOW, Arm.HELD)
-"""Arms whose rewrite is recorded but not sent. The headers must not name its template as used."""
+"""Arms whose rewrite is recorded but not sent. A header must not name the template of such a rewrite."""
 _UNPRINTABLE = re.compile("[^ -~]+")
 
 

@@ -8,7 +8,7 @@ CAUGHT = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 class CaughtSignals:
-    """Signals that arrived and were not taken yet. When `channel` can be read, call `take`."""
+    """Signals that have arrived since the last `take`. When `channel` can be read, call `take`."""
 
     def __init__(self) -> None:
         self.channel, self._wakes = socket.socketpair()

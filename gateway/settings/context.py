@@ -17,15 +17,15 @@ class Context(Struct, frozen=True, forbid_unknown_fields=True):
     longest_ingest_s: Seconds = 3600.0
     """The time limit for reading and adding one attached file. A file that takes longer fails."""
     top_k: Count = 30
-    """The most chunks that a request gets. Usually `budget_tokens` is reached first: of many chunks, the best sentences
-    are used."""
+    """The most chunks that a request gets. Usually `budget_tokens` is reached first: if there are many chunks, only
+    their best sentences are used."""
     budget_tokens: Count = 1000
     """The most tokens of chunks that a request gets."""
     rerank: tuple[str, ...] = ("*",)
     """The collections whose chunks `[reranker]` sorts, by name or id; `*`: all."""
     relevance: Annotated[float, Meta(ge=0, le=1)] = 0.5
-    """If the estimated relevance of a collection to a question is lower, the question gets no chunks of it, unless the
-    request requires them. 0: every question gets the nearest chunks."""
+    """The lowest estimated relevance of a collection to a question. Below it, the question gets no chunks of the
+    collection, unless the request requires chunks. 0: every question gets the nearest chunks."""
     floor: Annotated[float, Meta(ge=-1, le=1)] = -1.0
     """Chunks with a lower score are not used."""
     budget_ms: Count = 2000
@@ -36,10 +36,10 @@ class Context(Struct, frozen=True, forbid_unknown_fields=True):
     note_tokens: Annotated[int, Meta(ge=16)] = 200
     """The most tokens of the notes on one part of a long text."""
     gather_tokens: Annotated[int, Meta(ge=16)] = 1500
-    """The most tokens of what one part of a text gives for a task that needs all of it, such as a list; never more than
-    a quarter of the window. A part that gives more is read again in two halves."""
+    """The longest result of reading one part, in tokens, for a task that needs the whole text, such as a list. At most
+    a quarter of the window is used. A part with a longer result is read again in two halves."""
     piece_tokens: Annotated[int, Meta(ge=64)] = 1500
-    """The most tokens of a piece of a long text that is translated, corrected or converted piece by piece."""
+    """The longest piece, in tokens, of a long text that is translated, corrected or converted piece by piece."""
     most_calls: Count = 64
     """The most calls for reading a text in parts. A text that needs more calls is not read in parts."""
     most_tokens: Count = 400_000

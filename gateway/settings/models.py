@@ -22,8 +22,8 @@ class Routing(Struct, frozen=True, forbid_unknown_fields=True):
     """Other names for models: `aliases = {"gpt-4o-mini" = "best", "claude-*" = "best"}`. An alias may end in `*`.
     `/v1/models` lists the aliases without `*`."""
     retries: Amount = 0
-    """How often a request that all backends refused for the moment (429, 503, 529, or no connection) is tried again
-    before the client gets the refusal. Most clients repeat requests themselves."""
+    """How often a request is tried again if all backends refuse it temporarily (429, 503, 529, or no connection). Most
+    clients repeat such requests themselves."""
     retry_wait_s: Seconds = 10.0
     """The longest wait before such a retry. If the backend's `retry-after` is longer, the client gets the refusal."""
     retry_share: Share = 0.2
@@ -42,8 +42,8 @@ Ability = Literal["tools", "vision", "schema"]
 class SpreadStrategy(StrEnum):
     """The order in which the deployments of a model are tried."""
 
-    WEIGHTED = "weighted"  # by chance, in proportion to the weights
-    CONVERSATION = "conversation"  # by weights, and all requests of a conversation alike
+    WEIGHTED = "weighted"  # at random, in proportion to the weights
+    CONVERSATION = "conversation"  # by weights, with the same deployment for all requests of a conversation
     LEAST_BUSY = "least_busy"  # by the number of running requests
     FASTEST = "fastest"  # by the measured time to the first byte
     CHEAPEST = "cheapest"  # by price
@@ -56,7 +56,7 @@ class Deployment(Struct, frozen=True, forbid_unknown_fields=True):
     upstream: str = ""
     """The model's name at the backend. Default: the same name."""
     weight: Annotated[float, Meta(gt=0)] = 1.0
-    """The share of requests in relation to the weights of the other deployments."""
+    """The weight of this deployment. Its share of requests is its weight divided by the sum of all weights."""
     order: Amount = 0
     """Deployments with a higher order are used only if all deployments with a lower one fail."""
     tags: tuple[str, ...] = ()

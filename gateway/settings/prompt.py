@@ -22,8 +22,8 @@ class PromptTable(Struct, frozen=True, forbid_unknown_fields=True):
     once the job `watch` has found the template no worse than its controls. `[templates.x] canary` replaces both.
     Requests that ask for the mode `on` are never controls."""
     gains: Literal["use", "ignore"] = "use"
-    """What to do in mode `on` if this model was measured not to gain from a template. `use`: leave the prompt
-    unchanged."""
+    """What to do in mode `on` if measurements showed that this model does not gain from a template. `use`: leave the
+    prompt unchanged."""
     templates: tuple[str, ...] = ("templates",)
     """Folders of template files, relative to the config file. Together they are one library."""
     languages: tuple[str, ...] = ()
@@ -44,8 +44,8 @@ class PromptTable(Struct, frozen=True, forbid_unknown_fields=True):
     """The most characters that a template, with its examples, may add to a prompt. A template's `growth_chars` takes
     precedence."""
     found_matches: Amount = 100
-    """How many live requests in a row the identity of a found prompt must have rendered exactly, in each worker, before
-    another version of it is sent."""
+    """How many live requests in a row must match a found prompt exactly before a worker sends another version of the
+    prompt. A request matches exactly if version 1 renders the request's own text."""
     found_ttl_s: Seconds = 86_400.0
     """How long a conversation keeps its version of a found prompt after its last request."""
 

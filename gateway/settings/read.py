@@ -25,7 +25,7 @@ def load(path: Path) -> Settings:
 
 
 def read_file(path: Path) -> tuple[Settings | None, list[Problem]]:
-    """Return the settings that can be read, or None if the file cannot be read at all, and every mistake."""
+    """Return the readable settings, and every mistake. The settings are None if the file cannot be read at all."""
     try:
         table = tomllib.loads(path.read_text("utf-8-sig"))
     except FileNotFoundError:
@@ -81,7 +81,7 @@ def read(table: Mapping[str, Any], *, root: Path, file: str = "config.toml") -> 
 
 
 def _readable(table: Any, struct: type[Struct], where: str) -> tuple[Any, list[Problem]]:
-    """Return the readable part of a table, or None if a required key is unreadable, and the mistakes."""
+    """Return the readable part of a table, and the mistakes. The part is None if a required key is unreadable."""
     if not isinstance(table, Mapping):
         return None, [Problem(where, f"must be a table, not {type(table).__name__}")]
     values, problems = _fields(table, struct, where)
@@ -93,7 +93,8 @@ NO_DIGEST = "is not a SHA-256, which has 64 hex digits"
 
 
 def decode(table: Any, struct: type[Struct], where: str) -> tuple[Any, list[Problem]]:
-    """Decode a table to a struct. With mistakes, returns None and a problem for each wrong, unknown or missing key.
+    """Decode a table to a struct. If the table has mistakes, return None and one problem for each wrong, unknown or
+    missing key.
 
     A text `env:NAME` is replaced by the environment variable `NAME`.
     """

@@ -32,8 +32,9 @@ class Server(Struct, frozen=True, forbid_unknown_fields=True):
     """A second port with `/health/live`, `/health/ready` and `/metrics`. It answers even if the first port is
     overloaded. Default: `port` + 1, if free; 0: none."""
     max_connections: Count = 8192
-    """The most connections per worker. At the limit, a new connection replaces the one that has been idle longest; if
-    none is idle, it waits. The limit is at most half of the files that the process may open."""
+    """The most connections per worker. At the limit, a new connection replaces the connection that has been idle
+    longest. If no connection is idle, the new one waits. The limit is at most half of the files that the process may
+    open."""
     max_requests: Count = 4096
     """The most requests that a worker handles at the same time. Further requests are refused with 503 and
     `retry-after`."""

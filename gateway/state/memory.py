@@ -8,7 +8,7 @@ from msgspec import Struct
 from gateway.registry import AdapterKind
 
 SWEEP_AT = 10_000
-"""From so many blocks on, those that are over are removed before another one is added."""
+"""At this number of blocked keys, expired entries are removed before another is added."""
 
 
 class MemorySettings(Struct, frozen=True, forbid_unknown_fields=True):

@@ -18,7 +18,7 @@ log = logging.getLogger("foreword.state")
 T = TypeVar("T")
 RETRY_S = 1.0
 SUSPECT = 0.5
-"""Once an operation has used this share of its time limit, others stop waiting until one succeeds."""
+"""If an operation takes longer than this share of its time limit, new operations do not wait until it succeeds."""
 PROBE = "probe"
 
 

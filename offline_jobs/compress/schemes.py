@@ -28,8 +28,8 @@ class CompressOptions(Struct, frozen=True, forbid_unknown_fields=True):
     """Schemes, joined by +: f16, int8-channel, int8-group, int4-group, int4-nl, w8a8, w8a8-smooth; magnitude, wanda,
     sparsegpt, gradual; structured; qat, tune; kv-int8."""
     text: str
-    """A plain text file. The first part is used for calibration and, unless `evaluate` is set, the last part for
-    evaluation."""
+    """A plain text file. Its first part is used for calibration. Its last part is used for evaluation, unless
+    `evaluate` is set."""
     evaluate: str = ""
     """A separate text for evaluation. The perplexity on it decides whether the variant is published."""
     name: str = ""

@@ -16,7 +16,7 @@ from offline_jobs.datasets.dataset import find
 from offline_jobs.errors import JobFailed
 
 CHARACTERS_A_TOKEN = 16
-"""How many characters of the text are read per token needed."""
+"""How many characters of text are read for each token that is needed."""
 
 
 class TextWindows(Struct, frozen=True):

@@ -42,7 +42,8 @@ class Dataset(Struct, frozen=True):
         return f"{self.name}@{self.hash[:SHORT]}"
 
     def read(self) -> Iterator[DatasetRow]:
-        """Yield the rows one by one. Raises `JobFailed` after the last row if the file was changed."""
+        """Yield the rows one by one. Raises `JobFailed` after the last row if the file does not have the version's
+        hash."""
         digest = sha256()
         with (Path(self.folder) / ROWS).open("rb") as file:
             for line in file:

@@ -98,7 +98,7 @@ def _feedback(engine: Engine, window: RecordWindow, portion: Portion) -> Mapping
 def _ranged(query: Select[Any], window: RecordWindow, portion: Portion) -> Select[Any]:
     place = tuple_(exchanges.c.time_s, exchanges.c.id)
     inside = and_(place >= tuple_(*portion.start), place < tuple_(*portion.end))
-    # the separate condition on the time lets the database use its index, which holds only times
+    # the index holds only times, so a separate condition on the time lets the database use it
     times = exchanges.c.time_s.between(portion.start[0], portion.end[0])
     return query.where(times, inside, *_within(window))
 

@@ -19,7 +19,8 @@ LOOKED_AT = 60
 STEADY = 0.9
 _BORDER_END = re.compile(r"\d[\d\-/:.,]*$")
 _BORDER_START = re.compile(r"^(?:[\d\-/:.,]*\d|[^\S\n]?[.?!。？！]+)")
-"""The start of a piece that may belong to the value before it: digits of a number, or the mark that ends a sentence."""
+"""The start of a piece that rather belongs to the value before it: digits of a number, or the mark that ends a
+sentence."""
 _MARKS = re.compile(r'[\n:"|<>#*\[\](){}=]')
 
 

@@ -163,7 +163,8 @@ def _add_counters(parts: Sequence[TrafficPortion], file: Path) -> int:
 def _mined_in_rounds(
     run: JobRun, parts: Sequence[TrafficPortion], known: Sequence[FoundPrompt], systems: Sequence[SystemShape]
 ) -> list[FoundPrompt]:
-    """Mine, and mine again what the new prompts have not built: a rare prompt may look like a frequent one."""
+    """Mine repeatedly, each time the requests that no prompt so far has built. A rare prompt may look like a frequent
+    one."""
     new: list[FoundPrompt] = []
     for number in range(ROUNDS):
         write_known(run.folder / "parts" / f"known-{number}.bin", [*known, *new])

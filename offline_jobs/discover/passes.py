@@ -135,7 +135,8 @@ def _least(texts: Mapping[str, SampleText]) -> list[SampleText]:
 
 
 def with_least_hashes(texts: Mapping[str, SampleText], most: int) -> dict[str, SampleText]:
-    """Return up to `most` of the texts. The hash decides, not the order: the newest requests count like the oldest."""
+    """Return up to `most` of the texts, those with the smallest hashes. So new requests have the same chance as old
+    ones."""
     if len(texts) <= most:
         return dict(texts)
     return {text: texts[text] for text in sorted(texts, key=hashed)[:most]}
@@ -159,8 +160,10 @@ def read_part(part: TrafficPortion, name: str, type: Any) -> Any:
 
 
 def _unknown(part: TrafficPortion) -> Iterator[tuple[TrafficRequest, int, str, str]]:
-    """Yield the requests that no known prompt has built, each with the number of its system message's shape, its text,
-    and the salt of its features."""
+    """Yield the requests that no known prompt has built.
+
+    Each comes with the number of its system message's shape, its text, and the salt of its features.
+    """
     folder = Path(part.folder)
     index, systems = prompt_index(str(folder / f"known-{part.round}.bin")), system_table(str(folder / "systems.bin"))
     for request in requests(part):

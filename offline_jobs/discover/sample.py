@@ -1,4 +1,4 @@
-"""A text in the traffic with what is known about its requests, and the rule for what may be fixed text."""
+"""A text in the traffic, what is known about its requests, and the rule that tells fixed text from users' data."""
 
 from collections.abc import Iterable
 
@@ -38,13 +38,14 @@ class Evidence(Struct, frozen=True):
 
     @property
     def suffices(self) -> bool:
-        """Whether enough users or days share the text for it to be fixed text, and not one person's data."""
+        """Whether enough different users sent the text, or on enough days, for it to be fixed text and not one person's
+        data."""
         return self.requests >= FEWEST_REQUESTS and max(self.users, self.days) >= FEWEST_SOURCES
 
     @property
     def dates_vary(self) -> bool:
-        """Whether a date that occurs in every request may just be the day of the traffic. The same date on several days
-        is not."""
+        """Whether a date that occurs in every request may be the day of sending. A date that stays the same for days is
+        not."""
         return self.days < FEWEST_SOURCES
 
     @property

@@ -11,7 +11,7 @@ from offline_jobs.discover.sample import FEWEST_REQUESTS, SampleText
 from offline_jobs.discover.tokens import words
 
 COVERED = 0.97
-"""A part can separate a shape only if its frequent values cover this share of the requests."""
+"""A part separates a shape only if its frequent values cover this share of the requests."""
 MOST_VALUES = 3
 FEWEST_WORDS = 4
 LONGEST = 300

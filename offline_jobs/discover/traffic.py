@@ -22,7 +22,7 @@ class TrafficPortion(Struct, frozen=True):
     folder: str
     prices: dict[str, tuple[float, float]]
     round: int = 0
-    """The round of mining. A later round looks only at what the prompts of earlier rounds have not built."""
+    """The round of mining. A round looks only at requests that no prompt of an earlier round has built."""
 
     @property
     def number(self) -> int:

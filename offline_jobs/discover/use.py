@@ -123,7 +123,7 @@ def _count(uses: dict[tuple[str, int], VersionUse], match: PromptMatch, request:
 
 
 def _is_ambiguous(match: PromptMatch, request: TrafficRequest) -> bool:
-    """Return whether the texts match in several ways. In that case only the identity may be sent."""
+    """Return whether the texts match in several ways. In that case, only the application's own bytes may be sent."""
     version = match.version
     pairs = [(version.last, request.last)]
     if version.system is not None:

@@ -190,7 +190,8 @@ class Ledger:
             os.close(file)
 
     def running(self, id: str) -> bool:
-        """Return whether a process is running the job. The state `running` does not tell: a killed job keeps it."""
+        """Return whether a process is running the job. The state alone cannot tell, because a killed job stays
+        `running`."""
         try:
             with self.locked(id):
                 return False

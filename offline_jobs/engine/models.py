@@ -1,7 +1,7 @@
 """Calls models for a job, through the gateway's routes and backends.
 
-Each call is first looked up in the ledger, then checked against the budget. It is recorded as an exchange with `job`
-set, so costs and traces of jobs appear beside those of clients. Jobs are plain functions, so an event loop runs in a
+Each call is first looked up in the ledger, then checked against the budget. Calls are recorded as exchanges with `job`
+set, so their costs and traces appear beside those of clients. Jobs are plain functions, so the event loop runs in a
 thread.
 """
 
@@ -70,7 +70,7 @@ class BookedCaller(Caller):
 
     @property
     def used(self) -> Spent:
-        """What all calls of the job so far have cost, in all its runs, including failed calls and excluding time."""
+        """The cost of all calls of the job so far, including failed calls and earlier runs. Time is not included."""
         calls = len(self._met) + self._run.ledger.failed_calls(self._run.job.id)
         tokens = sum(tokens for tokens, _ in self._met.values())
         return Spent(calls, tokens, sum(money for _, money in self._met.values()))

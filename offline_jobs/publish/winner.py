@@ -126,7 +126,7 @@ def library_root(settings: Settings, file: Path) -> Path:
 
 
 def _before(root: Path, id: str, version: int) -> int:
-    """Return the newest active version below `version`, or 0. It is in use while there is no pointer."""
+    """Return the version that is used without a pointer: the newest active version below `version`, or 0."""
     library, _ = load_library([root])
     below = [
         other.version for other in library.templates if other.id == id and other.active and other.version < version

@@ -51,8 +51,8 @@ class _Adapter:
     def __init__(self, problem: SearchProblem) -> None:
         self.idle = 0
         self.over: Exception | None = None
-        """The exception that must end the search. gepa swallows exceptions raised in a proposal, so it is raised again
-        later."""
+        """The exception that must end the search. gepa swallows exceptions in a proposal, so `search` raises this one
+        afterwards."""
         self._problem = problem
 
     def evaluate(

@@ -17,7 +17,7 @@ MINIBATCH = 8
 
 
 class Proposal(Struct, frozen=True):
-    """A changed candidate. `by` is `rule: ...` or `critic`, and `why` is the critique."""
+    """A changed candidate. `by` is `rule: ...` or `critic`. `why` is the critic's explanation."""
 
     pieces: Pieces
     by: str

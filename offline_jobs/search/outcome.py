@@ -35,10 +35,11 @@ class OptimiseReport(Struct, frozen=True):
     start: float = 0.0
     best: float = 0.0
     commonest: float = 0.0
-    """The share of sealed rows with the most common right answer: the score of an answer that is always the same."""
+    """The share of sealed rows with the most common right answer. An answer that is always the same would score
+    this."""
     parts: dict[str, float] = {}
-    """The score after each change that led to the winner, on the rows to choose by if possible, else on all answered
-    rows."""
+    """The score after each change that led to the winner. It is measured on the rows to choose by, or else on all
+    answered rows."""
     file: str = ""
 
 

@@ -46,8 +46,8 @@ class ProposalMaterial(Struct, frozen=True):
     nearest: bool
     """Whether an embedding model is available to find the nearest examples."""
     sampling: tuple[str, ...] = ("max_tokens", "temperature", "stop")
-    """The decoder settings that the backend accepts. A proposal that sets any other would send the same request
-    again."""
+    """The decoder settings that the backend accepts. A proposal with other settings would only repeat the same
+    request."""
 
 
 Rule = Callable[[Pieces, ProposalMaterial, Random], Pieces | None]
@@ -139,7 +139,7 @@ def _line(pieces: Pieces, known: ProposalMaterial, name: str) -> Pieces:
 
 
 def _shorter(pieces: Pieces, known: ProposalMaterial) -> Pieces:
-    """Limit the length of the answer to that of the longest right answer, with some slack."""
+    """Limit the length of the answer, with some slack, to that of the longest right answer."""
     outputs = [output for _, output in known.shots]
     if not outputs or not known.sampling:
         return pieces

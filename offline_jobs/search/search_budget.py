@@ -5,7 +5,7 @@ from offline_jobs.engine.models import ANSWER_TOKENS, BookedCaller
 from offline_jobs.search.optimizer import SearchOver
 
 MARGIN = 1.25
-"""Answers to sealed rows may be longer than the answers so far by this factor."""
+"""How much longer answers to sealed rows may be than the answers so far, as a factor."""
 
 
 class SearchBudget:

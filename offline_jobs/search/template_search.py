@@ -48,7 +48,7 @@ class OptimiseOptions(Struct, frozen=True, forbid_unknown_fields=True):
     critic: str = ""
     """The model that criticises and rewrites. Default: `[jobs] critic`."""
     judge: str = ""
-    """The model that compares answers where `wanted` is missing. Default: `[jobs] judge`."""
+    """The model that compares answers to rows without `wanted`. Default: `[jobs] judge`."""
     engine: Literal["gepa", "climb"] = "gepa"
     """The search engine."""
     rules: bool = True

@@ -71,7 +71,8 @@ class CandidateTrial:
         """Score a candidate, one score per row. A candidate that fails the gate scores 0, costs no call, and gets
         feedback.
 
-        With `against` and a judge, rows without a right answer are scored by comparing with the answers of `against`.
+        If `against` is given and there is a judge, the judge compares answers without a right answer with those of
+        `against`.
 
         Raises `JobFailed` if the model is down, which is not the candidate's fault.
         """

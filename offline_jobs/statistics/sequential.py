@@ -30,7 +30,7 @@ LEVEL, LEVEL_WEIGHT = 0.75, 2.0
 DROP, DROP_WEIGHT = 0.2, 40.0
 """The assumed drop of the canary's score, and its weight in answers."""
 LEAST = 0.05
-"""The smallest assumed drop. A real drop counts as evidence from about half of it."""
+"""The smallest assumed drop. Real drops of about half its size and more count as evidence."""
 EDGE = 0.02
 """Guesses keep this distance from 0 and from 1, so that no single answer decides."""
 
@@ -68,7 +68,7 @@ def judged(answers: Iterable[ScoredAnswer], before: Sequence[float] = (), alarm:
     """Return the verdict on the answers, in their order. Stops as soon as the canary is known to be worse.
 
     `before` has earlier scores of the stable version. They improve the first guess and do not count as evidence.
-    `alarm` is the highest probability of calling a canary worse that is not.
+    `alarm` is the highest probability of calling a canary worse when it is not.
     """
     known = RunningMean(sum(before) + LEVEL * LEVEL_WEIGHT, len(before) + LEVEL_WEIGHT)
     stake, highest, canary, stable = 1.0, 1.0, RunningMean(), RunningMean()

@@ -50,8 +50,10 @@ def account(exchange: Exchange, late_notes: Sequence[Note] = ()) -> bytes:
 
 
 def _context(exchange: Exchange) -> dict[str, object] | None:
-    """What became of a text over the window: what was left out, condensed or read in parts, and the figures. None if
-    nothing did."""
+    """Describe how a text longer than the window was handled (left out, condensed or read in parts), with figures.
+
+    Returns None if there was no such text.
+    """
     if not exchange.plan.said:
         return None
     stage = "fit" if exchange.plan.strategy == "trimmed" else "condense"

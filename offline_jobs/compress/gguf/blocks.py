@@ -1,8 +1,8 @@
 """Packs integer codes and scales into the blocks of GGUF's types, and unpacks them.
 
-A block holds 32 numbers of one row. A code `q` stands for `scale * q`, in Q4_1 for `scale * q + least`, and in IQ4_NL
-for `scale * CODEBOOK[q]`. Files hold scales as float16. Scales are rounded to float16 before the codes are made, so
-writing the file loses nothing.
+A block holds 32 numbers of one row. A code `q` stands for the number `scale * q`. In Q4_1 it stands for `scale * q +
+least`, and in IQ4_NL for `scale * CODEBOOK[q]`. Files hold scales as float16. Scales are rounded to float16 before the
+codes are made, so writing the file loses nothing.
 """
 
 from dataclasses import dataclass

@@ -28,7 +28,8 @@ EMBEDDING_GRID = Grid(8, blocks.BLOCK, searched=False)
 class Compressed:
     """A model whose weights were changed in torch.
 
-    `quantized` holds the codes of matrices by their transformers names. The network holds the values of the same codes.
+    `quantized` holds the codes of each matrix by transformers name. The network holds the numbers for which the codes
+    stand.
     """
 
     source: Source
@@ -141,9 +142,9 @@ def _raw(model: Compressed, spec: TensorSpec, name: str) -> NDArray[Any]:
 
 
 def write_compressed_tensors(model: Compressed, folder: Path) -> None:
-    """Write safetensors in the format `compressed-tensors`, for vLLM. Codes and scales equal those of the GGUF file.
+    """Write safetensors in the format `compressed-tensors`, for vLLM. Codes and scales are those of the GGUF file.
 
-    Raises `JobFailed` unless the grid is symmetric and even.
+    Raises `JobFailed` unless the grid is symmetric and evenly spaced.
     """
     from safetensors.torch import save_file
 

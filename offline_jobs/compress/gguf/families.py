@@ -1,6 +1,6 @@
 """Model families: the names and layouts of their tensors in GGUF and in transformers.
 
-Mistral and SmolLM use Llama's architecture. `deci` is llama.cpp's Llama variant whose layers may have different widths.
+Mistral and SmolLM use Llama's architecture. `deci` is llama.cpp's variant of Llama for layers of different widths.
 """
 
 import re

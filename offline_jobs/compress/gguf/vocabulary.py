@@ -1,7 +1,7 @@
 """Converts the vocabulary of a folder with a `tokenizer.json` to GGUF metadata.
 
-llama.cpp identifies a pre-tokenizer by name; a folder describes it by rules. So every name is tried, and the one chosen
-makes the same tokens as the folder's tokenizer.
+llama.cpp identifies a pre-tokenizer by name, but a folder describes it by rules. So the names are tried one after
+another, until llama.cpp makes the same tokens as the folder's tokenizer.
 """
 
 import json

@@ -6,7 +6,8 @@ from gateway.backends.local.variants import Perplexities
 from offline_jobs.errors import JobFailed
 
 AGREE = 0.01
-"""The largest allowed difference between llama.cpp's perplexity and torch's, as a share of torch's."""
+"""The largest allowed difference between the perplexities in llama.cpp and in torch, as a share of torch's
+perplexity."""
 
 
 def perplexity(losses: list[float]) -> float:

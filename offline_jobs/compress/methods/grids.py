@@ -26,7 +26,7 @@ class Grid:
     """The values to which weights are rounded.
 
     group: the number of columns that share a scale; 0 means the whole row.
-    searched: search for the scale with the least squared error; otherwise the largest value sets the scale.
+    searched: whether to search for the scale with the least squared error; if not, the largest value sets the scale.
     """
 
     bits: int

@@ -1,8 +1,8 @@
 """Moves outliers from activations into weights, which have finer scales (SmoothQuant, Xiao et al., 2022).
 
-Each input channel is divided by a factor, and the weights that multiply it are multiplied by the same factor, so the
-model computes the same function. The division is folded into the module before: a norm, `up_proj` or `v_proj`. It costs
-nothing at inference.
+Each input channel is divided by a factor, and the weights of this channel are multiplied by the same factor, so the
+model computes the same function. The module before (a norm, `up_proj` or `v_proj`) takes over the division, so
+inference costs the same.
 """
 
 from collections.abc import Iterator, Mapping
@@ -25,7 +25,7 @@ SMALLEST = 1e-5
 
 @dataclass(frozen=True)
 class Fold:
-    """Linear layers that read the same input, and the module before them, which takes the division."""
+    """Linear layers that read the same input, and the module before them, into which the division is folded."""
 
     before: str
     after: tuple[str, ...]
@@ -45,11 +45,10 @@ def folds_of(layer: nn.Module) -> list[Fold]:
 def smooth(
     network: Any, windows: list[list[int]], check: Check, files: LayerFiles, *, raised: bool
 ) -> Iterator[dict[str, float]]:
-    """Smooth every layer in place, with the alpha of least error after rounding to int8.
+    """Smooth every layer in place. The alpha with the least error after rounding to int8 is chosen.
 
-    Yields the alphas of each layer by the name of the folded module. -1 means not smoothed, because smoothing did not
-    reduce the error. Layers that an earlier run finished yield an empty mapping. `raised`: norms multiply by weight +
-    1.
+    Yields the alphas of each layer by the name of the folded module. An alpha of -1 means that smoothing did not reduce
+    the error. Layers that an earlier run finished yield an empty mapping. `raised`: norms multiply by weight + 1.
     """
     texts = Texts(network, windows)
     for number, layer in enumerate(network.model.layers):

@@ -100,8 +100,8 @@ def _columns(seen: Mapping[str, InputStatistics], name: str, weight: Tensor) -> 
 def _widths(channels: list[Tensor], share: float, *, uneven: bool) -> list[int]:
     """Return how many channels each layer keeps, a multiple of 32.
 
-    If `uneven`, the weakest channels of the whole model are removed. Influences are made comparable between layers by
-    dividing each by the sum in its layer.
+    If `uneven`, the weakest channels of the whole model are removed. To compare channels of different layers, their
+    influence is divided by the sum in their layer.
     """
     width = len(channels[0])
     if not 0 <= share < 1:
