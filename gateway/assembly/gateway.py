@@ -28,6 +28,7 @@ from gateway.readiness import Readiness
 from gateway.records.archive import RecordArchive
 from gateway.records.drain import Drain
 from gateway.records.spool import Spool
+from gateway.settings.prompt import PromptTable
 from gateway.settings.tables import Settings
 from gateway.state.outage import GuardedState
 from gateway.telemetry import names
@@ -180,6 +181,9 @@ class Gateway:
             if self.loader is not None:
                 group.create_task(self.loader.load(self.readiness))
         self._log_unproven()
+        told = controls_of(self.settings.prompt)
+        if told and self.loaded.library is not None:
+            log.info(told)
 
     def _log_unproven(self) -> None:
         """Log for each model which templates are not proven, and what measuring them would cost."""
@@ -190,6 +194,19 @@ class Gateway:
             report = unproven(library, self._policy, model, settings.jobs.prices)
             if report is not None:
                 log.info("%s", report)
+
+
+def controls_of(prompt: PromptTable) -> str:
+    """Return a message on the share of controls, since a conversation that stays unchanged on purpose looks like a
+    mistake. The result is "" if there are no controls.
+    """
+    if not prompt.mode.changes or not prompt.controls:
+        return ""
+    return (
+        f"a template that the classifier chooses leaves {prompt.controls:.0%} of its conversations as they are, as "
+        "controls ([prompt] controls), until the job `watch` finds the template no worse. Requests that ask for the "
+        "mode `on` are never controls"
+    )
 
 
 async def _cancelled(task: "asyncio.Task[None]") -> None:

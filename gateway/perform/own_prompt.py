@@ -8,7 +8,7 @@ from gateway.ask import Turn
 from gateway.context.fence import MarkOf, fenced, language_of
 from gateway.context.retrieve import ahead_of_the_user
 from gateway.exchange import Arm, Exchange, Rewrite, Target
-from gateway.perform.withdrawal import withdrawn
+from gateway.prompt.withdrawal import withdrawn
 
 
 def split_route(exchange: Exchange) -> tuple[tuple[Target, ...], tuple[Target, ...]]:

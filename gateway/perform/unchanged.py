@@ -5,7 +5,7 @@ import json
 from msgspec.structs import replace
 
 from gateway.exchange import Call, Exchange, Note
-from gateway.perform.withdrawal import withdrawn
+from gateway.prompt.withdrawal import withdrawn
 
 REFUSALS = (400, 422)
 CAUSE_CHARS = 80

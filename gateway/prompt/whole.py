@@ -7,9 +7,10 @@ prompt, template or stage that the request names, a strategy for long inputs, an
 from msgspec.structs import replace
 
 from gateway.ask import Turn
-from gateway.exchange import Exchange, Sampling
+from gateway.exchange import Exchange
 from gateway.prompt.refine import PURPOSE as REFINED
 from gateway.prompt.swap import FOUND
+from gateway.prompt.withdrawal import withdrawn
 
 IN_WHOLE = ("direct", "trimmed")
 """The strategies that send the messages unchanged."""
@@ -27,7 +28,7 @@ class WholeStage:
         if why:
             return exchange.noted(self.name, "exempt", why)
         reason = f"{exchange.rewrite.template} would not send the client's message whole"
-        return _without_rewrite(exchange).noted(self.name, "undone", reason)
+        return replace(withdrawn(exchange, "undone"), chunks=()).noted(self.name, "undone", reason)
 
 
 def is_whole(exchange: Exchange) -> bool:
@@ -58,8 +59,3 @@ def _exemption(exchange: Exchange) -> str:
     if exchange.plan.strategy not in IN_WHOLE:
         return f"the strategy {exchange.plan.strategy} reads a text that is too long for the window"
     return "" if exchange.rewrite.template else "a stage that the request asked for changed it"
-
-
-def _without_rewrite(exchange: Exchange) -> Exchange:
-    withheld = replace(exchange.rewrite, withheld=exchange.prompt)
-    return replace(exchange, turns=None, chunks=(), sampling=Sampling.NONE, procedure=None, rewrite=withheld)

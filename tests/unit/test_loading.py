@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from gateway.ask import Ask, Endpoint, NamedTemplate
+from gateway.ask import Ask, Endpoint, Mode, NamedTemplate
 from gateway.assembly.assemble import assemble
+from gateway.assembly.gateway import controls_of
 from gateway.context.embedding.batcher import Batcher
 from gateway.exchange import Exchange
 from gateway.loading import LateLoader
@@ -105,3 +106,9 @@ async def test_a_request_keeps_the_library_that_it_began_with(tmp_path: Path) ->
     after = await prepare(Exchange("x", named), gateway.steps)
     assert (before.rewrite.version, after.rewrite.version) == (1, 2)
     await gateway.aclose()
+
+
+def test_the_start_says_that_some_conversations_stay_as_they_are() -> None:
+    assert "leaves 30% of its conversations as they are" in controls_of(PromptTable(mode=Mode.ON))
+    assert controls_of(PromptTable(mode=Mode.ON, controls=0.0)) == ""
+    assert controls_of(PromptTable(mode=Mode.SHADOW)) == ""

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 NO_INTENT = 0.5
 """If the first tier finds "no intent" with at least this probability, the second tier is not asked."""
+NO_INTENT_TECHNICAL = 0.95
+"""The limit in place of `NO_INTENT` for a request with a technical name, since most such requests have an intent."""
 QUOTED_CHARACTERS = 80  # how many characters of an example a reason quotes
 
 
@@ -124,7 +126,8 @@ class Classifier:
         """Return whether the first tier's verdict is certain enough. "No intent" needs less certainty, since leaving a
         prompt unchanged is the smaller mistake.
         """
-        return verdict.confidence >= self._settings.first_tier or verdict.none >= NO_INTENT
+        enough = NO_INTENT_TECHNICAL if verdict.technical else NO_INTENT
+        return verdict.confidence >= self._settings.first_tier or verdict.none >= enough
 
     def _listed_in(self, text: str) -> str:
         """Return the language of the templates that list exactly this prompt as an example, or "". Used where the

@@ -44,6 +44,8 @@ class TierVerdict(Struct, frozen=True):
     words: tuple[str, ...] = ()
     listed: bool = False
     """Whether a template lists exactly this request as a `match` example."""
+    technical: bool = False
+    """Whether the request has a technical name."""
 
 
 class Names(Struct, frozen=True):
@@ -163,6 +165,7 @@ class Tier:
             nearest=self.names.anchors[signs.nearest] if signs.nearest >= 0 else "",
             similarity=signs.similarity,
             words=tuple(word for word, _ in self.strongest(read, signs.top)),
+            technical=read.forms[0] > 0.0,
         )
 
     def read(self, seen: Look, vector: Array | None = None) -> TierFeatures:

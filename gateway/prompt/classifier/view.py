@@ -28,14 +28,34 @@ _EN = re.compile(r"[a-z]+(?:'[a-z]+)?|\d+|[^\sa-z\d]")
 _SPACED = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)?|\d+|[^\s\w]")
 _LATIN = re.compile("[a-z][a-z0-9]+")
 _CODE = re.compile(
-    r"```|\bdef \w|\bfunction\b|\bclass \w+[:({]|[;{]\s*$|\w\(\)|=>|</\w|\bSELECT\b|\breturn\b|^\s*#include", re.M
+    r"```|\bdef \w|\bfunction\b|\bclass \w+[:({]|[;{]\s*$|\w\(\)|=>|</\w|\bSELECT\b|\breturn\b|^\s*#include"
+    r"|^\s*(?:for \w+ in\b|if\b|elif\b|while\b|else\b|try\b|with\b)[^\n]*:\s*$|^\s*[\w.]+ (?:=|\+=|<-) [\[{(\"']"
+    r"|^\s*(?:import \w|from \w[\w.]* import\b)|\w\.\w+\([^)\n]*\)",
+    re.M,
 )
 _TRACE = re.compile(r"Traceback|\b\w+(?:Error|Exception)\b|undefined is not|segfault|stack trace|报错|异常")
 _ARITHMETIC = re.compile(r"\d\s*[-+*/×÷^=%]\s*\d|\d\s*%|[a-z]\^\d|[√∫∑]")
 _CODE_SIGN = re.compile(
     r"[{}\[\];|$\\=<>`_]|\w\(|(?<!\w)--?[a-z]|/\w+/|\w\.\w+\(|\b0x|%\w|\w+\.(?:py|js|sh|c|java)\b|\bchmod\b|\bgit \w"
 )
-_CODE_NEEDS = ("```", "def ", "function", "class ", "{", ";", "()", "=>", "</", "SELECT", "return", "#include")
+_CODE_NEEDS = (
+    "```",
+    "def ",
+    "function",
+    "class ",
+    "{",
+    ";",
+    "()",
+    "=>",
+    "</",
+    "SELECT",
+    "return",
+    "#include",
+    ":\n",
+    " = ",
+    "import ",
+    "(",
+)
 _TRACE_NEEDS = ("Traceback", "Error", "Exception", "undefined is", "segfault", "stack trace", "报错", "异常")
 _KINDS = (("<code>", _CODE, _CODE_NEEDS), ("<trace>", _TRACE, _TRACE_NEEDS))
 _ARITHMETIC_NEEDS = ("^", "√", "∫", "∑")  # a digit is enough too

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from gateway.ask import Ask, Controls, Endpoint, Turn
 from gateway.context.retrieve import ahead_of_the_user
-from gateway.exchange import Arm, ContextPlan, Exchange, Intent, Rewrite, Sampling
+from gateway.exchange import Arm, ContextPlan, Exchange, Intent, Note, Rewrite, Sampling
 from gateway.prompt.library.library import load_library
 from gateway.prompt.rewrite import RewriteStage
 from gateway.prompt.templates.fields import Purpose
@@ -45,12 +45,14 @@ async def test_a_message_that_is_cut_or_reworded_is_sent_as_it_came() -> None:
         Turn("user", "pay\nme", around=0),
         Turn("user", "pay me"),  # a turn that does not say where the message stands
     ):
-        exchange = sending(turn, sampling=Sampling(9))
+        made = Note("rewrite", "rewritten", "refund.en@1: intent refund")
+        exchange = sending(turn, sampling=Sampling(9), notes=(made,))
 
         done = await WholeStage()(exchange)
 
         assert (done.turns, done.changed, done.sampling) == (None, False, Sampling.NONE)
         assert done.rewrite == replace(REWRITTEN, withheld=(turn,))
+        assert [note.decision for note in done.notes] == ["undone", "undone"]  # no note says that it was rewritten
         assert done.notes[-1].reason == "refund.en would not send the client's message whole"
 
 
