@@ -49,6 +49,8 @@ def addition(library: Library, id: str, query: str) -> str:
         ("write-code.en", "I only know Java. Write a small web server in Go.", "with its imports"),
         ("find-sources.en", "Name four studies about naps, with links.", "rather than inventing one"),
         ("recommend.en", "books like The Dispossessed?", "why it fits"),
+        ("brainstorm.en", "Generate a list of five activities for a street party.", "differ in kind"),
+        ("brainstorm.zh", "列出一些适合雨天的亲子活动。", "在类型上要有区别"),
         ("how-to.en", "How do I get candle wax out of a tablecloth?", "amounts, times and tools"),
         ("summarise.en", "Summarise this page: https://example.com/report", "cannot open the link"),
         ("summarise.en", "Sum this note up: the roof leaks since May and nobody has come to repair it.", "main point"),
