@@ -1,10 +1,10 @@
-"""How well `discover` finds prompts in traffic, and how fast and how exactly they are recognised.
+"""Measures how well `discover` finds prompts in traffic, and how fast and exactly the gateway recognises them.
 
     python benchmarks/discover.py --data FOLDER [--half first|second|both] [--seed 1]
 
-The traffic is made from known skeletons and from system prompts of applications with filled parts; their authors
-know nothing of Foreword. A fifth are free prompts of people. Half of the skeletons, by a hash of their names, were not
-looked at while the rules were made (`second`).
+The traffic is made from known skeletons and from applications' system prompts with filled parts. Their authors do not
+know Foreword. A fifth of the requests are free prompts of people. Half of the skeletons, chosen by a hash of their
+names, were not looked at while the rules were made (`second`).
 """
 
 import gzip
@@ -175,8 +175,11 @@ class Score(Struct):
 
 
 def score(index: PromptIndex, requests: Sequence[MadeRequest]) -> Score:
-    """Compare the prompts with the truth. A request is right under the prompt that most requests of its skeleton have,
-    if most requests of that prompt are of this skeleton."""
+    """Compare the prompts with the truth.
+
+    A prompt belongs to the skeleton of most of its requests. Of the prompts that belong to a skeleton, the one with the
+    most of its requests counts as right.
+    """
     by_truth: defaultdict[str, Counter[str]] = defaultdict(Counter)
     by_prompt: defaultdict[str, Counter[str]] = defaultdict(Counter)
     for made in requests:
@@ -243,7 +246,7 @@ def show(title: str, prompts: Sequence[FoundPrompt], requests: Sequence[MadeRequ
 
 
 def deployments(data: Path, half: str, seed: int) -> None:
-    """Change each prompt in the middle of the time: a line less, a line more, or another wording."""
+    """Change each prompt halfway: remove a line, add a line, or change the wording."""
     rng = random.Random(seed)
     contents = free_prompts(data)
     made: list[MadeRequest] = []
@@ -289,7 +292,7 @@ def deployed(kind: int, system: str, rng: random.Random) -> str:
 
 
 def recognition(data: Path, seed: int) -> None:
-    """Find the prompts of all traffic, and recognise what they built and what others wrote."""
+    """Find the prompts of all traffic. Then recognise requests of the applications and requests of others."""
     requests = traffic(data, "both", random.Random(seed))
     with tempfile.TemporaryDirectory() as folder:
         prompts, _ = discovered(Path(folder), requests)
@@ -335,7 +338,7 @@ def version_of(id: str, last: TextShape, system: TextShape | None = None) -> Fou
 
 
 def thousand(prompts: Sequence[FoundPrompt]) -> list[FoundPrompt]:
-    """Return the prompts with copies, of which every first piece has a number more, 1,000 in all."""
+    """Return the prompts and copies of them, 1,000 in all. The first piece of a copy has an additional number."""
     copies = list(prompts)
     while len(copies) < 1000:
         one = prompts[len(copies) % len(prompts)].newest
@@ -349,11 +352,11 @@ def thousand(prompts: Sequence[FoundPrompt]) -> list[FoundPrompt]:
 
 
 def timed(index: PromptIndex, asked: Sequence[tuple[Turn, ...]]) -> tuple[float, float]:
-    """Return the CPU microseconds of a look-up: the mean over the requests, and the slowest one, best of five runs."""
+    """Return CPU microseconds per look-up: the mean over the requests and the slowest, best of five runs."""
     best = [float("inf")] * len(asked)
     for _ in range(5):
         for at, turns in enumerate(asked):
-            # new strings, since Python keeps the hash of a string
+            # new strings, because Python caches the hash of a string
             fresh = tuple(Turn(turn.role, (turn.text + " ")[:-1]) for turn in turns)
             began = time.thread_time_ns()
             index.find(KEY, CHAT, fresh)
@@ -362,7 +365,7 @@ def timed(index: PromptIndex, asked: Sequence[tuple[Turn, ...]]) -> tuple[float,
 
 
 def scale(data: Path, count: int, seed: int) -> None:
-    """Record many requests, and run the job in a process of its own, which tells its memory."""
+    """Record many requests, and run the job in a process of its own, which reports its memory."""
     rng = random.Random(seed)
     with tempfile.TemporaryDirectory() as folder:
         config = Path(folder) / "config.toml"
@@ -391,7 +394,7 @@ def scale(data: Path, count: int, seed: int) -> None:
 
 
 def many_requests(data: Path, count: int, rng: random.Random) -> Iterator[MadeRequest]:
-    """Make requests with a heavy tail. A number in each system prompt's user message makes almost all distinct."""
+    """Make requests with a heavy tail. A number in the user message makes almost all of them distinct."""
     contents = [*free_prompts(data), *messages(data, FOREIGN)]
     apps = [*skeletons(data, "both").items(), *systems(data, "both")]
     rng.shuffle(apps)

@@ -1,11 +1,11 @@
-"""Does retrieval find passages for a collection's own questions, and nothing for other ones?
+"""Measures whether retrieval finds passages for a collection's own questions, and none for others.
 
     .venv/bin/python benchmarks/silence.py --data FOLDER [--half tuning] [--keep FOLDER]
 
-FOLDER holds `chunking_eval/`, `nq_open/`, `cmrc2018/`, `clinc150/` and `real_prompts/`. Each question goes through the
-stage as a request does whose `collections` are an offer. A question belongs to one of two halves by its hash: the
-weights of `relevance.py` were learned on the first, and the second was read once they were fixed. Embedding takes most
-of the time; `--keep` keeps the collections for another run.
+FOLDER holds `chunking_eval/`, `nq_open/`, `cmrc2018/`, `clinc150/` and `real_prompts/`. Each question passes through
+the stage like a request whose `collections` are an offer. A hash puts each question into one of two halves. The weights
+of `relevance.py` were learned on the first half. The second half was read after the weights were fixed. Embedding takes
+most of the time; `--keep` keeps the collections for another run.
 """
 
 import asyncio
@@ -40,7 +40,7 @@ PROMPT_CHARS = 4000
 
 
 class Question(Struct, frozen=True):
-    """A text, and the collection that it is about: "" for none."""
+    """A text, and the collection that it asks about, or ""."""
 
     text: str
     about: str
@@ -84,7 +84,7 @@ def _drawn(texts: Sequence[str], count: int, kind: str) -> list[Question]:
 
 
 def _rows(file: Path) -> list[dict[str, str]]:
-    # not by `splitlines`, since a text may hold other line ends than \n
+    # not by `splitlines`, because a text may contain line ends other than \\n
     return [json.loads(line) for line in file.read_text("utf-8").split("\n") if line]
 
 
@@ -93,7 +93,7 @@ def _half(text: str) -> str:
 
 
 class Asked:
-    """Asks the stage. Each text is embedded once."""
+    """Asks the stage, and embeds each text once."""
 
     def __init__(self, made: Bench) -> None:
         self._made = made
@@ -120,9 +120,9 @@ class Asked:
 @click.command()
 @click.option("--data", required=True, type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option("--half", default="final", show_default=True, type=click.Choice(["tuning", "final"]))
-@click.option("--keep", type=click.Path(path_type=Path), help="A folder with the collections of another run.")
+@click.option("--keep", type=click.Path(path_type=Path), help="A folder with the collections of an earlier run.")
 def main(data: Path, half: str, keep: Path | None) -> None:
-    """Print the share of questions of each kind that get passages of each collection."""
+    """Print for each kind of question the share that gets passages of each collection."""
     loaded = material(data)
     questions = [question for question in loaded.questions if _half(question.text) == half]
     with tempfile.TemporaryDirectory() as scratch:
@@ -158,7 +158,8 @@ def _add(made: Bench, folder: Path, name: str, files: dict[str, str]) -> None:
 
 
 def _row(asked: Asked, name: str, questions: Sequence[Question]) -> list[str]:
-    """`after an own question`: an utterance about something else as the second message of a conversation."""
+    """Return one row. With `after an own question`, an utterance about something else follows a question about the
+    collection."""
     own = [question.text for question in questions if question.about == name]
     other = [question for question in questions if question.about != name]
     kinds = [

@@ -1,10 +1,10 @@
-"""Compares the strategies for deployments: shares, cost, errors and latency beside the best fixed choice.
-
-Three stubs stand in for paid servers. `steady` answers in 60 ms, `cheap` costs a fifth but answers in 25 to 400 ms and
-fails once in ten, and `dear` answers in 40 ms and costs three times as much, but stalls for a second once in fifty.
-Prices are for a request. The stubs queue: each answers at most eight requests at a time.
+"""Compares the strategies for deployments with the best fixed choice: shares, cost, errors and latency.
 
     python benchmarks/spread.py --requests 2000
+
+Three stubs stand in for paid servers. `steady` answers in 60 ms. `cheap` costs a fifth, answers in 25 to 400 ms, and
+fails once in ten requests. `dear` costs three times as much, answers in 40 ms, and stalls for a second once in fifty
+requests. Prices are per request. Each stub answers at most eight requests at a time and queues the others.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""Messages that no application of `benchmarks/discover.py` has sent: questions and tasks of other public sets."""
+"""Messages that no application of `benchmarks/discover.py` sends: questions and tasks from other public data sets."""
 
 import gzip
 import json
@@ -10,7 +10,7 @@ FOLDERS = ("gsm8k", "bbh", "ifeval", "bpo", "nq_open", "banking77", "clinc150")
 
 
 def messages(data: Path, most: int) -> list[str]:
-    """Return up to `most` distinct messages. Sets of tasks come first, since they look most like prompts."""
+    """Return up to `most` distinct messages. Tasks come first, because they look most like prompts."""
     seen: dict[str, None] = {}
     for folder in FOLDERS:
         for file in sorted((data / folder).rglob("*.json*")):

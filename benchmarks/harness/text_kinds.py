@@ -1,4 +1,5 @@
-"""Long texts of many kinds, to stand where a task's prompt marks its text. Found by words in the kind's name."""
+"""Long texts of many kinds, to fill the place of the text in a task's prompt. Words in a kind's name select the
+text."""
 
 import gzip
 import json
@@ -17,14 +18,14 @@ _MARKER = re.compile(
 
 
 def filled(prompt: str, text: str) -> str:
-    """The prompt with the text in place of its marker. Without a marker the text follows after a blank line."""
+    """Put the text in place of the prompt's marker. Without a marker, the text follows after a blank line."""
     if not _MARKER.search(prompt):
         return f"{prompt}\n\n{text}"
     return _MARKER.sub(lambda _: text, prompt, count=1)
 
 
 def text_of(kind: str, language: str, data: Path) -> str:
-    """A text of the kind, or prose of the language if the kind is unknown."""
+    """Return a text of this kind, or prose in this language if the kind is unknown."""
     name = kind.casefold()
     for words, make in KINDS.items():
         if any(word in name for word in words.split()):
@@ -133,7 +134,8 @@ KINDS: Mapping[str, Callable[[str, Path], str]] = {
     "json xml yaml config api 配置": _data,
     "chat transcript interview dialogue conversation thread meeting minutes email mail forum podcast": _talk,
     "聊天 对话 访谈 会议 纪要 邮件 采访": _talk,
-    "review survey faq question ticket bug recipe list menu glossary itinerary 评论 问卷 问题 工单 菜谱 清单 行程": _list,
+    "review survey faq question ticket bug recipe list menu glossary itinerary": _list,
+    "评论 问卷 问题 工单 菜谱 清单 行程": _list,
     "novel story chapter fiction play screenplay diary 小说 故事 剧本 日记 章": _story,
     "speech sermon lecture 演讲": _corpus("state_of_the_union"),
     "report financial annual budget audit 报告 年报 财": _corpus("finance"),

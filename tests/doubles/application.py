@@ -1,4 +1,4 @@
-"""The requests of an application that builds its prompts, as records."""
+"""Records of an application that builds its prompts."""
 
 from collections.abc import Sequence
 
@@ -23,7 +23,7 @@ TICKETS = (
 def requests(
     texts: Sequence[str], *, system: str = "", first: int = 0, users: int = 5, days: int = 5, key: str = "app"
 ) -> list[ExchangeRecord]:
-    """One record for each text. Users and days take turns."""
+    """Return one record per text. Users and days take turns."""
     return [
         _request(first + at, text, system, f"user-{at % users}", BEGAN + (at % days) * DAY_S + first + at, key)
         for at, text in enumerate(texts)
@@ -40,7 +40,7 @@ def tickets(count: int) -> list[str]:
 
 
 def questions(count: int) -> list[str]:
-    """User messages that an application builds around a passage and a question."""
+    """Return user messages that an application builds from a passage and a question."""
     return [
         f"Answer from the passage only.\n\n### Passage\n{TICKETS[at % 6]} in {1990 + at}\n\n### Question\nAbout {at}?"
         for at in range(count)

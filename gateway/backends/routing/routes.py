@@ -143,7 +143,8 @@ class Routes:
 
         for name, model in self._models.items():
             where = f"[models.{name}]"
-            problems += deployment_problems(f"{file} {where}", model, backends)
+            if name not in broken.models:
+                problems += deployment_problems(f"{file} {where}", model, backends)
             check(f"{where} fallback", model.fallback)
             if name in self._chain(model.fallback):
                 what = f"leads back to {name!r}: {' -> '.join([name, *self._chain(model.fallback)])}"

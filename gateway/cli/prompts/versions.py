@@ -39,8 +39,12 @@ def adopt_prompt(name: str, config: Path) -> None:
 
 @click.command("export")
 @click.argument("name")
-@click.option("--version", type=click.IntRange(1), help="A version of the template. Left out: the identity.")
-@click.option("--to", type=click.Path(path_type=Path), help="Write this file. Left out: print it.")
+@click.option(
+    "--version",
+    type=click.IntRange(1),
+    help="A version of the template. Default: version 1, which renders the application's own text.",
+)
+@click.option("--to", type=click.Path(path_type=Path), help="Write to this file. Default: print.")
 @config_option
 def export_prompt(name: str, version: int | None, to: Path | None, config: Path) -> None:
     """Print the template of NAME, with its fixed text between {% frozen %} and {% endfrozen %}.
@@ -61,12 +65,12 @@ def export_prompt(name: str, version: int | None, to: Path | None, config: Path)
 @click.command("add")
 @click.argument("name")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--unlock", is_flag=True, help="Allow that frozen text is changed or missing.")
+@click.option("--unlock", is_flag=True, help="Allow changed or missing frozen text.")
 @config_option
 def add_version(name: str, file: Path, unlock: bool, config: Path) -> None:
     """Add FILE, an edited export, as the next version of the adopted prompt NAME. It is not sent until `promote`.
 
-    Every slot must be there once. Frozen text must be there as it was: add your own text beside it.
+    Every slot must occur exactly once. Frozen text must stay unchanged: add your own text around it.
 
     \b
     foreword prompts export ticket-triage --to ticket-triage.md
@@ -83,13 +87,13 @@ def add_version(name: str, file: Path, unlock: bool, config: Path) -> None:
 
 @click.command("promote")
 @click.argument("name")
-@click.option("--version", type=click.IntRange(1), help="Left out: the newest version of the template.")
+@click.option("--version", type=click.IntRange(1), help="Default: the newest version of the template.")
 @click.option("--share", default=0.1, show_default=True, type=click.FloatRange(0, 1, min_open=True))
 @config_option
 def promote_version(name: str, version: int | None, share: float, config: Path) -> None:
     """Send a version of the adopted prompt NAME to a share of the new conversations.
 
-    Running conversations keep the text that they began with. The others stay as they are, as controls.
+    Running conversations keep the text with which they began. All other conversations stay unchanged, as controls.
 
     \b
     Example:  foreword prompts promote ticket-triage --share 0.1
@@ -114,7 +118,7 @@ def promote_version(name: str, version: int | None, share: float, config: Path) 
 @click.argument("name")
 @config_option
 def rollback_version(name: str, config: Path) -> None:
-    """Send the application's own text again, in all conversations, at once."""
+    """Send the application's own text again in all conversations, at once."""
 
     def taken_back(content: FoundFile) -> FoundFile:
         return put(content, [replace(one_of(content.prompts, name), spoken=None)])
