@@ -12,7 +12,8 @@ from gateway.assembly.gateway import Gateway
 from gateway.backends.routing.aliases import matches
 from gateway.errors import BackendFailed, NotFound
 from gateway.ports import Manageable
-from gateway.server.handlers import Caller, PathText, Shared, admin_only, json_bytes
+from gateway.server.handlers import AnyRequest, Caller, PathText, Shared, admin_only, json_bytes
+from gateway.wire.messages.models import as_anthropic
 
 
 class ModelObject(Struct):
@@ -33,8 +34,9 @@ class _UpstreamModel(Struct):
 
 
 @get("/v1/models", summary="The models that this key may use", tags=["OpenAI"])
-async def list_models(gateway: Shared, key: Caller) -> Response[bytes]:
-    """The configured names, then the models listed by backends with a pattern such as `gpt-*`.
+async def list_models(request: AnyRequest, gateway: Shared, key: Caller) -> Response[bytes]:
+    """The configured names, then the models listed by backends with a pattern such as `gpt-*`. A client that sends
+    `anthropic-version` gets them in the form of Anthropic's API.
 
     Models of a backend that does not answer are left out.
     """
@@ -48,17 +50,17 @@ async def list_models(gateway: Shared, key: Caller) -> Response[bytes]:
             if gateway.routes.owner(name) == backend and _allowed(key, name):
                 listed.setdefault(name, raw)
     body = msgspec.json.encode({"object": "list", "data": list(listed.values())})
-    return json_bytes(body)
+    return _in_form(request, json_bytes(body))
 
 
 @get("/v1/models/{name:path}", summary="One model", tags=["OpenAI"])
-async def get_model(gateway: Shared, key: Caller, name: PathText) -> Response[bytes]:
+async def get_model(request: AnyRequest, gateway: Shared, key: Caller, name: PathText) -> Response[bytes]:
     """404 if the name is unknown or this key may not use it."""
     name = name.lstrip("/")
     for known, backend in gateway.routes.names():
         if known == name and _allowed(key, known):
-            return json_bytes(msgspec.json.encode(ModelObject(known, backend)))
-    return await _ask(gateway, key, "GET", name)
+            return _in_form(request, json_bytes(msgspec.json.encode(ModelObject(known, backend))))
+    return _in_form(request, await _ask(gateway, key, "GET", name))
 
 
 @delete("/v1/models/{name:path}", status_code=200, summary="Delete a fine-tuned model", tags=["OpenAI"])
@@ -66,6 +68,13 @@ async def delete_model(gateway: Shared, key: Caller, name: PathText) -> Response
     """The request is forwarded to the backend. Only a key with `admin` may send it."""
     admin_only(key, "delete models")
     return await _ask(gateway, key, "DELETE", name.lstrip("/"))
+
+
+def _in_form(request: AnyRequest, answer: Response[bytes]) -> Response[bytes]:
+    """Return the answer in the form of the client's API."""
+    if "anthropic-version" not in request.headers or answer.status_code != 200:
+        return answer
+    return json_bytes(as_anthropic(answer.content))
 
 
 async def _ask(gateway: Gateway, key: ClientKey, method: str, name: str) -> Response[bytes]:

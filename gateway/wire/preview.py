@@ -9,6 +9,7 @@ from gateway.ask import Ask
 from gateway.exchange import Exchange
 from gateway.wire.chat import decode
 from gateway.wire.json_fields import decoded
+from gateway.wire.messages import request as messages
 from gateway.wire.responses import request as responses
 
 _encode = msgspec.json.Encoder().encode
@@ -18,14 +19,19 @@ class _Either(Struct):
     messages: Raw | UnsetType = UNSET
     input: Raw | UnsetType = UNSET
     instructions: Raw | UnsetType = UNSET
+    system: Raw | UnsetType = UNSET
 
 
 _either = msgspec.json.Decoder(_Either)
 
 
 def ask(raw: bytes, headers: Mapping[bytes, bytes]) -> Ask:
-    """Decode a chat completion request or, if it has `input` or `instructions`, a `/v1/responses` request."""
+    """Decode a chat completion request. A body with `input` or `instructions` is a `/v1/responses` request. A body with
+    `system`, or a request with the header `anthropic-version`, is a `/v1/messages` request.
+    """
     body = decoded(_either, raw)
+    if body.system is not UNSET or b"anthropic-version" in headers:
+        return messages.ask(raw, headers)
     is_response = body.messages is UNSET and not (body.input is UNSET and body.instructions is UNSET)
     return responses.ask(raw, headers) if is_response else decode.chat(raw, headers)
 

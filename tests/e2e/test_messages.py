@@ -339,6 +339,19 @@ def test_an_applications_own_model_name_works(client: anthropic.Anthropic, gatew
     assert client.messages.create(model="claude-alias", max_tokens=9, messages=ASKED).stop_reason == "end_turn"
 
 
+def test_models_are_listed_in_anthropics_form(client: anthropic.Anthropic, upstream: UpstreamInThread) -> None:
+    theirs = (
+        b'{"data":[{"type":"model","id":"claude-9","display_name":"Claude 9","created_at":"2026-02-04T00:00:00Z"}]}'
+    )
+    upstream.double.play(Script(pieces=[theirs]))
+
+    listed = {model.id: model for model in client.models.list()}
+
+    assert {"fake", "gpt-4o-mini", "claude-9"} <= set(listed)
+    assert listed["claude-9"].display_name == "Claude 9" and listed["claude-9"].created_at.year == 2026
+    assert client.models.retrieve("fake").id == "fake"
+
+
 def test_a_model_of_nobody_and_another_method_are_refused_in_anthropics_form(gateway: GatewayProcess) -> None:
     answer = httpx.get(gateway.url + "/v1/messages", headers={"x-api-key": KEY})
 

@@ -1,4 +1,4 @@
-"""Converts Anthropic's model objects to OpenAI's, for `/v1/models`."""
+"""Converts model objects between Anthropic's form and OpenAI's, for `/v1/models`."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -21,6 +21,28 @@ def as_openai(body: bytes) -> bytes:
         models = [_model(each) for each in fields["data"] if isinstance(each, dict)]
         return _encode({"object": "list", "data": models})
     return body
+
+
+def as_anthropic(body: bytes) -> bytes:
+    """Convert a model, or a list of models, of OpenAI's form. Any other body is returned unchanged."""
+    fields = loose_json(body)
+    if not isinstance(fields, dict):
+        return body
+    if fields.get("object") == "model":
+        return _encode(_info(fields))
+    if fields.get("object") != "list":
+        return body
+    models = [_info(each) for each in fields["data"] if isinstance(each, dict)]
+    ends = {"first_id": models[0]["id"], "last_id": models[-1]["id"]} if models else {"first_id": None, "last_id": None}
+    return _encode({"data": models, "has_more": False, **ends})
+
+
+def _info(fields: dict[str, Any]) -> dict[str, Any]:
+    """Return the model in Anthropic's form. A model that came in this form keeps its fields."""
+    made = datetime.fromtimestamp(fields.get("created") or 0, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    known = {"display_name": fields.get("id"), "created_at": made, "lifecycle": "active"}
+    others = {name: value for name, value in fields.items() if name not in ("object", "created", "owned_by")}
+    return {**known, **others, "type": "model"}
 
 
 def _model(fields: dict[str, Any]) -> dict[str, Any]:
