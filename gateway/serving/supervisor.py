@@ -196,7 +196,7 @@ class Supervisor:
             self._end(1)
         elif last is not None and now - last < TWICE_S:
             log.error(
-                "worker %d (pid %d) %s for the second time within %g s: the server ends",
+                "worker %d (pid %d) %s, twice within %g s: the server ends",
                 child.number,
                 child.pid,
                 how,
@@ -270,7 +270,7 @@ class Supervisor:
             log.info("the new configuration is in use")
 
     def _refuse_next(self, why: str) -> None:
-        log.error("the new configuration cannot be used, the old one stays: %s", why)
+        log.error("the new configuration cannot be used, and the old one stays in use: %s", why)
         self._give_up_next()
 
     def _give_up_next(self) -> None:
