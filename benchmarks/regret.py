@@ -52,8 +52,8 @@ upstream = "smollm2"
 window_tokens = {WINDOW}
 """
 TRUNCATE, CHOSEN = "truncate", "chooser"
-NAMED = ("focus", "nbce", "map-reduce", "refine", "interpolated")
-PASSES = ((TRUNCATE, "focus", "nbce", "map-reduce", "interpolated", CHOSEN), ("refine",))
+NAMED = ("focus", "nbce", "map-reduce", "gather", "piecewise", "refine", "interpolated")
+PASSES = ((TRUNCATE, "focus", "gather", "piecewise", "interpolated", CHOSEN), ("nbce", "map-reduce", "refine"))
 """The most expensive strategy comes last, so that the finished ones cover all cases."""
 SAME = {"tree": "map-reduce"}
 """The same calls under another name."""
@@ -79,7 +79,9 @@ class Ran:
 def ask(port: int, case: Case, arm: str, number: int) -> Ran | None:
     """Return the result, or None if the strategy cannot be used."""
     message = case.message
-    body: dict[str, Any] = {"model": "small", "temperature": 0, "max_tokens": case.max_tokens, "foreword": {}}
+    body: dict[str, Any] = {"model": "small", "temperature": 0, "foreword": {}}
+    if case.max_tokens:
+        body["max_tokens"] = case.max_tokens
     if arm == TRUNCATE:
         message = head(case)
     elif arm != CHOSEN:
@@ -109,7 +111,7 @@ def head(case: Case) -> str:
 def preview(port: int, case: Case) -> str:
     """Return the strategy that the chooser takes, without calling a model."""
     messages = [{"role": "user", "content": case.message}]
-    body = {"model": "small", "max_tokens": case.max_tokens, "messages": messages}
+    body = {"model": "small", "messages": messages, **({"max_tokens": case.max_tokens} if case.max_tokens else {})}
     return str(json.loads(foreword.post(port, "/v1/foreword/preview", body, timeout_s=300))["plan"]["strategy"])
 
 

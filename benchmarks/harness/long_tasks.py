@@ -4,7 +4,7 @@ import gzip
 import json
 import random
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness.rouge import NAMES, longest_common, rouge
@@ -13,7 +13,7 @@ WORDS = (
     "lantern", "harbour", "violin", "glacier", "orchard", "compass", "meadow", "anchor", "saddle", "mirror",
     "candle", "falcon", "barrel", "temple", "garden", "feather", "bridge", "castle", "ribbon", "whistle",
 )  # fmt: skip
-KINDS = 5
+KINDS = 6
 PASSAGES = 9
 PASSAGE_WORDS = 70
 TEXT_WORDS = 680
@@ -41,7 +41,7 @@ class Case:
 def cases(data: Path, first: int, each: int) -> Iterator[Case]:
     """Yield `each` cases of every kind from number `first` on. Kinds alternate, so that any part is balanced."""
     for number in range(first, first + each):
-        yield from (make(data, number) for make in (look_up, passages, excerpt, plot, inventory))
+        yield from (make(data, number) for make in (look_up, passages, excerpt, plot, inventory, proofread))
 
 
 def recall(answers: Sequence[str]) -> Callable[[str], float]:
@@ -118,6 +118,13 @@ def inventory(data: Path, number: int) -> Case:
     text = "\n\n".join(_with_fact(_novel(data, draw, TEXT_WORDS // 6), fact) for fact in facts)
     digits = [number for _, number in facts]
     return Case("inventory", "List all the secret numbers that the text names.", text, SUMMARY_TOKENS, recall(digits))
+
+
+def proofread(data: Path, number: int) -> Case:
+    """The whole text once more without mistakes. Each of six numbers in it has to be in the answer."""
+    case = inventory(data, number)
+    task = "Proofread the text and return the corrected text in full."
+    return replace(case, kind="proofread", task=task, max_tokens=0)
 
 
 def _found(reference: str) -> Callable[[str], float]:

@@ -91,7 +91,7 @@ class CondenseStage:
                 what = f"The strategy {named.value!r} cannot be used: {error}."
                 raise BadRequest(what, param="foreword.strategy") from None
             paid = replace(exchange, calls=(*exchange.calls, *error.calls))
-            return await self._otherwise(replace(task, exchange=paid), str(error))
+            return await self._otherwise(replace(task, exchange=paid), str(error), chosen.strategy)
 
     def _concerns(self, exchange: Exchange, named: Strategy | None) -> bool:
         target = exchange.route[0] if exchange.route else None
@@ -159,24 +159,32 @@ class CondenseStage:
             )
         return longer
 
-    async def _otherwise(self, task: LongTask, why: str) -> Exchange:
+    async def _otherwise(self, task: LongTask, why: str, failed: Strategy) -> Exchange:
         """Search the text instead, if a few passages can do the task. `why` is the reason why the strategy failed."""
         if task.talk or not task.shape.task or task.shape.kind in ALL_OF_IT:
-            return self._impossible(task, why)
+            return self._impossible(task, why, failed)
         return await self._focus(task, StrategyChoice(Strategy.FOCUS, f"{why}; so a few passages are used"))
 
-    def _impossible(self, task: LongTask, why: str) -> Exchange:
+    def _impossible(self, task: LongTask, why: str, failed: Strategy | None = None) -> Exchange:
         """Leave the prompt to the stage `fit`. Raises `ContextTooLong` if leaving out old turns cannot make it fit."""
         if task.talk or trim(task.exchange.prompt, task.sizes, task.room - PROMPT_TOKENS) is not None:
             return task.exchange.noted(self.name, "skipped", why)
         others = [Strategy.FOCUS, Strategy.TREE, Strategy.GATHER, Strategy.PIECEWISE, Strategy.REFINE]
-        able = [one.value for one in others if (one is Strategy.FOCUS or self._reader) and task.shape.task]
+        able = [one.value for one in others if self._could(task, one) and one is not failed]
         named = ", ".join(f'"{one}"' for one in able)
         remedy = f'Name another strategy in "foreword": {{"strategy": ...}}: {named}.' if able else ""
         room = answer_room(task.exchange, task.target)
         error = ContextTooLong(task.tokens, task.target.window_tokens, room, f"{why[:1].upper()}{why[1:]}. {remedy}")
         error.calls = task.exchange.calls
         raise error
+
+    def _could(self, task: LongTask, strategy: Strategy) -> bool:
+        """Whether a request may name the strategy. Its cost is not checked."""
+        if not task.shape.task:
+            return False
+        if strategy is Strategy.PIECEWISE:
+            return task.joinable
+        return strategy is Strategy.FOCUS or self._reader is not None
 
     async def _focus(self, task: LongTask, chosen: StrategyChoice) -> Exchange:
         if not task.shape.task:
@@ -194,7 +202,7 @@ class CondenseStage:
         if self._reader is None:
             raise CannotRead("no model may be called")
         words = wording_of(task.shape.language)
-        instruction = words.talk if talk else task.shape.task or words.talk
+        instruction = words.talk if talk else task.shape.order or words.talk
         room = await asyncio.to_thread(self._room, task, words, instruction, talk)
         text, remaining = await asyncio.to_thread(talked, task, words, room.final) if talk else (task.shape.text, ())
         refining = chosen.strategy is Strategy.REFINE

@@ -57,7 +57,7 @@ class GatherPlanner:
     ) -> Exchange:  # fmt: skip
         if self._reader is None:
             raise CannotRead("no model may be called")
-        instruction = task.shape.task or words.talk
+        instruction = task.shape.order or words.talk
         room = await asyncio.to_thread(self._room, task, words, instruction, free, figures)
         parts = await asyncio.to_thread(parts_of_documents, task.shape.text, quotes.part_tokens(room), task.count)
         tokens, documents = sum(part.tokens for part in parts), _document_sizes(parts)

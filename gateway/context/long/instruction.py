@@ -14,7 +14,7 @@ DENSE_SHARE = 3
 """The maximum length of a task in Chinese, as a fraction of that length."""
 LINE_CHARS = 400
 """The maximum length of a first or last line, or of words before a colon, that can be a task."""
-ASKS = 0.5
+ASKS = 0.45
 """A block with at least this probability asks for something."""
 RULED = 0.5
 """This is added where the first words of a sentence are those of a task for a text."""
@@ -65,6 +65,14 @@ def instruction_of(message: str) -> Instruction:
     return _fenced(message) or _by_blocks(message) or Instruction("", 0, len(message))
 
 
+def is_plain(task: str) -> bool:
+    """Whether a task asks in words that leave no doubt: an order for a text, a wish, or a question."""
+    units = shipped().units(task)
+    return any(is_order(unit, language_of(unit)) or is_wish(unit, language_of(unit)) for unit in units) or any(
+        unit[-1] in "?？" for unit in units
+    )
+
+
 def _fenced(message: str) -> Instruction | None:
     """Split a message whose text is in a fence, or between quotation marks, tags or rules."""
     for pattern in _FENCES:
@@ -76,7 +84,10 @@ def _fenced(message: str) -> Instruction | None:
         start, end = match.span("text")
         outside = [message[: match.start()].strip(), message[match.end() :].strip()]
         task = "\n".join(part for part in outside if part)
-        if task and len(task) <= _longest(task) and max(_asks([part for part in outside if part])) >= ASKS:
+        if not task or len(task) > _longest(task):
+            continue
+        # code fences and quotation marks around nearly all of a message leave no doubt what is the text
+        if pattern in _FENCES[:3] or max(_asks([part for part in outside if part])) >= ASKS:
             return Instruction(task, start, end)
     return None
 

@@ -7,7 +7,7 @@ from msgspec import Struct
 
 from gateway.ask import Turn
 from gateway.context.fence import language_of
-from gateway.context.long.instruction import PASSAGE, TASK_CHARS, instruction_of
+from gateway.context.long.instruction import PASSAGE, TASK_CHARS, Instruction, instruction_of, is_plain
 from gateway.context.long.wording import WORDINGS
 from gateway.context.task.head import TaskKind, TaskVerdict, shipped
 
@@ -29,6 +29,8 @@ class RequestShape(Struct, frozen=True):
     ordered: bool = False
     """Whether the task mentions an order."""
     language: str = "en"
+    order: str = ""
+    """The words that say what to do: those of the task, or those of a short system message if there is no task."""
 
     @property
     def kind(self) -> TaskKind:
@@ -38,18 +40,22 @@ class RequestShape(Struct, frozen=True):
 def shape_of(message: str, system: str = "") -> RequestShape:
     """Split a message. If the message asks for nothing, the task may be in the text `system`."""
     found = instruction_of(message)
+    if system and found.task and not is_plain(found.task) and verdict_of("", system).sure:
+        found = Instruction("", 0, len(message))
     text = message[found.start : found.end]
     order = found.task or system[:TASK_CHARS]
     language = language_of(order or text[:TASK_CHARS])
+    verdict = verdict_of(found.task, system)
     return RequestShape(
         found.task,
         text,
         found.start,
         found.end,
         _passages(text),
-        verdict_of(found.task, system),
+        verdict,
         any(words.speaks_of_order.search(order) for words in WORDINGS.values()),
         language,
+        order if verdict.kind is not TaskKind.OTHER else "",
     )
 
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from gateway.ask import Ask, Controls, Endpoint, Turn
 from gateway.context.condense import CondenseStage
@@ -150,3 +151,13 @@ async def test_over_the_cap_it_is_refused_with_figures_and_names() -> None:
         await gathered(asked(STORY, "List every port that is mentioned."), Says(ports), most_calls=2)
     assert refusal.value.code == "context_length_exceeded"
     assert refusal.value.prompt_tokens > WINDOW
+
+
+async def test_a_system_message_can_say_what_to_do_with_the_users_text() -> None:
+    model = Says(ports)
+    exchange = asked(STORY, "")
+    turns = (Turn("system", "List every port that the user's text mentions.", 0), Turn("user", STORY, 1))
+    done = await gathered(replace(exchange, ask=replace(exchange.ask, turns=turns)), model)
+    assert done.plan.strategy == "gather"
+    assert all("Task: List every port that the user's text mentions." in prompt for prompt in model.prompts)
+    assert done.prompt[0].role == "system"

@@ -26,7 +26,7 @@ def test_it_knows_its_own_embedder_and_no_other(minilm: SentenceEmbedder) -> Non
 @pytest.mark.parametrize(
     ("task", "kind"),
     [
-        ("Which pump was fitted in hall B?", TaskKind.PLACE),
+        ("Who fitted the pump in hall B?", TaskKind.PLACE),
         ("Could you sum that up for me?", TaskKind.SUMMARY),
         ("List every supplier that is named.", TaskKind.WHOLE),
         ("Kindly translate all of it into Dutch.", TaskKind.TRANSFORM),
