@@ -192,6 +192,8 @@ class PiecePlan(Struct, frozen=True):
     """The most tokens of the answer to one piece, if the client sets no limit."""
     at_once: int
     """The number of pieces that are under way at the same time."""
+    spare_calls: int = 0
+    """The number of calls beyond one for each piece: second tries, and pieces that are made in halves."""
 
     def note_for(self, piece: TextPiece, number: int) -> str:
         """The note before piece `number`, counted from 0."""

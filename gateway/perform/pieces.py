@@ -64,6 +64,7 @@ class PieceWork:
         self._stitcher = Stitcher()
         self._answers: list[PieceAnswer] = []
         self._is_over = False
+        self._spare = plan.spare_calls
         self._notes: list[Note] = []
         self.reply = Reply(200, ())
 
@@ -133,6 +134,8 @@ class PieceWork:
         try:
             return await self._answer(self._plan.pieces[number], number)
         except BackendFailed:
+            if not self._may_call(1):
+                raise
             return await self._answer(self._plan.pieces[number], number)
 
     async def _answer(self, piece: TextPiece, number: int) -> PieceAnswer:
@@ -149,9 +152,16 @@ class PieceWork:
                 raise AnswerLost(f"The model's answer to piece {number + 1} of the text is empty.")
             return PieceAnswer(answer.text, tokens, 1, answer.finish == CUT)
         parts = await asyncio.to_thread(halves, piece, len) if len(piece.text) > SMALLEST else [piece]
-        if len(parts) < 2:
+        if len(parts) < 2 or not self._may_call(len(parts)):
             return PieceAnswer(answer.text, tokens, 1, is_cut=True)
         return _together(tokens, parts, [await self._answer(part, number) for part in parts])
+
+    def _may_call(self, times: int) -> bool:
+        """Take calls from those to spare. Returns False if there are fewer left."""
+        if self._spare < times:
+            return False
+        self._spare -= times
+        return True
 
     def _exchange_for(self, piece: TextPiece, number: int) -> Exchange:
         plan, exchange = self._plan, self._exchange

@@ -25,6 +25,8 @@ from gateway.settings.context import Context
 
 GROWTH = 1.5
 """The answer to a piece may have this many times its tokens. A longer one is made again from two halves."""
+SPARE = 4
+"""One further call is allowed for each group of this many pieces: a second try, or a piece that is made in halves."""
 TERMS_TOKENS = 320
 """The most tokens that names and terms take in each prompt."""
 
@@ -69,12 +71,14 @@ class PiecePlanner:
         plan, quote = await asyncio.to_thread(cut_up, message, task.shape, room, words, task.count, at_once)
         terms = await asyncio.to_thread(terms_of, message, task.shape)
         asks = bool(terms) and any(one.speaks_of_translation.search(task.shape.task) for one in WORDINGS.values())
-        quote = replace(quote, calls=quote.calls + asks)
+        prompt = words.terms.format(task=task.shape.task, terms=harmless("\n".join(terms))) if asks else ""
+        if prompt:
+            read = quote.tokens_in + await asyncio.to_thread(task.count, prompt) + PROMPT_TOKENS + TURN_TOKENS
+            quote = replace(quote, calls=quote.calls + 1, tokens_in=read, tokens_out=quote.tokens_out + TERMS_TOKENS)
         quotes.check(quote, self._settings)
         exchange = task.exchange
         known: tuple[tuple[str, str], ...] = ()
-        if asks and self._reader is not None and exchange.may_call:
-            prompt = words.terms.format(task=task.shape.task, terms=harmless("\n".join(terms)))
+        if prompt and self._reader is not None and exchange.may_call:
             answer, call = await self._reader.ask(exchange, prompt, "terms", TERMS_TOKENS)
             exchange = replace(exchange, calls=(*exchange.calls, *([call] if call else [])))
             known = forms(answer, terms)
@@ -102,11 +106,13 @@ def cut_up(
     start, end = _trimmed(message, shape)
     pieces = tuple(cut(message[start:end], size, count))
     answer = ceil(GROWTH * size)
-    plan = PiecePlan(pieces, message[:start], message[end:], words.piece, words.piece_lead, answer, at_once)
-    tokens = sum(count(piece.text) + count(piece.lead) for piece in pieces)
-    calls = len(pieces)
-    written = ceil(GROWTH * tokens) + calls
-    return plan, Quote("piecewise", size, calls, 1, 1, calls, tokens + calls * room.beside, written)
+    spare = max(2, ceil(len(pieces) / SPARE))
+    before, after = message[:start], message[end:]
+    plan = PiecePlan(pieces, before, after, words.piece, words.piece_lead, answer, at_once, spare)
+    largest = max(count(piece.text) + count(piece.lead) for piece in pieces)
+    calls = len(pieces) + spare
+    read = sum(count(piece.text) + count(piece.lead) for piece in pieces) + spare * largest + calls * room.beside
+    return plan, Quote("piecewise", size, len(pieces), 1, 1, calls, read, calls * answer)
 
 
 def terms_of(message: str, shape: RequestShape) -> tuple[str, ...]:
@@ -126,7 +132,7 @@ def with_terms(
     if not named:
         return plan
     note = f"{plan.note}\n{words.piece_terms} {'; '.join(named)}"
-    return PiecePlan(plan.pieces, plan.before, plan.after, note, plan.lead_note, plan.answer_tokens, plan.at_once)
+    return replace(plan, note=note)
 
 
 def _trimmed(message: str, shape: RequestShape) -> tuple[int, int]:

@@ -35,6 +35,7 @@ class MarksEachSentence:
 
     def __init__(self, window: int, tokens: int = 10**6) -> None:
         self.window, self.tokens = window, tokens
+        self.limited = "S"
         self.prompts: list[str] = []
         self.fails: dict[str, int] = {}
         self.delays: dict[str, float] = {}
@@ -49,7 +50,8 @@ class MarksEachSentence:
                 raise BackendFailed("down")
         await asyncio.sleep(next((delay for mark, delay in self.delays.items() if mark in turn.text), 0))
         words = " ".join(f"[{match[0]}]" for match in SENTENCE.finditer(turn.text)).split(" ")
-        said, finish = " ".join(words[: self.tokens]), "stop" if len(words) <= self.tokens else "length"
+        limit = self.tokens if self.limited in turn.text else 10**6
+        said, finish = " ".join(words[:limit]), "stop" if len(words) <= limit else "length"
         choice = {"index": 0, "message": {"role": "assistant", "content": said}, "finish_reason": finish}
         usage = {"prompt_tokens": count("", turn.text), "completion_tokens": count("", said)}
         return Reply(200, (), json.dumps({"choices": [choice], "usage": usage}).encode(), backend="up", model=model)
@@ -130,9 +132,22 @@ async def test_twenty_thousand_tokens_go_through_a_window_of_eight_thousand() ->
 
 async def test_an_answer_at_its_limit_is_made_again_from_halves() -> None:
     exchange = await prepared(asked(text_of([0] * 100, 10), 2000, strategy="piecewise"))
-    _, reply, said = await answered(exchange, MarksEachSentence(2000, tokens=150))
+    model = MarksEachSentence(2000, tokens=250)
+    model.limited = "S5 "
+    _, reply, said = await answered(exchange, model)
     assert [int(n) for n in re.findall(r"\[S(\d+) [^\]]*ends\.\]", said)] == list(range(100))
     assert reply.notes[-1].data["cut"] == []
+    assert reply.notes[-1].data["calls"] <= exchange.notes[-1].data["quote"]["calls"]
+
+
+async def test_what_is_still_cut_is_named_and_nothing_is_spent_beyond_the_quote() -> None:
+    exchange = await prepared(asked(text_of([0] * 200, 10), 2000, strategy="piecewise"))
+    _, reply, _ = await answered(exchange, MarksEachSentence(2000, tokens=60))
+    spent, quote = reply.notes[-1].data, exchange.notes[-1].data["quote"]
+    assert spent["cut"]
+    assert json.loads(reply.body)["choices"][0]["finish_reason"] == "length"
+    assert spent["calls"] <= quote["calls"]
+    assert spent["tokens_in"] <= quote["tokens_in"]
 
 
 async def test_pieces_are_sent_in_order_though_a_later_one_is_done_first() -> None:
