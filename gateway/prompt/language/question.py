@@ -28,6 +28,8 @@ class QuestionWording(Struct, frozen=True):
     language: str
     known: frozenset[str]
     starters: frozenset[str]
+    openers: frozenset[str] = frozenset()
+    """The stems of their first words that are words of content, such as `correct`. They ask for something, too."""
 
     def why_other(self, request: str, labels: frozenset[str]) -> str:
         """Return why a request asks another question, or "" if it asks this one. In `request`, `GAP` stands for the
@@ -50,7 +52,9 @@ class QuestionWording(Struct, frozen=True):
         if begun:
             return f"it asks {begun[0]!r}"
         asks = _ASKS.search(request) or any(_has(request, ask, words) for ask in words.question.asks)
-        return "" if asks else "it asks nothing"
+        if not asks and self.openers.isdisjoint([_stem(token, words) for token in _tokens(request, words)]):
+            return "it asks nothing"
+        return ""
 
 
 def wording_of(language: str, questions: Iterable[str]) -> QuestionWording:
@@ -60,10 +64,12 @@ def wording_of(language: str, questions: Iterable[str]) -> QuestionWording:
     lists = (*own.stops, *own.frame, *own.asks, *own.labels)
     known = {_stem(token, words) for entry in lists for token in _tokens(entry, words)}
     starters: set[str] = set()
+    openers: set[str] = set()
     for question in map(folded, questions):
         known |= {_stem(token, words) for token in _tokens(question, words)}
         starters |= _starters(question, words)
-    return QuestionWording(language, frozenset(known), frozenset(starters))
+        openers |= {_stem(word, words) for word in _first_words(question)} if words.spaced else set()
+    return QuestionWording(language, frozenset(known), frozenset(starters), frozenset(openers - {*own.stops}))
 
 
 def label_of(text: str) -> str:
@@ -86,8 +92,11 @@ def _starters(text: str, words: LanguageWords) -> set[str]:
     """Return the sentence beginnings in the text that mark a kind of question."""
     if not words.spaced:
         return {starter for starter in words.question.starters if starter in text}
-    begun = {found[0] for sentence in _SENTENCE.split(text) if (found := _WORD.search(sentence))}
-    return begun & set(words.question.starters)
+    return _first_words(text) & set(words.question.starters)
+
+
+def _first_words(text: str) -> set[str]:
+    return {found[0] for sentence in _SENTENCE.split(text) if (found := _WORD.search(sentence))}
 
 
 def _has(text: str, word: str, words: LanguageWords) -> bool:

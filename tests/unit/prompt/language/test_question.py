@@ -12,6 +12,7 @@ BANK = wording_of(
         "Route this message to the right team of the bank: ...",
     ],
 )
+GRAMMAR = wording_of("en", ["Correct the grammar of this sentence.\n...", "Is this English correct? ..."])
 SHOP = wording_of("zh", ["这条顾客消息的主题是什么？\n...", "顾客写道：“...”，属于哪一类？"])
 LABELS = frozenset(map(label_of, ["lost_card", "refund", "fee"]))
 
@@ -45,6 +46,13 @@ def test_other_wordings_of_the_question_are_taken(request_: str) -> None:
 )
 def test_another_question_is_told_by_a_word(request_: str, why: str) -> None:
     assert why in BANK.why_other(request_, LABELS)
+
+
+def test_a_task_asks_with_the_word_that_opens_it_in_the_wordings() -> None:
+    assert GRAMMAR.why_other("Correct the grammar.\n...", frozenset()) == ""
+    assert GRAMMAR.why_other("Please correct this sentence:\n...", frozenset()) == ""
+    assert GRAMMAR.why_other("The grammar of this sentence:\n...", frozenset()) == "it asks nothing"
+    assert "shorter" in GRAMMAR.why_other("Make this sentence shorter:\n...", frozenset())
 
 
 def test_chinese_is_compared_by_its_characters() -> None:
