@@ -32,6 +32,7 @@ from gateway.ask import Ask, ClientKey, Endpoint, Mode, Turn
 from gateway.assembly.assemble import assemble
 from gateway.assembly.gateway import Gateway
 from gateway.cli.gains.measurement import Measurement, MeasureOptions
+from gateway.errors import RequestError
 from gateway.exchange import Exchange, Sampling
 from gateway.prompt.measure.prepare import measurable, pairs_of_prompts
 from gateway.prompt.measure.prompts import MeasuredPrompt
@@ -128,7 +129,10 @@ async def _of_strangers(gateway: Gateway, data: Path, limit: int) -> AsyncIterat
         for row in source:
             body = msgspec.json.encode({"model": "", "messages": [{"role": "user", "content": row["text"]}]})
             exchange = Exchange("blind", preview.ask(body, {}), ClientKey(name="local", admin=True), dry=True)
-            done = await gateway.prepare(exchange)
+            try:
+                done = await gateway.prepare(exchange)
+            except RequestError:
+                continue  # longer than the model's window
             if done.changed and done.rewrite.template and count < limit:
                 count += 1
                 plain = (Turn("user", row["text"], 0),)

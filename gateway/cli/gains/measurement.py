@@ -9,6 +9,7 @@ from random import Random
 from typing import Literal
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from gateway.ask import Endpoint
 from gateway.assembly.gateway import Gateway
@@ -30,6 +31,8 @@ from gateway.prompt.slots.extract import Extractor
 from gateway.records.locations import database_url
 
 Tick = Callable[[], None]
+
+PATIENCE_MS = 60_000
 
 
 class JudgeRefused(ForewordError):
@@ -156,7 +159,8 @@ class Measurement:
     def _stage(self, policy: RewritePolicy) -> RewriteStage:
         loaded = self._gateway.loaded
         return RewriteStage(
-            self._gateway.settings.prompt,
+            # no client waits, and on a busy machine a prompt without its examples would be left out of the measurement
+            replace(self._gateway.settings.prompt, budget_ms=PATIENCE_MS),
             loaded.library,
             loaded.pools,
             loaded.embed,
