@@ -1,10 +1,11 @@
 """Measures which shipped templates help the default model, and writes the shipped gain table.
 
-    python benchmarks/default_gains.py [--data FOLDER] [--template ID ...] [--calls N] [--write]
+    python benchmarks/default_gains.py [--data FOLDER] [--template ID ...] [--calls N] [--dropped N] [--write]
 
 Every template is measured on the shipped prompts of its intent and language, as `foreword gains measure` does. With
 `--write`, rows that help go into `gateway/prompt/policy/shipped_gains.json`; the others are only printed. Intervals are
-corrected for all measured templates. With the same `--data`, an interrupted run continues.
+corrected for all measured templates, also for those that `--dropped` counts: texts that an earlier run measured, and
+this one does not. With the same `--data`, an interrupted run continues.
 """
 
 import asyncio
@@ -38,14 +39,15 @@ ROOT = Path(__file__).parents[1]
 @click.option(
     "--calls", default=4000, show_default=True, type=click.IntRange(2), help="Make at most this many model calls."
 )
+@click.option("--dropped", default=0, show_default=True, help="How many other texts were measured before.")
 @click.option("--write", is_flag=True, help="Write the rows that help into the package.")
-def main(data: Path | None, templates: tuple[str, ...], calls: int, write: bool) -> None:
+def main(data: Path | None, templates: tuple[str, ...], calls: int, dropped: int, write: bool) -> None:
     """Measure the shipped templates with the default model."""
     with tempfile.TemporaryDirectory(prefix="foreword-gains-") as folder:
         settings = load(ROOT / "config.toml")
         into = replace(settings.data, folder=str((data or Path(folder)).resolve()))
         scored = asyncio.run(_measured(replace(settings, data=into), templates or ("",), calls))
-    rows = corrected({key_of(row): row for row in gains_of(scored, time.time())})
+    rows = corrected({key_of(row): row for row in gains_of(scored, time.time())}, dropped)
     proven = [row for row in rows.values() if row.verdict == "helps"]
     click.echo(_table(list(rows.values())))
     click.echo(f"{len(proven)} of {len(rows)} templates help.")

@@ -144,9 +144,12 @@ def write_gains(path: Path, measured: Sequence[Gain]) -> Gains:
     return gains
 
 
-def corrected(gains: Gains) -> Gains:
-    """Return the rows with intervals at the level `1 - ALPHA / rows` (Bonferroni), by Student's t."""
-    return {key: _corrected(gain, len(gains)) for key, gain in gains.items()}
+def corrected(gains: Gains, dropped: int = 0) -> Gains:
+    """Return the rows with intervals at the level `1 - ALPHA / rows` (Bonferroni), by Student's t.
+
+    `dropped` is the number of measured texts that are not among the rows. They count, too.
+    """
+    return {key: _corrected(gain, len(gains) + dropped) for key, gain in gains.items()}
 
 
 def _corrected(gain: Gain, rows: int) -> Gain:

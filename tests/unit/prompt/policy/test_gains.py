@@ -7,10 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.prompt.library.library import load_library
 from gateway.prompt.policy.gains import (
     Gain,
     GainTable,
     OldGainTable,
+    corrected,
     key_of,
     read_gains,
     shipped_gains,
@@ -188,3 +190,19 @@ def test_two_processes_that_measure_lose_nothing(tmp_path: Path) -> None:
     for process in both:
         process.join(60)
     assert len(read_gains(file)) == 40
+
+
+def test_the_rows_that_we_ship_are_for_the_present_texts_of_our_templates() -> None:
+    library, _ = load_library([Path(__file__).parents[4] / "templates"])
+    texts = {(template.text_digest, template.language) for template in library.templates if template.active}
+
+    assert [row.template for row in shipped_gains().values() if (row.text, row.language) not in texts] == []
+    assert len(shipped_gains()) >= 2
+
+
+def test_texts_that_were_measured_and_left_out_widen_the_intervals_too() -> None:
+    (alone,) = corrected({("text", "en", "small"): row()}).values()
+    (of_nine,) = corrected({("text", "en", "small"): row()}, dropped=8).values()
+
+    assert of_nine.rows == 9
+    assert of_nine.low < alone.low

@@ -1,29 +1,25 @@
-"""Two answers of the default model to each prompt, plain and through the gateway, to be compared blind.
+"""Two answers of the default model to strangers' prompts that the default mode rewrites: plain and through the gateway.
 
-    python benchmarks/blind_answers.py --out FOLDER ours --template ID [--template ID ...]
-    python benchmarks/blind_answers.py --out FOLDER strangers --data DATA [--limit N]
+    python benchmarks/default_answers.py --data DATA --out FOLDER [--limit N]
 
-`ours` asks the prompts of `prompts/open_prompts.tsv`, rewritten by the template; the verdicts on these may fill the
-gain table. `strangers` asks those of `real_prompts/dev.jsonl` that the default mode rewrites, and questions of ours
-about the sentiment of strangers' reviews, whose right answers are known; they only measure. Both answers are greedy and
-have the same limit. FOLDER gets `pairs.jsonl` with the answers as `a` and `b` in random order, and `key.json`, which
-says which of them is the gateway's. A run that was cut off goes on where it stopped.
+The prompts are those of `real_prompts/dev.jsonl` in DATA, and our questions about the sentiment of strangers' reviews,
+whose right answers are known. Both answers are greedy and have the same limit. Right answers are counted. For blind
+readers FOLDER gets `pairs.jsonl`, with the answers as `a` and `b` in random order, and `key.json`, which says which of
+them is the gateway's. An interrupted run continues.
 """
 
 import asyncio
-import csv
 import gzip
 import json
-import shutil
 import tempfile
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from random import Random
-from typing import Any
 
 import click
 import msgspec
+from harness.report import table
 from msgspec import Struct
 from msgspec.structs import replace
 from strangers import ROOT, settings_for
@@ -31,14 +27,10 @@ from strangers import ROOT, settings_for
 from gateway.ask import Ask, ClientKey, Endpoint, Mode, Turn
 from gateway.assembly.assemble import assemble
 from gateway.assembly.gateway import Gateway
-from gateway.cli.gains.measurement import Measurement, MeasureOptions
 from gateway.errors import RequestError
 from gateway.exchange import Exchange, Sampling
-from gateway.prompt.measure.prepare import measurable, pairs_of_prompts
-from gateway.prompt.measure.prompts import MeasuredPrompt
 from gateway.wire import preview
 
-OPEN_PROMPTS = ROOT / "benchmarks/prompts/open_prompts.tsv"
 ANSWER_TOKENS = 200
 SEED = 12
 REVIEWS = "rotten_tomatoes_Reviewer_Expressed_Sentiment"
@@ -62,69 +54,34 @@ class TwoPrompts(Struct, frozen=True):
     right: str = ""
 
 
-@click.group()
-@click.option("--out", required=True, type=click.Path(file_okay=False, path_type=Path))
-@click.pass_context
-def main(context: click.Context, out: Path) -> None:
-    """Write pairs of answers for blind readers."""
-    out.mkdir(parents=True, exist_ok=True)
-    context.obj = out
-
-
-@main.command()
-@click.option("--template", "templates", multiple=True, required=True)
-@click.pass_obj
-def ours(out: Path, templates: Sequence[str]) -> None:
-    """Ask our own open prompts."""
-    asyncio.run(_run(out, "on", lambda gateway: _of_ours(gateway, templates), classifier=False))
-
-
-@main.command()
+@click.command()
 @click.option("--data", required=True, type=click.Path(exists=True, file_okay=False, path_type=Path))
-@click.option("--limit", default=100, show_default=True, help="The most prompts of each source.")
-@click.option(
-    "--gains", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Rows beside the package's."
-)
-@click.pass_obj
-def strangers(out: Path, data: Path, limit: int, gains: Path | None) -> None:
-    """Ask the strangers' prompts that the default mode rewrites."""
-    asyncio.run(_run(out, "proven", lambda gateway: _of_strangers(gateway, data, limit), gains, classifier=True))
+@click.option("--out", required=True, type=click.Path(file_okay=False, path_type=Path))
+@click.option("--limit", default=100, show_default=True, help="The most rewritten prompts of each source.")
+def main(data: Path, out: Path, limit: int) -> None:
+    """Write pairs of answers for blind readers, and count the right answers."""
+    out.mkdir(parents=True, exist_ok=True)
+    asyncio.run(_run(data, out, limit))
+    _write_blind(out)
+    click.echo(_right_answers(_rows(out / "answers.jsonl")))
 
 
-async def _run(out: Path, mode: str, prompts: Any, gains: Path | None = None, *, classifier: bool) -> None:
-    with tempfile.TemporaryDirectory(prefix="foreword-blind-") as folder:
-        if gains is not None:
-            (Path(folder) / "data").mkdir()
-            shutil.copy(gains, Path(folder) / "data/gains.json")
-        gateway = assemble(settings_for(Path(folder), [ROOT / "templates"], mode), only_prepare=True)
+async def _run(data: Path, out: Path, limit: int) -> None:
+    with tempfile.TemporaryDirectory(prefix="foreword-answers-") as folder:
+        gateway = assemble(settings_for(Path(folder), [ROOT / "templates"], "proven"), only_prepare=True)
         async with AsyncExitStack() as stack:
             stack.push_async_callback(gateway.state.aclose)
             stack.push_async_callback(gateway.aclose)
-            await gateway.load_prompt(classifier=classifier)
+            await gateway.load_prompt()
             for backend in gateway.backends.values():
                 stack.push_async_callback(backend.aclose)
                 await backend.open()
-            chosen = [one async for one in prompts(gateway)]
-            click.echo(f"{len(chosen)} rewritten prompts", err=True)
-            await _answer(gateway, out, chosen)
-    _write_blind(out)
-
-
-async def _of_ours(gateway: Gateway, names: Sequence[str]) -> AsyncIterator[TwoPrompts]:
-    with OPEN_PROMPTS.open(encoding="utf-8") as file:
-        rows = [MeasuredPrompt(**row) for row in csv.DictReader(file, delimiter="\t")]
-    measurement = Measurement(gateway, gateway.completions, MeasureOptions())
-    target = gateway.routes.targets(gateway.settings.routing.default, Endpoint.CHAT)[0]
-    assert gateway.loaded.library is not None
-    for name in names:
-        templates = list(measurable(gateway.loaded.library, name))
-        for pair in await pairs_of_prompts(measurement._stage, templates, target, rows):
-            digest = f"{pair.template} {pair.key[0]}"
-            yield TwoPrompts(pair.id, digest, pair.raw, pair.rewritten, pair.sampling)
+            async for prompt in _of_strangers(gateway, data, limit):
+                await _answer(gateway, out / "answers.jsonl", prompt)
 
 
 async def _of_strangers(gateway: Gateway, data: Path, limit: int) -> AsyncIterator[TwoPrompts]:
-    for source in (_real_prompts(data), _reviews(data)):
+    for source in (_reviews(data), _real_prompts(data)):
         count = 0
         for row in source:
             body = msgspec.json.encode({"model": "", "messages": [{"role": "user", "content": row["text"]}]})
@@ -158,25 +115,21 @@ def _reviews(data: Path) -> list[dict[str, str]]:
     return rows
 
 
-async def _answer(gateway: Gateway, out: Path, chosen: Sequence[TwoPrompts]) -> None:
-    """Ask both prompts, and append the answers to `answers.jsonl`. A prompt that is there already is left out."""
-    file = out / "answers.jsonl"
-    known = {row["id"] for row in _rows(file)}
+async def _answer(gateway: Gateway, file: Path, prompt: TwoPrompts) -> None:
+    """Append both answers to the file, unless the prompt is there already."""
+    if any(row["id"] == prompt.id for row in _rows(file)):
+        return
     limit = replace(Sampling.NONE, max_tokens=ANSWER_TOKENS, temperature=0.0)
-    for one in chosen:
-        if one.id in known:
-            continue
-        stop = replace(limit, stop=one.sampling.stop)
-        row = {
-            "id": one.id,
-            "template": one.template,
-            "prompt": one.plain[-1].text,
-            "right": one.right,
-            "plain": await _ask(gateway, one.id, one.plain, limit),
-            "gateway": await _ask(gateway, one.id, one.rewritten, stop),
-        }
-        with file.open("a", encoding="utf-8") as lines:
-            lines.write(json.dumps(row, ensure_ascii=False) + "\n")
+    row = {
+        "id": prompt.id,
+        "template": prompt.template,
+        "prompt": prompt.plain[-1].text,
+        "right": prompt.right,
+        "plain": await _ask(gateway, prompt.id, prompt.plain, limit),
+        "gateway": await _ask(gateway, prompt.id, prompt.rewritten, replace(limit, stop=prompt.sampling.stop)),
+    }
+    with file.open("a", encoding="utf-8") as lines:
+        lines.write(json.dumps(row, ensure_ascii=False) + "\n")
 
 
 async def _ask(gateway: Gateway, id: str, turns: Sequence[Turn], sampling: Sampling) -> str:
@@ -208,6 +161,19 @@ def _write_blind(out: Path) -> None:
 
 def _rows(file: Path) -> list[dict[str, str]]:
     return [json.loads(line) for line in file.read_text("utf-8").splitlines()] if file.exists() else []
+
+
+def _right_answers(rows: Sequence[Mapping[str, str]]) -> str:
+    """Count the answers with the right label and not the other, and those that are the label alone."""
+    known = [row for row in rows if row["right"]]
+    table_rows = []
+    for side in ("plain", "gateway"):
+        answers = [(row[side].strip().casefold().strip('."'), row["right"].casefold()) for row in known]
+        others = {"positive": "negative", "negative": "positive"}
+        right = sum(label in answer and others[label] not in answer for answer, label in answers)
+        alone = sum(answer == label for answer, label in answers)
+        table_rows.append([side, str(len(known)), str(right), str(alone)])
+    return table(["answers", "reviews", "right", "right, and the label alone"], table_rows)
 
 
 if __name__ == "__main__":
