@@ -9,13 +9,16 @@ TORCH_INDEX ?=
 CONFIG ?= config.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test test-all check tests redis chromium bare docs clean
+.PHONY: help serve demo test test-all check tests redis chromium bare docs clean
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
 
 serve: $(VENV)/.runs ## Install what is missing and serve on 127.0.0.1:8080
 	@$(BIN)/foreword serve --config $(CONFIG)
+
+demo: $(VENV)/.tests ## Find the prompt of an example application, make it better, and measure it: some minutes
+	@$(BIN)/python examples/ticket_app/demo.py
 
 test: check tests ## Install what is missing, check the code, run every test
 

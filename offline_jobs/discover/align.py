@@ -34,27 +34,30 @@ def aligned(texts: Sequence[str], *, dates_vary: bool = True) -> TextShape:
         return TextShape((texts[0],))
     chosen = texts if len(texts) <= LOOKED_AT else [texts[at * len(texts) // LOOKED_AT] for at in range(LOOKED_AT)]
     cut = [dated_tokens(text) if dates_vary else tokens(text) for text in chosen]
-    head, tail = _common(cut), _common([part[::-1] for part in cut])
-    base = sorted(cut, key=len)[len(cut) // 4]
-    tail = min(tail, len(base) - head)
+    start, end = _common(cut), _common([part[::-1] for part in cut])
+    # a stranger in the group has other ends
+    typical = [part for part in cut if part[: len(start)] == start and part[::-1][: len(end)] == end]
+    base = sorted(typical, key=len)[len(typical) // 4]
+    head, tail = len(start), min(len(end), len(base) - len(start))
     first, last = "".join(base[:head]), "".join(base[len(base) - tail :])
     first, last = _BORDER_END.sub("", first), _BORDER_START.sub("", last)
     inner = [piece for run in _runs(base, cut, head, tail) for piece in _steady(run, chosen)]
     return _read(first, inner, last, chosen)
 
 
-def _common(cut: Sequence[list[str]]) -> int:
-    """Return how many tokens at the start are the same in almost all token lists."""
+def _common(cut: Sequence[list[str]]) -> list[str]:
+    """Return the tokens with which almost all token lists begin."""
     need = SHARE * len(cut)
     alive = list(cut)
-    length = 0
+    start: list[str] = []
     while True:
-        counts = Counter(part[length] for part in alive if len(part) > length)
+        at = len(start)
+        counts = Counter(part[at] for part in alive if len(part) > at)
         token, count = counts.most_common(1)[0] if counts else (DATE, 0)
         if count < need or token == DATE:
-            return length
-        alive = [part for part in alive if len(part) > length and part[length] == token]
-        length += 1
+            return start
+        alive = [part for part in alive if len(part) > at and part[at] == token]
+        start.append(token)
 
 
 def _runs(base: list[str], cut: Sequence[list[str]], head: int, tail: int) -> Iterator[str]:

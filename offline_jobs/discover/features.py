@@ -21,6 +21,8 @@ AT_EDGE = 2
 """Features at the start or end of a text weigh this much more, because content seldom stands there alone."""
 LABEL = 1
 """The weight of a short label, such as `Title:`. A label counts only if a text has no other feature."""
+MOST_LABELS = 6
+"""The labels at the beginning of lines, in their order, are one feature. So many are read."""
 _LABEL = re.compile(r"[^\W\d_][\w; ]{0,24}:\s*")
 _SENTENCE = re.compile(r"(?<=[.?!])[\"')\]]*\s+")
 _CLAUSE = re.compile(r'[:"\n.?!,;()<>{}\[\]|#*-]')
@@ -49,6 +51,9 @@ def features(text: str, salt: str = "") -> list[Feature]:
         if len(edge) > count:
             _add(seen, "H", " ".join(edge[:count]), AT_EDGE)
             _add(seen, "T", " ".join(edge[-count:]), AT_EDGE)
+    labels = [match[0].strip() for line in lines if (match := _LABEL.match(line))][:MOST_LABELS]
+    if len(labels) > 1:
+        seen.setdefault(f"G{'|'.join(labels)}", len(labels))
     if lines and (label := _LABEL.match(lines[0])):
         seen.setdefault(f"B{label[0].strip()}", LABEL)
     if len(lines) > 1 and _LABEL.fullmatch(lines[-1]):

@@ -14,6 +14,7 @@ INSTRUCTION = 5
 LABELLED = 20
 """How many requests a shape needs if its only fixed text is a label."""
 _LABEL = re.compile(r"\s*[^\W\d_][\w; ]{0,24}:\s*")
+_LABELLED = re.compile(r"(?:^|\n)\W*[^\W\d_][\w; ]{0,24}:")
 _BORDER = re.compile(r'[\n:"“”\'‘’(\[{<>|#*=`\]})-]\s*$|\n\s*$')
 
 
@@ -41,7 +42,10 @@ def is_frame(shape: TextShape, requests: int = 0) -> bool:
         return True
     if any(_has_border(shape, piece) for piece in strong):
         return True
-    return requests >= LABELLED and any(_LABEL.fullmatch(piece) for piece in (shape.pieces[0], shape.pieces[-1]))
+    if requests < LABELLED:
+        return False
+    labelled = sum(bool(_LABELLED.search(piece)) for piece in shape.pieces)
+    return labelled > 1 or any(_LABEL.fullmatch(piece) for piece in (shape.pieces[0], shape.pieces[-1]))
 
 
 def _has_border(shape: TextShape, piece: str) -> bool:

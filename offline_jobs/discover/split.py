@@ -34,13 +34,31 @@ def separated(shape: TextShape, members: Sequence[SampleText], *, in_system: boo
     """
     rules = RULES + (((_opening, _are_openings), (_closing, _are_openings)) if in_system else ())
     values = [shape.values(member.text) for member in members]
-    for part in range(shape.parts):
-        column = [value[part] if value else "" for value in values]
+    columns = [[value[part] if value else "" for value in values] for part in range(shape.parts)]
+    if in_system and (groups := _changing_together(columns, members)):
+        return groups
+    for column in columns:
         for class_of, rule in rules:
             groups = _grouped(column, members, class_of)
             if groups and rule(groups):
                 return list(groups.values())
     return [list(members)]
+
+
+def _changing_together(columns: Sequence[Sequence[str]], members: Sequence[SampleText]) -> Groups:
+    """Return the groups by which several parts change at the same time, each to a text of its own, or []. One prompt
+    with a few values, such as the name of a language, has the same value in all places.
+    """
+    seen: dict[frozenset[frozenset[int]], Sequence[str]] = {}
+    for column in columns:
+        groups = _grouped(column, members, str)
+        if not groups:
+            continue
+        places = frozenset(frozenset(map(id, group)) for group in groups.values())
+        other = seen.setdefault(places, column)
+        if any(one.strip() != two.strip() for one, two in zip(column, other, strict=True)):
+            return list(groups.values())
+    return []
 
 
 def _grouped(

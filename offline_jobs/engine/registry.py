@@ -15,6 +15,7 @@ from offline_jobs.errors import JobFailed
 
 KINDS = {
     "discover": "offline_jobs.discover.job:JOB",
+    "found-examples": "offline_jobs.discover.examples:JOB",
     "harvest": "offline_jobs.harvest:JOB",
     "optimise": "offline_jobs.optimise:JOB",
     "watch": "offline_jobs.watch:JOB",

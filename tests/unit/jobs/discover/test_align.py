@@ -1,0 +1,36 @@
+"""Which pieces texts share, and what must stay a part."""
+
+from offline_jobs.discover.align import aligned
+
+
+def test_a_few_strangers_do_not_hide_what_the_others_share() -> None:
+    texts = [f"Sentence {word}.\nIs that a paraphrase of the next one?\n{word} sentence .?\n" for word in WORDS]
+    strangers = ["short one .\nIs that a paraphrase of the next one?\nin Texas?\n"]
+    shape = aligned([*strangers, *texts])
+    assert "\nIs that a paraphrase of the next one?\n" in shape.pieces
+    assert all(shape.values(text) is not None for text in texts)
+
+
+def test_numbers_are_not_cut_in_two() -> None:
+    shape = aligned([f"You have {number} points." for number in (170, 171, 172, 179, 1700, 17)])
+    assert shape.pieces == ("You have ", " points.")
+
+
+def test_a_date_is_a_part_as_long_as_it_may_be_todays() -> None:
+    texts = [f"Today is 2026-11-29. Sort this ticket: {word}" for word in WORDS]
+    assert aligned(texts).pieces[0] == "Today is "
+    assert aligned(texts, dates_vary=False).pieces[0] == "Today is 2026-11-29. Sort this ticket: "
+
+
+def test_items_of_a_list_are_no_fixed_text() -> None:
+    items = [[f"- {word}{n}
+" for n in range(1 + at % 4)] for at, word in enumerate(WORDS)]
+    texts = [f"Rank these:
+{''.join(one)}" for one in items]
+    shape = aligned(texts)
+    assert shape.pieces[0] in ("Rank these:\n", "Rank these:\n- ")
+    assert all(shape.values(text) is not None for text in texts)
+
+
+GREEK = "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi omicron pi rho sigma tau phi"
+WORDS = tuple(GREEK.split())
