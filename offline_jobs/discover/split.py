@@ -35,8 +35,8 @@ def separated(shape: TextShape, members: Sequence[SampleText], *, in_system: boo
     rules = RULES + (((_opening, _are_openings), (_closing, _are_openings)) if in_system else ())
     values = [shape.values(member.text) for member in members]
     columns = [[value[part] if value else "" for value in values] for part in range(shape.parts)]
-    if in_system and (groups := _changing_together(columns, members)):
-        return groups
+    if in_system and (together := _changing_together(columns, members)):
+        return together
     for column in columns:
         for class_of, rule in rules:
             groups = _grouped(column, members, class_of)

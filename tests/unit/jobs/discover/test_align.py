@@ -23,12 +23,9 @@ def test_a_date_is_a_part_as_long_as_it_may_be_todays() -> None:
 
 
 def test_items_of_a_list_are_no_fixed_text() -> None:
-    items = [[f"- {word}{n}
-" for n in range(1 + at % 4)] for at, word in enumerate(WORDS)]
-    texts = [f"Rank these:
-{''.join(one)}" for one in items]
+    texts = ["Rank these:\n" + "- item\n" * (at % 4) + f"- {word}\n" for at, word in enumerate(WORDS)]
     shape = aligned(texts)
-    assert shape.pieces[0] in ("Rank these:\n", "Rank these:\n- ")
+    assert shape.pieces[0].startswith("Rank these:\n")
     assert all(shape.values(text) is not None for text in texts)
 
 
