@@ -208,14 +208,14 @@ EXPECTED = {
     "whole": {"gather"},
     "transform": {"piecewise"},
 }
-"""The strategies that are right for a kind of task where no longer window is to be had."""
+"""The right strategies for a kind of task if no longer window is available."""
 
 
 def written(file: Path, data: Path, chosen: Chooser, show: bool) -> None:
-    """The share of tasks of a file for which a right strategy is chosen, by kind, language and kind of text.
+    """Print the share of a file's tasks that get a right strategy, by kind, language and kind of text.
 
-    A line has `lang`, the task's kind (`place`, `summary`, `whole`, `transform`), `instruction`, the kind of text, and
-    `prompt`, in which a marker stands for the text.
+    Each line has `lang`, the kind of task (`place`, `summary`, `whole`, `transform`), `instruction`, the kind of text,
+    and `prompt`, which contains a marker in place of the text.
     """
     right: Counter[tuple[str, str]] = Counter()
     total: Counter[tuple[str, str]] = Counter()

@@ -1,11 +1,12 @@
-"""Two answers of the default model to strangers' prompts that the default mode rewrites: plain and through the gateway.
+"""Writes the default model's answers to strangers' prompts that the default mode rewrites, plain and through the
+gateway.
 
     python benchmarks/default_answers.py --data DATA --out FOLDER [--limit N]
 
 The prompts are those of `real_prompts/dev.jsonl` in DATA, and our questions about the sentiment of strangers' reviews,
-whose right answers are known. Both answers are greedy and have the same limit. Right answers are counted. For blind
-readers FOLDER gets `pairs.jsonl`, with the answers as `a` and `b` in random order, and `key.json`, which says which of
-them is the gateway's. An interrupted run continues.
+whose right answers are known. Both answers are greedy and have the same limit. Right answers are counted. FOLDER gets
+`pairs.jsonl` for blind readers, with the answers as `a` and `b` in random order, and `key.json`, which says which
+answer is the gateway's. An interrupted run continues.
 """
 
 import asyncio
@@ -44,7 +45,7 @@ WORDINGS = (
 
 
 class TwoPrompts(Struct, frozen=True):
-    """One prompt as it came and as the gateway sends it."""
+    """A prompt as received and as the gateway sends it."""
 
     id: str
     template: str
@@ -97,7 +98,7 @@ async def _of_strangers(gateway: Gateway, data: Path, limit: int) -> AsyncIterat
 
 
 def _real_prompts(data: Path) -> list[dict[str, str]]:
-    """The prompts in random order, so that a limit takes a random sample."""
+    """Return the prompts in random order, so that a limit takes a random sample."""
     lines = (data / "real_prompts/dev.jsonl").read_text("utf-8").split("\n")
     rows = [{"id": row["id"], "text": row["text"], "right": ""} for row in map(json.loads, filter(None, lines))]
     Random(SEED).shuffle(rows)
@@ -116,7 +117,7 @@ def _reviews(data: Path) -> list[dict[str, str]]:
 
 
 async def _answer(gateway: Gateway, file: Path, prompt: TwoPrompts) -> None:
-    """Append both answers to the file, unless the prompt is there already."""
+    """Append both answers to the file, unless the file has this prompt already."""
     if any(row["id"] == prompt.id for row in _rows(file)):
         return
     limit = replace(Sampling.NONE, max_tokens=ANSWER_TOKENS, temperature=0.0)
@@ -141,7 +142,7 @@ async def _ask(gateway: Gateway, id: str, turns: Sequence[Turn], sampling: Sampl
 
 
 def _write_blind(out: Path) -> None:
-    """Write the pairs in random order and the key. Two equal answers are a tie, and no reader sees them."""
+    """Write the pairs in random order, and the key. Equal answers are a tie and are not shown to readers."""
     random = Random(SEED)
     rows = _rows(out / "answers.jsonl")
     random.shuffle(rows)
@@ -164,7 +165,7 @@ def _rows(file: Path) -> list[dict[str, str]]:
 
 
 def _right_answers(rows: Sequence[Mapping[str, str]]) -> str:
-    """Count the answers with the right label and not the other, and those that are the label alone."""
+    """Count the answers that contain the right label and not the other, and those that are only the label."""
     known = [row for row in rows if row["right"]]
     table_rows = []
     for side in ("plain", "gateway"):

@@ -1,7 +1,7 @@
-"""CPU of a request to `/v1/messages`, byte-true and translated, beside a chat completion through the same gateway.
+"""Measures the CPU time of requests to `/v1/messages`, byte-true and translated, beside a chat completion.
 
-The upstream is nginx with a fixed answer. The long request is what a coding agent sends: twelve tools, a system prompt
-of two blocks, and a conversation with calls and results of tools, some 40 kB. CPU of the whole process tree, as in
+The upstream is nginx with a fixed answer. The long request is that of a coding agent: twelve tools, a system prompt of
+two blocks, and a conversation with tool calls and results, about 40 kB. CPU is that of the whole process tree, as in
 `overhead.py`.
 """
 

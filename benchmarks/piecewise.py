@@ -47,7 +47,7 @@ SLICES = 20
 
 
 def preview(port: int, message: str, strategy: str) -> dict[str, Any]:
-    """The strategy's note. Asks no model."""
+    """Return the strategy's note, without calling a model."""
     messages = [{"role": "user", "content": message}]
     body = {"model": "small", "messages": messages, "foreword": {"strategy": strategy}}
     told = json.loads(foreword.post(port, "/v1/foreword/preview", body, timeout_s=300))
@@ -55,7 +55,7 @@ def preview(port: int, message: str, strategy: str) -> dict[str, Any]:
 
 
 def place_of(piece: str, slices: Sequence[Counter[str]]) -> int:
-    """The slice of the text with which a piece shares the most of its words, rarer ones counting more."""
+    """Return the slice of the text that shares the most words with a piece. Rarer words count more."""
     seen = Counter(word for one in slices for word in one)
     words = {word for word in piece.lower().split() if seen[word]}
     return max(range(len(slices)), key=lambda n: sum(1 / seen[word] for word in words if word in slices[n]))

@@ -1,7 +1,7 @@
 """The job `found-examples`: makes the next version of an adopted prompt, with worked examples from its own traffic.
 
-The examples are requests with a right answer: feedback gave it, or a full score confirmed the model's. They come from
-the key in whose traffic the prompt was found, and from no other. Nothing is sent before a person promotes the version.
+The examples are requests whose right answer is known: feedback gave it, or a full score confirmed the model's answer.
+They come only from the key in whose traffic the prompt was found. Nothing is sent before a person promotes the version.
 """
 
 import time
@@ -30,7 +30,7 @@ from offline_jobs.errors import JobFailed
 
 RIGHT = 0.99
 LONGEST = 2000
-"""A longer message or answer is no example: it would cost too much in each request."""
+"""Longer messages or answers are no examples, because they would make each request too expensive."""
 
 
 class FoundExamplesOptions(Struct, frozen=True, forbid_unknown_fields=True):
@@ -52,7 +52,7 @@ class WorkedExample(Struct, frozen=True):
 
 
 class FoundExamplesReport(Struct, frozen=True):
-    """The outcome of the job. `commonest` is the share of the commonest right answer: a gain below it is form only."""
+    """The result. `commonest` is the share of the most common right answer. A smaller gain improves only the form."""
 
     prompt: str
     version: int
@@ -97,13 +97,15 @@ def run(run: JobRun, options: FoundExamplesOptions) -> FoundExamplesReport:
 
 
 def estimate(_settings: Settings, _options: FoundExamplesOptions) -> Spent:
-    """The job calls no model."""
+    """Return an empty estimate, because no model is called."""
     return Spent()
 
 
 def rows_of(part: ExamplesPortion) -> list[WorkedExample]:
-    """Return the requests of a portion that the prompt has built and that have a right answer. A text with a secret or
-    a person's data is left out."""
+    """Return the requests of a portion that the prompt has built and whose right answer is known.
+
+    Texts with a secret or a person's data are left out.
+    """
     index = PromptIndex([part.prompt])
     rows = (_row(seen, index) for seen in read(part.url, part.window, part.portion))
     return [row for row in rows if row is not None]
@@ -133,7 +135,8 @@ def _right_answer(seen: JudgedExchange) -> str:
 
 
 def choose(rows: Iterable[WorkedExample], count: int) -> list[WorkedExample]:
-    """Return distinct examples, as many of each answer as possible. Short messages come first: they cost least."""
+    """Return distinct examples, as many of each answer as possible. Short messages come first, because they cost
+    least."""
     by_answer: defaultdict[str, list[WorkedExample]] = defaultdict(list)
     for row in sorted(set(rows), key=lambda row: (len(row.message), hashed(row.message))):
         by_answer[row.answer].append(row)
@@ -147,9 +150,11 @@ def choose(rows: Iterable[WorkedExample], count: int) -> list[WorkedExample]:
 
 
 def with_examples(before: FoundTemplate, examples: Sequence[WorkedExample]) -> FoundTemplate:
-    """Return the next version: the examples stand before the conversation, behind what a provider may cache."""
+    """Return the next version. The examples stand before the conversation, and after the part that a provider may
+    cache."""
     at = next(number for number, message in enumerate(before.messages) if message.role == HISTORY)
-    head = [message for message in before.messages[:at] if message.role == "system"]  # earlier examples go
+    # the new examples replace earlier ones
+    head = [message for message in before.messages[:at] if message.role == "system"]
     turns = [
         TemplateMessage(role, (TemplatePart(text=text, frozen=False),))
         for example in examples
