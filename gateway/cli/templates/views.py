@@ -173,9 +173,10 @@ def _given(slots: Sequence[str]) -> dict[str, str]:
 def _rendered(
     template: Template, query: str, given: Mapping[str, str]
 ) -> tuple[tuple[Turn, ...], tuple[SlotValue, ...]]:
-    """Return the messages and slots for a query, or for given slot values as in a prompt by name.
+    """Return the messages and slots for a query, or for given slot values.
 
-    Raises `KeptAsIs`, `TemplateError` or `RequestError`.
+    Given values are treated as in a request that names the template. Raises `KeptAsIs`, `TemplateError` or
+    `RequestError`.
     """
     shots, labels = sample(template)
     if given or not query:

@@ -24,7 +24,7 @@ def as_openai(body: bytes) -> bytes:
 
 
 def as_anthropic(body: bytes) -> bytes:
-    """Convert a model, or a list of models, of OpenAI's form. Any other body is returned unchanged."""
+    """Convert a model, or a list of models, from OpenAI's form. Any other body is returned unchanged."""
     fields = loose_json(body)
     if not isinstance(fields, dict):
         return body
