@@ -62,6 +62,7 @@ class GatherPlanner:
         parts = await asyncio.to_thread(parts_of_documents, task.shape.text, quotes.part_tokens(room), task.count)
         tokens, documents = sum(part.tokens for part in parts), _document_sizes(parts)
         quote = quotes.tree(len(parts), tokens, room, documents=documents, strategy="gather")
+        quote = quotes.with_spare(quote, room, max(2, len(parts) // 2))
         quotes.check(quote, self._settings)
         if task.exchange.may_call:
             reading = await self._reader.gather(task.exchange, parts, instruction, quote, room, words, task.count)

@@ -10,6 +10,7 @@ from math import ceil
 from typing import Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from gateway.context.long.frames import JOIN_TOKENS, SOURCE_TOKENS
 from gateway.exchange import Call
@@ -37,7 +38,8 @@ class WindowRoom(Struct, frozen=True):
 
 
 class Quote(Struct, frozen=True):
-    """The cost of a strategy, without the call that answers. Failures can add a quarter of the calls."""
+    """The cost of a strategy, without the call that answers. If `spare` is 0, failures can add a quarter of the
+    calls."""
 
     strategy: str
     part_tokens: int
@@ -47,9 +49,18 @@ class Quote(Struct, frozen=True):
     calls: int
     tokens_in: int
     tokens_out: int
+    spare: int = 0
+    """The calls that are included for second tries and for parts that are read in halves."""
 
     def data(self) -> Mapping[str, Any]:
         return {name: getattr(self, name) for name in self.__struct_fields__}
+
+
+def with_spare(quote: Quote, room: WindowRoom, calls: int) -> Quote:
+    """Return the quote with calls for second tries and for parts that are read in halves."""
+    read = quote.tokens_in + calls * (quote.part_tokens + room.prompt)
+    written = quote.tokens_out + calls * room.result
+    return replace(quote, calls=quote.calls + calls, tokens_in=read, tokens_out=written, spare=calls)
 
 
 def part_tokens(room: WindowRoom) -> int:

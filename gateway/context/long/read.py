@@ -32,8 +32,7 @@ from gateway.ports import Completer
 CALL_S = 120.0
 """The time limit of a call."""
 SECOND_TRIES = 4
-"""One second try is allowed for each group of this many calls; if parts may be halved, one further call for every
-two."""
+"""One second try is allowed for each group of this many calls, if the quote includes none to spare."""
 CACHED_RESULTS = 2000
 """The number of results that are cached. For the same task, the same part is read only once."""
 HARDLY_SHRUNK = 0.8
@@ -102,7 +101,7 @@ class LongReader:
     ) -> ReadingResult:  # fmt: skip
         """Ask the task of every part. Lists are merged and counted by code, other results as in `tree`. If no part has
         anything, the result says so."""
-        work = _Work(self, exchange, words, room.result, quote.calls, halves=True)
+        work = _Work(self, exchange, words, room.result, quote.calls, spare=quote.spare)
         level = await work.mapped(parts, task, count)
         merged = merged_list(level)
         if work.unread and not level:
@@ -179,19 +178,19 @@ class _Work:
 
     def __init__(
         self, reader: LongReader, exchange: Exchange, words: LongWording, tokens: int, planned: int, *,
-        halves: bool = False,
+        spare: int = 0,
     ) -> None:  # fmt: skip
-        """`tokens` limits each result, and `planned` is the number of calls in the quote. If `halves` is true, a part
-        whose result ends at the limit is read again in two halves."""
+        """`tokens` limits each result, and `planned` is the number of calls in the quote. If the quote includes calls
+        to spare, a part whose result ends at the limit is read again in two halves."""
         self.calls: list[Call] = []
         self.unread = 0
         self.levels: list[ReadingLevel] = []
         self._written: list[tuple[Call, str]] = []
         self.stopped = False
         self.cut = 0
-        self._halves = halves
+        self._halves = bool(spare)
         self._done = 0
-        self._spare = max(2, planned // 2) if halves else max(1, planned // SECOND_TRIES)
+        self._spare = spare or max(1, planned // SECOND_TRIES)
         self._reader, self._exchange, self._words, self._tokens = reader, exchange, words, tokens
 
     def need(self, results: Sequence[Chunk]) -> None:

@@ -132,7 +132,7 @@ async def test_twenty_thousand_tokens_go_through_a_window_of_eight_thousand() ->
 
 async def test_an_answer_at_its_limit_is_made_again_from_halves() -> None:
     exchange = await prepared(asked(text_of([0] * 100, 10), 2000, strategy="piecewise"))
-    model = MarksEachSentence(2000, tokens=250)
+    model = MarksEachSentence(2000, tokens=400)
     model.limited = "S5 "
     _, reply, said = await answered(exchange, model)
     assert [int(n) for n in re.findall(r"\[S(\d+) [^\]]*ends\.\]", said)] == list(range(100))
