@@ -14,18 +14,19 @@ DENSE_SHARE = 3
 """The maximum length of a task in Chinese, as a fraction of that length."""
 LINE_CHARS = 400
 """The maximum length of a first or last line, or of words before a colon, that can be a task."""
-ASKS = 0.45
+ASKS = 0.5
 """A block with at least this probability asks for something."""
 RULED = 0.5
 """This is added where the first words of a sentence are those of a task for a text."""
 QUESTION = 0.5
 """This is added for a question mark at the end."""
-WISH = 0.3
+WISH = 0.4
 """This is added for a sentence that begins as a wish."""
 CODE, CODE_SHARE = 0.6, 0.05
 """The first is subtracted if the share of characters that code needs is more than the second."""
 SENTENCE = 0.05
 """This is taken off for each further sentence, since a text has more of them than a task."""
+GOES_ON = 0.6
 MOST_FURTHER = 2
 """At most this many paragraphs after the first belong to the task, if they give an order or introduce the text."""
 FENCED_SHARE = 0.6
@@ -124,7 +125,8 @@ def _first(message: str, blocks: list[Span]) -> tuple[Span, float] | None:
     line = message.find("\n", begin, begin + LINE_CHARS)
     if begin < line < end:
         stops.append(line)
-    stops += [colon.end() for colon in _COLON.finditer(message, begin, min(end, begin + LINE_CHARS))][:3]
+    colons = [colon.end() for colon in _COLON.finditer(message, begin, min(end, begin + LINE_CHARS))][:3]
+    stops += [stop for stop in colons if not _goes_on(message[stop:end])]
     likeliest = _likeliest(message, [(begin, stop) for stop in stops if stop < len(message)])
     if likeliest is None or likeliest[0][1] != end:
         return likeliest
@@ -136,6 +138,12 @@ def _first(message: str, blocks: list[Span]) -> tuple[Span, float] | None:
             break
         stop = upto
     return (begin, stop), likeliest[1]
+
+
+def _goes_on(rest: str) -> bool:
+    """Whether what follows a colon on the first line belongs to the task, as in `Tidy it up: remove the tags.`"""
+    line = rest.lstrip(" ").split("\n", 1)[0].strip()
+    return bool(line) and len(line) <= LEAD_CHARS and shipped().asks(line) >= GOES_ON
 
 
 def _last(message: str, blocks: list[Span]) -> tuple[Span, float] | None:
