@@ -18,7 +18,7 @@ from gateway.prompt.classifier.regression import Fitted, TrainingRows, fit, join
 
 FOLDS = 5
 MANY, FOLDS_OF_MANY = 4000, 3  # with at least this many cases, three folds are enough
-OUTSIDE_IN_LIFE = 0.7
+OUTSIDE_IN_LIFE = 0.65
 """The share of prompts without a template, among the prompts of strangers to a general library."""
 ANCHORS = 40  # the examples of each intent that a prompt is compared with; 120 would take 30 us more
 CHUNK = 512  # the number of rows that are compared with all examples at once, to limit memory
