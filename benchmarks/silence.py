@@ -23,7 +23,6 @@ from msgspec import Struct
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from harness.report import table
 from retrieval import Bench
 
 from gateway.ask import Ask, Controls, Endpoint, Turn
@@ -122,7 +121,7 @@ class Asked:
 @click.option("--half", default="final", show_default=True, type=click.Choice(["tuning", "final"]))
 @click.option("--keep", type=click.Path(path_type=Path), help="A folder with the collections of an earlier run.")
 def main(data: Path, half: str, keep: Path | None) -> None:
-    """Print for each kind of question the share that gets passages of each collection."""
+    """Print for each collection the share of questions of each kind that get passages of it."""
     loaded = material(data)
     questions = [question for question in loaded.questions if _half(question.text) == half]
     with tempfile.TemporaryDirectory() as scratch:
@@ -132,21 +131,11 @@ def main(data: Path, half: str, keep: Path | None) -> None:
         for name, files in loaded.files.items():
             _add(made, folder / name, name, files)
         asked = Asked(made)
-        rows = [_row(asked, name, questions) for name in loaded.files]
+        click.echo(f"the {half} half; the share that gets passages of the collection")
+        for name in loaded.files:
+            click.echo(", ".join(f"{kind} {share}" for kind, share in _shares(asked, name, questions).items()))
         made.read.close()
         made.collections.close()
-    click.echo(f"the {half} half; the share that gets passages of the collection")
-    head = [
-        "collection",
-        "own",
-        "other corpora",
-        "nq_open",
-        "Chinese",
-        "utterances",
-        "prompts",
-        "after an own question",
-    ]
-    click.echo(table(head, rows))
 
 
 def _add(made: Bench, folder: Path, name: str, files: dict[str, str]) -> None:
@@ -157,22 +146,22 @@ def _add(made: Bench, folder: Path, name: str, files: dict[str, str]) -> None:
     made.ingest().add(collection, [IngestItem(folder / file, file) for file in files])
 
 
-def _row(asked: Asked, name: str, questions: Sequence[Question]) -> list[str]:
-    """Return one row. With `after an own question`, an utterance about something else follows a question about the
-    collection."""
+def _shares(asked: Asked, name: str, questions: Sequence[Question]) -> dict[str, str]:
+    """`after an own question`: an utterance about something else as the second message of a conversation."""
     own = [question.text for question in questions if question.about == name]
     other = [question for question in questions if question.about != name]
-    kinds = [
-        own,
-        [question.text for question in other if question.about in CORPORA],
-        [question.text for question in other if "nq" in (question.about, question.kind)],
-        [question.text for question in other if question.about == "cmrc" or question.kind == "chinese"],
-        [question.text for question in other if question.kind == "utterance"],
-        [question.text for question in other if question.kind == "prompt"],
-    ]
-    shares = [_share([asked.gets_passages(name, text) for text in texts]) for texts in kinds]
-    after = [asked.gets_passages(name, own[at % len(own)], text) for at, text in enumerate(kinds[4])]
-    return [name, *shares, _share(after)]
+    kinds = {
+        f"{name}: own questions": own,
+        "other corpora": [question.text for question in other if question.about in CORPORA],
+        "nq_open": [question.text for question in other if "nq" in (question.about, question.kind)],
+        "Chinese": [question.text for question in other if question.about == "cmrc" or question.kind == "chinese"],
+        "utterances": [question.text for question in other if question.kind == "utterance"],
+        "prompts": [question.text for question in other if question.kind == "prompt"],
+    }
+    shares = {kind: _share([asked.gets_passages(name, text) for text in texts]) for kind, texts in kinds.items()}
+    pairs = enumerate(kinds["utterances"])
+    after = [asked.gets_passages(name, own[at % len(own)], text) for at, text in pairs]
+    return {**shares, "utterances after an own question": _share(after)}
 
 
 def _share(found: Sequence[bool]) -> str:

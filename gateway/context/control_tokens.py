@@ -4,7 +4,14 @@ Some tokenizers read a control token in the text of a message as the real token:
 start of the reasoning. The model behind a remote server is unknown. Therefore a space breaks up the tokens of all
 families, for every backend. Letters and digits stay as they are, so that searches still find the words.
 
-The names come from the `tokenizer_config.json` and the chat templates of the models that are given beside them.
+The names come from the `tokenizer_config.json` and the chat templates of the models that are given beside them. The
+largest families are documented in these places too:
+
+    Llama 2   meta-llama/llama, llama/generation.py (B_INST, B_SYS)
+    Mistral   mistralai/mistral-common, tokens/tokenizers/base.py (SpecialTokens); mistralai/cookbook, tokenization
+    Qwen      QwenLM/Qwen2.5, docs/source/getting_started/concepts.md; pytorch/torchtune, models/qwen3
+    Gemma     special_tokens_map.json of gemma-7b-it and of gemma-3
+    GLM       mindspore-lab/mindformers, ChatGLM3Tokenizer
 """
 
 import re
