@@ -216,6 +216,8 @@ class RetrieveStage:
             Wish(query, vector, limits.chunks * SPARE_CHUNKS, limits.filters)
             for query, vector in zip(limits.queries, vectors, strict=True)
         ]
+        if len(wishes) > 1 and not limits.required:
+            wishes = [replace(wishes[0], refers=True), replace(wishes[1], addition=wishes[0].text)]
         results = [self._in_one(collections, collection, wish) for collection in named.values() for wish in wishes]
         floor = 0.0 if limits.required else self.settings.relevance
         hits = merged([hit for result in results if result.relevance >= floor for hit in result.hits])

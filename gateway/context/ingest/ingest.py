@@ -21,7 +21,7 @@ from gateway.context.reading.document import Document, ReadReport
 from gateway.context.store import lexical
 from gateway.context.store.catalog import Collection
 from gateway.context.store.collections import Collections
-from gateway.context.store.index_text import indexed, label_of
+from gateway.context.store.index_text import indexed
 from gateway.context.store.shared_folder import SharedFolder
 from gateway.context.store.stored_documents import Attributes, Documents
 from gateway.errors import CatalogUnavailable, CollectionError, DocumentGone, StoreDamaged
@@ -144,7 +144,7 @@ class Ingest(Struct, frozen=True):
                 continue
             chunks = documents.of(row.key)
             for first in range(0, len(chunks), BATCH):
-                self._store(documents, (row.key, row.label), chunks[first : first + BATCH], keys[first : first + BATCH])
+                self._store(documents, row.key, chunks[first : first + BATCH], keys[first : first + BATCH])
                 on_progress(progress)
 
     def _count_vectors(self, collection: str) -> int:
@@ -174,8 +174,7 @@ class Ingest(Struct, frozen=True):
         document = self._begun(documents, item, recipe)
         progress = replace(progress, chunks=len(chunks))
         try:
-            placed = document, label_of(item.title or item.source)
-            self._store_all(documents, placed, chunks, lambda done: on_progress(replace(progress, done=done)))
+            self._store_all(documents, document, chunks, lambda done: on_progress(replace(progress, done=done)))
             documents.go_live(document)
         except DocumentGone:
             self._discard(collection.id, document)
@@ -183,9 +182,9 @@ class Ingest(Struct, frozen=True):
         return AddedFile(item.source, "replaced" if known else "added", len(chunks), report=read.report)
 
     def _store_all(
-        self, documents: Documents, document: tuple[int, str], chunks: Sequence[Chunk], on_batch: Callable[[int], None]
+        self, documents: Documents, document: int, chunks: Sequence[Chunk], on_batch: Callable[[int], None]
     ) -> None:
-        stored = documents.keys(document[0])
+        stored = documents.keys(document)
         # after a kill, only the last batch can be incomplete, and its vectors may be missing
         for first in range(max(0, len(stored) - 1) // BATCH * BATCH, len(chunks), BATCH):
             self._store(documents, document, chunks[first : first + BATCH], stored[first : first + BATCH])
@@ -216,7 +215,7 @@ class Ingest(Struct, frozen=True):
             item.source,
             self.embedder.count_tokens,
             item.cut or self.cut,
-            self.embedder.window_tokens - self.embedder.count_tokens(label_of(item.title or item.source)),
+            self.embedder.window_tokens,
         )
 
     def _begun(self, documents: Documents, item: IngestItem, recipe: str) -> int:
@@ -227,15 +226,15 @@ class Ingest(Struct, frozen=True):
                 return row.key
         return documents.stage(item.source, recipe, title=item.title, file=item.file, attributes=item.attributes)
 
-    def _store(
-        self, documents: Documents, document: tuple[int, str], chunks: Sequence[Chunk], stored: Sequence[int]
-    ) -> None:
-        """Store chunks of a document with their vectors. `document` is its key and its label. `stored` are the keys of
-        those chunks that the catalog already has."""
-        key, label = document
-        vectors = embedded([indexed(label, chunk.heading, chunk.text) for chunk in chunks], self.embedder)
-        keys = stored or documents.put(key, chunks)
-        self.collections.vectors.add(documents.collection, key, keys, vectors)
+    def _store(self, documents: Documents, document: int, chunks: Sequence[Chunk], stored: Sequence[int]) -> None:
+        """Store chunks with their vectors. `stored` are the keys of those chunks that the catalog already has.
+
+        The label of a document is in its words only: before each chunk's text it would make all vectors of a document
+        alike.
+        """
+        vectors = embedded([indexed("", chunk.heading, chunk.text) for chunk in chunks], self.embedder)
+        keys = stored or documents.put(document, chunks)
+        self.collections.vectors.add(documents.collection, document, keys, vectors)
 
     def _check_embedder(self, collection: Collection) -> None:
         """Raise `CollectionError` if the collection was made with another embedder. Vectors of two embedders cannot be

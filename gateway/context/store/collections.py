@@ -19,7 +19,7 @@ from gateway.ask import ClientKey
 from gateway.context.store.catalog import DAY_S, Catalog, Collection
 from gateway.context.store.distinct import distinct
 from gateway.context.store.fusion import VECTORS_SHARE, Ranked, gathered, reordered
-from gateway.context.store.relevance import COVERED, Tuning, relevance, signs_of
+from gateway.context.store.relevance import COVERED, SPACED, Tuning, adds_to, relevance, signs_of
 from gateway.context.store.stored_documents import Attributes, DocumentRow, Documents
 from gateway.errors import CollectionError, RequestError, StoreDamaged
 from gateway.exchange import Chunk, cited_name
@@ -76,6 +76,10 @@ class Wish(Struct, frozen=True):
     where: Filter | None = None
     weight: float | None = None
     rerank: bool = True
+    refers: bool = False
+    """Whether the query is a message that refers to the one before it, so that its brevity tells nothing."""
+    addition: str = ""
+    """The last message, if the query is this message together with the one before."""
 
 
 class SearchResult(Struct, frozen=True):
@@ -187,8 +191,12 @@ class Collections:
             dense[0][1] if dense else None,
             words[0][1] if words else 0.0,
             documents.likeness(wish.text),
-            [(hit.document.label, hit.chunk.heading, hit.chunk.text) for hit in first],
+            best := [(hit.document.label, hit.chunk.heading, hit.chunk.text) for hit in first],
         )
+        if wish.refers and signs.words:
+            signs = replace(signs, words=max(signs.words, SPACED.most_words))
+        if wish.addition and not adds_to(documents.likeness(wish.addition), wish.addition, best):
+            return SearchResult([], 0.0)
         hits = self._hits(collection, wish, searches, wish.limit)
         return SearchResult(hits, relevance(signs, tuning_of(collection)))
 

@@ -1,4 +1,5 @@
-"""The text of a chunk for the word index and the embedder: the document's label, the heading path, and the chunk."""
+"""The text of a chunk for the word index: the document's label, the heading path, and the chunk. The embedder gets the
+same without the label."""
 
 import re
 

@@ -21,6 +21,10 @@ MOST_SHARE, MOST_COVER = 0.35, 0.7
 """The greatest values that count. Beyond them, more of the same proves no more."""
 
 
+LEAST_ADDED = 0.3
+"""The least part of the words that a follow-up adds in one of the best chunks."""
+
+
 class Tuning(Struct, frozen=True):
     """What was learned of a collection when it had `size` chunks: the cosine that its nearest chunk usually has to a
     question about something else. A model that does not know a language finds all texts in it alike, so scripts
@@ -31,7 +35,7 @@ class Tuning(Struct, frozen=True):
     size: int = 0
 
 
-class Signs(Struct, frozen=True):
+class SearchSigns(Struct, frozen=True):
     """What a search tells about a question: the highest cosine (None without vectors), the highest share of BM25, the
     greatest part of the question's words in one of the best chunks, weighted by rarity, and the number of words."""
 
@@ -42,7 +46,7 @@ class Signs(Struct, frozen=True):
     spaceless: bool
 
 
-class Weights(Struct, frozen=True):
+class RelevanceWeights(Struct, frozen=True):
     """The weights of the logistic model. `headroom` is for the cosine, as a part of what was left above the usual."""
 
     bias: float
@@ -54,13 +58,13 @@ class Weights(Struct, frozen=True):
     """The greatest number of words that counts, so that a long message is not relevant to everything."""
 
 
-SPACED = Weights(-18.196, 18.085, 0.0, 8.013, 7.121, 4)
-SPACED_BY_WORDS = Weights(-21.073, 0.0, 21.479, 9.382, 6.873, 12)
-SPACELESS = Weights(-1.602, 0.0, 8.378, 9.816, -0.735, 12)
+SPACED = RelevanceWeights(-18.196, 18.085, 0.0, 8.013, 7.121, 4)
+SPACED_BY_WORDS = RelevanceWeights(-21.073, 0.0, 21.479, 9.382, 6.873, 12)
+SPACELESS = RelevanceWeights(-1.602, 0.0, 8.378, 9.816, -0.735, 12)
 """In Chinese the pairs of characters separate questions better than the vectors of an English model do."""
 
 
-def relevance(signs: Signs, tuning: Tuning) -> float:
+def relevance(signs: SearchSigns, tuning: Tuning) -> float:
     """The estimate, from 0 to 1. A question of stop words alone has the relevance 0."""
     if not signs.words:
         return 0.0
@@ -79,15 +83,23 @@ def relevance(signs: Signs, tuning: Tuning) -> float:
 
 def signs_of(
     query: str, cosine: float | None, share: float, likeness: Likeness, best: Sequence[tuple[str, str, str]]
-) -> Signs:
+) -> SearchSigns:
     """The signs of a query. `best` holds label, heading and text of each of the best chunks."""
-    return Signs(
+    return SearchSigns(
         cosine,
         share,
         max((_cover(likeness, indexed(*parts)) for parts in best), default=0.0),
         len({word for word in words_of(query) if word not in STOP}),
         is_spaceless(query),
     )
+
+
+def adds_to(likeness: Likeness, addition: str, best: Sequence[tuple[str, str, str]]) -> bool:
+    """Whether the best chunks have something to do with what a message adds to the one before it. Otherwise the message
+    is about something else, and the chunks answer the one before."""
+    if all(word in STOP for word in words_of(addition)):
+        return True
+    return max((_cover(likeness, indexed(*parts)) for parts in best), default=0.0) >= LEAST_ADDED
 
 
 def is_spaceless(text: str) -> bool:

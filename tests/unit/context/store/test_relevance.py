@@ -4,12 +4,12 @@ import pytest
 from msgspec.structs import replace
 
 from gateway.context.store.lexical import Likeness
-from gateway.context.store.relevance import Signs, Tuning, relevance, signs_of
+from gateway.context.store.relevance import SearchSigns, Tuning, adds_to, relevance, signs_of
 from gateway.context.store.words import words_of
 
 TUNING = Tuning(0.2, 0.7, 100)
-OWN = Signs(0.7, 0.3, 0.6, 6, spaceless=False)
-FOREIGN = Signs(0.2, 0.06, 0.1, 6, spaceless=False)
+OWN = SearchSigns(0.7, 0.3, 0.6, 6, spaceless=False)
+FOREIGN = SearchSigns(0.2, 0.06, 0.1, 6, spaceless=False)
 
 
 def test_an_own_question_is_told_from_a_foreign_one() -> None:
@@ -40,7 +40,7 @@ def test_without_vectors_the_words_decide() -> None:
 
 
 def test_in_scripts_without_spaces_pairs_of_characters_decide() -> None:
-    own, foreign = Signs(0.73, 0.28, 0.55, 10, spaceless=True), Signs(0.78, 0.06, 0.07, 10, spaceless=True)
+    own, foreign = SearchSigns(0.73, 0.28, 0.55, 10, spaceless=True), SearchSigns(0.78, 0.06, 0.07, 10, spaceless=True)
 
     assert relevance(own, TUNING) > 0.5 > relevance(foreign, TUNING)
 
@@ -50,6 +50,16 @@ def test_a_question_of_stop_words_alone_is_about_nothing() -> None:
 
     assert signs.words == 0
     assert relevance(signs, TUNING) == 0.0
+
+
+def test_a_follow_up_must_add_something_that_the_best_chunks_have() -> None:
+    likeness = Likeness({word: 1.0 for word in words_of("inflation bank balance")})
+    best = [("", "", "Inflation is high.")]
+
+    assert adds_to(likeness, "inflation", best)
+    assert adds_to(Likeness({word: 1.0 for word in words_of("inflation")}), "And inflation?", best)
+    assert not adds_to(Likeness({word: 1.0 for word in words_of("bank balance")}), "My bank balance?", best)
+    assert adds_to(Likeness({}), "Why is that?", best), "it says nothing new"
 
 
 def test_the_label_and_the_heading_of_a_chunk_cover_words_too() -> None:
