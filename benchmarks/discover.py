@@ -140,7 +140,7 @@ def record(number: int, made: MadeRequest) -> ExchangeRecord:
         endpoint=CHAT,
         model="m",
         user=made.user,
-        asked=made.turns,
+        turns=made.turns,
         ending="finished",
         status=200,
         total_us=100_000,

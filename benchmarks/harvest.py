@@ -61,7 +61,7 @@ def exchanges(count: int, seed: int) -> Iterator[tuple[ExchangeRecord, Feedback 
             time_s=BEGAN + number * 0.5,
             endpoint="chat/completions",
             model="small",
-            asked=(Turn("user", query, 0),),
+            turns=(Turn("user", query, 0),),
             intent=Intent("help", 0.9, 0.8, "en") if fitted else Intent.UNKNOWN,
             rewrite=Rewrite("help.en", 1, "direct") if fitted else Rewrite.NONE,
             changed=fitted,

@@ -14,7 +14,7 @@ from random import Random
 from time import time
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, field
 
 from gateway.ask import Turn
 from gateway.exchange import Arm
@@ -53,7 +53,7 @@ class WatchVerdict(Struct, frozen=True):
 
 
 class _Question(Struct):
-    asked: tuple[Turn, ...] = ()
+    turns: tuple[Turn, ...] = field(default=(), name="asked")
 
 
 class _JudgedAnswer(Struct, frozen=True):
@@ -171,7 +171,7 @@ def _score(spoken: SpokenAnswer, record: SpokenRecord) -> float | None:
 
 
 def _query(spoken: SpokenAnswer) -> str:
-    turns = _read_question(spoken.record).asked
+    turns = _read_question(spoken.record).turns
     return next((turn.text for turn in reversed(turns) if turn.role == "user"), "")
 
 

@@ -146,7 +146,7 @@ def look(part: DriftPortion) -> ComparedWindow:
         scores = [opinion.score for opinion in seen.feedback if opinion.score is not None]
         if scores:
             window.scores.append(sum(scores) / len(scores))
-        query = next((turn.text for turn in reversed(record.asked) if turn.role == "user" and turn.plain), "")
+        query = next((turn.text for turn in reversed(record.turns) if turn.role == "user" and turn.plain), "")
         if query and record.policy == "full":
             window.prompts.append(scrubbed(query))
     return window

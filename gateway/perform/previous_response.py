@@ -33,7 +33,7 @@ class PreviousResponseStage:
             return exchange
         try:
             record, response = await stored_response(self._archive, id, exchange.key)
-            items = input_of(record.raw, record.asked)
+            items = input_of(record.raw, record.turns)
         except (NotFound, Lost) as error:
             raise _not_here(ask.previous, str(error)) from error
         done = replace(exchange, ask=carried_on(ask, items, response))

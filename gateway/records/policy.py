@@ -55,7 +55,7 @@ def hashed_record(record: ExchangeRecord) -> ExchangeRecord:
         record,
         user=hashed_text(record.user),
         conversation=hashed_text(record.conversation),
-        asked=_turns(record.asked),
+        turns=_turns(record.turns),
         raw=b"",
         intent=_intent(record.intent),
         rewrite=_rewrite(record.rewrite),

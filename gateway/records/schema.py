@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, field
 from msgspec.structs import replace
 
 from gateway.ask import Mode, Turn
@@ -54,7 +54,8 @@ class ExchangeRecord(Struct, frozen=True):
     user: str = ""
     conversation: str = ""
     stream: bool = False
-    asked: tuple[Turn, ...] = ()
+    turns: tuple[Turn, ...] = field(default=(), name="asked")
+    """The client's messages. Stored as `asked`, the name in earlier versions."""
     raw: bytes = b""
     """The request's body, or b"" if it is longer than `RAW_LIMIT`."""
     mode: Mode = Mode.ON
@@ -88,7 +89,7 @@ class ExchangeRecord(Struct, frozen=True):
     @property
     def sent(self) -> tuple[Turn, ...]:
         """The turns that were sent to the backend."""
-        return self.prompt if self.changed and self.prompt is not None else self.asked
+        return self.prompt if self.changed and self.prompt is not None else self.turns
 
 
 def record_of(exchange: Exchange, outcome: ExchangeOutcome, policy: str) -> ExchangeRecord:
@@ -104,7 +105,7 @@ def record_of(exchange: Exchange, outcome: ExchangeOutcome, policy: str) -> Exch
         user=ask.user,
         conversation=ask.controls.conversation,
         stream=ask.stream,
-        asked=ask.turns,
+        turns=ask.turns,
         raw=ask.raw if len(ask.raw) <= RAW_LIMIT else b"",
         mode=exchange.mode,
         intent=exchange.intent,

@@ -71,7 +71,7 @@ async def list_input(
         return await _passed_on(request, gateway, key, f"{id}/input_items")
     record, _ = await _own(gateway, key, id)
     try:
-        items = input_of(record.raw, record.asked)
+        items = input_of(record.raw, record.turns)
     except Lost as error:
         raise _missing(id, str(error)) from error
     suffix, limit = exchange_id(id).removeprefix("fw-"), min(max(limit, 1), LONGEST_PAGE)

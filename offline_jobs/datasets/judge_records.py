@@ -34,7 +34,7 @@ def row_of(seen: JudgedExchange, library: Library, keep: Collection[str], secret
     record = seen.record
     if record.policy != READABLE or record.status != 200 or record.ending != "finished":
         return None
-    query = next((turn.text for turn in reversed(record.asked) if turn.role == "user" and turn.plain), "")
+    query = next((turn.text for turn in reversed(record.turns) if turn.role == "user" and turn.plain), "")
     if not query.strip():
         return None
     newest = list(reversed(seen.feedback))
@@ -94,5 +94,5 @@ def _template(seen: JudgedExchange, library: Library) -> Template | None:
 def _what(seen: JudgedExchange, score: float) -> What:
     if score >= 0:
         return What.FAILURE if score < HALF or (score < 1 and not seen.feedback) else What.SUCCESS
-    alone = len(seen.record.asked) == 1
+    alone = len(seen.record.turns) == 1
     return What.UNFITTED if alone and not seen.record.rewrite.template else What.UNSCORED

@@ -68,7 +68,7 @@ def requests(part: TrafficPortion) -> Iterator[TrafficRequest | None]:
 
 def _request(seen: JudgedExchange, prices: Mapping[str, tuple[float, float]]) -> TrafficRequest | None:
     record = seen.record
-    texts = readable(record.asked) if record.policy == READABLE else None
+    texts = readable(record.turns) if record.policy == READABLE else None
     if texts is None:
         return None
     scores = [opinion.score for opinion in seen.feedback if opinion.score is not None]

@@ -32,7 +32,7 @@ def requests(
 
 def _request(number: int, text: str, system: str, user: str, time_s: float, key: str) -> ExchangeRecord:
     turns = (Turn("system", system, 0), Turn("user", text, 1)) if system else (Turn("user", text, 0),)
-    return replace(a_record(number, text), asked=turns, user=user, time_s=time_s, key=key)
+    return replace(a_record(number, text), turns=turns, user=user, time_s=time_s, key=key)
 
 
 def tickets(count: int) -> list[str]:

@@ -47,7 +47,7 @@ def a_record(
         time_s=BEGAN + number,
         endpoint="chat/completions",
         model=model,
-        asked=(Turn("user", query, 0),),
+        turns=(Turn("user", query, 0),),
         intent=Intent(intent, 0.9, 0.8, "en") if intent else Intent.UNKNOWN,
         rewrite=rewrite,
         changed=bool(template),

@@ -33,7 +33,7 @@ RECORD = ExchangeRecord(
     time_s=100.0,
     ending="finished",
     status=200,
-    asked=(Turn("user", ASK, 0),),
+    turns=(Turn("user", ASK, 0),),
     route=(Target("upstream", "small"),),
     intent=Intent("refund", 0.9),
     rewrite=Rewrite("refund.en", 1, arm=Arm.HELD, withheld=(Turn("user", f"{ASK}\n\nBe brief."),)),
@@ -104,7 +104,7 @@ def test_without_traffic_our_own_prompts_are_asked(upstream: UpstreamInThread, t
 def test_a_judge_that_prefers_a_place_is_refused_with_its_figure(upstream: UpstreamInThread, tmp_path: Path) -> None:
     config = prepared(tmp_path, upstream.port, 0)
     database = Database.open(f"sqlite:///{tmp_path / 'data' / 'records.db'}")
-    database.insert([replace(RECORD, id="plain", asked=(Turn("user", "Say hello.", 0),))])
+    database.insert([replace(RECORD, id="plain", turns=(Turn("user", "Say hello.", 0),))])
     database.close()
     upstream.double.play(*[answer("A")] * 400)
 

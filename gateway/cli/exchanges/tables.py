@@ -38,7 +38,7 @@ def print_entry(entry: RecordedExchange) -> None:
     console.print(_facts(record))
     if record.policy == "hashed":
         console.print("Only hashes were recorded: texts are shown as sha256 with their length.", style="yellow")
-    console.print(_panel("prompt as received", _turns(record.asked)))
+    console.print(_panel("prompt as received", _turns(record.turns)))
     if record.prompt is not None:
         title = "prompt as sent" if record.changed else "prompt that would have been sent (shadow mode)"
         console.print(_panel(title, _turns(record.prompt)))

@@ -109,16 +109,16 @@ def _pair(record: ExchangeRecord, library: Library, answer: str, refiner: str) -
     template = _template(library, record)
     rewritten = record.rewrite.withheld or record.prompt
     # with passages in the prompt, the two prompts would differ by more than the rewrite
-    if template is None or not rewritten or record.chunks or not all(turn.plain for turn in record.asked):
+    if template is None or not rewritten or record.chunks or not all(turn.plain for turn in record.turns):
         return None
     if template.calls and not record.changed:
         return None  # the first calls of the template were not made
-    target, query = record.route[0], next((turn.text for turn in reversed(record.asked) if turn.role == "user"), "")
+    target, query = record.route[0], next((turn.text for turn in reversed(record.turns) if turn.role == "user"), "")
     return AnswerPair(
         record.id,
         (_digest(template, refiner), template.language, target.model),
         target,
-        record.asked,
+        record.turns,
         rewritten,
         sampling_of(template),
         right=answer,

@@ -130,7 +130,7 @@ def test_the_limits_of_the_clients_own_prompt_score_where_nobody_does(settings: 
         [
             replace(
                 record,
-                asked=tuple(replace(turn, text="Describe the sea in at most 10 words.") for turn in record.asked),
+                turns=tuple(replace(turn, text="Describe the sea in at most 10 words.") for turn in record.turns),
                 answer=replace(record.answer, text=long if record.rewrite.arm is Arm.STABLE else short),
             )
             for record in records

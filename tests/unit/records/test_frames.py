@@ -7,7 +7,7 @@ from gateway.records.schema import ExchangeRecord, decode
 
 frames = st.lists(
     st.builds(
-        lambda id, text, body: Frame(ExchangeRecord(id, asked=(Turn("user", text),)), body, "application/json"),
+        lambda id, text, body: Frame(ExchangeRecord(id, turns=(Turn("user", text),)), body, "application/json"),
         st.text(max_size=20),
         st.text(max_size=50),
         st.binary(max_size=100),

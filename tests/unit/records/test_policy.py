@@ -49,7 +49,7 @@ def test_a_hashed_record_keeps_figures_and_names() -> None:
     assert (kept.rewrite.template, kept.rewrite.version) == ("classify-text/en", 2)
     assert (kept.total_us, kept.status, kept.ending) == (1000, 200, "finished")
     assert kept.notes[0].data == {"slots": [hashed_text("my secret")], "score": 0.5}
-    assert kept.asked[0].text == hashed_text("my secret question")
+    assert kept.turns[0].text == hashed_text("my secret question")
 
 
 @pytest.mark.parametrize("policy", ["full", "hashed", "none"])

@@ -30,7 +30,7 @@ RECORD = ExchangeRecord(
     time_s=100.0,
     ending="finished",
     status=200,
-    asked=RAW,
+    turns=RAW,
     route=(SMALL,),
     intent=Intent("refund", 0.9),
     rewrite=Rewrite("refund.en", 1, arm=Arm.HELD, withheld=REWRITTEN),
@@ -107,7 +107,7 @@ def test_controls_shadows_and_rewritten_exchanges_can_all_be_replayed(database: 
         replace(RECORD, route=()),
         replace(RECORD, rewrite=Rewrite("refund.en", 9, arm=Arm.HELD, withheld=REWRITTEN)),
         replace(RECORD, chunks=(Chunk("c", "book", "b.md", "text"),)),
-        replace(RECORD, asked=(Turn("user", "", 0, plain=False),)),
+        replace(RECORD, turns=(Turn("user", "", 0, plain=False),)),
     ],
 )
 def test_what_would_not_be_a_fair_pair_is_left_out(database: Database, unfit: ExchangeRecord) -> None:
@@ -159,7 +159,7 @@ async def test_the_checks_of_the_template_itself_score_nothing(database: Databas
 
 
 async def test_the_limits_in_the_clients_own_words_score_a_recorded_exchange(database: Database) -> None:
-    database.insert([replace(RECORD, asked=(Turn("user", "Say hello in at most two words.", 0),))])
+    database.insert([replace(RECORD, turns=(Turn("user", "Say hello in at most two words.", 0),))])
 
     (pair,) = pairs(database, ReplayFilter())
 

@@ -115,7 +115,7 @@ def test_prompts_belong_to_the_key_in_whose_traffic_they_were_found(settings: Se
     prompts = discover(settings, run, [*one, *two])
     assert sorted(prompt.key for prompt in prompts) == ["one", "two"]
     index = PromptIndex(prompts)
-    turns = one[0].asked
+    turns = one[0].turns
     match = index.find("one", "chat/completions", turns)
     assert match is not None
     assert match.prompt.key == "one"
@@ -187,7 +187,7 @@ def test_a_history_between_system_message_and_last_message_does_not_count(settin
     records = requests(tickets(20), system=SYSTEM)
     talk = (Turn("user", "hello", 1), Turn("assistant", "hi", 2))
     records = [
-        replace(one, asked=(one.asked[0], *talk, one.asked[1])) if at % 2 else one for at, one in enumerate(records)
+        replace(one, turns=(one.turns[0], *talk, one.turns[1])) if at % 2 else one for at, one in enumerate(records)
     ]
     (prompt,) = discover(settings, run, records)
     assert prompt.use.requests == 20
