@@ -93,8 +93,9 @@ class Controls(Struct, frozen=True):
     template: str = ""
     collections: tuple[str, ...] = ()
     collections_required: bool = False
-    """Whether the answer must be given from sources of the collections. Otherwise they are an offer, of which nothing
-    is used for a question that they say nothing about."""
+    """Whether the answer must come from the sources of the collections. If not, the sources are optional: none are used
+    for a question that the collections say nothing about.
+    """
     filters: Filter | None = None
     """A condition on the attributes of documents. Only documents that meet it are used."""
     top_k: int = 0
@@ -152,7 +153,7 @@ class Ask(Struct, frozen=True):
     """The id of the earlier response that this request continues."""
     user: str = ""
     owns_room: bool = False
-    """Whether the gateway wrote the body's `max_tokens`, which a backend may know by another name."""
+    """Whether the gateway itself wrote `max_tokens` into the body. Some backends have another name for this field."""
     named: NamedTemplate | None = None
     search: FileSearch | None = None
     controls: Controls = Controls()

@@ -158,7 +158,7 @@ class ContextPlan(Struct, frozen=True):
     """
 
     said: str = ""
-    """What was left out, condensed or read in parts, in a few words for the client. "" if nothing was."""
+    """A short account for the client of what was left out, condensed or read in parts, or ""."""
 
     DIRECT: ClassVar["ContextPlan"]
 
@@ -167,8 +167,9 @@ ContextPlan.DIRECT = ContextPlan()
 
 
 class TextPiece(Struct, frozen=True):
-    """A piece of a text, the white space between it and the next piece, and the title row of the table that it
-    continues."""
+    """A piece of a text, the white space between it and the next piece, and the title row of a table that it
+    continues.
+    """
 
     text: str
     gap: str = ""
@@ -179,8 +180,8 @@ class PiecePlan(Struct, frozen=True):
     """How a long text is transformed piece by piece. The client's message is `before`, the pieces with their gaps, and
     `after`.
 
-    `note` is put before each piece's message. It may name `{n}` and `{of}`, the number of the piece and of all.
-    `lead_note` introduces the title row of a table.
+    `note` is put before the message of each piece. In it, `{n}` is the number of the piece and `{of}` the number of
+    pieces. `lead_note` introduces the title row of a table.
     """
 
     pieces: tuple[TextPiece, ...]
@@ -189,14 +190,14 @@ class PiecePlan(Struct, frozen=True):
     note: str
     lead_note: str
     answer_tokens: int
-    """The most tokens of the answer to one piece, if the client sets no limit."""
+    """The maximum number of tokens of the answer to a piece, if the client sets no limit."""
     at_once: int
-    """The number of pieces that are under way at the same time."""
+    """The number of pieces that are processed at the same time."""
     spare_calls: int = 0
     """The number of calls beyond one for each piece: second tries, and pieces that are made in halves."""
 
     def note_for(self, piece: TextPiece, number: int) -> str:
-        """The note before piece `number`, counted from 0."""
+        """Return the note before piece `number`, counted from 0."""
         note = self.note.replace("{n}", str(number + 1)).replace("{of}", str(len(self.pieces)))
         lead = f"{self.lead_note}\n{piece.lead}\n\n" if piece.lead else ""
         return f"{note}\n\n{lead}"
@@ -216,7 +217,7 @@ class Target(Struct, frozen=True):
     longer: "Target | None" = None
     repeat: bool = False
     hedge_s: float = 0.0
-    """The time without an answer after which the request is also sent to the next target, or 0 if it never is."""
+    """The time without an answer after which the request is also sent to the next target. 0: never."""
 
     def stretches(self, other: "Target") -> bool:
         """Whether `other` is the same engine with stretched positions."""
@@ -335,9 +336,9 @@ class Exchange(Struct, frozen=True):
     """
     plan: ContextPlan = ContextPlan.DIRECT
     pieces: PiecePlan | None = None
-    """The pieces of a long text that are transformed one by one. The answer joins their answers."""
+    """The pieces of a long text that are transformed one by one. Their answers are joined to one."""
     composed: str = ""
-    """The answer, if code has put it together from answers to parts of a long text. No further call is made then."""
+    """The answer, if code has composed it from answers to parts of a long text. No further call is then made."""
     route: tuple[Target, ...] = ()
     spare: bool = False
     """Whether more targets, which get another prompt, are tried after all targets of `route` have failed."""

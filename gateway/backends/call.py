@@ -89,7 +89,7 @@ class Caller:
             number += 1
 
     def _retry_wait_s(self, exchange: Exchange, number: int, outcome: Reply | RequestError) -> float | None:
-        # with `spare`, other targets are tried next, which is quicker than a retry
+        # with `spare`, other targets are tried next, which takes less time than a retry
         return None if exchange.spare else self._retries.wait_s(number, outcome)
 
     async def _round(self, exchange: Exchange, headers: Headers) -> Reply:
@@ -118,8 +118,9 @@ class Caller:
         return await self._try(exchange, last, headers)
 
     async def _hedged(self, exchange: Exchange, target: Target, other: Target, headers: Headers) -> Reply:
-        """Send the request to `other` too if `target` has not answered after its `hedge_s`. Returns the first reply
-        that is no failure, and cancels the other request."""
+        """Send the request to `other` too if `target` has not answered after its `hedge_s`. Return the first reply that
+        is not a failure, and cancel the other request.
+        """
         replies = Race([self._try(exchange, target, headers)])
         try:
             reply = await replies.first(target.hedge_s)

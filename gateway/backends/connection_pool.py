@@ -104,7 +104,7 @@ class UpstreamAnswer:
 class ConnectionPool:
     """Connections to one origin. `headers` are sent with every request.
 
-    `limit` is the most connections. If all are in use, at most `waiting` requests wait for one.
+    `limit` is the maximum number of connections. If all are in use, at most `waiting` requests wait for one.
     """
 
     def __init__(

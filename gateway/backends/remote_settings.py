@@ -49,7 +49,9 @@ class HostSettings(Struct, frozen=True, forbid_unknown_fields=True):
     `retry-after`.
     """
     max_waiting: Amount = 10_000
-    """The most requests that wait for a connection. A further one gets 503 with `retry-after` at once."""
+    """The maximum number of requests that wait for a connection. Any further request gets 503 with `retry-after` at
+    once.
+    """
     sampling: tuple[Literal["max_tokens", "temperature", "stop"], ...] = ()
     """The decoder settings that a template may send if the client sets none. The default is none, since some models
     refuse them. vLLM, llama.cpp and Ollama accept all three.

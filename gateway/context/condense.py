@@ -44,7 +44,7 @@ from gateway.settings.context import Context
 
 READ = (Strategy.TREE, Strategy.MAP_REDUCE, Strategy.REFINE)
 ALL_OF_IT = (TaskKind.WHOLE, TaskKind.TRANSFORM)
-"""Tasks that a few passages of the text cannot do."""
+"""Kinds of tasks for which a few passages of the text are not enough."""
 
 
 class CondenseStage:
@@ -106,7 +106,9 @@ class CondenseStage:
         return bool(named) or (not fits and all(turn.plain for turn in exchange.prompt))
 
     async def _task(self, exchange: Exchange) -> LongTask | None:
-        """Split the request into its parts and count them. Returns None if the last message is not the user's."""
+        """Split the request into its parts and count their tokens. Return None if the last message is not the
+        user's.
+        """
         target, turns = exchange.route[0], exchange.prompt
         if not turns or turns[-1].role != "user" or not turns[-1].plain:
             return None
@@ -160,13 +162,17 @@ class CondenseStage:
         return longer
 
     async def _otherwise(self, task: LongTask, why: str, failed: Strategy) -> Exchange:
-        """Search the text instead, if a few passages can do the task. `why` is the reason why the strategy failed."""
+        """Search the text instead, if a few passages are enough for the task. `why` is the reason why the strategy
+        failed.
+        """
         if task.talk or not task.shape.task or task.shape.kind in ALL_OF_IT:
             return self._impossible(task, why, failed)
         return await self._focus(task, StrategyChoice(Strategy.FOCUS, f"{why}; so a few passages are used"))
 
     def _impossible(self, task: LongTask, why: str, failed: Strategy | None = None) -> Exchange:
-        """Leave the prompt to the stage `fit`. Raises `ContextTooLong` if leaving out old turns cannot make it fit."""
+        """Leave the prompt to the stage `fit`. Raises `ContextTooLong` if dropping old turns cannot make the prompt
+        fit.
+        """
         if task.talk or trim(task.exchange.prompt, task.sizes, task.room - PROMPT_TOKENS) is not None:
             return task.exchange.noted(self.name, "skipped", why)
         others = [Strategy.FOCUS, Strategy.TREE, Strategy.GATHER, Strategy.PIECEWISE, Strategy.REFINE]
@@ -226,7 +232,7 @@ class CondenseStage:
         return with_sources(task, chosen, moved(reading.results, task.shape.start), words.final, data)
 
     def _room(self, task: LongTask, words: LongWording, instruction: str, talk: bool) -> WindowRoom:
-        """The tokens that each prompt has for text. Blocking, since this counts the tokens of the prompts."""
+        """Return the number of tokens for text in each prompt. Blocking, since this counts the tokens of prompts."""
         result = min(self._settings.note_tokens, task.target.window_tokens // 8)
         prompt = PROMPT_TOKENS + around_part(words, task.count) + task.count(instruction) + PIECES * JOIN_TOKENS
         final = result + SOURCE_TOKENS if talk else task.free_beside(words.final)

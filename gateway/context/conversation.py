@@ -1,4 +1,4 @@
-"""Reads a conversation for retrieval: what to look up, and when there is nothing to look up."""
+"""Reads a conversation for retrieval: which texts to search for, and whether to search at all."""
 
 import re
 from collections.abc import Sequence
@@ -10,14 +10,15 @@ from gateway.context.long.shape import shape_of
 from gateway.context.store.words import IS_SPACELESS, STOP, words_of
 
 FEW_WORDS = 3
-"""A message with at most this many words besides stop words does not say alone what it is about."""
+"""A message with at most this many words, apart from stop words, may need the message before it."""
 FEW_CHARS = 8
-"""The same for a message in a script without spaces, in characters."""
+"""The same limit for a message in a script without spaces, in characters."""
 TASK_WORDS, QUESTION_WORDS = 25, 150
-"""From this length on, a text belongs to the task that stands beside it. A question may need some lines to explain it,
-so a text beside a question is longer."""
+"""The minimum length of a text that a task works on. A question may need some lines of explanation, so the text beside
+a question must be longer.
+"""
 CHARS_PER_WORD = 2
-"""In scripts without spaces."""
+"""The same limits in scripts without spaces."""
 
 OPENING = re.compile(
     r"^\W*(?:and|but|or|so|also|then|what about|how about|what if|why|same|which (?:one|of)|for (?:how|what|which))\b"
@@ -29,7 +30,7 @@ REFERRING = re.compile(
     r"|它|他们|她们|这个|那个|这些|那些|上面|上述",
     re.IGNORECASE,
 )
-"""Words that stand for something that an earlier message named."""
+"""Words that refer to something in an earlier message."""
 CHINESE_TALK = re.compile(
     r"你好|您好|大家好|嗨|哈喽|早上好|上午好|中午好|下午好|晚上好|早安|晚安|谢谢你?|感谢|多谢|辛苦了?|不客气|没关系|没问题"
     r"|再见|拜拜|回头见|好的|好吧|好|嗯+|哦+|行|可以|是的|对|不用了?|哈+|呵+|对不起|抱歉|不好意思|知道了|明白了?|懂了|收到"
@@ -43,13 +44,15 @@ ON_A_TEXT = re.compile(
     r"[^\n:：\"“「]{0,60}[\n:：\"“「]",
     re.IGNORECASE,
 )
-"""A task of one line that names what to do with the text behind it."""
+"""A task of one line, with the text after it."""
 FEWEST_TEXT_WORDS = 3
 
 
 def queries_of(turns: Sequence[Turn], last: str) -> tuple[str, ...]:
-    """The texts to look up. The first is `last`, the user's last message. If this refers to the message before it, as
-    "And for trainees?" does, both together are another."""
+    """Return the texts to search for. The first is `last`, the user's last message.
+
+    If `last` refers to the message before it, as "And for trainees?" does, the two together are the second.
+    """
     earlier = [turn.text.strip() for turn in turns if turn.role == "user"][:-1]
     if not last:
         return ()
@@ -57,7 +60,7 @@ def queries_of(turns: Sequence[Turn], last: str) -> tuple[str, ...]:
 
 
 def refers_back(message: str) -> bool:
-    """Whether a message needs the one before it to be understood."""
+    """Whether a message cannot be understood without the one before it."""
     if is_small_talk(message):
         return False
     if OPENING.search(message) or REFERRING.search(message):
@@ -68,7 +71,7 @@ def refers_back(message: str) -> bool:
 
 
 def is_small_talk(message: str) -> bool:
-    """Whether a message only greets, thanks, agrees and the like."""
+    """Whether a message is only a greeting, thanks, agreement or the like."""
     if IS_SPACELESS.search(message):
         return not re.sub(r"\W", "", CHINESE_TALK.sub("", message))
     words = [word for word in words_of(message) if word not in STOP]
@@ -76,7 +79,7 @@ def is_small_talk(message: str) -> bool:
 
 
 def brings_its_text(message: str) -> bool:
-    """Whether a message is a task on a text that stands in it, such as `Translate into French: The train is late.`"""
+    """Whether a message contains both a task and its text, such as `Translate into French: The train is late.`"""
     task = ON_A_TEXT.match(message)
     if task and _length(message[task.end() :]) >= FEWEST_TEXT_WORDS:
         return True
@@ -87,7 +90,7 @@ def brings_its_text(message: str) -> bool:
 
 
 def _length(text: str) -> int:
-    """The number of words. In scripts without spaces, `CHARS_PER_WORD` characters count as one."""
+    """Return the number of words. In scripts without spaces, `CHARS_PER_WORD` characters count as one word."""
     return len(text.split()) + len(IS_SPACELESS.findall(text)) // CHARS_PER_WORD
 
 

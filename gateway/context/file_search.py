@@ -107,7 +107,7 @@ class FileSearchStage:
             for query, vector in zip(queries, vectors, strict=True)
         ]
         score = self._retrieve.settings.floor if tool.threshold is None else tool.threshold
-        # the client ordered the search, so the nearest passages are used, whatever their relevance
+        # the client has required the search, so the nearest passages are used even if they are not relevant
         return self._collections.look_up_all(stores, wishes, score=score)[:limit]
 
     def _packed(self, hits: Sequence[Hit], limits: RetrievalLimits) -> tuple[Chunk, ...]:
@@ -123,8 +123,11 @@ def _last(exchange: Exchange, tool: FileSearch) -> str:
 
 
 def _queries(exchange: Exchange, last: str) -> tuple[str, ...]:
-    """The queries of the search. In a conversation, the last message together with the one before is another query,
-    since a follow-up such as "And for trainees?" refers to it."""
+    """Return the queries of the search. In a conversation, the last message together with the one before it is another
+    query.
+
+    A follow-up such as "And for trainees?" needs the message before.
+    """
     earlier = [turn.text.strip() for turn in exchange.ask.turns if turn.role == "user"][:-1]
     if not last:
         return ()

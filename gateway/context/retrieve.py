@@ -41,7 +41,7 @@ LISTED = 20
 class RetrievalLimits(Struct, frozen=True):
     """The limits of a request: the number of chunks, and the number of their tokens as `backend` counts them.
 
-    `queries` are looked up one by one; `required` says that the nearest chunks are wanted, however far they are.
+    There is a search for each of `queries`. With `required`, the nearest chunks are used even if they are not relevant.
     """
 
     queries: tuple[str, ...]
@@ -54,13 +54,14 @@ class RetrievalLimits(Struct, frozen=True):
 
     @property
     def query(self) -> str:
-        """The longest query, which holds the others."""
+        """The longest query, which contains the others."""
         return self.queries[-1]
 
 
 class RetrievedChunks(Struct, frozen=True):
-    """The chunks to use, and the highest relevance that a collection has. `tight` is true if there are chunks but none
-    of them fits."""
+    """The chunks to use, and the highest relevance that a collection has. `tight` is true if chunks were found and none
+    of them fits.
+    """
 
     chunks: tuple[Chunk, ...]
     relevance: float = 0.0
@@ -68,7 +69,7 @@ class RetrievedChunks(Struct, frozen=True):
 
 
 class CannotRetrieve(Exception):
-    """Why nothing is retrieved. `error` is the answer to a request that requires sources."""
+    """Raised if nothing is retrieved; the message is the reason. A client that requires sources gets `error`."""
 
     def __init__(self, error: RequestError) -> None:
         super().__init__(error.message)
@@ -116,7 +117,7 @@ class RetrieveStage:
         embed, collections = self._ready(exchange)
         limits = await self._limits(exchange)
         try:
-            # the time limit is set here and not around the stage, since most requests name no collection
+            # the time limit is set here, since most requests name no collection and need none
             async with asyncio.timeout(self.settings.budget_ms / 1000):
                 vectors = await embed(limits.queries)
                 result = await asyncio.to_thread(self._look_up, collections, exchange.key, limits, vectors)
@@ -133,7 +134,7 @@ class RetrieveStage:
         return exchange.noted(self.name, "nothing found", reason)
 
     def _ready(self, exchange: Exchange) -> tuple[Embed, Collections]:
-        """The parts that a search needs. Raises `CannotRetrieve`."""
+        """Return the parts that a search needs. Raises `CannotRetrieve`."""
         if not exchange.ask.endpoint.takes_messages:
             raise CannotRetrieve(_unmet("only chat completions and responses take sources"))
         if exchange.key.mode is Mode.OFF:
@@ -148,7 +149,7 @@ class RetrieveStage:
         return self.embed, self.collections
 
     async def _limits(self, exchange: Exchange) -> RetrievalLimits:
-        """The limits of the request. Raises `CannotRetrieve` if there is nothing to look up or no room."""
+        """Return the limits of the request. Raises `CannotRetrieve` if there is nothing to search for or no room."""
         queries = queries_of(exchange.ask.turns, exchange.ask.query.strip())
         if not queries or not any(turn.role == "user" for turn in exchange.prompt):
             raise CannotRetrieve(_unmet("there is no user message in plain text to look up"))

@@ -18,7 +18,9 @@ class Performer:
     """Answers an exchange with one plain call, or with several if its technique needs them."""
 
     def __init__(self, caller: Caller, completer: Completer, pieces_at_once: int = 4) -> None:
-        """`pieces_at_once` is the number of pieces of long texts that are under way at a time, over all requests."""
+        """`pieces_at_once` is the number of pieces of long texts that are processed at the same time, over all
+        requests.
+        """
         self._pieces_at_once = asyncio.Semaphore(pieces_at_once)
         self._caller = caller
         self._completer = completer

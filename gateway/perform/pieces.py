@@ -1,8 +1,8 @@
 """Performs a task on a long text piece by piece, and joins the answers in the order of the text.
 
-Each call is the client's own request with one piece in place of the text. A few pieces are under way at a time; the
-answer to each is sent as soon as those before it are sent. An answer that was cut at its limit is made again from
-halves. If a piece fails twice, the whole answer fails: a part of it would look like all of it.
+Each call is the client's own request with one piece in place of the text. A few pieces are processed at the same time.
+An answer is sent as soon as all answers before it are sent. If an answer was cut at its limit, its piece is processed
+again in halves. If a piece fails twice, the whole answer fails, since an incomplete answer would look complete.
 """
 
 import asyncio
@@ -27,12 +27,12 @@ from gateway.wire.chat.answer import read_answer
 STAGE = "pieces"
 CUT = "length"
 SMALLEST = 200
-"""A piece of fewer characters is not cut again."""
+"""A shorter piece is not cut again, in characters."""
 JSON = (b"content-type", b"application/json")
 
 
 class PieceAnswer(Struct, frozen=True):
-    """The answer to one piece. `tokens` are those of its prompts and of its answers."""
+    """The answer to one piece. `tokens` counts its prompts and its answers."""
 
     text: str
     tokens: tuple[int, int] = (0, 0)
@@ -42,7 +42,7 @@ class PieceAnswer(Struct, frozen=True):
 
 
 class PieceRefused(Exception):
-    """The backend refused a call. `reply` is its reply."""
+    """The backend refused a call with `reply`."""
 
     def __init__(self, reply: Reply) -> None:
         super().__init__(f"refused with {reply.status}")
@@ -57,7 +57,7 @@ class PieceWork:
     ) -> None:
         self._exchange = exchange
         self._plan = plan
-        # given the same idempotency key, a server may return its first answer again
+        # without the idempotency key, since a server may answer a known key with its first answer
         self._headers = tuple(header for header in headers if header[0] != b"idempotency-key")
         self._caller = caller
         self._at_once = at_once
@@ -69,8 +69,9 @@ class PieceWork:
         self.reply = Reply(200, ())
 
     async def perform(self) -> Reply:
-        """The joined reply, as a stream if the client wants one. The first piece is awaited, so that a refusal keeps
-        its status."""
+        """Return the joined reply, as a stream if the client wants one. The first piece is awaited here, so that a
+        refusal keeps its status.
+        """
         texts = self._texts()
         try:
             first = await anext(texts)
@@ -99,7 +100,7 @@ class PieceWork:
             yield event
 
     async def _texts(self) -> AsyncIterator[str]:
-        """The text of the whole answer, piece by piece. It ends early where the client's limit is reached."""
+        """Yield the text of the whole answer, piece by piece. At the client's limit it ends early."""
         plan = self._plan
         waiting: deque[asyncio.Task[PieceAnswer]] = deque()
         numbers = iter(range(len(plan.pieces)))
@@ -201,7 +202,7 @@ async def perform_pieces(
 
 
 def composed_reply(exchange: Exchange) -> Reply:
-    """The reply with an answer that the stages put together."""
+    """Return the reply with an answer that the stages have composed."""
     head = joined.AnswerHead(exchange.id, int(exchange.started_s), exchange.ask.model)
     backend, model = exchange.route[0].backend, exchange.route[0].model
     if not exchange.ask.stream:
@@ -218,7 +219,7 @@ async def _each(events: Sequence[bytes]) -> AsyncIterator[bytes]:
 
 
 def _together(spent: tuple[int, int], parts: Sequence[TextPiece], answers: Sequence[PieceAnswer]) -> PieceAnswer:
-    """The answers to the parts of one piece, joined. `spent` are the tokens of the answer that was too long."""
+    """Join the answers to the parts of one piece. `spent` are the tokens of the answer that was too long."""
     stitcher = Stitcher()
     texts = [stitcher.add(one.text, part.gap) for part, one in zip(parts, answers, strict=True)]
     tokens = tuple(spent[place] + sum(one.tokens[place] for one in answers) for place in (0, 1))

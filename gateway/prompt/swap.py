@@ -1,7 +1,7 @@
-"""The stage `swap`. It sends a promoted version of an application's own prompt in place of the text that came.
+"""The stage `swap`. It sends a promoted version of an application's own prompt in place of the original.
 
-System message and last message may change; the conversation between them stays byte for byte, and so do tools, formats
-and every setting of the request. Wherever there is a doubt, the request goes on as it came.
+The system message and the last message may change. The conversation between them stays byte for byte, and so do tools,
+formats and all settings of the request. In any doubt, the request stays unchanged.
 """
 
 from hashlib import blake2b
@@ -19,12 +19,12 @@ from gateway.prompt.policy.arms import place, takes_part
 from gateway.settings.prompt import PromptTable
 
 FOUND = "found"
-"""The technique of a rewrite that is a version of a found prompt."""
+"""The technique of a rewrite by a version of a found prompt."""
 REPLIES = ("assistant", "tool", "function")
 
 
 class SwapStage:
-    """The stage `swap`. The hot state remembers which conversations have a version."""
+    """The stage `swap`. The hot state remembers which conversations get a version."""
 
     name = "swap"
 
@@ -39,7 +39,7 @@ class SwapStage:
             return exchange
         match = self._found.index.find(exchange.key.name, exchange.ask.endpoint, exchange.ask.turns)
         if match is None or match.prompt.spoken is None:
-            return exchange  # the file was read again in between
+            return exchange  # the file was read again meanwhile
         reason = self._why_identity(exchange, match, template)
         if reason:
             return exchange.noted(self.name, "identity", reason)
@@ -50,7 +50,7 @@ class SwapStage:
         return _swapped(exchange, match, template)
 
     def _why_identity(self, exchange: Exchange, match: PromptMatch, template: FoundTemplate) -> str:
-        """Return the reason why only the identity may be sent, or ""."""
+        """Return why only the identity may be sent, or ""."""
         ask = exchange.ask
         if ask.named is not None or ask.controls.template:
             return "the request names its prompt"
@@ -69,9 +69,9 @@ class SwapStage:
         return ""
 
     async def _takes_part(self, exchange: Exchange, match: PromptMatch) -> bool:
-        """Whether the conversation has the version. A conversation that is under way is never moved to it."""
+        """Whether the conversation gets the version. A conversation that has already begun never changes to it."""
         spoken = match.prompt.spoken
-        assert spoken is not None  # the caller has looked
+        assert spoken is not None  # the caller has checked this
         conversation = conversation_id(exchange, match.prompt.id)
         memory = f"found:{match.prompt.id}:{spoken.version}:{conversation}"
         if any(turn.role in REPLIES for turn in exchange.ask.turns):
@@ -81,13 +81,13 @@ class SwapStage:
             taking_part = place(experiment, conversation) < spoken.share
             taking_part = taking_part and all(takes_part(exchange, trial) for trial in exchange.trials)
         if taking_part:
-            # a block is a flag that ends by itself, in the process or in Redis
+            # a block in the hot state serves as a flag that expires, in the process or in Redis
             await self._state.block(memory, self._settings.found_ttl_s)
         return taking_part
 
 
 def _is_exact(match: PromptMatch, turns: tuple[Turn, ...]) -> bool:
-    """Whether the parts and the fixed text make up the request: what a version would be built from is all there."""
+    """Whether the parts and the fixed text are exactly the request, so that a version loses nothing."""
     shapes, rest = match.version.shapes, match.values
     texts = []
     for shape in shapes:
@@ -109,9 +109,9 @@ def _is_ambiguous(match: PromptMatch, turns: tuple[Turn, ...]) -> bool:
 
 
 def conversation_id(exchange: Exchange, prompt: str) -> str:
-    """Return the client's id of the conversation, else a hash of key, prompt, system message and first user message.
+    """Return the client's id of the conversation, or else a hash of key, prompt, system message and first user message.
 
-    The first turn and all later ones of a conversation have the same id.
+    All turns of a conversation have the same id.
     """
     if exchange.ask.controls.conversation:
         return exchange.ask.controls.conversation
@@ -125,7 +125,7 @@ def conversation_id(exchange: Exchange, prompt: str) -> str:
 
 def _swapped(exchange: Exchange, match: PromptMatch, template: FoundTemplate) -> Exchange:
     spoken = match.prompt.spoken
-    assert spoken is not None  # the caller has looked
+    assert spoken is not None  # the caller has checked this
     values = {slot.name: value for slot, value in zip(template.slots, match.values, strict=True)}
     turns = new_turns(exchange.ask.turns, template, values)
     slots = tuple(SlotValue(name, value, "found") for name, value in values.items())
@@ -138,7 +138,7 @@ def _swapped(exchange: Exchange, match: PromptMatch, template: FoundTemplate) ->
 
 
 def new_turns(own: tuple[Turn, ...], template: FoundTemplate, values: dict[str, str]) -> tuple[Turn, ...]:
-    """Return the turns of a version. A message that it does not change is the client's own, byte for byte."""
+    """Return the turns of a version. A message that stays unchanged is the client's own, byte for byte."""
     head, tail = template.around_history(values)
     last = max(at for at, turn in enumerate(own) if turn.role == "user")
     first = 1 if own[0].role in SYSTEM else 0
@@ -158,6 +158,6 @@ def _turn(role: str, text: str, own: Turn | None) -> Turn:
         return Turn(role, text)
     if text == own.text:
         return own
-    # the message keeps its other fields where the new text only adds to its own
+    # the message keeps its other fields if the new text only adds to its own
     at = text.find(own.text)
     return Turn(own.role, text, around=own.source, offset=at) if at >= 0 and own.text else Turn(own.role, text)

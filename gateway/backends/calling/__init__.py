@@ -1,1 +1,1 @@
-"""How a request is called: which deployments rest, when a refusal is tried again, and sendings that race."""
+"""How a request is sent to deployments: which are skipped, when a request is retried, and how several sendings race."""

@@ -12,21 +12,21 @@ from gateway.ports import HotState
 log = logging.getLogger("foreword.call")
 LONGEST_REST_S = 120.0
 PROBE_S = 60.0
-"""A test that has not ended after this time is given up, and another request may test the deployment."""
+"""A test that has not ended after this time is abandoned, and another request may test the deployment."""
 
 
 class _Circuit(Struct):
     failures: int = 0
     rests: int = 0
-    """How often in a row the deployment was skipped for a while."""
+    """The number of times in a row that the deployment was skipped for a while."""
     probed_at: float = 0.0
 
 
 class Breaker:
-    """The circuits of all deployments. The times of rest are in the hot state, which all workers share.
+    """The circuits of all deployments. All workers share the times of rest through the hot state.
 
-    A circuit is open while its deployment rests. After that it is half open: one request at a time tests the
-    deployment, and the others go on to skip it, until a test succeeds.
+    A circuit is open while its deployment rests. After that the circuit is half open: one request at a time tests the
+    deployment, and other requests still skip it, until a test succeeds.
     """
 
     def __init__(
@@ -44,8 +44,11 @@ class Breaker:
         self._circuits: dict[tuple[str, str], _Circuit] = {}
 
     async def skips(self, target: Target) -> bool:
-        """Whether a request should go to another deployment. If the result is False for a half-open circuit, the
-        request is its test, so the caller must report how it ended."""
+        """Whether a request should go to another deployment.
+
+        If the circuit is half open and the result is False, the request is the test. The caller must then report how
+        the request ended.
+        """
         try:
             if await self._state.blocked(_key(target)) > 0:
                 return True

@@ -1,4 +1,4 @@
-"""Runs several sendings of one request, and takes the first reply that is no failure."""
+"""Sends one request several times in parallel, and takes the first reply that is not a failure."""
 
 import asyncio
 from collections.abc import Coroutine, Iterable
@@ -10,7 +10,9 @@ from gateway.ports import Reply
 
 
 class Race:
-    """Sendings that run at the same time. `aclose` cancels those that are not finished, and closes unused replies."""
+    """Sendings of a request that run at the same time. `aclose` cancels unfinished sendings, and closes unused
+    replies.
+    """
 
     def __init__(self, sendings: Iterable[Coroutine[Any, Any, Reply]]) -> None:
         self._running = {asyncio.ensure_future(sending) for sending in sendings}
@@ -56,7 +58,7 @@ class Race:
 
 
 def _outcome(task: "asyncio.Future[Reply]") -> Reply | RequestError:
-    """The reply or the error of a finished sending. Raises any other exception."""
+    """Return the reply or the error of a finished sending. Raises any other exception."""
     error = task.exception()
     if error is None:
         return task.result()

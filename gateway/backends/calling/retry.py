@@ -1,4 +1,6 @@
-"""Tells what a failure means: whether another backend may succeed, and whether and when the same one is tried again."""
+"""Decides what follows a failure: whether another backend may succeed, and whether and when the same one is tried
+again.
+"""
 
 import random
 from collections.abc import Callable
@@ -9,20 +11,20 @@ from gateway.errors import RequestError
 from gateway.ports import Headers, Reply
 
 MOMENTARY = (429, 503, 529)
-"""The statuses with which a server refuses a request before it works on it: Too Many Requests, Service Unavailable,
-and Anthropic's Overloaded."""
+"""The statuses with which a server refuses a request before doing any work: Too Many Requests, Service Unavailable, and
+Anthropic's Overloaded.
+"""
 REFUSALS = (501, 505)
-"""The statuses Not Implemented and HTTP Version Not Supported. They reject the request and do not mean that the server
-failed."""
+"""Not Implemented and HTTP Version Not Supported. The server rejects the request with these, but has not failed."""
 FIRST_WAIT_S = 0.5
 CREDIT = 10.0
-"""The most retries that can be saved up while nothing fails."""
+"""The maximum number of retries that are saved up while nothing fails."""
 
 
 def retry_after_s(headers: Headers, now: datetime | None = None) -> float | None:
-    """Return the wait that the headers ask for in seconds, or None if they ask for none.
+    """Return the wait in seconds that the headers ask for, or None if they ask for none.
 
-    `retry-after` is a number of seconds or a date (RFC 9110, 10.2.3); OpenAI adds `retry-after-ms`.
+    `retry-after` is a number of seconds or a date (RFC 9110, 10.2.3). OpenAI adds `retry-after-ms`.
     """
     values = {name: value.decode("latin-1").strip() for name, value in headers if name.startswith(b"retry-after")}
     for name, unit in ((b"retry-after-ms", 1000.0), (b"retry-after", 1.0)):
@@ -61,13 +63,14 @@ class Retries:
         self._credit = min(CREDIT, self._credit + self._share)
 
     def wait_s(self, number: int, outcome: Reply | RequestError) -> float | None:
-        """Return the seconds to wait before the retry with this number, which starts at 0. Returns None if the outcome
-        is the client's answer."""
+        """Return the seconds to wait before a retry, or None if the client gets this outcome. The first retry has the
+        number 0.
+        """
         if number >= self._most or self._credit < 1.0 or not is_momentary(outcome):
             return None
         asked = retry_after_s(outcome.headers) if isinstance(outcome, Reply) else outcome.retry_after_s or None
         backoff = FIRST_WAIT_S * 2**number
-        # full jitter: clients that failed together do not come back together
+        # full jitter: clients that failed together must not come back together
         wait_s: float = (backoff if asked is None else 0.25) * self._chance() + (asked or 0.0)
         if wait_s > self._longest_wait_s:
             return None
@@ -76,12 +79,12 @@ class Retries:
 
 
 def is_failure(status: int) -> bool:
-    """Whether another backend may succeed after this status."""
+    """Whether another backend may succeed after one has answered with this status."""
     return (status >= 500 and status not in REFUSALS) or status in (408, 429)
 
 
 def is_momentary(outcome: Reply | RequestError) -> bool:
-    """Whether a server refused the request without having worked on it, so that a retry cannot do the work twice."""
+    """Whether a server refused the request before doing any work, so that a retry cannot do the work twice."""
     if isinstance(outcome, Reply):
         return outcome.status in MOMENTARY
     return not outcome.taken and (outcome.status in MOMENTARY or outcome.code == "backend_unreachable")

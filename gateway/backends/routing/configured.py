@@ -1,4 +1,4 @@
-"""The deployments of a model as the configuration names them, and the mistakes in them."""
+"""Reads the deployments of a model from the configuration, and finds the mistakes in them."""
 
 from collections.abc import Iterator, Sequence
 
@@ -8,7 +8,7 @@ from gateway.settings.models import Deployment, ModelTable
 
 
 def deployments_of(model: ModelTable) -> tuple[Deployment, ...]:
-    """The deployments of a model. A model with a single backend has one."""
+    """Return the deployments of a model. A model with a single backend has one deployment."""
     return model.deployments or (Deployment(model.backend, model.upstream),)
 
 

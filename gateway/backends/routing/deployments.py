@@ -12,13 +12,15 @@ from gateway.exchange import Exchange, Note, Target
 from gateway.settings.models import Ability, SpreadStrategy
 
 EXPLORED = 0.05
-"""The share of requests for which the strategy `fastest` tests another deployment, since its speed may have changed."""
+"""The share of requests that test another deployment under the strategy `fastest`, since its speed may have changed."""
 PREFIX_CHARS = 4096
-"""A conversation without an id is recognised by this many characters of its first messages."""
+"""The number of characters at the beginning of its first messages by which a conversation without an id is
+recognised.
+"""
 
 
 class Live(Protocol):
-    """What is known about deployments at the moment."""
+    """Current figures about deployments."""
 
     def running(self, target: Target) -> int:
         """Return the number of requests that the target's backend is answering."""
@@ -30,7 +32,7 @@ class Live(Protocol):
 
 
 class RoutedDeployment(Struct, frozen=True):
-    """A target with the figures by which a strategy chooses it. `price` is for a million tokens, read and written."""
+    """A target with the figures that strategies compare. `price` is for a million tokens, read and written."""
 
     target: Target
     weight: float = 1.0
@@ -61,9 +63,8 @@ Chance = Callable[[], float]
 def sorted_targets(
     group: DeploymentGroup, exchange: Exchange, live: Live, chance: Chance
 ) -> tuple[tuple[Target, ...], Note | None]:
-    """Return the targets in the order in which the request tries them, and a note on the choice.
-
-    Raises `BadRequest` if no deployment has the tags that the request asks for.
+    """Return the targets in the order in which to try them, and a note on the choice. Raises `BadRequest` if no
+    deployment has the tags of the request.
     """
     if len(group.deployments) == 1 and not exchange.ask.controls.tags:
         return (group.deployments[0].target,), None
@@ -90,8 +91,9 @@ def _tagged(group: DeploymentGroup, tags: Sequence[str]) -> tuple[RoutedDeployme
 
 
 def _suitable(deployments: tuple[RoutedDeployment, ...], exchange: Exchange) -> tuple[RoutedDeployment, ...]:
-    """The deployments that have the needed abilities and a window for the prompt. If none has, all of them are
-    returned, and the backend decides."""
+    """Return the deployments that have the needed abilities and a window for the prompt. If there are none, return all:
+    the backend then decides.
+    """
     if any(deployment.abilities is not None for deployment in deployments):
         needs = needs_of(exchange)
         able = [
@@ -109,7 +111,7 @@ def _suitable(deployments: tuple[RoutedDeployment, ...], exchange: Exchange) -> 
 
 
 def needs_of(exchange: Exchange) -> frozenset[Ability]:
-    """The abilities that a request needs."""
+    """Return the abilities that a request needs."""
     ask, needs = exchange.ask, set[Ability]()
     if ask.has_tools:
         needs.add("tools")
@@ -127,7 +129,9 @@ def _keys(
     live: Live,
     chance: Chance,
 ) -> list[tuple[float, float]]:
-    """Return a key for each deployment. The smallest key is tried first; equal ones are sorted by weighted chance."""
+    """Return a key for each deployment. The smallest key is tried first. Deployments with equal keys are drawn by
+    weight.
+    """
     drawn = [_race(deployment.weight, chance()) for deployment in deployments]
     match strategy:
         case SpreadStrategy.CONVERSATION:
@@ -139,7 +143,7 @@ def _keys(
         case SpreadStrategy.CHEAPEST:
             return [(entry.price, place) for entry, place in zip(deployments, drawn, strict=True)]
         case SpreadStrategy.FASTEST:
-            # a deployment without a measurement is tried first, and now and then one of the others is
+            # a deployment without a measurement is tried first; from time to time another one is tested
             explored = deployments[int(chance() * len(deployments))] if chance() < EXPLORED else None
             times = [0.0 if entry is explored else live.first_byte_s(entry.target) or 0.0 for entry in deployments]
             return list(zip(times, drawn, strict=True))
@@ -148,21 +152,27 @@ def _keys(
 
 
 def _race(weight: float, number: float) -> float:
-    """The arrival time of a deployment in an exponential race. The first one is chosen in proportion to the weights,
-    and the winner among those that are left is too (Efraimidis and Spirakis, 2006)."""
+    """Return the arrival time of a deployment in an exponential race (Efraimidis and Spirakis, 2006).
+
+    If deployments are sorted by these times, each of the next ones is drawn in proportion to the weights.
+    """
     return -math.log(1.0 - number) / weight
 
 
 def _place(unit: str, target: Target) -> float:
-    """A number from 0 to 1 that is fixed for a conversation and a target. If a deployment is added or removed, only the
-    conversations that it gains or loses move (rendezvous hashing)."""
+    """Return a number from 0 to 1 that is fixed for a conversation and a target (rendezvous hashing).
+
+    If a deployment is added or removed, only its own conversations move.
+    """
     digest = sha256(f"{target.backend}\n{target.model}\n{unit}".encode()).digest()
     return int.from_bytes(digest[:6], "big") / 2**48
 
 
 def conversation_of(exchange: Exchange) -> str:
-    """The identity of the conversation: the id that the client gave, else the beginning of the first messages. Those
-    are the same in every turn, and prompt caches compare them too."""
+    """Return the id that the client gave to the conversation, or else the beginning of its first messages.
+
+    The first messages are the same in every turn, and prompt caches compare them too.
+    """
     ask = exchange.ask
     if ask.controls.conversation:
         return f"{exchange.key.name}\n{ask.controls.conversation}"

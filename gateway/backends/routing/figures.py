@@ -6,7 +6,7 @@ from typing import Protocol, runtime_checkable
 from gateway.exchange import Target
 
 WEIGHT = 0.2
-"""The weight of the latest measurement in the running mean. The last ten requests then make up nine tenths of it."""
+"""The weight of the latest measurement in the running mean. The last ten measurements then have 90 % of the weight."""
 
 
 @runtime_checkable
@@ -18,7 +18,9 @@ class Occupied(Protocol):
 
 
 class LiveFigures:
-    """The figures of one worker. Other workers have their own, since deployments serve all of them alike."""
+    """The figures that one worker has measured. Workers do not exchange them, since deployments serve all workers
+    alike.
+    """
 
     def __init__(self, backends: Mapping[str, object]) -> None:
         self._backends = {name: backend for name, backend in backends.items() if isinstance(backend, Occupied)}
@@ -31,7 +33,9 @@ class LiveFigures:
         self._first_byte_s[key] = took_s if before is None else before + WEIGHT * (took_s - before)
 
     def failed(self, target: Target, took_s: float) -> None:
-        """Add a failure. It counts as at least a second, so that a server that refuses quickly is not the fastest."""
+        """Add a failure. It counts as at least a second, so that a server does not seem fast because it refuses
+        quickly.
+        """
         self.answered(target, max(1.0, took_s))
 
     def running(self, target: Target) -> int:

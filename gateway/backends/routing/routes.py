@@ -33,8 +33,11 @@ class Offer(Struct, frozen=True):
 
 
 class Route(Struct, frozen=True):
-    """The deployments of a model, followed by those of its fallbacks. `targets` are their targets in the order of the
-    configuration. `is_fixed` tells whether every request uses that order."""
+    """The deployments of a model, followed by those of its fallbacks.
+
+    `targets` are their targets in the order of the configuration. `is_fixed` tells whether every request tries them in
+    that order.
+    """
 
     groups: tuple[DeploymentGroup, ...]
     targets: tuple[Target, ...]
@@ -56,7 +59,7 @@ class Routes:
         aliases: Aliases = NO_ALIASES,
         prices: Mapping[str, Price] | None = None,
     ) -> None:
-        """`prices` are the prices of models, for deployments without a price of their own."""
+        """`prices` are the prices of models. They apply to deployments without a price of their own."""
         self._models = models
         self._aliases = aliases
         self._prices = prices or {}
@@ -70,11 +73,13 @@ class Routes:
         self._meant: dict[str, str] = {}
 
     def targets(self, name: str, endpoint: Endpoint) -> tuple[Target, ...]:
-        """The targets for a model, in the order of the configuration. Raises `NotFound` for an unknown model."""
+        """Return the targets for a model, in the order of the configuration. Raises `NotFound` for an unknown model."""
         return self.route(name, endpoint).targets
 
     def route(self, name: str, endpoint: Endpoint) -> "Route":
-        """The deployments of a model, followed by those of its fallbacks. Raises `NotFound` for an unknown model."""
+        """Return the deployments of a model, followed by those of its fallbacks. Raises `NotFound` for an unknown
+        model.
+        """
         route = self._known.get((name, endpoint))
         if route is None:
             route = self._find(name, endpoint)
@@ -108,7 +113,7 @@ class Routes:
         return ""
 
     def names(self) -> list[tuple[str, str]]:
-        """All model names that can be listed, each with its backend. Patterns are left out."""
+        """Return (model name, backend) for all names. Patterns are left out."""
         listed = {name: deployments_of(model)[0].backend for name, model in self._models.items()}
         for offer in self._offers:
             if not offer.card.name.endswith("*"):
@@ -206,7 +211,7 @@ class Routes:
         return Route(groups, tuple([target for group in groups for target in group.targets]), is_fixed)
 
     def _chain(self, name: str) -> list[str]:
-        """The fallback with this name, its own fallback, and so on. A name is never listed twice."""
+        """Return the fallback with this name, its own fallback, and so on. No name occurs twice."""
         chain: list[str] = []
         while name and name not in chain:
             chain.append(name)
@@ -215,7 +220,7 @@ class Routes:
         return chain
 
     def _group(self, name: str, endpoint: Endpoint) -> DeploymentGroup | None:
-        """The deployments of a model without its fallbacks. Returns None if the model does not serve the endpoint."""
+        """Return the deployments of a model without its fallbacks, or None if the model does not serve the endpoint."""
         model = self._models.get(name)
         if model:
             deployments = tuple([self._deployment(name, model, entry, endpoint) for entry in deployments_of(model)])
@@ -294,7 +299,9 @@ class Routes:
         return f"Known: {_list(list(dict.fromkeys([*configured, *(offer.card.name for offer in offers)])))}."
 
     def _answers(self, name: str, endpoint: Endpoint) -> bool:
-        """Whether a configured model serves the endpoint. If its backend does not list the model, it is assumed to."""
+        """Whether a configured model serves the endpoint. A model that its backend does not list is assumed to serve
+        it.
+        """
         cards = [self._card(entry.backend, entry.upstream or name) for entry in deployments_of(self._models[name])]
         return any(card is None or card.answers(endpoint) for card in cards)
 

@@ -58,12 +58,12 @@ class RouteStage:
         return (*preferred, *targets), (note, *chosen, *notes)
 
     def _sorted(self, exchange: Exchange, name: str) -> tuple[tuple[Target, ...], tuple[Note, ...]]:
-        """The targets of a model, sorted by the strategies of the model and of its fallbacks."""
+        """Return the targets of a model, sorted by the strategies of the model and of its fallbacks."""
         route = self.routes.route(name, exchange.ask.endpoint)
         if route.is_fixed and not exchange.ask.controls.tags:
             return route.targets, ()
         groups = [sorted_targets(group, exchange, self._live, self._chance) for group in route.groups]
-        # the note tells about the model itself; its fallbacks are used only if it fails
+        # the note is about the model itself, since its fallbacks are used only if it fails
         notes = () if groups[0][1] is None else (groups[0][1],)
         return tuple([target for targets, _ in groups for target in targets]), notes
 

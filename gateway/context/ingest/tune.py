@@ -1,7 +1,7 @@
-"""Learns how near a collection's chunks are to questions that have nothing to do with it.
+"""Learns how similar a collection's chunks are to questions about other subjects.
 
-The questions ship with the gateway. They are about many subjects, so hardly any collection is about more than a few of
-them, and the median does not feel these few.
+The questions come with the package and are about many subjects. Hardly any collection is about more than a few of them,
+and these few do not change the median.
 """
 
 import statistics
@@ -16,11 +16,13 @@ from gateway.context.store.relevance import Tuning, is_spaceless
 from gateway.ports import Embedder, Vectors
 
 GROWTH = 0.5
-"""This is learned again if the number of chunks has changed by this share since the last time."""
+"""Learn again if the number of chunks has changed by this share."""
 
 
 class Tuner:
-    """Learns about collections. Blocking. The vectors of the questions are kept, since they are the same for all."""
+    """Learns about collections. Blocking. The vectors of the questions are cached, since all collections use the same
+    questions.
+    """
 
     def __init__(self, collections: Collections, embedder: Embedder) -> None:
         self._collections = collections
@@ -28,7 +30,7 @@ class Tuner:
         self._vectors: Vectors | None = None
 
     def learn(self, collection: Collection) -> Tuning:
-        """Learn if the collection is new or has changed a lot. Stores the result in the catalog."""
+        """Learn about the collection if it is new or has changed a lot, and store the result in the catalog."""
         known = self._collections.catalog.collection(collection.id)
         tuning = tuning_of(known) if known else Tuning()
         count = self._collections.documents(collection.id).count()

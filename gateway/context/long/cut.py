@@ -1,7 +1,7 @@
-"""Cuts a text into pieces that are transformed one by one. Together with the gaps between them they are the whole text.
+"""Cuts a text into pieces that are transformed one by one. The pieces and the gaps between them are the whole text.
 
-It cuts where the text allows it: at blank lines, at line ends (list items, rows of a table), after sentences, in this
-order; within a code block only if the block is longer than a piece.
+Cuts are made at blank lines, else at line ends (list items, rows of a table), else after sentences. A code block is cut
+only if it is longer than a piece.
 """
 
 import re
@@ -14,9 +14,9 @@ from gateway.exchange import TextPiece
 Count = Callable[[str], int]
 
 FULL, HARDLY_FULL = 0.5, 0.1
-"""A piece is at least half full, or nearly empty where it would otherwise end within a code block."""
+"""A piece is at least half full. If it would otherwise end in a code block, it may be nearly empty."""
 Rank = tuple[float, list[int]]
-"""The places of one rank, and how full a piece that ends there must be."""
+"""Places of the same rank, and how full a piece must be to end at one of them."""
 _PLACES = (
     re.compile(r"\n[ \t]*\n\s*"),
     re.compile(r"\n\s*"),
@@ -24,14 +24,15 @@ _PLACES = (
     re.compile(r"[,;:]\s+|[，、；：]\s*"),
     re.compile(r"\s+"),
 )
-"""Places at which a text can be cut, the best first. Each match ends where the next piece begins."""
+"""Patterns for places where a text can be cut, the best first. The next piece begins where a match ends."""
 _FENCE = re.compile(r"^[ \t]*(```|~~~)", re.MULTILINE)
 _SPACE = re.compile(r"\s*")
 
 
 def cut(text: str, tokens: int, count: Count) -> list[TextPiece]:
-    """Cut the text into pieces of at most `tokens` tokens each. It must not begin or end with white space.
-    Blocking."""
+    """Cut the text into pieces of at most `tokens` tokens. The text must not begin or end with white space.
+    Blocking.
+    """
     ranks = _ranks(text)
     leads = leads_in(text)
     made, start = [], 0
@@ -47,14 +48,14 @@ def cut(text: str, tokens: int, count: Count) -> list[TextPiece]:
 
 
 def halves(piece: TextPiece, count: Count) -> list[TextPiece]:
-    """A piece in two, for an answer that was too long. The list has one piece if it cannot be cut."""
+    """Cut a piece in two, for an answer that was too long. If the piece cannot be cut, it is returned alone."""
     two = cut(piece.text, max(1, -(-count(piece.text) * 5 // 8)), count)
     last = TextPiece(two[-1].text, piece.gap, two[-1].lead or piece.lead)
     return [*(TextPiece(one.text, one.gap, one.lead or piece.lead) for one in two[:-1]), last]
 
 
 def _furthest(text: str, start: int, tokens: int, count: Count) -> int:
-    """The furthest end of a piece that has at most `tokens` tokens."""
+    """Return the last place at which a piece of at most `tokens` tokens can end."""
     low, high = start + 1, min(len(text), start + 4 * tokens)
     while high < len(text) and count(text[start:high]) <= tokens:
         low, high = high, min(len(text), high + 2 * tokens)
@@ -83,7 +84,7 @@ def _end(text: str, start: int, furthest: int, ranks: list[Rank]) -> int:
 
 
 def _ranks(text: str) -> list[Rank]:
-    """The places of each rank, in order. Places within a code block come after all others."""
+    """Return the places of each rank, in order. Places in a code block have the last rank."""
     blocks = list(_code_blocks(text))
     starts = [start for start, _ in blocks]
 

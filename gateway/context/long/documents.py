@@ -1,4 +1,4 @@
-"""Tells the documents of one prompt apart, so that what is read of one is not taken for the other."""
+"""Separates the documents in one prompt, so that results for one document are not taken for another."""
 
 import re
 from collections.abc import Iterator
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from msgspec import Struct
 
 SHORTEST = 80
-"""A document of fewer characters is none: its mark is a heading or a list item."""
+"""The minimum length of a document in characters. A shorter one is a heading or a list item."""
 MOST = 20
 _KINDS = (
     "document|doc|text|version|contract|report|file|article|draft|offer|letter|paper|essay|policy|agreement|proposal|"
@@ -24,7 +24,7 @@ _MARKS = (
 
 
 class TextDocument(Struct, frozen=True):
-    """One of several documents: its title and its characters [start, end) of the text."""
+    """One of several documents: its title, and its characters [start, end) of the text."""
 
     title: str
     start: int
@@ -32,7 +32,7 @@ class TextDocument(Struct, frozen=True):
 
 
 def documents_in(text: str) -> list[TextDocument]:
-    """The documents of a text. A text without marks of several is one document without a title."""
+    """Return the documents of a text. A text without marks between documents is one document without a title."""
     for pattern in _MARKS:
         found = list(_marked(text, pattern))
         if 2 <= len(found) <= MOST:

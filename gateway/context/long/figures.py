@@ -1,7 +1,7 @@
-"""Reads tables and lists out of a text, and computes what can be computed: counts, sums, averages, extremes, by group.
+"""Reads tables and lists in a text, and computes figures: counts, sums, averages, extremes, and figures by group.
 
-Nothing is guessed: a column has figures only if all its cells are numbers, or empty. What the task asks for is not
-interpreted; the figures go along as a source, the columns that the task names first.
+Nothing is guessed: a column has figures only if all its cells are numbers or empty. The task is not interpreted. The
+figures are a source in the prompt, beginning with the columns that the task names.
 """
 
 import csv
@@ -15,7 +15,7 @@ from msgspec import Struct
 
 FEWEST_ROWS = 3
 MOST_GROUPS = 40
-"""A column with more different values is not grouped by."""
+"""Rows are not grouped by a column with more distinct values than this."""
 EXTREMES = 3
 TITLE_WORDS, TITLE_CHARS = 6, 40
 _PIPE_RULE = re.compile(r"^\s*\|?\s*:?-{2,}:?\s*(\|\s*:?-{2,}:?\s*)*\|?\s*$")
@@ -36,7 +36,7 @@ class TextTable(Struct, frozen=True):
     rows: tuple[tuple[str, ...], ...]
 
     def numbers(self, column: int) -> list[tuple[int, Decimal]]:
-        """The numbers of a column with their rows, or [] if a cell is neither a number nor empty."""
+        """Return the numbers of a column with their rows, or [] if a cell is neither a number nor empty."""
         found = []
         for place, row in enumerate(self.rows):
             if not row[column].strip():
@@ -49,7 +49,7 @@ class TextTable(Struct, frozen=True):
 
 
 class TextLead(Struct, frozen=True):
-    """The title row of a table at the characters [start, end) of a text."""
+    """The title row of the table at the characters [start, end) of a text."""
 
     start: int
     end: int
@@ -57,8 +57,10 @@ class TextLead(Struct, frozen=True):
 
 
 def number_in(cell: str) -> Decimal | None:
-    """The number in a cell, which may have a currency sign, a unit and separators of thousands. None if it has none,
-    or if a comma could mean two things."""
+    """Return the number in a cell. The cell may have a currency sign, a unit and separators of thousands.
+
+    The result is None without a number, or if a comma is ambiguous.
+    """
     text = _CURRENCY.sub("", cell.strip()).strip()
     match = _NUMBER.match(text)
     if match is None:
@@ -71,7 +73,7 @@ def number_in(cell: str) -> Decimal | None:
 
 
 def tables_in(text: str) -> list[TextTable]:
-    """The tables of a text: Markdown tables, and blocks of lines with the same number of separated values."""
+    """Return the tables of a text: Markdown tables, and blocks of lines with the same number of separated values."""
     found = []
     for start, end in _blocks(text):
         block = text[start:end]
@@ -83,12 +85,12 @@ def tables_in(text: str) -> list[TextTable]:
 
 
 def leads_in(text: str) -> list[TextLead]:
-    """The tables of a text with their title rows."""
+    """Return the tables of a text with their title rows."""
     return [TextLead(table.start, table.end, _title_row(text[table.start : table.end])) for table in tables_in(text)]
 
 
 def lead_at(leads: Sequence[TextLead], place: int) -> str:
-    """The title row of the table that goes on at a place of the text, or ""."""
+    """Return the title row of the table that continues at a place of the text, or ""."""
     return next((lead.text for lead in leads if lead.start + len(lead.text) < place < lead.end), "")
 
 
@@ -99,12 +101,12 @@ def _title_row(block: str) -> str:
 
 
 def items_in(text: str) -> int:
-    """The number of list items in a text."""
+    """Return the number of list items in a text."""
     return len(_ITEM.findall(text))
 
 
 def figures_of(table: TextTable, task: str) -> list[str]:
-    """Lines with the figures of a table, the columns that the task names first."""
+    """Return lines with the figures of a table, beginning with the columns that the task names."""
     wanted = task.casefold()
     order = sorted(range(len(table.columns)), key=lambda column: table.columns[column].casefold() not in wanted)
     numeric = {column: numbers for column in order if (numbers := table.numbers(column))}
@@ -149,7 +151,7 @@ def _list(pairs: Sequence[tuple[str, object]]) -> str:
 
 
 def _row(table: TextTable, place: int) -> str:
-    """The first cell of a row that is no number, or the number of the row."""
+    """Return the first cell of a row that is not a number, or else the number of the row."""
     names = [cell.strip() for cell in table.rows[place] if cell.strip() and number_in(cell) is None]
     return names[0][:40] if names else f"row {place + 1}"
 
@@ -163,7 +165,7 @@ def _rounded(number: Decimal) -> str:
 
 
 def _blocks(text: str) -> Iterator[tuple[int, int]]:
-    """Runs of lines without a blank line between them."""
+    """Return the runs of lines without a blank line."""
     for match in re.finditer(r"(?:[^\n]*\S[^\n]*(?:\n|$))+", text):
         yield match.span()
 
@@ -200,14 +202,15 @@ def _separated(block: str) -> Cells | None:
 
 
 def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Cells | None:
-    """The table, if all rows have as many cells as there are columns, and the columns have different names without
-    numbers."""
+    """Return the table, or None. All rows must have a cell for each column, and the column names must be distinct and
+    without numbers.
+    """
     names = tuple(column.strip() for column in columns)
     if len(rows) < FEWEST_ROWS or len(names) < 2 or len(set(names)) < len(names) or not all(names):
         return None
     if any(len(row) != len(names) for row in rows) or any(number_in(name) is not None for name in names):
         return None
-    # sentences with commas are no title row
+    # sentences with commas are not a title row
     if any(len(name.split()) > TITLE_WORDS or len(name) > TITLE_CHARS or name[-1] in ".!?。！？" for name in names):
         return None
     return names, tuple(tuple(row) for row in rows)

@@ -11,13 +11,13 @@ JOIN_TOKENS = 2
 """The tokens of the blank line between two pieces or notes."""
 LONGEST_NUMBER = 9999
 TITLE_TOKENS = 24
-"""The tokens that the title of a document may take."""
+"""The maximum number of tokens of a document's title."""
 
 Count = Callable[[str], int]
 
 
 def around_part(words: LongWording, count: Count) -> int:
-    """The tokens of the longest prompt that is put around a part, without the task. Blocking."""
+    """Return the tokens of the longest prompt around a part, without the task. Blocking."""
     numbers = {"n": LONGEST_NUMBER, "of": LONGEST_NUMBER, "task": "", "title": ""}
     prompts = [prompt.format(**numbers) for prompt in (words.map, words.reduce, words.refine)]
     title = TITLE_TOKENS

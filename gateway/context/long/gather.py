@@ -1,7 +1,6 @@
-"""Plans the strategy `gather`, for a task that needs all of the text.
+"""Plans the strategy `gather`, for a task that needs all of the text. Every part is asked, and the answers are merged.
 
-The task is asked of every part, and the answers are merged. What can be read as a table is counted and added up by
-code; the figures go along as a source.
+Code counts and adds up what can be read as a table. These figures are a source beside the answers.
 """
 
 import asyncio
@@ -24,9 +23,9 @@ from gateway.exchange import Chunk, Exchange
 from gateway.settings.context import Context
 
 TABLE_SHARE = 0.8
-"""If tables are at least this share of the text, their figures alone answer a task that asks for figures."""
+"""If tables are at least this share of the text, their figures are enough for a task that asks for figures."""
 FIGURES_SHARE = 2
-"""Beside answers from parts, figures take at most the window's free room divided by this."""
+"""Beside the answers, figures take at most the window's free room divided by this."""
 FEWEST_ITEMS = 5
 
 
@@ -38,7 +37,7 @@ class GatherPlanner:
         self._reader = reader
 
     async def __call__(self, task: LongTask, chosen: StrategyChoice) -> Exchange:
-        """The exchange with what all parts gave, and with the figures. Raises `CannotRead`."""
+        """Return the exchange with the answers from all parts, and with the figures. Raises `CannotRead`."""
         words = wording_of(task.shape.language)
         free = await asyncio.to_thread(task.free_beside, words.final)
         tables = await asyncio.to_thread(tables_in, task.shape.text)
@@ -79,7 +78,7 @@ class GatherPlanner:
     def _room(
         self, task: LongTask, words: LongWording, instruction: str, free: int, figures: Sequence[Chunk]
     ) -> WindowRoom:
-        """The tokens that each prompt has for text. Blocking."""
+        """Return the number of tokens for text in each prompt. Blocking."""
         result = min(max(self._settings.gather_tokens, self._settings.note_tokens), task.target.window_tokens // 4)
         prompt = PROMPT_TOKENS + around_part(words, task.count) + task.count(instruction) + PIECES * JOIN_TOKENS
         used = sum(chunk.tokens + SOURCE_TOKENS for chunk in figures)
@@ -87,14 +86,16 @@ class GatherPlanner:
 
 
 def _answers_alone(task: LongTask, tables: Sequence[TextTable]) -> bool:
-    """Whether the figures of the tables can answer the task without a model that reads the rows."""
+    """Whether the figures of the tables are enough for the task, so that no model must read the rows."""
     share = sum(table.end - table.start for table in tables) / max(1, len(task.shape.text.strip()))
     asks = any(words.speaks_of_figures.search(task.shape.task) for words in WORDINGS.values())
     return share >= TABLE_SHARE and asks
 
 
 def _figures(task: LongTask, tables: Sequence[TextTable], room: int, words: LongWording) -> tuple[list[Chunk], int]:
-    """The figures of all tables as sources within `room` tokens, and the number of lines that did not fit. Blocking."""
+    """Return the figures of all tables as sources within `room` tokens, and the number of lines that did not fit.
+    Blocking.
+    """
     made, left_out = [], 0
     for table in tables:
         lines = figures_of(table, task.shape.task)
@@ -115,7 +116,7 @@ def _figures(task: LongTask, tables: Sequence[TextTable], room: int, words: Long
 
 
 def _document_sizes(parts: Sequence[Chunk]) -> list[int]:
-    """The number of parts of each document, in order."""
+    """Return the number of parts of each document, in order."""
     sizes: dict[str, int] = {}
     for part in parts:
         sizes[part.source] = sizes.get(part.source, 0) + 1

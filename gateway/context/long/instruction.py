@@ -17,18 +17,20 @@ LINE_CHARS = 400
 ASKS = 0.5
 """A block with at least this probability asks for something."""
 RULED = 0.5
-"""This is added where the first words of a sentence are those of a task for a text."""
+"""Added if a sentence begins with the words of a task for a text."""
 QUESTION = 0.5
 """This is added for a question mark at the end."""
 WISH = 0.4
 """This is added for a sentence that begins as a wish."""
 CODE, CODE_SHARE = 0.6, 0.05
-"""The first is subtracted if the share of characters that code needs is more than the second."""
+"""If the share of code characters is more than the second number, the first is subtracted."""
 SENTENCE = 0.05
 """This is taken off for each further sentence, since a text has more of them than a task."""
 GOES_ON = 0.6
 MOST_FURTHER = 2
-"""At most this many paragraphs after the first belong to the task, if they give an order or introduce the text."""
+"""The maximum number of paragraphs after the first that belong to the task. They must give an order or introduce the
+text.
+"""
 FENCED_SHARE = 0.6
 """If a fenced part is at least this share of the message, it is the text."""
 LEAD_CHARS = 160
@@ -94,8 +96,9 @@ def _fenced(message: str) -> Instruction | None:
 
 
 def _is_doubtful(pattern: re.Pattern[str], match: re.Match[str], message: str) -> bool:
-    """Whether the marks of a fence may be the text's own, as those of docstrings. Then one of them has to be at an end
-    of the message."""
+    """Whether the marks of a fence may belong to the text, like those of docstrings. Such a fence counts only at an end
+    of the message.
+    """
     mark = match[0][:3]
     if pattern not in _FENCES[1:3] or message.count(mark) == 2:
         return False
@@ -175,8 +178,10 @@ def _asks(texts: list[str]) -> list[float]:
 
 
 def _asks_for_something(text: str) -> float:
-    """The probability that a text asks for something. In doubt, the shorter one of two is the client's own, and one
-    whose first words name what to do with the text."""
+    """Return a score for how likely a text is to ask for something.
+
+    A question mark and the first words of a task raise the score. Each further sentence and each character lower it.
+    """
     head = shipped()
     units = head.units(text)
     plainly = RULED * any(is_order(unit, language_of(unit)) for unit in units)

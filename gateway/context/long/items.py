@@ -1,4 +1,4 @@
-"""Merges the lists that a model made of the parts of a text. Items are counted by code."""
+"""Merges the lists that a model made from the parts of a text. Code counts the items."""
 
 import re
 from collections import Counter
@@ -9,12 +9,12 @@ from msgspec import Struct
 from gateway.exchange import Chunk
 
 LIST_SHARE = 0.8
-"""Results are lists if at least this share of their lines are items."""
+"""The results are lists if at least this share of their lines are items."""
 _ITEM = re.compile(r"^\s*(?:[-*+•]|\d{1,4}[.)、])\s*(?P<item>\S.*?)\s*$")
 
 
 class MergedList(Struct, frozen=True):
-    """The items of all parts in order, each once, with the number of times that it was listed."""
+    """The distinct items of all parts in order, with the number of times that each was listed."""
 
     items: tuple[tuple[str, int], ...]
 
@@ -23,12 +23,12 @@ class MergedList(Struct, frozen=True):
         return sum(times for _, times in self.items)
 
     def text(self) -> str:
-        """One item per line. An item that was listed several times has its number behind it."""
+        """One item on each line. The number follows an item that was listed several times."""
         return "\n".join(f"- {item}" + (f" (×{times})" if times > 1 else "") for item, times in self.items)
 
 
 def merged_list(results: Sequence[Chunk]) -> MergedList | None:
-    """The merged list, or None if the results are no lists."""
+    """Return the merged list, or None if the results are not lists."""
     lines = [line for result in results for line in result.text.split("\n") if line.strip()]
     matches = [match for line in lines if (match := _ITEM.match(line))]
     if len(matches) < 2 or len(matches) < LIST_SHARE * len(lines):

@@ -16,7 +16,7 @@ PIECES = 10
 """A part consists of about this many pieces, so that it can end at a paragraph or a sentence."""
 MESSAGE = "message"
 PREVIEWED = "[a model reads this part first]"
-"""What stands for the result of a part in a preview, for which no model is called."""
+"""Stands for the result of a part in a preview, where no model is called."""
 
 
 def pieces(text: str, tokens: int, count: Count) -> list[Chunk]:
@@ -38,8 +38,9 @@ def parts(text: str, tokens: int, count: Count) -> list[Chunk]:
 
 
 def parts_of_documents(text: str, tokens: int, count: Count) -> list[Chunk]:
-    """The parts of all documents of a text. No part holds text of two. The source of a part is its document's title.
-    Blocking."""
+    """Return the parts of all documents of a text. No part contains text of two documents. The source of a part is the
+    title of its document. Blocking.
+    """
     found = []
     leads = leads_in(text)
     lead_tokens = max((count(lead.text) for lead in leads), default=0)

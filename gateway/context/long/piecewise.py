@@ -1,4 +1,4 @@
-"""Plans how a long text is transformed piece by piece, and what that costs, before the first call."""
+"""Plans the transformation of a long text piece by piece, and its cost, before the first call."""
 
 import asyncio
 from collections.abc import Sequence
@@ -24,17 +24,18 @@ from gateway.exchange import Exchange, PiecePlan
 from gateway.settings.context import Context
 
 GROWTH = 1.5
-"""The answer to a piece may have this many times its tokens. A longer one is made again from two halves."""
+"""The answer to a piece may have this many times the piece's tokens. If it is longer, the piece is transformed in two
+halves.
+"""
 SPARE = 4
 """One further call is allowed for each group of this many pieces: a second try, or a piece that is made in halves."""
 TERMS_TOKENS = 320
-"""The most tokens that names and terms take in each prompt."""
+"""The maximum number of tokens for names and terms in each prompt."""
 
 
 class PieceRoom(Struct, frozen=True):
-    """What each call has room for, in tokens: the piece and its answer together, besides the rest of the prompt.
-
-    `wished` is the client's own limit for the answer, or 0.
+    """The room in each call for the piece and its answer together, in tokens. `wished` is the client's own limit for
+    the answer, or 0.
     """
 
     free: int
@@ -44,7 +45,7 @@ class PieceRoom(Struct, frozen=True):
 
     @property
     def piece(self) -> int:
-        """The largest piece. Raises `CannotRead` if that is too small."""
+        """The maximum size of a piece. Raises `CannotRead` if it is too small."""
         size = int(self.free / (1 + GROWTH))
         if self.wished:
             size = min(size, self.free - self.wished)
@@ -62,7 +63,7 @@ class PiecePlanner:
         self._reader = reader
 
     async def __call__(self, task: LongTask, chosen: StrategyChoice) -> Exchange:
-        """The exchange with the pieces and their cost. Raises `CannotRead`."""
+        """Return the exchange with the pieces and their cost. Raises `CannotRead`."""
         if not task.joinable:
             raise CannotRead("tools, an output format or several choices are asked for, which cannot be put together")
         words, message = wording_of(task.shape.language), task.exchange.prompt[-1].text
@@ -89,7 +90,7 @@ class PiecePlanner:
         return planned(replace(task, exchange=replace(exchange, pieces=plan)), chosen, turns, (), data)
 
     def _piece_room(self, task: LongTask, words: LongWording) -> PieceRoom:
-        """The tokens that a piece and its answer have. Blocking."""
+        """Return the room for a piece and its answer. Blocking."""
         own = task.exchange.prompt[-1].text
         around = task.count(own[: task.shape.start]) + task.count(own[task.shape.end :])
         note = task.count(f"{words.piece}{words.piece_terms}{words.piece_lead}") + TERMS_TOKENS
@@ -101,7 +102,7 @@ class PiecePlanner:
 def cut_up(
     message: str, shape: RequestShape, room: PieceRoom, words: LongWording, count: Count, at_once: int
 ) -> tuple[PiecePlan, Quote]:
-    """The pieces and their cost. Blocking. Raises `CannotRead`."""
+    """Return the pieces and their cost. Blocking. Raises `CannotRead`."""
     size = room.piece
     start, end = _trimmed(message, shape)
     pieces = tuple(cut(message[start:end], size, count))
@@ -116,14 +117,16 @@ def cut_up(
 
 
 def terms_of(message: str, shape: RequestShape) -> tuple[str, ...]:
-    """The names and terms to carry along. Blocking."""
+    """Return the names and terms that every prompt repeats. Blocking."""
     return recurring(message[shape.start : shape.end])
 
 
 def with_terms(
     plan: PiecePlan, terms: Sequence[str], forms: Sequence[tuple[str, str]], words: LongWording, count: Count
 ) -> PiecePlan:
-    """The plan whose note names the terms, with the form of those that have one, as far as there is room. Blocking."""
+    """Return the plan with the terms, and the forms that are known, in its note. Terms beyond the room are left out.
+    Blocking.
+    """
     known = dict(forms)
     named = [f"{term} = {known[term]}" if term in known else term for term in terms]
     named = [harmless(one).replace("{", "(").replace("}", ")") for one in named]
@@ -136,7 +139,7 @@ def with_terms(
 
 
 def _trimmed(message: str, shape: RequestShape) -> tuple[int, int]:
-    """The span of the text without the white space at its ends."""
+    """Return the span of the text without the white space at its ends."""
     text = message[shape.start : shape.end]
     start = shape.start + len(text) - len(text.lstrip())
     return start, start + len(text.strip())

@@ -1,4 +1,4 @@
-"""Builds the last prompt of each strategy, in which something shorter takes the place of the text."""
+"""Builds the last prompt of each strategy, with something shorter in place of the text."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -17,22 +17,21 @@ from gateway.exchange import Chunk, ContextPlan, Exchange
 
 
 def moved(chunks: Sequence[Chunk], start: int) -> tuple[Chunk, ...]:
-    """Convert the chunks' positions in the text to positions in the client's message."""
+    """Return the chunks with their positions in the client's message. The given positions are those in the text."""
     return tuple(replace(chunk, start=chunk.start + start, end=chunk.end + start) for chunk in chunks)
 
 
 def with_sources(
     task: LongTask, chosen: StrategyChoice, results: Sequence[Chunk], instruction: str, data: Mapping[str, Any]
 ) -> Exchange:
-    """The exchange in which the results replace the text in the last message."""
+    """Return the exchange with the results in place of the text in the last message."""
     sources = fenced(results, task.shape.language, instruction=instruction)
     turns = (*task.exchange.prompt[:-1], Turn("user", f"{sources}\n\n{task.shape.task}".strip()))
     return planned(task, chosen, turns, results, data)
 
 
 def mixed(task: LongTask, chosen: StrategyChoice) -> Exchange:
-    """The exchange with the passages for the engine. The engine reads them in parallel, and answers the task from all
-    of them."""
+    """Return the exchange with the passages that the engine reads in parallel."""
     ask = task.exchange.ask
     controls = replace(ask.controls, contexts=task.shape.passages)
     exchange = replace(task.exchange, ask=replace(ask, controls=controls))
@@ -41,7 +40,7 @@ def mixed(task: LongTask, chosen: StrategyChoice) -> Exchange:
 
 
 def talked(task: LongTask, words: LongWording, tokens: int) -> tuple[str, tuple[Turn, ...]]:
-    """Split the turns into the earlier ones as one text, and the ones that stay. Raises `CannotRead`."""
+    """Return the earlier turns as one text, and the turns that stay. Raises `CannotRead`."""
     turns = task.exchange.prompt
     frame = around_sources(words.earlier, task.shape.language, task.count)
     places = trim(turns, task.sizes, task.room - PROMPT_TOKENS - frame - tokens)
@@ -60,7 +59,7 @@ def retold(
     instruction: str,
     data: Mapping[str, Any],
 ) -> Exchange:
-    """The exchange with the summary of the dropped turns before the first user turn that stays."""
+    """Return the exchange with a summary of the dropped turns before the first remaining user turn."""
     first = next(place for place, turn in enumerate(remaining) if turn.role == "user")
     sources = fenced(results, task.shape.language, instruction=instruction)
     retold = Turn("user", f"{sources}\n\n{remaining[first].text}")
@@ -77,7 +76,7 @@ def planned(
     data: Mapping[str, Any],
     dropped: int = 0,
 ) -> Exchange:
-    """Return the exchange with the prompt, and with an account of what became of the text."""
+    """Return the exchange with the prompt, and with an account of how the text was shortened."""
     said = account(chosen.strategy, task.text_tokens, sum(result.tokens for result in results), data)
     plan = ContextPlan(chosen.strategy.value, task.target.window_tokens, 0, dropped, said=said)
     chunks = (*task.exchange.chunks, *results)
@@ -87,7 +86,7 @@ def planned(
 
 
 def account(strategy: Strategy, text_tokens: int, sent_tokens: int, data: Mapping[str, Any]) -> str:
-    """Say in a few words what was left out, condensed or read in parts."""
+    """Return a short account of what was left out, condensed or read in parts."""
     quote = data.get("quote") or {}
     if strategy is Strategy.FOCUS:
         left_out = max(0, text_tokens - sent_tokens)

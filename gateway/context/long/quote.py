@@ -74,11 +74,11 @@ def part_tokens(room: WindowRoom) -> int:
 def tree(
     parts: int, tokens: int, room: WindowRoom, *, fan_in: int = 0, documents: Sequence[int] = (), strategy: str = "tree"
 ) -> Quote:
-    """The cost of mapping each part and then merging level by level, until the results fit the last prompt
+    """Return the cost of mapping each part and merging level by level, until the results fit the last prompt
     (`map-reduce`, `tree`).
 
-    `fan_in` is the largest number of results that one call merges; 0 means as many as fit. `documents` are the numbers
-    of parts of several documents, which are merged apart as long as one of them has several results. Raises
+    `fan_in` is the maximum number of results that one call merges; 0 means as many as fit. `documents` are the numbers
+    of parts of each document. Documents are merged separately as long as one of them has several results. Raises
     `CannotRead`.
     """
     size = part_tokens(room)

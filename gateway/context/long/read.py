@@ -62,11 +62,11 @@ class ReadingResult(Struct, frozen=True):
     levels: tuple[ReadingLevel, ...] = ()
     """The results of all steps, including those that were shortened later."""
     stopped: bool = False
-    """Whether merging stopped because the last level hardly shrank. The results were then shortened instead."""
+    """Whether merging ended because the last level hardly shrank. Its results were then shortened."""
     cut: int = 0
-    """The number of results that end at their limit, because there were no calls left to read their parts in halves."""
+    """The number of results that end at their limit, because no calls were left to read their parts in halves."""
     merged: MergedList | None = None
-    """The lists of all parts as one, if the results are lists."""
+    """The lists of all parts as one list, if the results are lists."""
     is_answer: bool = False
     """Whether the merged list is the answer, because it does not fit the last prompt."""
 
@@ -122,7 +122,8 @@ class LongReader:
         count: Count,
     ) -> ReadingResult:  # fmt: skip
         """Merge the results level by level until they fit the last prompt. Documents are kept apart as long as one of
-        them has several results."""
+        them has several results.
+        """
         work.need(level)
         while len(level) > 1 and _prompt_tokens(level) > room.final:
             groups = [_merged(group) for group in _groups(level, quote.fan_in)]
@@ -206,7 +207,7 @@ class _Work:
         return ReadingResult(tuple(level), tuple(self.calls), self.unread, tuple(self.levels), self.stopped, self.cut)
 
     async def mapped(self, parts: Sequence[Chunk], task: str, count: Count) -> list[Chunk]:
-        """The results of the task for each part."""
+        """Return the results of the task for each part."""
         words, of = self._words, len(parts)
         prompts = [
             words.map.format(n=n, of=of, task=task, title=_titled(words, part)) for n, part in enumerate(parts, 1)
@@ -242,7 +243,7 @@ class _Work:
         return result
 
     async def _twice(self, purpose: str, prompt: str, text: str, stable: str) -> str | None:
-        """The result for a text. A call that fails is made again, if there is one to spare."""
+        """Return the result for a text. A failed call is repeated once, if a call is left."""
         full_prompt = f"{prompt}\n{marked(text, stable=stable)}"
         result = await self._try(purpose, full_prompt)
         if result is None and self._spare > 0:
@@ -255,7 +256,7 @@ class _Work:
         return self._halves and written >= self._tokens
 
     async def _in_halves(self, purpose: str, prompt: str, part: Chunk, result: str) -> str:
-        """The results of both halves of a part, or the result that there is if they cannot be had."""
+        """Return the results of both halves of a part, or the given result if the halves cannot be read."""
         pieces = await asyncio.to_thread(halves, TextPiece(part.text.strip()), len)
         if self._spare < len(pieces) or len(pieces) < 2:
             self.cut += 1
@@ -288,7 +289,9 @@ def _merged(group: Sequence[Chunk]) -> Chunk:
 
 
 def _groups(level: Sequence[Chunk], size: int) -> list[Sequence[Chunk]]:
-    """Neighbouring results that one call merges. They are of one document, unless every document has one result."""
+    """Return the groups of neighbouring results that one call merges. A group has results of one document, unless every
+    document has only one result.
+    """
     documents = [list(group) for _, group in itertools.groupby(level, key=lambda result: result.source)]
     if all(len(document) == 1 for document in documents):
         documents = [list(level)]
@@ -296,7 +299,7 @@ def _groups(level: Sequence[Chunk], size: int) -> list[Sequence[Chunk]]:
 
 
 def _titled(words: LongWording, part: Chunk) -> str:
-    """The words of a prompt that name the part's document, or "" if there is only one."""
+    """Return the words of a prompt that name the part's document, or "" if there is only one document."""
     return words.of_document.format(title=harmless(part.source)) if part.source != MESSAGE else ""
 
 

@@ -60,7 +60,9 @@ def shape_of(message: str, system: str = "") -> RequestShape:
 
 
 def verdict_of(task: str, system: str) -> TaskVerdict:
-    """What a task needs, by its words. The system's words count if there is no task, and if they clearly ask."""
+    """Return what a task needs, judged by its words. The words of the system message count if there is no task, and if
+    they clearly ask for something.
+    """
     head = shipped()
     if task:
         return head.verdict(head.units(task))

@@ -1,5 +1,6 @@
-"""Joins the results of pieces in order. What a model puts around each of them (a code fence, the brackets of a list,
-the title row of a table) stands once around the whole."""
+"""Joins the results of pieces in order. If a model puts a code fence, list brackets or a title row around each result,
+these stand only once around the whole.
+"""
 
 import json
 import re
@@ -10,7 +11,9 @@ _TABLE_HEAD = re.compile(r"^\|[^\n]*\|[ \t]*\n\|[ \t:|-]+\|[ \t]*\n")
 
 
 class Stitcher:
-    """Takes the results one by one, and returns the text that can be sent. An end that may be a seam is held back."""
+    """Takes the results one by one, and returns the text that can be sent. An end that the next result may continue is
+    held back.
+    """
 
     def __init__(self) -> None:
         self._fence = ""
@@ -20,7 +23,7 @@ class Stitcher:
         self._begun = False
 
     def add(self, result: str, gap: str) -> str:
-        """The text to send for the next result. `gap` is the white space that follows its piece in the source."""
+        """Return the text to send for the next result. `gap` is the white space after its piece in the source."""
         result = result.strip()
         sent = self._next(result) if self._begun else self._first(result)
         self._begun = True
@@ -28,7 +31,7 @@ class Stitcher:
         return sent
 
     def finish(self) -> str:
-        """The end that was held back, without the white space behind it."""
+        """Return the end that was held back, without the white space after it."""
         return self._held.rstrip()
 
     def _first(self, result: str) -> str:
@@ -53,7 +56,7 @@ class Stitcher:
         return before + self._hold(result)
 
     def _hold(self, result: str) -> str:
-        """Keep the end of a result if the next one may continue it. Returns the rest."""
+        """Hold back the end of a result if the next result may continue it. Return the rest."""
         fence = _CLOSING_FENCE.search(result) if self._fence else None
         if fence is not None:
             self._held = result[fence.start() :]

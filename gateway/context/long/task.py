@@ -1,4 +1,4 @@
-"""A request that does not fit its window, with what is needed to shorten it."""
+"""A request that does not fit its window, with the data for shortening it."""
 
 from collections.abc import Callable, Sequence
 
@@ -21,7 +21,7 @@ class LongTask(Struct, frozen=True):
     """The number of tokens of each turn."""
     task_tokens: int
     room: int
-    """The number of tokens of the window that the prompt may use."""
+    """The number of tokens that the prompt may use in the window."""
     count: Callable[[str], int]
 
     @property
@@ -30,7 +30,7 @@ class LongTask(Struct, frozen=True):
 
     @property
     def beside(self) -> int:
-        """The tokens of the prompt without the text, that is of the task and the other messages."""
+        """The number of tokens of the prompt without the text, that is, of the task and the other messages."""
         return self.task_tokens + sum(self.sizes[:-1])
 
     @property
@@ -39,13 +39,14 @@ class LongTask(Struct, frozen=True):
         return max(0, self.tokens - PROMPT_TOKENS - self.beside)
 
     def free_beside(self, instruction: str) -> int:
-        """The tokens that the last prompt has left for sources when it includes the instruction. Blocking."""
+        """Return the number of tokens for sources in the last prompt, which also includes the instruction. Blocking."""
         frame = around_sources(instruction, self.shape.language, self.count)
         return self.room - PROMPT_TOKENS - TURN_TOKENS - frame - self.beside
 
     @property
     def joinable(self) -> bool:
-        """Whether the answer can be put together from several. Tool calls, a demanded format and several choices
-        cannot."""
+        """Whether the answer can be composed of several answers. It cannot with tool calls, a demanded format or
+        several choices.
+        """
         ask = self.exchange.ask
         return ask.choices == 1 and not ask.has_tools and not ask.has_format and self.exchange.procedure is None

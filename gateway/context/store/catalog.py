@@ -125,11 +125,11 @@ class Catalog:
         return id
 
     def collections(self, *, expired: bool = False) -> list[Collection]:
-        """Return all collections, oldest first. Expired ones are among them only if `expired` is true."""
+        """Return all collections, oldest first. With `expired`, expired collections are included."""
         return self._collections(f"({CURRENT} OR {int(expired)}) ORDER BY created, rowid")
 
     def of_owners(self, *owners: str, expired: bool = False) -> list[Collection]:
-        """Return the collections of the owners, as `collections` returns them."""
+        """Return the collections of the owners, as `collections` does."""
         condition = f"owner IN ({marks(owners)}) AND ({CURRENT} OR {int(expired)})"
         return self._collections(f"{condition} ORDER BY created, rowid", *owners)
 

@@ -39,7 +39,7 @@ If only one search returns a chunk, the chunk gets the last score of the other s
 good in both searches and best in neither would rank too low.
 """
 EXPIRED_DAYS = 30
-"""How long clients see that a collection has expired, before it is deleted."""
+"""How long clients can see that a collection has expired. After this time, the collection is deleted."""
 RERANKED = 30
 """The number of best hits that a reranker scores."""
 
@@ -83,14 +83,14 @@ class Wish(Struct, frozen=True):
 
 
 class SearchResult(Struct, frozen=True):
-    """The hits of a search, best first, and the estimate from 0 to 1 of whether they answer the query."""
+    """The hits of a search, the best first, and an estimate from 0 to 1 of whether they answer the query."""
 
     hits: Sequence[Hit]
     relevance: float
 
 
 class BothSearches(Struct, frozen=True):
-    """The results of the two searches of a collection, and both together."""
+    """The results of both searches of a collection, separately and merged."""
 
     dense: Ranked
     words: Ranked
@@ -128,15 +128,17 @@ class Collections:
         return Documents(self.catalog, collection)
 
     def readable(self, key: ClientKey, *, expired: bool = False) -> list[Collection]:
-        """Return all collections that the key may read, and expired ones if `expired` is true. For a single one, `find`
-        and `by_id` read fewer rows.
+        """Return all collections that the key may read. With `expired`, expired ones are included. For a single
+        collection, `find` and `by_id` read fewer rows.
         """
         catalog = self.catalog
         known = catalog.collections(expired=expired) if key.admin else catalog.of_owners(key.name, "", expired=expired)
         return [collection for collection in known if may_read(key, collection)]
 
     def by_id(self, id: str, key: ClientKey, *, expired: bool = False) -> Collection | None:
-        """Return the collection with this id, if the key may read it. Expired ones count only if `expired` is true."""
+        """Return the collection with this id, if the key may read it. With `expired`, this may be an expired
+        collection.
+        """
         collection = self.catalog.collection(id)
         if collection is None or not may_read(key, collection) or (collection.has_expired and not expired):
             return None
@@ -179,7 +181,7 @@ class Collections:
         return self._hits(collection, wish, searches, wish.limit) if searches else []
 
     def examine(self, collection: Collection, wish: Wish) -> SearchResult:
-        """As `look_up`, with an estimate of whether the collection says anything about the query."""
+        """Search as `look_up` does, and estimate whether the collection says anything about the query."""
         documents = self.documents(collection.id)
         searches = self._searched(documents, wish)
         if searches is None:
@@ -203,8 +205,11 @@ class Collections:
     def look_up_all(
         self, named: Sequence[Collection], wishes: Sequence[Wish], *, score: float, relevance: float = 0.0
     ) -> list[Hit]:
-        """The hits of all wishes in all collections, merged: those with at least that score, for wishes with at least
-        that relevance to the collection."""
+        """Return the merged hits of all wishes in all collections.
+
+        A wish counts for a collection only if the collection has the given relevance to it. Hits below the given score
+        are left out.
+        """
         hits: list[Hit] = []
         for collection in named:
             for wish in wishes:
@@ -216,7 +221,7 @@ class Collections:
         return merged([hit for hit in hits if hit.score >= score])
 
     def _searched(self, documents: Documents, wish: Wish) -> BothSearches | None:
-        """Search by vectors and by words. Returns None if the filter leaves no document."""
+        """Search by vectors and by words. Return None if no document passes the filter."""
         matching = None
         if wish.where is not None:
             matching = [row.key for row in documents.live() if wish.where.holds(row.attributes)]
@@ -239,7 +244,7 @@ class Collections:
         return BothSearches(dense, words, gathered(dense, words, weight, owners, most, complete=len(dense) < limit))
 
     def _hits(self, collection: Collection, wish: Wish, searches: BothSearches, limit: int) -> list[Hit]:
-        """The best hits of both searches, in the reranker's order if there is one."""
+        """Return the best hits of both searches. If there is a reranker, they are in its order."""
         documents, ranked = self.documents(collection.id), searches.ranked
         if self.reranker is None or not wish.rerank or not self._is_reranked(collection):
             return _hits(documents, ranked[:limit])
@@ -277,8 +282,9 @@ class Collections:
         self.catalog.drop(collection)
 
     def sweep(self) -> None:
-        """Delete the documents of expired collections. The collections themselves are shown as expired for
-        `EXPIRED_DAYS` more, and are then deleted too."""
+        """Delete the documents of expired collections. The collections are shown as expired for another `EXPIRED_DAYS`
+        days, and then deleted too.
+        """
         for collection in self.catalog.expired():
             if collection.expires < time() - EXPIRED_DAYS * DAY_S:
                 self.drop(collection.id)
@@ -332,8 +338,9 @@ def reranked(reranker: Reranker, query: str, hits: Sequence[Hit]) -> list[Hit]:
 
 
 def merged(hits: Sequence[Hit]) -> list[Hit]:
-    """The hits of several searches, best first. Each chunk occurs once, with its best score, and a chunk that repeats
-    a better one is left out."""
+    """Return the hits of several searches, the best first. Each chunk occurs once with its best score, and a chunk that
+    repeats a better one is left out.
+    """
     best: dict[tuple[str, str], Hit] = {}
     for hit in sorted(hits, key=lambda hit: -hit.score):
         best.setdefault((hit.chunk.collection, hit.chunk.id), hit)

@@ -1,9 +1,11 @@
-"""Estimates whether a collection says anything about a question, so that retrieval can find nothing.
+"""Estimates whether a collection says anything about a question, so that a search can return nothing.
 
-Some chunk is always the nearest one, and a floor on its score does not tell an answer from a chunk about something
-else: in one collection even foreign questions have high scores, in another one not even its own. So some signs are
-weighed by a logistic model. Its weights were learned on half of the questions of six English collections, and for
-scripts without spaces on those of a Chinese one; `benchmarks/silence.py` reads the other half.
+Some chunk is always the nearest. A minimum score cannot tell whether it answers the question: in some collections even
+foreign questions have high scores, in others not even their own questions do. Therefore a logistic model weighs several
+signs.
+
+The weights were learned on half of the questions of six English collections, and for scripts without spaces on those of
+a Chinese collection. `benchmarks/silence.py` measures on the other half.
 """
 
 import math
@@ -16,9 +18,9 @@ from gateway.context.store.lexical import Likeness
 from gateway.context.store.words import IS_SPACELESS, STOP, words_of
 
 COVERED = 3
-"""The number of chunks, counted from the best, in which the words of a question are looked for."""
+"""The number of best chunks in which the words of a question are searched for."""
 MOST_SHARE, MOST_COVER = 0.35, 0.7
-"""The greatest values that count. Beyond them, more of the same proves no more."""
+"""The maximum values that count. Higher values prove no more."""
 
 
 LEAST_ADDED = 0.3
@@ -26,9 +28,12 @@ LEAST_ADDED = 0.3
 
 
 class Tuning(Struct, frozen=True):
-    """What was learned of a collection when it had `size` chunks: the cosine that its nearest chunk usually has to a
-    question about something else. A model that does not know a language finds all texts in it alike, so scripts
-    without spaces have a value of their own."""
+    """What was learned about a collection when it had `size` chunks: the usual cosine between a question about
+    something else and its nearest chunk.
+
+    If a model does not know a language, all texts in that language seem alike to it. Therefore scripts without spaces
+    have a value of their own.
+    """
 
     spaced: float = 0.2
     spaceless: float = 0.7
@@ -55,7 +60,7 @@ class RelevanceWeights(Struct, frozen=True):
     cover: float
     words: float
     most_words: int
-    """The greatest number of words that counts, so that a long message is not relevant to everything."""
+    """The maximum number of words that count, so that a long message is not relevant to everything."""
 
 
 SPACED = RelevanceWeights(-18.196, 18.085, 0.0, 8.013, 7.121, 4)
@@ -107,7 +112,7 @@ def is_spaceless(text: str) -> bool:
 
 
 def _cover(likeness: Likeness, text: str) -> float:
-    """The part of the query's words, weighted by rarity, that a text holds."""
+    """Return the share of the query's words, weighted by rarity, that a text contains."""
     held = set(words_of(text))
     total = sum(likeness.idf.values())
     return sum(idf for word, idf in likeness.idf.items() if word in held) / total if total else 0.0

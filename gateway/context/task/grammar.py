@@ -88,7 +88,7 @@ def _framed(text: str, patterns: TaskPatterns, draw: random.Random) -> str:
 
 
 def _ended(text: str, draw: random.Random) -> str:
-    """Some tasks end with a colon, and some without a mark."""
+    """Return the task, perhaps with another ending: some tasks end with a colon, and some without a mark."""
     chance = draw.random()
     if chance < 0.2:
         return f"{text.rstrip('.?。？')}{'：' if '一' <= text[0] <= '鿿' else ':'}"

@@ -89,11 +89,11 @@ class TaskHead:
         return probe.shape == self.probe.shape and float(probe @ self.probe) > SAME_EMBEDDER
 
     def knows_meaning(self, text: str) -> bool:
-        """Whether vectors tell more than the words in the language of a text."""
+        """Whether vectors say more than words in the language of a text."""
         return f"{language_of(text)}.both" in self.models
 
     def asks(self, text: str) -> float:
-        """The probability that a text asks for something. One of several sentences has to."""
+        """Return the probability that a text asks for something. If it has several sentences, one of them must ask."""
         units = self.units(text)
         whole, *parts = [float(1 - row[-1]) for row in self._chances(units, None)]
         if any(is_order(unit, language_of(unit)) for unit in units):
@@ -106,8 +106,11 @@ class TaskHead:
         return [task, *parts] if len(parts) > 1 else [task]
 
     def verdict(self, units: list[str], vectors: Vectors | None = None) -> TaskVerdict:
-        """The kind of a task from its units, and their vectors [units, dimensions] where they are known. A sentence
-        counts by the probability that it asks for something. Each is judged in its own language."""
+        """Return the kind of a task, judged by its units and, if they are known, their vectors [units, dimensions].
+
+        The more probable it is that a sentence asks for something, the more the sentence counts. Each sentence is
+        judged in its own language.
+        """
         chances = self._chances(units, vectors)
         kinds = [ruled(unit, language_of(unit)) for unit in units]
         for row, kind in enumerate(kinds):
@@ -123,7 +126,7 @@ class TaskHead:
         return TaskVerdict(ASKING[best], float(shares[best]))
 
     def _chances(self, units: list[str], vectors: Vectors | None) -> NDArray[np.float32]:
-        """The probabilities of the kinds [units, kinds]."""
+        """Return the probabilities of the kinds: [units, kinds]."""
         import numpy as np
 
         made = [

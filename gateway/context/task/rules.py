@@ -20,12 +20,14 @@ def ruled(text: str, language: str) -> str:
 
 
 def is_order(text: str, language: str) -> bool:
-    """Whether the beginning of a sentence says what to do with a text. A question may be the text's own."""
+    """Whether the beginning of a sentence says what to do with a text. A question does not count, since it may belong
+    to the text.
+    """
     return ruled(text, language) not in ("", QUESTION)
 
 
 def is_wish(text: str, language: str) -> bool:
-    """Whether a sentence begins as wishes do, such as `Could you`."""
+    """Whether a sentence begins like a wish, such as `Could you`."""
     pattern = _wishes().get(language)
     return pattern is not None and pattern.match(text.lstrip()) is not None
 

@@ -80,7 +80,7 @@ class Lessons(Struct, frozen=True):
     near_misses: tuple[Lesson, ...]
     keywords: dict[str, tuple[str, ...]]
     near: dict[str, tuple[str, ...]] = {}
-    """The other intents that the template of an intent serves too."""
+    """For each intent, the other intents that its template serves too."""
     whole: bool = False
     """Whether prompts are read whole, with instruction and payload together. This is so if there are no templates."""
     seeded: bool = False

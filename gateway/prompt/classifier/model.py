@@ -25,7 +25,7 @@ from gateway.prompt.classifier.view import TECHNICAL, Keywords, Look, has_code, 
 
 Array: TypeAlias = NDArray[np.float32]
 FORMS = (*TECHNICAL, "<code>")
-"""The marks of form that the gate reads: most requests about code or a machine have a template."""
+"""The marks of form in the gate's input. Most requests about code or a machine have a template."""
 GATE = ("top", "margin", "entropy", "nearest", "nearest five", "over the mean", "none", "score", *FORMS)
 WITHOUT_TEXT = 0.3
 """If an intent needs a text or code and the prompt has none, the trust in the intent is multiplied by this."""
@@ -219,7 +219,7 @@ class Tier:
         return logistic(sum(map(mul, signs.signs, self._gate)) + self._gate_bias)
 
     def share(self, signs: Signs) -> float:
-        """Return the probability of the top class and its pool, given that the prompt has an intent."""
+        """Return the probability of the top class and its pool together, given that the prompt has an intent."""
         return signs.signs[0] / max(1.0 - signs.signs[6], 1e-9)
 
     def strongest(self, read: TierFeatures, top: int, limit: int = 3) -> list[tuple[str, float]]:
@@ -304,7 +304,7 @@ def forms(marks: Container[str]) -> list[float]:
 
 
 def pooled(signs: Signs, pool: Container[int], known: Iterable[int]) -> Signs:
-    """Return the signs with the probability of the top class and of all other classes in its pool as one."""
+    """Return the signs with the top class and the other classes of its pool as one class."""
     highest = max(signs.scores)
     raised = [*map(exp, [score - highest for score in signs.scores])]
     total = sum(raised)

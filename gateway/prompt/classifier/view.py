@@ -20,7 +20,7 @@ HEAD_WORDS, TAIL_WORDS = 40, 16  # an instruction is at the start or at the end
 HEAD_ZH, TAIL_ZH = 60, 24  # the same two limits in Chinese characters
 SHORTEST, SHORTEST_ZH = 4, 4  # characters; a shorter instruction is unclear without its payload
 FEW = 8  # characters; words before a colon that are not longer only announce a request, such as "A riddle:"
-ANNOUNCED_CHARS = 300  # a longer text is one to work on, and its task is not in its middle
+ANNOUNCED_CHARS = 300  # a longer text is one to work on, and its task is at the start or the end
 ANNOUNCEMENT_CHARS = 40
 NEARLY_ALL = 0.9  # if the instruction is at least this share of the prompt, there is no payload
 
@@ -64,7 +64,7 @@ _CLAUSE = re.compile(r"[.!?;。！？；](?=\s|\Z|[^\x00-\x7f])")
 
 
 TECHNICAL = ("<technical>", "<technical 2>")
-"""The marks of a request that has at least one, and at least two, technical names."""
+"""The marks of a request with at least one technical name, and with at least two."""
 
 
 class Look(Struct, frozen=True):
@@ -107,8 +107,9 @@ def _only_announces(parts: Split, instructions: InstructionModel | None) -> bool
 
 
 def _is_announcement(instruction: str, text: str) -> bool:
-    """Return whether the instruction only announces what follows, as in `Here is a word problem.`, and the text is
-    short, so that the task is in what follows."""
+    """Return whether the instruction only announces the text, as in `Here is a word problem.`, and the text is short.
+    The task is then in the text.
+    """
     return len(text) <= ANNOUNCED_CHARS and _announcement().match(folded(instruction)) is not None
 
 
@@ -194,13 +195,15 @@ def tokens(seen: Look, language: str, keywords: Keywords) -> list[str]:
 
 
 def _technical_marks(names: Collection[str]) -> list[str]:
-    """Return marks for the technical names of a request. They let the classifier know a tool that no example has."""
+    """Return marks for the technical names of a request. By these, the classifier knows a tool that is in no
+    example.
+    """
     return [*TECHNICAL[: len(names)]]
 
 
 @Derived
 def _technical_names() -> frozenset[str]:
-    """Return the technical names of all languages with blanks, since such names are the same everywhere."""
+    """Return the technical names of all spaced languages, since such names are the same everywhere."""
     return frozenset(name for words in VOCABULARY.values() if words.spaced for name in words.task.technical)
 
 

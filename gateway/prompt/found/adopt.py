@@ -58,7 +58,7 @@ class FoundTemplate(Struct, frozen=True):
     slots: tuple[SlotOfPart, ...]
     version: int = 1
     base: int = 1
-    """The version of the found prompt whose parts the slots are. Requests of another version go on as they came."""
+    """The version of the found prompt whose parts are the slots. Requests of other versions stay unchanged."""
     match: str = EXACT
     schema: int = SCHEMA
 
@@ -68,7 +68,7 @@ class FoundTemplate(Struct, frozen=True):
         return [*head, *tail]
 
     def around_history(self, values: Mapping[str, str]) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
-        """Return role and text of the messages before the history, and of those after it."""
+        """Return the role and the text of the messages before the history, and of those after it."""
         head: list[tuple[str, str]] = []
         tail: list[tuple[str, str]] = []
         part = head

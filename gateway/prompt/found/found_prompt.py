@@ -99,7 +99,9 @@ class PromptVersion(Struct, frozen=True):
 
 
 class SpokenVersion(Struct, frozen=True):
-    """The version of an adopted template that is sent in place of the identity, and to which share of conversations."""
+    """The version of an adopted template that is sent in place of the identity, and the share of conversations that get
+    it.
+    """
 
     version: int
     share: float = 1.0
@@ -116,7 +118,7 @@ class FoundPrompt(Struct, frozen=True):
     versions: tuple[PromptVersion, ...]
     state: PromptState = PromptState.FOUND
     spoken: SpokenVersion | None = None
-    """The template version that is sent to a share of the conversations. None: every request goes on as it came."""
+    """The template version that is sent to a share of the conversations. None: every request stays unchanged."""
 
     @property
     def newest(self) -> PromptVersion:

@@ -16,8 +16,9 @@ from gateway.prompt.found.found_prompt import FoundPrompt, PromptState, PromptVe
 from gateway.prompt.found.shape import TextShape
 
 EDGE = 64
-"""The characters at the beginning and the end of a constant text, and at the end of others, by which they are found. A
-whole system message of 100 kB would take 60 us to hash."""
+"""The number of characters by which shapes are found: at both ends of a constant text, and at the end of other texts.
+Hashing a system message of 100 kB would take 60 us.
+"""
 MOST_ALIKE = 40
 """The maximum number of shapes with the same first and last piece. Trying more would take too long."""
 SYSTEM = ("system", "developer")
@@ -112,9 +113,9 @@ class ShapeIndex(Generic[T]):
             yield from (pair for pair in self._constant.get(_edges(text), ()) if pair[0].pieces[0] == text)
 
     def _candidates(self, text: str) -> Iterator[tuple[TextShape, T]]:
-        """Yield the shapes whose first piece begins the text, and whose last piece may end it."""
+        """Yield the shapes whose first piece is at the start of the text, and whose last piece may be at its end."""
         turned = text[: -EDGE - 1 : -1]
-        # a short beginning is compared first: comparing whole system messages would take most of the time
+        # a short beginning is compared first, since comparing whole system messages would take most of the time
         for by_head in self._by_start.of(text[:EDGE]):
             for tails in by_head.of(text):
                 for alike in tails.of(turned):

@@ -23,9 +23,9 @@ class FoundTable:
     def __init__(self, path: Path) -> None:
         self.index = PromptIndex()
         self.spoken: dict[str, FoundTemplate] = {}
-        """The template versions that are sent, by the id of their prompt."""
+        """The template versions that are sent, by the id of the prompt."""
         self.matches: Counter[str] = Counter()
-        """How many requests in a row the identity of a prompt has rendered exactly, in this process."""
+        """The number of requests in a row that the identity of a prompt has rendered exactly, in this process."""
         self.problem = ""
         """The reason why the file is not used, or ""."""
         self._path = path

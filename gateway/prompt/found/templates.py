@@ -21,11 +21,11 @@ class NoSuchVersion(ForewordError):
 
 
 class WrongTemplate(ForewordError):
-    """The file is no version of the prompt's template. The message says what to change."""
+    """The file is not a version of the prompt's template. The message says what to change."""
 
 
 def template_file(data_folder: Path, prompt: str, version: int = 1) -> Path:
-    """Return the file of a version. `prompt` is the id of the found prompt, since names may change."""
+    """Return the file of a version. `prompt` is the id of the found prompt, since its name may change."""
     return data_folder / "found" / "templates" / prompt / f"{version}.json"
 
 
@@ -84,7 +84,8 @@ def _quoted(text: str) -> str:
 def imported(text: str, before: FoundTemplate, *, unlocked: bool = False) -> FoundTemplate:
     """Read an edited export as the next version of a template.
 
-    Raises `WrongTemplate` if a slot or, unless `unlocked`, a frozen text of the version before is missing or changed.
+    Raises `WrongTemplate` if a slot of the version before is missing, or if a frozen text has changed. `unlocked`
+    allows changes of frozen texts.
     """
     messages = tuple(_messages(_HEAD.sub("", text, count=1)))
     if not messages or messages[-1].role != "user" or HISTORY not in [message.role for message in messages]:

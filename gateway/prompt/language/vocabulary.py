@@ -39,7 +39,7 @@ class TaskWords(Struct, frozen=True, forbid_unknown_fields=True):
     introductions: tuple[str, ...] = ()
     titles: tuple[str, ...] = ()
     technical: tuple[str, ...] = ()
-    """Names of programs, systems and languages, which show that a request is about code or a machine."""
+    """Names of programs, systems and languages. They show that a request is about code or a machine."""
 
 
 class KeepWords(Struct, frozen=True, forbid_unknown_fields=True):

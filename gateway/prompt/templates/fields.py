@@ -95,7 +95,9 @@ class IntentSpec(Struct, frozen=True):
     not_: tuple[str, ...] = field(default=(), name="not")
     keywords: tuple[str, ...] = ()
     near: tuple[str, ...] = ()
-    """Other intents whose prompts this template serves too. A doubt between these intents does not count as a doubt."""
+    """Other intents whose prompts this template also serves. If the classifier hesitates only between these intents,
+    the prompt counts as certain.
+    """
     always: bool = False
     """Ignored. A template is used for every prompt of its intent; older files still have this key."""
 
