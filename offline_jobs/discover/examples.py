@@ -113,13 +113,13 @@ def rows_of(part: ExamplesPortion) -> list[WorkedExample]:
 
 def _row(seen: JudgedExchange, index: PromptIndex) -> WorkedExample | None:
     record = seen.record
-    if record.policy != READABLE or any(turn.role == "assistant" for turn in record.asked):
+    if record.policy != READABLE or any(turn.role == "assistant" for turn in record.turns):
         return None
-    match = index.find(record.key, record.endpoint, record.asked)
+    match = index.find(record.key, record.endpoint, record.turns)
     if match is None or match.version.number != match.prompt.newest.number:
         return None
     answer = _right_answer(seen)
-    message = record.asked[-1].text
+    message = record.turns[-1].text
     if not answer or max(len(message), len(answer)) > LONGEST:
         return None
     return WorkedExample(message, answer) if scrubbed(message + answer) == message + answer else None
