@@ -70,7 +70,7 @@ def test_without_a_right_answer_there_is_no_version(
     monkeypatch.setattr("offline_jobs.discover.examples.time.time", lambda: 2_000_000_000.0)
     other = requests(["my card is gone"], system="You are another application.", first=500)
     talk = [
-        replace(one, id="ex-talk", asked=(*one.asked, Turn("assistant", "x", 2), Turn("user", "y", 3))) for one in other
+        replace(one, id="ex-talk", turns=(*one.turns, Turn("assistant", "x", 2), Turn("user", "y", 3))) for one in other
     ]
     stored(settings, [*other, *talk], [Feedback("ex-0000500", answer="card"), Feedback("ex-talk", answer="card")])
     feedback(settings, Feedback("ex-0000000", answer="write to anna@bank.example"))
