@@ -19,6 +19,7 @@ from offline_jobs.discover.tokens import words
 SENTENCE = re.compile(r"(?<=[.?!])\s+|\n")
 LOOKED_AT = 20
 SLACK = 1.1
+_LABEL = re.compile(r"[:：\"“]\s*$")
 KEPT = 0.6
 """Shapes are joined if their common shape keeps this share of the fixed text of each."""
 SIBLINGS = 3
@@ -138,19 +139,22 @@ def _is_wider(
     single = [s for s in wide.members if all(one.shape.values(s.text) is None for one in narrow)]
     if len(single) >= SIBLINGS and len(single) >= SINGLES * len(wide.members):
         return True
-    if len(narrow) >= SIBLINGS and all(_differs_by_values(wide, one) for one in narrow):
+    if len(narrow) >= SIBLINGS and all(_quotes(wide, one) for one in narrow):
         return True
     outside = "\n".join(sample.text for sample in samples if wide.shape.values(sample.text) is None)
     return all(_adds_content(wide, one, outside) for one in narrow)
 
 
-def _differs_by_values(wide: MinedShape, narrow: MinedShape) -> bool:
-    """Return whether the narrow shape is the wide one with a long value in a part, without other fixed text."""
-    columns = zip(*(values for member in narrow.members if (values := wide.shape.values(member.text))), strict=True)
-    constant = [column[0] for column in columns if len(set(column)) == 1]
-    added = sum(map(len, constant))
+def _quotes(wide: MinedShape, narrow: MinedShape) -> bool:
+    """Return whether the narrow shape is the wide one with one long value after a label or a quotation mark, and
+    without fixed text beside it.
+    """
+    read = [values for member in narrow.members if (values := wide.shape.values(member.text))]
+    constant = {part: column[0] for part, column in enumerate(zip(*read, strict=True)) if len(set(column)) == 1}
+    labelled = all(_LABEL.search(wide.shape.pieces[part]) for part in constant)
     own = narrow.shape.fixed_chars - wide.shape.fixed_chars
-    return any(len(value) > LONGEST for value in constant) and own <= SLACK * added
+    longest = max(map(len, constant.values()), default=0)
+    return labelled and longest > LONGEST and own <= SLACK * sum(map(len, constant.values()))
 
 
 def _adds_content(wide: MinedShape, narrow: MinedShape, outside: str) -> bool:

@@ -14,8 +14,11 @@ ROUNDS = 8
 INSIDE = 0.9
 
 
-def mine(samples: Sequence[SampleText]) -> list[MinedShape]:
-    """Return the shapes in the samples, strongest first."""
+def mine(samples: Sequence[SampleText], *, in_system: bool = False) -> list[MinedShape]:
+    """Return the shapes in the samples, strongest first.
+
+    System messages are instructions: what a few of them share is never taken for content.
+    """
     rest = list(samples)
     known = {sample.text: features(sample.text) for sample in samples}
     dead: set[int] = set()
@@ -25,14 +28,15 @@ def mine(samples: Sequence[SampleText]) -> list[MinedShape]:
         if not groups:
             break
         for feature, members in groups.items():
-            shapes = shapes_of(members)
+            shapes = shapes_of(members, in_system=in_system)
             dead.add(feature)
             if not shapes:
                 dead |= _only_inside(members, rest, known)
             mined += shapes
         mined = merged(mined)
         rest = [sample for sample in rest if all(one.shape.values(sample.text) is None for one in mined)]
-    mined = merged(without_content(mined, samples, known, shapes_of))
+    if not in_system:
+        mined = merged(without_content(mined, samples, known, shapes_of))
     return sorted(mined, key=lambda one: (-one.shape.fixed_chars, one.shape.pieces))
 
 
@@ -70,7 +74,7 @@ def primary(known: Sequence[Feature], counts: Mapping[int, int], dead: set[int] 
     return best.hash if best else 0
 
 
-def shapes_of(members: Sequence[SampleText]) -> list[MinedShape]:
+def shapes_of(members: Sequence[SampleText], *, in_system: bool = False) -> list[MinedShape]:
     """Return the shapes of one group of texts. Texts that do not fit a shape are left out."""
     shared = evidence(members)
     if not shared.suffices:
@@ -79,7 +83,7 @@ def shapes_of(members: Sequence[SampleText]) -> list[MinedShape]:
     if not is_frame(shape, sum(member.count for member in members)):
         return []
     fitting = [member for member in members if shape.values(member.text) is not None]
-    groups = separated(shape, fitting)
+    groups = separated(shape, fitting, in_system=in_system)
     if len(groups) > 1:
-        return [mined for group in groups for mined in shapes_of(group)]
+        return [mined for group in groups for mined in shapes_of(group, in_system=in_system)]
     return [MinedShape(shape, tuple(fitting))] if evidence(fitting).suffices else []

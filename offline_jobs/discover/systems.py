@@ -28,7 +28,7 @@ def system_shapes(samples: Sequence[SampleText]) -> list[MinedShape]:
     mined: list[MinedShape] = []
     for group in near_groups(samples):
         mined += _group_shapes(group)
-    mined += mine(unread(samples, mined))
+    mined += mine(unread(samples, mined), in_system=True)
     return sorted(mined, key=lambda one: (-one.shape.fixed_chars, one.shape.pieces))
 
 
