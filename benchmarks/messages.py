@@ -69,8 +69,8 @@ def long_chat(model: str) -> dict[str, Any]:
     from gateway.wire.messages.as_chat import chat_body
     from gateway.wire.messages.losses import Losses
 
-    raw, _ = chat_body(json.dumps(long_messages(model)).encode(), Losses())
-    return {**json.loads(raw), "max_tokens": 8000}
+    request = chat_body(json.dumps(long_messages(model)).encode(), Losses())
+    return {**json.loads(request.body), "max_tokens": 8000}
 
 
 def _schema() -> dict[str, Any]:

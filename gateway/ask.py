@@ -152,6 +152,10 @@ class Ask(Struct, frozen=True):
     previous: str = ""
     """The id of the earlier response that this request continues."""
     user: str = ""
+    shows_thinking: bool = False
+    """Whether a client of Anthropic's API asks to see the model's reasoning."""
+    may_require_call: bool = True
+    """Whether the body may require a tool call. False if the gateway knows that it does not."""
     owns_room: bool = False
     """Whether the gateway itself wrote `max_tokens` into the body. Some backends have another name for this field."""
     named: NamedTemplate | None = None

@@ -19,7 +19,7 @@ from gateway.exchange import Exchange, Note, Sampling
 from gateway.ports import Headers, Reply, is_encoded
 from gateway.wire.chat import encode
 from gateway.wire.messages.answer import MessageHead, Translator, message_id, whole
-from gateway.wire.messages.as_chat import chat_body, shows_thinking
+from gateway.wire.messages.as_chat import chat_body
 from gateway.wire.messages.error_form import rewritten
 from gateway.wire.messages.losses import STAGE, Losses
 from gateway.wire.messages.token_count import countable
@@ -76,17 +76,18 @@ def as_chat(exchange: Exchange, model: str) -> Exchange:
     """
     ask, losses = exchange.ask, Losses()
     if not (exchange.changed or ask.marked or exchange.key.models):
-        raw, _ = chat_body(ask.raw, losses, model, ask.room_tokens)
-        chat = replace(ask, endpoint=Endpoint.CHAT, model=model, raw=raw, turns=(), owns_room=True)
+        made = chat_body(ask.raw, losses, model, ask.room_tokens)
+        chat = replace(ask, endpoint=Endpoint.CHAT, model=model, raw=made.body, turns=(), owns_room=True)
+        chat = replace(chat, may_require_call=made.has_choice)
         return replace(
             exchange, ask=chat, turns=None, sampling=Sampling.NONE, procedure=None, notes=_noted(exchange, losses)
         )
     # not in the body: the field for the answer's length has another name in each backend
-    raw, messages = chat_body(encode.body(replace(exchange, sampling=Sampling.NONE), model), losses)
-    turns = tuple([Turn(message["role"], "", place, plain=False) for place, message in enumerate(messages)])
+    made = chat_body(encode.body(replace(exchange, sampling=Sampling.NONE), model), losses)
+    turns = tuple([Turn(message["role"], "", place, plain=False) for place, message in enumerate(made.messages)])
     wished = exchange.sampling if exchange.changed else Sampling.NONE
     sampling = replace(wished, max_tokens=exchange.ask.room_tokens or wished.max_tokens)
-    chat = replace(exchange.ask, endpoint=Endpoint.CHAT, raw=raw, turns=turns, named=None, marked=False)
+    chat = replace(exchange.ask, endpoint=Endpoint.CHAT, raw=made.body, turns=turns, named=None, marked=False)
     procedure = exchange.procedure if exchange.changed else None
     return replace(
         exchange,
@@ -112,7 +113,7 @@ async def as_message(exchange: Exchange, reply: Reply) -> Reply:
         body = rewritten(reply.body, reply.status, exchange.id)
         return replace(reply, headers=translated_headers(reply, JSON), body=body)
     model = reply.model if exchange.ask.model in AUTO else exchange.ask.model
-    head = MessageHead(message_id(exchange.id), model, shows_thinking(exchange.ask.raw))
+    head = MessageHead(message_id(exchange.id), model, exchange.ask.shows_thinking)
     if reply.pieces is None:
         body, is_hiding = whole(reply.body, head)
         reply.notes.extend((UNSEEN,) if is_hiding else ())

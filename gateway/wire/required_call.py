@@ -31,7 +31,7 @@ def required_names(ask: Ask) -> frozenset[str]:
 
     `ANY` stands for every tool. The set is also empty for Anthropic's API, which enforces the choice itself.
     """
-    if ask.endpoint.is_anthropic or not any(field in ask.raw for field in FIELDS):
+    if ask.endpoint.is_anthropic or not ask.may_require_call or not any(field in ask.raw for field in FIELDS):
         return frozenset()
     try:
         fields = _fields.decode(ask.raw)

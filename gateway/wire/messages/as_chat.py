@@ -5,7 +5,7 @@ else without such a field, the request is refused; otherwise the field is left o
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
@@ -114,16 +114,19 @@ class _MessageKnobs(Struct):
     service_tier: str | None = None
 
 
-class _ThinkingField(Struct):
-    thinking: _Thinking | None = None
-
-
 _knobs = msgspec.json.Decoder(_MessageKnobs)
-_asked = msgspec.json.Decoder(_ThinkingField)
 
 
-def chat_body(body: bytes, losses: Losses, model: str = "", room_tokens: int = 0) -> tuple[bytes, list[Message]]:
-    """Return the body of the chat request, and its messages.
+class ChatRequest(NamedTuple):
+    """A translated request. `has_choice` tells whether it has a `tool_choice`."""
+
+    body: bytes
+    messages: list[Message]
+    has_choice: bool
+
+
+def chat_body(body: bytes, losses: Losses, model: str = "", room_tokens: int = 0) -> ChatRequest:
+    """Translate the request.
 
     `model` replaces the model's name, and `room_tokens` is the limit of the answer to write as `max_tokens`, if they
     are given. Raises `BadRequest` for features that chat completions lack.
@@ -156,13 +159,7 @@ def chat_body(body: bytes, losses: Losses, model: str = "", room_tokens: int = 0
     if model:
         written["model"] = model
     unchanged = {name: value for name, value in fields.items() if name not in ANSWERED}
-    return _encode({**unchanged, **written}), turns
-
-
-def shows_thinking(raw: bytes) -> bool:
-    """Return whether the client wants to see the model's reasoning."""
-    thinking = decoded(_asked, raw).thinking if b'"thinking"' in raw else None
-    return thinking is not None and thinking.type != "disabled" and thinking.display != "omitted"
+    return ChatRequest(_encode({**unchanged, **written}), turns, "tool_choice" in written)
 
 
 def untranslatable(param: str, remedy: str) -> BadRequest:

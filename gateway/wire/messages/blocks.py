@@ -23,13 +23,6 @@ WHY_CHAT = "This request is sent as a chat completion, because its model's backe
 KNOWN = "text, images, documents, search results, thinking, tool_use and tool_result"
 
 
-class GivenMessage(Struct):
-    """A message of the request, whose content stays JSON until it is translated."""
-
-    role: str
-    content: Raw
-
-
 class _Source(Struct):
     type: str
     media_type: str = ""
@@ -53,6 +46,13 @@ class _Block(Struct):
     context: str | None = None
 
 
+class GivenMessage(Struct):
+    """A message of the request. Long texts in its blocks stay JSON."""
+
+    role: str
+    content: str | list[_Block]
+
+
 _content = msgspec.json.Decoder(list[_Block])
 _string = msgspec.json.Decoder(str)
 
@@ -64,21 +64,26 @@ def messages(system: Raw | None, given: Sequence[GivenMessage], losses: Losses) 
     if system is not None and (instructions := _joined(system, "system")) not in ("", EMPTY):
         collected.append({"role": "system", "content": instructions})
     for place, message in enumerate(given):
-        where = f"messages[{place}].content"
-        if _is_text(message.content):
+        if isinstance(message.content, str):
             collected.append({"role": message.role, "content": message.content})
-        elif message.role == "assistant":
-            collected.append(_assistant(_blocks(message.content, where), losses))
+            continue
+        blocks = _placed(message.content, f"messages[{place}].content")
+        if message.role == "assistant":
+            collected.append(_assistant(blocks, losses))
         elif message.role == "system":
-            collected.append({"role": "system", "content": _joined(message.content, where)})
+            collected.append({"role": "system", "content": _only_texts(blocks)})
         else:
-            collected += _user(_blocks(message.content, where), losses)
+            collected += _user(blocks, losses)
     return collected
 
 
 def _blocks(content: Raw, where: str) -> list[tuple[str, _Block]]:
     """Return the blocks of some content, each with its path in the request."""
     blocks = decoded(_content, content, where)
+    return _placed(blocks, where)
+
+
+def _placed(blocks: Sequence[_Block], where: str) -> list[tuple[str, _Block]]:
     return [(f"{where}[{number}]", block) for number, block in enumerate(blocks)]
 
 
@@ -188,8 +193,12 @@ def _joined(content: Raw, where: str) -> Text:
     """Join content that may hold only texts."""
     if _is_text(content):
         return content
+    return _only_texts(_blocks(content, where))
+
+
+def _only_texts(blocks: list[tuple[str, _Block]]) -> Text:
     texts: list[tuple[str, Text]] = []
-    for place, block in _blocks(content, where):
+    for place, block in blocks:
         if block.type != "text":
             raise _unknown(f"{place}.type", block.type, "only text here")
         texts.append((place, block.text))

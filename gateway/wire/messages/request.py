@@ -39,6 +39,15 @@ class _MetadataFields(Struct):
     user_id: str | None = None
 
 
+class _ThinkingFields(Struct):
+    type: str = ""
+    display: str | None = None
+
+    @property
+    def is_shown(self) -> bool:
+        return self.type not in ("", "disabled") and self.display != "omitted"
+
+
 class MessagesBody(Struct):
     """The fields of a `/v1/messages` request that the gateway uses; all others pass through unread."""
 
@@ -55,6 +64,7 @@ class MessagesBody(Struct):
     output_config: _OutputFields | None = None
     output_format: Raw | UnsetType = UNSET
     metadata: _MetadataFields | None = None
+    thinking: _ThinkingFields | None = None
     prompt: Raw | UnsetType = UNSET
     foreword: ForewordObject | UnsetType | None = UNSET
 
@@ -94,6 +104,7 @@ def ask(raw: bytes, headers: Mapping[bytes, bytes]) -> Ask:
         has_format=is_given(body.output_format) or (output is not None and is_given(output.format)),
         kept_elsewhere=stored or is_given(body.container),
         user=(body.metadata.user_id or "") if body.metadata else "",
+        shows_thinking=body.thinking is not None and body.thinking.is_shown,
         named=named,
         controls=controls_of(body.foreword, headers),
         marked=body.foreword is not UNSET,

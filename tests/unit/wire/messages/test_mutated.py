@@ -10,7 +10,7 @@ import yaml
 
 from gateway.errors import RequestError
 from gateway.wire.messages import answer, as_completion, as_stream, read, request
-from gateway.wire.messages.as_chat import chat_body, shows_thinking
+from gateway.wire.messages.as_chat import chat_body
 from gateway.wire.messages.losses import Losses
 from gateway.wire.messages.of_chat import messages_body
 from gateway.wire.messages.token_count import countable
@@ -57,7 +57,6 @@ REQUESTS: dict[str, tuple[str, Callable[[bytes], Any]]] = {
     "messages decoded": ("messages-translated", lambda raw: request.ask(raw, {})),
     "messages to chat": ("messages-translated", lambda raw: chat_body(raw, Losses())),
     "messages counted": ("messages-translated", countable),
-    "thinking shown": ("messages-translated", shows_thinking),
     "chat to messages": ("chat-over-messages", lambda raw: messages_body(raw, 9, Losses())),
 }
 REPLIES: dict[str, tuple[str, Callable[[bytes], Any]]] = {
