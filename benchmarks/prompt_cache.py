@@ -53,7 +53,7 @@ OTHER = "Where do the bicycles of the branches stand, and who has the list of lo
 @click.option("--rounds", default=3, show_default=True)
 def main(rounds: int) -> None:
     """Print the tokens and the seconds of each request, as medians over the rounds."""
-    rows: dict[str, list[tuple[float, int]]] = {}
+    rows: dict[str, list[tuple[float, int, int]]] = {}
     with tempfile.TemporaryDirectory(prefix="foreword-cache-") as scratch:
         folder = Path(scratch) / "gateway"
         server, port = foreword.start(folder, foreword.LOCAL + foreword.EMBEDDER + CONFIG)
@@ -65,10 +65,10 @@ def main(rounds: int) -> None:
                     rows.setdefault(name, []).append(ask(port, question.format(n=number), body))
         finally:
             server.stop()
-    click.echo(table(["request", "prompt tokens", "seconds"], [_row(*row) for row in rows.items()]))
-    first = median(seconds for seconds, _ in rows["with passages"])
+    click.echo(table(["request", "prompt tokens", "of them cached", "seconds"], [_row(*row) for row in rows.items()]))
+    first = median(seconds for seconds, *_ in rows["with passages"])
     for name in ("the same again", "the next question, the same passages"):
-        click.echo(f"{name}: {median(seconds for seconds, _ in rows[name]) / first:.1%} of the first")
+        click.echo(f"{name}: {median(seconds for seconds, *_ in rows[name]) / first:.1%} of the first")
 
 
 def _requests(number: int) -> list[tuple[str, str, Mapping[str, object]]]:
@@ -83,8 +83,8 @@ def _requests(number: int) -> list[tuple[str, str, Mapping[str, object]]]:
     ]
 
 
-def ask(port: int, question: str, controls: Mapping[str, object]) -> tuple[float, int]:
-    """Return the seconds until the answer, and the tokens of the prompt."""
+def ask(port: int, question: str, controls: Mapping[str, object]) -> tuple[float, int, int]:
+    """Return the seconds until the answer, the tokens of the prompt, and how many of them the engine had in its cache."""
     body = {
         "model": "smollm2-135m-instruct",
         "messages": [{"role": "user", "content": question}],
@@ -94,7 +94,8 @@ def ask(port: int, question: str, controls: Mapping[str, object]) -> tuple[float
     began = time.perf_counter()
     reply = json.loads(foreword.post(port, "/v1/chat/completions", body, timeout_s=600))
     seconds = time.perf_counter() - began
-    return seconds, reply["usage"]["prompt_tokens"]
+    usage = reply["usage"]
+    return seconds, usage["prompt_tokens"], usage["prompt_tokens_details"]["cached_tokens"]
 
 
 def _add(folder: Path, number: int) -> None:
@@ -106,9 +107,9 @@ def _add(folder: Path, number: int) -> None:
     subprocess.run([*command, "--config", str(folder / "config.toml")], check=True, capture_output=True)
 
 
-def _row(name: str, measured: list[tuple[float, int]]) -> list[str]:
-    seconds, tokens = (median(column) for column in zip(*measured, strict=True))
-    return [name, f"{tokens:.0f}", f"{seconds:.2f}"]
+def _row(name: str, measured: list[tuple[float, int, int]]) -> list[str]:
+    seconds, tokens, cached = (median(column) for column in zip(*measured, strict=True))
+    return [name, f"{tokens:.0f}", f"{cached:.0f}", f"{seconds:.2f}"]
 
 
 if __name__ == "__main__":

@@ -58,9 +58,14 @@ class _EngineChoice(Struct):
     finish_reason: str | None = None
 
 
+class _EnginePromptDetails(Struct):
+    cached_tokens: int = 0
+
+
 class _EngineUsage(Struct):
     prompt_tokens: int = 0
     completion_tokens: int = 0
+    prompt_tokens_details: _EnginePromptDetails | None = None
 
 
 class _EngineEvent(Struct):
@@ -80,6 +85,7 @@ class _UsageTally:
     def __init__(self, ask: EngineAsk) -> None:
         self._ask = ask
         self._prompts: dict[int, int] = {}
+        self._cached: dict[int, int] = {}
         self._completion = 0
 
     def add(self, piece: _EngineEvent) -> None:
@@ -88,13 +94,19 @@ class _UsageTally:
         which = piece.choices[0].index // self._ask.choices if piece.choices else 0
         self._prompts[which] = piece.usage.prompt_tokens
         self._completion += piece.usage.completion_tokens
+        if piece.usage.prompt_tokens_details is not None:
+            # of several answers to a prompt, the first reads it and the others find it in the cache
+            cached = piece.usage.prompt_tokens_details.cached_tokens
+            self._cached[which] = min(cached, self._cached.get(which, cached))
 
-    def usage(self) -> dict[str, int]:
+    def usage(self) -> dict[str, Any]:
         prompt = sum(self._prompts.values())
+        details = {"prompt_tokens_details": {"cached_tokens": sum(self._cached.values())}} if self._cached else {}
         return {
             "prompt_tokens": prompt,
             "completion_tokens": self._completion,
             "total_tokens": prompt + self._completion,
+            **details,
         }
 
 
@@ -188,7 +200,7 @@ class Events(_PieceReader):
             fields["text"] = choice.text if choice.text is not UNSET else ""
         return fields | {"logprobs": self.logprobs(choice), "finish_reason": choice.finish_reason}
 
-    def _framed(self, choices: list[dict[str, Any]], usage: dict[str, int] | None) -> bytes:
+    def _framed(self, choices: list[dict[str, Any]], usage: dict[str, Any] | None) -> bytes:
         extra = {"usage": usage} if self.ask.include_usage else {}
         return b"data: " + _encode({**self.head, "choices": choices, **extra}) + b"\n\n"
 

@@ -90,6 +90,18 @@ def test_the_records_read_the_same_text_from_both_forms() -> None:
     assert read_answer(body.whole(), "application/json").text == "Hello"
 
 
+def test_what_the_engine_found_in_its_cache_is_in_the_usage() -> None:
+    def cached(tokens: int) -> bytes:
+        used = {"prompt_tokens": 5, "completion_tokens": 2, "prompt_tokens_details": {"cached_tokens": tokens}}
+        return piece(usage=used, choices=[])
+
+    whole = joined(chat(), [*PIECES[:-1], cached(4)])
+    several = joined(chat(choices=2), [*PIECES[:-1], cached(0), cached(5)])
+
+    assert whole["usage"]["prompt_tokens_details"] == {"cached_tokens": 4}
+    assert several["usage"]["prompt_tokens_details"] == {"cached_tokens": 0}, "the first answer read the prompt"
+
+
 def test_the_usages_of_several_choices_become_one() -> None:
     pieces = [
         piece(choices=[delta(1, content="b")]),
