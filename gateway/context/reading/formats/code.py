@@ -124,8 +124,8 @@ class _Braces:
         self._text = text
         self._line_ends = line_ends
         self._open: list[tuple[int, int, list[str], int, bool]] = []
-        """For each open brace: the header before it (depth in parentheses, start, pieces), the number of its block or -1,
-        and whether all blocks around it contain only blocks.
+        """For each open brace: the header before it (depth in parentheses, start, pieces), the number of its block or
+        -1, and whether all blocks around it contain only blocks.
         """
         self._lines = [-1, *(match.start() for match in NEWLINE.finditer(text))]
         self._blocks: list[CodeBlock] = []
