@@ -32,7 +32,7 @@ LONG_TEXT = 20_000
 UNSEEN = Note(STAGE, "left out", "the model's reasoning (the request does not ask for thinking)")
 
 
-class Sender(Protocol):
+class TranslatedBackend(Protocol):
     """A backend, with or without translations around it."""
 
     async def send(self, exchange: Exchange, model: str, headers: Headers) -> Reply: ...
@@ -43,7 +43,7 @@ class MessagesOverChat:
     backend.
     """
 
-    def __init__(self, backend: Sender, models: ModelSender, count: Callable[[str], int]) -> None:
+    def __init__(self, backend: TranslatedBackend, models: ModelSender, count: Callable[[str], int]) -> None:
         """`models` is the backend itself, which knows its models. `backend` is the same backend with its other
         translations.
         """

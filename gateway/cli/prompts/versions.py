@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from gateway.atomic_file import write_whole
 from gateway.cli.config import config_option, load_settings
 from gateway.prompt.found.adopt import FoundTemplate, identity
-from gateway.prompt.found.found_prompt import FoundPrompt, PromptState, SpokenVersion
+from gateway.prompt.found.found_prompt import FoundPrompt, PromotedVersion, PromptState
 from gateway.prompt.found.store import FoundFile, change_found, found_path, one_of, put, read_found
 from gateway.prompt.found.templates import exported, imported, newest_template, read_template, write_template
 
@@ -106,7 +106,7 @@ def promote_version(name: str, version: int | None, share: float, config: Path) 
         prompt = _adopted(one_of(content.prompts, name))
         template = read_template(folder, prompt.id, version) if version else newest_template(folder, prompt.id)
         chosen.append(template)
-        return put(content, [replace(prompt, spoken=SpokenVersion(template.version, share, time.time()))])
+        return put(content, [replace(prompt, spoken=PromotedVersion(template.version, share, time.time()))])
 
     change_found(found_path(folder), promoted)
     click.echo(

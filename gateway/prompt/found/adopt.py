@@ -19,7 +19,7 @@ class NotAdopted(ForewordError):
     """The prompt cannot be adopted. The message gives the reason and a remedy."""
 
 
-class TemplatePart(Struct, frozen=True):
+class MessagePart(Struct, frozen=True):
     """A part of a message: a fixed text, or the name of a slot that the application fills."""
 
     text: str = ""
@@ -32,7 +32,7 @@ class TemplateMessage(Struct, frozen=True):
     """One message of a template. `history` stands for the conversation so far, which is kept byte for byte."""
 
     role: str
-    parts: tuple[TemplatePart, ...] = ()
+    parts: tuple[MessagePart, ...] = ()
 
 
 class SlotOfPart(Struct, frozen=True):
@@ -120,11 +120,11 @@ def refuse_secrets(prompt: FoundPrompt, version: PromptVersion) -> None:
         )
 
 
-def _parts(shape: TextShape, names: list[str]) -> tuple[TemplatePart, ...]:
+def _parts(shape: TextShape, names: list[str]) -> tuple[MessagePart, ...]:
     parts = []
     for at, piece in enumerate(shape.pieces):
         if at:
-            parts.append(TemplatePart(slot=names[at - 1], frozen=False))
+            parts.append(MessagePart(slot=names[at - 1], frozen=False))
         if piece:
-            parts.append(TemplatePart(text=piece))
+            parts.append(MessagePart(text=piece))
     return tuple(parts)

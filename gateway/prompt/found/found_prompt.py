@@ -98,7 +98,7 @@ class PromptVersion(Struct, frozen=True):
         return sum(shape.fixed_chars for shape in self.shapes)
 
 
-class SpokenVersion(Struct, frozen=True):
+class PromotedVersion(Struct, frozen=True):
     """The version of an adopted template that is sent in place of the identity, and the share of conversations that get
     it.
     """
@@ -117,7 +117,7 @@ class FoundPrompt(Struct, frozen=True):
     endpoint: str
     versions: tuple[PromptVersion, ...]
     state: PromptState = PromptState.FOUND
-    spoken: SpokenVersion | None = None
+    spoken: PromotedVersion | None = None
     """The template version that is sent to a share of the conversations. None: every request stays unchanged."""
 
     @property

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from gateway.atomic_file import write_whole
 from gateway.errors import ForewordError
-from gateway.prompt.found.adopt import HISTORY, FoundTemplate, TemplateMessage, TemplatePart
+from gateway.prompt.found.adopt import HISTORY, FoundTemplate, MessagePart, TemplateMessage
 
 FROZEN = "{% frozen %}", "{% endfrozen %}"
 _HEAD = re.compile(r"\A---\n.*?\n---\n", re.S)
@@ -67,11 +67,11 @@ def exported(template: FoundTemplate) -> str:
     return head + "".join(f"\n# {message.role}\n\n{_body(message.parts)}\n" for message in template.messages)
 
 
-def _body(parts: tuple[TemplatePart, ...]) -> str:
+def _body(parts: tuple[MessagePart, ...]) -> str:
     return "".join(map(_written, parts))
 
 
-def _written(part: TemplatePart) -> str:
+def _written(part: MessagePart) -> str:
     if part.slot:
         return f"{{{{ {part.slot} }}}}"
     return f"{FROZEN[0]}{part.text}{FROZEN[1]}" if part.frozen else part.text
@@ -112,19 +112,19 @@ def _messages(body: str) -> list[TemplateMessage]:
     return messages
 
 
-def _parts(text: str) -> list[TemplatePart]:
-    parts: list[TemplatePart] = []
+def _parts(text: str) -> list[MessagePart]:
+    parts: list[MessagePart] = []
     loose = ""
     for match in _PIECE.finditer(text):
         if match["other"] is not None:
             loose += match["other"]
             continue
         if loose:
-            parts.append(TemplatePart(text=loose, frozen=False))
+            parts.append(MessagePart(text=loose, frozen=False))
             loose = ""
         slot = match["slot"] or ""
-        parts.append(TemplatePart(slot=slot, frozen=False) if slot else TemplatePart(text=match["frozen"]))
-    return [*parts, TemplatePart(text=loose, frozen=False)] if loose else parts
+        parts.append(MessagePart(slot=slot, frozen=False) if slot else MessagePart(text=match["frozen"]))
+    return [*parts, MessagePart(text=loose, frozen=False)] if loose else parts
 
 
 def _slots(messages: tuple[TemplateMessage, ...]) -> list[str]:

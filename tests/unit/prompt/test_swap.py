@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from gateway.ask import Ask, ClientKey, Controls, Endpoint, Mode, Turn
 from gateway.exchange import Arm, Exchange
 from gateway.prompt.found.adopt import identity
-from gateway.prompt.found.found_prompt import FoundPrompt, PromptState, PromptVersion, SpokenVersion
+from gateway.prompt.found.found_prompt import FoundPrompt, PromotedVersion, PromptState, PromptVersion
 from gateway.prompt.found.shape import OPEN, TextShape
 from gateway.prompt.found.store import FoundFile, found_path
 from gateway.prompt.found.table import FoundTable
@@ -28,7 +28,7 @@ PROMPT = FoundPrompt(
     "chat/completions",
     (PromptVersion(1, SYSTEM, OPEN),),
     PromptState.ADOPTED,
-    SpokenVersion(2, 1.0),
+    PromotedVersion(2, 1.0),
 )
 BEFORE = identity(PROMPT)
 AFTER = imported(exported(BEFORE).replace(".\n{% endfrozen %}", ".\n{% endfrozen %}Only the label, please."), BEFORE)
@@ -110,7 +110,7 @@ async def test_a_take_back_ends_the_version_in_all_conversations(tmp_path: Path)
 
 
 async def test_the_share_is_that_of_conversations(tmp_path: Path) -> None:
-    gateway = Gateway(tmp_path, replace(PROMPT, spoken=SpokenVersion(2, 0.3)))
+    gateway = Gateway(tmp_path, replace(PROMPT, spoken=PromotedVersion(2, 0.3)))
     arms = [(await gateway(*asked(f"ticket {n}"))).rewrite.arm for n in range(400)]
     assert 80 < arms.count(Arm.CANARY) < 160
     assert arms.count(Arm.CANARY) + arms.count(Arm.HELD) == 400
@@ -145,7 +145,7 @@ async def test_another_deployed_version_goes_on_as_it_came(tmp_path: Path) -> No
 
 
 async def test_a_missing_template_is_reported_and_changes_nothing(tmp_path: Path) -> None:
-    gateway = Gateway(tmp_path, replace(PROMPT, spoken=SpokenVersion(7)))
+    gateway = Gateway(tmp_path, replace(PROMPT, spoken=PromotedVersion(7)))
     assert not (await gateway(*asked())).changed
     assert "7.json cannot be read" in gateway.found.problem
 
