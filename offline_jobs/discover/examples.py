@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from msgspec import Struct
 from msgspec.structs import replace
 
-from gateway.prompt.found.adopt import HISTORY, FoundTemplate, MessagePart, TemplateMessage
+from gateway.prompt.found.adopt import HISTORY, FoundTemplate, SkeletonPart, TemplateMessage
 from gateway.prompt.found.found_prompt import FoundPrompt
 from gateway.prompt.found.index import PromptIndex
 from gateway.prompt.found.store import found_path, one_of, read_found
@@ -156,7 +156,7 @@ def with_examples(before: FoundTemplate, examples: Sequence[WorkedExample]) -> F
     # the new examples replace earlier ones
     head = [message for message in before.messages[:at] if message.role == "system"]
     turns = [
-        TemplateMessage(role, (MessagePart(text=text, frozen=False),))
+        TemplateMessage(role, (SkeletonPart(text=text, frozen=False),))
         for example in examples
         for role, text in (("user", example.message), ("assistant", example.answer))
     ]

@@ -19,7 +19,7 @@ class NotAdopted(ForewordError):
     """The prompt cannot be adopted. The message gives the reason and a remedy."""
 
 
-class MessagePart(Struct, frozen=True):
+class SkeletonPart(Struct, frozen=True):
     """A part of a message: a fixed text, or the name of a slot that the application fills."""
 
     text: str = ""
@@ -32,7 +32,7 @@ class TemplateMessage(Struct, frozen=True):
     """One message of a template. `history` stands for the conversation so far, which is kept byte for byte."""
 
     role: str
-    parts: tuple[MessagePart, ...] = ()
+    parts: tuple[SkeletonPart, ...] = ()
 
 
 class SlotOfPart(Struct, frozen=True):
@@ -120,11 +120,11 @@ def refuse_secrets(prompt: FoundPrompt, version: PromptVersion) -> None:
         )
 
 
-def _parts(shape: TextShape, names: list[str]) -> tuple[MessagePart, ...]:
+def _parts(shape: TextShape, names: list[str]) -> tuple[SkeletonPart, ...]:
     parts = []
     for at, piece in enumerate(shape.pieces):
         if at:
-            parts.append(MessagePart(slot=names[at - 1], frozen=False))
+            parts.append(SkeletonPart(slot=names[at - 1], frozen=False))
         if piece:
-            parts.append(MessagePart(text=piece))
+            parts.append(SkeletonPart(text=piece))
     return tuple(parts)

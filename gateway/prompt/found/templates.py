@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from gateway.atomic_file import write_whole
 from gateway.errors import ForewordError
-from gateway.prompt.found.adopt import HISTORY, FoundTemplate, MessagePart, TemplateMessage
+from gateway.prompt.found.adopt import HISTORY, FoundTemplate, SkeletonPart, TemplateMessage
 
 FROZEN = "{% frozen %}", "{% endfrozen %}"
 _HEAD = re.compile(r"\A---\n.*?\n---\n", re.S)
@@ -67,11 +67,11 @@ def exported(template: FoundTemplate) -> str:
     return head + "".join(f"\n# {message.role}\n\n{_body(message.parts)}\n" for message in template.messages)
 
 
-def _body(parts: tuple[MessagePart, ...]) -> str:
+def _body(parts: tuple[SkeletonPart, ...]) -> str:
     return "".join(map(_written, parts))
 
 
-def _written(part: MessagePart) -> str:
+def _written(part: SkeletonPart) -> str:
     if part.slot:
         return f"{{{{ {part.slot} }}}}"
     return f"{FROZEN[0]}{part.text}{FROZEN[1]}" if part.frozen else part.text
@@ -112,19 +112,19 @@ def _messages(body: str) -> list[TemplateMessage]:
     return messages
 
 
-def _parts(text: str) -> list[MessagePart]:
-    parts: list[MessagePart] = []
+def _parts(text: str) -> list[SkeletonPart]:
+    parts: list[SkeletonPart] = []
     loose = ""
     for match in _PIECE.finditer(text):
         if match["other"] is not None:
             loose += match["other"]
             continue
         if loose:
-            parts.append(MessagePart(text=loose, frozen=False))
+            parts.append(SkeletonPart(text=loose, frozen=False))
             loose = ""
         slot = match["slot"] or ""
-        parts.append(MessagePart(slot=slot, frozen=False) if slot else MessagePart(text=match["frozen"]))
-    return [*parts, MessagePart(text=loose, frozen=False)] if loose else parts
+        parts.append(SkeletonPart(slot=slot, frozen=False) if slot else SkeletonPart(text=match["frozen"]))
+    return [*parts, SkeletonPart(text=loose, frozen=False)] if loose else parts
 
 
 def _slots(messages: tuple[TemplateMessage, ...]) -> list[str]:
