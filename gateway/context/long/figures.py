@@ -18,6 +18,7 @@ MOST_GROUPS = 40
 """Rows are not grouped by a column with more distinct values than this."""
 EXTREMES = 3
 TITLE_WORDS, TITLE_CHARS = 6, 40
+LONGEST_RULE = 1000
 _PIPE_RULE = re.compile(r"^\s*\|?\s*:?-{2,}:?\s*(\|\s*:?-{2,}:?\s*)*\|?\s*$")
 _ITEM = re.compile(r"^[ \t]*(?:[-*+•·]|\d{1,4}[.)、])[ \t]*\S", re.MULTILINE)
 _NUMBER = re.compile(
@@ -94,9 +95,14 @@ def lead_at(leads: Sequence[TextLead], place: int) -> str:
     return next((lead.text for lead in leads if lead.start + len(lead.text) < place < lead.end), "")
 
 
+def _is_rule(line: str) -> bool:
+    """Whether a line separates the title row of a Markdown table from its rows."""
+    return "|" in line and len(line) <= LONGEST_RULE and _PIPE_RULE.match(line) is not None
+
+
 def _title_row(block: str) -> str:
     lines = block.strip("\n").split("\n")
-    rule = next((place for place, line in enumerate(lines) if "|" in line and _PIPE_RULE.match(line)), 0)
+    rule = next((place for place, line in enumerate(lines) if _is_rule(line)), 0)
     return "\n".join(lines[rule - 1 : rule + 1]) if rule else lines[0]
 
 
@@ -166,8 +172,15 @@ def _rounded(number: Decimal) -> str:
 
 def _blocks(text: str) -> Iterator[tuple[int, int]]:
     """Return the runs of lines without a blank line."""
-    for match in re.finditer(r"(?:[^\n]*\S[^\n]*(?:\n|$))+", text):
-        yield match.span()
+    start = place = 0
+    for line in text.splitlines(keepends=True):
+        if not line.strip():
+            if place > start:
+                yield start, place
+            start = place + len(line)
+        place += len(line)
+    if place > start:
+        yield start, place
 
 
 Cells = tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]
@@ -175,7 +188,7 @@ Cells = tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]
 
 def _piped(block: str) -> Cells | None:
     lines = block.strip("\n").split("\n")
-    rule = next((place for place, line in enumerate(lines) if "|" in line and _PIPE_RULE.match(line)), 0)
+    rule = next((place for place, line in enumerate(lines) if _is_rule(line)), 0)
     if not rule:
         return None
     columns = _cells(lines[rule - 1])

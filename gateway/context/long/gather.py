@@ -16,6 +16,7 @@ from gateway.context.long.parts import PIECES, PREVIEWED, parts_of_documents
 from gateway.context.long.prompts import moved, with_sources
 from gateway.context.long.quote import CannotRead, WindowRoom
 from gateway.context.long.read import LongReader, ReadingResult
+from gateway.context.long.sorting import sorted_rows
 from gateway.context.long.task import LongTask
 from gateway.context.long.wording import WORDINGS, LongWording, wording_of
 from gateway.context.window import PROMPT_TOKENS
@@ -24,6 +25,7 @@ from gateway.settings.context import Context
 
 TABLE_SHARE = 0.8
 """If tables are at least this share of the text, their figures are enough for a task that asks for figures."""
+WHOLE_SHARE = 0.98
 FIGURES_SHARE = 2
 """Beside the answers, figures take at most the window's free room divided by this."""
 FEWEST_ITEMS = 5
@@ -41,10 +43,14 @@ class GatherPlanner:
         words = wording_of(task.shape.language)
         free = await asyncio.to_thread(task.free_beside, words.final)
         tables = await asyncio.to_thread(tables_in, task.shape.text)
-        alone = _answers_alone(task, tables)
+        alone = _share(task, tables) >= TABLE_SHARE and _asks_for_figures(task)
         room = free if alone else free // FIGURES_SHARE
         figures, left_out = await asyncio.to_thread(_figures, task, tables, room, words)
         told = {"tables": len(tables), "rows": sum(len(table.rows) for table in tables), "figures_left_out": left_out}
+        if answer := await asyncio.to_thread(_sorted, task, tables):
+            why = replace(chosen, why=f"{chosen.why}; its rows were sorted by code, and are the answer")
+            done = replace(task, exchange=replace(task.exchange, composed=answer))
+            return with_sources(done, why, (), words.final, told)
         if alone and figures:
             why = replace(chosen, why=f"{chosen.why}; it is a table, so its figures were computed from all rows")
             return with_sources(task, why, moved(figures, task.shape.start), words.final, told)
@@ -85,11 +91,23 @@ class GatherPlanner:
         return WindowRoom(task.target.window_tokens, prompt, result, max(0, free - used))
 
 
-def _answers_alone(task: LongTask, tables: Sequence[TextTable]) -> bool:
-    """Whether the figures of the tables are enough for the task, so that no model must read the rows."""
-    share = sum(table.end - table.start for table in tables) / max(1, len(task.shape.text.strip()))
-    asks = any(words.speaks_of_figures.search(task.shape.task) for words in WORDINGS.values())
-    return share >= TABLE_SHARE and asks
+def _share(task: LongTask, tables: Sequence[TextTable]) -> float:
+    """The share of the text that is in tables."""
+    return sum(table.end - table.start for table in tables) / max(1, len(task.shape.text.strip()))
+
+
+def _asks_for_figures(task: LongTask) -> bool:
+    return any(words.speaks_of_figures.search(task.shape.task) for words in WORDINGS.values())
+
+
+def _sorted(task: LongTask, tables: Sequence[TextTable]) -> str:
+    """The sorted rows, if the text is one table and the task plainly asks for that; otherwise "". Blocking."""
+    if len(tables) != 1 or _share(task, tables) < WHOLE_SHARE or not task.joinable:
+        return ""
+    (table,) = tables
+    answer = sorted_rows(task.shape.text[table.start : table.end], table, task.shape.task) or ""
+    room = task.exchange.ask.room_tokens
+    return "" if room and task.count(answer) > room else answer
 
 
 def _figures(task: LongTask, tables: Sequence[TextTable], room: int, words: LongWording) -> tuple[list[Chunk], int]:

@@ -1,6 +1,7 @@
 """Finds the client's own words in a long message: the request at its beginning or its end, and the span of the text."""
 
 import re
+from collections.abc import Iterator
 
 from msgspec import Struct
 
@@ -36,13 +37,15 @@ FENCED_SHARE = 0.6
 LEAD_CHARS = 160
 
 _BLOCK = re.compile(r"\n[ \t]*\n\s*")
-_FENCES = (
+_QUOTES = (
     re.compile(r"(?<!`)```[^\n`]*\n(?P<text>.*)\n[ \t]*```(?!`)", re.DOTALL),
     re.compile(r"\"\"\"(?P<text>.*)\"\"\"", re.DOTALL),
     re.compile(r"'''(?P<text>.*)'''", re.DOTALL),
-    re.compile(r"(?P<text><(\w[\w-]*)[^<>]*>.*</\2>)", re.DOTALL),
-    re.compile(r"^(?P<rule>[-=*_#~<>]{3,})[^\n]*\n(?P<text>.*)\n[-=*_#~<>]{3,}[^\n]*$", re.DOTALL | re.MULTILINE),
 )
+_TAG = re.compile(r"<(\w[\w-]{0,40})[^<>\n]{0,200}>")
+_RULED = re.compile(r"^[-=*_#~<>]{3,}[^\n]*\n(?P<text>.*)\n[-=*_#~<>]{3,}[^\n]*$", re.DOTALL | re.MULTILINE)
+MOST_TAGS = 5
+"""Of the tags near the beginning of a message, this many are looked at."""
 _CODE = re.compile(r"[{}();=<>\[\]|\\_]")
 _COLON = re.compile(r":\s|：|:(?=\n)")
 _KINDS = "passage|document|source|context|article|excerpt|段落|文档|资料|文章"
@@ -78,21 +81,42 @@ def is_plain(task: str) -> bool:
 
 def _fenced(message: str) -> Instruction | None:
     """Split a message whose text is in a fence, or between quotation marks, tags or rules."""
-    for pattern in _FENCES:
-        match = pattern.search(message)
-        if match is None or _is_doubtful(pattern, match, message):
+    for fence in _fences(message):
+        start, end = fence.text
+        if end - start < FENCED_SHARE * len(message):
             continue
-        if match.end("text") - match.start("text") < FENCED_SHARE * len(message):
-            continue
-        start, end = match.span("text")
-        outside = [message[: match.start()].strip(), message[match.end() :].strip()]
+        outside = [message[: fence.whole[0]].strip(), message[fence.whole[1] :].strip()]
         task = "\n".join(part for part in outside if part)
         if not task or len(task) > _longest(task):
             continue
-        # code fences and quotation marks around nearly all of a message leave no doubt what is the text
-        if pattern in _FENCES[:3] or max(_asks([part for part in outside if part])) >= ASKS:
+        if fence.is_sure or max(_asks([part for part in outside if part])) >= ASKS:
             return Instruction(task, start, end)
     return None
+
+
+class TextFence(Struct, frozen=True):
+    """The span of a fence, and that of the text in it. Code fences and quotation marks around nearly all of a message
+    leave no doubt what is the text."""
+
+    whole: Span
+    text: Span
+    is_sure: bool
+
+
+def _fences(message: str) -> Iterator[TextFence]:
+    for pattern in _QUOTES:
+        match = pattern.search(message)
+        if match is not None and not _is_doubtful(pattern, match, message):
+            yield TextFence(match.span(), match.span("text"), is_sure=True)
+    for tag in list(_TAG.finditer(message, 0, TASK_CHARS))[:MOST_TAGS]:
+        closing = f"</{tag[1]}>"
+        end = message.rfind(closing)
+        if end > tag.end():
+            span = tag.start(), end + len(closing)
+            yield TextFence(span, span, is_sure=False)
+    match = _RULED.search(message)
+    if match is not None:
+        yield TextFence(match.span(), match.span("text"), is_sure=False)
 
 
 def _is_doubtful(pattern: re.Pattern[str], match: re.Match[str], message: str) -> bool:
@@ -100,7 +124,7 @@ def _is_doubtful(pattern: re.Pattern[str], match: re.Match[str], message: str) -
     of the message.
     """
     mark = match[0][:3]
-    if pattern not in _FENCES[1:3] or message.count(mark) == 2:
+    if pattern is _QUOTES[0] or message.count(mark) == 2:
         return False
     return not (message.lstrip().startswith(mark) or message.rstrip().endswith(mark))
 

@@ -98,6 +98,8 @@ def account(strategy: Strategy, text_tokens: int, sent_tokens: int, data: Mappin
     if strategy is Strategy.PIECEWISE:
         return f"the text is transformed in {data['pieces']} pieces"
     if not quote:
+        if not sent_tokens:
+            return f"{data.get('rows', 0)} rows sorted by code"
         return f"{data.get('rows', 0)} rows of tables counted by code; the rows themselves left out"
     parts = [f"{text_tokens} tokens read in {quote['parts']} parts and condensed to {sent_tokens}"]
     if data.get("rows"):

@@ -33,6 +33,10 @@ class LongWording(Struct, frozen=True, forbid_unknown_fields=True, dict=True):
     """The title of figures that were computed."""
     counted: str
     """The title of a merged list, with `{total}` and `{different}`."""
+    sorts: tuple[str, ...]
+    """Words of a task that sorts rows."""
+    falls: tuple[str, ...]
+    """Words of a task that sorts rows from the greatest to the least."""
     items: str
     """States the number of list items of a text, with `{total}`."""
     computes: tuple[str, ...]
@@ -53,6 +57,14 @@ class LongWording(Struct, frozen=True, forbid_unknown_fields=True, dict=True):
     @cached_property
     def speaks_of_figures(self) -> re.Pattern[str]:
         return self._any(self.computes)
+
+    @cached_property
+    def speaks_of_sorting(self) -> re.Pattern[str]:
+        return self._any(self.sorts)
+
+    @cached_property
+    def speaks_of_falling(self) -> re.Pattern[str]:
+        return self._any(self.falls)
 
     @cached_property
     def speaks_of_translation(self) -> re.Pattern[str]:

@@ -161,3 +161,23 @@ async def test_a_system_message_can_say_what_to_do_with_the_users_text() -> None
     assert done.plan.strategy == "gather"
     assert all("Task: List every port that the user's text mentions." in prompt for prompt in model.prompts)
     assert done.prompt[0].role == "system"
+
+
+async def test_rows_are_sorted_by_code_where_the_task_plainly_says_so() -> None:
+    rows = [f"item {n},2024-0{1 + n % 9}-11,{n * 37 % 601}" for n in range(600)]
+    text = "\n".join(["name,date,amount", *rows])
+    model = Says(ports)
+    done = await gathered(asked(text, "Sort the rows by amount, highest first."), model)
+    assert model.prompts == []
+    head, *lines = done.composed.split("\n")
+    assert head == "name,date,amount"
+    assert sorted(lines) == sorted(rows)
+    amounts = [int(line.rsplit(",", 1)[1]) for line in lines]
+    assert amounts == sorted(amounts, reverse=True)
+    assert done.plan.said == "600 rows sorted by code"
+
+
+async def test_rows_are_not_sorted_by_a_guess() -> None:
+    rows = "\n".join(f"item {n},about {n},{n}" for n in range(600))
+    done = await gathered(asked(f"name,price,amount\n{rows}", "Sort the rows by price."), Says(lambda prompt: "- x"))
+    assert done.composed == ""

@@ -108,7 +108,7 @@ MEANINGS = {
         "What is its central message?",
         "What is the author telling us?",
     ),
-    TaskKind.WHOLE: ("Which people occur in the text?", "What changes between the first part and the last?"),
+    TaskKind.WHOLE: ("Which people occur in the text?", "Put all the events in order of time."),
     TaskKind.PLACE: ("Who is the owner of the car?", "What time does the train leave?", "How did the fire start?"),
     TaskKind.TRANSFORM: ("Put all of it into Italian.", "Give me a version without spelling mistakes."),
 }
