@@ -96,7 +96,7 @@ def _decide(text: str) -> str | None:
         return _added(text)
     if han * WEIGHT > latin:
         return "zh"
-    words = [word for word in _WORD.findall(text.lower()) if len(word) > 1 or word in _ENGLISH]
+    words = [word for word in _WORD.findall(text.lower()) if len(word) > 1 or word in _ENGLISH or word in _FOREIGN]
     added = _by_words(words)
     if added:
         return added
