@@ -37,6 +37,18 @@ def load_settings(config: Path) -> Settings:
     return settings
 
 
+def add_languages(config: Path) -> None:
+    """Add the configured languages for a command that reads other folders than the configured ones. A configuration
+    that is missing or has mistakes is not the command's subject, and adds none.
+    """
+    try:
+        settings = load(config)
+    except ConfigError:
+        return
+    if settings.prompt.languages:
+        _use_languages(settings)
+
+
 def _use_languages(settings: Settings) -> None:
     """Add the configured languages. If a language folder cannot be read, print the reason and exit."""
     from gateway.prompt.language.vocabulary import VOCABULARY, LanguageUnusable

@@ -9,7 +9,7 @@ import click
 import msgspec
 from msgspec.structs import replace
 
-from gateway.cli.config import load_settings
+from gateway.cli.config import add_languages, load_settings
 from gateway.errors import TemplateError
 from gateway.prompt.library.library import Library, load_library
 from gateway.prompt.library.names import id_of
@@ -43,6 +43,7 @@ def folders_of(folders: Sequence[Path], config: Path) -> list[Path]:
 def open_library(folders: Sequence[Path], config: Path) -> tuple[Library, list[TemplateError]]:
     """Open the library of the given folders, or else of the configured folders and the archive."""
     if folders:
+        add_languages(config)
         return load_library(folders_of(folders, config))
     from gateway.loading import archive_folder
 

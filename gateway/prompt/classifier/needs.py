@@ -1,25 +1,27 @@
 """Finds what a prompt lacks and what its answer needs, by word lists. This takes microseconds.
 
 The results are hints for notes, routing and templates; they never cause a rewrite. The words of each language are in
-`seed/needs.jsonl`.
+its file (`[needs]`).
 """
 
 from __future__ import annotations
 
 import re
-from functools import cache, lru_cache
-from pathlib import Path
+from collections.abc import Iterable
+from functools import lru_cache
 
-import msgspec
 from msgspec import Struct
 
 from gateway.prompt.classifier.rawness import MEASURED
 from gateway.prompt.classifier.view import Look
+from gateway.prompt.language.vocabulary import VOCABULARY, Derived
 
-FILE = Path(__file__).parent / "seed" / "needs.jsonl"
+KINDS = ("example", "absent", "reasoning", "tool")
+"""The fields of a language's `[needs]`."""
 LONG_CHARS = 3000
 """A longer prompt is mostly text to work on, which a small context window cannot hold."""
 _WORD = re.compile(r"[a-z][a-z.'-]*[a-z]|[a-z]")
+_ENTRY = re.compile(r"[^\W\d_][^\W\d_.'-]*[.\w-]*")
 _SUM = re.compile(r"\d\s*[-+*/×÷^=]\s*\d|\d\s*%")
 _FORMAT, _CONSTRAINTS, _NUMBERS, _AUDIENCE, _QUESTION, _POLITE, _PASTED, _QUOTES, _WORDS = (
     MEASURED.index(name)
@@ -38,11 +40,9 @@ _FORMAT, _CONSTRAINTS, _NUMBERS, _AUDIENCE, _QUESTION, _POLITE, _PASTED, _QUOTES
 _DAMPED_FEW = 1.4  # ln(1 + 3), rounded up: one to three words name a topic, not a task
 
 
-class NeedWords(Struct, frozen=True):
-    """One kind of words in one language."""
+class _Entries(Struct, frozen=True):
+    """The entries of one kind in one language: whole words, and phrases that may occur anywhere."""
 
-    kind: str
-    language: str
     words: frozenset[str] = frozenset()
     phrases: tuple[str, ...] = ()
 
@@ -86,11 +86,19 @@ def _lower_and_words(request: str) -> tuple[str, frozenset[str]]:
 
 
 def _occurs(kind: str, language: str, text: str, words: frozenset[str]) -> bool:
-    table = _table().get((kind, language))
-    return table is not None and table.occur(text, words)
+    entries = _table().get((kind, language))
+    return entries is not None and entries.occur(text, words)
 
 
-@cache
-def _table() -> dict[tuple[str, str], NeedWords]:
-    rows = [msgspec.json.decode(line, type=NeedWords) for line in FILE.read_bytes().splitlines() if line.strip()]
-    return {(row.kind, row.language): row for row in rows}
+@Derived
+def _table() -> dict[tuple[str, str], _Entries]:
+    return {
+        (kind, language): _entries(getattr(words.needs, kind), spaced=words.spaced)
+        for language, words in VOCABULARY.items()
+        for kind in KINDS
+    }
+
+
+def _entries(written: Iterable[str], *, spaced: bool) -> _Entries:
+    words = frozenset(entry for entry in written if spaced and _ENTRY.fullmatch(entry))
+    return _Entries(words, tuple(entry for entry in written if entry not in words))

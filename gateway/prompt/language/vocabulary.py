@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Struct, field
 
 from gateway.errors import ForewordError
+from gateway.prompt.language.answer_words import FormWords, LimitWords, NeedWords
 
 FOLDER = Path(__file__).parent / "words"
 WORDS_FILE, PROMPTS_FILE = "words.toml", "prompts.jsonl"
@@ -144,6 +145,9 @@ class LanguageWords(Struct, frozen=True, forbid_unknown_fields=True):
     refine: RefineWords = RefineWords()
     extract: ExtractWords = ExtractWords()
     given: GivenWords = GivenWords()
+    form: FormWords = FormWords()
+    needs: NeedWords = NeedWords()
+    limits: LimitWords = LimitWords()
     question: QuestionWords = QuestionWords()
 
     def whole(self, patterns: Iterable[str]) -> str:

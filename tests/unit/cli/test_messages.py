@@ -5,6 +5,7 @@ from pathlib import Path
 from click.testing import CliRunner
 
 from gateway.cli.main import main
+from gateway.prompt.language.vocabulary import VOCABULARY
 
 
 def said(*words: str) -> str:
@@ -26,3 +27,16 @@ def test_lint_of_a_file_names_the_folder(tmp_path: Path) -> None:
     file = tmp_path / "en.prompt.md"
     file.write_text("", "utf-8")
     assert f"templates lint --folder {tmp_path}" in said("templates", "lint", str(file))
+
+
+def test_lint_of_a_folder_knows_the_languages_of_the_configuration(tmp_path: Path) -> None:
+    spanish = Path(__file__).resolve().parents[3] / "examples/spanish"
+    config = tmp_path / "config.toml"
+    config.write_text(f"[prompt]\nlanguages = [{str(spanish / 'es')!r}]\n", "utf-8")
+    try:
+        ran = CliRunner().invoke(
+            main, ["templates", "lint", "--folder", str(spanish / "templates"), "--config", str(config)]
+        )
+    finally:
+        VOCABULARY.use([])
+    assert ran.exit_code == 0, ran.output

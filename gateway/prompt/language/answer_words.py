@@ -1,0 +1,68 @@
+"""The words of one language that show the form of a prompt, the needs of its answer, and the limits that it states."""
+
+from collections.abc import Mapping
+
+from msgspec import Struct
+
+
+class FormWords(Struct, frozen=True, forbid_unknown_fields=True):
+    """Words that are counted to judge how well a prompt is specified.
+
+    In a spaced language, an entry of the first six fields is a word or two neighbouring words. In an unspaced language,
+    every entry is a pattern.
+    """
+
+    constraints: tuple[str, ...] = ()
+    format: tuple[str, ...] = ()
+    detail: tuple[str, ...] = ()
+    audience: tuple[str, ...] = ()
+    polite: tuple[str, ...] = ()
+    linking: tuple[str, ...] = ()
+    questions: tuple[str, ...] = ()
+    """Words that a question begins with, or, in an unspaced language, words of a question."""
+
+
+class NeedWords(Struct, frozen=True, forbid_unknown_fields=True):
+    """Words that show examples in a prompt, a text that is missing, a need of reasoning, and a need of a tool.
+
+    In a spaced language, an entry of letters, hyphens and dots is a whole word. Any other entry may occur anywhere.
+    """
+
+    example: tuple[str, ...] = ()
+    absent: tuple[str, ...] = ()
+    reasoning: tuple[str, ...] = ()
+    tool: tuple[str, ...] = ()
+
+
+class LimitPattern(Struct, frozen=True, forbid_unknown_fields=True):
+    """A wording of one kind of limit. `bound` is `most`, `under`, `least` or `exact`, for a limit with a number.
+
+    In the pattern, `{N}` stands for a number, `{Q}` for a quotation mark, `{QUOTED}` for a quotation, and `{LIST}` for
+    a list of answers to choose from.
+    """
+
+    kind: str
+    pattern: str
+    bound: str = ""
+
+
+class LimitWords(Struct, frozen=True, forbid_unknown_fields=True):
+    """The wordings of limits on an answer, such as "at most 50 words"."""
+
+    counts: Mapping[str, int] = {}
+    """The words of numbers, with their values."""
+    numbers: tuple[LimitPattern, ...] = ()
+    texts: tuple[LimitPattern, ...] = ()
+    flags: tuple[LimitPattern, ...] = ()
+    languages: tuple[LimitPattern, ...] = ()
+    """The `kind` of such a pattern is the code of the language that the answer must have."""
+    options: tuple[str, ...] = ()
+    """Patterns whose group is a list of answers."""
+    item: str = ""
+    """The pattern of one answer in a list, besides a quotation."""
+    join: str = ""
+    """The pattern of what stands between two answers."""
+    splits: str = ""
+    """The pattern of what may stand between two answers in an `options` pattern without `{LIST}`."""
+    end: str = ""
+    """The pattern of what follows a list."""
