@@ -100,12 +100,11 @@ class RetrieveStage:
         controls = exchange.ask.controls
         if not controls.collections:
             return exchange
-        if not controls.collections_required:
-            query = exchange.ask.query.strip()
-            if query and is_small_talk(query):
-                return exchange.noted(self.name, "skipped", "the message is small talk")
-            if brings_its_text(query):
-                return exchange.noted(self.name, "skipped", "the message is a task on a text that came with it")
+        if not controls.collections_required and (reason := _nothing_to_look_up(exchange.ask.query.strip())):
+            if self.collections is not None:
+                # a wrong name is an error whatever the message is
+                await asyncio.to_thread(_all_named, self.collections, controls.collections, exchange.key)
+            return exchange.noted(self.name, "skipped", reason)
         try:
             return await self._retrieved(exchange)
         except CannotRetrieve as obstacle:
@@ -127,7 +126,7 @@ class RetrieveStage:
             what = f"took longer than {self.settings.budget_ms} ms"
             raise CannotRetrieve(NotReady(what, retry_after_s=5.0)) from None
         if result.chunks:
-            return self._with(exchange, result.chunks)
+            return self._with(exchange, result)
         if result.tight:
             raise CannotRetrieve(_unmet(f"no chunk fits into {limits.budget.tokens} tokens"))
         reason = f"the relevance is {result.relevance:.2f}, the floor {self.settings.relevance:.2f}"
@@ -212,16 +211,18 @@ class RetrieveStage:
         self, collections: Collections, key: ClientKey, limits: RetrievalLimits, vectors: Vectors
     ) -> RetrievedChunks:
         """Search, and choose the chunks for the prompt. Call this on a worker thread."""
-        named = {store.id: store for store in (_named(collections, name, key) for name in limits.collections)}
+        named = _all_named(collections, limits.collections, key)
         wishes = [
             Wish(query, vector, limits.chunks * SPARE_CHUNKS, limits.filters)
             for query, vector in zip(limits.queries, vectors, strict=True)
         ]
         if len(wishes) > 1 and not limits.required:
             wishes = [replace(wishes[0], refers=True), replace(wishes[1], addition=wishes[0].text)]
-        results = [self._in_one(collections, collection, wish) for collection in named.values() for wish in wishes]
-        floor = 0.0 if limits.required else self.settings.relevance
-        hits = merged([hit for result in results if result.relevance >= floor for hit in result.hits])
+        least = 0.0 if limits.required else self.settings.relevance
+        results = [
+            self._in_one(collections, collection, wish, least) for collection in named.values() for wish in wishes
+        ]
+        hits = merged([hit for result in results for hit in result.hits])
         titles = titles_of(list(named.values()))
         chunks = tuple(
             replace(chunk, collection=titles[chunk.collection])
@@ -230,16 +231,19 @@ class RetrieveStage:
         relevance = max((result.relevance for result in results), default=0.0)
         return RetrievedChunks(chunks, relevance, tight=bool(hits and not chunks))
 
-    def _in_one(self, collections: Collections, collection: Collection, wish: Wish) -> SearchResult:
-        """Return the hits of one collection that have the configured score."""
-        result = collections.examine(collection, wish)
+    def _in_one(self, collections: Collections, collection: Collection, wish: Wish, least: float) -> SearchResult:
+        """Return the hits of one collection that have the configured score, if it is relevant enough."""
+        result = collections.examine(collection, wish, least)
         collections.catalog.touch(collection)
         return SearchResult([hit for hit in result.hits if hit.score >= self.settings.floor], result.relevance)
 
-    def _with(self, exchange: Exchange, chunks: tuple[Chunk, ...]) -> Exchange:
-        # in shadow mode, sources are recorded and not sent
-        decision = "shadow" if exchange.mode is Mode.SHADOW else "retrieved"
-        return self.with_sources(exchange, chunks).noted(self.name, decision, *described(chunks))
+    def _with(self, exchange: Exchange, result: RetrievedChunks) -> Exchange:
+        # in shadow mode, sources are recorded and not sent, unless they are required
+        hidden = exchange.mode is Mode.SHADOW and not exchange.ask.controls.collections_required
+        reason, data = described(result.chunks)
+        data = {**data, "relevance": round(result.relevance, 3)}
+        done = self.with_sources(exchange, result.chunks)
+        return done.noted(self.name, "shadow" if hidden else "retrieved", reason, data)
 
 
 def titles_of(collections: Sequence[Collection]) -> dict[str, str]:
@@ -275,6 +279,18 @@ def _below(text: str, turn: Turn) -> Turn:
     """Put a text before the turn's own. The client's message keeps its other fields."""
     own, offset = (turn.source, 0) if turn.source >= 0 else (turn.around, turn.offset)
     return Turn("user", text + turn.text, around=own, offset=len(text) + offset if own >= 0 else 0)
+
+
+def _nothing_to_look_up(message: str) -> str:
+    """Return the reason why a message needs no passages, or "" if it may need some."""
+    if message and is_small_talk(message):
+        return "the message is small talk"
+    return "the message is a task on a text that came with it" if brings_its_text(message) else ""
+
+
+def _all_named(collections: Collections, names: Sequence[str], key: ClientKey) -> dict[str, Collection]:
+    """Return the collections that a request names, by id. Raises the errors of `_named`."""
+    return {collection.id: collection for collection in (_named(collections, name, key) for name in names)}
 
 
 def _named(collections: Collections, name: str, key: ClientKey) -> Collection:

@@ -180,8 +180,10 @@ class Collections:
         searches = self._searched(self.documents(collection.id), wish)
         return self._hits(collection, wish, searches, wish.limit) if searches else []
 
-    def examine(self, collection: Collection, wish: Wish) -> SearchResult:
-        """Search as `look_up` does, and estimate whether the collection says anything about the query."""
+    def examine(self, collection: Collection, wish: Wish, least: float = 0.0) -> SearchResult:
+        """Search as `look_up` does, and estimate whether the collection says anything about the query. If the relevance
+        is below `least`, there are no hits.
+        """
         documents = self.documents(collection.id)
         searches = self._searched(documents, wish)
         if searches is None:
@@ -199,8 +201,9 @@ class Collections:
             signs = replace(signs, words=max(signs.words, SPACED.most_words))
         if wish.addition and not adds_to(documents.likeness(wish.addition), wish.addition, best):
             return SearchResult([], 0.0)
-        hits = self._hits(collection, wish, searches, wish.limit)
-        return SearchResult(hits, relevance(signs, tuning_of(collection)))
+        estimate = relevance(signs, tuning_of(collection))
+        hits = self._hits(collection, wish, searches, wish.limit) if estimate >= least else []
+        return SearchResult(hits, estimate)
 
     def look_up_all(
         self, named: Sequence[Collection], wishes: Sequence[Wish], *, score: float, relevance: float = 0.0
@@ -213,10 +216,10 @@ class Collections:
         hits: list[Hit] = []
         for collection in named:
             for wish in wishes:
-                if not relevance:
+                if relevance:
+                    hits += self.examine(collection, wish, relevance).hits
+                else:
                     hits += self.look_up(collection, wish)
-                elif (result := self.examine(collection, wish)).relevance >= relevance:
-                    hits += result.hits
             self.catalog.touch(collection)
         return merged([hit for hit in hits if hit.score >= score])
 

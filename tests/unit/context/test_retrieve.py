@@ -125,6 +125,11 @@ async def test_small_talk_gets_no_passages(stage: RetrieveStage, talk: str) -> N
     assert done.notes[-1].reason == "the message is small talk"
 
 
+async def test_a_wrong_name_is_an_error_beside_small_talk_too(stage: RetrieveStage) -> None:
+    with pytest.raises(NotFound, match="no collection 'hand-book'"):
+        await stage(asking("Thanks!", Controls(collections=("hand-book",))))
+
+
 async def test_a_task_on_a_text_that_came_with_it_gets_no_passages_from_an_offer(stage: RetrieveStage) -> None:
     message = "Translate into French: Every employee has fifteen days of paid leave."
 
@@ -146,7 +151,10 @@ async def test_required_sources_are_sent_in_the_shadow_too(stage: RetrieveStage)
     required = Controls(collections=("handbook",), collections_required=True)
     exchange = replace(asking("How many days of paid leave has an employee?", required), mode=Mode.SHADOW)
 
-    assert "<<<sources" in (await stage(exchange)).sent[1].text
+    done = await stage(exchange)
+
+    assert "<<<sources" in done.sent[1].text
+    assert done.notes[-1].decision == "retrieved"
 
 
 @pytest.mark.parametrize(
