@@ -47,7 +47,7 @@ _VARYING = re.compile(r"(PGID: )\d+")
 class Agent:
     name: str
     model: str
-    """The model of the run without a gateway."""
+    """The model that answers without a gateway."""
     command: Callable[[Path, str], list[str]]
     env: Callable[[str], dict[str, str]]
 
@@ -74,13 +74,13 @@ AGENTS = (
     Agent("qwen", "gpt-scripted", _qwen, _openai),
 )
 Outcome = tuple[list[str], str]
-"""The results of the agent's tools, and its last words."""
+"""The tool results that the agent sent, and its last words."""
 
 
 @click.command()
 @click.option("--node", type=click.Path(path_type=Path, file_okay=False), required=True, help="Folder of the packages.")
 def agents(node: Path) -> None:
-    """Print how each agent fares. Exits with status 1 if one does otherwise through the gateway."""
+    """Print how each agent fares. Exits with status 1 if an agent behaves differently through the gateway."""
     programs = node / "node_modules" / ".bin"
     rows, is_good = [], True
     for agent in AGENTS:
@@ -128,7 +128,7 @@ def _outcome(
 
 
 def _lost(came: list[tuple[str, dict[str, Any]]], sent: list[tuple[str, dict[str, Any]]]) -> str:
-    """What the translation of the agent's own requests leaves out."""
+    """Return what the translation of the agent's own requests leaves out."""
     from gateway.wire.messages.as_chat import chat_body
     from gateway.wire.messages.losses import Losses
     from gateway.wire.messages.of_chat import messages_body

@@ -18,10 +18,10 @@ THOUGHT = "First the file, then its text."
 
 
 class ScriptedAgentModel:
-    """The server. `bodies` are the requests with tools, in order of arrival, each with its path."""
+    """The server. `bodies` has the requests with tools, in order of arrival, each with its path."""
 
     def __init__(self, folder: str) -> None:
-        """`folder` is the agent's working folder, since readers want absolute paths."""
+        """`folder` is the agent's working folder. Tools that read files need absolute paths."""
         self.bodies: list[tuple[str, dict[str, Any]]] = []
         self.others: list[str] = []
         """The paths of all other requests."""
@@ -35,7 +35,7 @@ class ScriptedAgentModel:
 
 
 def tool_results(path: str, body: dict[str, Any]) -> list[str]:
-    """The texts of the results of tools in a request of either API."""
+    """Return the texts of the tool results in a request of either API."""
     if path.startswith("/v1/chat"):
         return [_text(message.get("content")) for message in body["messages"] if message.get("role") == "tool"]
     blocks = [
@@ -51,7 +51,7 @@ def _text(content: Any) -> str:
 
 
 def _step(path: str, body: dict[str, Any], folder: str) -> tuple[str, dict[str, Any] | None]:
-    """The text of the next answer, and its call of a tool, if any."""
+    """Return the text of the next answer, and its tool call, if any."""
     names = [tool.get("name") or tool.get("function", {}).get("name") for tool in body.get("tools") or ()]
     done = len(tool_results(path, body))
     shell = next((name for name in names if name in SHELLS), None)
@@ -133,7 +133,7 @@ def _handler(model: ScriptedAgentModel, folder: str) -> type[BaseHTTPRequestHand
         protocol_version = "HTTP/1.1"
 
         def log_message(self, *_: Any) -> None:
-            """Say nothing."""
+            """Discard the server's log."""
 
         def do_HEAD(self) -> None:
             self._send(b"", "text/plain")

@@ -38,8 +38,9 @@ def load_settings(config: Path) -> Settings:
 
 
 def add_languages(config: Path) -> None:
-    """Add the configured languages for a command that reads other folders than the configured ones. A configuration
-    that is missing or has mistakes is not the command's subject, and adds none.
+    """Add the configured languages, for a command that reads folders other than the configured ones.
+
+    A configuration that is missing or has mistakes adds none, because the command does not check it.
     """
     try:
         settings = load(config)

@@ -17,7 +17,7 @@ INSIDE = 0.9
 def mine(samples: Sequence[SampleText], *, in_system: bool = False) -> list[MinedShape]:
     """Return the shapes in the samples, strongest first.
 
-    System messages are instructions: what a few of them share is never taken for content.
+    System messages are instructions, so text that only a few of them share is never treated as content.
     """
     rest = list(samples)
     known = {sample.text: features(sample.text) for sample in samples}

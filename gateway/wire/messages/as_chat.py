@@ -118,7 +118,7 @@ _knobs = msgspec.json.Decoder(_MessageKnobs)
 
 
 class ChatRequest(NamedTuple):
-    """A translated request. `has_choice` tells whether it has a `tool_choice`."""
+    """A translated request. `has_choice` says whether it has a `tool_choice`."""
 
     body: bytes
     messages: list[Message]
@@ -126,10 +126,9 @@ class ChatRequest(NamedTuple):
 
 
 def chat_body(body: bytes, losses: Losses, model: str = "", room_tokens: int = 0) -> ChatRequest:
-    """Translate the request.
+    """Translate the request. Raises `BadRequest` for features that chat completions lack.
 
-    `model` replaces the model's name, and `room_tokens` is the limit of the answer to write as `max_tokens`, if they
-    are given. Raises `BadRequest` for features that chat completions lack.
+    If given, `model` replaces the model's name, and `room_tokens` becomes `max_tokens`, the limit of the answer.
     """
     fields = {name: value for name, value in _object.decode(body).items() if bytes(value) != NULL}
     for name, remedy in REFUSED.items():
