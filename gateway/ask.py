@@ -152,6 +152,8 @@ class Ask(Struct, frozen=True):
     previous: str = ""
     """The id of the earlier response that this request continues."""
     user: str = ""
+    query_string: bytes = b""
+    """The query of the address (`beta=true`), which is passed to a backend of Anthropic's API."""
     shows_thinking: bool = False
     """Whether a client of Anthropic's API asks to see the model's reasoning."""
     may_require_call: bool = True

@@ -3,10 +3,11 @@
 For its models, `chat_over_messages.py` translates chat completions and responses.
 """
 
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from gateway.ask import Endpoint
+from gateway.ask import Ask, Endpoint
 from gateway.backends.remote import Remote
 from gateway.backends.remote_settings import HostSettings, RemoteSettings, check_host
 from gateway.errors import Problem
@@ -17,6 +18,7 @@ from gateway.settings.numbers import Count
 from gateway.wire.messages.models import as_openai
 
 VERSION = b"anthropic-version"
+PRINTABLE = re.compile(rb"[!-~]+")
 SERVED = (Endpoint.MESSAGES, Endpoint.TOKEN_COUNT)
 MOST_LISTED = "limit=1000"
 """The query for a list of models. Without it, the API lists only 20."""
@@ -56,6 +58,10 @@ class Anthropic(Remote):
         if not any(name == VERSION for name, _ in headers):
             headers = (*headers, (VERSION, self._version))
         return await super().send(exchange, model, headers)
+
+    def path(self, ask: Ask) -> bytes:
+        own = super().path(ask)
+        return own + b"?" + ask.query_string if PRINTABLE.fullmatch(ask.query_string) else own
 
     def managing_headers(self) -> dict[str, str]:
         return {VERSION.decode(): self._version.decode(), **self.credentials()}

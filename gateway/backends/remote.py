@@ -4,7 +4,7 @@ import ssl
 from collections.abc import Sequence
 from urllib.parse import quote, urlsplit
 
-from gateway.ask import Endpoint
+from gateway.ask import Ask, Endpoint
 from gateway.backends.as_events import as_events, streamed_headers
 from gateway.backends.call import UNREACHABLE
 from gateway.backends.connection_pool import ConnectionPool, UpstreamAnswer
@@ -85,6 +85,10 @@ class Remote:
         others = [name for name in settings.models if all(name != card.name for card in cards)]
         return cards + [ModelCard(name, SPOKEN, window, sampling=sampling) for name in others]
 
+    def path(self, ask: Ask) -> bytes:
+        """The path of a request."""
+        return self._paths[ask.endpoint]
+
     def credentials(self) -> dict[str, str]:
         """Return the header with the server's key, or nothing if the server needs no key."""
         return {"authorization": f"Bearer {self._settings.api_key}"} if self._settings.api_key else {}
@@ -105,7 +109,7 @@ class Remote:
         if exchange.changed or exchange.ask.stream or exchange.ask.controls.account:
             headers = tuple([header for header in headers if header[0] != b"accept-encoding"])
         try:
-            answer = await self._pool.post(self._paths[exchange.ask.endpoint], content, headers)
+            answer = await self._pool.post(self.path(exchange.ask), content, headers)
         except UpstreamFault as error:
             raise self._failure(error, "sent no answer") from error
         return await self._reply(answer, exchange, model, headers)

@@ -82,6 +82,8 @@ class AnswerHandler:
                 raise wrong_method(str(scope["method"]))  # type: ignore[typeddict-item]
             raw = await read_body(receive, headers, self._limit)
             ask = self._decode(raw, headers)
+            if scope["query_string"] and self._endpoint.is_anthropic:
+                ask = replace(ask, query_string=scope["query_string"])
         except RequestError as error:
             await refuse(send, error, run.id, self._endpoint)
             return

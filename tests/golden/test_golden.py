@@ -39,6 +39,10 @@ models = ["claude-*"]
 [models.claude-renamed]
 backend = "claude"
 upstream = "claude-4-2026-01-01"
+[models.claude-with-fallback]
+backend = "claude"
+upstream = "claude-4"
+fallback = "renamed"
 [models.renamed]
 backend = "up"
 upstream = "gpt-4o-2024-11-20"

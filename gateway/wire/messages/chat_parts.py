@@ -11,10 +11,12 @@ from msgspec import UNSET, Raw, Struct, UnsetType
 
 from gateway.errors import BadRequest
 from gateway.wire.json_fields import decoded
+from gateway.wire.messages.blocks import EMPTY, QUOTE
 from gateway.wire.messages.build import input_of
 from gateway.wire.messages.losses import Losses
 
 Block = dict[str, Any]
+NOTHING = Raw(b"null")
 WHY_MESSAGES = "This request is sent to Anthropic's API, because its model's backend has no chat completions."
 KNOWN = "text, images and files"
 TEXTS = ("text", "input_text", "output_text")
@@ -32,9 +34,11 @@ class _Call(Struct):
     function: _Function = _Function()
 
 
-class _ChatMessage(Struct):
+class ChatMessage(Struct):
+    """A message of the request. Its long texts stay JSON."""
+
     role: str
-    content: str | list[Raw] | None = None
+    content: Raw = NOTHING
     tool_calls: list[_Call] | None = None
     tool_call_id: str = ""
     thinking_blocks: list[Raw] | None = None
@@ -57,15 +61,15 @@ class _File(Struct):
 
 class _Part(Struct):
     type: str = ""
-    text: str = ""
+    text: Raw = EMPTY
     refusal: str = ""
     image_url: _ImageUrl | None = None
     file: _File | None = None
     cache_control: Raw | UnsetType = UNSET
 
 
-_message = msgspec.json.Decoder(_ChatMessage)
-_part = msgspec.json.Decoder(_Part)
+_parts = msgspec.json.Decoder(list[_Part])
+_object = msgspec.json.Decoder(dict[str, Raw])
 
 
 class Conversation:
@@ -78,9 +82,8 @@ class Conversation:
         """Whether an answer with tool calls lacks the thinking before them. Models with thinking require it."""
         self._losses = losses
 
-    def add(self, raw: Raw, where: str) -> None:
+    def add(self, message: ChatMessage, where: str) -> None:
         """Translate one message. Raises `BadRequest`, which names the part, for content that Anthropic's API lacks."""
-        message = decoded(_message, raw, where)
         if message.role in SYSTEM:
             if self.messages:
                 self._losses.add("place of a system message", "moved to the front")
@@ -94,7 +97,7 @@ class Conversation:
         else:
             raise _unsupported(f"{where}.role", message.role, "system, user, assistant and tool")
 
-    def _assistant(self, message: _ChatMessage, where: str) -> None:
+    def _assistant(self, message: ChatMessage, where: str) -> None:
         if message.function_call is not UNSET and bytes(message.function_call) != b"null":
             raise _unsupported(f"{where}.function_call", "an older form", "'tool_calls'")
         blocks: list[Any] = list(message.thinking_blocks or ())
@@ -107,13 +110,13 @@ class Conversation:
         for place, call in enumerate(calls):
             if call.type != "function":
                 raise _unsupported(f"{where}.tool_calls[{place}].type", call.type, "functions")
-            name, given = call.function.name, input_of(call.function.arguments)
+            name, given = call.function.name, _input(call.function.arguments)
             blocks.append({"type": "tool_use", "id": call.id, "name": name, "input": given})
         self.lacks_thinking = bool(calls) and not message.thinking_blocks
         if blocks:
             self.messages.append({"role": "assistant", "content": _shortest(blocks)})
 
-    def _result(self, message: _ChatMessage, where: str) -> None:
+    def _result(self, message: ChatMessage, where: str) -> None:
         content = _shortest(_blocks(message.content, f"{where}.content", self._losses))
         result: Block = {"type": "tool_result", "tool_use_id": message.tool_call_id, "content": content}
         self._user([result])
@@ -129,23 +132,33 @@ class Conversation:
             self.messages.append({"role": "user", "content": blocks if is_result else _shortest(blocks)})
 
 
-def conversation(messages: Sequence[Raw], losses: Losses) -> Conversation:
+def conversation(messages: Sequence[ChatMessage], losses: Losses) -> Conversation:
     """Translate the messages of a chat request."""
     translated = Conversation(losses)
-    for place, raw in enumerate(messages):
-        translated.add(raw, f"messages[{place}]")
+    for place, message in enumerate(messages):
+        translated.add(message, f"messages[{place}]")
     return translated
 
 
-def _blocks(content: str | list[Raw] | None, where: str, losses: Losses) -> list[Block]:
+def _input(arguments: str) -> Any:
+    """Return the input of a call. A JSON object stays as it is, so that its numbers keep all their digits."""
+    try:
+        _object.decode(arguments)
+    except msgspec.DecodeError:
+        return input_of(arguments)
+    return Raw(arguments.encode())
+
+
+def _blocks(content: Raw, where: str, losses: Losses) -> list[Block]:
     """Return the blocks of some content. Empty texts are left out, because Anthropic's API refuses them."""
-    if isinstance(content, str):
-        return [{"type": "text", "text": content}] if content else []
+    if content in (NOTHING, EMPTY):
+        return []
+    if memoryview(content)[0] == QUOTE:
+        return [{"type": "text", "text": content}]
     blocks = []
-    for place, raw in enumerate(content or ()):
-        part = decoded(_part, raw, f"{where}[{place}]")
+    for place, part in enumerate(decoded(_parts, content, where)):
         block = _block(part, f"{where}[{place}]", losses)
-        if block.get("text") == "":
+        if block.get("text") in ("", EMPTY):
             continue
         blocks.append(block if part.cache_control is UNSET else {**block, "cache_control": part.cache_control})
     return blocks
@@ -189,7 +202,7 @@ def _data_of(url: str) -> tuple[str, str]:
     return head[5:].partition(";")[0], data
 
 
-def _shortest(blocks: list[Block]) -> str | list[Block]:
+def _shortest(blocks: list[Block]) -> str | Raw | list[Block]:
     """Return a single text as a string, which every server with this API accepts."""
     if not blocks:
         return ""

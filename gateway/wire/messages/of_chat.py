@@ -11,11 +11,10 @@ from msgspec import UNSET, Raw, Struct, UnsetType
 
 from gateway.errors import BadRequest
 from gateway.wire.json_fields import NULL, decoded, missing
-from gateway.wire.messages.chat_parts import WHY_MESSAGES, conversation
+from gateway.wire.messages.chat_parts import WHY_MESSAGES, ChatMessage, conversation
 from gateway.wire.messages.losses import Losses
 
 _object = msgspec.json.Decoder(dict[str, Raw])
-_list = msgspec.json.Decoder(list[Raw])
 _encode = msgspec.json.Encoder().encode
 
 REFUSED = {
@@ -101,7 +100,7 @@ class _ResponseFormat(Struct):
 
 
 class _ChatFields(Struct):
-    messages: list[Raw] = []
+    messages: list[ChatMessage] = []
     max_tokens: int | None = None
     max_completion_tokens: int | None = None
     stop: str | list[str] | None = None

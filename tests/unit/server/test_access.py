@@ -53,6 +53,20 @@ def asking(origin: str) -> dict[str, str]:
     }
 
 
+async def test_a_key_may_come_as_anthropics_clients_send_it(browse: Browse) -> None:
+    page = browse(KEYED)
+
+    async def status(*headers: tuple[str, str]) -> int:
+        return (await page.get("/v1/models", headers=list(headers))).status_code
+
+    right, wrong = "key-of-the-app", "another"
+    assert await status(("x-api-key", right)) == 200
+    assert await status(("x-api-key", wrong)) == 401
+    assert await status(("x-api-key", right), ("authorization", f"Bearer {wrong}")) == 401, "a bearer token counts"
+    assert await status(("x-api-key", wrong), ("authorization", f"Bearer {right}")) == 200
+    assert await status(("x-api-key", wrong), ("x-api-key", right)) == 400, "a proxy may have checked the other one"
+
+
 async def test_a_preflight_of_an_allowed_origin_needs_no_key(browse: Browse) -> None:
     page = browse(ORIGINS + KEYED)
     for path in ("/v1/chat/completions", "/v1/models", "/v1/vector_stores"):
