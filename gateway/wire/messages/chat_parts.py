@@ -156,7 +156,8 @@ def _blocks(content: Raw, where: str, losses: Losses) -> list[Block]:
     if memoryview(content)[0] == QUOTE:
         return [{"type": "text", "text": content}]
     blocks = []
-    for place, part in enumerate(decoded(_parts, content, where)):
+    parts = decoded(_parts, content, where)
+    for place, part in enumerate(parts):
         block = _block(part, f"{where}[{place}]", losses)
         if block.get("text") in ("", EMPTY):
             continue
