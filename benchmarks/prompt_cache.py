@@ -84,7 +84,7 @@ def _requests(number: int) -> list[tuple[str, str, Mapping[str, object]]]:
 
 
 def ask(port: int, question: str, controls: Mapping[str, object]) -> tuple[float, int, int]:
-    """Return the seconds until the answer, the tokens of the prompt, and how many of them were in the engine's cache."""
+    """Return the seconds until the answer, the tokens of the prompt, and how many of them were cached."""
     body = {
         "model": "smollm2-135m-instruct",
         "messages": [{"role": "user", "content": question}],
