@@ -13,13 +13,12 @@ from offline_jobs.discover.align import aligned
 from offline_jobs.discover.features import Feature
 from offline_jobs.discover.frame import MinedShape, instructs
 from offline_jobs.discover.sample import FEWEST_REQUESTS, SampleText
-from offline_jobs.discover.split import LONGEST, follow_each_other
+from offline_jobs.discover.split import LONGEST, follow_each_other, is_label
 from offline_jobs.discover.tokens import words
 
 SENTENCE = re.compile(r"(?<=[.?!])\s+|\n")
 LOOKED_AT = 20
 SLACK = 1.1
-_LABEL = re.compile(r"[:：\"“]\s*$")
 KEPT = 0.6
 """Shapes are joined if their common shape keeps this share of the fixed text of each."""
 SIBLINGS = 3
@@ -151,7 +150,7 @@ def _quotes(wide: MinedShape, narrow: MinedShape) -> bool:
     """
     read = [values for member in narrow.members if (values := wide.shape.values(member.text))]
     constant = {part: column[0] for part, column in enumerate(zip(*read, strict=True)) if len(set(column)) == 1}
-    labelled = all(_LABEL.search(wide.shape.pieces[part]) for part in constant)
+    labelled = all(is_label(wide.shape.pieces[part]) for part in constant)
     own = narrow.shape.fixed_chars - wide.shape.fixed_chars
     longest = max(map(len, constant.values()), default=0)
     return labelled and longest > LONGEST and own <= SLACK * sum(map(len, constant.values()))

@@ -13,6 +13,8 @@ from offline_jobs.discover.tokens import words
 COVERED = 0.97
 """A part separates a shape only if its frequent values cover this share of the requests."""
 MOST_VALUES = 3
+MOST_TEXTS = 12
+_ANNOUNCED = re.compile(r"[:：\"“]\s*$")
 FEWEST_WORDS = 4
 LONGEST = 300
 """Longer values are content, not instructions."""
@@ -37,7 +39,9 @@ def separated(shape: TextShape, members: Sequence[SampleText], *, in_system: boo
     columns = [[value[part] if value else "" for value in values] for part in range(shape.parts)]
     if in_system and (together := _changing_together(columns, members)):
         return together
-    for column in columns:
+    for part, column in enumerate(columns):
+        if not is_label(shape.pieces[part]) and (texts := _long_texts(column, members)):
+            return texts
         for class_of, rule in rules:
             groups = _grouped(column, members, class_of)
             if groups and rule(groups):
@@ -61,8 +65,26 @@ def _changing_together(columns: Sequence[Sequence[str]], members: Sequence[Sampl
     return []
 
 
+def is_label(piece: str) -> bool:
+    """Return whether a piece announces content: it ends with a colon or a quotation mark."""
+    return bool(_ANNOUNCED.search(piece))
+
+
+def _long_texts(column: Sequence[str], members: Sequence[SampleText]) -> Groups:
+    """Return the members by their long value, or [] unless a few long values have almost all members. Such values are
+    the prompts of several applications that begin and end alike.
+    """
+    groups = _grouped(column, members, str, most=MOST_TEXTS)
+    names = [str(name) for name in groups]
+    is_long = any(len(name) > LONGEST for name in names) and all(words(name) >= FEWEST_WORDS for name in names)
+    return list(groups.values()) if is_long else []
+
+
 def _grouped(
-    column: Sequence[str], members: Sequence[SampleText], class_of: Callable[[str], Hashable]
+    column: Sequence[str],
+    members: Sequence[SampleText],
+    class_of: Callable[[str], Hashable],
+    most: int = MOST_VALUES,
 ) -> dict[Hashable, list[SampleText]]:
     """Group the members by the class of their value. Returns {} unless a few classes have almost all members.
 
@@ -73,8 +95,8 @@ def _grouped(
     for name, member in zip(classes, members, strict=True):
         counts[name] += member.count
     total = sum(counts.values())
-    least = max(FEWEST_REQUESTS, LEAST_SHARE * total)
-    common = {name for name, count in counts.most_common(MOST_VALUES) if count >= least}
+    least = max(FEWEST_REQUESTS, LEAST_SHARE * total) if most == MOST_VALUES else FEWEST_REQUESTS
+    common = {name for name, count in counts.most_common(most) if count >= least}
     if len(common) < 2 or sum(counts[name] for name in common) < COVERED * total:
         return {}
     groups: defaultdict[Hashable, list[SampleText]] = defaultdict(list)

@@ -191,3 +191,40 @@ def test_a_history_between_system_message_and_last_message_does_not_count(settin
     ]
     (prompt,) = discover(settings, run, records)
     assert prompt.use.requests == 20
+
+
+def test_applications_whose_prompts_begin_and_end_alike_are_told_apart(settings: Settings, run: Run) -> None:
+    rules = ("Name three risks of the plan in it. ", "Write minutes of the meeting in it. ", "Rate how useful it is. ")
+    texts = [
+        f"# IDENTITY\n\nYou are an expert. Read the input.\n{rule * 12}\n# INPUT\n\n{ticket}"
+        for rule in rules
+        for ticket in tickets(15)
+    ]
+    prompts = discover(settings, run, requests(texts))
+    assert sorted(prompt.use.requests for prompt in prompts) == [15, 15, 15]
+
+
+def test_a_document_that_many_requests_quote_is_a_part(settings: Settings, run: Run) -> None:
+    documents = [" ".join(f"The {word} of chapter {n} is told at length." for word in WORDS) for n in range(4)]
+    texts = [
+        f"Answer the question with a word from the text.\nQuestion: {ticket}?\nText: {documents[at % 4]}"
+        for at, ticket in enumerate(tickets(60))
+    ]
+    (prompt,) = discover(settings, run, requests(texts))
+    assert prompt.use.requests == 60
+
+
+WORDS = (
+    "story",
+    "death",
+    "wedding",
+    "journey",
+    "trial",
+    "war",
+    "harvest",
+    "election",
+    "fire",
+    "flood",
+    "dream",
+    "theft",
+)
