@@ -113,7 +113,7 @@ def check_host(settings: HostSettings, _root: Path) -> Iterable[Problem]:
         yield Problem("base_url", "must not hold credentials", "Use api_key.")
     for key in settings.headers:
         if key.lower() in OURS:
-            yield Problem(f"headers.{key}", "is the gateway's own to set", "Leave it out.")
+            yield Problem(f"headers.{key}", "is set by the gateway itself", "Leave it out.")
     for key, value in {**settings.headers, "api_key": settings.api_key}.items():
         if any(mark in key + value for mark in "\r\n\0"):
             yield Problem(key, "must not hold line breaks")

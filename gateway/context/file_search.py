@@ -49,13 +49,13 @@ class FileSearchStage:
             return exchange
         stores = await asyncio.to_thread(self._stores, tool, exchange.key)
         if not stores and self._hosts(exchange.route[0]):
-            return exchange.noted(self.name, "passed on", "none of the vector stores is this gateway's")
+            return exchange.noted(self.name, "passed on", "this gateway has none of the vector stores")
         _check(exchange, tool, stores)
         last = _last(exchange, tool) if tool.called else ""
         queries = () if tool.offered and is_small_talk(last) else _queries(exchange, last)
         if not queries:
             reason = "the message is small talk" if last else "the user's messages have no text"
-            reason = reason if tool.called else "tool_choice has no place for it"
+            reason = reason if tool.called else "tool_choice forbids the search"
             return replace(exchange, searched=FileSearchResult()).noted(self.name, "not called", reason)
         chunks, sources = await self._results(exchange, tool, stores, queries)
         searched = FileSearchResult(queries, sources)

@@ -198,7 +198,7 @@ class RetrieveStage:
         return pack(counted, limits.budget)
 
     def _counted(self, chunks: Sequence[Chunk], backend: str) -> list[Chunk]:
-        """Return the chunks with the numbers of tokens that the answering model counts."""
+        """Return the chunks, with their tokens as the answering model counts them."""
         return [replace(chunk, tokens=self.count(backend, chunk.text)) for chunk in chunks] if backend else list(chunks)
 
     def with_sources(self, exchange: Exchange, chunks: tuple[Chunk, ...]) -> Exchange:

@@ -29,7 +29,7 @@ def unchanged(exchange: Exchange, status: int, cause: str, backend: str = "", mo
     """
     first = exchange.route[0]
     refused = Call("refused", backend or first.backend, model or first.model, error=f"refused with {status}")
-    reason = f"the changed one was refused with {status}" + (f": {cause}" if cause else "")
+    reason = f"the changed request was refused with {status}" + (f": {cause}" if cause else "")
     own = withdrawn(exchange, "refused")
     return replace(
         own,

@@ -84,9 +84,7 @@ class ExampleChooser:
             raise _not_ready(template)
         span = only_text(filled.split)
         if span is None:
-            raise _AsksOtherwise(
-                "it has no text that is certain: one that is quoted, fenced, or alone after a line break"
-            )
+            raise _AsksOtherwise("its text is uncertain: not quoted, not fenced, and not alone after a line break")
         query = filled.split.query
         request = without_text(query, span)
         reason = question.words.why_other(request, question.labels)

@@ -137,7 +137,9 @@ def _without_query(template: Template, own: Mapping[str, SlotValue]) -> dict[str
             slots[name] = replace(own[same], name=name)
         elif slot.required:
             raise _lacking(
-                template, name, f"it was not given. Give it, or {QUERY!r}, the whole question, from which it is read"
+                template,
+                name,
+                f"no value was given. Give one, or {QUERY!r}, the whole question that contains the value",
             )
         elif slot.default:
             slots[name] = SlotValue(name, slot.default, "default")
@@ -186,8 +188,8 @@ def _check_whole(template: Template, filled: FilledSlots) -> None:
         used = set().union(*(part.body.names for part in template.parts))
         others = [slot for slot in template.slots if slot in used and slot not in given and slot != name]
         choices = " or ".join(map(repr, others)) if name == QUERY else f"{QUERY!r}, the whole question"
-        why = f"it was not given, and the template uses {{{{ {name} }}}}" + (
-            f". Give it, or {choices}" if choices else ""
+        why = f"no value was given, and the template uses {{{{ {name} }}}}" + (
+            f". Give one, or {choices}" if choices else ""
         )
         raise _lacking(template, name, why) from None
     except TemplateError:
@@ -232,7 +234,7 @@ def ahead_of(rendered: tuple[Turn, ...], own: tuple[Turn, ...]) -> tuple[Turn, .
 def _lacking(template: Template, slot: str, why: str) -> BadRequest:
     param = f"prompt.variables.{slot}"
     return BadRequest(
-        f"Missing required parameter: '{param}': {template.ref} needs it, and {why}.",
+        f"Missing required parameter: '{param}': {template.ref} needs this parameter, and {why}.",
         param=param,
         code="missing_required_parameter",
     )

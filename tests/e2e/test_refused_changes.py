@@ -123,7 +123,9 @@ def test_a_refused_change_is_sent_once_more_as_the_client_wrote_it(
     assert "Light." in answer.text
     assert changed["temperature"] == 0.3
     assert own == {"model": "o1", "messages": [{"role": "user", "content": OWN}], "stream": stream}
-    assert answer.headers["x-foreword-resend"].startswith("the client's own request; the changed one was refused with")
+    assert answer.headers["x-foreword-resend"].startswith(
+        "the client's own request; the changed request was refused with"
+    )
     assert "unsupported_parameter temperature" in answer.headers["x-foreword-resend"]
     assert "x-foreword-template" not in answer.headers
     assert answer.headers["x-foreword-rewrite"].startswith("refused; sky.en@1")

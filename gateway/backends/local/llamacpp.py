@@ -156,7 +156,7 @@ def _check(settings: LlamaCppSettings, root: Path) -> Iterable[Problem]:
             "model", 'needs either `model`, alone or with `variant = "auto"`, or the name of a `variant`', REMEDY
         )
     if (settings.speculation == "draft") != bool(settings.draft):
-        yield Problem("draft", 'belongs to `speculation = "draft"`, and that needs it')
+        yield Problem("draft", 'and `speculation = "draft"` must be set together')
     files = {"model": settings.model, "draft": settings.draft}
     yield from (problem for field, file in files.items() if file for problem in _file_problems(field, file, root))
     for adapter in settings.adapters:

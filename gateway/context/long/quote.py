@@ -86,7 +86,9 @@ def tree(
     fan = min(fan, fan_in) if fan_in else fan
     last = room.final // (room.result + SOURCE_TOKENS)
     if fan < 2 or last < 1:
-        raise CannotRead(f"results of {room.result} tokens are too long to be merged in {room.window}")
+        raise CannotRead(
+            f"results of {room.result} tokens are too long to be merged in a window of {room.window} tokens"
+        )
     calls, depth, tokens_in = parts, 1, tokens + parts * room.prompt
     results = list(documents) or [parts]
     while sum(results) > last:

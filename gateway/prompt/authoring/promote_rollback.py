@@ -140,7 +140,7 @@ def _mistakes(library: Library, template: Template, step: Status) -> list[str]:
     ]
     reasons += [str(failure) for failure in run_cases(template)]
     if step is Status.CANDIDATE and not template.tests:
-        reasons.append(f"{template.file}: a candidate needs `tests:`, at least one")
+        reasons.append(f"{template.file}: a candidate needs at least one test in `tests:`")
     return reasons
 
 

@@ -75,7 +75,7 @@ def faults_of(template: Template, source: str, count: Count = estimated) -> Iter
     elif template.status is not Status.RETIRED:
         yield from _placeholders(template.file, rows)
     if template.status is Status.ACTIVE and not template.tests:
-        what = "an active template needs `tests:`, at least one"
+        what = "an active template needs at least one test in `tests:`"
         yield at(template, "id", "no-tests", what, level=Severity.WARNING)
 
 

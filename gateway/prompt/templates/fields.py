@@ -156,7 +156,7 @@ class ExamplePool(Struct, frozen=True):
     first.
     """
     slot: str = ""
-    """The slot whose values the inputs of the examples are. By default, the slot from `payload`, or else the query."""
+    """The slot that an example's input fills. By default, the slot from `payload`, or else the query."""
     question: str = ""
     """The question about a text that all examples answer; "" if they answer several questions."""
     labels: tuple[str, ...] = ()

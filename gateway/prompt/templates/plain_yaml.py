@@ -86,7 +86,7 @@ class _YamlReading:
         if len(path) > MAX_DEPTH:
             raise NotPlain(f"this is nested more than {MAX_DEPTH} deep", *place)
         if isinstance(event, yaml.AliasEvent) or event.anchor is not None:
-            raise NotPlain("YAML anchors and aliases are not used here; write it out", *place)
+            raise NotPlain("YAML anchors and aliases are not used here; write the value out", *place)
         if event.tag is not None:
             raise NotPlain(f"YAML tags such as {event.tag!r} are not used here", *place)
         if isinstance(event, yaml.MappingStartEvent):

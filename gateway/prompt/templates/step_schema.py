@@ -43,7 +43,9 @@ def read_calls(head: FrontMatterHead, calls: Mapping[str, Any], taken: Collectio
         raise head.error(f"at most {MOST_CALLS} calls may come before the answer", "calls")
     for name in calls:
         if not NAME.fullmatch(name) or name in taken:
-            raise head.error(f"{name!r} cannot be a call's name: it is lower-case, and not a slot's", "calls", name)
+            raise head.error(
+                f"{name!r} cannot be a call's name; such a name is lower-case and not the name of a slot", "calls", name
+            )
     steps = {name: head.decode(value or {}, FirstCall, "calls", name) for name, value in calls.items()}
     for name, call in steps.items():
         if call.max_tokens < 1 or call.timeout_s <= 0:

@@ -147,7 +147,7 @@ class Template(Struct, frozen=True, dict=True):
 
     @property
     def shot_slot(self) -> str:
-        """Return the slot whose values the inputs of the examples are."""
+        """Return the slot that an example's input fills."""
         if isinstance(self.examples, ExamplePool) and self.examples.slot:
             return self.examples.slot
         return next((name for name, slot in self.slots.items() if SlotSource.PAYLOAD in slot.sources), "query")

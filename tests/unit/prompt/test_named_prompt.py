@@ -107,7 +107,7 @@ async def test_the_clients_messages_follow_and_its_system_text_joins() -> None:
     [
         ({}, "prompt.variables.given", "not given"),
         ({"tone": "plain"}, "prompt.variables.given", "not given"),
-        ({"given": "a"}, "prompt.variables.query", "the template uses {{ query }}. Give it, or 'text'"),
+        ({"given": "a"}, "prompt.variables.query", "the template uses {{ query }}. Give one, or 'text'"),
         ({"text": "a", "txet": "b"}, "prompt.variables.txet", "'text'"),
         ({"text": "a", "words": "many"}, "prompt.variables.words", "not a number"),
         ({"text": "a", "tone": "rude"}, "prompt.variables.tone", "formal, plain"),

@@ -280,7 +280,7 @@ async def test_examples_are_the_clients_message_with_another_text(tmp_path: Path
     ("query", "why"),
     [
         ("Is this message rude:\nmoney back", "it has words that the question does not have: rude"),
-        ("Which intent is this message: money back", "it has no text that is certain"),
+        ("Which intent is this message: money back", "its text is uncertain"),
         ("Which intent is this message:\nqqqqq", "unlike every example"),
         ("Which intent is this message (spam, ham):\nmoney back", "it names other labels"),
     ],

@@ -128,7 +128,7 @@ class TorchEngine:
         if not ids:
             raise BadRequest("'prompt' has no tokens.", param="prompt")
         if wrong := [number for number in ids if not 0 <= number < self.model.vocabulary]:
-            known = f"this model's are 0 to {self.model.vocabulary - 1}"
+            known = f"this model's tokens are 0 to {self.model.vocabulary - 1}"
             raise BadRequest(f"'prompt' holds {wrong[0]}, which is not a token: {known}.", param="prompt")
         return ids
 

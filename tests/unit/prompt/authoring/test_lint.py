@@ -171,7 +171,7 @@ def test_a_pool_smaller_than_k_and_a_broken_row_are_found(tmp_path: Path) -> Non
 def test_missing_translations_and_tests_are_warnings(tmp_path: Path) -> None:
     write(tmp_path, "en", source())
     assert findings(tmp_path, Severity.WARNING) == [
-        "en.prompt.md:3:1: warning: an active template needs `tests:`, at least one [no-tests]",
+        "en.prompt.md:3:1: warning: an active template needs at least one test in `tests:` [no-tests]",
         "en.prompt.md:6:1: warning: the family 'refund' has no active template in 'zh'; "
         "foreword templates new .../zh.prompt.md --language zh [missing-language]",
     ]
