@@ -105,8 +105,8 @@ async def test_the_clients_messages_follow_and_its_system_text_joins() -> None:
 @pytest.mark.parametrize(
     ("variables", "param", "says"),
     [
-        ({}, "prompt.variables.given", "not given"),
-        ({"tone": "plain"}, "prompt.variables.given", "not given"),
+        ({}, "prompt.variables.given", "no value was given"),
+        ({"tone": "plain"}, "prompt.variables.given", "no value was given"),
         ({"given": "a"}, "prompt.variables.query", "the template uses {{ query }}. Give one, or 'text'"),
         ({"text": "a", "txet": "b"}, "prompt.variables.txet", "'text'"),
         ({"text": "a", "words": "many"}, "prompt.variables.words", "not a number"),

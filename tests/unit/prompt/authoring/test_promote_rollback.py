@@ -152,7 +152,7 @@ def test_a_template_that_does_not_lint_or_pass_its_tests_stays_where_it_is(shelf
     assert any("slot 'tone' is not used" in reason for reason in caught.value.reasons)
     assert file.read_text() == before
     shelf.put(status="draft", more="")
-    with pytest.raises(MoveRefused, match="a candidate needs `tests:`"):
+    with pytest.raises(MoveRefused, match="a candidate needs at least one test in `tests:`"):
         shelf.promote()
     shelf.put(status="draft", more=TESTS.replace("'12'}", "'13'}"))
     with pytest.raises(MoveRefused, match="do not contain '13'"):
