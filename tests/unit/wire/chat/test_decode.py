@@ -87,6 +87,14 @@ def test_a_number_of_choices_that_makes_no_sense_is_the_backends_to_judge(n: str
     assert ask.choices == choices
 
 
+def test_a_request_can_require_its_collections() -> None:
+    body = {"messages": [{"role": "user", "content": "a"}], "foreword": {"collections": ["handbook"]}}
+    required = {**body, "foreword": {"collections": ["handbook"], "collections_required": True}}
+
+    assert not decode.chat(json.dumps(body).encode(), {}).controls.collections_required
+    assert decode.chat(json.dumps(required).encode(), {}).controls.collections_required
+
+
 def test_the_body_says_more_than_the_headers() -> None:
     raw = json.dumps({"messages": [{"role": "user", "content": "a"}], "foreword": {"mode": "shadow"}}).encode()
     headers = {b"x-foreword-mode": b"off", b"x-foreword-collections": "Händbuch, wiki".encode()}
