@@ -153,11 +153,11 @@ class Ask(Struct, frozen=True):
     """The id of the earlier response that this request continues."""
     user: str = ""
     query_string: bytes = b""
-    """The query of the address (`beta=true`), which is passed to a backend of Anthropic's API."""
+    """The query string of the URL (`beta=true`). It is passed to a backend of Anthropic's API."""
     shows_thinking: bool = False
-    """Whether a client of Anthropic's API asks to see the model's reasoning."""
+    """Whether a client of Anthropic's API wants to see the model's reasoning."""
     may_require_call: bool = True
-    """Whether the body may require a tool call. False if the gateway knows that it does not."""
+    """Whether the body may require a tool call. False if the gateway knows that the body does not."""
     owns_room: bool = False
     """Whether the gateway itself wrote `max_tokens` into the body. Some backends have another name for this field."""
     named: NamedTemplate | None = None

@@ -102,7 +102,7 @@ class RetrieveStage:
             return exchange
         if not controls.collections_required and (reason := _nothing_to_look_up(exchange.ask.query.strip())):
             if self.collections is not None:
-                # a wrong name is an error whatever the message is
+                # a wrong name is an error, whatever the message says
                 await asyncio.to_thread(_all_named, self.collections, controls.collections, exchange.key)
             return exchange.noted(self.name, "skipped", reason)
         try:
@@ -232,7 +232,7 @@ class RetrieveStage:
         return RetrievedChunks(chunks, relevance, tight=bool(hits and not chunks))
 
     def _in_one(self, collections: Collections, collection: Collection, wish: Wish, least: float) -> SearchResult:
-        """Return the hits of one collection that have the configured score, if it is relevant enough."""
+        """Return the hits of one collection that reach the configured score, if the collection is relevant enough."""
         result = collections.examine(collection, wish, least)
         collections.catalog.touch(collection)
         return SearchResult([hit for hit in result.hits if hit.score >= self.settings.floor], result.relevance)
@@ -282,7 +282,7 @@ def _below(text: str, turn: Turn) -> Turn:
 
 
 def _nothing_to_look_up(message: str) -> str:
-    """Return the reason why a message needs no passages, or "" if it may need some."""
+    """Return why a message needs no passages, or "" if it may need some."""
     if message and is_small_talk(message):
         return "the message is small talk"
     return "the message is a task on a text that came with it" if brings_its_text(message) else ""

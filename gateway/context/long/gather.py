@@ -92,7 +92,7 @@ class GatherPlanner:
 
 
 def _share(task: LongTask, tables: Sequence[TextTable]) -> float:
-    """The share of the text that is in tables."""
+    """Return the share of the text that is in tables."""
     return sum(table.end - table.start for table in tables) / max(1, len(task.shape.text.strip()))
 
 
@@ -101,7 +101,7 @@ def _asks_for_figures(task: LongTask) -> bool:
 
 
 def _sorted(task: LongTask, tables: Sequence[TextTable]) -> str:
-    """The sorted rows, if the text is one table and the task plainly asks for that; otherwise "". Blocking."""
+    """Return the sorted rows if the text is one table and the task plainly asks for sorting, else "". Blocking."""
     if len(tables) != 1 or _share(task, tables) < WHOLE_SHARE or not task.joinable:
         return ""
     (table,) = tables

@@ -45,7 +45,7 @@ _QUOTES = (
 _TAG = re.compile(r"<(\w[\w-]{0,40})[^<>\n]{0,200}>")
 _RULED = re.compile(r"^[-=*_#~<>]{3,}[^\n]*\n(?P<text>.*)\n[-=*_#~<>]{3,}[^\n]*$", re.DOTALL | re.MULTILINE)
 MOST_TAGS = 5
-"""Of the tags near the beginning of a message, this many are looked at."""
+"""The number of tags near the beginning of a message that are examined."""
 _CODE = re.compile(r"[{}();=<>\[\]|\\_]")
 _COLON = re.compile(r":\s|：|:(?=\n)")
 _KINDS = "passage|document|source|context|article|excerpt|段落|文档|资料|文章"
@@ -95,8 +95,9 @@ def _fenced(message: str) -> Instruction | None:
 
 
 class TextFence(Struct, frozen=True):
-    """The span of a fence, and that of the text in it. Code fences and quotation marks around nearly all of a message
-    leave no doubt what is the text."""
+    """The span of a fence, and the span of the text inside. `is_sure` is true for code fences and quotation marks
+    around nearly all of a message.
+    """
 
     whole: Span
     text: Span

@@ -1,4 +1,4 @@
-"""Sorts the rows of a table by code, where a task plainly says so: one named column, all numbers or ISO dates."""
+"""Sorts the rows of a table by code, if a task plainly asks for it: by one named column of numbers or ISO dates."""
 
 import re
 from decimal import Decimal
@@ -10,9 +10,9 @@ _ISO_DATE = re.compile(r"^\d{4}-\d{2}-\d{2}(?:[T ][\d:.]+Z?)?$")
 
 
 def sorted_rows(block: str, table: TextTable, task: str) -> str | None:
-    """The table with its rows sorted as the task says, each line as it came. None if the task says it not plainly.
+    """Return the table with its rows sorted as the task says. Each line stays as it is.
 
-    `block` is the text of the table.
+    The result is None if the task does not say plainly how to sort. `block` is the text of the table.
     """
     if not any(words.speaks_of_sorting.search(task) for words in WORDINGS.values()):
         return None
@@ -31,7 +31,7 @@ def sorted_rows(block: str, table: TextTable, task: str) -> str | None:
 
 
 def _names(task: str, column: str) -> bool:
-    """Whether the task names a column. A name in a spaced language has to be a whole word."""
+    """Return whether the task names a column. In a spaced language, the name must be a whole word."""
     edge = r"\b" if column.isascii() else ""
     return re.search(rf"{edge}{re.escape(column.strip())}{edge}", task, re.IGNORECASE) is not None
 

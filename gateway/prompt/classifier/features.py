@@ -22,7 +22,7 @@ _LIST_MARK = re.compile(r"^\s*(?:[-*•]|\d+[.)、]|[（(]\d+[)）])\s*\S", re.M
 _ENDS = frozenset(".!?。！？:：;；…)]}”\"'`>")
 
 COUNTED = ("constraints", "format", "detail", "audience", "polite", "linking")
-"""The fields of a language's `[form]` whose words are counted."""
+"""The fields of a language's `[form]` with words that are counted."""
 CONSTRAINTS, FORMAT, DETAIL, AUDIENCE, POLITE, LINKING = range(6)
 
 
@@ -51,7 +51,9 @@ def _parts() -> list[re.Pattern[str]]:
 
 @Derived
 def _questions() -> tuple[re.Pattern[str], re.Pattern[str]]:
-    """Return a pattern of the first word of a question, and one of its words in languages without blanks."""
+    """Return two patterns: for the first word of a question, and for words of a question in languages without
+    blanks.
+    """
     spaced = [word for words in VOCABULARY.values() if words.spaced for word in words.form.questions]
     unspaced = [word for words in VOCABULARY.values() if not words.spaced for word in words.form.questions]
     return re.compile(rf"\W*(?:{'|'.join(spaced) or '(?!)'})\b"), any_of(unspaced)

@@ -1,4 +1,6 @@
-"""The words of one language that show the form of a prompt, the needs of its answer, and the limits that it states."""
+"""Words of one language about an answer: the form of a prompt, the needs of its answer, and the limits that it
+states.
+"""
 
 from collections.abc import Mapping
 
@@ -19,11 +21,11 @@ class FormWords(Struct, frozen=True, forbid_unknown_fields=True):
     polite: tuple[str, ...] = ()
     linking: tuple[str, ...] = ()
     questions: tuple[str, ...] = ()
-    """Words that a question begins with, or, in an unspaced language, words of a question."""
+    """Words at the beginning of a question. In an unspaced language, words anywhere in a question."""
 
 
 class NeedWords(Struct, frozen=True, forbid_unknown_fields=True):
-    """Words that show examples in a prompt, a text that is missing, a need of reasoning, and a need of a tool.
+    """Words that show examples in a prompt, a missing text, a need of reasoning, or a need of a tool.
 
     In a spaced language, an entry of letters, hyphens and dots is a whole word. Any other entry may occur anywhere.
     """
@@ -55,7 +57,7 @@ class LimitWords(Struct, frozen=True, forbid_unknown_fields=True):
     texts: tuple[LimitPattern, ...] = ()
     flags: tuple[LimitPattern, ...] = ()
     languages: tuple[LimitPattern, ...] = ()
-    """The `kind` of such a pattern is the code of the language that the answer must have."""
+    """Patterns for the language of the answer. Their `kind` is the code of that language."""
     options: tuple[str, ...] = ()
     """Patterns whose group is a list of answers."""
     item: str = ""
@@ -63,6 +65,6 @@ class LimitWords(Struct, frozen=True, forbid_unknown_fields=True):
     join: str = ""
     """The pattern of what stands between two answers."""
     splits: str = ""
-    """The pattern of what may stand between two answers in an `options` pattern without `{LIST}`."""
+    """The pattern of what may stand between two answers, in an `options` pattern without `{LIST}`."""
     end: str = ""
     """The pattern of what follows a list."""
