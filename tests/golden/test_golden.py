@@ -60,6 +60,7 @@ fallback = "renamed"
 backend = "dead"
 [routing]
 default = "gpt-4o"
+trip_after = 1000  # many cases fail on purpose
 """
 
 
