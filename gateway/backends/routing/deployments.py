@@ -154,7 +154,7 @@ def _keys(
 def _race(weight: float, number: float) -> float:
     """Return the arrival time of a deployment in an exponential race (Efraimidis and Spirakis, 2006).
 
-    If deployments are sorted by these times, each of the next ones is drawn in proportion to the weights.
+    In the order of these times, each deployment is drawn from those that are left, in proportion to the weights.
     """
     return -math.log(1.0 - number) / weight
 

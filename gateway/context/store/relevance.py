@@ -24,7 +24,7 @@ MOST_SHARE, MOST_COVER = 0.35, 0.7
 
 
 LEAST_ADDED = 0.3
-"""The least part of the words that a follow-up adds in one of the best chunks."""
+"""The minimum share of a follow-up's new words that one of the best chunks must contain."""
 
 
 class Tuning(Struct, frozen=True):

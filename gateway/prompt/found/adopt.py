@@ -58,7 +58,7 @@ class FoundTemplate(Struct, frozen=True):
     slots: tuple[SlotOfPart, ...]
     version: int = 1
     base: int = 1
-    """The version of the found prompt whose parts are the slots. Requests of other versions stay unchanged."""
+    """The version of the found prompt from which the slots were made. Requests of other versions stay unchanged."""
     match: str = EXACT
     schema: int = SCHEMA
 

@@ -147,7 +147,7 @@ def write_gains(path: Path, measured: Sequence[Gain]) -> Gains:
 def corrected(gains: Gains, dropped: int = 0) -> Gains:
     """Return the rows with intervals at the level `1 - ALPHA / rows` (Bonferroni), by Student's t.
 
-    `dropped` is the number of measured texts that are not among the rows. They count, too.
+    `dropped` is the number of measured texts without a row. For the correction they count as rows.
     """
     return {key: _corrected(gain, len(gains) + dropped) for key, gain in gains.items()}
 
