@@ -28,9 +28,14 @@ def text_of(kind: str, language: str, data: Path) -> str:
     """Return a text of this kind, or prose in this language if the kind is unknown."""
     name = kind.casefold()
     for words, make in KINDS.items():
-        if any(word in name for word in words.split()):
+        if any(_names(name, word) for word in words.split()):
             return make(language, data)[:LENGTH]
     return _prose(language, data)[:LENGTH]
+
+
+def _names(kind: str, word: str) -> bool:
+    """Whether a kind has a word, in singular or plural. Chinese words need no edges."""
+    return word in kind if not word.isascii() else re.search(rf"\b{word}e?s?\b", kind) is not None
 
 
 def _prose(language: str, data: Path) -> str:
@@ -126,19 +131,55 @@ def _subtitles(language: str, data: Path) -> str:
     )
 
 
+def _pages(language: str, data: Path) -> str:
+    if language == "zh":
+        return _articles(language, data)
+    folder = Path(__file__).parents[2] / "docs"
+    return "\n\n".join((folder / name).read_text("utf-8") for name in ("api.md", "operations.md", "collections.md"))
+
+
+def _clauses(language: str, data: Path) -> str:
+    draw = random.Random(5)
+    if language == "zh":
+        who, what = ("甲方", "乙方", "担保人"), ("支付费用", "书面通知对方", "保守秘密", "承担违约责任")
+        return "\n\n".join(
+            f"第{n}条　{draw.choice(who)}应在{draw.randrange(2, 90)}日内{draw.choice(what)}，金额为{n * 37}元。"
+            for n in range(1, 700)
+            for n in range(1, 700)
+        )
+    who, what = (
+        ("tenant", "landlord", "guarantor"),
+        ("pay the fee", "give notice in writing", "keep this secret", "insure it"),
+    )
+    return "\n\n".join(
+        f"{n}. The {draw.choice(who)} shall {draw.choice(what)} within {draw.randrange(2, 90)} days, or pay {n * 37}."
+        for n in range(1, 500)
+    )
+
+
+def _verses(language: str, data: Path) -> str:
+    lines = [
+        line.strip() for line in re.split(r"[,.;:!?，。；！？]\s*", _prose(language, data)[:LENGTH]) if line.strip()
+    ]
+    return "\n\n".join("\n".join(lines[n : n + 4]) for n in range(0, len(lines), 4))
+
+
 KINDS: Mapping[str, Callable[[str, Path], str]] = {
+    "contract lease court judgement law policy terms 合同 判决 法律 条款": _clauses,
+    "poem lyrics verse 诗 歌词": _verses,
     "code script module source program 代码 程序 脚本 sql": _code,
     "subtitle srt 字幕": _subtitles,
-    "log trace 日志": _log,
     "csv table spreadsheet ledger invoice order inventory 表格 数据表 账单 流水 订单 库存": _table,
-    "json xml yaml config api 配置": _data,
+    "api documentation manual guide handbook": _pages,
+    "json xml yaml config 配置": _data,
     "chat transcript interview dialogue conversation thread meeting minutes email mail forum podcast": _talk,
     "聊天 对话 访谈 会议 纪要 邮件 采访": _talk,
+    "log trace 日志": _log,
     "review survey faq question ticket bug recipe list menu glossary itinerary": _list,
     "评论 问卷 问题 工单 菜谱 清单 行程": _list,
     "novel story chapter fiction play screenplay diary 小说 故事 剧本 日记 章": _story,
     "speech sermon lecture 演讲": _corpus("state_of_the_union"),
     "report financial annual budget audit 报告 年报 财": _corpus("finance"),
     "paper study thesis medical patent clinical trial 论文 病历 专利": _corpus("pubmed"),
-    "news article encyclopedia textbook manual guide biography 新闻 文章 百科 教材 说明书": _articles,
+    "news article encyclopedia textbook biography 新闻 文章 百科 教材 说明书": _articles,
 }
