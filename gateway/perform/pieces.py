@@ -16,8 +16,8 @@ from msgspec.structs import replace
 from gateway.ask import Mode, Turn
 from gateway.backends.as_events import streamed_headers
 from gateway.backends.call import Caller
-from gateway.context.long.cut import halves
-from gateway.context.long.stitch import Stitcher
+from gateway.context.pieces.cut import halves
+from gateway.context.pieces.stitch import Stitcher
 from gateway.errors import AnswerLost, BackendFailed
 from gateway.exchange import Exchange, Note, PiecePlan, Sampling, TextPiece
 from gateway.ports import Headers, Reply

@@ -10,15 +10,15 @@ from msgspec.structs import replace
 
 from gateway.context.long import quote as quotes
 from gateway.context.long.choose import StrategyChoice
-from gateway.context.long.figures import TextTable, figures_of, items_in, tables_in
 from gateway.context.long.frames import JOIN_TOKENS, SOURCE_TOKENS, around_part
 from gateway.context.long.parts import PIECES, PREVIEWED, parts_of_documents
 from gateway.context.long.prompts import moved, with_sources
 from gateway.context.long.quote import CannotRead, WindowRoom
 from gateway.context.long.read import LongReader, ReadingResult
-from gateway.context.long.sorting import sorted_rows
 from gateway.context.long.task import LongTask
 from gateway.context.long.wording import WORDINGS, LongWording, wording_of
+from gateway.context.tables.figures import TextTable, figures_of, items_in, tables_in
+from gateway.context.tables.sorting import sorted_rows
 from gateway.context.window import PROMPT_TOKENS
 from gateway.exchange import Chunk, Exchange
 from gateway.settings.context import Context

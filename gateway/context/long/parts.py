@@ -4,10 +4,10 @@ from collections.abc import Callable, Sequence
 
 from msgspec.structs import replace
 
-from gateway.context.long.documents import documents_in
-from gateway.context.long.figures import lead_at, leads_in
 from gateway.context.reading.chunk import Cut, chunk
 from gateway.context.reading.document import Document
+from gateway.context.tables.documents import documents_in
+from gateway.context.tables.figures import lead_at, leads_in
 from gateway.exchange import Chunk
 
 Count = Callable[[str], int]

@@ -11,14 +11,14 @@ from gateway.ask import Turn
 from gateway.context.fence import harmless
 from gateway.context.long import quote as quotes
 from gateway.context.long.choose import StrategyChoice
-from gateway.context.long.cut import Count, cut
 from gateway.context.long.prompts import planned
 from gateway.context.long.quote import SMALLEST_PART, CannotRead, Quote
 from gateway.context.long.read import LongReader
 from gateway.context.long.shape import RequestShape
 from gateway.context.long.task import LongTask
-from gateway.context.long.terms import forms, recurring
 from gateway.context.long.wording import WORDINGS, LongWording, wording_of
+from gateway.context.pieces.cut import Count, cut
+from gateway.context.pieces.terms import forms, recurring
 from gateway.context.window import PROMPT_TOKENS, TURN_TOKENS
 from gateway.exchange import Exchange, PiecePlan
 from gateway.settings.context import Context

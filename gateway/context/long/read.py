@@ -8,8 +8,6 @@ its results are then cut to fit.
 
 import asyncio
 import hashlib
-import itertools
-import re
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -19,12 +17,12 @@ from msgspec.structs import replace
 
 from gateway.ask import Turn
 from gateway.context.fence import harmless, marked
-from gateway.context.long.cut import halves
-from gateway.context.long.frames import SOURCE_TOKENS
-from gateway.context.long.items import MergedList, merged_list
+from gateway.context.long.levels import ReadingLevel, as_one, cut_to_fit, level_tokens, merge_groups, tokens_in_prompt
 from gateway.context.long.parts import MESSAGE, Count
 from gateway.context.long.quote import CannotRead, Quote, WindowRoom
 from gateway.context.long.wording import LongWording
+from gateway.context.pieces.cut import halves
+from gateway.context.tables.items import MergedList, merged_list
 from gateway.exchange import Call, Chunk, Exchange, Sampling, TextPiece
 from gateway.own_call import own_call
 from gateway.ports import Completer
@@ -36,21 +34,6 @@ SECOND_TRIES = 4
 CACHED_RESULTS = 2000
 """The number of results that are cached. For the same task, the same part is read only once."""
 HARDLY_SHRUNK = 0.8
-SENTENCE_END = re.compile(r"(?<=[.!?])(?=\s)|(?<=[。！？\n])(?=.)", re.DOTALL)
-
-
-class ReadingLevel(Struct, frozen=True):
-    """The results of one step, which is `map`, `reduce` or `refine`."""
-
-    step: str
-    results: tuple[Chunk, ...]
-
-    def data(self) -> Mapping[str, Any]:
-        results = [
-            {"start": result.start, "end": result.end, "tokens": result.tokens, "text": result.text}
-            for result in self.results
-        ]
-        return {"step": self.step, "results": results}
 
 
 class ReadingResult(Struct, frozen=True):
@@ -113,7 +96,7 @@ class LongReader:
         text = merged.text() or words.nothing
         tokens = await asyncio.to_thread(count, text)
         whole = Chunk("items", "", title, text, parts[0].start, parts[-1].end, tokens=tokens)
-        fits = _prompt_tokens([whole]) <= room.final
+        fits = tokens_in_prompt([whole]) <= room.final
         reading = await work.reading([whole] if fits else [], room.final, count)
         return replace(reading, merged=merged, is_answer=not fits)
 
@@ -125,12 +108,12 @@ class LongReader:
         them has several results.
         """
         work.need(level)
-        while len(level) > 1 and _prompt_tokens(level) > room.final:
-            groups = [_merged(group) for group in _groups(level, quote.fan_in)]
+        while len(level) > 1 and tokens_in_prompt(level) > room.final:
+            groups = [as_one(group) for group in merge_groups(level, quote.fan_in)]
             prompts = [words.reduce.format(task=task, title=_titled(words, group)) for group in groups]
             merged = await work.all("reduce", prompts, groups, count)
             work.need(merged)
-            work.stopped = _tokens(merged) > HARDLY_SHRUNK * _tokens(level)
+            work.stopped = level_tokens(merged) > HARDLY_SHRUNK * level_tokens(level)
             level = merged
             if work.stopped:
                 break
@@ -202,8 +185,8 @@ class _Work:
 
     async def reading(self, level: Sequence[Chunk], room: int, count: Count) -> ReadingResult:
         """Return the result made of the last level. The texts are shortened if they need more than `room` tokens."""
-        if _prompt_tokens(level) > room:
-            level = await asyncio.to_thread(_cut, level, room, count)
+        if tokens_in_prompt(level) > room:
+            level = await asyncio.to_thread(cut_to_fit, level, room, count)
         return ReadingResult(tuple(level), tuple(self.calls), self.unread, tuple(self.levels), self.stopped, self.cut)
 
     async def mapped(self, parts: Sequence[Chunk], task: str, count: Count) -> list[Chunk]:
@@ -281,61 +264,6 @@ class _Work:
         return result
 
 
-def _merged(group: Sequence[Chunk]) -> Chunk:
-    text = "\n\n".join(result.text for result in group)
-    sources = {result.source for result in group}
-    source = sources.pop() if len(sources) == 1 else MESSAGE
-    return Chunk(group[0].id, "", source, text, group[0].start, group[-1].end)
-
-
-def _groups(level: Sequence[Chunk], size: int) -> list[Sequence[Chunk]]:
-    """Return the groups of neighbouring results that one call merges. A group has results of one document, unless every
-    document has only one result.
-    """
-    documents = [list(group) for _, group in itertools.groupby(level, key=lambda result: result.source)]
-    if all(len(document) == 1 for document in documents):
-        documents = [list(level)]
-    return [document[start : start + size] for document in documents for start in range(0, len(document), size)]
-
-
 def _titled(words: LongWording, part: Chunk) -> str:
     """Return the words of a prompt that name the part's document, or "" if there is only one document."""
     return words.of_document.format(title=harmless(part.source)) if part.source != MESSAGE else ""
-
-
-def _tokens(level: Sequence[Chunk]) -> int:
-    return sum(result.tokens for result in level)
-
-
-def _prompt_tokens(level: Sequence[Chunk]) -> int:
-    """Return the tokens of the results in the last prompt."""
-    return _tokens(level) + SOURCE_TOKENS * len(level)
-
-
-def _cut(level: Sequence[Chunk], tokens: int, count: Count) -> list[Chunk]:
-    """Shorten the results at the ends of sentences until all fit. Blocking.
-
-    Long results get the room that short ones do not need. If there is no room for a sentence of each result, only
-    results at even distances stay, so that neither end of the text is lost.
-    """
-    keep = min(len(level), tokens // SOURCE_TOKENS)
-    while keep:
-        some = [level[place * len(level) // keep] for place in range(keep)]
-        cut = {}
-        free, left = tokens - SOURCE_TOKENS * keep, keep
-        for place in sorted(range(keep), key=lambda place: some[place].tokens):
-            cut[place] = shortened = _shortened(some[place], free // left, count)
-            free, left = free - shortened.tokens, left - 1
-        if all(shortened.text for shortened in cut.values()):
-            return [cut[place] for place in range(keep)]
-        keep = keep * 3 // 4
-    return []
-
-
-def _shortened(result: Chunk, tokens: int, count: Count) -> Chunk:
-    text, size = result.text, result.tokens
-    while text and size > tokens:
-        *sentences, _ = SENTENCE_END.split(text.strip())
-        text = "".join(sentences)
-        size = count(text)
-    return Chunk(result.id, "", result.source, text, result.start, result.end, heading=result.heading, tokens=size)

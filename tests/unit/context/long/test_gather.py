@@ -9,8 +9,8 @@ from msgspec.structs import replace
 
 from gateway.ask import Ask, Controls, Endpoint, Turn
 from gateway.context.condense import CondenseStage
-from gateway.context.long.documents import documents_in
 from gateway.context.long.read import LongReader
+from gateway.context.tables.documents import documents_in
 from gateway.errors import ContextTooLong
 from gateway.exchange import Call, Exchange, Sampling, Target
 from gateway.ports import Answer, Completed

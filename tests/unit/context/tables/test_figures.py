@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import pytest
 
-from gateway.context.long.figures import figures_of, items_in, number_in, tables_in
+from gateway.context.tables.figures import figures_of, items_in, number_in, tables_in
 
 REGIONS = ("North", "South", "East", "West")
 

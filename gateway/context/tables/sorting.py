@@ -3,8 +3,8 @@
 import re
 from decimal import Decimal
 
-from gateway.context.long.figures import TextTable, number_in
 from gateway.context.long.wording import WORDINGS
+from gateway.context.tables.figures import TextTable, number_in
 
 _ISO_DATE = re.compile(r"^\d{4}-\d{2}-\d{2}(?:[T ][\d:.]+Z?)?$")
 

@@ -5,8 +5,8 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.context.long.cut import cut, halves
-from gateway.context.long.stitch import Stitcher
+from gateway.context.pieces.cut import cut, halves
+from gateway.context.pieces.stitch import Stitcher
 
 TABLE = "| name | amount |\n|---|---|\n" + "\n".join(f"| item {n} | {n * 3} |" for n in range(60))
 CODE = "```python\n" + "\n".join(f"x{n} = {n}" for n in range(30)) + "\n```"

@@ -8,7 +8,7 @@ import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator
 
-from gateway.context.long.figures import lead_at, leads_in
+from gateway.context.tables.figures import lead_at, leads_in
 from gateway.exchange import TextPiece
 
 Count = Callable[[str], int]

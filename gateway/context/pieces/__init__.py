@@ -1,0 +1,1 @@
+"""Transforms a long text piece by piece: cuts it, plans the calls, and joins the results."""
