@@ -6,13 +6,12 @@ gateway.
 The prompts are those of `real_prompts/dev.jsonl` in DATA, and our questions about the sentiment of strangers' reviews,
 whose right answers are known. Both answers are greedy and have the same limit. Right answers are counted. FOLDER gets
 `pairs.jsonl` for blind readers, with the answers as `a` and `b` in random order, and `key.json`, which says which
-answer is the gateway's. An interrupted run continues.
+answer is the gateway's. An interrupted run continues, with the classifier that it has trained.
 """
 
 import asyncio
 import gzip
 import json
-import tempfile
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -61,29 +60,29 @@ class TwoPrompts(Struct, frozen=True):
 @click.option("--limit", default=100, show_default=True, help="The most rewritten prompts of each source.")
 def main(data: Path, out: Path, limit: int) -> None:
     """Write pairs of answers for blind readers, and count the right answers."""
-    out.mkdir(parents=True, exist_ok=True)
+    (out / "gateway").mkdir(parents=True, exist_ok=True)
     asyncio.run(_run(data, out, limit))
     _write_blind(out)
     click.echo(_right_answers(_rows(out / "answers.jsonl")))
 
 
 async def _run(data: Path, out: Path, limit: int) -> None:
-    with tempfile.TemporaryDirectory(prefix="foreword-answers-") as folder:
-        gateway = assemble(settings_for(Path(folder), [ROOT / "templates"], "proven"), only_prepare=True)
-        async with AsyncExitStack() as stack:
-            stack.push_async_callback(gateway.state.aclose)
-            stack.push_async_callback(gateway.aclose)
-            await gateway.load_prompt()
-            for backend in gateway.backends.values():
-                stack.push_async_callback(backend.aclose)
-                await backend.open()
-            async for prompt in _of_strangers(gateway, data, limit):
-                await _answer(gateway, out / "answers.jsonl", prompt)
+    gateway = assemble(settings_for(out / "gateway", [ROOT / "templates"], "proven"), only_prepare=True)
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(gateway.state.aclose)
+        stack.push_async_callback(gateway.aclose)
+        await gateway.load_prompt()
+        for backend in gateway.backends.values():
+            stack.push_async_callback(backend.aclose)
+            await backend.open()
+        async for prompt in _of_strangers(gateway, data, limit):
+            await _answer(gateway, out / "answers.jsonl", prompt)
 
 
 async def _of_strangers(gateway: Gateway, data: Path, limit: int) -> AsyncIterator[TwoPrompts]:
     for source in (_reviews(data), _real_prompts(data)):
         count = 0
+        Random(SEED).shuffle(source)  # so that a limit takes a random sample
         for row in source:
             body = msgspec.json.encode({"model": "", "messages": [{"role": "user", "content": row["text"]}]})
             exchange = Exchange("blind", preview.ask(body, {}), ClientKey(name="local", admin=True), dry=True)
@@ -98,11 +97,8 @@ async def _of_strangers(gateway: Gateway, data: Path, limit: int) -> AsyncIterat
 
 
 def _real_prompts(data: Path) -> list[dict[str, str]]:
-    """Return the prompts in random order, so that a limit takes a random sample."""
     lines = (data / "real_prompts/dev.jsonl").read_text("utf-8").split("\n")
-    rows = [{"id": row["id"], "text": row["text"], "right": ""} for row in map(json.loads, filter(None, lines))]
-    Random(SEED).shuffle(rows)
-    return rows
+    return [{"id": row["id"], "text": row["text"], "right": ""} for row in map(json.loads, filter(None, lines))]
 
 
 def _reviews(data: Path) -> list[dict[str, str]]:

@@ -44,6 +44,8 @@ class QuestionWording(Struct, frozen=True):
             if named != labels:
                 return f"it names other labels: {', '.join(sorted(named ^ labels)[:3])}"
             request = f"{request[: options[0]]} {request[options[1] :]}"
+        elif missing := _missing(labels, folded(request), words):
+            return f"it names only some of the labels, not {', '.join(missing[:3])}"
         request = _forms()[self.language].sub(" ", folded(request))
         other = [token for token in _tokens(request, words) if _stem(token, words) not in self.known]
         if other:
@@ -97,6 +99,13 @@ def _starters(text: str, words: LanguageWords) -> set[str]:
 
 def _first_words(text: str) -> set[str]:
     return {found[0] for sentence in _SENTENCE.split(text) if (found := _WORD.search(sentence))}
+
+
+def _missing(labels: frozenset[str], request: str, words: LanguageWords) -> list[str]:
+    """Return the labels that a request does not name although it names others. Where `spam` is named, `not spam` counts
+    as named, too."""
+    named = [label for label in labels if _has(request, label, words)]
+    return sorted(label for label in labels if named and not any(_has(label, name, words) for name in named))
 
 
 def _has(text: str, word: str, words: LanguageWords) -> bool:

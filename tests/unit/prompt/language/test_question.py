@@ -61,5 +61,21 @@ def test_chinese_is_compared_by_its_characters() -> None:
     assert "生" in SHOP.why_other("这位顾客生气吗？\n...", LABELS)
 
 
+@pytest.mark.parametrize(
+    ("request_", "labels", "why"),
+    [
+        ("Is this text positive or negative?\n...", ["positive", "negative", "neutral"], "only some of the labels"),
+        ("Is this text positive or negative?\n...", ["positive", "negative"], ""),
+        ("Is this text spam or not?\n...", ["spam", "not spam"], ""),
+        ("What is this text?\n...", ["positive", "negative"], ""),
+    ],
+)
+def test_a_request_names_all_labels_or_none(request_: str, labels: list[str], why: str) -> None:
+    known = wording_of("en", ["Is this text positive, negative or neutral, spam or not spam?\n..."])
+    reason = known.why_other(request_, frozenset(labels))
+    assert why in reason
+    assert bool(why) == bool(reason)
+
+
 def test_labels_are_compared_without_case_and_underscores() -> None:
     assert label_of(" Lost_Card ") == label_of("lost-card") == "lost card"
