@@ -16,8 +16,9 @@ import sys
 import tempfile
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from hashlib import sha256
+from itertools import islice
 from pathlib import Path
 
 import click
@@ -35,6 +36,7 @@ from gateway.records.database import Database
 from gateway.records.locations import database_url
 from gateway.records.schema import ExchangeRecord
 from gateway.settings.read import load
+from gateway.settings.tables import Settings
 from offline_jobs.engine.ledger import Ledger
 from offline_jobs.engine.work import jobs_folder, start
 
@@ -150,12 +152,7 @@ def record(number: int, made: MadeRequest) -> ExchangeRecord:
 
 def discovered(folder: Path, requests: Sequence[MadeRequest]) -> tuple[list[FoundPrompt], float]:
     """Record the requests, run the job, and return the prompts and the seconds that the job took."""
-    (folder / "config.toml").write_text('[backends.m]\nkind = "scripted"\nname = "m"\n')
-    settings = load(folder / "config.toml")
-    database = Database.open(database_url(settings))
-    for first in range(0, len(requests), 1000):
-        database.insert([record(first + at, made) for at, made in enumerate(requests[first : first + 1000])])
-    database.close()
+    _, settings = recorded(folder, requests)
     ledger = Ledger(jobs_folder(settings))
     began = time.monotonic()
     job = start(settings, ledger, "discover", {"since": "2020-01-01", "until": "2030-01-01"})
@@ -312,6 +309,7 @@ def recognition(data: Path, seed: int) -> None:
     longest = [(Turn("user", f"{ALIKE}7: {turns[0].text * 5} End."),) for turns in long_misses]
     for title, table, asked in (
         ("requests of applications", many, own),
+        ("those of up to 20,000 characters", many, [turns for turns in own if chars(turns) <= 20_000]),
         ("free prompts, none recognised", many, free),
         ("novels, 20,000 characters, none recognised", many, long_misses),
         ("1,000 prompts with one beginning, 20,000 characters", alike, long_hits),
@@ -319,6 +317,10 @@ def recognition(data: Path, seed: int) -> None:
     ):
         mean_us, worst_us = timed(table, asked)
         click.echo(f"  {title}: {mean_us:.1f} us on average, {worst_us:.1f} us the slowest text")
+
+
+def chars(turns: Sequence[Turn]) -> int:
+    return sum(len(turn.text) for turn in turns)
 
 
 def texts_of(turns: Sequence[Turn]) -> list[str]:
@@ -364,33 +366,66 @@ def timed(index: PromptIndex, asked: Sequence[tuple[Turn, ...]]) -> tuple[float,
     return sum(best) / len(best), max(best)
 
 
-def scale(data: Path, count: int, seed: int) -> None:
-    """Record many requests, and run the job in a process of its own, which reports its memory."""
-    rng = random.Random(seed)
+def scale(data: Path, count: int, seed: int, kills: int) -> None:
+    """Record many requests, and run the job in a process of its own, which reports its memory. With `kills`, kill it so
+    many times, and compare its outcome with that of a run that nobody killed.
+    """
     with tempfile.TemporaryDirectory() as folder:
-        config = Path(folder) / "config.toml"
-        config.write_text('[backends.m]\nkind = "scripted"\nname = "m"\n')
-        settings = load(config)
-        database = Database.open(database_url(settings))
-        batch: list[ExchangeRecord] = []
-        for number, made in enumerate(many_requests(data, count, rng)):
-            batch.append(record(number, made))
-            if len(batch) == 1000:
-                database.insert(batch)
-                batch = []
-        database.insert(batch)
-        database.close()
+        config, settings = recorded(Path(folder), many_requests(data, count, random.Random(seed)))
         size_mb = sum(file.stat().st_size for file in settings.data_folder.rglob("*.db*")) / 2**20
-        words = ["since=2020-01-01", "until=2030-01-01", "--processes", "2", "--config", str(config)]
         began = time.monotonic()
-        subprocess.run([sys.executable, "-m", "gateway.cli.main", "jobs", "run", "discover", *words], check=True)
+        subprocess.run(job_command(config), check=True, stdout=subprocess.DEVNULL)
         took_s = time.monotonic() - began
         used = resource.getrusage(resource.RUSAGE_CHILDREN)
-        prompts = read_found(found_path(settings.data_folder)).prompts
-    click.echo(
-        f"{count} records ({size_mb:.0f} MB): {took_s:.0f} s, {(used.ru_utime + used.ru_stime):.0f} s of CPU, "
-        f"{used.ru_maxrss / 1024:.0f} MB in the largest process, {len(prompts)} prompts"
-    )
+        file = found_path(settings.data_folder)
+        prompts = read_found(file).prompts
+        click.echo(
+            f"{count} records ({size_mb:.0f} MB): {took_s:.0f} s, {(used.ru_utime + used.ru_stime):.0f} s of CPU, "
+            f"{used.ru_maxrss / 1024:.0f} MB in the largest process, {len(prompts)} prompts"
+        )
+        if kills:
+            file.unlink()
+            killed = 0
+            while killed < kills and kill_once(config, took_s / (kills + 1)):
+                killed += 1
+            if killed == kills:
+                subprocess.run([*job_command(config), "--continue"], check=True, stdout=subprocess.DEVNULL)
+            same = read_found(file).prompts == prompts
+            click.echo(f"killed {killed} times: {'the same' if same else 'other'} prompts and figures")
+
+
+def recorded(folder: Path, made: Iterable[MadeRequest]) -> tuple[Path, Settings]:
+    config = folder / "config.toml"
+    config.write_text('[backends.m]\nkind = "scripted"\nname = "m"\n')
+    settings = load(config)
+    database = Database.open(database_url(settings))
+    for batch in batched(enumerate(made), 1000):
+        database.insert([record(number, one) for number, one in batch])
+    database.close()
+    return config, settings
+
+
+def batched(items: Iterable[tuple[int, MadeRequest]], size: int) -> Iterator[list[tuple[int, MadeRequest]]]:
+    rest = iter(items)
+    while batch := list(islice(rest, size)):
+        yield batch
+
+
+def job_command(config: Path) -> list[str]:
+    words = ["since=2020-01-01", "until=2030-01-01", "portion=2000", "--config", str(config)]
+    return [sys.executable, "-m", "gateway.cli.main", "jobs", "run", "discover", *words]
+
+
+def kill_once(config: Path, after_s: float) -> bool:
+    """Start or resume the job, and kill it after some seconds. Returns whether it was still running."""
+    process = subprocess.Popen([*job_command(config), "--continue"], stdout=subprocess.DEVNULL)
+    try:
+        process.wait(after_s)
+        return False
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+        return True
 
 
 def many_requests(data: Path, count: int, rng: random.Random) -> Iterator[MadeRequest]:
@@ -418,9 +453,10 @@ def many_requests(data: Path, count: int, rng: random.Random) -> Iterator[MadeRe
 @click.option("--seeds", default=1, show_default=True, help="How many seeds, from --seed on.")
 @click.option("--only", type=click.Choice(["finding", "deployments", "recognition"]), help="Left out: all.")
 @click.option("--records", default=0, help="Only how long the job takes for so many records.")
-def main(data: Path, half: str, seed: int, seeds: int, only: str | None, records: int) -> None:
+@click.option("--kills", default=0, help="With --records: how often the job is killed in a second run.")
+def main(data: Path, half: str, seed: int, seeds: int, only: str | None, records: int, kills: int) -> None:
     if records:
-        scale(data, records, seed)
+        scale(data, records, seed, kills)
         return
     for one in range(seed, seed + seeds):
         if only in (None, "finding"):
