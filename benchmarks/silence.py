@@ -118,9 +118,10 @@ class Asked:
 
 @click.command()
 @click.option("--data", required=True, type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--only", multiple=True, help="A collection. Can be repeated; otherwise all are asked.")
 @click.option("--half", default="final", show_default=True, type=click.Choice(["tuning", "final"]))
 @click.option("--keep", type=click.Path(path_type=Path), help="A folder with the collections of an earlier run.")
-def main(data: Path, half: str, keep: Path | None) -> None:
+def main(data: Path, only: tuple[str, ...], half: str, keep: Path | None) -> None:
     """Print for each collection the share of questions of each kind that get passages of it."""
     loaded = material(data)
     questions = [question for question in loaded.questions if _half(question.text) == half]
@@ -132,7 +133,7 @@ def main(data: Path, half: str, keep: Path | None) -> None:
             _add(made, folder / name, name, files)
         asked = Asked(made)
         click.echo(f"the {half} half; the share that gets passages of the collection")
-        for name in loaded.files:
+        for name in only or loaded.files:
             click.echo(", ".join(f"{kind} {share}" for kind, share in _shares(asked, name, questions).items()))
         made.read.close()
         made.collections.close()

@@ -12,10 +12,18 @@ IS_SPACELESS = re.compile(rf"[{SPACELESS}]")
 # Words that occur in any question.
 STOP = frozenset(Path(__file__).with_name("stop_words.txt").read_text("utf-8").split())
 
+ASKING = re.compile(
+    "为什么|是什么|什么时候|什么|怎么样|怎么|怎样|哪一年|哪[里儿些个位种所家年几](?!吒)|哪(?!吒)|谁|是?多少个?"
+    "|为何|何时|何处|何种|是否|有何|多大|多久|多长|多高|请问"
+)
+"""Chinese question words. With their neighbours they would make pairs of characters that occur in any question."""
+
 
 def terms_of(query: str) -> list[str]:
-    """Return the distinct words of a query without stop words. A query of stop words alone keeps them."""
-    words = list(dict.fromkeys(words_of(query)))
+    """Return the distinct words of a query without stop words and Chinese question words. A query of such words alone
+    keeps them.
+    """
+    words = list(dict.fromkeys(words_of(ASKING.sub(" ", query)) or words_of(query)))
     return [word for word in words if word not in STOP] or words
 
 

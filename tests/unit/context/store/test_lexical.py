@@ -182,3 +182,10 @@ def test_any_text_can_be_indexed_searched_and_taken_out(
 
     for term in terms_of(text):
         assert database.execute(f"SELECT doc FROM rarity_{id} WHERE term = ?", (term,)).fetchone() is None
+
+
+def test_chinese_question_words_make_no_words_of_a_query() -> None:
+    assert terms_of("罗保铭本科毕业于哪所大学？") == terms_of("罗保铭本科毕业于 大学")
+    assert "么职" not in terms_of("他担任什么职务？")
+    assert "哪吒" in terms_of("哪吒是谁？")
+    assert terms_of("什么？") == words_of("什么？"), "nothing else is left"
