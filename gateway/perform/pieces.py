@@ -36,6 +36,8 @@ class PieceAnswer(Struct, frozen=True):
 
     text: str
     tokens: tuple[int, int] = (0, 0)
+    written: int = 0
+    """The tokens of the text."""
     calls: int = 1
     is_cut: bool = False
     """Whether the answer ends at its limit, because the piece could not be cut further."""
@@ -127,9 +129,12 @@ class PieceWork:
         waiting.popleft()
         piece = self._plan.pieces[len(self._answers)]
         self._answers.append(answer)
-        room = self._exchange.ask.room_tokens
-        self._is_over = bool(room) and (answer.is_cut or self._usage[1] >= room)
-        return self._stitcher.add(answer.text, piece.gap)
+        text = answer.text
+        if room := self._exchange.ask.room_tokens:
+            over = sum(one.written for one in self._answers) - room
+            self._is_over = over >= 0
+            text = _shortened(text, over / max(1, answer.written)) if over > 0 else text
+        return self._stitcher.add(text, piece.gap)
 
     async def _answered(self, number: int) -> PieceAnswer:
         try:
@@ -148,13 +153,13 @@ class PieceWork:
             self.reply = reply
         answer = read_answer(reply.body, "application/json")
         tokens = max(0, answer.prompt_tokens), max(0, answer.completion_tokens)
-        if answer.finish != CUT or self._exchange.ask.room_tokens:
+        if answer.finish != CUT:
             if not answer.text.strip():
                 raise AnswerLost(f"The model's answer to piece {number + 1} of the text is empty.")
-            return PieceAnswer(answer.text, tokens, 1, answer.finish == CUT)
+            return PieceAnswer(answer.text, tokens, tokens[1])
         parts = await asyncio.to_thread(halves, piece, len) if len(piece.text) > SMALLEST else [piece]
         if len(parts) < 2 or not self._may_call(len(parts)):
-            return PieceAnswer(answer.text, tokens, 1, is_cut=True)
+            return PieceAnswer(answer.text, tokens, tokens[1], is_cut=True)
         return _together(tokens, parts, [await self._answer(part, number) for part in parts])
 
     def _may_call(self, times: int) -> bool:
@@ -167,7 +172,7 @@ class PieceWork:
     def _exchange_for(self, piece: TextPiece, number: int) -> Exchange:
         plan, exchange = self._plan, self._exchange
         text = f"{plan.note_for(piece, number)}{plan.before}{piece.text}{plan.after}"
-        raw = next_draw.whole(exchange.ask.raw, 0)
+        raw = next_draw.whole(exchange.ask.raw, 0, limited=False)
         sampling = Sampling(plan.answer_tokens, exchange.sampling.temperature, exchange.sampling.stop)
         turns = (*exchange.prompt[:-1], Turn("user", text))
         ask = replace(exchange.ask, raw=raw, stream=False)
@@ -225,4 +230,11 @@ def _together(spent: tuple[int, int], parts: Sequence[TextPiece], answers: Seque
     tokens = tuple(spent[place] + sum(one.tokens[place] for one in answers) for place in (0, 1))
     calls = 1 + sum(one.calls for one in answers)
     text = "".join([*texts, stitcher.finish()])
-    return PieceAnswer(text, (tokens[0], tokens[1]), calls, any(one.is_cut for one in answers))
+    written = sum(one.written for one in answers)
+    return PieceAnswer(text, (tokens[0], tokens[1]), written, calls, any(one.is_cut for one in answers))
+
+
+def _shortened(text: str, share: float) -> str:
+    """The text without about this share of its end. It ends after a word."""
+    shorter = text[: int(len(text) * max(0.0, 1 - share))]
+    return shorter[: shorter.rfind(" ") + 1].rstrip() or shorter

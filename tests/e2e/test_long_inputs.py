@@ -212,7 +212,7 @@ def test_where_nothing_fits_the_refusal_has_the_figures_and_the_strategies(
     upstream: UpstreamInThread, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     config = CONFIG.replace("parallel_calls = 1", "parallel_calls = 1\nmost_calls = 2")
-    sent(upstream)
+    upstream.double.play()
     with running(tmp_path_factory.mktemp("refused"), config.format(port=upstream.port)) as gateway:
         reply = httpx.post(gateway.url + "/v1/chat/completions", json=asks(TRANSLATE), timeout=30)
     assert reply.status_code == 400
@@ -221,3 +221,16 @@ def test_where_nothing_fits_the_refusal_has_the_figures_and_the_strategies(
     assert "most_calls is 2" in error["message"]
     assert '"focus"' in error["message"]
     assert sent(upstream) == []
+
+
+def test_the_messages_api_streams_the_same_pieces(gateway: GatewayProcess, upstream: UpstreamInThread) -> None:
+    translate = TRANSLATE.replace("Anna", "Clara")
+    count = pieces_of(gateway, translate)
+    upstream.double.play(says("Clara = Claire"), *[says(f"Morceau {n}.") for n in range(count)])
+    body = asks(translate, stream=True, max_tokens=100_000)
+    with httpx.stream("POST", gateway.url + "/v1/messages", json=body, timeout=30) as answer:
+        assert answer.status_code == 200, answer.read()
+        events = [json.loads(line[6:]) for line in answer.iter_lines() if line.startswith("data: ")]
+    texts = [event["delta"].get("text", "") for event in events if event["type"] == "content_block_delta"]
+    assert "".join(texts) == "\n\n".join(f"Morceau {n}." for n in range(count))
+    assert events[-1]["type"] == "message_stop"

@@ -34,24 +34,18 @@ TERMS_TOKENS = 320
 
 
 class PieceRoom(Struct, frozen=True):
-    """The room in each call for the piece and its answer together, in tokens. `wished` is the client's own limit for
-    the answer, or 0.
-    """
+    """The room in each call for the piece and its answer together, in tokens."""
 
     free: int
     beside: int
-    wished: int
     most: int
 
     @property
     def piece(self) -> int:
         """The maximum size of a piece. Raises `CannotRead` if it is too small."""
         size = int(self.free / (1 + GROWTH))
-        if self.wished:
-            size = min(size, self.free - self.wished)
         if size < SMALLEST_PART:
-            limit = f" and the {self.wished} that the request reserves for the answer" if self.wished else ""
-            raise CannotRead(f"the window leaves {max(0, size)} tokens for a piece, beside its answer{limit}")
+            raise CannotRead(f"the window leaves {max(0, size)} tokens for a piece, beside its answer")
         return min(self.most, size)
 
 
@@ -96,7 +90,7 @@ class PiecePlanner:
         note = task.count(f"{words.piece}{words.piece_terms}{words.piece_lead}") + TERMS_TOKENS
         beside = PROMPT_TOKENS + TURN_TOKENS + sum(task.sizes[:-1]) + around + note
         free = task.target.window_tokens - beside
-        return PieceRoom(free, beside, task.exchange.ask.room_tokens, self._settings.piece_tokens)
+        return PieceRoom(free, beside, self._settings.piece_tokens)
 
 
 def cut_up(

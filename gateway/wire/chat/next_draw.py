@@ -8,6 +8,7 @@ from msgspec import Raw, Struct
 _object = msgspec.json.Decoder(dict[str, Raw])
 _any = msgspec.json.Decoder()
 _encode = msgspec.json.Encoder().encode
+LIMITS = ("max_tokens", "max_completion_tokens")
 
 
 class _Options(Struct):
@@ -21,14 +22,18 @@ class _Streamed(Struct):
 _streamed = msgspec.json.Decoder(_Streamed)
 
 
-def whole(raw: bytes, number: int) -> bytes:
+def whole(raw: bytes, number: int, *, limited: bool = True) -> bytes:
     """Return the request body of the draw with this `number`.
 
-    The number is added to the client's seed, because draws with the same seed would be equal.
+    The number is added to the client's seed, because draws with the same seed would be equal. If `limited` is false,
+    the client's limit for the answer is removed, since it is meant for several answers together.
     """
     fields = _object.decode(raw)
     fields.pop("stream", None)
     fields.pop("stream_options", None)
+    if not limited:
+        for name in LIMITS:
+            fields.pop(name, None)
     seed: Any = _any.decode(fields["seed"]) if "seed" in fields else None
     if number and isinstance(seed, int):
         fields["seed"] = Raw(_encode(seed + number))

@@ -37,12 +37,14 @@ class MarksEachSentence:
         self.window, self.tokens = window, tokens
         self.limited = "S"
         self.prompts: list[str] = []
+        self.bodies: list[bytes] = []
         self.fails: dict[str, int] = {}
         self.delays: dict[str, float] = {}
 
     async def send(self, exchange: Exchange, model: str, headers: Headers) -> Reply:
         (turn,) = exchange.prompt
         self.prompts.append(turn.text)
+        self.bodies.append(exchange.ask.raw)
         assert count("", turn.text) + exchange.sampling.max_tokens <= self.window
         for mark, times in self.fails.items():
             if mark in turn.text and times:
@@ -191,6 +193,16 @@ async def test_the_clients_limit_holds_for_the_whole_answer() -> None:
     assert json.loads(reply.body)["choices"][0]["finish_reason"] == "length"
     assert "[S0 " in said
     assert "[S119 " not in said
+    assert count("", said) <= 300
+
+
+async def test_a_limit_beyond_the_window_is_no_obstacle() -> None:
+    exchange = await prepared(asked(text_of([2] * 120, 10), 1500, room=100_000))
+    model = MarksEachSentence(1500)
+    _, reply, said = await answered(exchange, model)
+    assert [int(n) for n in re.findall(r"\[S(\d+) ", said)] == list(range(120))
+    assert json.loads(reply.body)["choices"][0]["finish_reason"] == "stop"
+    assert all(b"max_tokens" not in raw for raw in model.bodies)
 
 
 async def test_what_would_cost_more_than_the_cap_is_refused_with_the_figures() -> None:
