@@ -39,6 +39,7 @@ budget_ms = 30000
 policy = "none"
 [context]
 note_tokens = 48
+gather_tokens = 48
 [embedder]
 kind = "sentence"
 [backends.torch]

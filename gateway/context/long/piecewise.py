@@ -19,6 +19,7 @@ from gateway.context.long.task import LongTask
 from gateway.context.long.wording import WORDINGS, LongWording, wording_of
 from gateway.context.pieces.cut import Count, cut
 from gateway.context.pieces.terms import forms, recurring
+from gateway.context.tables.figures import leads_in
 from gateway.context.window import PROMPT_TOKENS, TURN_TOKENS
 from gateway.exchange import Exchange, PiecePlan
 from gateway.settings.context import Context
@@ -29,8 +30,8 @@ halves.
 """
 SPARE = 4
 """One further call is allowed for each group of this many pieces: a second try, or a piece that is made in halves."""
-TERMS_TOKENS = 320
-"""The maximum number of tokens for names and terms in each prompt."""
+TERMS_TOKENS, TERMS_SHARE = 320, 16
+"""The maximum number of tokens for names and terms in each prompt, and the window's maximum share, as a divisor."""
 
 
 class PieceRoom(Struct, frozen=True):
@@ -77,7 +78,7 @@ class PiecePlanner:
             answer, call = await self._reader.ask(exchange, prompt, "terms", TERMS_TOKENS)
             exchange = replace(exchange, calls=(*exchange.calls, *([call] if call else [])))
             known = forms(answer, terms)
-        plan = await asyncio.to_thread(with_terms, plan, terms, known, words, task.count)
+        plan = await asyncio.to_thread(with_terms, plan, terms, known, words, task.count, _terms_room(task))
         data = {"quote": quote.data(), "pieces": len(plan.pieces), "terms": len(terms)}
         first = f"{plan.note_for(plan.pieces[0], 0)}{plan.before}{plan.pieces[0].text}{plan.after}"
         turns = (*exchange.prompt[:-1], Turn("user", first))
@@ -87,7 +88,8 @@ class PiecePlanner:
         """Return the room for a piece and its answer. Blocking."""
         own = task.exchange.prompt[-1].text
         around = task.count(own[: task.shape.start]) + task.count(own[task.shape.end :])
-        note = task.count(f"{words.piece}{words.piece_terms}{words.piece_lead}") + TERMS_TOKENS
+        note = task.count(f"{words.piece}{words.piece_terms}{words.piece_lead}") + _terms_room(task)
+        note += max((task.count(lead.text) for lead in leads_in(task.shape.text)), default=0)
         beside = PROMPT_TOKENS + TURN_TOKENS + sum(task.sizes[:-1]) + around + note
         free = task.target.window_tokens - beside
         return PieceRoom(free, beside, self._settings.piece_tokens)
@@ -110,13 +112,23 @@ def cut_up(
     return plan, Quote("piecewise", size, len(pieces), 1, 1, calls, read, calls * answer)
 
 
+def _terms_room(task: LongTask) -> int:
+    """Return the maximum number of tokens of names and terms in each prompt."""
+    return min(TERMS_TOKENS, task.target.window_tokens // TERMS_SHARE)
+
+
 def terms_of(message: str, shape: RequestShape) -> tuple[str, ...]:
     """Return the names and terms that every prompt repeats. Blocking."""
     return recurring(message[shape.start : shape.end])
 
 
 def with_terms(
-    plan: PiecePlan, terms: Sequence[str], forms: Sequence[tuple[str, str]], words: LongWording, count: Count
+    plan: PiecePlan,
+    terms: Sequence[str],
+    forms: Sequence[tuple[str, str]],
+    words: LongWording,
+    count: Count,
+    tokens: int,
 ) -> PiecePlan:
     """Return the plan with the terms, and the forms that are known, in its note. Terms beyond the room are left out.
     Blocking.
@@ -124,7 +136,7 @@ def with_terms(
     known = dict(forms)
     named = [f"{term} = {known[term]}" if term in known else term for term in terms]
     named = [harmless(one).replace("{", "(").replace("}", ")") for one in named]
-    while named and count("; ".join(named)) > TERMS_TOKENS:
+    while named and count("; ".join(named)) > tokens:
         named.pop()
     if not named:
         return plan

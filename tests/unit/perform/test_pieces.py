@@ -210,3 +210,13 @@ async def test_what_would_cost_more_than_the_cap_is_refused_with_the_figures() -
         await prepared(asked(text_of([2] * 120, 10), 1200), most_calls=2)
     with pytest.raises(BadRequest, match="most_calls is 2"):
         await prepared(asked(text_of([2] * 120, 10), 1200, strategy="piecewise"), most_calls=2)
+
+
+async def test_rows_of_a_table_fit_the_window_with_the_title_row_in_every_prompt() -> None:
+    rows = "\n".join(f"| S{n} row. | {n} | {n * 3} |" for n in range(400))
+    title = "| name of the thing | number of it | amount in all |\n|---|---|---|"
+    exchange = await prepared(asked(f"{title}\n{rows}", 900, strategy="piecewise"))
+    model = MarksEachSentence(900)
+    _, _, said = await answered(exchange, model)
+    assert [int(n) for n in re.findall(r"\[S(\d+) ", said)] == list(range(400))
+    assert all(title in prompt for prompt in model.prompts)
