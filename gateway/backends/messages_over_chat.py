@@ -18,7 +18,7 @@ from gateway.errors import BackendFailed
 from gateway.exchange import Exchange, Note, Sampling
 from gateway.ports import Headers, Reply, is_encoded
 from gateway.wire.chat import encode
-from gateway.wire.messages.answer import MessageHead, Translator, message_id, whole
+from gateway.wire.messages.answer import MessageHead, MessageTranslator, message_id, whole
 from gateway.wire.messages.as_chat import chat_body
 from gateway.wire.messages.error_form import rewritten
 from gateway.wire.messages.losses import STAGE, Losses
@@ -121,7 +121,7 @@ async def as_message(exchange: Exchange, reply: Reply) -> Reply:
     if is_encoded(reply.headers):
         await reply.aclose()
         raise BackendFailed(f"The backend {reply.backend!r} compresses its streams, which cannot be translated.")
-    translator = Translator(head)
+    translator = MessageTranslator(head)
     pieces = TranslatedStream(
         reply.pieces, translator, reply.notes, lambda: UNSEEN if translator.hides_thinking else None
     )

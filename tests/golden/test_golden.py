@@ -39,6 +39,9 @@ models = ["claude-*"]
 [models.claude-renamed]
 backend = "claude"
 upstream = "claude-4-2026-01-01"
+[models.sick-then-claude]
+backend = "up"
+fallback = "claude-renamed"
 [models.claude-with-fallback]
 backend = "claude"
 upstream = "claude-4"

@@ -22,7 +22,7 @@ from gateway.backends.translated import StreamTranslator, TranslatedStream
 from gateway.errors import RequestError, StreamFailed
 from gateway.wire.chat.answer import read_answer
 from gateway.wire.error_forms import last_event
-from gateway.wire.messages.answer import MessageHead, Translator
+from gateway.wire.messages.answer import MessageHead, MessageTranslator
 from gateway.wire.messages.as_completion import CompletionHead, CompletionTranslator
 from gateway.wire.messages.losses import Losses
 from gateway.wire.sse import data_in
@@ -35,8 +35,8 @@ EVENT: TypeAdapter[RawMessageStreamEvent] = TypeAdapter(RawMessageStreamEvent)
 each_stream = pytest.mark.parametrize("name", STREAMS)
 
 
-def to_message() -> Translator:
-    return Translator(MessageHead("msg_1", "m", shows_thinking=True))
+def to_message() -> MessageTranslator:
+    return MessageTranslator(MessageHead("msg_1", "m", shows_thinking=True))
 
 
 def to_completion() -> CompletionTranslator:

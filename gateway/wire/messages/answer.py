@@ -69,7 +69,7 @@ def whole(body: bytes, head: MessageHead) -> tuple[bytes, bool]:
     return _encode(builder.message(*ended)), builder.hides_thinking
 
 
-class Translator:
+class MessageTranslator:
     """Translates the stream of a chat completion. `feed` translates a piece, which must hold whole events.
 
     If the stream breaks off, `failure` has the reason. No event reports the reason, so the caller must raise `failure`.

@@ -63,7 +63,7 @@ SCHEMA_NAME = "answer"
 CHOICES = {"auto": "auto", "any": "required", "none": "none"}
 
 
-class _Tool(Struct):
+class _OfferedTool(Struct):
     name: str = ""
     type: str | None = None
     description: Raw | UnsetType = UNSET
@@ -75,7 +75,7 @@ class _Tool(Struct):
     allowed_callers: Raw | UnsetType = UNSET
 
 
-class _ToolChoice(Struct):
+class _OfferedChoice(Struct):
     type: str
     name: str = ""
     disable_parallel_tool_use: bool | None = None
@@ -105,8 +105,8 @@ class _MessageKnobs(Struct):
     messages: list[GivenMessage] = []
     stop_sequences: list[str] | None = None
     stream: bool | None = None
-    tools: list[_Tool] | None = None
-    tool_choice: _ToolChoice | None = None
+    tools: list[_OfferedTool] | None = None
+    tool_choice: _OfferedChoice | None = None
     thinking: _Thinking | None = None
     output_config: _OutputConfig | None = None
     output_format: _Format | None = None
@@ -189,7 +189,7 @@ def _tools(knobs: _MessageKnobs, losses: Losses) -> dict[str, Any]:
     return {"tools": functions, **extra}
 
 
-def _function(tool: _Tool, place: int) -> dict[str, Any]:
+def _function(tool: _OfferedTool, place: int) -> dict[str, Any]:
     if tool.type not in (None, "custom"):
         raise BadRequest(
             f"Unsupported value: 'tools[{place}].type' is {tool.type!r}, and the tools of chat completions are "
@@ -203,7 +203,7 @@ def _function(tool: _Tool, place: int) -> dict[str, Any]:
     return {"type": "function", "function": {"name": tool.name, **given}}
 
 
-def _choice(choice: _ToolChoice) -> Any:
+def _choice(choice: _OfferedChoice) -> Any:
     if choice.type == "tool":
         return {"type": "function", "function": {"name": choice.name}}
     if choice.type not in CHOICES:

@@ -23,7 +23,7 @@ WHY_CHAT = "This request is sent as a chat completion, because its model's backe
 KNOWN = "text, images, documents, search results, thinking, tool_use and tool_result"
 
 
-class _Source(Struct):
+class _BlockSource(Struct):
     type: str
     media_type: str = ""
     data: str = ""
@@ -41,7 +41,7 @@ class _Block(Struct):
     tool_use_id: str = ""
     content: Raw = EMPTY
     is_error: bool | None = None
-    source: str | _Source | None = None
+    source: str | _BlockSource | None = None
     title: str | None = None
     context: str | None = None
 
@@ -159,10 +159,10 @@ def _parts(block: _Block, where: str, losses: Losses) -> Iterator[dict[str, Any]
         raise _unknown(f"{where}.type", block.type, KNOWN)
 
 
-def _image_url(source: str | _Source | None, where: str) -> str:
-    if isinstance(source, _Source) and source.type == "base64":
+def _image_url(source: str | _BlockSource | None, where: str) -> str:
+    if isinstance(source, _BlockSource) and source.type == "base64":
         return f"data:{source.media_type};base64,{source.data}"
-    if isinstance(source, _Source) and source.type == "url":
+    if isinstance(source, _BlockSource) and source.type == "url":
         return source.url
     raise _unknown(f"{where}.type", _kind(source), "images as 'base64' or 'url'")
 
@@ -170,14 +170,14 @@ def _image_url(source: str | _Source | None, where: str) -> str:
 def _document(block: _Block, where: str, losses: Losses) -> Iterator[dict[str, Any]]:
     source = block.source
     head = "\n".join(filter(None, (block.title, block.context)))
-    if isinstance(source, _Source) and source.type == "base64":
+    if isinstance(source, _BlockSource) and source.type == "base64":
         if block.context:
             yield _text(block.context)
         data = f"data:{source.media_type};base64,{source.data}"
         yield {"type": "file", "file": {"filename": block.title or "document.pdf", "file_data": data}}
-    elif isinstance(source, _Source) and source.type == "text":
+    elif isinstance(source, _BlockSource) and source.type == "text":
         yield _text(f"{head}\n\n{source.data}" if head else source.data)
-    elif isinstance(source, _Source) and source.type == "content":
+    elif isinstance(source, _BlockSource) and source.type == "content":
         if head:
             yield _text(head)
         if _is_text(source.content):
@@ -224,8 +224,8 @@ def _text(text: Text) -> dict[str, Any]:
     return {"type": "text", "text": text}
 
 
-def _kind(source: str | _Source | None) -> str:
-    return source.type if isinstance(source, _Source) else "nothing"
+def _kind(source: str | _BlockSource | None) -> str:
+    return source.type if isinstance(source, _BlockSource) else "nothing"
 
 
 def _unknown(param: str, value: str, known: str) -> BadRequest:

@@ -28,7 +28,7 @@ class _Function(Struct, frozen=True):
     arguments: str = ""
 
 
-class _Call(Struct):
+class _RequestedCall(Struct):
     id: str = ""
     type: str = "function"
     function: _Function = _Function()
@@ -39,7 +39,7 @@ class ChatMessage(Struct):
 
     role: str
     content: Raw = NOTHING
-    tool_calls: list[_Call] | None = None
+    tool_calls: list[_RequestedCall] | None = None
     tool_call_id: str = ""
     thinking_blocks: list[Raw] | None = None
     reasoning_content: str | None = None

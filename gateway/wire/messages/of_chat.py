@@ -90,13 +90,13 @@ class _Choice(Struct):
     allowed_tools: _Allowed = _Allowed()
 
 
-class _Schema(Struct):
+class _AnswerSchema(Struct):
     schema: Raw = NO_SCHEMA
 
 
 class _ResponseFormat(Struct):
     type: str = "text"
-    json_schema: _Schema | None = None
+    json_schema: _AnswerSchema | None = None
 
 
 class _ChatFields(Struct):
