@@ -11,6 +11,7 @@ from gateway.ports import HotState
 
 log = logging.getLogger("foreword.call")
 LONGEST_REST_S = 120.0
+MOST_DOUBLINGS = 30
 PROBE_S = 60.0
 """A test that has not ended after this time is abandoned, and another request may test the deployment."""
 
@@ -81,7 +82,7 @@ class Breaker:
         circuit.probed_at = 0.0
         if circuit.failures < self._trip_after:
             return
-        rest_s = min(LONGEST_REST_S, self._rest_s * 2**circuit.rests)
+        rest_s = min(LONGEST_REST_S, self._rest_s * 2 ** min(circuit.rests, MOST_DOUBLINGS))
         circuit.rests += 1
         try:
             await self._state.block(_key(target), rest_s)

@@ -88,3 +88,14 @@ async def test_another_model_of_the_same_backend_is_not_skipped() -> None:
     breaker = await tripped(Clock())
 
     assert not await breaker.skips(Target("sick", "other"))
+
+
+async def test_a_deployment_that_is_the_only_one_may_fail_for_ever() -> None:
+    clock = Clock()
+    breaker = await tripped(clock)
+
+    for _ in range(1_100):  # 2 to the power of 1,024 is no number of seconds
+        await breaker.failed(SICK)
+
+    clock.now += 121
+    assert not await breaker.skips(SICK)
