@@ -12,7 +12,7 @@ from contextlib import AsyncExitStack
 from msgspec import Struct
 
 from gateway.adapters import Adapters
-from gateway.ask import Mode
+from gateway.ask import Endpoint, Mode
 from gateway.backends.complete import Completions
 from gateway.context.ingest.background_ingest import BackgroundIngest
 from gateway.exchange import Exchange
@@ -144,7 +144,8 @@ class Gateway:
         self.metrics.count(exchange, outcome)
         if self.traces is not None:
             self.traces.add(exchange, outcome, traceparent)
-        if self.keeping is not None:
+        # a count of tokens has no answer of a model, and agents ask for many
+        if self.keeping is not None and exchange.ask.endpoint is not Endpoint.TOKEN_COUNT:
             self.keeping.spool.record(exchange, outcome)
 
     def reports(self) -> list[str]:

@@ -293,12 +293,17 @@ def test_a_conversation_with_tools_and_pictures_is_told_to_a_chat_backend(
     }
 
 
-def test_tokens_are_counted_by_the_backend_or_here(client: anthropic.Anthropic, upstream: UpstreamInThread) -> None:
+def test_tokens_are_counted_by_the_backend_or_here(
+    client: anthropic.Anthropic, gateway: GatewayProcess, upstream: UpstreamInThread
+) -> None:
     upstream.double.play(Script(pieces=[b'{"input_tokens":4711}']))
     assert client.messages.count_tokens(model="claude-x", messages=ASKED).input_tokens == 4711
     assert upstream.double.received[0].line.split()[1] == "/v1/messages/count_tokens"
 
-    few = client.messages.count_tokens(model="fake", messages=ASKED).input_tokens
+    counted = client.messages.with_raw_response.count_tokens(model="fake", messages=ASKED)
+    few = counted.parse().input_tokens
+    exchange = f"{gateway.url}/v1/foreword/exchanges/{counted.headers['x-foreword-id']}"
+    assert httpx.get(exchange, headers={"x-api-key": KEY}).status_code == 404, "no model answered"
     more = client.messages.count_tokens(model="fake", messages=ASKED, system="Be brief.", tools=[TOOL]).input_tokens
 
     assert 6 <= few < more
