@@ -13,6 +13,7 @@ from gateway.exchange import Arm, Exchange, Rewrite, SlotValue
 from gateway.ports import HotState
 from gateway.prompt.cost import estimated_tokens
 from gateway.prompt.found.adopt import FoundTemplate
+from gateway.prompt.found.found_prompt import FoundPrompt
 from gateway.prompt.found.index import SYSTEM, PromptMatch, readable
 from gateway.prompt.found.table import FoundTable
 from gateway.prompt.policy.arms import place, takes_part
@@ -44,7 +45,7 @@ class SwapStage:
         if reason:
             return exchange.noted(self.name, "identity", reason)
         if not await self._takes_part(exchange, match):
-            rewrite = Rewrite(match.prompt.name, template.version, FOUND, arm=Arm.HELD)
+            rewrite = Rewrite(template_name(match.prompt), template.version, FOUND, arm=Arm.HELD)
             reason = "the conversation is a control, or began before the version was sent"
             return replace(exchange, rewrite=rewrite).noted(self.name, Arm.HELD, reason)
         return _swapped(exchange, match, template)
@@ -130,11 +131,18 @@ def _swapped(exchange: Exchange, match: PromptMatch, template: FoundTemplate) ->
     turns = new_turns(exchange.ask.turns, template, values)
     slots = tuple(SlotValue(name, value, "found") for name, value in values.items())
     arm = Arm.STABLE if spoken.share >= 1 else Arm.CANARY
-    rewrite = Rewrite(match.prompt.name, template.version, FOUND, slots, arm=arm, controls=1 - spoken.share)
+    rewrite = Rewrite(template_name(match.prompt), template.version, FOUND, slots, arm=arm, controls=1 - spoken.share)
     tokens = estimated_tokens(exchange.ask.turns), estimated_tokens(turns)
     rewrite = replace(rewrite, tokens_without=tokens[0], tokens_with=tokens[1])
     reason = f"{match.prompt.name} version {template.version}"
     return replace(exchange, turns=turns, rewrite=rewrite, untouchable=reason).noted("swap", arm, reason)
+
+
+def template_name(prompt: FoundPrompt) -> str:
+    """Return the name under which records and headers know the template. It cannot be that of a template of the
+    library.
+    """
+    return f"{FOUND}:{prompt.name}"
 
 
 def new_turns(own: tuple[Turn, ...], template: FoundTemplate, values: dict[str, str]) -> tuple[Turn, ...]:

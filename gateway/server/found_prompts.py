@@ -2,6 +2,7 @@
 
 import asyncio
 from pathlib import Path
+from time import time
 from typing import Annotated, Literal
 
 import msgspec
@@ -14,9 +15,9 @@ from gateway.ask import ClientKey
 from gateway.assembly.gateway import Gateway
 from gateway.errors import BadRequest, NotFound
 from gateway.prompt.found.adopt import NotAdopted, identity
-from gateway.prompt.found.found_prompt import FoundPrompt, PromptState
+from gateway.prompt.found.found_prompt import FoundPrompt, PromotedVersion, PromptState
 from gateway.prompt.found.store import FoundFile, NoSuchPrompt, change_found, found_path, one_of, put, read_found
-from gateway.prompt.found.templates import exported, write_template
+from gateway.prompt.found.templates import NoSuchVersion, exported, read_template, write_identity
 from gateway.prompt.found.view import ShownPrompt, difference, listed, may_show_values, shown
 from gateway.server.handlers import AnyRequest, Caller, PathText, Shared, admin_only, json_of
 
@@ -24,10 +25,14 @@ VersionNumber = Annotated[int, QueryParameter(description="The number of a versi
 
 
 class PromptChange(Struct, forbid_unknown_fields=True):
-    """The body of a change: a new name, or a new state."""
+    """The body of a change: a new name, a new state, or the version of the template that is sent."""
 
     name: Annotated[str, Meta(pattern="^([a-z0-9][a-z0-9._-]{0,63})?$")] = ""
     state: Literal["", "found", "ignored", "adopted"] = ""
+    version: Annotated[int, Meta(ge=0)] | None = None
+    """The version that is sent; 0: the application's own text, in all conversations."""
+    share: Annotated[float, Meta(gt=0, le=1)] = 0.1
+    """The share of the new conversations that get the version."""
 
 
 _change = msgspec.json.Decoder(PromptChange)
@@ -62,7 +67,8 @@ async def export_prompt(gateway: Shared, key: Caller, name: PathText) -> Respons
 
 @post("/v1/foreword/prompts/{name:str}", status_code=200, summary="Name, ignore or adopt a prompt", tags=["Foreword"])
 async def change_prompt(request: AnyRequest, gateway: Shared, key: Caller, name: PathText) -> Response[bytes]:
-    """The body is `{"name": new name}` or `{"state": "found", "ignored" or "adopted"}`. Only for admin keys."""
+    """The body is `{"name": new name}`, `{"state": "found", "ignored" or "adopted"}`, or `{"version": 2, "share": 0.1}`
+    to send a version of an adopted prompt; version 0 takes it back. Only for admin keys."""
     admin_only(key, "change found prompts")
     try:
         change = _change.decode(await request.body())
@@ -105,6 +111,18 @@ def _with_change(gateway: Gateway, prompt: FoundPrompt, number: int) -> PromptWi
     return PromptWithChange(view, difference(before[-1], version) if before else [])
 
 
+def _spoken(folder: Path, prompt: FoundPrompt, change: PromptChange) -> PromotedVersion | None:
+    if not change.version:
+        return None
+    if prompt.state is not PromptState.ADOPTED:
+        raise BadRequest(f"{prompt.name} is not adopted.", param="version")
+    try:
+        read_template(folder, prompt.id, change.version)
+    except NoSuchVersion as error:
+        raise BadRequest(f"{prompt.name} has no template version {change.version}.", param="version") from error
+    return PromotedVersion(change.version, change.share, time())
+
+
 def _changed(folder: Path, name: str, change: PromptChange) -> FoundPrompt:
     made: list[FoundPrompt] = []
 
@@ -115,9 +133,11 @@ def _changed(folder: Path, name: str, change: PromptChange) -> FoundPrompt:
         prompt = replace(prompt, name=change.name or prompt.name, state=PromptState(change.state or prompt.state))
         if change.state == "adopted":
             try:
-                write_template(folder, identity(prompt))
+                write_identity(folder, prompt)
             except NotAdopted as error:
                 raise BadRequest(str(error)) from error
+        if change.version is not None:
+            prompt = replace(prompt, spoken=_spoken(folder, prompt, change))
         made.append(prompt)
         return put(content, [prompt])
 

@@ -179,6 +179,12 @@ def test_a_promoted_version_is_sent_and_taken_back(gateway: GatewayProcess, upst
     assert sent["temperature"] == 0.7
     assert command(gateway, "prompts", "rollback", found(gateway)).exit_code == 0
     wait_for(lambda: not swapped())
+    url = f"{gateway.url}/v1/foreword/prompts/{found(gateway)}"
+    assert httpx.post(url, json={"version": 9}, headers=key("root")).status_code == 400
+    assert httpx.post(url, json={"version": 2, "share": 1}, headers=key("root")).status_code == 200
+    wait_for(swapped)
+    assert httpx.post(url, json={"version": 0}, headers=key("root")).status_code == 200
+    wait_for(lambda: not swapped())
 
 
 def test_nobody_else_may_read_the_folder(gateway: GatewayProcess) -> None:

@@ -13,7 +13,14 @@ from gateway.cli.config import config_option, load_settings
 from gateway.prompt.found.adopt import FoundTemplate, identity
 from gateway.prompt.found.found_prompt import FoundPrompt, PromotedVersion, PromptState
 from gateway.prompt.found.store import FoundFile, change_found, found_path, one_of, put, read_found
-from gateway.prompt.found.templates import exported, imported, newest_template, read_template, write_template
+from gateway.prompt.found.templates import (
+    exported,
+    imported,
+    newest_template,
+    read_template,
+    write_identity,
+    write_template,
+)
 
 
 @click.command("adopt")
@@ -30,8 +37,8 @@ def adopt_prompt(name: str, config: Path) -> None:
 
     def adopted(content: FoundFile) -> FoundFile:
         prompt = one_of(content.prompts, name)
-        files.append(write_template(folder, identity(prompt)))
-        return put(content, [replace(prompt, state=PromptState.ADOPTED, spoken=None)])
+        files.append(write_identity(folder, prompt))
+        return put(content, [replace(prompt, state=PromptState.ADOPTED)])
 
     change_found(found_path(folder), adopted)
     click.echo(f"{name} is adopted: {files[0]}")

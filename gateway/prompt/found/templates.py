@@ -8,7 +8,8 @@ from msgspec.structs import replace
 
 from gateway.atomic_file import write_whole
 from gateway.errors import ForewordError
-from gateway.prompt.found.adopt import HISTORY, FoundTemplate, SkeletonPart, TemplateMessage
+from gateway.prompt.found.adopt import HISTORY, FoundTemplate, SkeletonPart, TemplateMessage, identity
+from gateway.prompt.found.found_prompt import FoundPrompt
 
 FROZEN = "{% frozen %}", "{% endfrozen %}"
 _HEAD = re.compile(r"\A---\n.*?\n---\n", re.S)
@@ -45,6 +46,21 @@ def read_template(data_folder: Path, prompt: str, version: int) -> FoundTemplate
         return msgspec.json.decode(file.read_bytes(), type=FoundTemplate)
     except (OSError, msgspec.MsgspecError) as error:
         raise NoSuchVersion(f"{file} cannot be read: {error}") from error
+
+
+def write_identity(data_folder: Path, prompt: FoundPrompt) -> Path:
+    """Write the identity of a prompt's newest version, unless the newest template is for that version already.
+
+    It is version 1 or, after the application was deployed with another text, the next number. Raises `NotAdopted`.
+    """
+    template = identity(prompt)
+    try:
+        newest = newest_template(data_folder, prompt.id)
+    except NoSuchVersion:
+        return write_template(data_folder, template)
+    if newest.base == template.base:
+        return template_file(data_folder, prompt.id, newest.version)
+    return write_template(data_folder, replace(template, version=newest.version + 1))
 
 
 def newest_template(data_folder: Path, prompt: str) -> FoundTemplate:

@@ -73,7 +73,8 @@ async def test_the_system_message_changes_and_the_rest_stays_as_it_came(tmp_path
     assert system.text == "You sort tickets of Acme.\nOnly the label, please."
     assert (system.around, system.offset) == (0, 0)  # what the message had beside its text is kept
     assert user is exchange.ask.turns[1]
-    assert (exchange.rewrite.template, exchange.rewrite.version, exchange.rewrite.arm) == ("triage", 2, Arm.STABLE)
+    assert (exchange.rewrite.template, exchange.rewrite.version) == ("found:triage", 2)
+    assert exchange.rewrite.arm is Arm.STABLE
     assert exchange.changed
 
 

@@ -1,11 +1,13 @@
 """A template of a found prompt: version 1 renders what the application sent, and no secret gets into it."""
 
+from pathlib import Path
+
 import pytest
 
 from gateway.prompt.found.adopt import NotAdopted, identity
 from gateway.prompt.found.found_prompt import FoundPrompt, PromptVersion
 from gateway.prompt.found.shape import OPEN, TextShape
-from gateway.prompt.found.templates import exported
+from gateway.prompt.found.templates import exported, newest_template, write_identity
 
 SYSTEM = TextShape(("You help ", " of Acme.\n\n  Be brief. "))
 LAST = TextShape(("Question:\n", "\n\nText:\n", "\n"))
@@ -48,3 +50,12 @@ def test_fixed_text_is_frozen_and_parts_are_not() -> None:
 def test_fixed_text_with_a_secret_or_a_persons_data_is_refused(fixed: str) -> None:
     with pytest.raises(NotAdopted, match=r"its fixed text holds .* \(1\)"):
         identity(prompt(TextShape((f"You help. {fixed}",))))
+
+
+def test_a_prompt_that_was_deployed_again_is_adopted_as_the_next_version(tmp_path: Path) -> None:
+    one = prompt(SYSTEM)
+    assert write_identity(tmp_path, one).name == "1.json"
+    assert write_identity(tmp_path, one).name == "1.json"
+    two = one.with_version(PromptVersion(2, TextShape(("You help all.",)), OPEN))
+    assert write_identity(tmp_path, two).name == "2.json"
+    assert (newest_template(tmp_path, "p-1").base, newest_template(tmp_path, "p-1").version) == (2, 2)
