@@ -19,7 +19,7 @@ from gateway.context.long.gather import GatherPlanner
 from gateway.context.long.meaning import with_meaning
 from gateway.context.long.parts import PIECES, PREVIEWED, parts, parts_of_documents
 from gateway.context.long.piecewise import PiecePlanner
-from gateway.context.long.prompts import mixed, moved, retold, talked, with_sources
+from gateway.context.long.prompts import in_message, split_talk, with_passages, with_sources, with_talk_summary
 from gateway.context.long.quote import CannotRead, WindowRoom
 from gateway.context.long.read import LongReader, ReadingResult
 from gateway.context.long.shape import RequestShape, is_talk, shape_of
@@ -146,7 +146,7 @@ class CondenseStage:
         if chosen.strategy is Strategy.NBCE:
             if not task.shape.passages or not task.shape.task:
                 raise CannotRead("the message is not a question with at least three separate passages")
-            return mixed(task, chosen)
+            return with_passages(task, chosen)
         if chosen.strategy is Strategy.PIECEWISE:
             return await self._planner(task, chosen)
         if chosen.strategy is Strategy.GATHER:
@@ -201,7 +201,7 @@ class CondenseStage:
         if not passages:
             return task.exchange.noted(self.name, "skipped", f"no passage fits into {max(0, free)} tokens")
         data = {"passages": len(passages)}
-        return with_sources(task, chosen, moved(passages, task.shape.start), words.passages, data)
+        return with_sources(task, chosen, in_message(passages, task.shape.start), words.passages, data)
 
     async def _read(self, task: LongTask, chosen: StrategyChoice) -> Exchange:
         talk = chosen.strategy is Strategy.TALK
@@ -210,7 +210,9 @@ class CondenseStage:
         words = wording_of(task.shape.language)
         instruction = words.talk if talk else task.shape.order or words.talk
         room = await asyncio.to_thread(self._room, task, words, instruction, talk)
-        text, remaining = await asyncio.to_thread(talked, task, words, room.final) if talk else (task.shape.text, ())
+        text, remaining = task.shape.text, tuple[Turn, ...]()
+        if talk:
+            text, remaining = await asyncio.to_thread(split_talk, task, words, room.final)
         refining = chosen.strategy is Strategy.REFINE
         room = quotes.beside_notes(room) if refining else room
         cut_up = parts if talk or refining else parts_of_documents
@@ -228,8 +230,8 @@ class CondenseStage:
         exchange = replace(task.exchange, calls=(*task.exchange.calls, *reading.calls))
         task = replace(task, exchange=exchange)
         if talk:
-            return retold(task, chosen, reading.results, remaining, words.earlier, data)
-        return with_sources(task, chosen, moved(reading.results, task.shape.start), words.final, data)
+            return with_talk_summary(task, chosen, reading.results, remaining, words.earlier, data)
+        return with_sources(task, chosen, in_message(reading.results, task.shape.start), words.final, data)
 
     def _room(self, task: LongTask, words: LongWording, instruction: str, talk: bool) -> WindowRoom:
         """Return the number of tokens for text in each prompt. Blocking, since this counts the tokens of prompts."""

@@ -12,7 +12,7 @@ from gateway.context.long import quote as quotes
 from gateway.context.long.choose import StrategyChoice
 from gateway.context.long.frames import JOIN_TOKENS, SOURCE_TOKENS, around_part
 from gateway.context.long.parts import PIECES, PREVIEWED, parts_of_documents
-from gateway.context.long.prompts import moved, with_sources
+from gateway.context.long.prompts import in_message, with_sources
 from gateway.context.long.quote import CannotRead, WindowRoom
 from gateway.context.long.read import LongReader, ReadingResult
 from gateway.context.long.task import LongTask
@@ -46,19 +46,19 @@ class GatherPlanner:
         alone = _share(task, tables) >= TABLE_SHARE and _asks_for_figures(task)
         room = free if alone else free // FIGURES_SHARE
         figures, left_out = await asyncio.to_thread(_figures, task, tables, room, words)
-        told = {"tables": len(tables), "rows": sum(len(table.rows) for table in tables), "figures_left_out": left_out}
+        counts = {"tables": len(tables), "rows": sum(len(table.rows) for table in tables), "figures_left_out": left_out}
         if answer := await asyncio.to_thread(_sorted, task, tables):
             why = replace(chosen, why=f"{chosen.why}; its rows were sorted by code, and are the answer")
             done = replace(task, exchange=replace(task.exchange, composed=answer))
-            return with_sources(done, why, (), words.final, told)
+            return with_sources(done, why, (), words.final, counts)
         if alone and figures:
             why = replace(chosen, why=f"{chosen.why}; it is a table, so its figures were computed from all rows")
-            return with_sources(task, why, moved(figures, task.shape.start), words.final, told)
-        return await self._asked(task, chosen, figures, free, words, told)
+            return with_sources(task, why, in_message(figures, task.shape.start), words.final, counts)
+        return await self._asked(task, chosen, figures, free, words, counts)
 
     async def _asked(
         self, task: LongTask, chosen: StrategyChoice, figures: Sequence[Chunk], free: int, words: LongWording,
-        told: dict[str, int],
+        counts: dict[str, int],
     ) -> Exchange:  # fmt: skip
         if self._reader is None:
             raise CannotRead("no model may be called")
@@ -77,8 +77,8 @@ class GatherPlanner:
         exchange = replace(task.exchange, calls=(*task.exchange.calls, *reading.calls), composed=answer)
         if answer:
             chosen = replace(chosen, why=f"{chosen.why}; the merged list outgrows the window: it is the answer")
-        data = {"quote": quote.data(), "documents": len(documents), **told, **reading.data()}
-        results = moved((*figures, *reading.results), task.shape.start)
+        data = {"quote": quote.data(), "documents": len(documents), **counts, **reading.data()}
+        results = in_message((*figures, *reading.results), task.shape.start)
         return with_sources(replace(task, exchange=exchange), chosen, results, words.final, data)
 
     def _room(

@@ -11,7 +11,7 @@ from gateway.ask import Turn
 from gateway.context.fence import harmless
 from gateway.context.long import quote as quotes
 from gateway.context.long.choose import StrategyChoice
-from gateway.context.long.prompts import planned
+from gateway.context.long.prompts import with_plan
 from gateway.context.long.quote import SMALLEST_PART, CannotRead, Quote
 from gateway.context.long.read import LongReader
 from gateway.context.long.shape import RequestShape
@@ -82,7 +82,7 @@ class PiecePlanner:
         data = {"quote": quote.data(), "pieces": len(plan.pieces), "terms": len(terms)}
         first = f"{plan.note_for(plan.pieces[0], 0)}{plan.before}{plan.pieces[0].text}{plan.after}"
         turns = (*exchange.prompt[:-1], Turn("user", first))
-        return planned(replace(task, exchange=replace(exchange, pieces=plan)), chosen, turns, (), data)
+        return with_plan(replace(task, exchange=replace(exchange, pieces=plan)), chosen, turns, (), data)
 
     def _piece_room(self, task: LongTask, words: LongWording) -> PieceRoom:
         """Return the room for a piece and its answer. Blocking."""

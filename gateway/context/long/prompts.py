@@ -16,7 +16,7 @@ from gateway.context.window import PROMPT_TOKENS, trim
 from gateway.exchange import Chunk, ContextPlan, Exchange
 
 
-def moved(chunks: Sequence[Chunk], start: int) -> tuple[Chunk, ...]:
+def in_message(chunks: Sequence[Chunk], start: int) -> tuple[Chunk, ...]:
     """Return the chunks with their positions in the client's message. The given positions are those in the text."""
     return tuple(replace(chunk, start=chunk.start + start, end=chunk.end + start) for chunk in chunks)
 
@@ -27,19 +27,19 @@ def with_sources(
     """Return the exchange with the results in place of the text in the last message."""
     sources = fenced(results, task.shape.language, instruction=instruction)
     turns = (*task.exchange.prompt[:-1], Turn("user", f"{sources}\n\n{task.shape.task}".strip()))
-    return planned(task, chosen, turns, results, data)
+    return with_plan(task, chosen, turns, results, data)
 
 
-def mixed(task: LongTask, chosen: StrategyChoice) -> Exchange:
+def with_passages(task: LongTask, chosen: StrategyChoice) -> Exchange:
     """Return the exchange with the passages that the engine reads in parallel."""
     ask = task.exchange.ask
     controls = replace(ask.controls, contexts=task.shape.passages)
     exchange = replace(task.exchange, ask=replace(ask, controls=controls))
     turns = (*exchange.prompt[:-1], Turn("user", task.shape.task))
-    return planned(replace(task, exchange=exchange), chosen, turns, (), {"passages": len(task.shape.passages)})
+    return with_plan(replace(task, exchange=exchange), chosen, turns, (), {"passages": len(task.shape.passages)})
 
 
-def talked(task: LongTask, words: LongWording, tokens: int) -> tuple[str, tuple[Turn, ...]]:
+def split_talk(task: LongTask, words: LongWording, tokens: int) -> tuple[str, tuple[Turn, ...]]:
     """Return the earlier turns as one text, and the turns that stay. Raises `CannotRead`."""
     turns = task.exchange.prompt
     frame = around_sources(words.earlier, task.shape.language, task.count)
@@ -51,7 +51,7 @@ def talked(task: LongTask, words: LongWording, tokens: int) -> tuple[str, tuple[
     return "\n\n".join(f"{turn.role}: {turn.text}" for turn in gone), remaining
 
 
-def retold(
+def with_talk_summary(
     task: LongTask,
     chosen: StrategyChoice,
     results: Sequence[Chunk],
@@ -62,13 +62,13 @@ def retold(
     """Return the exchange with a summary of the dropped turns before the first remaining user turn."""
     first = next(place for place, turn in enumerate(remaining) if turn.role == "user")
     sources = fenced(results, task.shape.language, instruction=instruction)
-    retold = Turn("user", f"{sources}\n\n{remaining[first].text}")
-    turns = (*remaining[:first], retold, *remaining[first + 1 :])
+    summary = Turn("user", f"{sources}\n\n{remaining[first].text}")
+    turns = (*remaining[:first], summary, *remaining[first + 1 :])
     gone = len(task.exchange.prompt) - len(remaining)
-    return planned(task, chosen, turns, results, {**data, "dropped_turns": gone}, gone)
+    return with_plan(task, chosen, turns, results, {**data, "dropped_turns": gone}, gone)
 
 
-def planned(
+def with_plan(
     task: LongTask,
     chosen: StrategyChoice,
     turns: tuple[Turn, ...],

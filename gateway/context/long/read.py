@@ -55,10 +55,10 @@ class ReadingResult(Struct, frozen=True):
 
     def data(self) -> Mapping[str, Any]:
         levels = [level.data() for level in self.levels]
-        told = {"calls": len(self.calls), "unread": self.unread, "cut": self.cut, "stopped": self.stopped}
+        figures = {"calls": len(self.calls), "unread": self.unread, "cut": self.cut, "stopped": self.stopped}
         if self.merged is not None:
-            told |= {"items": self.merged.total, "different_items": len(self.merged.items)}
-        return {**told, "levels": levels}
+            figures |= {"items": self.merged.total, "different_items": len(self.merged.items)}
+        return {**figures, "levels": levels}
 
 
 class LongReader:
