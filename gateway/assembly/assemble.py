@@ -49,7 +49,7 @@ from gateway.wire.chat.answer import read_answer
 def assemble(settings: Settings, *, only_prepare: bool = False) -> Gateway:
     """Build a gateway. Raises `ConfigError` with every mistake in the configuration.
 
-    With `only_prepare`, nothing is recorded. Commands that only show decisions use this.
+    With `only_prepare`, the gateway records nothing. Commands that only show decisions set `only_prepare`.
     """
     VOCABULARY.use(settings.root / folder for folder in settings.prompt.languages)
     adapters, problems = build_adapters(settings)
@@ -90,7 +90,7 @@ def assemble(settings: Settings, *, only_prepare: bool = False) -> Gateway:
 
 
 def _sender(backend: Backend) -> MessagesOverChat:
-    """Return the backend with the translations that let it answer every endpoint for conversations."""
+    """Wrap a backend in translations, so that the backend answers chat completions, responses and messages alike."""
     chat = RequiredCalls(ChatOverMessages(backend))
     return MessagesOverChat(ResponsesOverChat(chat), backend, backend.count_tokens)
 
@@ -138,7 +138,7 @@ def _intake(settings: Settings, adapters: Adapters) -> BackgroundIngest | None:
 
 
 def _mixing(backends: Mapping[str, Backend]) -> dict[str, list[str]]:
-    """Return the backends that return logits, with the names of their models."""
+    """Map each backend that returns logits to the names of its models."""
     able = {name: [card.name for card in backend.models() if card.logits] for name, backend in backends.items()}
     return {name: models for name, models in able.items() if models}
 

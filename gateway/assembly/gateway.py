@@ -1,7 +1,7 @@
 """A configured gateway. It prepares requests, calls models and records exchanges.
 
-Stages take the loaded parts in their constructors and never change. Therefore the list of stages is built again after
-each load, which takes microseconds.
+Stages take the loaded parts in their constructors and never change. Therefore each load builds a new list of stages,
+which takes microseconds.
 """
 
 import asyncio
@@ -93,7 +93,9 @@ class Gateway:
 
     @property
     def loaded(self) -> Loaded:
-        """The parts that are loaded. Read this property once per request: any `await` may replace the parts."""
+        """The parts that are loaded. Read this property once per request, since the parts may be replaced at any
+        `await`.
+        """
         return self.loader.current if self.loader else NOTHING
 
     @property
@@ -105,7 +107,7 @@ class Gateway:
         return self._steps
 
     async def open(self) -> None:
-        """Start loading in the background. Returns at once."""
+        """Start to load the backends and the parts that `prepare` needs. Returns before they are loaded."""
         stack = self._stack
         stack.push_async_callback(self.state.aclose)
         for backend in self.backends.values():
@@ -130,7 +132,9 @@ class Gateway:
         await self._stack.aclose()
 
     async def load_prompt(self, *, classifier: bool = True) -> None:
-        """Load everything that `prepare` needs. For commands that prepare single requests; they do not call `open`."""
+        """Load everything that `prepare` needs. Commands that prepare single requests call this method instead of
+        `open`.
+        """
         await asyncio.to_thread(self.found.refresh)
         if self.loader is not None:
             self._stack.push_async_callback(self.loader.aclose)
@@ -149,7 +153,7 @@ class Gateway:
             self.keeping.spool.record(exchange, outcome)
 
     def reports(self) -> list[str]:
-        """Return messages for the operator. There can be messages even if everything is ready."""
+        """Return messages about problems for the operator. A gateway that is ready can have problems too."""
         reports = self.loader.reports() if self.loader else []
         reports += [self.found.problem] if self.found.problem else []
         library = self.loaded.library
@@ -198,8 +202,8 @@ class Gateway:
 
 
 def controls_of(prompt: PromptTable) -> str:
-    """Return a message on the share of controls, since a conversation that stays unchanged on purpose looks like a
-    mistake. The result is "" if there are no controls.
+    """Return a message that says how many conversations stay unchanged as controls. Without the message, an unchanged
+    conversation would look like a mistake. The message is "" if there are no controls.
     """
     if not prompt.mode.changes or not prompt.controls:
         return ""

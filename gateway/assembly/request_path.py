@@ -37,7 +37,7 @@ from gateway.settings.tables import Settings
 
 
 class StageParts(Struct):
-    """The parts from which the stages are built. Their caches survive a reload of the templates."""
+    """The parts from which the stages are built. A reload of the templates keeps these parts and their caches."""
 
     settings: Settings
     adapters: Adapters
@@ -46,7 +46,7 @@ class StageParts(Struct):
     count: Count
     archive: RecordArchive | None
     mixing: Mapping[str, Sequence[str]]
-    """The backends that return logits, with the names of their models."""
+    """Maps each backend that returns logits to the names of its models."""
     policy: RewritePolicy
     found: FoundTable
     reader: LongReader
@@ -99,16 +99,18 @@ def request_path(parts: StageParts, loaded: Loaded) -> tuple[PipelineStep, ...]:
 
 
 def optional(there: bool, stage: Stage, budget_s: float = 0.0) -> tuple[PipelineStep, ...]:
-    """Return a step that only improves the prompt, or no step if `there` is False."""
+    """Return a step around a stage that only improves the prompt. If `there` is False, return no step."""
     return (PipelineStep(stage, budget_s, improves=True),) if there else ()
 
 
 def has_templates(settings: Settings) -> bool:
-    """Whether a request can name a template. Without an embedder, the template folders need not exist."""
+    """Whether a request can name a template. The configured template folders may be missing if there is no embedder."""
     folders = settings.prompt.templates
     return bool(folders) and all((settings.root / folder).is_dir() for folder in folders)
 
 
 def _hosting(backends: Mapping[str, Backend]) -> Callable[[Target], bool]:
-    """Return a function that tells whether a target serves `/v1/responses` itself and runs hosted tools."""
+    """Return a function that tells whether a target serves `/v1/responses` itself. Such a target also runs hosted
+    tools.
+    """
     return lambda target: speaks(backends[target.backend], target.model)
