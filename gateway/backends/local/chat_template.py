@@ -1,7 +1,7 @@
 """Removes the default system prompt from a model's own chat template.
 
-To a conversation without a system message, many chat templates add one by the model's maker ("You are a helpful AI
-assistant named ..."). The client did not ask for this message, and small models answer worse with it.
+Many chat templates add a system message by the model's maker ("You are a helpful AI assistant named ...") to a
+conversation without one. The client did not ask for this message, and small models answer worse with it.
 """
 
 from typing import Any
@@ -23,7 +23,7 @@ def without_default_system(template: str, *, bos: str = "", eos: str = "") -> st
     """Return a chat template without its default system message. Raises `CannotChange` if the default cannot be
     removed.
 
-    The result is rendered as a check: conversations with a system message must not change.
+    The changed template is tested: it must render a conversation with a system message exactly as the old one did.
     """
     given = {"bos_token": bos, "eos_token": eos, "add_generation_prompt": True}
     bare = _render(template, [USER], given)
@@ -38,8 +38,8 @@ def without_default_system(template: str, *, bos: str = "", eos: str = "") -> st
 
 
 def _default(bare: str, spoken: str) -> str:
-    """Return the template's default system text, found by comparing a conversation without a system message with one
-    that has a system message.
+    """Return the template's default system text, or "" if there is none. `bare` is a rendered conversation without a
+    system message, and `spoken` is the same conversation with a system message.
     """
     before = _shared(bare, spoken)
     after = _shared(bare[before:][::-1], spoken[before:][::-1])
@@ -57,7 +57,7 @@ def _shared(first: str, second: str) -> int:
 
 
 def _without(template: str, default: str) -> str:
-    """Return the template's source, with "" in place of each literal that contains `default`."""
+    """Return the template's source without the string literals and the plain text that contain `default`."""
     pieces = []
     for _line, kind, value in _environment().lex(template):
         if kind == "string" and default in _meant(value):
@@ -82,7 +82,7 @@ def _render(template: str, messages: list[dict[str, str]], given: dict[str, Any]
 
 
 def _environment() -> ImmutableSandboxedEnvironment:
-    """The environment in which transformers renders chat templates."""
+    """Return an environment like the one in which transformers renders chat templates."""
     environment = ImmutableSandboxedEnvironment(
         trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"]
     )

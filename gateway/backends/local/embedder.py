@@ -27,7 +27,7 @@ class EmbedderSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """`[backends.x] kind = "embedder"`: serves the model of `[embedder]` at `/v1/embeddings`."""
 
     name: str = "all-minilm-l6-v2"
-    """The model's name for clients."""
+    """The name by which clients request the model."""
 
 
 class EmbeddingWorker(Protocol):
@@ -39,8 +39,8 @@ class EmbeddingWorker(Protocol):
 
 
 class SharesEmbedder(Protocol):
-    """The field of `adapters.Parts` that this backend uses. It is read at each request, since the embedder loads after
-    the start.
+    """The field of `adapters.Parts` that this backend uses. The backend reads this field at each request, since the
+    embedder loads after the start.
     """
 
     @property

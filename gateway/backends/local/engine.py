@@ -26,8 +26,8 @@ log = logging.getLogger("foreword.llamacpp")
 ERRORS_ONLY = 1
 PROMPT_BATCH = 256  # prompt tokens that are read in one step
 PROGRESS = b'"prompt_progress":{'
-"""Marks a progress report on reading the prompt. Generated text cannot contain the mark, since quotes in it would be
-escaped.
+"""The bytes that identify a report on how far the prompt is read. Generated text cannot contain these bytes, since its
+quotes are escaped.
 """
 
 

@@ -1,4 +1,4 @@
-"""Runs one blocking generation on a worker thread; the event loop awaits its pieces."""
+"""Runs one blocking generation on a worker thread, while the event loop awaits its pieces."""
 
 import asyncio
 from collections import deque
@@ -8,15 +8,15 @@ from concurrent.futures import ThreadPoolExecutor
 from gateway.errors import BackendFailed
 
 Callback = Callable[[bytes], bool]
-"""Receives a piece, and returns True if the client is gone. With an empty piece, it only checks for the client."""
+"""Receives a piece, and returns True if the client is gone. An empty piece only asks whether the client is gone."""
 Call = Callable[[bytes, Callback], None]
 
 
 class Generation:
     """Runs `call(body, callback)` on a worker thread and passes on the pieces that the callback gets.
 
-    A generation belongs to one event loop. The caller must read it to its end or call `cancel`; either frees the
-    thread. After `cancel`, the thread is free at the engine's next step.
+    A generation belongs to one event loop. The caller must read the generation to its end or call `cancel`, so that the
+    thread becomes free. After `cancel`, the thread is free at the engine's next step.
     """
 
     def __init__(self, call: Call, body: bytes, pool: ThreadPoolExecutor, over: Callable[[], None]) -> None:

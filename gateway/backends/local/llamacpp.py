@@ -29,37 +29,41 @@ class LlamaCppSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """`[backends.x] kind = "llamacpp"`: a GGUF model, run in this process by llama.cpp."""
 
     name: str
-    """The model's name for clients."""
+    """The name by which clients request the model."""
     model: str = ""
     """The GGUF file: a path, or `package:name/file` inside an installed Python package."""
     variant: str = ""
-    """The name of a variant made by `foreword engines compress`, in place of `model`. `auto`, beside `model`: at each
-    start, the fastest variant whose perplexity rose by at most `accepted_rise`, or else the model itself.
+    """A variant made by `foreword engines compress`, which is used in place of `model`. With `auto`, `model` must be
+    set too. Each start then uses the fastest variant of this model whose perplexity rose by at most `accepted_rise`. If
+    there is none, the model itself is used.
     """
     accepted_rise: Annotated[float, Meta(ge=0)] = 0.01
     """The rise of perplexity that `variant = "auto"` accepts: 0.01 is 1 %."""
     cache: Literal["auto", "f16", "q8_0"] = "auto"
-    """The type of the cache of keys and values. `q8_0` takes about half the memory. `auto`: the type of the variant,
-    else f16.
+    """The type of the cache of keys and values. `q8_0` takes about half the memory of `f16`. `auto` is the type that
+    the variant's manifest names, or `f16` without a variant.
     """
     batch_tokens: Annotated[int, Meta(ge=32, le=4096)] = 256
     """How many tokens of a prompt are read in one step. Between two steps, other requests get their next token."""
     reuse_tokens: Annotated[int, Meta(ge=0)] = 0
-    """The minimum length, in tokens, of a part of an earlier prompt that is reused after a different beginning. 0: no
-    reuse.
+    """The minimum length, in tokens, of a part of an earlier prompt that can be reused although the text before it
+    differs. 0: no such part is reused.
     """
     speculation: Literal["off", "ngram", "draft"] = "off"
-    """How the next tokens are guessed: `ngram` from the request's own text, `draft` by the model in `draft`."""
+    """How the next tokens are guessed. `ngram` guesses from the request's own text, `draft` with the model in `draft`.
+    `off`: no guesses.
+    """
     draft: str = ""
     """The GGUF file of a smaller model with the same vocabulary, for `speculation = "draft"`."""
     adapters: tuple[str, ...] = ()
     """LoRA adapters in GGUF, which are added to the model when it is loaded."""
     context_tokens: int = 8192
-    """The window of one request, and the total for all running requests. If the model was trained for a shorter window,
-    that window is used. 8192 tokens of the default model take 190 MB.
+    """The longest request in tokens, prompt and answer together. All running requests together have the same limit. If
+    the model was trained for a shorter window, that window is used. 8192 tokens of the default model take 190 MB.
     """
     parallel: int = 4
-    """How many answers are generated at a time, if they fit `context_tokens` together."""
+    """The maximum number of answers that are generated at the same time. Together they must fit into `context_tokens`.
+    """
     queue: int = 32
     """How many requests may wait for a slot. Further ones get 429."""
     threads: int = 1
@@ -71,7 +75,7 @@ class LlamaCppSettings(Struct, frozen=True, forbid_unknown_fields=True):
     chat_template: str = ""
     """A Jinja chat template to use instead of the model's own."""
     default_system: bool = False
-    """Whether the model's own template may add its maker's system prompt to a request without one."""
+    """Whether the model's own chat template may add its default system prompt to a request without a system prompt."""
     prompt_cache_mb: int = 128
     """Memory for the prompts of finished requests, so that a prompt with the same beginning is read faster. 0: none."""
     ready_wait_s: float = 20.0

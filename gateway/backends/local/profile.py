@@ -10,8 +10,8 @@ log = logging.getLogger("foreword.profile")
 
 
 class LengthProfile(Struct, frozen=True):
-    """The result for one length and method. `perplexity` is that of the distant text. The model found `right` of `keys`
-    pass-keys.
+    """The result for one length and method. `perplexity` is the perplexity of the text at the end of the length. The
+    model found `right` of `keys` pass-keys.
     """
 
     length: int
@@ -46,8 +46,8 @@ class Profile(Struct, frozen=True):
     look_ups: tuple[LookUp, ...] = ()
 
     def usable(self, method: str) -> int:
-        """Return the usable window in tokens with `method`, or with the best method if `method` was not measured. 0 if
-        unknown.
+        """Return the usable window in tokens with `method`. If `method` was not measured, return the window of the best
+        method, or 0 if nothing was measured.
         """
         return dict(self.reach).get(method, self.window_tokens)
 

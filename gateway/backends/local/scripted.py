@@ -27,7 +27,7 @@ class ScriptedSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """`[backends.x] kind = "scripted"`: fixed answers in place of a model. One word counts as a token."""
 
     name: str = "scripted"
-    """The model's name for clients."""
+    """The name by which clients request the model."""
     answers: dict[str, str] = {}
     """Regular expressions and their answers. The first expression that matches the last message decides. In an answer,
     `{prompt}` stands for that message.
@@ -35,7 +35,7 @@ class ScriptedSettings(Struct, frozen=True, forbid_unknown_fields=True):
     otherwise: str = "{prompt}"
     """The answer if no expression matches. By default the message is repeated."""
     failures: tuple[str, ...] = ()
-    """Regular expressions. If one matches the message, the backend fails like a server that is down."""
+    """Regular expressions. If one of them matches the last message, the backend fails like a server that is down."""
     word_ms: Amount = 0
     """The pause before each word, so that people can watch a stream arrive."""
     window_tokens: Count = 8192

@@ -50,18 +50,20 @@ class Serving(Struct, frozen=True):
     """What is known about a local backend before its model is loaded."""
 
     name: str
-    """The model's name for clients."""
+    """The name by which clients request the model."""
     window_tokens: int
     parallel: int
     queue: int
     ready_wait_s: float
     answer_tokens: int
     control_tokens: tuple[str, ...] = ()
-    """The control tokens that the engine parses. In the texts of clients, they are broken up."""
+    """The control tokens that the engine parses. They are broken up in the texts of clients, so that the engine reads
+    them as plain text.
+    """
     logits: bool = False
     """Whether the engine returns the full distribution over the next token, which NBCE needs."""
     read_well_tokens: int = 0
-    """The part of `window_tokens` that the model reads well, or 0 for the whole window."""
+    """The model reads a prompt of up to this many tokens well. 0: the model reads the whole window well."""
     has_grammar: bool = False
     """Whether the engine can enforce a JSON schema."""
     reads_tools: bool = True
@@ -95,7 +97,9 @@ class LocalModel:
         raise NotImplementedError
 
     async def _call(self, loaded: LoadedEngine, ask: EngineAsk, exchange: Exchange, notes: list[Note]) -> Call:
-        """Return the engine's method for a request. The method may add to `notes` until its last piece."""
+        """Return the engine's method for a request. The method may add to `notes` until it has sent the answer's last
+        piece.
+        """
         return loaded.chat if ask.endpoint is Endpoint.CHAT else loaded.complete
 
     async def open(self) -> None:
@@ -228,7 +232,7 @@ class LocalModel:
 
 
 def _stopped(generation: Generation, error: BaseException) -> BaseException:
-    """Cancel the generation, and return the error to raise. Nothing of the answer has been sent yet."""
+    """Cancel a generation that failed before any of its answer was sent. Return the error to raise."""
     generation.cancel()
     return refusal(error) if isinstance(error, Exception) else error
 
@@ -236,7 +240,8 @@ def _stopped(generation: Generation, error: BaseException) -> BaseException:
 class _Stream:
     """The body of a streamed reply. Closing it stops the engine, for example when the client disconnects.
 
-    This is a class because `aclose` must always run. Closing a generator that was never started runs no code.
+    This is a class and not a generator, because `aclose` must always do its work. Closing a generator that was never
+    started runs none of its code.
     """
 
     def __init__(self, generation: Generation, events: Events, first: bytes) -> None:

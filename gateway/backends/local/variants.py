@@ -31,8 +31,8 @@ class VariantInUse(LookupError):
 
 
 class Perplexities(Struct, frozen=True):
-    """Perplexities on the same tokens. The value for `torch` imitates the rounding of llama.cpp's kernels. 0 means not
-    measured.
+    """Perplexities that were measured on the same tokens. The value for `torch` imitates the rounding of llama.cpp's
+    kernels. 0 means that the value was not measured.
     """
 
     torch: float = 0.0
@@ -48,7 +48,7 @@ class TextDigest(Struct, frozen=True):
 
 
 class Speeds(Struct, frozen=True):
-    """Tokens per second of CPU time, with `threads` threads. 0 means not measured."""
+    """Tokens per second of CPU time, with `threads` threads. 0 means that the value was not measured."""
 
     threads: int = 1
     read: float = 0.0
@@ -71,7 +71,9 @@ class VariantManifest(Struct, frozen=True):
     before: Perplexities
     after: Perplexities
     rise: float
-    """The relative rise of the perplexity, where 0.01 is 1 %. If the two engines differ, this is the larger rise."""
+    """The relative rise of the perplexity, where 0.01 is 1 %. If the two engines measure different rises, this is the
+    larger one.
+    """
     limit: float
     """The maximum rise of the perplexity. A variant with a higher rise is not published."""
     bytes: int
@@ -135,9 +137,9 @@ def _read(folder: Path) -> StoredVariant:
 
 
 def cheapest_variant(data: Path, source: str, most_rise: float) -> StoredVariant | None:
-    """Return the variant of `source` that takes the least CPU time for an answer, or None.
+    """Return the variant of `source` that takes the least CPU time for an answer.
 
-    Only variants whose perplexity rose by at most `most_rise` count.
+    Only variants whose perplexity rose by at most `most_rise` are compared. Returns None if there are none.
     """
     accepted = [
         variant

@@ -62,7 +62,9 @@ def _next(choice: RunningChoice, sampler: Sampler, logits: Tensor) -> int:
 
 
 def room_after(prompt_tokens: int, positions: Positions, request: EngineRequest) -> int:
-    """Return the number of tokens that fit after a prompt. Raises `ContextTooLong` if it is 0."""
+    """Return the number of tokens that still fit into the window after a prompt. Raises `ContextTooLong` if there are
+    none.
+    """
     room = positions.window_tokens - prompt_tokens
     if room < 1:
         raise ContextTooLong(prompt_tokens, positions.window_tokens, request.max_tokens)

@@ -35,29 +35,31 @@ class TorchSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """`[backends.x] kind = "torch"`: a transformers model in this process, with a decode loop of our own."""
 
     name: str
-    """The model's name for clients."""
+    """The name by which clients request the model."""
     model: str
     """A folder with safetensors, a GGUF file, or `package:name/file` inside an installed Python package."""
     dtype: Literal["auto", "bfloat16", "float32"] = "auto"
     """`auto`: bfloat16 if this processor has instructions for it, else float32."""
     cache: Literal["model", "int8"] = "model"
-    """The format of the cache of keys and values: the model's own, or int8. int8 takes half the memory of bfloat16 and
-    a quarter of float32.
+    """The format of the cache of keys and values. `model`: the type in which the model computes. `int8`: half the
+    memory of bfloat16, and a quarter of the memory of float32.
     """
     long_context: LongContext = "auto"
     """How positions are stretched for requests beyond the trained window. `off`: such requests are refused."""
     max_window_tokens: int = 0
-    """The longest request in tokens. 0: the window that `foreword engines probe-context` measured, else the trained
-    window.
+    """The longest request in tokens. 0: the usable window that `foreword engines probe-context` measured. If nothing
+    was measured, the trained window is used.
     """
     passages_mb: int = 512
     """Memory for passages that NBCE has read, so that the next question about them is answered faster. 0: none."""
     rows_mb: int = 1536
-    """Memory for the passages of one NBCE request. If they need more, the least relevant passages are left out. While
-    passages are read, up to half as much again is used.
+    """Memory for the passages of one NBCE request. If the passages need more, the least relevant ones are left out.
+    Reading the passages takes up to half of this memory in addition.
     """
     parallel: int = 4
-    """How many answers are generated at a time, if their tokens fit one window together."""
+    """The maximum number of answers that are generated at the same time. Together their tokens must fit into one
+    window.
+    """
     queue: int = 32
     """How many requests may wait for a slot. Further ones get 429."""
     threads: int = 1
@@ -69,7 +71,7 @@ class TorchSettings(Struct, frozen=True, forbid_unknown_fields=True):
     chat_template: str = ""
     """A Jinja chat template to use instead of the model's own."""
     default_system: bool = False
-    """Whether the model's own template may add its maker's system prompt if the client sent none."""
+    """Whether the model's own chat template may add its default system prompt to a request without a system prompt."""
     ready_wait_s: float = 60.0
     """How long a request waits for the model to load before it gets 503. The first load of a GGUF file takes half a
     minute."""
@@ -84,7 +86,7 @@ class Mixing(Protocol):
 
 @runtime_checkable
 class Stretching(Protocol):
-    """An engine that can choose its positions for a length."""
+    """An engine that can choose positions for a given length."""
 
     def reaching(self, tokens: int) -> LoadedEngine: ...
 
@@ -139,7 +141,7 @@ class TorchModel(LocalModel):
         return loaded.mix(passages, mixed, tell)
 
     def _reaching(self, loaded: LoadedEngine, ask: EngineAsk, exchange: Exchange, notes: list[Note]) -> LoadedEngine:
-        """Return an engine with positions for the length of the prompt. All calls of the exchange use the same
+        """Return an engine with positions for the planned length of the prompt. All calls of the exchange use the same
         positions.
         """
         plan = exchange.plan
@@ -179,9 +181,10 @@ class TorchModel(LocalModel):
 
 
 def asked_last(prompt: str) -> str:
-    """Return the last question of a raw prompt, or the whole prompt if there is no question.
+    """Return the last question of a raw prompt, or the whole prompt if it has no question.
 
-    If the start of an answer follows the question, it is removed, since it would distort a comparison by meaning.
+    The text after the question is left out. It may be the start of an answer, which would distort a comparison of
+    meanings.
     """
     asking = [line for line in prompt.splitlines() if "?" in line or "？" in line]
     if not asking:

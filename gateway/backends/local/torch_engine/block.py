@@ -49,8 +49,8 @@ class RowBlock:
         self.begins = torch.zeros(rows, dtype=torch.long)
         self.end = 0
         self.gap = 0
-        """Added to the positions of the next tokens. The probe uses this to simulate a distance without reading a long
-        text.
+        """The number that is added to the positions of the next tokens. The probe uses this number to simulate a
+        distance without reading a long text.
         """
         self._places = torch.arange(capacity)
 

@@ -1,8 +1,8 @@
 """Converts texts to tokens and back. A user's text never becomes a control token.
 
 A random mark replaces each control token in the text of a message. Then the model's chat template renders the
-conversation. When the rendered text is cut into tokens, each mark becomes the plain characters again. Everything else
-is tokenized as in transformers.
+conversation. When the rendered text is cut into tokens, the characters of the control token replace its mark, and are
+tokenized as plain text. Everything else is tokenized as in transformers.
 """
 
 import logging
@@ -106,7 +106,9 @@ class _ControlMarks:
         return self._controls.sub(self._hide, text)
 
     def pieces(self, text: str) -> list[tuple[str, str]]:
-        """Split a text into pairs of plain text and the hidden control token that follows it."""
+        """Split a text at its marks. Returns pairs of the plain text before a mark and the control token that the mark
+        replaces. The last pair has the text after the last mark, and "".
+        """
         parts = re.split(rf"\[{self._name}:(\d+)\]", text)
         literals = [self._hidden[int(number)] for number in parts[1::2]] + [""]
         return list(zip(parts[::2], literals, strict=True))

@@ -42,7 +42,7 @@ def best_dtype() -> torch.dtype:
     """Return bfloat16 if this processor has instructions for it, else float32. Emulated bfloat16 is several times
     slower.
 
-    The result depends only on the processor, so that every start of an engine computes the same.
+    The result depends only on the processor, so that an engine computes the same values after every start.
     """
     has = torch.cpu.get_capabilities()
     return torch.bfloat16 if any(has.get(name) for name in BFLOAT16) else torch.float32

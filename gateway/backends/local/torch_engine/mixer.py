@@ -8,15 +8,19 @@ from gateway.backends.local.torch_engine import nbce
 
 PATIENCE = 4
 FAR = 4.0
-"""A margin in nats. A row that stays beyond it for `PATIENCE` tokens is dropped."""
+"""The margin in nats by which a passage may be behind the best passage. A passage that was always further behind is
+dropped, but not before `PATIENCE` tokens.
+"""
 FEW = 4
 """At least this many passages are kept."""
 LEAST = 1e-3
-"""The minimum retrieval score in a logarithm. Lower scores are raised to this value."""
+"""The lowest retrieval score whose logarithm is taken. Lower scores are raised to this value."""
 
 
 class Mixer:
-    """The state of one answer. Row 0 is the question alone, row k has passage k."""
+    """Mixes the rows of one answer, and remembers how much each row contributed. Row 0 is the question alone, row k has
+    passage k.
+    """
 
     def __init__(self, mixed: Nbce) -> None:
         self.pooling = mixed.pooling or ("expert" if mixed.scores else "min_entropy")
@@ -58,7 +62,9 @@ class Mixer:
         return self._last
 
     def far(self, numbers: list[int]) -> set[int]:
-        """Return the rows that were beyond the margin in every step so far. At least `FEW` passages are kept."""
+        """Return the rows that were further behind the best row than `FAR` in every step so far. At least `FEW`
+        passages are kept. Returns no rows before step `PATIENCE`.
+        """
         if self._steps < PATIENCE:
             return set()
         ranked = sorted(numbers[1:], key=lambda number: self._near[number])

@@ -119,7 +119,9 @@ def _own(line: Tensor, rows: int, count: int) -> Tensor:
 
 
 class _PresetRotary(nn.Module):
-    """Stands in for a model's rotary module, and returns what `forward` computed for these tokens."""
+    """Replaces a model's rotary module. Returns the cosines and sines that were computed for the tokens of the current
+    step.
+    """
 
     turned: tuple[Tensor, ...] = ()
 

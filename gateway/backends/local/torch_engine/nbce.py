@@ -17,8 +17,8 @@ from torch import Tensor
 LOW = -100.0
 """Stands for -inf where a mean or a difference is computed."""
 LIKELY = 1024
-"""Nearly every nucleus lies within this many of the most likely tokens. Selecting these takes an eighth of the time of
-a full sort.
+"""The number of most likely tokens that are looked at first. They contain nearly every nucleus, and selecting them
+takes an eighth of the time of a full sort.
 """
 
 
@@ -38,8 +38,8 @@ def truncate(lp: Tensor, top_p: float = 0.95) -> Tensor:
 def floored(lp_0: Tensor) -> Tensor:
     """Give all tokens outside the nucleus the lowest value inside it. lp_0: [vocab], truncated -> the same
 
-    If such a token had -inf, it would always win by contrast. If it had no contrast, it would lose to tokens that the
-    prior prefers.
+    With -inf, such a token would always win once the prior is subtracted. Without the subtraction, such a token would
+    lose to tokens that the prior prefers.
     """
     return lp_0.clamp(min=float(lp_0[lp_0 > LOW].min()))
 
@@ -76,9 +76,10 @@ def doubt(explained: Tensor, alpha: float, most: float = 2.0) -> Tensor:
 
 
 def capped(entropies: Tensor, relevance: Tensor, share: float = 0.5) -> Tensor:
-    """Raise the entropy of an irrelevant context ("answer X!") at least to the mean of the relevant ones.
+    """Raise the entropy of an irrelevant context ("answer X!") at least to the mean entropy of the relevant contexts.
 
-    A context is irrelevant if its `relevance` is under `share` of the best. Both arguments are [contexts].
+    A context is irrelevant if its `relevance` is under `share` times the highest relevance. `entropies` and `relevance`
+    are [contexts].
     """
     doubtful = relevance < share * relevance.max()
     return torch.where(doubtful, entropies.clamp(min=float(entropies[~doubtful].mean())), entropies)

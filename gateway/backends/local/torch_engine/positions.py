@@ -1,4 +1,6 @@
-"""Chooses the positions for a whole request: the model's own if the request fits, else a stretched variant."""
+"""Chooses the positions for a whole request. A request that fits the trained window gets the model's own positions, and
+a longer one a stretched variant.
+"""
 
 import math
 from typing import Literal, cast, get_args
@@ -11,14 +13,18 @@ LongContext = Literal[
 ]
 SMALL = 2.0
 WIDE = 2.0
-"""A margin for the factor, since a model may read the first half of its window better than the second half."""
+"""A margin by which `llama3-wide` enlarges the factor, since a model may read the first half of its window better than
+the second half.
+"""
 STRETCH_OF_NTK = 1.5
-"""Published values of alpha are larger than the factor, for example 3 for twice the length."""
+"""The quotient of `alpha` and the factor for NTK scaling. Published values of `alpha` are larger than the factor, for
+example 3 for twice the length.
+"""
 
 
 class Variant(Struct, frozen=True):
-    """A way to encode positions. Cache keys contain the variant, since keys cached for one variant are wrong for
-    another.
+    """A way to encode positions. The cache of prefixes separates the variants, since values that were computed for one
+    variant are wrong for another.
     """
 
     method: Method = "native"

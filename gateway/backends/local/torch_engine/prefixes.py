@@ -12,7 +12,8 @@ from gateway.backends.local.torch_engine.positions import Variant
 class Prefixes:
     """The most recently used prefixes. Only the engine's thread may use this cache.
 
-    The key has the tokens and the variant of their positions, since one variant's values are wrong for another.
+    An entry belongs to its tokens and to the variant of their positions, since values that were computed for one
+    variant are wrong for another.
     """
 
     def __init__(self, most_bytes: int) -> None:

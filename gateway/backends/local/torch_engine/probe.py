@@ -33,25 +33,27 @@ SUBJECTS = (
     "postal code of the harbour", "account of the merchant at the bank", "number of stars on the map",
     "length of the bridge in inches", "number of books in the library", "secret number",
 )  # fmt: skip
-"""What the pass-keys are about. Similar subjects could be confused, which would hide the effect of positions."""
+"""The subjects of the pass-keys. They differ widely, since a model could confuse similar subjects, which would hide the
+effect of positions.
+"""
 AROUND = 32
 """The number of tokens of text before a pass-key, and also after it."""
 KINDS = ("red", "old", "tiny", "cold", "loud", "soft", "green", "round")
 BEARABLE = 1.25
-"""The largest factor by which the perplexity may grow."""
+"""The perplexity may grow by at most this factor within the usable window."""
 WELL = 0.75
-"""The share of look-ups among similar sentences that must succeed within the effective window."""
+"""The share of facts that the model must find among similar sentences, for a length within the effective window."""
 PASSAGE_TOKENS = 120
 SHORTEST = 512
 LOOK_UPS = 8
-"""The number of look-ups at each length."""
+"""The number of facts that the model is asked for at each length."""
 METHODS: tuple[Method, ...] = ("native", "linear", "ntk", "yarn", "llama3", "llama3-wide", "self-extend")
 NEVER_CHOSEN: frozenset[str] = frozenset({"native", "linear"})
 """Methods that are measured for display only, and never chosen."""
 
 
 Question = tuple[list[int], list[int]]
-"""The beginning of the sentence about a number, and the digits that complete it."""
+"""The tokens of the beginning of a sentence about a number, and the tokens of the digits that complete the sentence."""
 
 
 class PassKey(Struct):
@@ -74,7 +76,7 @@ class ProbeDocument(Struct):
 
 
 class ProbeText(Struct):
-    """A text that is read as it is, and the questions about it."""
+    """A text that is read without a simulated distance, and the questions about it."""
 
     ids: list[int]
     questions: list[Question]
@@ -107,9 +109,10 @@ def document(tokens: Tokens, text: str, size: int, keys: int, seed: int = 0) -> 
 
 
 def alike(tokens: Tokens, text: str, size: int, seed: int = 0) -> ProbeText:
-    """Make a text of about `size` tokens from passages with a key each. Each `seed` uses another piece of the text.
+    """Make a text of about `size` tokens. It consists of passages that contain one key each. Each `seed` uses another
+    part of `text`.
 
-    Raises `ValueError` if the text is too short.
+    Raises `ValueError` if `text` is too short.
     """
     dice = random.Random(seed)
     names = dice.sample([f"{kind} {word}" for kind in KINDS for word in WORDS], max(1, size // PASSAGE_TOKENS))
@@ -129,7 +132,9 @@ def alike(tokens: Tokens, text: str, size: int, seed: int = 0) -> ProbeText:
 
 @torch.inference_mode()
 def look_up(model: TorchNetwork, reads: Sequence[ProbeText], length: int) -> LookUp:
-    """Count the look-ups that succeed with the model's own positions. Each text is read once."""
+    """Count the facts that the model finds in texts of `length` tokens, with the model's own positions. Each text is
+    read once.
+    """
     right = 0
     for read in reads:
         block = model.block(1, len(read.ids) + max(len(before) + len(digits) for before, digits in read.questions))
@@ -139,8 +144,10 @@ def look_up(model: TorchNetwork, reads: Sequence[ProbeText], length: int) -> Loo
 
 
 def look_ups(model: TorchNetwork, tokens: Tokens, text: str, trained: int) -> Iterator[LookUp]:
-    """Count the look-ups that succeed at 512, 1024, ... tokens. Stops when too few succeed, or when the window or the
-    text is too short.
+    """Yield how many facts the model finds in texts of 512, 1024, ... tokens.
+
+    Stops after a length at which the model finds too few, or when the window or the text is too short for the next
+    length.
     """
     length = SHORTEST
     while length <= min(trained, len(KINDS) * len(WORDS) * PASSAGE_TOKENS):
@@ -181,7 +188,9 @@ def measure(model: TorchNetwork, read: ProbeDocument, length: int, variant: Vari
 def sweep(
     model: TorchNetwork, positions: Positions, read: ProbeDocument, methods: Sequence[Method] = METHODS
 ) -> Iterator[LengthProfile]:
-    """Measure at the document's own length, at the trained window, and at 2 and 4 times the window."""
+    """Measure the model's own positions at the document's length, at half the trained window, and at the whole window.
+    Then measure each method at 2 and 4 times the window.
+    """
     trained = positions.trained_tokens
     own = len(read.first) + len(read.second)
     for length in sorted({own, *[size for size in (trained // 2, trained) if size > own]}):
@@ -221,7 +230,7 @@ def _beyond(measured: Sequence[LengthProfile], method: str, trained: int) -> lis
 
 
 def _usable(rows: Sequence[LengthProfile], base: LengthProfile) -> int:
-    """Return the longest length in tokens up to which all results are good enough."""
+    """Return the longest length in tokens for which this and all shorter lengths have acceptable results, or 0."""
     borne = takewhile(lambda profile: _bearable(profile, base), sorted(rows, key=lambda profile: profile.length))
     return max((profile.length for profile in borne), default=0)
 
@@ -231,7 +240,9 @@ def _well(result: LookUp) -> bool:
 
 
 def _worth(profile: LengthProfile, base: LengthProfile) -> float:
-    """Return the score of a method: the share of found keys, minus the logarithm of the perplexity's growth."""
+    """Return the score of a method: the share of pass-keys that were found, minus the logarithm of the perplexity's
+    growth.
+    """
     return profile.right / max(1, profile.keys) - math.log(profile.perplexity / base.perplexity)
 
 

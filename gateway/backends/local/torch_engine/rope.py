@@ -11,8 +11,8 @@ from torch import Tensor
 
 
 def linear(theta: Tensor, factor: float) -> Tensor:
-    """Position interpolation (Chen et al. 2023): m -> m/s. Neighbouring positions become similar, so the model needs
-    training for it.
+    """Position interpolation (Chen et al. 2023): m -> m/s. The model needs training for this method, since neighbouring
+    positions become similar.
     """
     return theta / factor
 

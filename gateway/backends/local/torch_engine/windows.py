@@ -32,11 +32,15 @@ JUDGED = 128
 explains the question.
 """
 SHARE = 4
-"""Long rows are read in smaller groups, so that reading takes at most 1 / SHARE of the memory of all rows."""
+"""Long rows are read in smaller groups, so that the tensors of a group take at most 1 / SHARE of the memory for all
+rows.
+"""
 
 
 class PassageSpan(Struct):
-    """A run of tokens from one passage (counted from 1), and the place of their text in the answer."""
+    """The part of the answer's text from `start` to `end` to which one passage contributed most. `context` is the
+    number of the passage, counted from 1.
+    """
 
     context: int
     start: int
@@ -44,8 +48,8 @@ class PassageSpan(Struct):
 
 
 class Windows(Struct):
-    """A request as token numbers: the question, and a prefix for each row. The first prefix belongs to row 0, the
-    question alone.
+    """A request as token numbers: the question, and a prefix for each row. Row 0 has the question alone, so its prefix
+    has no passage.
     """
 
     prefixes: Sequence[Sequence[int]]
@@ -65,7 +69,7 @@ class WindowsReport(Struct):
     rows: int = 0
     dropped: int = 0
     remembered: int = 0
-    """The number of passages that came from the cache."""
+    """The number of passages whose keys and values came from the cache."""
     spans: list[PassageSpan] = []
 
 
@@ -79,7 +83,7 @@ def answer(
     say: Say,
     tell: Callable[[WindowsReport], None],
 ) -> Run:
-    """Generate one answer from all passages. `tell` is called for each token before its text is sent."""
+    """Generate one answer from all passages. `tell` gets a report for each token, before the token's text is sent."""
     prompt = windows.longest + len(windows.question)
     room = room_after(prompt, positions, request)
     behind = len(windows.question) + min(request.max_tokens, room)
@@ -175,10 +179,10 @@ def _read(
 def _ask(
     block: RowBlock, question: Sequence[int], judged: int
 ) -> Generator[list[TokenSegment], list[Tensor], tuple[Tensor, Tensor]]:
-    """Read the question after every row. -> logits [rows, vocab], and log p of the question's last `judged` tokens
-    [rows]
+    """Read the question after the prefix of every row. -> logits [rows, vocab], and log p of the question's last
+    `judged` tokens [rows]
 
-    The first token of the question has no log p.
+    No log p is known for the first token of the question.
     """
     ids = torch.tensor([question]).expand(block.rows, -1)
     first, last = max(1, len(question) - judged), len(question)
@@ -197,8 +201,8 @@ def _ask(
 
 
 def _likelihood(logits: Tensor, ids: Tensor) -> Tensor:
-    """Return the log-likelihood of `ids`, given the logits before each. logits: [rows, n, vocab], ids: [rows, n] ->
-    [rows]
+    """Return the log-likelihood of `ids`. `logits` has the logits before each token. logits: [rows, n, vocab], ids:
+    [rows, n] -> [rows]
     """
     # row by row, since a copy of all logits would be large
     whole = torch.stack([row.logsumexp(-1) for row in logits])
