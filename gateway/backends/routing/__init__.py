@@ -1,1 +1,1 @@
-"""From a model's name to the backends that answer, in the order in which they are tried."""
+"""Finds the backends that serve a model, in the order in which a request tries them."""

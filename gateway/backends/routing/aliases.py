@@ -1,4 +1,4 @@
-"""Other names for models: `[routing] aliases`, and the model for unknown names."""
+"""Aliases of models (`[routing] aliases`), and the model for unknown names (`[routing] unknown`)."""
 
 from collections.abc import Iterator, Mapping
 
@@ -13,7 +13,9 @@ def matches(name: str, pattern: str) -> bool:
 
 
 class Aliases:
-    """The aliases and the models that they stand for. `unknown` is the model for every other name, or ""."""
+    """The aliases and the models that they stand for. `unknown` is the model for names that are neither models nor
+    aliases, or "".
+    """
 
     def __init__(self, aliases: Mapping[str, str] | None = None, unknown: str = "") -> None:
         self.models = dict(aliases or {})
@@ -25,17 +27,17 @@ class Aliases:
         return bool(self.models or self.unknown)
 
     def of(self, name: str) -> str:
-        """Return the alias, a name or a pattern, that a client's name matches, or "" if there is none."""
+        """Return the alias that matches a model's name, or "" if there is none. An alias can be a name or a pattern."""
         if name in self.models:
             return name
         return next((alias for alias in self._patterns if matches(name, alias)), "")
 
     def names(self) -> Iterator[tuple[str, str]]:
-        """Yield (alias, model) for each alias that is no pattern."""
+        """Yield (alias, model) for each alias that is not a pattern."""
         return ((alias, model) for alias, model in self.models.items() if not alias.endswith(ANY))
 
     def problems(self, file: str, known: frozenset[str]) -> Iterator[Problem]:
-        """Yield the mistakes in the aliases themselves. `known` are the names of models."""
+        """Yield the mistakes in the names of the aliases. `known` has the names of all models."""
         for alias in self.models:
             where = f"{file} [routing.aliases] {alias!r}"
             if alias == ANY:

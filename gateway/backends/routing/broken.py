@@ -1,4 +1,4 @@
-"""The tables of a configuration that have mistakes, so that names in them are not reported as unknown too."""
+"""The tables of a configuration that have mistakes. Names that such a table may define are not reported as unknown."""
 
 from msgspec import Struct
 
@@ -6,9 +6,9 @@ from gateway.backends.routing.aliases import matches
 
 
 class BrokenParts(Struct, frozen=True):
-    """The tables of the configuration that have mistakes. `models` are the model names and patterns in them.
-
-    `may_be_any` is true if a table names no models, since its backend may then serve any model.
+    """The tables of the configuration that have mistakes. `models` has the names and patterns of models in these
+    tables. `may_be_any` is true if a broken backend's table lists no models, since the backend may then serve any
+    model.
     """
 
     backends: frozenset[str] = frozenset()

@@ -12,11 +12,11 @@ from gateway.exchange import Exchange, Note, Target
 from gateway.settings.models import Ability, SpreadStrategy
 
 EXPLORED = 0.05
-"""The share of requests that test another deployment under the strategy `fastest`, since its speed may have changed."""
-PREFIX_CHARS = 4096
-"""The number of characters at the beginning of its first messages by which a conversation without an id is
-recognised.
+"""Under the strategy `fastest`, the share of requests that try a randomly chosen deployment first, since its speed may
+have changed.
 """
+PREFIX_CHARS = 4096
+"""A conversation without an id is recognised by this many characters from the start of each of its first messages."""
 
 
 class Live(Protocol):
@@ -32,7 +32,9 @@ class Live(Protocol):
 
 
 class RoutedDeployment(Struct, frozen=True):
-    """A target with the figures that strategies compare. `price` is for a million tokens, read and written."""
+    """A target with the figures that strategies compare. `price` is the price of a million prompt tokens plus the price
+    of a million answer tokens.
+    """
 
     target: Target
     weight: float = 1.0
@@ -51,13 +53,13 @@ class DeploymentGroup(Struct, frozen=True):
 
     @property
     def targets(self) -> tuple[Target, ...]:
-        """The targets in the order of the configuration."""
+        """The targets, sorted by the `order` of their deployments."""
         by_order = sorted(self.deployments, key=lambda deployment: deployment.order)
         return tuple([deployment.target for deployment in by_order])
 
 
 Chance = Callable[[], float]
-"""Returns a random number from 0 (inclusive) to 1."""
+"""Returns a random number that is at least 0 and less than 1."""
 
 
 def sorted_targets(
@@ -91,8 +93,10 @@ def _tagged(group: DeploymentGroup, tags: Sequence[str]) -> tuple[RoutedDeployme
 
 
 def _suitable(deployments: tuple[RoutedDeployment, ...], exchange: Exchange) -> tuple[RoutedDeployment, ...]:
-    """Return the deployments that have the needed abilities and a window for the prompt. If there are none, return all:
-    the backend then decides.
+    """Return the deployments that have the abilities that the request needs, and a window that is long enough for the
+    prompt and the answer.
+
+    If no deployment meets one of these conditions, the condition is ignored, and the backend decides.
     """
     if any(deployment.abilities is not None for deployment in deployments):
         needs = needs_of(exchange)
@@ -129,8 +133,9 @@ def _keys(
     live: Live,
     chance: Chance,
 ) -> list[tuple[float, float]]:
-    """Return a key for each deployment. The smallest key is tried first. Deployments with equal keys are drawn by
-    weight.
+    """Return a key for each deployment. The deployment with the smallest key is tried first.
+
+    Under a strategy that compares figures, deployments with equal figures are drawn by weight.
     """
     drawn = [_race(deployment.weight, chance()) for deployment in deployments]
     match strategy:
@@ -152,9 +157,10 @@ def _keys(
 
 
 def _race(weight: float, number: float) -> float:
-    """Return the arrival time of a deployment in an exponential race (Efraimidis and Spirakis, 2006).
+    """Return the arrival time of a deployment in an exponential race (Efraimidis and Spirakis, 2006). `number` is
+    random.
 
-    In the order of these times, each deployment is drawn from those that are left, in proportion to the weights.
+    Sorting the deployments by their times draws them one after the other, each in proportion to its weight.
     """
     return -math.log(1.0 - number) / weight
 
@@ -162,14 +168,15 @@ def _race(weight: float, number: float) -> float:
 def _place(unit: str, target: Target) -> float:
     """Return a number from 0 to 1 that is fixed for a conversation and a target (rendezvous hashing).
 
-    If a deployment is added or removed, only its own conversations move.
+    If a deployment is added or removed, only the conversations that this deployment answers move.
     """
     digest = sha256(f"{target.backend}\n{target.model}\n{unit}".encode()).digest()
     return int.from_bytes(digest[:6], "big") / 2**48
 
 
 def conversation_of(exchange: Exchange) -> str:
-    """Return the id that the client gave to the conversation, or else the beginning of its first messages.
+    """Return the id that the client gave to the conversation. Without an id, return the beginning of the conversation's
+    first messages.
 
     The first messages are the same in every turn, and prompt caches compare them too.
     """

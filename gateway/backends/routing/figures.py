@@ -1,4 +1,4 @@
-"""Measures the deployments while they answer: running requests, and the usual time to the first byte."""
+"""Measures deployments while they answer: the number of running requests, and the usual time to the first byte."""
 
 from collections.abc import Mapping
 from typing import Protocol, runtime_checkable
@@ -6,7 +6,9 @@ from typing import Protocol, runtime_checkable
 from gateway.exchange import Target
 
 WEIGHT = 0.2
-"""The weight of the latest measurement in the running mean. The last ten measurements then have 90 % of the weight."""
+"""The weight of the latest measurement in the running mean. With this weight, the last ten measurements together have
+90 %.
+"""
 
 
 @runtime_checkable
@@ -33,8 +35,8 @@ class LiveFigures:
         self._first_byte_s[key] = took_s if before is None else before + WEIGHT * (took_s - before)
 
     def failed(self, target: Target, took_s: float) -> None:
-        """Add a failure. It counts as at least a second, so that a server does not seem fast because it refuses
-        quickly.
+        """Add the time of a failure, or one second if the failure came earlier. Otherwise a server that refuses quickly
+        would seem fast.
         """
         self.answered(target, max(1.0, took_s))
 

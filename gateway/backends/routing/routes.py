@@ -33,10 +33,10 @@ class Offer(Struct, frozen=True):
 
 
 class Route(Struct, frozen=True):
-    """The deployments of a model, followed by those of its fallbacks.
+    """The deployments of a model, followed by the deployments of its fallbacks.
 
-    `targets` are their targets in the order of the configuration. `is_fixed` tells whether every request tries them in
-    that order.
+    `targets` has the targets of all these deployments, in the order of the configuration. `is_fixed` tells whether
+    every request tries the targets in that order.
     """
 
     groups: tuple[DeploymentGroup, ...]
@@ -47,8 +47,9 @@ class Route(Struct, frozen=True):
 class Routes:
     """Finds targets by a model's name.
 
-    It looks among the names of `[models.x]`, of the backends and of the aliases, then in the patterns of the aliases,
-    and then in those of the backends. Of several patterns, the longest one is used.
+    A name is looked up among the names in `[models.x]`, the model names of the backends, and the aliases. If it is none
+    of these, it is compared with the patterns of the aliases, and then with those of the backends. If several patterns
+    match, the longest one is used.
     """
 
     def __init__(
@@ -77,8 +78,8 @@ class Routes:
         return self.route(name, endpoint).targets
 
     def route(self, name: str, endpoint: Endpoint) -> "Route":
-        """Return the deployments of a model, followed by those of its fallbacks. Raises `NotFound` for an unknown
-        model.
+        """Return the deployments of a model, followed by the deployments of its fallbacks. Raises `NotFound` for an
+        unknown model.
         """
         route = self._known.get((name, endpoint))
         if route is None:
@@ -89,18 +90,20 @@ class Routes:
         return route
 
     def mode(self, name: str) -> Mode | None:
-        """Return the mode in `[models.x]` for this name."""
+        """Return the mode that `[models.x]` sets for a model, or None."""
         model = self._models.get(self._meaning(name))
         return model.mode if model else None
 
     def trial(self, name: str) -> CanaryTrial | None:
-        """Return the experiment of `[models.x] canary` for this name."""
+        """Return the experiment that `[models.x] canary` sets for a model, or None."""
         name = self._meaning(name)
         model = self._models.get(name)
         return None if model is None or model.canary is None else CanaryTrial(f"models.{name}", model.canary)
 
     def shared(self, name: str, unit: str) -> str:
-        """Return the model of `[models.x] shares` that answers this conversation, or "" for the model `name` itself."""
+        """Return the model to which `[models.x] shares` gives a conversation. Returns "" if the model `name` itself
+        answers the conversation.
+        """
         name = self._meaning(name)
         model = self._models.get(name)
         if model is None or not model.shares:
@@ -113,7 +116,7 @@ class Routes:
         return ""
 
     def names(self) -> list[tuple[str, str]]:
-        """Return (model name, backend) for all names. Patterns are left out."""
+        """Return pairs of a name and a backend, for all names of models and all aliases. Patterns are left out."""
         listed = {name: deployments_of(model)[0].backend for name, model in self._models.items()}
         for offer in self._offers:
             if not offer.card.name.endswith("*"):
@@ -123,7 +126,7 @@ class Routes:
         return list(listed.items())
 
     def open_ended(self) -> list[str]:
-        """Return the backends that have a pattern. Only these backends themselves know all their models."""
+        """Return the backends that offer models by a pattern. The gateway cannot list all their models."""
         return list(dict.fromkeys(offer.backend for offer in self._offers if offer.card.name.endswith("*")))
 
     def owner(self, name: str) -> str | None:
@@ -135,9 +138,9 @@ class Routes:
         return next((offer.backend for offer in self._offers if matches(name, offer.card.name)), None)
 
     def problems(self, file: str, refiner: str = "", broken: BrokenParts = NOTHING_BROKEN) -> list[Problem]:
-        """Return the mistakes in `[models]`, `[routing]` and `[refiner]`, which are checked against the backends.
+        """Return the mistakes in `[models]`, `[routing]` and `[refiner]`.
 
-        A name that a broken table may offer is not reported as unknown.
+        A name that a broken table may define is not reported as unknown.
         """
         backends = sorted({*[offer.backend for offer in self._offers], *broken.backends})
         problems = []
@@ -169,17 +172,21 @@ class Routes:
         return problems
 
     def name(self, name: str, endpoint: Endpoint) -> str:
-        """Return the name of the model that a request means: the requested one, the one behind its alias, or the
-        default.
+        """Return the name of the model that a client means by `name`: the default for `auto`, the model to which
+        `[routing]` maps the name, or `name` itself.
         """
         return self._default_for(endpoint) if name in AUTO else self._meaning(name)
 
     def alias(self, name: str) -> str:
-        """Return the alias, a name or a pattern, by which a request names its model, or "" if it uses none."""
+        """Return the alias by which a request names its model, or "" if the request uses no alias. The alias can be a
+        pattern.
+        """
         return "" if name in self._own else self._aliases.of(name)
 
     def _meaning(self, name: str) -> str:
-        """Return the name of the model behind a name. Without `[routing]`, a name means itself."""
+        """Return the name of the model that `name` stands for. This is `name` itself, if neither the default nor
+        `[routing]` maps it to a model.
+        """
         if name in AUTO:
             return self._default
         if not self._aliases or name in self._own:
@@ -211,7 +218,7 @@ class Routes:
         return Route(groups, tuple([target for group in groups for target in group.targets]), is_fixed)
 
     def _chain(self, name: str) -> list[str]:
-        """Return the fallback with this name, its own fallback, and so on. No name occurs twice."""
+        """Return `name`, the fallback of this model, the fallback of the fallback, and so on. No name occurs twice."""
         chain: list[str] = []
         while name and name not in chain:
             chain.append(name)
@@ -265,7 +272,7 @@ class Routes:
         return None
 
     def _window(self, name: str) -> int:
-        """Return the window in tokens that the model reads well, or 0 if unknown."""
+        """Return the window of a model in tokens, or 0 if the window is unknown."""
         model = self._models.get(name)
         if model is None:
             return next((offer.card.window_tokens for offer in self._offers if matches(name, offer.card.name)), 0)
@@ -274,8 +281,8 @@ class Routes:
         return first.window_tokens or model.window_tokens or (card.window_tokens if card else 0)
 
     def _longer_problems(self, where: str, name: str, model: ModelTable) -> list[Problem]:
-        """Return the mistakes in `longer`. Each window must be longer than the window before, which also rules out
-        cycles.
+        """Return the mistakes in `longer`. The window of the model in `longer` must be longer than the model's own,
+        which also rules out cycles.
         """
         if not self._serves(model.longer):
             return [Problem(where, f"no model {model.longer!r}", self._known_models())]
@@ -291,8 +298,8 @@ class Routes:
         return name in self._models or any(matches(name, offer.card.name) for offer in self._offers)
 
     def _known_models(self, endpoint: Endpoint | None = None) -> str:
-        """Return a sentence that lists the models that a client may name. With `endpoint`, only models that serve it
-        are listed.
+        """Return a sentence that lists the models that a client may name. If `endpoint` is given, models that do not
+        serve it are left out.
         """
         offers = [offer for offer in self._offers if endpoint is None or offer.card.answers(endpoint)]
         configured = [name for name in self._models if endpoint is None or self._answers(name, endpoint)]
@@ -316,8 +323,8 @@ def _target(
     repeat: bool = False,
     hedge_s: float = 0.0,
 ) -> Target:
-    """Return a target. `window` is the configured window. If `longer` is None, the target uses the engine's own longer
-    window.
+    """Return a target. `window` is the configured window, or 0. If `longer` is None, the target can still use the
+    longer window of its own engine.
     """
     window = window or (card.window_tokens if card else 0)
     if longer is None and card is not None and card.longest_tokens > window > 0:
@@ -328,8 +335,8 @@ def _target(
 def check_model(routes: Routes, key: ClientKey, model: str, endpoint: Endpoint) -> None:
     """Raise `KeyNotAllowed` if the key may not use the model. The gateway's own calls are checked too.
 
-    A key may use a model by its name, or by an alias that the key names. A client's own name that an alias's pattern,
-    or `[routing] unknown`, turns into another model gives no right to that model.
+    A key may use a model by the model's name, or by an alias that the key lists. A pattern or `[routing] unknown` can
+    map any name that a client invents to a model. Such a name gives no right to the model.
     """
     if not key.models:
         return
