@@ -1,1 +1,3 @@
-"""How a request is sent to deployments: which are skipped, when a request is retried, and how several sendings race."""
+"""Sends requests to deployments. Decides which deployments are skipped and when a request is retried, and races
+attempts.
+"""

@@ -19,15 +19,18 @@ PROBE_S = 60.0
 class _Circuit(Struct):
     failures: int = 0
     rests: int = 0
-    """The number of times in a row that the deployment was skipped for a while."""
+    """The number of rests since the deployment last answered. Each rest is twice as long as the rest before, up to a
+    limit.
+    """
     probed_at: float = 0.0
 
 
 class Breaker:
-    """The circuits of all deployments. All workers share the times of rest through the hot state.
+    """The circuits of all deployments. Through the hot state, all workers know how long each deployment rests.
 
-    A circuit is open while its deployment rests. After that the circuit is half open: one request at a time tests the
-    deployment, and other requests still skip it, until a test succeeds.
+    A circuit is open while its deployment rests, that is, while the deployment gets no requests. After that the circuit
+    is half open: one request at a time tests the deployment, and other requests still skip the deployment, until a test
+    succeeds.
     """
 
     def __init__(
@@ -48,7 +51,7 @@ class Breaker:
         """Whether a request should go to another deployment.
 
         If the circuit is half open and the result is False, the request is the test. The caller must then report how
-        the request ended.
+        the request ended, with `succeeded`, `failed` or `untested`.
         """
         try:
             if await self._state.blocked(_key(target)) > 0:

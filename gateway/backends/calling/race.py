@@ -10,8 +10,9 @@ from gateway.ports import Reply
 
 
 class Race:
-    """Sendings of a request that run at the same time. `aclose` cancels unfinished sendings, and closes unused
-    replies.
+    """Several attempts to send one request, which run at the same time.
+
+    `aclose` cancels unfinished attempts, and closes unused replies.
     """
 
     def __init__(self, sendings: Iterable[Coroutine[Any, Any, Reply]]) -> None:
@@ -22,9 +23,9 @@ class Race:
         self._running.add(asyncio.ensure_future(sending))
 
     async def first(self, wait_s: float | None = None) -> Reply | None:
-        """Return the first good reply, or None if there is none after `wait_s`.
+        """Return the first reply that is not a failure, or None if there is no such reply after `wait_s`.
 
-        If all sendings have failed, return the last failed reply or raise the last error.
+        If all attempts have failed, return the last failed reply or raise the last error.
         """
         deadline = None if wait_s is None else asyncio.get_running_loop().time() + wait_s
         while self._running:
@@ -58,7 +59,7 @@ class Race:
 
 
 def _outcome(task: "asyncio.Future[Reply]") -> Reply | RequestError:
-    """Return the reply or the error of a finished sending. Raises any other exception."""
+    """Return the reply or the `RequestError` of a finished attempt. Raises any other exception."""
     error = task.exception()
     if error is None:
         return task.result()

@@ -1,4 +1,4 @@
-"""Decides what follows a failure: whether another backend may succeed, and whether and when the same one is tried
+"""Decides what follows a failure: whether another backend may succeed, and whether and when the same backend is tried
 again.
 """
 
@@ -15,7 +15,9 @@ MOMENTARY = (429, 503, 529)
 Anthropic's Overloaded.
 """
 REFUSALS = (501, 505)
-"""Not Implemented and HTTP Version Not Supported. The server rejects the request with these, but has not failed."""
+"""The statuses Not Implemented and HTTP Version Not Supported. A server that sends one of them refuses the request, but
+has not failed.
+"""
 FIRST_WAIT_S = 0.5
 CREDIT = 10.0
 """The maximum number of retries that are saved up while nothing fails."""
@@ -43,7 +45,9 @@ def retry_after_s(headers: Headers, now: datetime | None = None) -> float | None
 
 
 class Retries:
-    """The retries of one worker. Each request earns a share of a retry, and each retry costs one."""
+    """Limits the retries of one worker. Each request adds a share of a retry to a credit. Each retry takes 1 from the
+    credit.
+    """
 
     def __init__(
         self,
@@ -59,12 +63,14 @@ class Retries:
         self._credit = CREDIT
 
     def earn(self) -> None:
-        """Count a request."""
+        """Add one request's share of a retry to the credit."""
         self._credit = min(CREDIT, self._credit + self._share)
 
     def wait_s(self, number: int, outcome: Reply | RequestError) -> float | None:
-        """Return the seconds to wait before a retry, or None if the client gets this outcome. The first retry has the
-        number 0.
+        """Return the seconds to wait before a retry. Returns None if there is no retry, so that the client gets this
+        outcome.
+
+        `number` counts the earlier retries of the request.
         """
         if number >= self._most or self._credit < 1.0 or not is_momentary(outcome):
             return None
