@@ -21,20 +21,21 @@ VERSION = b"anthropic-version"
 PRINTABLE = re.compile(rb"[!-~]+")
 SERVED = (Endpoint.MESSAGES, Endpoint.TOKEN_COUNT)
 MOST_LISTED = "limit=1000"
-"""The query for a list of models. Without it, the API lists only 20."""
+"""The query string of a request for the list of models. Without this query string, the API returns only 20 models."""
 
 
 class AnthropicSettings(HostSettings, frozen=True, forbid_unknown_fields=True):
     """`[backends.x] kind = "anthropic"`: Anthropic's API, or another server with `/v1/messages`."""
 
     base_url: str = "https://api.anthropic.com/v1"
-    """Up to and including `/v1`."""
+    """The address of the server, up to and including `/v1`."""
     api_key: str = ""
-    """Sent as `x-api-key`. `env:NAME` reads it from the environment."""
+    """The key, sent as `x-api-key`. `env:NAME` stands for the value of the environment variable `NAME`."""
     version: str = "2023-06-01"
-    """The header `anthropic-version` of requests whose client sends none."""
+    """The value of the header `anthropic-version` if the client does not send this header."""
     answer_tokens: Count = 8192
-    """The longest answer to a chat completion whose client sets no limit, in tokens. Anthropic's API requires one."""
+    """The longest answer, in tokens, to a chat completion request that sets no limit. Anthropic's API requires a limit.
+    """
 
 
 class Anthropic(Remote):
@@ -67,8 +68,8 @@ class Anthropic(Remote):
         return {VERSION.decode(): self._version.decode(), **self.credentials()}
 
     async def manage(self, method: str, path: str, query: str = "", body: bytes = b"") -> tuple[int, bytes]:
-        """Do the same as `Remote.manage`, but return models in OpenAI's form, in which the gateway lists the models of
-        all backends.
+        """Do the same as `Remote.manage`, but convert a list of models to OpenAI's form. The gateway lists the models
+        of all backends in this form.
         """
         query = query or (MOST_LISTED if path == "models" else "")
         status, answer = await super().manage(method, path, query, body)

@@ -42,9 +42,9 @@ class Sender(Protocol):
 class Caller:
     """Returns the reply of the first backend on the route that answers.
 
-    A request that a backend has accepted (`RequestError.taken`) is not sent again, unless the client gave it an
-    idempotency key or the model's configuration sets `repeat`. A backend that cannot be reached is tried once more.
-    `Breaker` decides which deployments are skipped, and `Retries` whether the route is tried again.
+    A request that a backend has accepted (`RequestError.taken`) is not sent again, unless the client gave the request
+    an idempotency key or the model's configuration sets `repeat`. A backend that cannot be reached is tried once more.
+    `Breaker` decides which deployments are skipped. `Retries` decides whether the whole route is tried again.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class Caller:
         figures: LiveFigures | None = None,
         mixing: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
-        """`mixing` has the backends that can read passages in parallel (NBCE), each with the names of its models."""
+        """`mixing` maps each backend that can read passages in parallel (NBCE) to the names of its models."""
         self._mixing = mixing or {}
         self._backends = backends
         self._breaker = breaker or Breaker(state)
@@ -67,7 +67,7 @@ class Caller:
     async def call(self, exchange: Exchange, headers: Headers) -> Reply:
         """Return the reply of the first target that does not fail.
 
-        If all targets fail, return the last one's reply or raise its error.
+        If all targets fail, return the last target's reply or raise its error.
         """
         if exchange.windows:
             exchange = self._mixed(exchange)

@@ -12,13 +12,13 @@ from gateway.backends.http1 import AllInUse, AnswerBounds, Broken, Connection, U
 
 KEEP_S = 50.0  # below 60 s, after which most servers close an idle connection
 SETTLE_S = 0.005
-"""How long a connection must be idle before it is reused, if others are free.
+"""A connection that was idle for less than this time is reused only if the pool is full.
 
-A server's duplicate answer arrives within milliseconds. If the connection were in use again by then, the duplicate
-would be taken for the answer to the next request.
+A faulty server may answer a request twice, within milliseconds. If the connection were in use again by then, the second
+answer would be taken for the answer to the next request.
 """
 DISTRUST_S = 60.0
-"""After bytes that belong to no request, no connection is reused for this long."""
+"""If a server sends bytes that belong to no request, no idle connection is reused for this long."""
 LIMITED = 429
 SWEEP_S = 1.0  # a timeout is noticed at most this late
 
@@ -35,7 +35,7 @@ class _Places:
         return len(self._waiting)
 
     def take(self) -> bool:
-        """Take a place if one is free. Return whether a place was taken. While others wait, no place is free."""
+        """Take a place if one is free, and return whether a place was taken. No place is free while others wait."""
         if not self._free:
             return False
         self._free -= 1
@@ -131,8 +131,8 @@ class ConnectionPool:
         authority = bracketed if standard else f"{bracketed}:{port}"
         self._fixed = b"host: " + authority.encode() + b"\r\n" + _lines(headers)
         self._settling: deque[Connection] = deque()
-        """Connections that were idle for less than `settle_s` at the last check. The one that has been idle longest
-        comes first.
+        """Connections that were idle for less than `settle_s` at the last check. The connection that has been idle
+        longest comes first.
         """
         self._settled: deque[Connection] = deque()
         self._used: set[Connection] = set()
@@ -146,8 +146,8 @@ class ConnectionPool:
         return len(self._used) + self._places.waiting
 
     async def post(self, path: bytes, body: bytes, headers: tuple[tuple[bytes, bytes], ...] = ()) -> UpstreamAnswer:
-        """Send one request. Raises an `UpstreamFault`. The request may be sent again only after `Unreachable` or
-        `AllInUse`.
+        """Send one request. Raises an `UpstreamFault` if no answer begins. After `Unreachable` or `AllInUse` the
+        request may be sent again, but not after any other fault.
         """
         head = b"POST %b HTTP/1.1\r\n%b%bcontent-length: %d\r\n\r\n" % (path, self._fixed, _lines(headers), len(body))
         if not self._places.take():
@@ -206,8 +206,10 @@ class ConnectionPool:
             connection.close()
 
     def _rested(self) -> Connection | None:
-        """Return the most recently used connection that has been idle for `settle_s`. A full pool accepts a shorter
-        time.
+        """Return the most recently used connection that has been idle for at least `settle_s`, or None if there is
+        none.
+
+        If the pool is full, return a connection that has been idle for a shorter time instead of None.
         """
         now = monotonic()
         settling, settled = self._settling, self._settled
@@ -271,7 +273,7 @@ class ConnectionPool:
 
 
 def _is_sick(status: int) -> bool:
-    """Whether a status means that the server has failed. 429 does not: it only means that there are too many
+    """Whether a status means that the server has failed. The status 429 only means that the server gets too many
     requests.
     """
     return is_failure(status) and status != LIMITED

@@ -1,8 +1,9 @@
-"""One HTTP/1.1 connection to an upstream server. It posts bytes, and returns the head and the pieces of the body.
+"""One HTTP/1.1 connection to an upstream server. It sends POST requests, and returns the head of each answer and then
+the pieces of the body.
 
-A gateway passes answers on unchanged, so there are no redirects, cookies, decompression or proxies. httptools (llhttp)
-parses the answers. General HTTP clients take two to five times the CPU time; `docs/benchmarks.md` has the figures.
-`connection_pool.py` pools the connections.
+A gateway passes answers on unchanged, so this module does without redirects, cookies, decompression and proxies.
+httptools (llhttp) parses the answers. General HTTP clients take two to five times the CPU time; `docs/benchmarks.md`
+has the figures. `connection_pool.py` pools the connections.
 """
 
 import asyncio
@@ -152,7 +153,8 @@ class Connection(asyncio.Protocol):
         self._resting = True
 
     def quiet(self) -> bool:
-        """Whether the connection can be reused: it is open, and the socket has no unread bytes and no unread close.
+        """Whether an idle connection can be reused. The connection must be open, without unread bytes, and the server
+        must not have closed it.
 
         The kernel is asked, since the event loop may not have read from the socket yet. This takes a microsecond.
         """
@@ -277,7 +279,7 @@ class Connection(asyncio.Protocol):
 
 
 def _unread_check(descriptor: int) -> Callable[[], bool]:
-    """Return a function that tells whether the socket has anything to read."""
+    """Return a function that tells whether the socket has unread bytes or was closed by the other side."""
     if not hasattr(select, "poll"):  # Windows, where `select` accepts any descriptor
         return lambda: bool(select.select([descriptor], [], [], 0)[0])
     poll = select.poll()

@@ -30,8 +30,8 @@ are checked.
 """
 MOST_UNPACKED = 64 * 1024
 HELD_S = 1.0
-"""The maximum time for which chunks without content are held back. If an error follows them, another backend can still
-answer.
+"""The maximum time for which chunks without content are held back. While they are held back, another backend can still
+answer if an error follows.
 """
 TELL_AFTER_S = 10.0
 """While the upstream sends only comments, the client gets a comment at this interval, so that the client keeps
@@ -43,11 +43,11 @@ _LONGEST_NAME = 12
 _json = msgspec.json.Decoder(Raw)
 
 FailureOf = Callable[..., RequestError]
-"""Converts a connection's error, with a text and a code, to the client's error."""
+"""Makes the error for the client from the connection's error, a message and an error code."""
 
 
 class PieceSource(Protocol):
-    """What `JudgedStream` needs of an upstream's answer."""
+    """The part of an upstream's answer that `JudgedStream` uses."""
 
     def piece(self) -> Awaitable[bytes]: ...
 
@@ -57,7 +57,8 @@ class PieceSource(Protocol):
 class JudgedStream:
     """Yields an upstream's stream in pieces of whole events, and checks that the stream ends properly.
 
-    This is a class because `aclose` must always run. Closing a generator that was never started runs no code.
+    This is a class and not a generator, because `aclose` must always do its work. Closing a generator that was never
+    started runs none of its code.
     """
 
     def __init__(
@@ -151,11 +152,11 @@ class JudgedStream:
         return start
 
     def _cut(self, piece: bytes) -> bytes:
-        """Return the complete events so far, or b"". An empty piece ends the stream."""
+        """Add a piece and return the events that are now complete, or b"". An empty piece ends the stream."""
         return self._cutter.feed(piece) if piece else self._rest()
 
     def _broke(self, error: Exception, what: str, code: str | None) -> None:
-        """Raise the client's error, unless the end mark has arrived and the answer is therefore complete."""
+        """Raise an error for the client. If the end mark has arrived, the answer is complete and no error is raised."""
         self._answer.close()
         if not self._end.is_reached:
             raise self._failure(error, what, code) from error
@@ -199,7 +200,10 @@ def is_stream(first: bytes) -> bool:
 
 
 def keep_waiting(exchange: Exchange) -> Callable[[], Awaitable[None]]:
-    """Return a function that sends comments to a streaming client while the model is silent."""
+    """Return a callback that tells a streaming client to keep waiting.
+
+    The callback sends a comment at each call, but none within the first `TELL_AFTER_S` seconds.
+    """
     tell, began = exchange.tell, monotonic()
 
     async def waits() -> None:

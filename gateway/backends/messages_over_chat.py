@@ -33,7 +33,7 @@ UNSEEN = Note(STAGE, "left out", "the model's reasoning (the request does not as
 
 
 class TranslatedBackend(Protocol):
-    """A backend, with or without translations around it."""
+    """A backend that can send requests. Translations may be wrapped around it."""
 
     async def send(self, exchange: Exchange, model: str, headers: Headers) -> Reply: ...
 
@@ -44,8 +44,8 @@ class MessagesOverChat:
     """
 
     def __init__(self, backend: TranslatedBackend, models: ModelSender, count: Callable[[str], int]) -> None:
-        """`models` is the backend itself, which knows its models. `backend` is the same backend with its other
-        translations.
+        """`models` is the backend without translations, and tells which endpoints its models serve. `backend` is the
+        same backend, wrapped in the other translations.
         """
         self._backend = backend
         self._models = models
@@ -71,8 +71,9 @@ class MessagesOverChat:
 
 
 def as_chat(exchange: Exchange, model: str) -> Exchange:
-    """Translate the request to a chat completion. Fields that are left out become a note. Raises `BadRequest` for
-    fields that chat completions lack.
+    """Translate the request to a chat completion. A note lists the fields that were left out.
+
+    Raises `BadRequest` for fields that chat completions lack.
     """
     ask, losses = exchange.ask, Losses()
     if not (exchange.changed or ask.marked or exchange.key.models):
@@ -129,5 +130,5 @@ async def as_message(exchange: Exchange, reply: Reply) -> Reply:
 
 
 def chat_headers(headers: Headers) -> Headers:
-    """Return the request's headers without those of Anthropic's API."""
+    """Return the request's headers without the headers of Anthropic's API."""
     return tuple([header for header in uncompressed(headers) if header[0] not in OF_ANTHROPIC])

@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from tiktoken import Encoding
 
 MARGIN = 1.15
-"""o200k_base needs fewer tokens than cl100k_base for nearly every text, but a few more for some texts."""
+"""A count with cl100k_base is multiplied by this margin for a model with another encoding. For nearly every text
+o200k_base needs fewer tokens than cl100k_base, but for some texts a few more.
+"""
 
 DEFAULT_MODEL = "gpt-4o"
 DECODED = "text-embedding-3-small"  # a model of the encoding cl100k_base
@@ -46,7 +48,9 @@ class Counter:
         self._factor = 1.0
 
     def count(self, text: str) -> int:
-        """Return the number of tokens in `text`: exact with the model's encoding, else a high estimate."""
+        """Return the number of tokens in `text`. The number is exact if the model's encoding is on this machine.
+        Otherwise it is an estimate that is rather too high than too low.
+        """
         self._load()
         if self._encoding is None:
             return estimate(text)
@@ -63,7 +67,9 @@ class Counter:
 
 
 def text_of(tokens: Sequence[int]) -> str | None:
-    """Decode token numbers of cl100k_base. Some clients send these in place of text. None if they cannot be decoded."""
+    """Decode token numbers of cl100k_base, which some clients send in place of text. Returns None if they cannot be
+    decoded.
+    """
     encoding, _ = _encoding(DECODED)
     if encoding is None or encoding.max_token_value < max(tokens, default=-1) or min(tokens, default=-1) < 0:
         return None

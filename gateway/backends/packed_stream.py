@@ -12,7 +12,9 @@ _GZIP_OR_ZLIB = 47  # accepts zlib and gzip headers, with the largest window
 _HEADER = 2
 _MOST_AT_ONCE = 256 * 1024
 _ZSTD_STEP = 1024
-"""The number of compressed bytes in one step. They hold at most 256 blocks, which expand to 128 kB each."""
+"""The number of compressed bytes that are decompressed in one step. They hold at most 256 blocks, each of which expands
+to at most 128 kB.
+"""
 _MOST_WINDOW = 2**27
 """The maximum window of a zstd frame in bytes. The decoder keeps the window in memory."""
 
@@ -37,9 +39,7 @@ class _Inflater:
 
 
 def _window_bits(first: bytes) -> int:
-    """Return the `wbits` for zlib. Some servers send bare deflate data, which are recognised by their missing
-    header.
-    """
+    """Return the `wbits` for zlib. Some servers send bare deflate data, which lacks the header of zlib."""
     is_zlib = first[0] & 15 == zlib.DEFLATED and int.from_bytes(first[:_HEADER], "big") % 31 == 0
     return _GZIP_OR_ZLIB if is_zlib or first[:_HEADER] == b"\x1f\x8b" else -zlib.MAX_WBITS
 

@@ -130,8 +130,8 @@ class Remote:
         return answer.status_code, answer.content
 
     async def _reply(self, answer: UpstreamAnswer, exchange: Exchange, model: str, headers: Headers) -> Reply:
-        """Check the answer and make a reply of it. The request's `headers` tell whether the client asked for
-        compression.
+        """Check the upstream's answer and convert it to a reply. The request's `headers` tell whether the client asked
+        for compression.
         """
         status = answer.status
         if 300 <= status < 400:
@@ -201,8 +201,8 @@ class Remote:
         return first
 
     def _failure(self, error: UpstreamFault, what: str, code: str | None = None) -> RequestError:
-        """Return the client's error for a connection's error. `what` is the text for a connection that broke during the
-        answer.
+        """Return the error for the client that stands for a connection's error. `what` is the message for a connection
+        that broke during the answer.
         """
         name, settings = self.name, self._settings
         match error:

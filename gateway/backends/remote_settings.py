@@ -16,32 +16,33 @@ OURS = ("host", "content-length", "transfer-encoding", "connection")
 OPENAI = "api.openai.com"
 ENDPOINTS = ("/completions", "/embeddings", "/responses", "/models", "/messages")
 VERSION = re.compile(r"/v[0-9]")
-"""A version somewhere in the path, such as `/v1`, `/openai/v1` or `/v1beta/openai`."""
+"""Finds a version in a path, such as `/v1`, `/openai/v1` or `/v1beta/openai`."""
 
 
 class HostSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """The settings of every remote server, whatever its API."""
 
     base_url: str
-    """Up to and including `/v1`."""
+    """The address of the server, up to and including `/v1`."""
     models: tuple[str, ...] = ()
-    """The names of the backend's models. A name may end in `*`. `["*"]` stands for every name that no backend lists in
-    full.
+    """The names of the backend's models. A name may end in `*`. `["*"]` stands for every name that no other backend
+    lists in full.
     """
     api_key: str = ""
-    """Sent as `Authorization: Bearer ...`. `env:NAME` reads it from the environment."""
+    """The key, sent as `Authorization: Bearer ...`. `env:NAME` stands for the value of the environment variable `NAME`.
+    """
     headers: dict[str, str] = {}
     """More headers for every request, such as `OpenAI-Organization`."""
     window_tokens: int = 0
-    """The context window of the models in tokens. 0: the window is unknown, so only the backend itself refuses long
-    inputs.
+    """The context window of the models in tokens. 0: unknown. The backend itself must then refuse inputs that are
+    too long.
     """
     connect_timeout_s: Seconds = 5.0
     """The longest wait for a new or a free connection."""
     idle_timeout_s: Seconds = 120.0
     """The longest wait for the first byte, and between two pieces of a stream. The timeout is checked once a second."""
     total_timeout_s: Seconds = 1800.0
-    """The longest time from the request to the answer's last byte. Streams count too."""
+    """The longest time from the request to the answer's last byte. This limit applies to streams too."""
     max_answer_mb: Count = 64
     """A larger answer ends with an error. Embeddings of 2,048 texts as decimal numbers can take 100 MB."""
     max_connections: Count = 1000
@@ -53,8 +54,8 @@ class HostSettings(Struct, frozen=True, forbid_unknown_fields=True):
     once.
     """
     sampling: tuple[Literal["max_tokens", "temperature", "stop"], ...] = ()
-    """The decoder settings that a template may send if the client sets none. The default is none, since some models
-    refuse them. vLLM, llama.cpp and Ollama accept all three.
+    """The decoder settings that a template may add to a request if the client sets none. By default a template may add
+    none, since some models refuse such settings. vLLM, llama.cpp and Ollama accept all three.
     """
 
 
@@ -62,8 +63,8 @@ class RemoteSettings(HostSettings, frozen=True, forbid_unknown_fields=True):
     """`[backends.x] kind = "openai"`: OpenAI, vLLM, llama.cpp, Ollama, or another gateway."""
 
     room_field: str = "max_tokens"
-    """The name of the field for the length of an answer that a template sets. OpenAI's reasoning models need
-    `max_completion_tokens`.
+    """The request's field for the limit of the answer's length, if a template sets this limit. OpenAI's reasoning
+    models need `max_completion_tokens`.
     """
     done_marker: bool = True
     """Whether the backend's streams end with `[DONE]`. If so, a stream without this mark counts as broken."""

@@ -54,7 +54,8 @@ class RequiredCalls:
 class _CheckedStream:
     """A stream that ends with an error in place of its end mark if the required call is missing.
 
-    This is a class because `aclose` must always run. Closing a generator that was never started runs no code.
+    This is a class and not a generator, because `aclose` must always do its work. Closing a generator that was never
+    started runs none of its code.
     """
 
     def __init__(self, pieces: AsyncIterator[bytes], check: CallCheck, ask: Ask, model: str) -> None:

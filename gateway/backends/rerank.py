@@ -18,22 +18,25 @@ from gateway.registry import AdapterKind
 from gateway.settings.numbers import Seconds, Share
 
 MOST_BYTES = 1 << 20
-"""The maximum length of an answer in bytes. Thirty scores take a few thousand."""
+"""The maximum length of an answer in bytes. An answer with thirty scores has a few thousand bytes."""
 
 
 class HttpSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """`[reranker] kind = "http"`: a model behind `/rerank`, at Cohere, Jina, vLLM or the like."""
 
     url: str
-    """The whole address, such as `http://127.0.0.1:8000/v1/rerank`."""
+    """The full URL, such as `http://127.0.0.1:8000/v1/rerank`."""
     model: str
-    """The model's name at that address."""
+    """The name by which the server knows the model."""
     api_key: str = ""
-    """Sent as `Authorization: Bearer ...`. `env:NAME` reads it from the environment."""
+    """The key, sent as `Authorization: Bearer ...`. `env:NAME` stands for the value of the environment variable `NAME`.
+    """
     timeout_s: Seconds = 1.0
     """The longest wait for the next byte. If the model fails, the results keep the order of the search."""
     weight: Share = 1.0
-    """The share of the model's scores in the final score. 1: the search's own scores do not count."""
+    """The share of the model's scores in the final score. The rest is the share of the search's own scores. 1: the
+    search's own scores do not count.
+    """
 
 
 class _RerankedDocument(Struct):

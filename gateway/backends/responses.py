@@ -22,7 +22,7 @@ from gateway.wire.responses.search import shown
 
 
 class ModelSender(Protocol):
-    """What the translation needs of a backend."""
+    """The part of a backend that the translation uses."""
 
     def models(self) -> Sequence[ModelCard]: ...
 
