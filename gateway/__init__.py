@@ -1,1 +1,1 @@
-"""Foreword: an OpenAI-compatible gateway that improves prompts and feeds them context."""
+"""Foreword: an OpenAI-compatible gateway that improves prompts and adds context to them."""

@@ -1,5 +1,5 @@
-"""Builds backends, embedder, store, reranker and state from their tables in the configuration. Nothing is opened
-here.
+"""Builds the backends, the embedder, the vector store, the reranker and the hot state from their tables in the
+configuration. No adapter is opened here.
 """
 
 import difflib
@@ -80,7 +80,9 @@ def build_adapters(settings: Settings) -> tuple[Adapters | None, list[Problem]]:
 
 
 def _broken_parts(settings: Settings, backends: Container[str]) -> BrokenParts:
-    """Return the names of the broken backends, and the names of all models that a broken table configures."""
+    """Return the backends and the models whose tables have mistakes. The models include those that a broken backend's
+    table lists.
+    """
     names = {name.removeprefix("backends.") for name in settings.broken if name.startswith("backends.")}
     names |= {name for name in settings.backends if name not in backends}
     models = [name.removeprefix("models.") for name in settings.broken if name.startswith("models.")]
@@ -122,7 +124,9 @@ def build_adapter(group: str, name: str, table: KindTable, parts: Parts, problem
 
 
 def _decoded(kind: registry.AdapterKind, table: KindTable, parts: Parts) -> tuple[Any, list[Problem]]:
-    """Return the settings of a table and their mistakes. `settings` is None if a value has a wrong type."""
+    """Decode a table. Returns the settings and the mistakes in the table. The settings are None if a value has a wrong
+    type.
+    """
     settings, wrong = decode(table.table, kind.settings, table.where)
     if settings is not None:
         wrong = [
@@ -133,8 +137,8 @@ def _decoded(kind: registry.AdapterKind, table: KindTable, parts: Parts) -> tupl
 
 
 def _problems_of_nearest(group: str, table: KindTable, parts: Parts) -> list[Problem]:
-    """Return further mistakes in a table whose kind is misspelt. The table is checked as the kind with the nearest
-    name.
+    """Return the other mistakes in a table whose kind is unknown. The table is checked as the known kind with the most
+    similar name. If no name is similar, the list is empty.
     """
     meant = difflib.get_close_matches(table.kind, registry.known(group), 1)
     try:

@@ -74,8 +74,9 @@ class Nbce(Struct, frozen=True):
     """How the engine mixes passages that it reads in parallel. The formulas are in
     `backends/local/torch_engine/nbce.py`.
 
-    If `pooling` is "", the engine uses `expert` if there are retrieval scores, else `min_entropy`. `scores` holds the
-    relevance of each passage, from 0 to 1. If `scores` is empty, the gateway's embedder computes the relevance.
+    `scores` holds the relevance of each passage, from 0 to 1. If `scores` is empty, the gateway's embedder computes the
+    scores, if there is an embedder. If `pooling` is "", the engine uses `expert` if it has scores, and `min_entropy` if
+    it has none.
     """
 
     pooling: str = ""
@@ -93,8 +94,8 @@ class Controls(Struct, frozen=True):
     template: str = ""
     collections: tuple[str, ...] = ()
     collections_required: bool = False
-    """Whether the answer must come from the sources of the collections. If not, the sources are optional: none are used
-    for a question that the collections say nothing about.
+    """Whether the answer must come from the sources of the collections. If False, a question that the collections say
+    nothing about is answered without sources.
     """
     filters: Filter | None = None
     """A condition on the attributes of documents. Only documents that meet it are used."""
@@ -143,12 +144,12 @@ class Ask(Struct, frozen=True):
     choices: int = 1
     """The number of answers (`n`)."""
     greedy: bool = False
-    """Whether the client asked for the most likely answer (`temperature` 0). All draws would then be equal."""
+    """Whether the client set `temperature` to 0. Repeated answers to the same prompt would then be equal."""
     has_tools: bool = False
     has_format: bool = False
     """Whether the client demands an output format (`response_format`), which a template could contradict."""
     kept_elsewhere: bool = False
-    """Whether the backend keeps part of the prompt: an earlier response, a conversation, or a stored prompt."""
+    """Whether the backend stores part of the prompt: an earlier response, a conversation, or a stored prompt."""
     previous: str = ""
     """The id of the earlier response that this request continues."""
     user: str = ""
@@ -157,9 +158,9 @@ class Ask(Struct, frozen=True):
     shows_thinking: bool = False
     """Whether a client of Anthropic's API wants to see the model's reasoning."""
     may_require_call: bool = True
-    """Whether the body may require a tool call. False if the gateway knows that the body does not."""
+    """Whether the body may require a tool call. If False, the body certainly requires none."""
     owns_room: bool = False
-    """Whether the gateway itself wrote `max_tokens` into the body. Some backends have another name for this field."""
+    """Whether the gateway itself wrote `max_tokens` into the body. For some backends, this field must be renamed."""
     named: NamedTemplate | None = None
     search: FileSearch | None = None
     controls: Controls = Controls()
@@ -183,7 +184,7 @@ class Ask(Struct, frozen=True):
 
 
 class ClientKey(Struct, frozen=True):
-    """A client and its rights. An empty tuple allows everything."""
+    """A client and its rights. An empty tuple in `models` or `collections` allows all of them."""
 
     name: str = "anonymous"
     mode: Mode = Mode.ON
