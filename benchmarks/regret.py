@@ -155,6 +155,9 @@ def report(rows: Sequence[Ran]) -> None:
     found: dict[str, dict[str, dict[int, Ran]]] = defaultdict(lambda: defaultdict(dict))
     for one in rows:
         found[one.kind][one.arm][one.number] = one
+    # kinds that were not reached in time are left out
+    for kind in [kind for kind, arms in found.items() if CHOSEN not in arms]:
+        del found[kind]
     for kind, arms in found.items():
         # nbce needs passages; for cases without passages, always taking nbce means taking another strategy
         arms["nbce"] = {n: arms["nbce"].get(n, one) for n, one in arms["focus"].items()}
