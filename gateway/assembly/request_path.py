@@ -99,12 +99,12 @@ def request_path(parts: StageParts, loaded: Loaded) -> tuple[PipelineStep, ...]:
 
 
 def optional(there: bool, stage: Stage, budget_s: float = 0.0) -> tuple[PipelineStep, ...]:
-    """Return a step around a stage that only improves the prompt. If `there` is False, return no step."""
+    """Return the step that runs `stage`, which only improves the prompt. If `there` is False, return no step."""
     return (PipelineStep(stage, budget_s, improves=True),) if there else ()
 
 
 def has_templates(settings: Settings) -> bool:
-    """Whether a request can name a template. The configured template folders may be missing if there is no embedder."""
+    """Whether a request can name a template: template folders are configured, and all of them exist."""
     folders = settings.prompt.templates
     return bool(folders) and all((settings.root / folder).is_dir() for folder in folders)
 
