@@ -23,7 +23,7 @@ def without_default_system(template: str, *, bos: str = "", eos: str = "") -> st
     """Return a chat template without its default system message. Raises `CannotChange` if the default cannot be
     removed.
 
-    The changed template is tested: it must render a conversation with a system message exactly as the old one did.
+    The changed template is tested: it must render a conversation with a system message exactly as the original does.
     """
     given = {"bos_token": bos, "eos_token": eos, "add_generation_prompt": True}
     bare = _render(template, [USER], given)

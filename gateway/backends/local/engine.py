@@ -173,7 +173,7 @@ def _speculate(params: Any, options: LlamaOptions) -> None:
 
 
 def _template(file: ModelFile, options: LlamaOptions) -> str:
-    """Return the chat template to load, or "" for the model's own."""
+    """Return the chat template to load, or "" for the model's own template."""
     if options.default_system or not file.chat_template:
         return ""
     try:

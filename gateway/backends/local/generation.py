@@ -58,7 +58,7 @@ class Generation:
         self._tell(lambda: self._end(failure))
 
     def _hand_over(self, piece: bytes) -> bool:
-        """The callback: the engine calls it with each piece."""
+        """Pass a piece to the event loop. Returns True after `cancel`, so that the engine stops."""
         if piece and not self._cancelled:
             self._tell(lambda: self._put(piece))
         return self._cancelled

@@ -40,9 +40,11 @@ class Profile(Struct, frozen=True):
     """
     measured: tuple[LengthProfile, ...] = ()
     reach: tuple[tuple[str, int], ...] = ()
-    """Pairs of a method and the longest length at which it is usable."""
+    """Pairs of a method and the longest length in tokens at which the method is usable."""
     well_tokens: int = 0
-    """The effective window: up to this length, the model finds one fact among many similar ones. 0 if not measured."""
+    """The effective window: up to this length, the model finds one fact among many similar ones. 0 if it was not
+    measured.
+    """
     look_ups: tuple[LookUp, ...] = ()
 
     def usable(self, method: str) -> int:

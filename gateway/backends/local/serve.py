@@ -127,8 +127,10 @@ class LocalModel:
         return [ModelCard(serving.name, ENDPOINTS, well, serving.logits, longest_tokens=serving.window_tokens)]
 
     def count_tokens(self, text: str) -> int:
-        """Return the exact number after the model is loaded, and a low estimate before that. The engine itself refuses
-        inputs that are too long.
+        """Return the number of tokens in `text`. The number is exact once the model is loaded, and a low estimate
+        before that.
+
+        The engine itself refuses inputs that are too long.
         """
         loaded = self._engine
         return loaded.count_tokens(text) if loaded is not None else len(text.encode()) // 4

@@ -1,7 +1,7 @@
-"""Restores the process's signal handlers after a C library was loaded that installs its own.
+"""Keeps the process's signal handlers while a C library is loaded that installs its own handlers.
 
 llama.cpp's server installs handlers for SIGINT and SIGTERM, so the gateway would no longer get these signals. Python's
-`signal` works only on the main thread; the C function works on any thread.
+`signal` works only on the main thread, but the C function `signal` works on any thread.
 """
 
 import ctypes

@@ -28,7 +28,7 @@ def answer(
     first: int,
     say: Say,
 ) -> Run:
-    """Answer one prompt with `request.choices` choices. `first` is the number of the first choice."""
+    """Generate `request.choices` choices for one prompt. `first` is the number of the first of these choices."""
     room = room_after(len(prompt), positions, request)
     length = len(prompt) + min(request.max_tokens, room)
     block = model.block(1, length, positions.variant(length))

@@ -26,7 +26,7 @@ class CacheShape:
 
     @property
     def row_bytes(self) -> int:
-        """Return the number of bytes for the key of one token in one head. The value takes the same number."""
+        """Return the number of bytes for the key of one token in one head. The value takes as many bytes."""
         return self.width + int8.SCALE_BYTES if self.int8 else self.width * self.dtype.itemsize
 
     def bytes_of(self, tokens: int) -> int:

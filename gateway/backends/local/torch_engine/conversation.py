@@ -44,8 +44,8 @@ class Tokens:
         return list(self._real.encode(text).ids)
 
     def foreign(self, text: str) -> list[int]:
-        """Return the tokens of a text that stands before the client's raw prompt. Control tokens in it are plain
-        text.
+        """Return the tokens of a text that is put before the client's raw prompt. Control tokens in this text become
+        plain text.
         """
         return list(self._plain.encode(text).ids)
 

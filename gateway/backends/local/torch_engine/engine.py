@@ -121,8 +121,10 @@ class TorchEngine:
         return [self.tokens.foreign(text + BETWEEN) for text in ("", *passages)], behind
 
     def _ids(self, prompt: str | list[int]) -> list[int]:
-        """Return the token numbers of a prompt. Raises `BadRequest` for an empty prompt and for invalid numbers, which
-        would make the step of all requests fail.
+        """Return the token numbers of a prompt.
+
+        Raises `BadRequest` for an empty prompt and for invalid numbers. An invalid number would make a whole step fail,
+        with the other requests in this step.
         """
         ids = self.tokens.prompt(prompt) if isinstance(prompt, str) else prompt
         if not ids:

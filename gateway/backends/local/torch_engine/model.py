@@ -175,8 +175,9 @@ class Rotary:
 
 
 def _trained(config: Any) -> int:
-    """Return the window in tokens that the weights were trained for. A config that stretches the window contains both
-    lengths.
+    """Return the window in tokens that the weights were trained for.
+
+    If the config stretches the window, it states both the trained and the stretched length.
     """
     parameters = config.rope_parameters or {}
     if parameters.get("rope_type") in ("yarn", "longrope"):

@@ -17,8 +17,8 @@ WIDE = 2.0
 the second half.
 """
 STRETCH_OF_NTK = 1.5
-"""The quotient of `alpha` and the factor for NTK scaling. Published values of `alpha` are larger than the factor, for
-example 3 for twice the length.
+"""The value of `alpha` for NTK scaling, divided by the factor. Published values of `alpha` are larger than the factor,
+for example 3 for twice the length.
 """
 
 

@@ -10,8 +10,8 @@ from gateway.wire.engine.pieces import SamplingKnobs
 
 
 def nucleus(logits: Tensor, share: float) -> Tensor:
-    """Set all tokens outside the nucleus to -inf. The nucleus is the smallest set of likely tokens with `share` of the
-    probability.
+    """Set all tokens outside the nucleus to -inf. The nucleus is the smallest set of most likely tokens whose
+    probabilities add up to at least `share`.
 
     logits: [vocab] -> the same
     """
@@ -45,9 +45,7 @@ def narrowed(logits: Tensor, knobs: SamplingKnobs) -> Tensor:
 
 
 class Sampler:
-    """Draws the tokens of one choice. Each choice of a request has its own `number`, so its draws differ from the
-    others.
-    """
+    """Draws the tokens of one choice. Each choice of a request has a different `number`, so that the choices differ."""
 
     def __init__(self, knobs: SamplingKnobs, number: int) -> None:
         self._knobs = knobs

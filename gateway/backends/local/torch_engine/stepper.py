@@ -32,7 +32,7 @@ class Stepper:
         self._thread.start()
 
     def run(self, begin: Callable[[], Run], gone: Callable[[], bool]) -> None:
-        """Block until the run ends, or until `gone` is true before a step. Raises the run's error."""
+        """Block until the run ends, or until `gone` returns True before a step. Raises the run's error."""
         over: Future[None] = Future()
         self._new.put(_Running(begin, gone, over))
         over.result()
@@ -92,7 +92,7 @@ class _Running:
         return self._advance(logits)
 
     def left(self) -> bool:
-        """Whether the caller is gone. If the caller is gone, the run is ended."""
+        """Return whether the caller is gone. If so, the run is ended."""
         if not self._gone():
             return False
         self._run = None
