@@ -115,7 +115,6 @@ def _suitable(deployments: tuple[RoutedDeployment, ...], exchange: Exchange) -> 
 
 
 def needs_of(exchange: Exchange) -> frozenset[Ability]:
-    """Return the abilities that a request needs."""
     ask, needs = exchange.ask, set[Ability]()
     if ask.has_tools:
         needs.add("tools")
