@@ -85,7 +85,7 @@ class Retries:
 
 
 def is_failure(status: int) -> bool:
-    """Whether another backend may succeed after one has answered with this status."""
+    """Whether another backend may succeed after a backend has answered with this status."""
     return (status >= 500 and status not in REFUSALS) or status in (408, 429)
 
 
