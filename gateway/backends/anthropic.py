@@ -1,6 +1,7 @@
-"""Backend kind `anthropic`: Anthropic's API, or a server with the same API. Bytes pass through unchanged.
+"""Backend kind `anthropic`: Anthropic's API, or a server with the same API.
 
-For its models, `chat_over_messages.py` translates chat completions and responses.
+Bytes pass through unchanged. `chat_over_messages.py` lets a backend of this kind answer chat completions and responses
+too.
 """
 
 import re

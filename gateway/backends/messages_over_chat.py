@@ -1,6 +1,6 @@
 """Lets every backend with chat answer `/v1/messages`, by translating requests and answers.
 
-If a backend serves `/v1/messages` itself for a model, both pass through byte for byte.
+If a backend serves `/v1/messages` itself for a model, requests and answers pass through byte for byte.
 """
 
 import asyncio
@@ -26,8 +26,8 @@ from gateway.wire.messages.token_count import countable
 
 OF_ANTHROPIC = (b"anthropic-beta", b"anthropic-version")
 LONG_TEXT = 20_000
-"""The minimum length, in characters, of a text that is counted on a thread. Counting takes about 1 ms for each
-5,000.
+"""The minimum length, in characters, of a text whose tokens are counted on a worker thread. Counting the tokens of
+5,000 characters takes about 1 ms.
 """
 UNSEEN = Note(STAGE, "left out", "the model's reasoning (the request does not ask for thinking)")
 
@@ -39,8 +39,8 @@ class TranslatedBackend(Protocol):
 
 
 class MessagesOverChat:
-    """A backend that also answers `/v1/messages` and its count of tokens. `Caller` uses this wrapper in place of the
-    backend.
+    """A backend that also answers `/v1/messages` and `/v1/messages/count_tokens`. `Caller` uses this wrapper in place
+    of the backend.
     """
 
     def __init__(self, backend: TranslatedBackend, models: ModelSender, count: Callable[[str], int]) -> None:

@@ -80,12 +80,12 @@ def text_of(tokens: Sequence[int]) -> str | None:
 
 
 def estimate(text: str) -> int:
-    """Estimate the number of tokens from the characters alone. Most estimates are too high, but at most the number of
-    UTF-8 bytes.
+    """Estimate the number of tokens from the characters alone. Most estimates are too high, but no estimate is higher
+    than the number of UTF-8 bytes.
 
-    A word (up to its next capital) counts as one token, and one more for every three letters past the fourth. A number
-    counts as one for every three digits. A character outside ASCII counts as one for each byte past the first. A single
-    space belongs to the next word.
+    A word ends before its next capital letter. Its first four letters count as one token, and every three letters after
+    them as another. Every three digits of a number count as one token. A character outside ASCII counts as one token
+    for each byte after its first. A single space belongs to the next word.
 
     On English and Chinese prose the result is 1.3 to 1.7 times the count of cl100k_base. On random letters it may be
     slightly less than that count.

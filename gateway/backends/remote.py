@@ -86,7 +86,6 @@ class Remote:
         return cards + [ModelCard(name, SPOKEN, window, sampling=sampling) for name in others]
 
     def path(self, ask: Ask) -> bytes:
-        """The path of a request."""
         return self._paths[ask.endpoint]
 
     def credentials(self) -> dict[str, str]:
@@ -201,8 +200,8 @@ class Remote:
         return first
 
     def _failure(self, error: UpstreamFault, what: str, code: str | None = None) -> RequestError:
-        """Return the error for the client that stands for a connection's error. `what` is the message for a connection
-        that broke during the answer.
+        """Convert a connection's error to the error that the client gets. `what` is the message for a connection that
+        broke during the answer.
         """
         name, settings = self.name, self._settings
         match error:

@@ -63,8 +63,8 @@ class RemoteSettings(HostSettings, frozen=True, forbid_unknown_fields=True):
     """`[backends.x] kind = "openai"`: OpenAI, vLLM, llama.cpp, Ollama, or another gateway."""
 
     room_field: str = "max_tokens"
-    """The request's field for the limit of the answer's length, if a template sets this limit. OpenAI's reasoning
-    models need `max_completion_tokens`.
+    """The request field for a limit of the answer's length that the gateway sets, and not the client. OpenAI's
+    reasoning models need `max_completion_tokens`.
     """
     done_marker: bool = True
     """Whether the backend's streams end with `[DONE]`. If so, a stream without this mark counts as broken."""

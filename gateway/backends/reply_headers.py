@@ -51,12 +51,12 @@ of this one.
 
 
 def passed_back(headers: Iterable[tuple[bytes, bytes]]) -> Headers:
-    """Return the headers for the client, with names in lower case."""
+    """Return those headers of an upstream's answer that the client gets, with names in lower case."""
     return tuple([header for header in headers if _passes(header[0])])
 
 
 def unpacked_headers(headers: Headers) -> Headers:
-    """Return the headers of an answer that was decompressed."""
+    """Return the headers of an answer that was decompressed, without those that describe the compressed bytes."""
     return tuple([header for header in headers if header[0] not in OF_THE_CODING])
 
 

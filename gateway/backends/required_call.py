@@ -29,8 +29,8 @@ class RequiredCalls:
         return self._backend.models()
 
     async def send(self, exchange: Exchange, model: str, headers: Headers) -> Reply:
-        """Send a request. Raises `CallMissing` if a whole answer lacks the required call; a stream raises it at its
-        end.
+        """Send a request. Raises `CallMissing` if a whole answer lacks the required call. If the answer is a stream,
+        the error is raised at the end of the stream.
         """
         names = required_names(exchange.ask)
         if not names:
