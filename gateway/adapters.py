@@ -42,7 +42,7 @@ class Adapters(Struct):
 
 
 def problems_of(settings: Settings) -> list[Problem]:
-    """Return the mistakes in all adapters that a configuration names. No adapter is opened and no file is written."""
+    """Return the mistakes in the tables of all adapters. No adapter is opened and no file is written."""
     return build_adapters(settings)[1]
 
 

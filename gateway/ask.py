@@ -59,7 +59,7 @@ class Turn(Struct, frozen=True):
     `source` is -1.
 
     A turn that adds text to a message of the client has the index of that message in `around`. Otherwise `around` is
-    -1. The client's text begins at character `offset` of `text`. The other fields of the message are kept.
+    -1. The client's text begins at character `offset` of `text`. All other fields of the client's message are kept.
     """
 
     role: str
@@ -142,7 +142,7 @@ class Ask(Struct, frozen=True):
     stream: bool = False
     room_tokens: int = 0
     choices: int = 1
-    """The number of answers (`n`)."""
+    """The number of answers that the client asks for (`n`)."""
     greedy: bool = False
     """Whether the client set `temperature` to 0. Repeated answers to the same prompt would then be equal."""
     has_tools: bool = False
@@ -154,7 +154,7 @@ class Ask(Struct, frozen=True):
     """The id of the earlier response that this request continues."""
     user: str = ""
     query_string: bytes = b""
-    """The query string of the URL (`beta=true`). It is passed to a backend of Anthropic's API."""
+    """The query string of the URL, such as `beta=true`. Only a backend for Anthropic's API gets it."""
     shows_thinking: bool = False
     """Whether a client of Anthropic's API wants to see the model's reasoning."""
     may_require_call: bool = True
@@ -169,8 +169,8 @@ class Ask(Struct, frozen=True):
 
     @property
     def spoken_for(self) -> bool:
-        """Whether a template's messages were put before the client's. Such a request is encoded again and not forwarded
-        as received.
+        """Whether a template's messages were put before the client's messages. Such a request is encoded again and not
+        forwarded as received.
         """
         return self.named is not None and self.named.filled
 
@@ -193,7 +193,7 @@ class ClientKey(Struct, frozen=True):
     collections: tuple[str, ...] = ()
     requests_per_minute: int = 0
     record: str = ""
-    """The record policy of this key (`full`, `hashed` or `none`). With "", the gateway's policy applies."""
+    """The record policy of this key (`full`, `hashed` or `none`). If this is "", the gateway's policy applies."""
     admin: bool = False
 
     ANONYMOUS: ClassVar["ClientKey"]
