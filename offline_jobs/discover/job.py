@@ -17,6 +17,7 @@ from msgspec.structs import replace
 
 from gateway.prompt.found.found_prompt import FoundPrompt
 from gateway.prompt.found.store import FoundFile, WaitingPrompt, change_found, found_path, put, read_found
+from gateway.prompt.found.view import may_show_values
 from gateway.records.locations import database_url
 from gateway.settings.tables import Settings
 from offline_jobs.datasets.recorded import PORTION, Portion, RecordWindow, portions
@@ -40,6 +41,7 @@ MinedSystems = tuple[list[SystemShape], list[WaitingPrompt]]
 ROUNDS = 3
 MOST_WAITING = 50
 BEGINNING = 80
+MOMENT_S = 0.001
 
 
 class DiscoverOptions(Struct, frozen=True, forbid_unknown_fields=True):
@@ -61,7 +63,7 @@ class DiscoverWindow(Struct, frozen=True):
 
     window: RecordWindow
     known: list[FoundPrompt]
-    counted_s: float
+    now_s: float
 
 
 class DiscoverReport(Struct, frozen=True):
@@ -95,10 +97,10 @@ def run(run: JobRun, options: DiscoverOptions) -> DiscoverReport:
     run.step("counters", parts, lambda: _add_counters(parts, folder / "counters.npy"), int)
     new = _mined_in_rounds(run, parts, begun.known, systems)
     write_known(folder / "prompts.bin", [*begun.known, *new])
-    ids = frozenset(prompt.id for prompt in begun.known)
-    uses = _each(run, "use", count_use, [CountPortion(part, ids, begun.counted_s) for part in parts], PortionUse)
-    prompts = _named(begun.known, new, uses)
-    change_found(store, lambda content: _stored(content, prompts, waiting, begun))
+    counted_s = {prompt.id: prompt.counted_s for prompt in begun.known}
+    uses = _each(run, "use", count_use, [CountPortion(part, counted_s) for part in parts], PortionUse)
+    prompts = [_counted(prompt, begun, run.settings) for prompt in _named(begun.known, new, uses)]
+    change_found(store, lambda content: _stored(content, prompts, waiting))
     shutil.rmtree(folder, ignore_errors=True)
     report = _report(begun.known, prompts, counts, uses, waiting)
     if report.versions:
@@ -114,7 +116,7 @@ def estimate(_settings: Settings, _options: DiscoverOptions) -> Spent:
 def _window(options: DiscoverOptions, content: FoundFile) -> DiscoverWindow:
     now = time.time()
     window = RecordWindow(at(options.since, now), at(options.until, now) or now, key=options.key)
-    return DiscoverWindow(window, list(content.prompts), content.counted_s)
+    return DiscoverWindow(window, list(content.prompts), now)
 
 
 def _parts(run: JobRun, options: DiscoverOptions, window: RecordWindow) -> list[TrafficPortion]:
@@ -201,17 +203,28 @@ def _named(known: Sequence[FoundPrompt], new: Sequence[FoundPrompt], uses: Seque
     return prompts
 
 
-def _stored(
-    content: FoundFile, prompts: Sequence[FoundPrompt], waiting: Sequence[WaitingPrompt], begun: DiscoverWindow
-) -> FoundFile:
+def _counted(prompt: FoundPrompt, begun: DiscoverWindow, settings: Settings) -> FoundPrompt:
+    """Note until when the use of a prompt is counted, and remove values that the record policy now forbids."""
+    if begun.window.key in ("", prompt.key):
+        # a window may end in the future, where nothing is counted yet
+        end_s = min(begun.window.until_s, max(begun.now_s, prompt.use.last_s + MOMENT_S))
+        prompt = replace(prompt, counted_s=max(prompt.counted_s, end_s))
+    if may_show_values(settings, prompt.key):
+        return prompt
+    versions = [
+        replace(version, parts=tuple(replace(part, values=()) for part in version.parts)) for version in prompt.versions
+    ]
+    return replace(prompt, versions=tuple(versions))
+
+
+def _stored(content: FoundFile, prompts: Sequence[FoundPrompt], waiting: Sequence[WaitingPrompt]) -> FoundFile:
     """Put the prompts into the file. Decisions that a person made in the meantime are kept."""
     there = {prompt.id: prompt for prompt in content.prompts}
-    kept = [
-        replace(prompt, name=there[prompt.id].name, state=there[prompt.id].state) if prompt.id in there else prompt
-        for prompt in prompts
-    ]
-    counted_s = max(content.counted_s, begun.window.until_s)
-    return replace(put(content, kept), counted_s=counted_s, waiting=tuple(waiting))
+    return replace(put(content, [_decided(prompt, there.get(prompt.id)) for prompt in prompts]), waiting=tuple(waiting))
+
+
+def _decided(prompt: FoundPrompt, now: FoundPrompt | None) -> FoundPrompt:
+    return prompt if now is None else replace(prompt, name=now.name, state=now.state, spoken=now.spoken)
 
 
 def _report(

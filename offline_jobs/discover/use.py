@@ -85,11 +85,10 @@ class VersionUse(Struct):
 
 
 class CountPortion(Struct, frozen=True):
-    """A portion, the file with all prompts, and the time from which the use of known prompts is counted."""
+    """A portion, and the time until which the use of each known prompt is counted already."""
 
     part: TrafficPortion
-    known: frozenset[str]
-    counted_s: float
+    counted_s: dict[str, float]
 
 
 class PortionUse(Struct, frozen=True):
@@ -110,7 +109,7 @@ def count_use(task: CountPortion) -> PortionUse:
         match = index.find_texts(request.key, request.endpoint, request.system, request.last)
         if match is None:
             unknown += 1
-        elif match.prompt.id not in task.known or request.time_s >= task.counted_s:
+        elif request.time_s >= task.counted_s.get(match.prompt.id, 0.0):
             _count(uses, match, request)
     return PortionUse(list(uses.values()), unknown)
 

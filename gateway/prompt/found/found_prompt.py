@@ -117,6 +117,8 @@ class FoundPrompt(Struct, frozen=True):
     endpoint: str
     versions: tuple[PromptVersion, ...]
     state: PromptState = PromptState.FOUND
+    counted_s: float = 0.0
+    """The time until which its use is counted, in seconds since 1970."""
     spoken: PromotedVersion | None = None
     """The template version that is sent to a share of the conversations. None: every request stays unchanged."""
 

@@ -31,10 +31,9 @@ class NoSuchPrompt(ForewordError):
 
 
 class FoundFile(Struct, frozen=True):
-    """The content of the file. The use of prompts includes the requests before `counted_s`."""
+    """The content of the file."""
 
     prompts: tuple[FoundPrompt, ...] = ()
-    counted_s: float = 0.0
     waiting: tuple["WaitingPrompt", ...] = ()
     schema: int = SCHEMA
 

@@ -6,7 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from gateway.ask import Turn
-from gateway.prompt.found.found_prompt import FoundPrompt, PromptState
+from gateway.prompt.found.found_prompt import FoundPrompt, PromotedVersion, PromptState
 from gateway.prompt.found.index import PromptIndex
 from gateway.prompt.found.store import change_found, found_path, put, read_found
 from gateway.records.feedback import Feedback
@@ -144,6 +144,33 @@ def test_a_later_run_counts_only_what_is_new(settings: Settings, run: Run) -> No
     later = [replace(one, time_s=one.time_s + 40 * DAY_S) for one in requests(tickets(10), system=SYSTEM, first=100)]
     (prompt,) = discover(settings, run, later)
     assert (prompt.id, prompt.name, prompt.state, prompt.use.requests) == (id, "triage", PromptState.ADOPTED, 40)
+
+
+def test_a_take_back_during_the_job_stays(settings: Settings, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    discover(settings, run, requests(tickets(30), system=SYSTEM), until="2027-02-01")
+    file = found_path(settings.data_folder)
+    spoken = PromotedVersion(2, 0.5)
+    change_found(file, lambda content: put(content, [replace(content.prompts[0], spoken=spoken)]))
+    real = passes.collect_systems
+
+    def takes_back(part: object) -> object:
+        change_found(file, lambda content: put(content, [replace(content.prompts[0], spoken=None)]))
+        return real(part)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(passes, "collect_systems", takes_back)
+    run("discover", **WINDOW)
+    assert found(settings)[0].spoken is None
+
+
+def test_a_run_for_one_key_does_not_hide_the_requests_of_others(settings: Settings, run: Run) -> None:
+    one = requests(tickets(20), system=SYSTEM, key="one")
+    two = requests(tickets(20), system=SYSTEM, key="two", first=100)
+    discover(settings, run, [*one, *two])
+    more = requests(tickets(10), system=SYSTEM, key="two", first=300)
+    later = [replace(each, time_s=each.time_s + 40 * DAY_S) for each in more]
+    discover(settings, run, later, key="one")
+    run("discover", **WINDOW)
+    assert {prompt.key: prompt.use.requests for prompt in found(settings)} == {"one": 20, "two": 30}
 
 
 def test_feedback_is_counted(settings: Settings, run: Run) -> None:
