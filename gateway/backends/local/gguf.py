@@ -17,7 +17,7 @@ _LONGEST = 1 << 28
 
 
 class NotAModel(ValueError):
-    """The file is not a GGUF model, or is cut short."""
+    """The file is not a GGUF model, or a part of the file is missing."""
 
 
 class ModelFile(Struct, frozen=True):

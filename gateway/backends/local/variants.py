@@ -67,7 +67,7 @@ class VariantManifest(Struct, frozen=True):
     scheme: tuple[str, ...]
     settings: dict[str, str | int | float | bool]
     tensors: dict[str, str]
-    """The type of each tensor, and the number of columns that share a scale: `Q8_0/576`."""
+    """The type of each tensor, with the number of columns that share a scale, such as `Q8_0/576`."""
     before: Perplexities
     after: Perplexities
     rise: float
@@ -81,9 +81,9 @@ class VariantManifest(Struct, frozen=True):
     calibration: TextDigest = TextDigest()
     evaluation: TextDigest = TextDigest()
     cache: str = "f16"
-    """The type of the cache when this variant is served: `f16` or `q8_0`."""
+    """The type of the cache of keys and values with which this variant is served: `f16` or `q8_0`."""
     zeros: float = 0.0
-    """The share of the weights of linear layers that are zero."""
+    """The share of zeros among the weights of the linear layers."""
     speeds: Speeds = Speeds()
     notes: tuple[str, ...] = ()
     versions: dict[str, str] = {}

@@ -54,7 +54,8 @@ class TorchNetwork:
     def forward(self, segments: Sequence[TokenSegment]) -> list[Tensor]:
         """Read each segment's tokens into its block, and return each segment's logits in float32.
 
-        Their shape depends on `wanted_logits`: "last" [rows, vocabulary], "all" [rows, n, vocabulary], "none" empty.
+        The shape of the logits depends on `wanted_logits`: [rows, vocabulary] for "last", [rows, n, vocabulary] for
+        "all", and an empty tensor for "none".
         """
         ids = torch.cat([segment.ids.flatten() for segment in segments])[None]
         positions = [segment.block.positions(segment.ids.shape[1]).flatten() for segment in segments]
@@ -101,7 +102,10 @@ def _shared_out(out: Tensor, segments: Sequence[TokenSegment], counts: Sequence[
 def attention(
     module: Any, query: Tensor, key: Tensor, value: Tensor, mask: Any, *, segments: Any, scaling: float, **_: Any
 ) -> tuple[Tensor, None]:
-    """Called by transformers in each layer. query: [1, heads, tokens, d] -> [1, tokens, heads, d]"""
+    """Compute attention for the tokens of all requests. transformers calls this function in each layer.
+
+    query: [1, heads, tokens, d] -> [1, tokens, heads, d]
+    """
     out = torch.empty_like(query)
     start = 0
     for block, (rows, count), theta in segments:

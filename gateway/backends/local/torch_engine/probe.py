@@ -269,7 +269,7 @@ def loss(model: TorchNetwork, block: RowBlock, ids: Sequence[int]) -> float:
 
 
 def is_found(model: TorchNetwork, block: RowBlock, question: Question) -> bool:
-    """Return whether greedy decoding gives all the digits. The end of the block does not change."""
+    """Return whether greedy decoding gives all the digits. Afterwards the block's end is where it was before."""
     before, digits = question
     end = block.end
     (logits,) = model.forward([TokenSegment(block, torch.tensor([[*before, *digits]]), "all")])

@@ -134,9 +134,9 @@ def _speak(
 
 
 def _spoken_up_to(spans: list[PassageSpan], context: int, length: int) -> None:
-    """Assign the new text, up to `length` characters, to `context`.
+    """Add the answer's new text, up to character `length`, to the spans, as text from passage `context`.
 
-    Spans beyond `length` are cut, since a stop text has removed their text.
+    If a stop text has shortened the answer, the spans are cut at `length`.
     """
     while spans and spans[-1].start >= length:
         spans.pop()
@@ -160,7 +160,7 @@ def _read(
     variant: Variant,
     report: WindowsReport,
 ) -> Generator[list[TokenSegment], list[Tensor], list[Tensor]]:
-    """Return the cached values of each text. Texts that are not in the cache are read first."""
+    """Return the keys and values of each text. Texts that are not in the cache are read first."""
     values = [prefixes.get(ids, variant) for ids in texts]
     report.remembered += sum(row is not None for row in values)
     missing = [at for at, row in enumerate(values) if row is None]
