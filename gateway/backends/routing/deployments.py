@@ -45,7 +45,7 @@ class RoutedDeployment(Struct, frozen=True):
 
 
 class DeploymentGroup(Struct, frozen=True):
-    """The deployments of one model's name."""
+    """The deployments that answer requests for one model name."""
 
     name: str
     strategy: SpreadStrategy

@@ -130,7 +130,7 @@ class Routes:
         return list(dict.fromkeys(offer.backend for offer in self._offers if offer.card.name.endswith("*")))
 
     def owner(self, name: str) -> str | None:
-        """Return the backend of a model's name, or None for an unknown name."""
+        """Return the name of the backend that serves a model, or None for an unknown model."""
         name = self._meaning(name)
         model = self._models.get(name)
         if model is not None:
