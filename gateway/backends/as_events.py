@@ -29,7 +29,7 @@ def as_events(reply: Reply, ask: Ask) -> Reply:
 
 
 def streamed_headers(headers: Headers) -> Headers:
-    """Replace the content type by that of a stream of events, and remove the content length."""
+    """Return the headers with the content type of a stream of events, and without the content length."""
     return (*[header for header in headers if header[0].lower() not in OF_THE_BODY], EVENT_STREAM)
 
 

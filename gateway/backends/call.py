@@ -34,7 +34,7 @@ REPEATABLE = b"idempotency-key"
 
 
 class Sender(Protocol):
-    """The part of a backend that a caller needs."""
+    """The part of a backend that `Caller` uses."""
 
     async def send(self, exchange: Exchange, model: str, headers: Headers) -> Reply: ...
 

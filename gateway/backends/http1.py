@@ -64,7 +64,7 @@ class TooLong(UpstreamFault):
 
 
 class AnswerBounds(Struct, frozen=True):
-    """The limits of one answer in time and size."""
+    """The limits on the time and the size of one answer."""
 
     idle_s: float
     """The maximum time to wait for the next byte."""
