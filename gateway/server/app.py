@@ -39,6 +39,8 @@ from gateway.wire.messages import request as messages
 from gateway.wire.responses import request as responses
 
 log = logging.getLogger("foreword.server")
+ALIKE = 0.8
+"""The least similarity of a path that is suggested. /v1/moderations and /v1/models are alike to 0.72."""
 LONGEST_MISSPELT = 100
 """Unknown paths are compared with known paths up to this length, in characters."""
 ANSWERED = (
@@ -222,7 +224,7 @@ def _meant(request: ASGIConnection[Any, Any, Any, Any], path: str) -> str:
     one = next((route for route in known if route.startswith(f"{path.rstrip('/')}/{{")), "")
     if one:
         return f". It needs an id: {_shown(one)}"
-    close = difflib.get_close_matches(path, [route for route in known if "{" not in route], 1)
+    close = difflib.get_close_matches(path, [route for route in known if "{" not in route], 1, ALIKE)
     if not close:
         return ""
     return f". Did you mean {close[0]}?" + (" A client's base URL ends in /v1." if close[0].startswith("/v1") else "")

@@ -309,8 +309,9 @@ def test_two_workers_share_their_metrics_and_limits(upstream: UpstreamInThread, 
         assert 'foreword_requests_total{ending="finished",endpoint="chat/completions",status="200"} 2.0' in page
 
 
-def test_an_unknown_path_is_refused_in_openais_form(gateway: GatewayProcess) -> None:
-    answer = httpx.get(gateway.url + "/v1/assistants")
+@pytest.mark.parametrize("path", ["/v1/assistants", "/v1/moderations", "/v1/images/generations", "/v1/batches"])
+def test_an_unknown_path_is_refused_in_openais_form(gateway: GatewayProcess, path: str) -> None:
+    answer = httpx.get(gateway.url + path)
 
     assert (answer.status_code, answer.json()["error"]["code"]) == (404, "not_found")
     assert "Did you mean" not in answer.json()["error"]["message"]
