@@ -33,12 +33,12 @@ from gateway.wire import preview
 
 ANSWER_TOKENS = 200
 SEED = 12
-REVIEWS = "rotten_tomatoes_Reviewer_Expressed_Sentiment"
-ASKED_AFTER = " What is the sentiment expressed by the reviewer for the movie?"
-"""The skeleton puts its question behind a review, on the same line. The review alone is asked about in our words."""
+REVIEWS = "amazon_polarity_user_satisfied"
+LABELS = {"satisfied": "positive", "dissatisfied": "negative"}
+"""The skeleton asks for one of these before a review. The review alone is asked about in our words."""
 WORDINGS = (
     "Is this review positive or negative?\n\n{text}",
-    "Classify the sentiment of this movie review as positive or negative.\n\n{text}",
+    "Classify the sentiment of this review as positive or negative.\n\n{text}",
     "What is the sentiment of the following review, positive or negative? Answer with one word.\n\n{text}",
 )
 
@@ -105,10 +105,10 @@ def _reviews(data: Path) -> list[dict[str, str]]:
     rows = []
     with gzip.open(data / "skeletons/dev.jsonl.gz", "rt", encoding="utf-8") as file:
         for row in map(json.loads, file):
-            text = row["prompt"].strip().removesuffix(ASKED_AFTER.strip()).strip()
             if row["template"] == REVIEWS:
-                wording = WORDINGS[len(rows) % len(WORDINGS)]
-                rows.append({"id": f"review:{len(rows)}", "text": wording.format(text=text), "right": row["wanted"]})
+                text = " ".join(row["prompt"].partition("\nReview: ")[2].split())
+                wording = WORDINGS[len(rows) % len(WORDINGS)].format(text=text)
+                rows.append({"id": f"review:{len(rows)}", "text": wording, "right": LABELS[row["wanted"]]})
     return rows
 
 

@@ -73,6 +73,8 @@ async def _measured(settings: Settings, templates: Sequence[str], calls: int) ->
                 pairs = await measurement.pairs()
                 task = progress.add_task(name or "all templates", total=len(pairs.fresh))
                 scored += await measurement.scores(pairs, scorer, lambda task=task: progress.advance(task))
+                for failure in measurement.failed[-1:]:
+                    click.echo(f"{name}: {len(measurement.failed)} failed, the last with: {failure}", err=True)
     return scored
 
 
