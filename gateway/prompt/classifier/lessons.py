@@ -7,6 +7,7 @@ and payload is a case of its intent, or of no intent if the library has no templ
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -23,6 +24,8 @@ from gateway.prompt.language.vocabulary import PROMPTS_FILE, VOCABULARY, Languag
 from gateway.prompt.library.library import Library
 from gateway.prompt.templates.template import Template
 
+REWORDINGS = 2
+"""The number of other wordings from which the classifier learns, for each of our prompts."""
 FEWEST_OF_A_KIND = 10  # with fewer prompts, a kind of prompt without a template is not a class of its own
 R = TypeVar("R")
 SEED = Path(__file__).parent / "seed"
@@ -189,8 +192,23 @@ def _seed_cases(prompts: Sequence[SeedPrompt], known: Container[str], read: Call
 
 def _as_written(prompts: Sequence[SeedPrompt]) -> Iterator[tuple[SeedPrompt, str, bool]]:
     for nth, prompt in enumerate(prompts):
-        for text in prompt.texts(nth):
-            yield prompt, text, False
+        for written in (prompt, *_reworded(prompt, nth)):
+            for text in written.texts(nth):
+                yield prompt, text, False
+
+
+def _reworded(prompt: SeedPrompt, nth: int) -> Iterator[SeedPrompt]:
+    """Yield the prompt in at most `REWORDINGS` other wordings, which `nth` chooses."""
+    texts = [text for text in _rewordings(prompt) if text.lower() != prompt.instruction.lower()]
+    for step in range(min(REWORDINGS, len(texts))):
+        yield replace(prompt, instruction=texts[(nth + step * (1 + len(texts) // REWORDINGS)) % len(texts)])
+
+
+def _rewordings(prompt: SeedPrompt) -> Iterator[str]:
+    for rewording in VOCABULARY[prompt.language].rewordings if prompt.language in VOCABULARY else ():
+        match = re.fullmatch(rewording.of, prompt.instruction, re.I)
+        if match:
+            yield from (text.format_map(match.groupdict()) for text in rewording.into)
 
 
 def _crossed(prompts: Sequence[SeedPrompt]) -> Iterator[tuple[SeedPrompt, str, bool]]:

@@ -36,6 +36,15 @@ class NeedWords(Struct, frozen=True, forbid_unknown_fields=True):
     tool: tuple[str, ...] = ()
 
 
+class Rewording(Struct, frozen=True, forbid_unknown_fields=True):
+    """Other wordings of the instructions that match the pattern `of`. In `into`, `{name}` stands for a group of the
+    pattern.
+    """
+
+    of: str
+    into: tuple[str, ...]
+
+
 class LimitPattern(Struct, frozen=True, forbid_unknown_fields=True):
     """A wording of one kind of limit. `bound` is `most`, `under`, `least` or `exact`, for a limit with a number.
 

@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Struct, field
 
 from gateway.errors import ForewordError
-from gateway.prompt.language.answer_words import FormWords, LimitWords, NeedWords
+from gateway.prompt.language.answer_words import FormWords, LimitWords, NeedWords, Rewording
 
 FOLDER = Path(__file__).parent / "words"
 WORDS_FILE, PROMPTS_FILE = "words.toml", "prompts.jsonl"
@@ -149,6 +149,8 @@ class LanguageWords(Struct, frozen=True, forbid_unknown_fields=True):
     needs: NeedWords = NeedWords()
     limits: LimitWords = LimitWords()
     question: QuestionWords = QuestionWords()
+    rewordings: tuple[Rewording, ...] = ()
+    """Other wordings of a request, from which the classifier learns that the wording does not decide."""
 
     def whole(self, patterns: Iterable[str]) -> str:
         """Return one pattern that matches any of these. In a spaced language, it matches only whole words."""

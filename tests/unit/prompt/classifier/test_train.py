@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from gateway.prompt.classifier.calibrate import calibration_error
-from gateway.prompt.classifier.lessons import read_seeds
+from gateway.prompt.classifier.lessons import SeedPrompt, _reworded, read_seeds
 from gateway.prompt.classifier.model_file import ModelUnusable, load, save
 from gateway.prompt.classifier.train import Embedders, train, trained, training_key
 from gateway.prompt.classifier.train_instruction import train_instructions
@@ -109,3 +109,12 @@ def test_calibration_error_is_the_distance_of_trust_from_success() -> None:
     right = np.array([True, True, True, False])
     assert calibration_error(np.full(4, 0.75), right) == pytest.approx(0.0)
     assert calibration_error(np.full(4, 0.95), right) == pytest.approx(0.2)
+
+
+def test_a_prompt_is_also_learned_in_other_wordings_of_its_language() -> None:
+    prompt = SeedPrompt("technical-help", "How do I mount a disk at boot?", language="en")
+    written = {other.instruction for nth in range(8) for other in _reworded(prompt, nth)}
+    assert {"I want to mount a disk at boot. How do I do that?", "mount a disk at boot"} <= written
+    assert prompt.instruction not in written
+    assert [*_reworded(SeedPrompt("none:chat", "hello there", language="en"), 0)] == []
+    assert [*_reworded(SeedPrompt("write-code", "escribe un poema", language="es"), 0)] == []
