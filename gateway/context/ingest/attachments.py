@@ -19,8 +19,10 @@ STATES = (IN_PROGRESS, COMPLETED, CANCELLED, FAILED)
 
 
 class Attachment(Struct, frozen=True):
-    """A file in a collection. If it failed, `error` is the text of the failure and `error_code` the kind. If it was
-    ingested, `error` is the reader's report as JSON, or "".
+    """A file in a collection.
+
+    If the ingest failed, `error` is the message and `error_code` the kind of failure. If the ingest succeeded, `error`
+    is the reader's report as JSON, or "" if there is nothing to report.
     """
 
     collection: str
@@ -49,7 +51,7 @@ COLUMNS = "collection, file, batch, status, error_code, error, attributes, chunk
 
 
 class Attachments:
-    """The table of attachments in the catalog. Blocking."""
+    """The table of attachments in the catalog. All methods block."""
 
     def __init__(self, catalog: Catalog) -> None:
         self.catalog = catalog
@@ -92,8 +94,8 @@ class Attachments:
         return self._rows(condition, collection, batch, batch, status, status)
 
     def next_waiting(self, served: str = "", busy: Sequence[Attachment] = ()) -> Attachment | None:
-        """Return the oldest waiting file of the next key after `served`, so that keys take turns. Files in `busy` are
-        skipped.
+        """Return the oldest waiting file of the next key after `served`, or None. Keys take turns in this way. Files in
+        `busy` are skipped.
         """
         owner = "coalesce((SELECT owner FROM collections WHERE id = attachments.collection), '')"
         order = f"{owner} <= ?, {owner}, created, rowid"
@@ -102,7 +104,7 @@ class Attachments:
         return next(iter(self._rows(f"status = 'in_progress'{free} ORDER BY {order} LIMIT 1", *names, served)), None)
 
     def abandoned(self) -> list[tuple[str, int]]:
-        """Return (collection, key) of each unfinished document whose file no longer waits."""
+        """Return the collection and the document's key for each unfinished document whose file no longer waits."""
         waiting = "SELECT 1 FROM attachments a WHERE a.collection = d.collection AND a.file = d.file AND a.status = ?"
         query = (
             f"SELECT collection, key FROM documents d WHERE state != 'live' AND file != '' AND NOT EXISTS ({waiting})"

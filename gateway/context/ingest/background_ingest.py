@@ -1,4 +1,4 @@
-"""Ingests attached files in the background of the server, one by one. Keys take turns, and several files are read
+"""Ingests attached files in the background of the server, one by one. Client keys take turns. Several files are read
 ahead.
 
 Waiting files are listed in the catalog, so that ingestion continues after a restart.
@@ -34,10 +34,10 @@ SWEEP_S = 600.0
 RETRY_S = 5.0
 """The pause in seconds after a failure of the catalog."""
 TURN_S = 60.0
-"""The length of a turn in seconds. After a turn, waiting files of other keys come first. The file continues at its next
-turn.
+"""The length of a turn in seconds. When a turn ends, waiting files of other keys come first. The file continues at its
+key's next turn.
 
-The time for reading the file is added to a turn, so that each turn makes progress.
+The time is measured from the end of the turn's first batch, so that each turn makes progress.
 """
 
 
@@ -47,11 +47,13 @@ DELETED = "The file was deleted before it was read."
 
 
 class IngestStopped(Exception):
-    """Raised when the gateway stops, or when another key's turn begins. The next call continues with the file."""
+    """Raised when the gateway stops, or when another key's turn begins. The next ingest of the file
+    continues from there.
+    """
 
 
 class BackgroundEmbedder:
-    """The gateway's embedder for documents. Queries have priority."""
+    """Embeds documents with the gateway's embedder. Queries go before documents."""
 
     def __init__(self, batcher: Batcher) -> None:
         self.name = batcher.embedder.name
@@ -87,7 +89,7 @@ class BackgroundIngest:
         self._close = close
         self._longest_s = longest_s
         self._spent_s: dict[tuple[str, str], float] = {}
-        """How long earlier turns of each file took."""
+        """The seconds that earlier turns of each file took, by collection and file."""
         self._ahead = ReadAhead(self._load, readers)
         self._more = asyncio.Event()
         self._stopping = False
@@ -148,7 +150,7 @@ class BackgroundIngest:
                 self._ingest_file(read)
 
     def _following(self, served: str, busy: list[Attachment]) -> tuple[Attachment, str] | None:
-        """Return the next file to read, and the key that owns it."""
+        """Return the next file to read and the key that owns it, or None if no file waits."""
         attachment = self.attachments.next_waiting(served, busy)
         if attachment is None:
             return None
@@ -194,8 +196,10 @@ class BackgroundIngest:
             self._report(attachment, report)
 
     def _watch(self, read: FileBeingRead, collection: Collection) -> OnProgress:
-        """Return the check that runs after each batch. It checks that the file is still wanted, within its time limit,
-        and within its turn.
+        """Return a callback that runs after each batch.
+
+        The callback raises an exception if the file is no longer wanted, if its time limit is exceeded, or if its turn
+        is over and another key waits.
         """
         attachment = read.attachment
         name = attachment.collection, attachment.file
@@ -255,8 +259,8 @@ def _too_slow(longest_s: float) -> CollectionError:
 
 
 class IngestTurn:
-    """The time of one file's turn. It ends `duration_s` after the first batch, or later if the first batch took
-    longer.
+    """One turn of a file. The turn ends `duration_s` after the first batch, or later if the first batch took longer
+    than that.
     """
 
     def __init__(self, duration_s: float) -> None:

@@ -34,12 +34,12 @@ log = logging.getLogger("foreword.ingest")
 BATCH = 64
 """The number of chunks that are embedded and written between two progress reports."""
 PATIENCE_S = 24 * 3600.0
-"""How long an ingest waits for its turn. Only one runs on a machine, since embedding uses all cores."""
+"""The time that an ingest waits for its turn. Only one ingest runs on a machine, since embedding uses all cores."""
 
 PROBE = "The embedder that this collection was made with."
 SAME_EMBEDDER = 0.999
-"""The minimum cosine between two vectors of one text by the same model, computed on different machines or in different
-batches.
+"""If two vectors of one text have at least this cosine, they come from the same model. Machines and batches cause small
+differences.
 """
 
 Read = Callable[[Path, str], Document]
@@ -191,7 +191,7 @@ class Ingest(Struct, frozen=True):
             on_batch(min(first + BATCH, len(chunks)))
 
     def _discard(self, collection: str, document: int) -> None:
-        """Delete the stored part of a document that was deleted meanwhile, perhaps with its collection."""
+        """Delete the stored part of a document that was deleted during the ingest, perhaps with its collection."""
         if self.collections.catalog.collection(collection) is None:
             self.collections.vectors.remove(collection)
         else:
@@ -229,8 +229,8 @@ class Ingest(Struct, frozen=True):
     def _store(self, documents: Documents, document: int, chunks: Sequence[Chunk], stored: Sequence[int]) -> None:
         """Store chunks with their vectors. `stored` are the keys of those chunks that the catalog already has.
 
-        The label of a document is in its words only: before each chunk's text it would make all vectors of a document
-        alike.
+        The document's label is part of the indexed words, but not of the embedded text. If each chunk's text began with
+        the label, all vectors of a document would be alike.
         """
         vectors = embedded([indexed("", chunk.heading, chunk.text) for chunk in chunks], self.embedder)
         keys = stored or documents.put(document, chunks)

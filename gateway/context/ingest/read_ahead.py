@@ -8,13 +8,16 @@ from gateway.context.ingest.attachments import Attachment
 from gateway.context.reading.document import Document
 
 HEAD_START_S = 0.25
-"""How long to wait for the file that was started first. This keeps the order of files that are read quickly."""
+"""The seconds to wait for the file that was started first. If files are read quickly, this keeps their order."""
 LOOK_S = 0.5
-"""How often new attachments are looked for during the wait for a slow file."""
+"""The seconds to wait for a slow file before new attachments are looked for."""
 
 Load = Callable[[Attachment], Document]
 Next = Callable[[str, list[Attachment]], tuple[Attachment, str] | None]
-"""Returns the next file to read, and its key. The arguments are the key served last, and the files being read."""
+"""A function that returns the next file to read and the file's key, or None.
+
+Its arguments are the key that was served last, and the files that are being read.
+"""
 
 
 class FileBeingRead:
@@ -25,7 +28,7 @@ class FileBeingRead:
         self.owner = owner
         self.document = document
         self.took_s = 0.0
-        """How long the reading took."""
+        """The seconds that the reading took."""
         began = monotonic()
         document.add_done_callback(lambda _: self._end(began))
 
@@ -34,7 +37,7 @@ class FileBeingRead:
 
 
 class ReadAhead:
-    """The files that are being read. Belongs to one thread."""
+    """The files that are being read. Only one thread may use this object."""
 
     def __init__(self, load: Load, count: int) -> None:
         """`load` reads a file. It is called on up to `count` threads."""

@@ -1,7 +1,7 @@
 """Learns how similar a collection's chunks are to questions about other subjects.
 
-The questions come with the package and are about many subjects. Hardly any collection is about more than a few of them,
-and these few do not change the median.
+The questions come with the package and are about many subjects. A collection is hardly ever about more than a few of
+these subjects. The few questions about them do not change the median.
 """
 
 import statistics
@@ -16,12 +16,13 @@ from gateway.context.store.relevance import Tuning, is_spaceless
 from gateway.ports import Embedder, Vectors
 
 GROWTH = 0.5
-"""Learn again if the number of chunks has changed by this share."""
+"""Learn again if the number of chunks has changed by more than this share."""
 
 
 class Tuner:
-    """Learns about collections. Blocking. The vectors of the questions are cached, since all collections use the same
-    questions.
+    """Learns the tuning of collections. Blocking.
+
+    All collections use the same questions, so the vectors of the questions are cached.
     """
 
     def __init__(self, collections: Collections, embedder: Embedder) -> None:
@@ -30,7 +31,9 @@ class Tuner:
         self._vectors: Vectors | None = None
 
     def learn(self, collection: Collection) -> Tuning:
-        """Learn about the collection if it is new or has changed a lot, and store the result in the catalog."""
+        """Return the collection's tuning. If the collection is new or has changed a lot, learn the tuning and store it
+        in the catalog.
+        """
         known = self._collections.catalog.collection(collection.id)
         tuning = tuning_of(known) if known else Tuning()
         count = self._collections.documents(collection.id).count()
@@ -54,7 +57,7 @@ class Tuner:
 
 
 def foreign_questions() -> list[str]:
-    """Return questions about many subjects. Hardly any collection is about more than a few of them."""
+    """Return questions about many subjects. A collection is hardly ever about more than a few of these subjects."""
     return (Path(__file__).with_name("foreign_questions.txt")).read_text("utf-8").split("\n")[:-1]
 
 

@@ -32,7 +32,7 @@ COLUMNS = "id, owner, name, bytes, purpose, created, expires"
 
 
 class Uploads:
-    """The uploaded files. Blocking."""
+    """The uploaded files. All methods block."""
 
     def __init__(self, catalog: Catalog, folder: Path) -> None:
         self.catalog = catalog
@@ -72,7 +72,7 @@ class Uploads:
         return next(iter(self._rows("id = ? AND (? OR owner = ?)", id, key.admin, key.name)), None)
 
     def of_ids(self, ids: Sequence[str], key: ClientKey) -> Mapping[str, UploadedFile]:
-        """Return those of the files that this key may see, by id."""
+        """Return the files by id. Files that this key may not see are left out."""
         rows = [
             file
             for some in groups(ids)
@@ -99,7 +99,7 @@ class Uploads:
             return [id for (id,) in rows]
 
     def sweep(self, older_s: float = 24 * 3600.0) -> None:
-        """Delete the remains of crashes: drafts, and bytes without a row."""
+        """Delete what crashes left behind: drafts, and stored bytes without a row."""
         with self.catalog.reading() as database:
             known = {id for (id,) in database.execute("SELECT id FROM files")}
         # if there are no rows at all, the catalog may be lost, and these files may be all that is left
