@@ -1,7 +1,7 @@
 """Chooses the strategy for a request that does not fit, and states the reason.
 
-The kind of the task decides, together with what the model and the gateway can do. If the kind is unsure, a strategy for
-the whole text is better than one for a part.
+The kind of the task decides, together with what the model and the gateway can do. If the kind is unsure, a strategy
+that reads the whole text is preferred to one that reads a part.
 """
 
 from enum import StrEnum
@@ -16,7 +16,7 @@ FEW_PARTS = 8
 
 
 class Strategy(StrEnum):
-    """The strategies. Their values are the names for `"foreword": {"strategy": ...}`."""
+    """The strategies. A request names one in `"foreword": {"strategy": ...}`."""
 
     DIRECT = "direct"
     TRIMMED = "trimmed"
@@ -32,7 +32,9 @@ class Strategy(StrEnum):
 
 
 class Powers(Struct, frozen=True):
-    """What is possible: whether a model may be called for notes, and what the answering engine can do."""
+    """What is possible. `calls` tells whether a model may be called for notes, and `logits` whether the answering
+    engine can read passages in parallel.
+    """
 
     calls: bool = False
     logits: bool = False
@@ -54,8 +56,8 @@ def choose(
 ) -> StrategyChoice | None:
     """Return the strategy for a prompt over its window, or None if none is possible.
 
-    `parts` is the number of parts in which the text would be read. `prompt_tokens` counts prompt and answer.
-    `text_tokens` is the number of tokens of the text, and of an answer as long as the text.
+    `parts` is the number of parts into which the text would be split. `prompt_tokens` counts prompt and answer.
+    `text_tokens` is the length of the text, which is added if the answer is as long as the text.
     """
     stretches = powers.stretched_tokens >= prompt_tokens
     if talk:
@@ -85,7 +87,10 @@ def _talk(powers: Powers, stretches: bool) -> StrategyChoice:
 
 
 def _whole(strategy: Strategy, why: str, unsure: str, parts: int, tokens: int, powers: Powers) -> StrategyChoice | None:
-    """Return a strategy that reads the whole text, or None. Reading only a few passages would be worse than None."""
+    """Return `strategy`, or `interpolated` if a longer window fits everything. Both read the whole text.
+
+    Returns None if neither is possible. An answer from only a few passages would be worse than no answer.
+    """
     if powers.stretched_tokens >= tokens:
         return StrategyChoice(Strategy.INTERPOLATED, why)
     if not powers.calls or (strategy is Strategy.PIECEWISE and not powers.pieces):

@@ -23,13 +23,13 @@ Embed = Callable[[Sequence[str]], Awaitable["Vectors"]]
 
 PIECE_TOKENS = 200
 FEWEST = 4
-"""The minimum number of pieces that fit. For a small window, pieces are made smaller."""
+"""At least this many pieces must fit the prompt. If the window is small, pieces are made smaller."""
 EMBEDDED = 64
-"""The number of pieces that are compared by meaning, since each comparison takes milliseconds. They are the best by
-words.
+"""The number of pieces that are compared by meaning. The best pieces by words are chosen, since each comparison takes
+milliseconds.
 """
 MEANING_SHARE = 0.7
-"""The weight of meaning in a piece's score. Words have the rest."""
+"""The weight of meaning in a piece's score. Words have the remaining weight."""
 
 
 async def focus(text: str, task: str, room: int, count: Count, embed: Embed | None) -> tuple[Chunk, ...]:

@@ -25,5 +25,5 @@ def around_part(words: LongWording, count: Count) -> int:
 
 
 def around_sources(instruction: str, language: str, count: Count) -> int:
-    """Return the tokens of the last prompt without its sources. Blocking."""
+    """Return the tokens of the last prompt without the sources. Blocking."""
     return count(fenced((), language, instruction=instruction)) + JOIN_TOKENS

@@ -1,6 +1,7 @@
-"""Plans the strategy `gather`, for a task that needs all of the text. Every part is asked, and the answers are merged.
+"""Plans the strategy `gather`, for a task that needs all of the text.
 
-Code counts and adds up what can be read as a table. These figures are a source beside the answers.
+The task is done for every part, and the answers are merged. If the text has tables, code counts their rows and adds up
+their numbers. These figures become a source beside the answers.
 """
 
 import asyncio
@@ -27,19 +28,19 @@ TABLE_SHARE = 0.8
 """If tables are at least this share of the text, their figures are enough for a task that asks for figures."""
 WHOLE_SHARE = 0.98
 FIGURES_SHARE = 2
-"""Beside the answers, figures take at most the window's free room divided by this."""
+"""If the parts are also read, figures may take up the free room of the last prompt divided by this."""
 FEWEST_ITEMS = 5
 
 
 class GatherPlanner:
-    """Prepares exchanges for the strategy `gather`."""
+    """Plans the strategy `gather`."""
 
     def __init__(self, settings: Context, reader: LongReader | None) -> None:
         self._settings = settings
         self._reader = reader
 
     async def __call__(self, task: LongTask, chosen: StrategyChoice) -> Exchange:
-        """Return the exchange with the answers from all parts, and with the figures. Raises `CannotRead`."""
+        """Return the exchange with the answers from all parts and with the figures of tables. Raises `CannotRead`."""
         words = wording_of(task.shape.language)
         free = await asyncio.to_thread(task.free_beside, words.final)
         tables = await asyncio.to_thread(tables_in, task.shape.text)
@@ -84,7 +85,7 @@ class GatherPlanner:
     def _room(
         self, task: LongTask, words: LongWording, instruction: str, free: int, figures: Sequence[Chunk]
     ) -> WindowRoom:
-        """Return the number of tokens for text in each prompt. Blocking."""
+        """Return how each window is divided between the gateway's words, the text and the result. Blocking."""
         result = min(max(self._settings.gather_tokens, self._settings.note_tokens), task.target.window_tokens // 4)
         prompt = PROMPT_TOKENS + around_part(words, task.count) + task.count(instruction) + PIECES * JOIN_TOKENS
         used = sum(chunk.tokens + SOURCE_TOKENS for chunk in figures)
@@ -101,7 +102,7 @@ def _asks_for_figures(task: LongTask) -> bool:
 
 
 def _sorted(task: LongTask, tables: Sequence[TextTable]) -> str:
-    """Return the sorted rows if the text is one table and the task plainly asks for sorting, else "". Blocking."""
+    """Return the sorted rows if the text is one table and the task clearly asks for sorting, else "". Blocking."""
     if len(tables) != 1 or _share(task, tables) < WHOLE_SHARE or not task.joinable:
         return ""
     (table,) = tables
@@ -111,8 +112,10 @@ def _sorted(task: LongTask, tables: Sequence[TextTable]) -> str:
 
 
 def _figures(task: LongTask, tables: Sequence[TextTable], room: int, words: LongWording) -> tuple[list[Chunk], int]:
-    """Return the figures of all tables as sources within `room` tokens, and the number of lines that did not fit.
-    Blocking.
+    """Return the figures of all tables, as sources of at most `room` tokens in total, and the number of lines that did
+    not fit.
+
+    If the text has no table but a list, the number of list items is a source. Blocking.
     """
     made, left_out = [], 0
     for table in tables:

@@ -1,4 +1,4 @@
-"""Finds the client's own words in a long message: the request at its beginning or its end, and the span of the text."""
+"""Splits a long message into the task, which stands at the beginning or the end, and the text to work on."""
 
 import re
 from collections.abc import Iterator
@@ -12,26 +12,24 @@ from gateway.context.task.rules import is_order, is_wish
 TASK_CHARS = 1200
 """The maximum length of a task in characters. A longer paragraph belongs to the text."""
 DENSE_SHARE = 3
-"""The maximum length of a task in Chinese, as a fraction of that length."""
+"""A task in Chinese may have `TASK_CHARS` divided by this number of characters."""
 LINE_CHARS = 400
-"""The maximum length of a first or last line, or of words before a colon, that can be a task."""
+"""The maximum length of a task that is only the first line, the last line, or the words before a colon."""
 ASKS = 0.5
-"""A block with at least this probability asks for something."""
+"""A text with at least this score is taken for a task."""
 RULED = 0.5
-"""Added if a sentence begins with the words of a task for a text."""
+"""Added to the score if a sentence begins with the words of a task for a text."""
 QUESTION = 0.5
-"""This is added for a question mark at the end."""
+"""Added to the score for a question mark at the end."""
 WISH = 0.4
-"""This is added for a sentence that begins as a wish."""
+"""Added to the score for a sentence that begins as a wish."""
 CODE, CODE_SHARE = 0.6, 0.05
-"""If the share of code characters is more than the second number, the first is subtracted."""
+"""If more than the share `CODE_SHARE` of the characters are typical of code, `CODE` is subtracted from the score."""
 SENTENCE = 0.05
-"""This is taken off for each further sentence, since a text has more of them than a task."""
+"""Subtracted from the score for each sentence after the first, since a text has more sentences than a task."""
 GOES_ON = 0.6
 MOST_FURTHER = 2
-"""The maximum number of paragraphs after the first that belong to the task. They must give an order or introduce the
-text.
-"""
+"""The maximum number of further paragraphs of a task. Each of them must give an order or introduce the text."""
 FENCED_SHARE = 0.6
 """If a fenced part is at least this share of the message, it is the text."""
 LEAD_CHARS = 160
@@ -52,12 +50,14 @@ _KINDS = "passage|document|source|context|article|excerpt|段落|文档|资料|�
 PASSAGE = re.compile(
     rf"^[ \t]*(?:\[\d{{1,4}}\]|(?:{_KINDS})[ \t]*#?\d{{1,4}}[ \t]*[:：.)]?)", re.IGNORECASE | re.MULTILINE
 )
-"""The beginning of a numbered passage."""
+"""Matches the start of a numbered passage."""
 Span = tuple[int, int]
 
 
 class Instruction(Struct, frozen=True):
-    """The client's own words. The text is the characters [start, end) of the message."""
+    """The task in the client's own words, and the span of the text. The text is the characters [start, end) of the
+    message.
+    """
 
     task: str
     start: int
@@ -65,7 +65,7 @@ class Instruction(Struct, frozen=True):
 
 
 def instruction_of(message: str) -> Instruction:
-    """Split a message into the task and the text. If nothing asks for anything, the task is "" and everything is
+    """Split a message into the task and the text. If nothing in the message is a task, the task is "" and everything is
     text.
     """
     return _fenced(message) or _by_blocks(message) or Instruction("", 0, len(message))
@@ -80,7 +80,9 @@ def is_plain(task: str) -> bool:
 
 
 def _fenced(message: str) -> Instruction | None:
-    """Split a message whose text is in a fence, or between quotation marks, tags or rules."""
+    """Split a message whose text is in a fence, or between quotation marks, tags or rules. Returns None if there is no
+    such text or no task.
+    """
     for fence in _fences(message):
         start, end = fence.text
         if end - start < FENCED_SHARE * len(message):
@@ -95,8 +97,10 @@ def _fenced(message: str) -> Instruction | None:
 
 
 class TextFence(Struct, frozen=True):
-    """The span of a fence, and the span of the text inside. `is_sure` is true for code fences and quotation marks
-    around nearly all of a message.
+    """A fence in a message: the span with its marks, and the span of the text inside.
+
+    `is_sure` is true for code fences and quotation marks. These count even if the words around them do not look like a
+    task.
     """
 
     whole: Span
@@ -121,8 +125,9 @@ def _fences(message: str) -> Iterator[TextFence]:
 
 
 def _is_doubtful(pattern: re.Pattern[str], match: re.Match[str], message: str) -> bool:
-    """Whether the marks of a fence may belong to the text, like those of docstrings. Such a fence counts only at an end
-    of the message.
+    """Whether the quotation marks may belong to the text, like those of docstrings.
+
+    Marks are not doubtful if there are only two, or if one stands at an end of the message.
     """
     mark = match[0][:3]
     if pattern is _QUOTES[0] or message.count(mark) == 2:
@@ -131,7 +136,9 @@ def _is_doubtful(pattern: re.Pattern[str], match: re.Match[str], message: str) -
 
 
 def _by_blocks(message: str) -> Instruction | None:
-    """Split a message at a blank line, a line end or a colon, so that the most probable task is left."""
+    """Split a message at the blank line, line end or colon that leaves the most probable task. Returns None if there is
+    no task.
+    """
     blocks = _blocks(message)
     first = _first(message, blocks)
     last = _last(message, blocks)
@@ -145,8 +152,9 @@ def _by_blocks(message: str) -> Instruction | None:
 
 
 def _first(message: str, blocks: list[Span]) -> tuple[Span, float] | None:
-    """Return the most probable task at the beginning, and its probability. The next paragraphs belong to the task if
-    they ask for something.
+    """Return the span and the score of the most probable task at the beginning, or None.
+
+    Further paragraphs belong to the task if they give an order or introduce the text.
     """
     begin, end = blocks[0]
     stops = [end] if len(blocks) > 1 else []
@@ -198,14 +206,13 @@ def _likeliest(message: str, spans: list[Span]) -> tuple[Span, float] | None:
 
 
 def _asks(texts: list[str]) -> list[float]:
-    """Return how much each text looks like the client's own task, up to 1.5. At 0.5, it is as likely as not."""
     return [_asks_for_something(text) for text in texts]
 
 
 def _asks_for_something(text: str) -> float:
-    """Return a score for how likely a text is to ask for something.
+    """Return a score for how much a text looks like the client's own task. At `ASKS`, it is as likely a task as not.
 
-    A question mark and the first words of a task raise the score. Each further sentence and each character lower it.
+    A question mark, a wish and the first words of a task raise the score. Code, length and further sentences lower it.
     """
     head = shipped()
     units = head.units(text)
@@ -217,7 +224,9 @@ def _asks_for_something(text: str) -> float:
 
 
 def _after_lead(message: str, blocks: list[Span], task: int) -> int:
-    """Return the position after a first paragraph that only introduces the text, such as `Here is the report:`."""
+    """Return the position after a first paragraph that only introduces the text, such as `Here is the report:`. Returns
+    0 if there is no such paragraph.
+    """
     start, end = blocks[0]
     lead = message[start:end].strip()
     introduces = len(lead) <= LEAD_CHARS and lead[-1:] in (":", "：") and "\n" not in lead

@@ -36,8 +36,9 @@ def as_one(group: Sequence[Chunk]) -> Chunk:
 
 
 def merge_groups(level: Sequence[Chunk], size: int) -> list[Sequence[Chunk]]:
-    """Return the groups of neighbouring results that one call merges. A group has results of one document, unless every
-    document has only one result.
+    """Divide the results of a level into groups of neighbours. One call merges each group.
+
+    All results of a group belong to one document, unless every document has only one result.
     """
     documents = [list(group) for _, group in itertools.groupby(level, key=lambda result: result.source)]
     if all(len(document) == 1 for document in documents):
@@ -50,15 +51,15 @@ def level_tokens(level: Sequence[Chunk]) -> int:
 
 
 def tokens_in_prompt(level: Sequence[Chunk]) -> int:
-    """Return the tokens of the results in the last prompt."""
+    """Return the tokens that the results take in the last prompt."""
     return level_tokens(level) + SOURCE_TOKENS * len(level)
 
 
 def cut_to_fit(level: Sequence[Chunk], tokens: int, count: Count) -> list[Chunk]:
     """Shorten the results at the ends of sentences until all fit. Blocking.
 
-    Long results get the room that short ones do not need. If there is no room for a sentence of each result, only
-    results at even distances stay, so that neither end of the text is lost.
+    Long results get the room that short ones do not need. If there is no room for at least one sentence of every
+    result, only some results stay. They are taken at even distances, so that all regions of the text are kept.
     """
     keep = min(len(level), tokens // SOURCE_TOKENS)
     while keep:

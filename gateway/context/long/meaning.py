@@ -1,4 +1,4 @@
-"""Judges a task by its meaning too. This needs the embedder that the head was trained with."""
+"""Judges a task by its meaning in addition to its words. This needs the embedder with which the head was trained."""
 
 from msgspec.structs import replace
 
@@ -9,8 +9,10 @@ from gateway.errors import NotReady
 
 
 async def with_meaning(shape: RequestShape, embed: Embed | None) -> RequestShape:
-    """Return the shape with the verdict of words and meaning. If the head knows a language only by words, the verdict
-    stays.
+    """Return the shape with a verdict that is based on words and meaning.
+
+    Returns the shape unchanged if the head judges the task's language only by words, or if the embedder is missing,
+    loading, or another one.
     """
     head = shipped()
     if embed is None or not shape.task or not any(map(head.knows_meaning, head.units(shape.task))):

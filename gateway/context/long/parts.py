@@ -13,7 +13,7 @@ from gateway.exchange import Chunk
 Count = Callable[[str], int]
 
 PIECES = 10
-"""A part consists of about this many pieces, so that it can end at a paragraph or a sentence."""
+"""A part consists of about this many pieces, so that its end is near the end of a paragraph or a sentence."""
 MESSAGE = "message"
 PREVIEWED = "[a model reads this part first]"
 """Stands for the result of a part in a preview, where no model is called."""

@@ -1,4 +1,4 @@
-"""Plans the transformation of a long text piece by piece, and its cost, before the first call."""
+"""Plans how a long text is transformed piece by piece. The cost is known before the first call."""
 
 import asyncio
 from collections.abc import Sequence
@@ -25,17 +25,22 @@ from gateway.exchange import Exchange, PiecePlan
 from gateway.settings.context import Context
 
 GROWTH = 1.5
-"""The answer to a piece may have this many times the piece's tokens. If it is longer, the piece is transformed in two
-halves.
+"""The answer to a piece may have this many times the piece's tokens. If the answer is longer, the piece is transformed
+in two halves.
 """
 SPARE = 4
-"""One further call is allowed for each group of this many pieces: a second try, or a piece that is made in halves."""
+"""For each group of this many pieces, one more call is allowed. It is used for a second try, or for a piece that is
+transformed in halves.
+"""
 TERMS_TOKENS, TERMS_SHARE = 320, 16
-"""The maximum number of tokens for names and terms in each prompt, and the window's maximum share, as a divisor."""
+"""In each prompt, names and terms take at most `TERMS_TOKENS` tokens, and at most the window divided by `TERMS_SHARE`.
+"""
 
 
 class PieceRoom(Struct, frozen=True):
-    """The room in each call for the piece and its answer together, in tokens."""
+    """The division of the window in tokens. `free` is the room for a piece and its answer together, `beside` is the
+    rest of the prompt, and `most` is the configured limit of a piece.
+    """
 
     free: int
     beside: int
@@ -43,7 +48,7 @@ class PieceRoom(Struct, frozen=True):
 
     @property
     def piece(self) -> int:
-        """The maximum size of a piece. Raises `CannotRead` if it is too small."""
+        """The maximum size of a piece. Raises `CannotRead` if the window leaves too little."""
         size = int(self.free / (1 + GROWTH))
         if size < SMALLEST_PART:
             raise CannotRead(f"the window leaves {max(0, size)} tokens for a piece, beside its answer")
@@ -51,7 +56,7 @@ class PieceRoom(Struct, frozen=True):
 
 
 class PiecePlanner:
-    """Plans the strategy `piecewise`. The pieces are transformed when the answer is made."""
+    """Plans the strategy `piecewise`. The model transforms the pieces later, when the answer is made."""
 
     def __init__(self, settings: Context, reader: LongReader | None) -> None:
         self._settings = settings
@@ -98,7 +103,7 @@ class PiecePlanner:
 def cut_up(
     message: str, shape: RequestShape, room: PieceRoom, words: LongWording, count: Count, at_once: int
 ) -> tuple[PiecePlan, Quote]:
-    """Return the pieces and their cost. Blocking. Raises `CannotRead`."""
+    """Cut the text into pieces, and return the plan with the cost. Blocking. Raises `CannotRead`."""
     size = room.piece
     start, end = _trimmed(message, shape)
     pieces = tuple(cut(message[start:end], size, count))
@@ -118,7 +123,7 @@ def _terms_room(task: LongTask) -> int:
 
 
 def terms_of(message: str, shape: RequestShape) -> tuple[str, ...]:
-    """Return the names and terms that every prompt repeats. Blocking."""
+    """Return the names and terms that are repeated in every prompt. Blocking."""
     return recurring(message[shape.start : shape.end])
 
 
@@ -130,8 +135,9 @@ def with_terms(
     count: Count,
     tokens: int,
 ) -> PiecePlan:
-    """Return the plan with the terms, and the forms that are known, in its note. Terms beyond the room are left out.
-    Blocking.
+    """Add the terms to the note of the plan, with the form of each term if it is known.
+
+    Terms for which there is no room are left out. Blocking.
     """
     known = dict(forms)
     named = [f"{term} = {known[term]}" if term in known else term for term in terms]

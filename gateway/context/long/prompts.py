@@ -1,4 +1,4 @@
-"""Builds the last prompt of each strategy, with something shorter in place of the text."""
+"""Builds the last prompt of each strategy. The text is replaced by something shorter."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -17,7 +17,7 @@ from gateway.exchange import Chunk, ContextPlan, Exchange
 
 
 def in_message(chunks: Sequence[Chunk], start: int) -> tuple[Chunk, ...]:
-    """Return the chunks with their positions in the client's message. The given positions are those in the text."""
+    """Shift the positions of the chunks by `start`, the position of the text in the client's message."""
     return tuple(replace(chunk, start=chunk.start + start, end=chunk.end + start) for chunk in chunks)
 
 
@@ -40,7 +40,9 @@ def with_passages(task: LongTask, chosen: StrategyChoice) -> Exchange:
 
 
 def split_talk(task: LongTask, words: LongWording, tokens: int) -> tuple[str, tuple[Turn, ...]]:
-    """Return the earlier turns as one text, and the turns that stay. Raises `CannotRead`."""
+    """Return the earlier turns as one text, and the turns that stay. Raises `CannotRead` if the last message alone is
+    too long.
+    """
     turns = task.exchange.prompt
     frame = around_sources(words.earlier, task.shape.language, task.count)
     places = trim(turns, task.sizes, task.room - PROMPT_TOKENS - frame - tokens)
@@ -76,7 +78,7 @@ def with_plan(
     data: Mapping[str, Any],
     dropped: int = 0,
 ) -> Exchange:
-    """Return the exchange with the prompt, and with an account of how the text was shortened."""
+    """Return the exchange with the prompt `turns` and an account of how the text was shortened."""
     said = account(chosen.strategy, task.text_tokens, sum(result.tokens for result in results), data)
     plan = ContextPlan(chosen.strategy.value, task.target.window_tokens, 0, dropped, said=said)
     chunks = (*task.exchange.chunks, *results)

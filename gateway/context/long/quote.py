@@ -21,7 +21,9 @@ SMALLEST_PART = 64
 
 
 class CannotRead(Exception):
-    """The text cannot be read in parts. The message gives the reason; `calls` were made before the failure."""
+    """The text cannot be read in parts. The message gives the reason. `calls` are the calls that were made before the
+    failure.
+    """
 
     def __init__(self, why: str, calls: Sequence[Call] = ()) -> None:
         super().__init__(why)
@@ -29,7 +31,11 @@ class CannotRead(Exception):
 
 
 class WindowRoom(Struct, frozen=True):
-    """A window and the parts of it that are in use, in tokens. `final` is the room for results in the last prompt."""
+    """A window and its division, in tokens. `prompt` is the prompt without the text, and `result` is the limit of a
+    result.
+
+    `final` is the room for results in the last prompt.
+    """
 
     window: int
     prompt: int
@@ -38,8 +44,10 @@ class WindowRoom(Struct, frozen=True):
 
 
 class Quote(Struct, frozen=True):
-    """The cost of a strategy, without the call that answers. If `spare` is 0, failures can add a quarter of the
-    calls."""
+    """The cost of a strategy, without the last call, which answers the request.
+
+    If `spare` is 0, failures can add a quarter of the calls.
+    """
 
     strategy: str
     part_tokens: int
@@ -50,21 +58,21 @@ class Quote(Struct, frozen=True):
     tokens_in: int
     tokens_out: int
     spare: int = 0
-    """The calls that are included for second tries and for parts that are read in halves."""
+    """The calls among `calls` that are reserved for second tries and for parts that are read in halves."""
 
     def data(self) -> Mapping[str, Any]:
         return {name: getattr(self, name) for name in self.__struct_fields__}
 
 
 def with_spare(quote: Quote, room: WindowRoom, calls: int) -> Quote:
-    """Return the quote with calls for second tries and for parts that are read in halves."""
+    """Return the quote with additional calls for second tries and for parts that are read in halves."""
     read = quote.tokens_in + calls * (quote.part_tokens + room.prompt)
     written = quote.tokens_out + calls * room.result
     return replace(quote, calls=quote.calls + calls, tokens_in=read, tokens_out=written, spare=calls)
 
 
 def part_tokens(room: WindowRoom) -> int:
-    """Return the maximum size of a part in tokens. Raises `CannotRead` if it is too small."""
+    """Return the maximum size of a part in tokens. Raises `CannotRead` if the window leaves too little."""
     size = room.window - room.prompt - room.result
     if size < SMALLEST_PART:
         raise CannotRead(f"a window of {room.window} tokens leaves {size} for a part of the text")
@@ -74,10 +82,10 @@ def part_tokens(room: WindowRoom) -> int:
 def tree(
     parts: int, tokens: int, room: WindowRoom, *, fan_in: int = 0, documents: Sequence[int] = (), strategy: str = "tree"
 ) -> Quote:
-    """Return the cost of mapping each part and merging level by level, until the results fit the last prompt
-    (`map-reduce`, `tree`).
+    """Return the cost of the strategies `tree` and `map-reduce`. Each part is read, and the results are merged level by
+    level until they fit the last prompt.
 
-    `fan_in` is the maximum number of results that one call merges; 0 means as many as fit. `documents` are the numbers
+    `fan_in` is the maximum number of results that one call merges; 0 means as many as fit. `documents` has the number
     of parts of each document. Documents are merged separately as long as one of them has several results. Raises
     `CannotRead`.
     """
@@ -101,12 +109,13 @@ def tree(
 
 
 def beside_notes(room: WindowRoom) -> WindowRoom:
-    """Return the room in a call that reads a part together with the notes on earlier parts."""
+    """Return the room of a call that reads a part together with the notes on earlier parts."""
     return WindowRoom(room.window, room.prompt + room.result, room.result, room.final)
 
 
 def refine(parts: int, tokens: int, room: WindowRoom) -> Quote:
-    """Return the cost of notes that grow from part to part. Each part takes one call. Raises `CannotRead`.
+    """Return the cost of the strategy `refine`, whose notes grow from part to part. Each part takes one call. Raises
+    `CannotRead`.
 
     `room` is the result of `beside_notes`.
     """

@@ -1,5 +1,7 @@
-"""Lets a model read a long text in parts. The parts are read in parallel and merged level by level, or read one after
-another.
+"""Lets a model read a long text in parts.
+
+The parts are read in parallel, and the results are merged level by level. The strategy `refine` reads the parts one
+after another instead.
 
 The quote gives the cost in advance. A failed call is repeated once, but at most a quarter of the calls are repeated. If
 a call fails again, its part is left out and counted. Merging ends when a level is hardly shorter than the level before;
@@ -30,28 +32,29 @@ from gateway.ports import Completer
 CALL_S = 120.0
 """The time limit of a call."""
 SECOND_TRIES = 4
-"""One second try is allowed for each group of this many calls, if the quote includes none to spare."""
+"""If the quote reserves no spare calls, one second try is allowed for each group of this many calls."""
 CACHED_RESULTS = 2000
-"""The number of results that are cached. For the same task, the same part is read only once."""
+"""The number of results that are cached. A part is not read twice for the same task."""
 HARDLY_SHRUNK = 0.8
 
 
 class ReadingResult(Struct, frozen=True):
-    """The results in the order of the text, with their spans, and the calls that made them."""
+    """The results in the order of the text, with their spans, and the calls that produced them."""
 
     results: tuple[Chunk, ...]
     calls: tuple[Call, ...] = ()
     unread: int = 0
     levels: tuple[ReadingLevel, ...] = ()
-    """The results of all steps, including those that were shortened later."""
+    """The results of all steps in their full length."""
     stopped: bool = False
-    """Whether merging ended because the last level hardly shrank. Its results were then shortened."""
+    """Whether merging ended because the last level hardly shrank. The results of that level were then shortened."""
     cut: int = 0
-    """The number of results that end at their limit, because no calls were left to read their parts in halves."""
+    """The number of results that were cut off at their limit, because no calls were left to read the parts in halves.
+    """
     merged: MergedList | None = None
-    """The lists of all parts as one list, if the results are lists."""
+    """The lists of all parts as one list, or None if the results are not lists."""
     is_answer: bool = False
-    """Whether the merged list is the answer, because it does not fit the last prompt."""
+    """Whether the merged list itself is the answer, because the list does not fit the last prompt."""
 
     def data(self) -> Mapping[str, Any]:
         levels = [level.data() for level in self.levels]
@@ -62,7 +65,7 @@ class ReadingResult(Struct, frozen=True):
 
 
 class LongReader:
-    """Reads for many requests, with a limit on parallel calls."""
+    """Reads texts for many requests, with a limit on parallel calls."""
 
     def __init__(self, completer: Completer, at_once: int) -> None:
         self._completer = completer
@@ -73,7 +76,9 @@ class LongReader:
         self, exchange: Exchange, parts: Sequence[Chunk], task: str, quote: Quote, room: WindowRoom, words: LongWording,
         count: Count,
     ) -> ReadingResult:  # fmt: skip
-        """Map every part, then merge until the results fit `room.final`. Raises `CannotRead` without results."""
+        """Read every part, then merge the results until they fit `room.final`. Raises `CannotRead` if there are no
+        results.
+        """
         work = _Work(self, exchange, words, room.result, quote.calls)
         level = await work.mapped(parts, task, count)
         return await self._reduced(work, level, task, quote, room, words, count)
@@ -82,8 +87,10 @@ class LongReader:
         self, exchange: Exchange, parts: Sequence[Chunk], task: str, quote: Quote, room: WindowRoom, words: LongWording,
         count: Count,
     ) -> ReadingResult:  # fmt: skip
-        """Ask the task of every part. Lists are merged and counted by code, other results as in `tree`. If no part has
-        anything, the result says so."""
+        """Do the task for every part. Lists are merged and counted by code, and other results are merged as in `tree`.
+
+        If no part has anything for the task, the result says so.
+        """
         work = _Work(self, exchange, words, room.result, quote.calls, spare=quote.spare)
         level = await work.mapped(parts, task, count)
         merged = merged_list(level)
@@ -134,7 +141,10 @@ class LongReader:
         return await work.reading([whole], room.final, count)
 
     async def ask(self, exchange: Exchange, prompt: str, purpose: str, tokens: int) -> tuple[str, Call | None]:
-        """Return the answer of a call, and the call. A cached answer has no call; a failed call has an `error`."""
+        """Return the answer of a call, and the call itself.
+
+        If the answer comes from the cache, the call is None. A failed call has an `error`.
+        """
         model = exchange.route[0].model if exchange.route else exchange.ask.model
         key = hashlib.sha256(f"{model}\0{tokens}\0{prompt}".encode("utf-8", "surrogatepass")).hexdigest()
         if key in self._cache:
@@ -158,14 +168,16 @@ class LongReader:
 
 
 class _Work:
-    """What is known while one request is read: its calls, and the number of parts that could not be read."""
+    """The state of one request that is being read: its calls, and the number of parts that could not be read."""
 
     def __init__(
         self, reader: LongReader, exchange: Exchange, words: LongWording, tokens: int, planned: int, *,
         spare: int = 0,
     ) -> None:  # fmt: skip
-        """`tokens` limits each result, and `planned` is the number of calls in the quote. If the quote includes calls
-        to spare, a part whose result ends at the limit is read again in two halves."""
+        """`tokens` limits each result, and `planned` is the number of calls in the quote.
+
+        If `spare` is not 0, a part whose result reaches the limit is read again in two halves.
+        """
         self.calls: list[Call] = []
         self.unread = 0
         self.levels: list[ReadingLevel] = []
@@ -184,13 +196,15 @@ class _Work:
             raise CannotRead(failed if self.unread else "nothing in the text is relevant to the task", self.calls)
 
     async def reading(self, level: Sequence[Chunk], room: int, count: Count) -> ReadingResult:
-        """Return the result made of the last level. The texts are shortened if they need more than `room` tokens."""
+        """Return the final result with the results of the last level. Their texts are shortened if they need more than
+        `room` tokens.
+        """
         if tokens_in_prompt(level) > room:
             level = await asyncio.to_thread(cut_to_fit, level, room, count)
         return ReadingResult(tuple(level), tuple(self.calls), self.unread, tuple(self.levels), self.stopped, self.cut)
 
     async def mapped(self, parts: Sequence[Chunk], task: str, count: Count) -> list[Chunk]:
-        """Return the results of the task for each part."""
+        """Do the task for each part, and return the results."""
         words, of = self._words, len(parts)
         prompts = [
             words.map.format(n=n, of=of, task=task, title=_titled(words, part)) for n, part in enumerate(parts, 1)
@@ -198,7 +212,9 @@ class _Work:
         return await self.all("map", prompts, parts, count)
 
     async def all(self, purpose: str, prompts: Sequence[str], parts: Sequence[Chunk], count: Count) -> list[Chunk]:
-        """Return the results of one level in order, with their tokens counted. Empty results are dropped."""
+        """Make the calls of one level, and return the results in order, with their tokens counted. Empty results are
+        dropped.
+        """
         pairs = zip(prompts, parts, strict=True)
         texts = await asyncio.gather(*[self._read_part(purpose, prompt, part) for prompt, part in pairs])
         self.unread += sum(text is None for text in texts)
@@ -226,7 +242,7 @@ class _Work:
         return result
 
     async def _twice(self, purpose: str, prompt: str, text: str, stable: str) -> str | None:
-        """Return the result for a text. A failed call is repeated once, if a call is left."""
+        """Return the result for a text, or None after a failure. A failed call is repeated once if a call is left."""
         full_prompt = f"{prompt}\n{marked(text, stable=stable)}"
         result = await self._try(purpose, full_prompt)
         if result is None and self._spare > 0:
@@ -265,5 +281,5 @@ class _Work:
 
 
 def _titled(words: LongWording, part: Chunk) -> str:
-    """Return the words of a prompt that name the part's document, or "" if there is only one document."""
+    """Return the words in which a prompt names the part's document, or "" if there is only one document."""
     return words.of_document.format(title=harmless(part.source)) if part.source != MESSAGE else ""

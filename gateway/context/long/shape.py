@@ -30,7 +30,9 @@ class RequestShape(Struct, frozen=True):
     """Whether the task mentions an order."""
     language: str = "en"
     order: str = ""
-    """The words that say what to do: those of the task, or those of a short system message if there is no task."""
+    """The words that say what to do, or "" if the kind is `other`. They come from the task or, without a task, from a
+    short system message.
+    """
 
     @property
     def kind(self) -> TaskKind:
@@ -38,7 +40,9 @@ class RequestShape(Struct, frozen=True):
 
 
 def shape_of(message: str, system: str = "") -> RequestShape:
-    """Split a message. If the message asks for nothing, the task may be in the text `system`."""
+    """Split a message into the task and the text. If the message asks for nothing, the task may be in the system
+    message.
+    """
     found = instruction_of(message)
     if system and found.task and not is_plain(found.task) and verdict_of("", system).sure:
         found = Instruction("", 0, len(message))
@@ -60,8 +64,9 @@ def shape_of(message: str, system: str = "") -> RequestShape:
 
 
 def verdict_of(task: str, system: str) -> TaskVerdict:
-    """Return what a task needs, judged by its words. The words of the system message count if there is no task, and if
-    they clearly ask for something.
+    """Return what a task needs, judged by its words.
+
+    If there is no task, a short system message is judged instead. It counts only if it clearly asks for something.
     """
     head = shipped()
     if task:

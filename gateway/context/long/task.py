@@ -30,7 +30,7 @@ class LongTask(Struct, frozen=True):
 
     @property
     def beside(self) -> int:
-        """The number of tokens of the prompt without the text, that is, of the task and the other messages."""
+        """The number of tokens of the task and the other messages, without the text."""
         return self.task_tokens + sum(self.sizes[:-1])
 
     @property
@@ -39,14 +39,14 @@ class LongTask(Struct, frozen=True):
         return max(0, self.tokens - PROMPT_TOKENS - self.beside)
 
     def free_beside(self, instruction: str) -> int:
-        """Return the number of tokens for sources in the last prompt, which also includes the instruction. Blocking."""
+        """Return the number of tokens that the last prompt has left for sources, beside the instruction. Blocking."""
         frame = around_sources(instruction, self.shape.language, self.count)
         return self.room - PROMPT_TOKENS - TURN_TOKENS - frame - self.beside
 
     @property
     def joinable(self) -> bool:
-        """Whether the answer can be composed of several answers. It cannot with tool calls, a demanded format or
-        several choices.
+        """Whether the answer can be composed of several answers. This is not possible with tool calls, a required
+        output format or several choices.
         """
         ask = self.exchange.ask
         return ask.choices == 1 and not ask.has_tools and not ask.has_format and self.exchange.procedure is None

@@ -14,7 +14,7 @@ GAP = r"[^.!?。！？\n]{0,40}?"
 
 
 class LongWording(Struct, frozen=True, forbid_unknown_fields=True, dict=True):
-    """The chooser's patterns, and the prompts for a model that reads a text in parts."""
+    """The patterns that choose a strategy, and the prompts for a model that reads a text in parts."""
 
     spaced: bool
     ordered: tuple[str, ...]
@@ -30,7 +30,7 @@ class LongWording(Struct, frozen=True, forbid_unknown_fields=True, dict=True):
     of_document: str
     """Names the document of a part, with `{title}`."""
     computed: str
-    """The title of figures that were computed."""
+    """The title of the figures that code has computed."""
     counted: str
     """The title of a merged list, with `{total}` and `{different}`."""
     sorts: tuple[str, ...]
@@ -40,15 +40,15 @@ class LongWording(Struct, frozen=True, forbid_unknown_fields=True, dict=True):
     items: str
     """States the number of list items of a text, with `{total}`."""
     computes: tuple[str, ...]
-    """Words of a task that figures of a table can answer."""
+    """Words of a task that the figures of a table can answer."""
     piece: str
     """The note before a piece that is transformed, with `{n}` and `{of}`."""
     piece_terms: str
     piece_lead: str
     terms: str
-    """Asks for the form of names and terms in the result, with `{task}` and `{terms}`."""
+    """The prompt that asks how names and terms are written in the result, with `{task}` and `{terms}`."""
     translates: tuple[str, ...]
-    """Words of a task that gives names and terms another form."""
+    """Words of a task, such as a translation, that gives names and terms another form."""
 
     @cached_property
     def speaks_of_order(self) -> re.Pattern[str]:
