@@ -1,4 +1,4 @@
-"""Cuts a text into pieces that are transformed one by one. The pieces and the gaps between them are the whole text.
+"""Cuts a text into pieces that are transformed one by one. Pieces and gaps together give back the whole text.
 
 Cuts are made at blank lines, else at line ends (list items, rows of a table), else after sentences. A code block is cut
 only if it is longer than a piece.
@@ -14,9 +14,11 @@ from gateway.exchange import TextPiece
 Count = Callable[[str], int]
 
 FULL, HARDLY_FULL = 0.5, 0.1
-"""A piece is at least half full. If it would otherwise end in a code block, it may be nearly empty."""
+"""The minimum size of a piece as a share of its maximum size. The second share applies if a larger piece would end in a
+code block.
+"""
 Rank = tuple[float, list[int]]
-"""Places of the same rank, and how full a piece must be to end at one of them."""
+"""How full a piece must be to end at one of the places, and the places."""
 _PLACES = (
     re.compile(r"\n[ \t]*\n\s*"),
     re.compile(r"\n\s*"),
@@ -24,7 +26,7 @@ _PLACES = (
     re.compile(r"[,;:]\s+|[，、；：]\s*"),
     re.compile(r"\s+"),
 )
-"""Patterns for places where a text can be cut, the best first. The next piece begins where a match ends."""
+"""Patterns for places where a text can be cut, the best first. The next piece begins at the end of a match."""
 _FENCE = re.compile(r"^[ \t]*(```|~~~)", re.MULTILINE)
 _SPACE = re.compile(r"\s*")
 
@@ -48,7 +50,7 @@ def cut(text: str, tokens: int, count: Count) -> list[TextPiece]:
 
 
 def halves(piece: TextPiece, count: Count) -> list[TextPiece]:
-    """Cut a piece in two, for an answer that was too long. If the piece cannot be cut, it is returned alone."""
+    """Cut a piece in two, because its answer was too long. If the piece cannot be cut, the list has only this piece."""
     two = cut(piece.text, max(1, -(-count(piece.text) * 5 // 8)), count)
     last = TextPiece(two[-1].text, piece.gap, two[-1].lead or piece.lead)
     return [*(TextPiece(one.text, one.gap, one.lead or piece.lead) for one in two[:-1]), last]
@@ -84,7 +86,10 @@ def _end(text: str, start: int, furthest: int, ranks: list[Rank]) -> int:
 
 
 def _ranks(text: str) -> list[Rank]:
-    """Return the places of each rank, in order. Places in a code block have the last rank."""
+    """Return the ranks with their places in ascending order, the best rank first.
+
+    A place in a code block ranks below the blank lines, line ends and sentence ends outside code blocks.
+    """
     blocks = list(_code_blocks(text))
     starts = [start for start, _ in blocks]
 

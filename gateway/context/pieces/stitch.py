@@ -1,5 +1,6 @@
-"""Joins the results of pieces in order. If a model puts a code fence, list brackets or a title row around each result,
-these stand only once around the whole.
+"""Joins the results of pieces in order.
+
+If a model repeats a code fence, list brackets or a title row in each result, the joined text has them only once.
 """
 
 import json
@@ -11,8 +12,8 @@ _TABLE_HEAD = re.compile(r"^\|[^\n]*\|[ \t]*\n\|[ \t:|-]+\|[ \t]*\n")
 
 
 class Stitcher:
-    """Takes the results one by one, and returns the text that can be sent. An end that the next result may continue is
-    held back.
+    """Takes the results one by one, and returns the text that can be sent. The end of a result is held back if the next
+    result may continue it.
     """
 
     def __init__(self) -> None:
@@ -56,7 +57,7 @@ class Stitcher:
         return before + self._hold(result)
 
     def _hold(self, result: str) -> str:
-        """Hold back the end of a result if the next result may continue it. Return the rest."""
+        """Return the result without the end that the next result may continue. This end is held back."""
         fence = _CLOSING_FENCE.search(result) if self._fence else None
         if fence is not None:
             self._held = result[fence.start() :]
