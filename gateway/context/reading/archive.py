@@ -1,4 +1,4 @@
-"""Opens zip files that contain documents. Members are read within limits, and XML without entities."""
+"""Opens zip files that contain documents. The size of members is limited, and XML is parsed without entities."""
 
 import io
 import zipfile

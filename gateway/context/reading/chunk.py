@@ -3,8 +3,8 @@
 A chunk is a span of the document: its text is `document.text[chunk.start:chunk.end]`. If a chunk begins inside a table
 or a list, the table's caption and title row, or the line before the list, is put before its text.
 
-A chunk is never longer than the embedder reads, since no search would find the rest. The exception is a row of a table
-or a record. It stays whole, and its vector is the mean of the vectors of its parts.
+A chunk is never longer than the embedder's window, since no search would find the rest. Only a row of a table or a
+record may be longer. It stays whole, and its vector is the mean of the vectors of its parts.
 """
 
 import hashlib
@@ -18,7 +18,7 @@ from gateway.context.reading.text_spans import Count, Span, fits, overlapping, s
 from gateway.exchange import Chunk
 
 VERSION = 4
-"""Part of the recipe of each ingested file. Increase it after a change to the cutting, so that files are cut again."""
+"""The version of the cutting. Increase it after a change, so that files are cut again when they are added again."""
 
 SPECIAL_TOKENS = 4
 """The number of tokens that the model adds to a text (two for BERT), with a margin for joining heading and text."""
@@ -31,7 +31,7 @@ If a prompt has a fixed number of tokens for passages, a search with shorter chu
 """
 
 LEAD_SHARE = 3
-"""The repeated head takes at most a chunk's length divided by this number."""
+"""The repeated head of a table or list takes at most a chunk's length divided by this number."""
 WHOLE_RECORD = 4
 """A record is cut only if it is longer than this many times the limit."""
 
@@ -49,8 +49,8 @@ class Cut(Struct, frozen=True):
 def chunk(document: Document, collection: str, source: str, count: Count, cut: Cut, window: int) -> list[Chunk]:
     """Cut a document into chunks of at most `cut.limit` tokens, as `count` counts them.
 
-    `window` is the embedder's window in tokens. A heading path and its text together stay below it, unless the cut is
-    strict.
+    `window` is the embedder's window in tokens. Unless the cut is strict, a chunk's heading path and text together fit
+    this window.
     """
     chunks = []
     for (start, end), path in _sections(document):
@@ -110,11 +110,11 @@ class _Section:
 
     @property
     def longest_lead(self) -> int:
-        """Return the length of the longest repeated head in tokens."""
+        """The length of the longest repeated head in tokens."""
         return max((self._count(lead.text) for lead in self._leads), default=0)
 
     def lead(self, first: int) -> str:
-        """Return the head that a chunk beginning at `first` repeats before its own text."""
+        """Return the head that a chunk beginning at `first` repeats before its own text, or "" if there is none."""
         for place in range(bisect_right(self._starts, first) - 1, -1, -1):
             lead = self._leads[place]
             if first < lead.end:
@@ -155,7 +155,7 @@ class _Section:
         return self._count(lead) if lead else 0
 
     def _cut(self, start: int, end: int, room: int) -> list[Span]:
-        """Cut a part into spans. Records stay whole."""
+        """Cut a part into spans. Records stay whole unless they are very long."""
         room = max(1, room)
         joined = min(self._joined, room)
         first = bisect_left(self._records, (start, 0))
@@ -171,7 +171,7 @@ class _Section:
         return self._packed([*spans, *split(self._text, at, end, self._count, room, joined)])
 
     def _packed(self, spans: list[Span]) -> list[Span]:
-        """Join neighbours if they fit together with the head that the first one repeats."""
+        """Join neighbouring spans if they fit together with the head that the first one repeats."""
         packed: list[Span] = []
         room = self._joined
         for start, end in spans:
@@ -184,11 +184,15 @@ class _Section:
 
 
 MOST_NESTED = 8
-"""How many levels of a nested list repeat the lines before them."""
+"""How many heads before a position are searched for the one that applies to it. In a nested list, several heads may
+overlap.
+"""
 
 
 def _fitting(lead: Lead, count: Count, room: int) -> Lead:
-    """Shorten a lead to at most `room` tokens. The last line, which is the title row, is dropped last."""
+    """Shorten a lead to at most `room` tokens. Lines are dropped from the first one on, since the last line is the
+    title row.
+    """
     text = lead.text
     while text and not fits(text, count, room):
         text = text.partition("\n")[2] if "\n" in text else text[: len(text) // 2].rstrip(" |")
@@ -196,13 +200,15 @@ def _fitting(lead: Lead, count: Count, room: int) -> Lead:
 
 
 def _head(text: str, lead: Lead) -> int:
-    """Return the position of the head that stands directly before a table or list."""
+    """Return the position of the head that stands directly before a table or list. Without such a head, return the
+    position of the table or list.
+    """
     place = text.rfind(lead.text, max(0, lead.start - len(lead.text) - 4), lead.start)
     return place if place >= 0 and not text[place + len(lead.text) : lead.start].strip() else lead.start
 
 
 def within(text: str, count: Count, window: int) -> list[str]:
-    """Split the text into parts that the embedder reads at once. A short text stays one part."""
+    """Split the text into parts that fit the embedder's window. A short text stays one part."""
     room = max(1, window - SPECIAL_TOKENS)
     return [text[start:end] for start, end in split(text, 0, len(text), count, room, room)] or [text]
 

@@ -40,12 +40,14 @@ OTHER = (
 )
 PAIRED = ("gb18030", "cp932", "euc_jp", "big5", "cp949")
 COMMON = {"gb18030": ("gb2312", 0xB0, 0xD7), "big5": ("big5", 0xA4, 0xC6), "cp949": ("euc_kr", 0xB0, 0xC8)}
-"""For each encoding of byte pairs: a codec, and the range of the first bytes of common characters in this codec."""
+"""For each encoding of byte pairs: a codec, and a range of first bytes. In this codec, common characters begin with a
+byte of the range.
+"""
 COMMON_JAPANESE = ("euc_jp", 0xB0, 0xCF)
 PREFERRED = 2.0
 """Another Latin encoding must be this many times as likely as Windows-1252, the encoding of most Western texts."""
 MARGIN = 64
-"""In a long line, this many bytes before the first byte beyond ASCII are also used."""
+"""From a long line, the sample also takes this many bytes before the first byte beyond ASCII."""
 FEW_BAD = 50
 """UTF-8 may contain one invalid sequence, and one more for each group of this many valid sequences."""
 
@@ -135,8 +137,9 @@ def _sample(raw: bytes) -> bytes:
 
 
 def _other(sample: bytes) -> tuple[str, float]:
-    """Return the East Asian encoding in which the bytes are valid pairs and most characters are common, with its
-    certainty.
+    """Return the most likely encoding of a text that is not Latin, and its certainty.
+
+    An East Asian encoding is possible only if the bytes are valid in it and most characters are common.
     """
     common = {encoding: _commonness(sample, encoding) for encoding in PAIRED}
     paired = {encoding: share**2 for encoding, share in common.items() if share > 0.6}
@@ -144,7 +147,9 @@ def _other(sample: bytes) -> tuple[str, float]:
 
 
 def _commonness(sample: bytes, encoding: str) -> float:
-    """Return the share of common characters beyond ASCII, or 0 if the bytes are invalid in this encoding."""
+    """Return how common the characters beyond ASCII are, on average. Returns 0 if the bytes are invalid in this
+    encoding.
+    """
     text = _strict(sample, encoding)
     if text is None:
         # the last character of the sample may be cut
@@ -200,7 +205,9 @@ INSIDE = re.compile(rf"(?<=[^\W\d_])[{SIGNS}](?=[^\W\d_])|[¢-§©¬-´¶-¹¼-�
 
 
 def _plausible(sample: bytes, encoding: str) -> bool:
-    """Whether the text is plausible. It has no signs within words, and no capital after a small letter beyond ASCII."""
+    """Whether the text is plausible in this encoding. Hardly any signs stand within words, and hardly any capitals
+    after small letters beyond ASCII.
+    """
     text = _strict(sample, encoding)
     if text is None:
         return False
