@@ -27,9 +27,9 @@ REMEMBERED_CHARACTERS = 2000  # a longer text is a document, which is rarely emb
 class Batcher:
     """Embeds texts: `await embed(texts)` on the event loop, `embed_sync(texts)` on any other thread.
 
-    At most `queue` texts wait; a call that would exceed this is refused with `NotReady`. A batch has at most `batch`
-    texts and about `characters` characters, so that no query waits long for a document. A batcher belongs to one event
-    loop; `aclose` ends its thread.
+    At most `queue` texts wait. A call that would exceed this limit is refused with `NotReady`. A batch has at most
+    `batch` texts and about `characters` characters, so that no query waits long for a document. A batcher belongs to
+    one event loop; `aclose` ends its thread.
     """
 
     def __init__(
@@ -64,8 +64,9 @@ class Batcher:
         return np.stack([row for row in rows if row is not None])
 
     def embed_sync(self, texts: Sequence[str]) -> Vectors:
-        """Embed texts for a caller outside the event loop, in several batches on the same worker thread. -> [texts,
-        dimensions]
+        """Return the vectors [texts, dimensions] to a caller outside the event loop.
+
+        The texts are embedded in several batches on the same worker thread.
         """
         import numpy as np
 
@@ -80,7 +81,7 @@ class Batcher:
         return np.concatenate(vectors)
 
     async def aclose(self) -> None:
-        """Finish the running batch, fail the waiting calls, and end the thread."""
+        """Finish the running batch, cancel the waiting calls with an error, and end the thread."""
         if self._closed:
             return
         self._closed = True

@@ -1,8 +1,9 @@
 """The sentence encoder of the BERT family in plain numpy, for models like MiniLM.
 
-torch, transformers and sentence-transformers take seconds and hundreds of megabytes to start. For these models, they
-then compute only six layers of matrix products. Here texts are not padded to one length. Their tokens go through the
-linear layers as one long matrix, and only attention separates the texts. Other models run in sentence-transformers.
+torch, transformers and sentence-transformers take seconds and hundreds of megabytes to start, but such a model has only
+six layers of matrix products. This module does not pad texts to one length. The tokens of all texts go through the
+linear layers as one long matrix, and only the attention is computed for each text separately. Models of other kinds run
+in sentence-transformers.
 """
 
 from __future__ import annotations
@@ -190,7 +191,9 @@ def gelu(x: Floats) -> None:
 
 
 def fits(folder: Path) -> bool:
-    """Whether `Bert` can compute this model. It must be BERT with exact GELU, mean pooling, and no further layer."""
+    """Whether `Bert` can compute this model. The model must be BERT with exact GELU and mean pooling, and no further
+    layer.
+    """
     try:
         config = json.loads((folder / "config.json").read_text("utf-8"))
         modules = [module["type"].rpartition(".")[2] for module in json.loads((folder / "modules.json").read_text())]
@@ -242,8 +245,9 @@ def _batches(lengths: Sequence[int]) -> list[list[int]]:
 
 
 def _runs(lengths: Sequence[int], heads: int) -> list[tuple[int, int, int]]:
-    """Group neighbours of the same length whose scores fit the cache. Each group is (first token, number of texts,
-    tokens of each text).
+    """Group neighbours of the same length whose attention scores fit the cache.
+
+    Each group is (first token, number of texts, tokens of each text).
     """
     runs: list[tuple[int, int, int]] = []
     start = 0

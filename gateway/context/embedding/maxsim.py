@@ -2,7 +2,7 @@
 MaxSim).
 
 The vectors of tokens are states of the embedding model, so no other model is needed. The embedding model was not
-trained for this. Embedding thirty chunks again takes a second or more.
+trained for this use. Embedding thirty chunks token by token takes a second or more.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class MaxSimSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """`[reranker] kind = "maxsim"`: compares token by token, with the model of `[embedder] kind = "sentence"`."""
 
     weight: Share = 0.35
-    """The share of these scores in the final score, from 0 to 1. The search's scores have the rest."""
+    """The weight of these scores in the final score, from 0 to 1. The search's own scores have the remaining weight."""
 
 
 class TokenStates(Protocol):

@@ -1,7 +1,7 @@
 """Sentence embeddings from any sentence-transformers model on disk. The default is MiniLM, which comes in a package.
 
-`bert.py` computes models like MiniLM. sentence-transformers, which takes seconds to import, computes the others. The
-constructor reads only small JSON files; `load`, or else the first `embed`, reads the weights.
+`bert.py` computes models like MiniLM. For other models, sentence-transformers is imported, which takes seconds. The
+constructor reads only small JSON files. `load`, or else the first `embed`, reads the weights.
 """
 
 from __future__ import annotations
@@ -86,9 +86,7 @@ class SentenceEmbedder:
         return self.load().token_states(texts)
 
     def count_tokens(self, text: str) -> int:
-        """Return the number of tokens of `text`, without the two that the model adds. Needs neither the weights nor
-        torch.
-        """
+        """Return the number of tokens of `text` without the special tokens. Needs neither the weights nor torch."""
         if self._pieces is None:
             self._pieces = WordPieces(self.tokenizer())
         return len(self._pieces.ids(text))

@@ -1,11 +1,11 @@
-"""The first, very cheap tier of embeddings: the mean of a fixed vector for each word piece.
+"""The first, very cheap tier of embeddings. Each word piece has a fixed vector, and a text gets their mean.
 
 The table is distilled once from the sentence model, by the recipe of model2vec. Each word piece of the vocabulary is
 embedded alone, PCA keeps 256 dimensions, and frequent pieces get less weight by Zipf's law. The recipe is written out
 here, since model2vec's own distiller needs an older version of transformers.
 
-A look-up runs on the event loop, in plain numpy. sentence-transformers' `StaticEmbedding` uses torch and batches, and
-takes about ten times as long for one short text.
+Embedding a text needs only rows of the table and plain numpy, so it runs on the event loop. sentence-transformers'
+`StaticEmbedding` uses torch and batches, and takes about ten times as long for one short text.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ LONGEST = 2000  # characters; the mean of a longer text says little, and computi
 
 
 class StaticEmbedder:
-    """Satisfies `ports.Embedder` by a look-up for each word piece and a mean. A short text takes about ten
+    """Satisfies `ports.Embedder` with the mean of the vectors of a text's word pieces. A short text takes about ten
     microseconds.
     """
 
     def __init__(self, name: str, tokenizer: Tokenizer, table: NDArray[np.float32]) -> None:
-        """`table` is [vocabulary, dimensions]. A piece that does not count has a row of zeros."""
+        """`table` is [vocabulary, dimensions]. The row of a word piece is zero if the piece is to be ignored."""
         import numpy as np
 
         self.name = name
@@ -53,7 +53,9 @@ class StaticEmbedder:
         self._pieces = WordPieces(tokenizer)
 
     def embed(self, texts: Sequence[str]) -> Vectors:
-        """Return the vectors [texts, dimensions] in float32. Rows have length 1, or 0 for a text without words."""
+        """Return the vectors [texts, dimensions] in float32. Rows have length 1, but a text without words has a row of
+        zeros.
+        """
         if len(texts) == 1:  # the usual case during a request
             return self._vector(texts[0]).reshape(1, -1)
         import numpy as np
@@ -102,9 +104,7 @@ def model_digest(folder: Path) -> str:
 
 
 def distil(sentence: SentenceEmbedder) -> NDArray[np.float32]:
-    """Compute the table [vocabulary, 256]: the weighted vector of each word piece, without the component that all
-    pieces share.
-    """
+    """Compute the table of weighted vectors, [vocabulary, 256]. The component that all word pieces share is removed."""
     import numpy as np
 
     vocabulary = sentence.tokenizer().get_vocab(with_added_tokens=True)

@@ -24,8 +24,8 @@ _BETWEEN_SPACES = re.compile(r"[^ \t\n\r]+")
 
 
 class WordPieces:
-    """Caches the word pieces of each word. Threads may share it: two that look up the same new word write the same
-    entry.
+    """Caches the word pieces of each word. Threads may share the cache: if two of them split the same new word, both
+    write the same entry.
     """
 
     def __init__(self, tokenizer: Tokenizer) -> None:
