@@ -50,7 +50,8 @@ ALL_OF_IT = (TaskKind.WHOLE, TaskKind.TRANSFORM)
 class CondenseStage:
     """The stage `condense`. Without `embed`, texts are compared only by words.
 
-    The stage is built again after each load of a part. `reader` is passed in, so that its cache is kept.
+    The stage is built anew after each load of a part. The caller passes the same `reader` again, so that the reader's
+    cache is kept.
     """
 
     name = "condense"
@@ -162,8 +163,8 @@ class CondenseStage:
         return longer
 
     async def _otherwise(self, task: LongTask, why: str, failed: Strategy) -> Exchange:
-        """Search the text instead, if a few passages are enough for the task. `why` is the reason why the strategy
-        failed.
+        """Search the text instead, if a few passages are enough for the task, or else leave the prompt to the stage
+        `fit`. `why` is the reason why the strategy failed.
         """
         if task.talk or not task.shape.task or task.shape.kind in ALL_OF_IT:
             return self._impossible(task, why, failed)
@@ -185,7 +186,7 @@ class CondenseStage:
         raise error
 
     def _could(self, task: LongTask, strategy: Strategy) -> bool:
-        """Whether a request may name the strategy. Its cost is not checked."""
+        """Whether the strategy is possible, so that a request may name it. The cost is not checked."""
         if not task.shape.task:
             return False
         if strategy is Strategy.PIECEWISE:
@@ -234,7 +235,9 @@ class CondenseStage:
         return with_sources(task, chosen, in_message(reading.results, task.shape.start), words.final, data)
 
     def _room(self, task: LongTask, words: LongWording, instruction: str, talk: bool) -> WindowRoom:
-        """Return the number of tokens for text in each prompt. Blocking, since this counts the tokens of prompts."""
+        """Return how each window is divided between the gateway's words, the text and the result. Blocking, because
+        tokens are counted.
+        """
         result = min(self._settings.note_tokens, task.target.window_tokens // 8)
         prompt = PROMPT_TOKENS + around_part(words, task.count) + task.count(instruction) + PIECES * JOIN_TOKENS
         final = result + SOURCE_TOKENS if talk else task.free_beside(words.final)
@@ -242,7 +245,7 @@ class CondenseStage:
 
 
 def _named(exchange: Exchange) -> Strategy | None:
-    """Return the strategy that the request names, if any. Raises `BadRequest` for an unknown name."""
+    """Return the strategy that the request names, or None. Raises `BadRequest` for an unknown name."""
     name = exchange.ask.controls.strategy
     if not name or exchange.ask.controls.contexts:
         return None

@@ -80,7 +80,7 @@ def _any(families: Mapping[str, Sequence[str]]) -> str:
 
 
 def _ahead(token: str) -> str:
-    """Return a pattern that matches the first character of a token if the rest of the token follows."""
+    """Return a pattern that matches the first character of `token` if the rest of `token` follows."""
     return f"{re.escape(token[0])}(?={re.escape(token[1:])})"
 
 

@@ -10,15 +10,15 @@ from gateway.context.long.shape import shape_of
 from gateway.context.store.words import IS_SPACELESS, STOP, words_of
 
 FEW_WORDS = 3
-"""A message with at most this many words, apart from stop words, may need the message before it."""
+"""A message with at most this many words may need the message before it. Stop words are not counted."""
 FEW_CHARS = 8
-"""The same limit for a message in a script without spaces, in characters."""
+"""The same limit in characters, for a message in a script without spaces."""
 TASK_WORDS, QUESTION_WORDS = 25, 150
-"""The minimum length of a text that a task works on. A question may need some lines of explanation, so the text beside
-a question must be longer.
+"""The minimum length of a text that stands beside a task, and of a text that stands beside a question. The latter is
+longer, since a question may need some lines of explanation.
 """
 CHARS_PER_WORD = 2
-"""The same limits in scripts without spaces."""
+"""In scripts without spaces, this many characters count as one word."""
 
 OPENING = re.compile(
     r"^\W*(?:and|but|or|so|also|then|what about|how about|what if|why|same|which (?:one|of)|for (?:how|what|which))\b"
@@ -44,14 +44,14 @@ ON_A_TEXT = re.compile(
     r"[^\n:：\"“「]{0,60}[\n:：\"“「]",
     re.IGNORECASE,
 )
-"""A task of one line, with the text after it."""
+"""Matches a task of one line that is followed by its text."""
 FEWEST_TEXT_WORDS = 3
 
 
 def queries_of(turns: Sequence[Turn], last: str) -> tuple[str, ...]:
     """Return the texts to search for. The first is `last`, the user's last message.
 
-    If `last` refers to the message before it, as "And for trainees?" does, the two together are the second.
+    If `last` refers to the message before it, as "And for trainees?" does, a second text consists of both messages.
     """
     earlier = [turn.text.strip() for turn in turns if turn.role == "user"][:-1]
     if not last:
@@ -79,7 +79,9 @@ def is_small_talk(message: str) -> bool:
 
 
 def brings_its_text(message: str) -> bool:
-    """Whether a message contains both a task and its text, such as `Translate into French: The train is late.`"""
+    """Whether a message contains both a task and the text to work on, such as `Translate into French: The train is
+    late.`
+    """
     task = ON_A_TEXT.match(message)
     if task and _length(message[task.end() :]) >= FEWEST_TEXT_WORDS:
         return True

@@ -26,18 +26,23 @@ if TYPE_CHECKING:
 
 PART_TOKENS = 64
 WORDS_SHARE = 0.6
-"""The weight of a part's words in its value. The score of its passage has the rest. The minimum of each is subtracted
-first.
+"""The weight of a part's words in the part's value. To the weighted words, the value adds the score of the passage
+minus the lowest score.
 """
 ADJOINING = 200
 """Two passages with at most this many characters between them are neighbours. A heading may stand between them."""
 
 Shares = Callable[[str, Sequence[str]], Sequence[float]]
-"""Takes the id of a collection, and texts. Returns each text's share of the query's words, weighted as in BM25."""
+"""A function that takes the id of a collection and texts. It returns each text's share of the query's words, weighted
+as in BM25.
+"""
 
 
 class ExcerptPart(Struct, frozen=True):
-    """Characters `start` to `end` of chunk number `chunk`. The repeated head of its table is not counted."""
+    """Characters `start` to `end` of chunk number `chunk`.
+
+    If the chunk repeats the head of a table, counting starts after the head.
+    """
 
     chunk: int
     start: int
@@ -46,7 +51,9 @@ class ExcerptPart(Struct, frozen=True):
 
 
 def excerpts(chunks: Sequence[Chunk], budget: SourceBudget, shares: Shares) -> list[Chunk]:
-    """Return an excerpt of each chunk, in their order. Together they have about as many tokens as the budget."""
+    """Return excerpts of the chunks, in the order of the chunks. All excerpts together fit the budget. A chunk for
+    which there is no room has no excerpt.
+    """
     lined = sorted(range(len(chunks)), key=lambda at: (chunks[at].collection, chunks[at].source, chunks[at].start))
     parts = [part for at in lined for part in parts_of(at, chunks[at])]
     taken: dict[int, tuple[int, int]] = {}
@@ -64,7 +71,7 @@ def excerpts(chunks: Sequence[Chunk], budget: SourceBudget, shares: Shares) -> l
 
 
 def parts_of(number: int, chunk: Chunk) -> list[ExcerptPart]:
-    """Split a chunk into sentences and lines. The tokens of the chunk are divided in proportion to their length."""
+    """Split a chunk into sentences and lines. The tokens are divided among the parts by length."""
     text, rate = chunk.text[lead_length(chunk) :], chunk.tokens / max(1, len(chunk.text))
     spans = sentences(text, PART_TOKENS, lambda some: math.ceil(len(some) * rate))
     # white space after a part is included in the part
@@ -86,7 +93,7 @@ def _best_first(chunks: Sequence[Chunk], parts: Sequence[ExcerptPart], shares: S
 
 
 def _shares_of(chunks: Sequence[Chunk], parts: Sequence[ExcerptPart], shares: Shares) -> Any:
-    """Return each part's share of the query's words, [parts], with the idf of the part's collection."""
+    """Return each part's share of the query's words, [parts]. Words are weighted by idf in the part's collection."""
     import numpy as np
 
     result = np.zeros(len(parts))
@@ -98,7 +105,9 @@ def _shares_of(chunks: Sequence[Chunk], parts: Sequence[ExcerptPart], shares: Sh
 
 
 def _places(chunks: Sequence[Chunk], parts: Sequence[ExcerptPart]) -> NDArray[np.int64]:
-    """Number the parts in ascending order. The numbers of neighbours differ by one, those of others by more."""
+    """Number the parts in ascending order. The number grows by 1 from a part to its neighbour in the document,
+    otherwise by 2.
+    """
     import numpy as np
 
     steps = [1 if _adjoin(chunks, first, second) else 2 for first, second in pairwise(parts)]

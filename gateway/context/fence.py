@@ -48,7 +48,7 @@ def keyed_mark(secret: bytes) -> MarkOf:
 
 
 def hashed_mark(text: str) -> str:
-    """Return a mark without a secret, for texts of the client's own."""
+    """Return a mark that needs no secret, for the client's own texts."""
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:12]
 
 

@@ -22,8 +22,8 @@ from gateway.ports import Vectors
 
 SEARCH_S = 30.0
 NO_LIMIT = 10**9
-"""The limit of the results' tokens if the request sets the number of results. In practice only the model's window
-limits them.
+"""The limit on the results' tokens if the request limits the number of results instead. In practice only the model's
+window limits the tokens.
 """
 
 
@@ -31,7 +31,8 @@ class FileSearchStage:
     """The stage `search`. `collections` is None if this gateway has no stores. `hosts` tells whether a target searches
     stores itself.
 
-    `retrieve` is the other stage for passages. It has the embedder, and fits the results into the window.
+    `retrieve` is the stage that searches collections. Its embedder is used here, and its code fits the results into the
+    window.
     """
 
     name = "search"
@@ -75,7 +76,7 @@ class FileSearchStage:
     async def _results(
         self, exchange: Exchange, tool: FileSearch, stores: Sequence[Collection], queries: Sequence[str]
     ) -> tuple[tuple[Chunk, ...], tuple[FileSource, ...]]:
-        """Return the chunks to use, in document order, and the file of each."""
+        """Return the chunks to use, in document order, and the file of each chunk."""
         retrieve, controls = self._retrieve, exchange.ask.controls
         if retrieve.embed is None:
             raise NotReady("The collections are still loading. Try again.", retry_after_s=2.0)
@@ -99,7 +100,7 @@ class FileSearchStage:
     def _look_up(
         self, tool: FileSearch, stores: Sequence[Collection], queries: Sequence[str], vectors: Vectors
     ) -> list[Hit]:
-        """Search the stores for the queries. Call this on a worker thread."""
+        """Search the stores for the queries. Blocking."""
         assert self._collections is not None  # not None, since otherwise there are no stores
         limit = tool.limit or self._retrieve.settings.top_k
         wishes = [
@@ -111,22 +112,25 @@ class FileSearchStage:
         return self._collections.look_up_all(stores, wishes, score=score)[:limit]
 
     def _packed(self, hits: Sequence[Hit], limits: RetrievalLimits) -> tuple[Chunk, ...]:
-        """Choose the chunks that fit the limits. Call this on a worker thread."""
+        """Choose the chunks that fit the limits. Blocking."""
         assert self._collections is not None  # not None, since otherwise there are no stores
         return self._retrieve.packed(self._collections, [hit.chunk for hit in hits], limits)
 
 
 def _last(exchange: Exchange, tool: FileSearch) -> str:
-    """Return the user's last message. `tool.query` is its text if it has other parts too."""
+    """Return the text of the user's last message. If the message has other parts besides text, the text is in
+    `tool.query`.
+    """
     questions = [turn for turn in exchange.ask.turns if turn.role == "user"]
     return (questions[-1].text if questions and questions[-1].plain else tool.query).strip()
 
 
 def _queries(exchange: Exchange, last: str) -> tuple[str, ...]:
-    """Return the queries of the search. In a conversation, the last message together with the one before it is another
-    query.
+    """Return the queries of the search. The first query is the last message, and the second one joins the last two
+    messages.
 
-    A follow-up such as "And for trainees?" needs the message before.
+    A follow-up such as "And for trainees?" needs the message before it. Without an earlier message, there is no second
+    query.
     """
     earlier = [turn.text.strip() for turn in exchange.ask.turns if turn.role == "user"][:-1]
     if not last:

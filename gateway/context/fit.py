@@ -1,4 +1,5 @@
-"""The stage that fits a prompt into the model's window. It moves to a longer window of the model, or drops old turns.
+"""The stage that fits a prompt into the model's window. A long prompt gets a longer window of the model, or loses old
+turns.
 
 System messages always stay, and so does everything from the last user message on. A text never has more tokens than
 bytes. Therefore tokens are counted only if the prompt has more bytes than the window has tokens.
@@ -25,7 +26,9 @@ from gateway.exchange import ContextPlan, Exchange, Rewrite, Sampling, Target
 
 
 class FitStage:
-    """The stage `fit`. It decides `direct` or `trimmed`, and removes a rewrite that makes a prompt too long."""
+    """The stage `fit`. It sends a prompt as it is (`direct`) or without old turns (`trimmed`), and undoes a rewrite
+    that makes a prompt too long.
+    """
 
     name = "fit"
 
@@ -67,7 +70,8 @@ class FitStage:
     async def _more_than_text(self, exchange: Exchange, target: Target) -> Exchange:
         """Handle a prompt with tool calls or images, whose tokens cannot be counted.
 
-        If there is a longer window, the number of tokens of the request's JSON decides whether it is used.
+        If the model has a longer window, the tokens of the request's JSON are counted. If there are too many for the
+        present window, the longer one is used.
         """
         if target.longer is not None:
             raw = exchange.ask.raw.decode("utf-8", "replace")
@@ -79,7 +83,7 @@ class FitStage:
         return exchange.noted(self.name, "direct", "not counted: the prompt holds more than plain text")
 
     async def _as_it_came(self, exchange: Exchange) -> Exchange:
-        """Return the exchange with the client's own prompt. The additions of earlier stages do not fit."""
+        """Fit the client's own prompt, because the prompt with the additions of earlier stages does not fit."""
         own = replace(exchange, turns=None, chunks=())
         if not exchange.ask.spoken_for:  # a prompt by name is part of the client's request
             own = replace(own, sampling=Sampling(), rewrite=Rewrite.NONE, procedure=None)

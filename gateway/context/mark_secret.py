@@ -9,7 +9,7 @@ FILE = "mark_secret"
 
 
 def mark_secret(configured: str, folder: Path, *, makes: bool = True) -> bytes:
-    """Return the secret of `[server] secret`, else the one in the data folder, else a new one.
+    """Return the secret that `[server] secret` sets, or else the one in the data folder, or else a new one.
 
     A new secret is stored in the data folder, where only its owner can read it. If `makes` is False or the folder
     cannot be written, the new secret is valid for this process only.

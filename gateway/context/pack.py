@@ -22,7 +22,7 @@ class SourceBudget(Struct, frozen=True):
 
 
 def pack(chunks: Sequence[Chunk], budget: SourceBudget) -> tuple[Chunk, ...]:
-    """Keep the best chunks that fit the budget, in document order. The document with the best chunk comes first."""
+    """Return the best chunks that fit the budget, sorted by collection, document and position."""
     chosen: list[Chunk] = []
     used = 0
     for chunk in sorted(chunks, key=lambda chunk: -chunk.score):
