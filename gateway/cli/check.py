@@ -60,7 +60,7 @@ def broken_templates(config: Path) -> list[str]:
 
 
 def command_problems(config: Path) -> Iterator[Problem]:
-    """Yield the mistakes in tables that commands of other packages read, such as the schedules of `[jobs]`."""
+    """Yield the mistakes in tables that are read by commands of other packages, such as the schedules in `[jobs]`."""
     settings, _ = read_file(config)
     if settings is None:
         return
@@ -73,7 +73,7 @@ def command_problems(config: Path) -> Iterator[Problem]:
 def mistakes(config: Path, server: Mapping[str, Any] | None = None) -> list[Problem]:
     """Return the mistakes in the file and in the parts that it configures.
 
-    `server` has the values of `[server]` that the command line overrides.
+    `server` holds values from the command line, which replace those in `[server]`.
     """
     from gateway.adapters import problems_of
 
@@ -85,7 +85,7 @@ def mistakes(config: Path, server: Mapping[str, Any] | None = None) -> list[Prob
 
 
 def open_folders(settings: Settings) -> list[Problem]:
-    """Return a warning if other users of this machine can read the data folder."""
+    """Return a warning if other users of this machine can read the data folder, else an empty list."""
     folder = settings.data_folder
     if not folder.is_dir() or not (mode := stat.S_IMODE(folder.stat().st_mode)) & 0o077:
         return []
@@ -99,7 +99,9 @@ def unwritable(settings: Settings, why: str) -> Problem:
 
 
 def _folder_problems(settings: Settings) -> list[Problem]:
-    """Check the data folder's permissions. `foreword serve` also tries to write to the folder."""
+    """Return a problem if the permissions do not allow writing to the data folder. `foreword serve` also tries to
+    write.
+    """
     folder = settings.data_folder
     nearest = next(place for place in (folder, *folder.parents) if os.path.exists(place))  # noqa: PTH110 - never raises
     if not nearest.is_dir():

@@ -38,9 +38,9 @@ def load_settings(config: Path) -> Settings:
 
 
 def add_languages(config: Path) -> None:
-    """Add the configured languages, for a command that reads folders other than the configured ones.
+    """Add the configured languages. This is for commands that read folders other than the configured ones.
 
-    A configuration that is missing or has mistakes adds none, because the command does not check it.
+    Such a command does not check the configuration. If the file is missing or has mistakes, no languages are added.
     """
     try:
         settings = load(config)

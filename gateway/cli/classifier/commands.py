@@ -63,7 +63,7 @@ def train(
 ) -> None:
     """Train now, and print the quality on held-out examples.
 
-    The label `oos`, `none` or "" means that a prompt has no intent; so does every row of a file named oos*. With 100 or
+    A prompt has no intent if its label is `oos`, `none` or "", or if the name of its file begins with oos. From 100 or
     more such prompts, the classifier learns to leave prompts alone. Labelled prompts are kept in the data folder and
     used by later trainings, until new ones or --forget replace them. confusion.txt and report.json are written beside
     the model.
@@ -102,10 +102,11 @@ def train(
 @config_option
 @click.option("--out", required=True, type=click.Path(dir_okay=False, path_type=Path), help="The file to write.")
 def train_tasks(config: Path, out: Path) -> None:
-    """Train the head that classifies what a task needs from a long text, from the shipped patterns.
+    """Train the head for tasks on long texts. The head learns from the shipped patterns to tell what a task needs.
 
-    The gateway ships a trained head. Run this command after a change to the patterns in gateway/context/task/words. It
-    prints the share of tasks from unseen patterns that each model classifies correctly.
+    The gateway ships a trained head. Run this command after a change to the patterns in gateway/context/task/words. For
+    each model, the command prints the share of tasks that the model classifies correctly. The patterns of these tasks
+    are not used for training.
 
     \b
     Example:
@@ -231,7 +232,7 @@ def _tier(tier: Any) -> None:
 
 
 class _refusals:  # noqa: N801  # it is named like a function, since it is used as `with _refusals():`
-    """Prints a Foreword error in one line and exits with status 1."""
+    """Print a Foreword error in one line and exit with status 1."""
 
     def __enter__(self) -> None: ...
 

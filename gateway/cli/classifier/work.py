@@ -1,4 +1,4 @@
-"""Does the work of `foreword classifier`. A module of its own, because it imports the embedding models."""
+"""Does the work of `foreword classifier`. This is a module of its own, because it imports the embedding models."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def train(
 
 
 def shown(settings: Settings, folder: Path | None) -> ModelSummary:
-    """Describe the model in `folder`, or the gateway's model."""
+    """Describe the model in `folder`, or the gateway's model if `folder` is None."""
     model, place = _model(settings, folder)
     tiers = [
         ShownTier(
@@ -141,9 +141,9 @@ async def measured(settings: Settings, data: Sequence[Path], folder: Path | None
 
 
 def classifier_of(settings: Settings, library: Library) -> tuple[Classifier, Batcher]:
-    """Return the gateway's classifier for this library, and its batcher. Trains the classifier if necessary.
+    """Return the gateway's classifier for this library, and the batcher that embeds its texts.
 
-    The caller closes the batcher.
+    The classifier is trained if necessary. The caller closes the batcher.
     """
     embedders = _embedders(settings)
     return _with_embedders(trained(library, embedders, settings.data_folder), settings, embedders)
@@ -223,7 +223,8 @@ def _keep(labelled: Sequence[Labelled], file: Path) -> None:
 def train_tasks(settings: Settings, file: Path) -> dict[str, float]:
     """Train the head that classifies what tasks need, and write it to `file`.
 
-    Returns the share of tasks from unseen patterns that each of its models classifies correctly.
+    Returns for each of the head's models the share of tasks that the model classifies correctly. The patterns of these
+    tasks are not used for training.
     """
     head, shares = train_head(_sentence_embedder(settings))
     save_head(head, file)

@@ -27,12 +27,12 @@ READABLE = (
 )  # fmt: skip
 """The types of files that are read from a folder. A file named on the command line is always read."""
 PATIENCE_S = 30.0
-"""How long to wait while another process writes to the catalog."""
+"""The time to wait while another process writes to the catalog."""
 
 
 @contextmanager
 def opened(settings: Settings) -> Iterator[Collections]:
-    """Open the collections. Errors of a document or collection become command-line errors."""
+    """Open the collections. An error of a document or a collection is shown as an error of the command."""
     from gateway.context.store.catalog import Catalog, catalog_file
     from gateway.context.store.collections import Collections
 
@@ -87,7 +87,9 @@ def files_of(paths: Sequence[Path]) -> list[Path]:
 
 
 def adapter(settings: Settings, group: str, name: str, table: KindTable | None) -> Any:
-    """Build the adapter of a table. If the table is missing or has mistakes, exit with status 2."""
+    """Build the adapter that a table of the configuration selects. If the table is missing or has mistakes, exit with
+    status 2.
+    """
     if table is None:
         remedy = 'Add [store] with kind = "chroma" and [embedder] with kind = "sentence".'
         report(ConfigError([Problem(f"{settings.file} [{name}]", "collections need this table", remedy)]))

@@ -19,7 +19,7 @@ from gateway.cli.listing import print_rows
 
 GROUP = "foreword.engine_commands"
 COMMANDS = {"probe-context": "gateway.cli.engines.probe:probe_context"}
-"""Commands that are imported only when called."""
+"""Commands whose modules are imported only when the command is called."""
 MB = 1 << 20
 COLUMNS = ("variant", "scheme", "perplexity", "rise", "MB", "of f16", "read", "write 1", "write 8")
 

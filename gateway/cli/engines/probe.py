@@ -23,11 +23,12 @@ from gateway.cli.config import config_option, load_settings
 @click.option("--dry-run", is_flag=True, help="Print the measurements without saving them.")
 @click.option("--json", "as_json", is_flag=True, help="Print the profile as JSON. Progress goes to standard error.")
 def probe_context(config: Path, name: str, text: Path, tokens: int, keys: int, dry_run: bool, as_json: bool) -> None:
-    """Measure the usable context of backend NAME (kind `torch`), and the best positions beyond its trained window.
+    """Measure how much context backend NAME (kind `torch`) can use, and which position method is best beyond its
+    trained window.
 
-    Perplexity and pass-key retrieval are measured at the trained window and beyond, with each method. Then look-ups
-    among similar passages are measured at growing lengths. The usable and the effective window are written to the data
-    folder, with a plot. The gateway uses them after its next start.
+    Perplexity and pass-key retrieval are measured at the trained window and beyond, with each method. Then the model
+    must find one of many similar passages, at growing lengths. The usable and the effective window are written to the
+    data folder, with a plot. The gateway uses both windows after its next start.
 
     \b
     Example:
@@ -87,7 +88,7 @@ def _measured(settings: Any, name: str, text: str, tokens: int, keys: int, *, to
 
 
 def _plot(profile: Any, trained: int, path: Path) -> Path | None:
-    """Plot perplexity against length, one line per method. Returns None if matplotlib is not installed."""
+    """Plot perplexity against length, with one line for each method. Returns None if matplotlib is not installed."""
     try:
         from matplotlib.figure import Figure
     except ImportError:

@@ -90,7 +90,8 @@ def list_exchanges(
 def show(id: str, as_json: bool, config: Path) -> None:
     """Show one exchange: the prompt before and after, each decision, the answer, and feedback.
 
-    `foreword exchanges list` and the response header x-foreword-id show the id. The beginning of an id is enough.
+    `foreword exchanges list` and the response header x-foreword-id show the id. The first characters are enough, if no
+    other id begins with them.
     """
     from gateway.records.archive import as_json as entry_json
     from gateway.records.archive import entry_of
@@ -108,7 +109,10 @@ def show(id: str, as_json: bool, config: Path) -> None:
 
 
 def _whole_id(database: Database, start: str) -> str:
-    """Return the only id that begins with `start`. Tables may shorten ids. Exits if several ids match."""
+    """Return the id that begins with `start`, or `start` itself if there is none. Exits if several ids match.
+
+    Tables may show only the first characters of an id.
+    """
     ids = database.ids_like(start.rstrip(".…")) if start.rstrip(".…") else []
     if len(ids) > 1 and start not in ids:
         raise click.ClickException(f"several ids begin with {start!r}: {', '.join(ids)} …")
@@ -117,7 +121,7 @@ def _whole_id(database: Database, start: str) -> str:
 
 @contextmanager
 def opened(settings: Settings) -> Iterator[Database]:
-    """Open the database. First, records that stopped servers left in the spool are written to the database."""
+    """Open the database, after adding the records that stopped servers left in the spool."""
     from gateway.records.database import Database
     from gateway.records.segment_reader import SegmentReader
     from gateway.wire.chat.answer import read_answer

@@ -79,10 +79,11 @@ def gains() -> None:
 def measure(calls: int, tokens: int, dry_run: bool, as_json: bool, config: Path, since: float, **options: Any) -> None:
     """Send requests with and without the rewrite, and compare the answers.
 
-    Recorded exchanges show what clients ask; the built-in prompts need no traffic. Each pair of answers is scored by
-    the right answer, else by limits stated in the prompt, else by a judge, which compares them twice, in both orders.
-    The judge is first tested on 200 pairs whose order is known. Both answers are greedy and have the same limits. An
-    interrupted measurement continues: pairs that were scored before are not asked again.
+    Recorded exchanges show what clients ask; the built-in prompts need no traffic. A pair of answers is scored by the
+    right answer, if it is known, or else by the limits that the prompt states. Otherwise a judge compares the two
+    answers twice, in both orders. The judge is first tested on 200 pairs whose order is known. Both answers are decoded
+    greedily, with the same limits. If a measurement is interrupted, the next one continues and skips the pairs that
+    have scores.
 
     \b
     foreword gains measure --dry-run

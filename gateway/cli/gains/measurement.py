@@ -36,11 +36,11 @@ PATIENCE_MS = 60_000
 
 
 class JudgeRefused(ForewordError):
-    """The judge put too few of the test pairs into the known order, so its verdicts are not used."""
+    """The judge put too few of the test pairs into their known order, so the judge's verdicts are not used."""
 
 
 class MeasureOptions(Struct, frozen=True):
-    """The options of a measurement. "" matches everything, except that `model` "" means the default model.
+    """The options of a measurement. An empty text selects everything, but an empty `model` selects the default model.
 
     `model` is the name that clients use.
     """
@@ -53,7 +53,7 @@ class MeasureOptions(Struct, frozen=True):
     judge: str = ""
     source: Literal["all", "records", "prompts"] = "all"
     missing: bool = False
-    """Whether to measure only templates without a row for this model."""
+    """Whether to measure only templates that have no row for this model in the gain table."""
 
 
 class MeasurePairs(Struct, frozen=True):
@@ -68,7 +68,7 @@ class MeasurePairs(Struct, frozen=True):
 
     @property
     def judged(self) -> bool:
-        """Return whether a judge must score any of the fresh pairs."""
+        """Whether a judge must score any of the fresh pairs."""
         return any(not pair.right and not pair.checks for pair in self.fresh)
 
 
@@ -102,8 +102,10 @@ class Measurement:
         return MeasurePairs(pairs, fresh, known, exam, cost)
 
     async def scores(self, pairs: MeasurePairs, scorer: PairScorer, tick: Tick) -> list[ScoredPair]:
-        """Score fresh pairs until a limit is reached. Returns their scores and those of earlier runs. Raises
-        `JudgeRefused`."""
+        """Score fresh pairs until a limit is reached. Returns the new scores and those of earlier runs.
+
+        Raises `JudgeRefused` if the judge fails its test.
+        """
         if pairs.judged and self._options.judge:
             await self._examine(pairs.exam, scorer, tick)
 

@@ -37,7 +37,7 @@ class ReplayFilter(Struct, frozen=True):
     """The id of a template, or `id@version` for one version."""
     since_s: float = 0.0
     each: int = 200
-    """The most exchanges per template version and model. They are sampled at random."""
+    """The maximum number of exchanges for each template version and model. The exchanges are sampled at random."""
 
 
 class _RecordedTarget(Struct):
@@ -130,8 +130,10 @@ def _pair(record: ExchangeRecord, library: Library, answer: str, refiner: str) -
 
 
 def _digest(template: Template, refiner: str) -> str:
-    """Return the digest that identifies the row: of the template's text and, for a refined prompt, the refiner's
-    model."""
+    """Return the digest that identifies the row in the gain table.
+
+    The digest covers the template's text and, if the template refines prompts, the refiner's model.
+    """
     if template.purpose is Purpose.REFINE:
         return MeasuredRefiner.of(template, refiner).text_digest
     return template.text_digest

@@ -1,4 +1,4 @@
-"""`foreword prompts`: the commands for prompts that applications build, as the job `discover` found them."""
+"""`foreword prompts`: lists, shows and names the prompts that applications build. The job `discover` finds them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def prompts() -> None:
     """Show the prompts that your applications build, found in their recorded traffic.
 
     An application fills the same text again and again with other values. The job `discover` finds the fixed text (the
-    skeleton) and the values (its parts). Applications need not name or tag anything.
+    skeleton) and the places of the values (the parts). Applications need not name or tag anything.
 
     \b
     Find prompts:                  foreword jobs run discover
@@ -33,8 +33,8 @@ def prompts() -> None:
     See what a deployment changed: foreword prompts diff ticket-triage
     Make a template of a prompt:   foreword prompts adopt ticket-triage
 
-    A prompt needs ten requests from three users or days. `list` shows what other texts still lack. Requests with a
-    found prompt have its id in the header x-foreword-recognise and in their record.
+    A text counts as a prompt after ten requests from three users or on three days. `list` shows what other texts still
+    lack. A request with a found prompt has the prompt's id in the header x-foreword-recognise and in its record.
     """
 
 
@@ -76,7 +76,7 @@ def list_prompts(key: str, ignored: bool, as_json: bool, config: Path) -> None:
 def show_prompt(name: str, version: int | None, as_json: bool, config: Path) -> None:
     """Show the skeleton of NAME, its parts with examples of their values, and its use.
 
-    NAME is a name or an id of `foreword prompts list`; the beginning of an id is enough.
+    NAME is a name or an id of `foreword prompts list`. The first characters of an id are enough.
     """
     settings = load_settings(config)
     prompt = one_of(read_found(found_path(settings.data_folder)).prompts, name)
@@ -118,7 +118,9 @@ def name_prompt(name: str, new: str, config: Path) -> None:
 @click.option("--undo", is_flag=True, help="List and recognise the prompt again.")
 @config_option
 def ignore_prompt(name: str, undo: bool, config: Path) -> None:
-    """Stop listing and recognising NAME. Its texts stay in the file, so that it is not found again."""
+    """Stop listing and recognising the prompt NAME. The prompt stays in the file, so that `discover` does not find it
+    again.
+    """
     state = PromptState.FOUND if undo else PromptState.IGNORED
 
     def changed(content: FoundFile) -> FoundFile:
@@ -134,7 +136,7 @@ def ignore_prompt(name: str, undo: bool, config: Path) -> None:
 @click.option("--to", "new", type=click.IntRange(1), help="The newer version. Default: the newest.")
 @config_option
 def diff_prompt(name: str, old: int | None, new: int | None, config: Path) -> None:
-    """Show what changed between two versions of NAME, such as by a deployment."""
+    """Show what changed between two versions of the prompt NAME, for example in a deployment."""
     prompt = one_of(read_found(found_path(load_settings(config).data_folder)).prompts, name)
     later = version_of(prompt, new)
     earlier = version_of(prompt, old) if old else _before(prompt, later)

@@ -98,9 +98,10 @@ def add_version(name: str, file: Path, unlock: bool, config: Path) -> None:
 @click.option("--share", default=0.1, show_default=True, type=click.FloatRange(0, 1, min_open=True))
 @config_option
 def promote_version(name: str, version: int | None, share: float, config: Path) -> None:
-    """Send a version of the adopted prompt NAME to a share of the new conversations.
+    """Use a version of the adopted prompt NAME in a share of the new conversations.
 
-    Running conversations keep the text with which they began. All other conversations stay unchanged, as controls.
+    Running conversations keep the text with which they began. All other conversations keep the application's own text,
+    as controls.
 
     \b
     Example:  foreword prompts promote ticket-triage --share 0.1

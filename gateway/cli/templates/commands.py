@@ -98,7 +98,8 @@ def show(id: str, query: str, folders: tuple[Path, ...], as_json: bool, config: 
     foreword templates show summarise.en
     foreword templates show summarise.en --query "Summarise this: The sea is wide."
 
-    If the template has a pool of examples, --query shows the first examples of the pool; a request gets the nearest.
+    If the template has a pool of examples, --query shows the first examples of the pool. A request gets the examples
+    that are nearest to its text.
     """
     library, errors = open_library(folders, config)
     template = find_template(library, id)
@@ -214,9 +215,9 @@ def test_(ids: tuple[str, ...], no_classifier: bool, folders: tuple[Path, ...], 
     foreword templates test summarise.en translate.zh
     foreword templates test --no-classifier
 
-    The `tests:` of a file check its messages. Then the classifier is trained as in the gateway. For each active
-    template, it must recognise the intent in every `match` example, and must not recognise it in any `not` example. No
-    chat model is called.
+    The `tests:` of a file check the messages that its template makes. Then the classifier is trained as in the gateway.
+    The classifier must recognise the intent of each active template in every `match` example, and in no `not` example.
+    No chat model is called.
     """
     from gateway.cli.templates.example_tests import run
 

@@ -37,8 +37,8 @@ def compare(a: str, b: str, since: float, as_json: bool, config: Path) -> None:
     foreword templates compare summarise.en@3 summarise.en@4 --since 7d
     foreword templates compare summarise.en@3 raw
 
-    Scores come from feedback and from the template's `checks`, if it has any. Intervals are 95 % intervals. "not enough
-    data" says how many answers would make the present difference certain.
+    Scores come from feedback and from the template's `checks`, if it has any. Intervals are 95 % intervals. If there is
+    "not enough data", the command says how many answers would make the present difference certain.
     """
     settings = load_settings(config)
     try:

@@ -1,4 +1,4 @@
-"""Does the work of `foreword templates test`. A module of its own, because it imports the embedding models."""
+"""Does the work of `foreword templates test`. This is a module of its own, because it imports the embedding models."""
 
 import asyncio
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ from gateway.settings.tables import Settings
 
 
 class TemplateTestReport(Struct, frozen=True):
-    """The result of a test run. `classified` counts the classified examples."""
+    """The result of a test run. `classified` is the number of examples that were classified."""
 
     templates: int
     cases: int

@@ -52,7 +52,7 @@ def open_library(folders: Sequence[Path], config: Path) -> tuple[Library, list[T
 
 
 def settings_for(folders: Sequence[Path], config: Path) -> Settings:
-    """Load the configuration. Given folders replace its template folders."""
+    """Load the configuration. If `folders` are given, they replace the configured template folders."""
     settings = load_settings(config)
     if not folders:
         return settings

@@ -156,7 +156,9 @@ def reload(url: str, key: str, as_json: bool, config: Path) -> None:
 
 
 def _examine(folders: tuple[Path, ...], config: Path) -> moves.Examine | None:
-    """Return the function that classifies the examples, or None without an embedder, which the classifier needs."""
+    """Return the function that classifies the examples. Returns None if no embedder is configured, because the
+    classifier needs one.
+    """
     settings = settings_for(folders, config)
     if settings.embedder is None:
         return None
@@ -177,8 +179,9 @@ def _print_move(moved: moves.MoveResult, folders: tuple[Path, ...], config: Path
 
 
 def _unproven(ref: str, folders: tuple[Path, ...], config: Path) -> Iterator[str]:
-    """Yield a line for each model that will not use the version until its gain is measured, with the cost of
-    measuring."""
+    """Yield a line for each model that will use the version only after its gain is measured. The line states the cost
+    of the measurement.
+    """
     from gateway.prompt.measure.unproven import models_of, unproven
     from gateway.prompt.policy.decide import RewritePolicy
     from gateway.prompt.policy.gains import GainTable, gains_path, shipped_gains

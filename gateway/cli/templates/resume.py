@@ -1,4 +1,4 @@
-"""`foreword templates resume`: uses a template again that the job `watch` stopped."""
+"""`foreword templates resume`: puts a template back into use after the job `watch` stopped it."""
 
 import time
 from pathlib import Path
@@ -23,12 +23,12 @@ from gateway.settings.tables import Settings
 @json_option
 @config_option
 def resume(ref: str, as_json: bool, config: Path) -> None:
-    """Use REF again, after the job `watch` put it back into the shadow.
+    """Use REF again, after the job `watch` stopped it.
 
     \b
     foreword templates resume refund.en
 
-    The template starts again with the controls of a new template. Only answers from now on count. Running workers
+    As for a new template, some requests are left unchanged as controls. Only answers from now on count. Running workers
     notice within seconds.
     """
     settings = load_settings(config)

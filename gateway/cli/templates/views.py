@@ -41,8 +41,8 @@ def preview(
     foreword templates preview refund.en@2 --query "refund order 12" --slots tone=formal
     cat letter.txt | foreword templates preview polish-text.en --query -
 
-    No model is called. If the template has a pool, the first examples of the pool are shown; a request gets the
-    nearest. Tokens are counted with the encoding of recent OpenAI models; other models differ a little.
+    No model is called. If the template has a pool of examples, the first ones are shown; a request gets the nearest
+    examples. Tokens are counted with the encoding of recent OpenAI models. Other models differ a little.
     """
     library, errors = open_library(folders, config)
     template = find_template(library, ref)
@@ -175,7 +175,7 @@ def _rendered(
 ) -> tuple[tuple[Turn, ...], tuple[SlotValue, ...]]:
     """Return the messages and slots for a query, or for given slot values.
 
-    Given values are treated as in a request that names the template. Raises `KeptAsIs`, `TemplateError` or
+    Given values are treated like those in a request that names the template. Raises `KeptAsIs`, `TemplateError` or
     `RequestError`.
     """
     shots, labels = sample(template)
