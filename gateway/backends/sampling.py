@@ -10,10 +10,9 @@ from gateway.ports import Backend
 
 
 def within(exchange: Exchange, accepted: Collection[str]) -> Exchange:
-    """Remove the settings that are not accepted.
+    """Remove the decoder settings that the backend does not accept.
 
-    If the client set a length of the answer, the length stays: in a translated `/v1/responses` request, it is the
-    client's own.
+    If the client limits the length of the answer, the limit stays, as in a translated `/v1/responses` request.
     """
     wished = exchange.sampling
     if wished == Sampling.NONE:

@@ -30,7 +30,7 @@ class StreamTranslator(Protocol):
 
 
 class TranslatedStream:
-    """A translated stream. An error of the backend is translated and then raised.
+    """Yields the translated pieces of a stream. An error of the backend is translated for the client, and then raised.
 
     This is a class because `aclose` must always run. Closing a generator that was never started runs no code.
     """
@@ -42,7 +42,7 @@ class TranslatedStream:
         notes: list[Note],
         late: Callable[[], Note | None] = lambda: None,
     ) -> None:
-        """`late` returns what can be noted only at the end of the stream, if anything."""
+        """`late` is called at the end of the stream. It returns a note that could not be made earlier, or None."""
         self._late = late
         self._pieces = pieces
         self._notes = notes
@@ -89,5 +89,5 @@ def translated_headers(reply: Reply, kind: Headers) -> Headers:
 
 
 def uncompressed(headers: Headers) -> Headers:
-    """Return the request's headers, changed to ask for an uncompressed answer, which the translation can read."""
+    """Return the headers without `accept-encoding`. A compressed answer could not be translated."""
     return tuple([header for header in headers if header[0] != b"accept-encoding"])

@@ -14,7 +14,7 @@ RANK = {Mode.OFF: 0, Mode.SHADOW: 1, Mode.PROVEN: 2, Mode.ON: 3}
 
 
 class RouteStage:
-    """The first stage. A request for an unknown model is refused here, before any other work."""
+    """Finds the targets of a request. A request for an unknown model is refused here, before any other work."""
 
     name = "route"
 
@@ -42,8 +42,10 @@ class RouteStage:
         return replace(exchange, route=targets, mode=mode, trials=trials, notes=(*exchange.notes, *notes))
 
     def _targets(self, exchange: Exchange) -> tuple[tuple[Target, ...], tuple[Note, ...]]:
-        """Return the targets of the model that answers this conversation. The targets of the requested model follow as
-        fallbacks.
+        """Return the targets for this conversation in order, with notes.
+
+        If another model takes a share of the requested model's traffic, the other model's targets may come first. The
+        targets of the requested model are then fallbacks.
         """
         ask = exchange.ask
         targets, notes = self._sorted(exchange, ask.model)
@@ -68,8 +70,8 @@ class RouteStage:
         return tuple([target for targets, _ in groups for target in targets]), notes
 
     def _trials(self, exchange: Exchange) -> tuple[CanaryTrial, ...]:
-        """Return the experiments of the route and the key. If the request itself sets mode `on`, the route's experiment
-        is left out.
+        """Return the experiments in which the request takes part: the route's and the key's. If the request itself sets
+        mode `on`, the route's experiment is left out.
         """
         ask, key = exchange.ask, exchange.key
         trials = [] if ask.controls.mode is Mode.ON else [self.routes.trial(ask.model) or self._trial]
@@ -79,6 +81,8 @@ class RouteStage:
 
 
 def _mode(exchange: Exchange, configured: Mode, key: ClientKey) -> Mode:
-    """Return the request's mode, or else the configured mode, but never more than the key allows."""
+    """Return the mode that the request sets, or else the configured mode. If the key does not allow this mode, return
+    the highest mode that the key allows.
+    """
     mode = exchange.ask.controls.mode or configured
     return mode if RANK[mode] <= RANK[key.mode] else key.mode
