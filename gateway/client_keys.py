@@ -19,7 +19,7 @@ def hashed(secret: str) -> str:
 
 
 def digest_of(key: AccessKey) -> str:
-    """Return the SHA-256 digest with which a client's key is compared."""
+    """Return the SHA-256 digest of a client's key. Only digests are compared."""
     return key.sha256.lower() if key.sha256 else hashed(key.secret.strip())
 
 
