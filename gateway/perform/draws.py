@@ -1,4 +1,4 @@
-"""Draws several answers to one exchange, over the route of a plain call, and counts the cost of each."""
+"""Draws several answers to one exchange and counts the cost of each. The calls take the same route as a plain call."""
 
 from collections.abc import Sequence
 from time import perf_counter_ns
@@ -28,7 +28,7 @@ class DrawRefused(Exception):
 
 
 class Draws:
-    """The `AnswerDraws` of an exchange. `replies` holds the replies by the number of the draw."""
+    """Implements `AnswerDraws` for one exchange. `replies` maps the number of a draw to the reply."""
 
     def __init__(self, exchange: Exchange, headers: Headers, caller: Caller, completer: Completer) -> None:
         self.replies: dict[int, Reply] = {}
@@ -43,7 +43,7 @@ class Draws:
         self._count = 0
 
     def calls(self, chosen: int = -1) -> tuple[Call, ...]:
-        """All calls other than the one whose answer was chosen."""
+        """Return all calls except the draw with the number `chosen`. With -1, return all calls."""
         return (*(call for number, call in sorted(self._drawn.items()) if number != chosen), *self._judged)
 
     async def draw(self, purpose: str, follow: Sequence[Turn] = (), temperature: float | None = None) -> Drawn:

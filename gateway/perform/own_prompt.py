@@ -12,7 +12,10 @@ from gateway.prompt.withdrawal import withdrawn
 
 
 def split_route(exchange: Exchange) -> tuple[tuple[Target, ...], tuple[Target, ...]]:
-    """Split the route: the first targets get the rewritten prompt, the others get the client's own."""
+    """Return the targets that get the rewritten prompt, and the targets that get the client's own prompt.
+
+    From the first target whose model is not proven, all targets get the client's own prompt.
+    """
     if exchange.proven is None or not exchange.changed:
         return exchange.route, ()
     proven = exchange.proven

@@ -18,15 +18,15 @@ class Performer:
     """Answers an exchange with one plain call, or with several if its technique needs them."""
 
     def __init__(self, caller: Caller, completer: Completer, pieces_at_once: int = 4) -> None:
-        """`pieces_at_once` is the number of pieces of long texts that are processed at the same time, over all
-        requests.
+        """`pieces_at_once` limits how many pieces of long texts are processed at the same time. The limit applies to
+        all requests together.
         """
         self._pieces_at_once = asyncio.Semaphore(pieces_at_once)
         self._caller = caller
         self._completer = completer
 
     async def __call__(self, exchange: Exchange, headers: Headers) -> tuple[Exchange, Reply]:
-        """Return the reply, and the exchange with new calls and notes. Raises the errors of `Caller.call`."""
+        """Return the exchange with new calls and notes, and the reply. Raises the errors of `Caller.call`."""
         if exchange.pieces is not None:
             return await perform_pieces(exchange, exchange.pieces, headers, self._caller, self._pieces_at_once)
         if exchange.composed:

@@ -1,8 +1,9 @@
 """Performs a task on a long text piece by piece, and joins the answers in the order of the text.
 
 Each call is the client's own request with one piece in place of the text. A few pieces are processed at the same time.
-An answer is sent as soon as all answers before it are sent. If an answer was cut at its limit, its piece is processed
-again in halves. If a piece fails twice, the whole answer fails, since an incomplete answer would look complete.
+An answer is sent as soon as all answers before it are sent. If an answer is cut at its token limit, the piece is
+divided into halves, and each half is processed. If a piece fails twice, the whole answer fails, since an incomplete
+answer would look complete.
 """
 
 import asyncio
@@ -27,24 +28,24 @@ from gateway.wire.chat.answer import read_answer
 STAGE = "pieces"
 CUT = "length"
 SMALLEST = 200
-"""A shorter piece is not cut again, in characters."""
+"""A piece of at most this many characters is not divided further."""
 JSON = (b"content-type", b"application/json")
 
 
 class PieceAnswer(Struct, frozen=True):
-    """The answer to one piece. `tokens` counts its prompts and its answers."""
+    """The answer to one piece. `tokens` holds the prompt tokens and the answer tokens of all calls for the piece."""
 
     text: str
     tokens: tuple[int, int] = (0, 0)
     written: int = 0
-    """The tokens of the text."""
+    """The number of tokens in `text`."""
     calls: int = 1
     is_cut: bool = False
-    """Whether the answer ends at its limit, because the piece could not be cut further."""
+    """Whether the answer is cut at its token limit, because the piece could not be divided further."""
 
 
 class PieceRefused(Exception):
-    """The backend refused a call with `reply`."""
+    """The backend refused a call for a piece. `reply` is the backend's answer to that call."""
 
     def __init__(self, reply: Reply) -> None:
         super().__init__(f"refused with {reply.status}")
@@ -52,7 +53,7 @@ class PieceRefused(Exception):
 
 
 class PieceWork:
-    """The work on one exchange."""
+    """Answers one exchange piece by piece."""
 
     def __init__(
         self, exchange: Exchange, plan: PiecePlan, headers: Headers, caller: Caller, at_once: asyncio.Semaphore
@@ -71,8 +72,10 @@ class PieceWork:
         self.reply = Reply(200, ())
 
     async def perform(self) -> Reply:
-        """Return the joined reply, as a stream if the client wants one. The first piece is awaited here, so that a
-        refusal keeps its status.
+        """Return the joined reply, as a stream if the client wants one.
+
+        The answer to the first piece is awaited here. If the backend refuses the first piece, the backend's reply is
+        returned.
         """
         texts = self._texts()
         try:
@@ -102,7 +105,9 @@ class PieceWork:
             yield event
 
     async def _texts(self) -> AsyncIterator[str]:
-        """Yield the text of the whole answer, piece by piece. At the client's limit it ends early."""
+        """Yield the text of the whole answer, piece by piece. The text ends early if it reaches the client's token
+        limit.
+        """
         plan = self._plan
         waiting: deque[asyncio.Task[PieceAnswer]] = deque()
         numbers = iter(range(len(plan.pieces)))
@@ -163,7 +168,7 @@ class PieceWork:
         return _together(tokens, parts, [await self._answer(part, number) for part in parts])
 
     def _may_call(self, times: int) -> bool:
-        """Take calls from those to spare. Returns False if there are fewer left."""
+        """Take `times` calls from the spare calls. If fewer are left, take none and return False."""
         if self._spare < times:
             return False
         self._spare -= times
@@ -202,12 +207,14 @@ class PieceWork:
 async def perform_pieces(
     exchange: Exchange, plan: PiecePlan, headers: Headers, caller: Caller, at_once: asyncio.Semaphore
 ) -> tuple[Exchange, Reply]:
-    """Return the exchange and the joined reply. Raises the errors of `Caller.call`."""
+    """Answer the exchange piece by piece, and return the exchange and the joined reply. Raises the errors of
+    `Caller.call`.
+    """
     return exchange, await PieceWork(exchange, plan, headers, caller, at_once).perform()
 
 
 def composed_reply(exchange: Exchange) -> Reply:
-    """Return the reply with an answer that the stages have composed."""
+    """Return a reply with the answer that the stages have composed. No backend is called."""
     head = joined.AnswerHead(exchange.id, int(exchange.started_s), exchange.ask.model)
     backend, model = exchange.route[0].backend, exchange.route[0].model
     if not exchange.ask.stream:
@@ -224,7 +231,9 @@ async def _each(events: Sequence[bytes]) -> AsyncIterator[bytes]:
 
 
 def _together(spent: tuple[int, int], parts: Sequence[TextPiece], answers: Sequence[PieceAnswer]) -> PieceAnswer:
-    """Join the answers to the parts of one piece. `spent` are the tokens of the answer that was too long."""
+    """Join the answers to the parts of one piece. `spent` holds the prompt tokens and the answer tokens of the call for
+    the whole piece.
+    """
     stitcher = Stitcher()
     texts = [stitcher.add(one.text, part.gap) for part, one in zip(parts, answers, strict=True)]
     tokens = tuple(spent[place] + sum(one.tokens[place] for one in answers) for place in (0, 1))
@@ -235,6 +244,6 @@ def _together(spent: tuple[int, int], parts: Sequence[TextPiece], answers: Seque
 
 
 def _shortened(text: str, share: float) -> str:
-    """The text without about this share of its end. It ends after a word."""
+    """Return the text without about this share of its end. The text is cut after a word if possible."""
     shorter = text[: int(len(text) * max(0.0, 1 - share))]
     return shorter[: shorter.rfind(" ") + 1].rstrip() or shorter

@@ -41,7 +41,9 @@ class PreviousResponseStage:
 
 
 async def stored_response(archive: RecordArchive | None, id: str, key: ClientKey) -> tuple[ExchangeRecord, bytes]:
-    """Return the record of a response that the gateway sent, and its JSON. Raises `NotFound` with the reason."""
+    """Return the record and the JSON of a response that the gateway sent. Raises `NotFound`, with the reason, if they
+    are not stored.
+    """
     if archive is None:
         raise NotFound("this gateway keeps no records ([records] policy is none)")
     try:

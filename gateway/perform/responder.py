@@ -37,7 +37,7 @@ class Responder:
         self._mark_of = mark_of
 
     async def __call__(self, exchange: Exchange, headers: Headers) -> tuple[Exchange, Reply]:
-        """Return the reply, and the exchange with new calls and notes. Raises the errors of `Caller.call`.
+        """Return the exchange with new calls and notes, and the reply. Raises the errors of `Caller.call`.
 
         If a changed request is refused with 400 or 422, the client's own request is sent instead.
         """

@@ -12,10 +12,10 @@ CAUSE_CHARS = 80
 
 
 def may_go_unchanged(exchange: Exchange) -> bool:
-    """Whether the client's own request can be sent instead.
+    """Return whether the client's own request can be sent instead of the changed request.
 
-    It cannot if the client asked for the change itself (a prompt by name, sources, several contexts), or if its own
-    prompt does not fit the window.
+    It cannot be sent if the client asked for the change (a prompt by name, sources, several contexts), or if the
+    client's own prompt does not fit the context window.
     """
     ask = exchange.ask
     wished = ask.spoken_for or bool(ask.controls.contexts or exchange.chunks) or exchange.searched is not None
@@ -41,8 +41,8 @@ def unchanged(exchange: Exchange, status: int, cause: str, backend: str = "", mo
 
 
 def cause_of(body: bytes) -> str:
-    """Return the code and the parameter of a refusal, or "". The refusal's message is left out, since it may quote the
-    prompt.
+    """Return the error code and the parameter that a refusal names, or "" if it names neither. The refusal's message is
+    left out, since it may quote the prompt.
     """
     try:
         error = json.loads(body)["error"]
