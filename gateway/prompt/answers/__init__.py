@@ -1,1 +1,1 @@
-"""Works on answers: checks, votes and further rounds."""
+"""Improves answers by checks, votes and further rounds."""

@@ -11,7 +11,7 @@ from gateway.prompt.library.library import Library
 from gateway.prompt.templates.fields import Check
 
 LONGEST = 6000
-"""A judge sees only this many characters of each text."""
+"""A judge sees at most this many characters of each text, from its start."""
 QUESTION = """\
 Two assistants answered the same request. Judge which answer serves the person who asked better: is it correct, \
 does it do what was asked, in the form that was asked for? Length is no merit. What stands between the lines of \
@@ -32,7 +32,7 @@ _WINNER = re.compile(r"^\W*(?:ANSWER\s+)?([AB])\b|\bANSWER\s+([AB])\b")
 
 def passed(answer: str, checks: Sequence[Check]) -> float | None:
     """Return the share of the checks that the answer passes, from 0 to 1. Checks that need a judge are skipped. Return
-    None if no other checks are left.
+    None if all checks need a judge.
     """
     plain = [check for check in checks if not check.judge]
     if not plain:
@@ -41,8 +41,8 @@ def passed(answer: str, checks: Sequence[Check]) -> float | None:
 
 
 def yardstick(library: Library, versions: Sequence[tuple[str, int]]) -> Callable[[str], float | None] | None:
-    """Return one score function for all versions. It uses the checks of the newest version that has checks. None if no
-    version has any.
+    """Return a function that scores answers by the checks of the newest version that has checks. The function serves
+    all versions. Return None if no version has checks.
     """
     for id, version in sorted(versions, key=lambda ref: ref[1], reverse=True):
         try:
@@ -75,10 +75,10 @@ def verdict(reply: str) -> float:
 
 
 def agreed(forward: float, swapped: float) -> float:
-    """Return the score of the first answer, from -1 to 1. `forward` and `swapped` are the verdicts on both orders of
-    the answers.
+    """Return the score of the first answer, from -1 to 1.
 
-    If the verdicts contradict each other, the judge prefers a position, and the score is 0 (a tie).
+    `forward` is the verdict with the first answer as A, and `swapped` is the verdict with the first answer as B. If the
+    verdicts contradict each other, the judge prefers a position, and the score is 0 (a tie).
     """
     return (forward - swapped) / 2 if forward * swapped <= 0 else 0.0
 
@@ -88,5 +88,5 @@ def _bare(text: str) -> str:
 
 
 def _fenced(text: str) -> str:
-    """Return the text without runs of `===`, which would end its section of the prompt."""
+    """Return the start of the text with each `===` broken up, since `===` would end the section of the prompt."""
     return text[:LONGEST].replace("===", "= = =")

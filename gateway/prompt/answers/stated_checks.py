@@ -1,8 +1,8 @@
 """Reads the checks that a prompt itself states, such as `in at most 20 words`, `only JSON` and `回答“是”或“否”`.
 
 A limit is read only if its wording is unambiguous and no model is needed to check it. The limits are the client's own
-words, so they are a fair test of the answers to the raw and to the rewritten prompt. A template's own checks would
-favour the template.
+words. They are therefore a fair test both for answers to the raw prompt and for answers to the rewritten prompt. A
+template's own checks would favour the template.
 """
 
 import json
@@ -17,7 +17,7 @@ from gateway.prompt.language.detect import language_of
 from gateway.prompt.language.payload import split
 
 LONGEST_CHARS = 4000
-"""The number of characters at the start of an instruction that are searched."""
+"""Only this many characters at the start of an instruction are searched."""
 SHORT_QUOTE_CHARS = 60
 _LIST_LINE = re.compile(r"^\s*(?:[-*•]|\d{1,2}[.)、])\s*\S", re.M)
 _NUMBERED_LINE = re.compile(r"^\s*\d{1,2}[.)、]\s*\S", re.M)

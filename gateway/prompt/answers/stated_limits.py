@@ -1,4 +1,4 @@
-"""Finds the limits that a prompt states for its answer. `stated_checks` checks answers against them.
+"""Finds the limits that a prompt states for its answer. `stated_checks` checks answers against these limits.
 
 The wordings are in each language's file (`[limits]`).
 """
@@ -95,7 +95,9 @@ def _compiled(limit: LimitPattern, own: LimitWords) -> tuple[str, str, re.Patter
 
 
 def _pattern(written: str, own: LimitWords) -> re.Pattern[str]:
-    """Compile a pattern of a language's file, with its marks filled in."""
+    """Compile a pattern from a language's file. Marks such as `{N}` are first replaced by the patterns that they stand
+    for.
+    """
     number = "|".join([r"\d{1,4}", *sorted(map(re.escape, own.counts), key=len, reverse=True)])
     answer = f"(?:{_BARE}|{own.item or '(?!)'})"
     answers = rf"({answer}(?:(?:{own.join or '(?!)'}){answer}){{1,{MOST_OPTIONS - 1}}})(?={own.end or '$'})"

@@ -56,7 +56,7 @@ class TechniqueRun(Struct, frozen=True):
 
 
 class _Rounds:
-    """Asks again while a check fails and the budget lasts. The answer with the fewest failures is used."""
+    """Asks the model again while a check fails and the budget lasts. The answer with the fewest failures is used."""
 
     def __init__(self, technique: TechniqueRun, asking: AnswerDraws) -> None:
         self._template, self._values = technique.template, technique.values
@@ -120,7 +120,9 @@ def technique_of(template: Template, values: Mapping[str, str]) -> TechniqueRun 
 
 
 async def _all(asking: AnswerDraws, samples: Samples) -> list[Drawn]:
-    """Return the samples that succeeded. If all failed, the first error is raised."""
+    """Draw all samples, and return those that succeeded. Raises the first error if all samples failed. Raises any error
+    that is not a `RequestError`.
+    """
     draws = [asking.draw("sample", (), samples.temperature) for _ in range(samples.n)]
     results = await asyncio.gather(*draws, return_exceptions=True)
     successes = [result for result in results if isinstance(result, Drawn)]

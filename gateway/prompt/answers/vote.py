@@ -15,8 +15,8 @@ _EDGES = " \t\n.,;:!?*_`\"'()[]{}<>$。，；：！？“”‘’（）"
 
 
 def result_of(answer: str, marker: str, pattern: Pattern | None) -> str:
-    """Return the result of an answer in a normal form, so that equal results compare equal. The result is "" if there
-    is none.
+    """Return the result of an answer, or "" if it has none. The result is in a normal form, in which `1,000` and
+    `1000.0` are equal.
     """
     if pattern is not None:
         results = [match[pattern.groups and 1] or "" for match in pattern.finditer(answer)]
