@@ -47,8 +47,8 @@ def render_for(template: Template, query: str) -> tuple[Turn, ...]:
 
 
 def sample(template: Template) -> tuple[tuple[Shot, ...], tuple[str, ...]]:
-    """Return the template's own examples or the first `k` of its pool, and all labels. Both are empty for a
-    collection.
+    """Return the template's own examples or the first `k` of its pool, and all labels. If the examples are in a
+    collection, both results are empty.
     """
     if not isinstance(template.examples, ExamplePool):
         return template.examples, fixed_labels(template)

@@ -38,7 +38,9 @@ class HistoryVersion(Struct, frozen=True):
 
     @property
     def parent(self) -> str:
-        """`id@version` of the parent. If the file names no parent, the previous version is the parent."""
+        """`id@version` of the parent. If the file names no parent, the previous version is the parent. "" stands for no
+        parent.
+        """
         return self.provenance.parent or (f"{self.id}@{self.version - 1}" if self.version > 1 else "")
 
 
@@ -61,7 +63,9 @@ def history(library: Library, id: str) -> tuple[HistoryVersion, ...]:
 
 
 def present(library: Library, ids: Collection[str] | None = None) -> dict[str, tuple[HistoryVersion, ...]]:
-    """Return the versions in the library, by id: those in files, and older ones that are in use."""
+    """Return the versions in the library, by template id. These are the versions in files, and older versions that are
+    still in use.
+    """
     marks, archive = _VersionMarks(library), library.archive
     by_id: dict[str, list[HistoryVersion]] = {}
     for template in library.templates:
@@ -77,7 +81,7 @@ def present(library: Library, ids: Collection[str] | None = None) -> dict[str, t
 
 
 class _VersionMarks:
-    """The templates in use, stable versions and canaries."""
+    """Marks the templates that are in use, as a stable version or as a canary."""
 
     def __init__(self, library: Library) -> None:
         self._speak = {builtins.id(template) for templates in library.by_intent.values() for template in templates}

@@ -75,8 +75,8 @@ def _pool(template: Template) -> Iterator[Finding]:
 
 
 def _labels(template: Template, pool: ExamplePool, rows: PoolRows) -> Iterator[Finding]:
-    """Yield a finding for each label without an example, for each output that is no label, and for examples that the
-    classifier never uses.
+    """Yield a finding if the pool's labels and the outputs of its examples differ. Yield a warning if only requests
+    that name the template get the examples.
     """
     if pool.labels and set(pool.labels) != set(rows.labels):
         other = ", ".join(sorted(set(pool.labels) ^ set(rows.labels))[:3])

@@ -33,10 +33,10 @@ class _Example(Struct, frozen=True):
 
 
 def near(templates: Iterable[Template]) -> Iterator[Finding]:
-    """Yield a finding for each pair of match examples of two intents with nearly the same words.
+    """Yield a finding for each two match examples of different intents that have nearly the same words.
 
-    Examples that overlap by `SHARED` share one of the rarest words of each. Comparing only such pairs (prefix
-    filtering) takes seconds for thousands of templates, not hours.
+    Two examples that overlap by `SHARED` have at least one of their rarest words in common. Only such pairs are
+    compared (prefix filtering), which takes seconds for thousands of templates. Comparing all pairs would take hours.
     """
     examples = [(example, frozenset(WORD.findall(example.text.lower()))) for example in _examples(templates)]
     examples = [(example, words) for example, words in examples if len(words) >= FEWEST]
@@ -55,8 +55,8 @@ def near(templates: Iterable[Template]) -> Iterator[Finding]:
 
 
 def alike(templates: Iterable[Template], embed: Embed) -> Iterator[Finding]:
-    """Yield a finding for each pair of match examples of two intents with nearly the same embedding. Only the
-    embedder's language is compared.
+    """Yield a finding for each two match examples of different intents that have nearly the same embedding. Only
+    examples in the embedder's language are compared.
     """
     import numpy as np
 

@@ -46,10 +46,10 @@ def _never_allowed(template: Template) -> Iterator[Finding]:
 
 
 def _shadowed(group: Sequence[Template]) -> Iterator[Finding]:
-    """Yield a finding for each template that is never chosen, because an earlier template fits every model that it
-    fits.
+    """Yield a finding for each template that is never chosen, because an earlier template of the group fits all its
+    models.
 
-    `group` is in the order of choice; templates for one question come first.
+    `group` is in the order in which templates are tried. Templates for one question are left out.
     """
     group = [member for member in group if not member.one_question]
     for index, later in enumerate(group):

@@ -12,7 +12,7 @@ Classify = Callable[[str], Awaitable[Intent]]
 
 
 class MatchTally(Struct, frozen=True):
-    """The number of classified examples, and those with a wrong result."""
+    """The number of classified examples, and the failures among them."""
 
     examples: int
     failures: tuple[Failure, ...]

@@ -26,7 +26,7 @@ from gateway.prompt.templates.template import Template
 
 NEXT = {Status.DRAFT: Status.CANDIDATE, Status.CANDIDATE: Status.CANARY, Status.CANARY: Status.ACTIVE}
 Examine = Callable[[Library, Template], Sequence[str]]
-"""A function of the template and of the library after the step. It returns reasons against the step."""
+"""A function that gets the library after the step and the template. It returns the reasons against the step."""
 STATUS = re.compile(r"^(status[ \t]*:[ \t]*)([\"']?)[\w-]+\2(?=[ \t]*(?:#.*)?\r?$)")
 
 
@@ -133,7 +133,7 @@ def _back(library: Library, id: str, pointer: Pointer) -> Pointer:
 
 
 def _mistakes(library: Library, template: Template, step: Status) -> list[str]:
-    """Return the errors from lint and from the template's tests after the step."""
+    """Return the errors that lint and the template's tests report for the library after the step."""
     findings = lint(_as_if(library, template, step))
     reasons = [
         str(finding) for finding in findings if finding.file == template.file and finding.level is Severity.ERROR
@@ -203,8 +203,9 @@ def _make(
 
 
 def _set_status(folders: Sequence[Path], template: Template, status: Status) -> None:
-    """Write the status into the template's file. Files outside the template folders stay as they are. Raises
-    `MoveRefused`.
+    """Write the status into the template's file. A file outside the template folders stays as it is.
+
+    Raises `MoveRefused` if the file has changed since it was read.
     """
     if _root(folders, template.file) is None:
         return
@@ -215,7 +216,7 @@ def _set_status(folders: Sequence[Path], template: Template, status: Status) -> 
 
 
 def _raw(file: str) -> str:
-    """Return the text of the file with its own line ends. Raises `TemplateError`."""
+    """Return the text of the file with its line ends unchanged. Raises `TemplateError` if the file cannot be read."""
     read_source(Path(file))
     return Path(file).read_bytes().decode("utf-8")
 
