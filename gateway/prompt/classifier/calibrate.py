@@ -1,4 +1,4 @@
-"""Calibrates a classifier on held-out cases, so that four of five answers with trust 0.8 are right."""
+"""Calibrates a classifier on held-out cases. Of the results with trust 0.8, four of five are then right."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from gateway.prompt.classifier.regression import Fitted, TrainingRows, fit, join
 FOLDS = 5
 MANY, FOLDS_OF_MANY = 4000, 3  # with at least this many cases, three folds are enough
 OUTSIDE_IN_LIFE = 0.65
-"""The share of prompts without a template, among the prompts of strangers to a general library."""
+"""The expected share of users' prompts that have no template in a general library."""
 ANCHORS = 40  # the examples of each intent that a prompt is compared with; 120 would take 30 us more
 CHUNK = 512  # the number of rows that are compared with all examples at once, to limit memory
 
@@ -52,12 +52,14 @@ def out_of_fold(
 ) -> HeldOutResults:
     """Fit the temperature and the gate on predictions for held-out cases.
 
-    `table` has a row for each case, and `labels` has the classes. The rows `extra` with the classes `extra_labels` are
-    in the training data of every fold. `points` [cases, dimensions] has rows of length 1; the product of two rows is
-    the similarity of two cases. `form` [cases, forms] has what `model.forms` returns for each case.
+    `table` has a row for each case, and `labels` has the class of each case. The rows `extra` with the classes
+    `extra_labels` are in the training data of every fold. `points` [cases, dimensions] has rows of length 1; the
+    product of two rows is the similarity of two cases. `form` [cases, forms] has what `model.forms` returns for each
+    case.
 
     Cases with the same name in `groups` are held out together. A case with the name "" is held out alone.
-    `share_outside` is the expected share of prompts without a template; with None, the share among the cases is used.
+    `share_outside` is the expected share of prompts without a template. If it is None, the share among the cases is
+    used.
     """
     classes = np.unique(labels)
     known = ~outsiders(classes)
@@ -83,7 +85,7 @@ def out_of_fold(
 
 
 def outsiders(names: NDArray[np.str_]) -> NDArray[np.bool_]:
-    """Return for each name whether it is a class of prompts without a template, in an array of the same shape."""
+    """Return an array that tells for each name whether it is a class of prompts without a template."""
     return np.array([is_outside(name) for name in names.tolist()], dtype=bool)
 
 
@@ -119,7 +121,7 @@ def _folds(labels: NDArray[np.str_], groups: Sequence[str]) -> list[tuple[NDArra
 def _signs(scores: Array, left: Array, shown: Array, own: NDArray[np.str_], classes: NDArray[np.str_]) -> Array:
     """Compute the gate's features for held-out prompts. `model.gate_features` does the same for a single prompt.
 
-    The prompts have the rows `scores` [left, classes] and `left` [left, dimensions]. They are compared with the
+    `scores` [left, classes] and `left` [left, dimensions] have a row for each prompt. The prompts are compared with the
     examples `shown` [shown, dimensions], whose classes are `own` [shown]. The result is [left, features].
     """
     order = np.argsort(own, kind="stable")
@@ -155,10 +157,10 @@ def _signs_of(scores: Array, left: Array, shown: Array, ends: NDArray[np.intp], 
 
 
 def _gate(signs: Array, within: NDArray[np.bool_], share_outside: float | None) -> tuple[Array, Array]:
-    """Fit a logistic model of whether a prompt has an intent. The weights include the scaling of the features.
+    """Fit a logistic model of whether a prompt has an intent.
 
-    `signs` is [cases, features], and `within` is [cases]. Returned are the weights [features + 1] and the held-out
-    probabilities [cases]. If every case has an intent, the gate accepts all prompts.
+    `signs` is [cases, features], and `within` is [cases]. Return the weights for unscaled features [features + 1], and
+    the held-out probabilities [cases]. If every case has an intent, the gate accepts all prompts.
     """
     if within.all():
         return np.array([0.0] * len(GATE) + [20.0], np.float32), np.ones(len(signs), np.float32)
@@ -208,7 +210,8 @@ def figures(trust: Array, right: NDArray[np.bool_], within: NDArray[np.bool_], f
 
 
 def calibration_error(trust: NDArray[np.floating], right: NDArray[np.bool_], bins: int = 10) -> float:
-    """Return the expected calibration error (ECE): the mean difference between trust and accuracy over bins of trust.
+    """Return the expected calibration error (ECE): the mean absolute difference between trust and accuracy, over bins
+    of trust.
 
     `trust` and `right` are [cases].
     """
@@ -218,7 +221,8 @@ def calibration_error(trust: NDArray[np.floating], right: NDArray[np.bool_], bin
 
 
 def _temperature(scores: Array, labels: NDArray[np.intp]) -> float:
-    """Find the divisor of the scores under which the labels of the held-out cases are most probable.
+    """Return the temperature: the divisor of the scores that makes the right classes of the held-out cases most
+    probable.
 
     `scores` is [cases, classes], and `labels` [cases] holds indices of classes.
     """

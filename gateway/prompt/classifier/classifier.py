@@ -139,20 +139,22 @@ class Classifier:
         return ""
 
     def wrote(self, text: str) -> bool:
-        """Return whether a template of the library wrote the prompt."""
+        """Return whether a template of the library wrote the prompt. The prompt then contains a fixed sentence of a
+        template.
+        """
         return self._fixed.occur_in(text)
 
     async def verdict(self, text: str) -> tuple[TierVerdict, str] | None:
         """Return the most probable intent, even if it is improbable, and the tier that chose it.
 
-        The result is None if there is no template in the language.
+        The result is None if there is no template in the prompt's language.
         """
         language = language_of(text)
         tiers = self.model.tiers.get(language)
         return await self._cascade(look(text, None, self.model.instructions.get(language)), tiers) if tiers else None
 
     async def vector(self, kind: str, seen: Look) -> Vectors | None:
-        """Return the prompt's embedding for a tier, [dimensions], or None without the embedder."""
+        """Return the prompt's embedding [dimensions] for a tier, or None if the embedder is missing."""
         if kind == "static" and self._static is not None:
             row: Vectors = self._static.embed([seen.request])[0]
             return row
@@ -168,7 +170,7 @@ class Classifier:
 
 
 def as_read(seen: Look, tiers: Mapping[str, Tier]) -> Look:
-    """Return the text that these tiers read: the prompt's instruction, or the whole prompt."""
+    """Return the view of the prompt that these tiers use: its instruction, or the whole prompt."""
     return whole(seen.text) if next(iter(tiers.values())).names.whole else seen
 
 

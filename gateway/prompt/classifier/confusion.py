@@ -19,7 +19,7 @@ class Mistake(Struct, frozen=True):
 
 
 class Confusion(Struct, frozen=True):
-    """The number of prompts for each pair of right and given intent, as `table[intent][got]`. Both indices follow
+    """Counts prompts by right intent and by given intent, in `table[right][given]`. Both indices are positions in
     `names`.
     """
 
@@ -38,8 +38,8 @@ class Confusion(Struct, frozen=True):
         return sorted(mistakes, key=lambda mistake: (-mistake.count, mistake.intent, mistake.got))[:limit]
 
     def weakest(self, limit: int = 10) -> list[tuple[str, float, int]]:
-        """Return (intent, share of its prompts that were recognised, number of its prompts), the smallest share
-        first.
+        """Return (intent, share, count) for each intent with prompts. `count` is the number of prompts, and `share` is
+        the share of them that were recognised. The smallest share comes first.
         """
         rows = [(name, counts[place] / max(1, sum(counts)), sum(counts)) for place, (name, counts) in self._rows()]
         return sorted((row for row in rows if row[2]), key=lambda row: (row[1], row[0]))[:limit]
@@ -57,8 +57,8 @@ class Confusion(Struct, frozen=True):
 
 
 def confusion(right: Sequence[str], got: Sequence[str]) -> Confusion:
-    """Count each pair of right and given intent. `right` and `got` have an entry for each prompt; "" means no
-    intent.
+    """Count the prompts for each combination of right and given intent. `right` and `got` have an entry for each
+    prompt; "" means no intent.
     """
     counted = Counter(zip((name or NONE for name in right), (name or NONE for name in got), strict=True))
     names = tuple(sorted({name for pair in counted for name in pair}))

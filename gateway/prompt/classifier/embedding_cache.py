@@ -46,7 +46,7 @@ class EmbeddingCache:
     def _embed(self, texts: Sequence[str]) -> Vectors:
         """Embed the texts in pieces, on one thread for each core. The result is [texts, dimensions].
 
-        These threads never wait for each other, unlike those of BLAS.
+        Unlike the threads of BLAS, these threads never wait for each other.
         """
         from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 

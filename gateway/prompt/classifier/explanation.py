@@ -12,7 +12,7 @@ from gateway.prompt.language.detect import language_of
 
 
 class TierWhy(Struct, frozen=True):
-    """The verdict of one tier and what led to it."""
+    """The verdict of one tier, with the evidence for it."""
 
     tier: str
     intent: str

@@ -1,7 +1,7 @@
 """Measures the form of a prompt as a few named numbers.
 
-The numbers tell raw prompts from well-specified ones better than any embedding. They take microseconds: one pass over
-the words, with one look-up for each. Counts are damped with log1p, since the first occurrence matters most.
+The numbers tell raw prompts from well-specified ones better than any embedding. Measuring takes microseconds: each word
+is looked up once in a table. Counts are damped with log1p, since the first occurrence matters most.
 """
 
 import re
@@ -22,7 +22,7 @@ _LIST_MARK = re.compile(r"^\s*(?:[-*•]|\d+[.)、]|[（(]\d+[)）])\s*\S", re.M
 _ENDS = frozenset(".!?。！？:：;；…)]}”\"'`>")
 
 COUNTED = ("constraints", "format", "detail", "audience", "polite", "linking")
-"""The fields of a language's `[form]` with words that are counted."""
+"""The fields of a language's `[form]` table whose words are counted."""
 CONSTRAINTS, FORMAT, DETAIL, AUDIENCE, POLITE, LINKING = range(6)
 
 
@@ -51,8 +51,8 @@ def _parts() -> list[re.Pattern[str]]:
 
 @Derived
 def _questions() -> tuple[re.Pattern[str], re.Pattern[str]]:
-    """Return two patterns: for the first word of a question, and for words of a question in languages without
-    blanks.
+    """Return two patterns. The first matches a question word at the start of a text. The second matches a question word
+    anywhere in a text, for languages without blanks.
     """
     spaced = [word for words in VOCABULARY.values() if words.spaced for word in words.form.questions]
     unspaced = [word for words in VOCABULARY.values() if not words.spaced for word in words.form.questions]
@@ -122,7 +122,6 @@ def features(text: str) -> list[float]:
 
 
 def _word_counts(words: Sequence[str], lowered: str) -> list[int]:
-    """Count the words of each kind in `COUNTED`."""
     counts = [0] * len(COUNTED)
     ones, twos = _words()
     for word in filter(ones.__contains__, words):

@@ -15,7 +15,7 @@ _SENTENCE = re.compile(r"[^.!?。！？]+[.!?。！？]?")
 
 
 def fingerprints(templates: Iterable[Template]) -> tuple[str, ...]:
-    """Return the long sentences in the templates' bodies that have no slot."""
+    """Return the long sentences without slots in the templates' bodies."""
     sentences = {
         sentence.strip()
         for template in templates
@@ -34,8 +34,8 @@ def weight(text: str) -> float:
 class FixedSentences:
     """Finds fixed sentences in texts.
 
-    A text is searched for a sentence only if it contains the longest inner word of that sentence. Looking up words is
-    much cheaper than searching for sentences.
+    A text is searched for sentences only if it contains the longest inner word of at least one sentence. Looking up
+    words is much cheaper than searching for sentences.
     """
 
     def __init__(self, sentences: Iterable[str]) -> None:

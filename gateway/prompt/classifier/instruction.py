@@ -1,8 +1,8 @@
 """Finds the instruction in a prompt: the lines with the request, without the pasted text.
 
 A logistic model scores the words of each line. It is trained on our seed prompts, whose instruction and payload are
-known. In a prompt of one line, the model only decides whether the words before a colon are the instruction. In all
-other cases `language/payload.py` decides by rules.
+known. In a prompt of one line, the model only decides whether the words before a colon are the instruction. If the
+model finds no instruction, the rules in `language/payload.py` decide.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ LINE_CHARS = 300
 HARDLY, CLEARLY = 1.0, 1.5  # log-odds, used by `_asks_more`
 LEADS = 1.5  # log-odds that are added to a first line if the split's rules also take it for the instruction
 _LEADING = frozenset({"colon", "line", "dash", "fence"})
-"""The rules that find a payload after an instruction."""
+"""The names of the rules for a payload that follows its instruction."""
 _WORD = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)?|\d+|[^\s\w]")
 _PARAGRAPH = re.compile(r"\n\s*\n")
 _COLON = re.compile(r":\s|：")
@@ -29,10 +29,10 @@ _HEAD_ZH, _TAIL_ZH = 50, 30
 
 
 class InstructionModel:
-    """The weights of the words of one language."""
+    """Scores lines in one language by the weights of their words."""
 
     def __init__(self, weights: Mapping[str, float], *, spaced: bool = True) -> None:
-        """`weights` are by token, as `line_tokens` returns them. The key "" is the bias."""
+        """`weights` maps each token that `line_tokens` returns to its weight, and the key "" to the bias."""
         self.weights = weights
         self.spaced = spaced
 
@@ -64,7 +64,7 @@ class InstructionModel:
         return score < HARDLY and self.score(last[:LINE_CHARS]) > score + CLEARLY
 
     def has_text_after_colon(self, text: str) -> bool:
-        """Return whether the words before the first colon are an instruction with a text behind it."""
+        """Return whether an instruction ends at the first colon and a text follows it."""
         colon = _COLON.search(text, 0, LINE_CHARS)
         return colon is not None and len(text) > colon.end() and self.score(text[: colon.start()]) > 0.0
 
@@ -87,7 +87,8 @@ class InstructionModel:
 
 
 def line_tokens(line: str, *, spaced: bool) -> set[str]:
-    """Return the tokens of a line: words, pairs of words, and marks for its length and its end.
+    """Return the tokens of a line: words, pairs of words, and marks for the line's first words, length and last
+    character.
 
     In an unspaced language, characters and pairs of characters take the place of words.
     """
@@ -114,7 +115,7 @@ def _begins(words: Sequence[str], joint: str) -> Iterator[str]:
 
 
 def _lines(text: str, end: int) -> Iterator[str]:
-    """Return the lines before the index `end`, without code blocks."""
+    """Yield the lines before the index `end`, without code blocks and blank lines."""
     head = text[:end]
     for block in reversed(fences(head)) if "```" in head or "~~~" in head else ():
         head = f"{head[: block.start]}\n{head[block.end :]}"
@@ -124,8 +125,8 @@ def _lines(text: str, end: int) -> Iterator[str]:
 
 
 def _end(parts: Split) -> int:
-    """Return where the search for first lines ends: at the payload that follows its instruction, or at the end of the
-    prompt.
+    """Return the end of the part of the prompt in which an instruction may come first. This is the start of a payload
+    that follows its instruction, or else the end of the prompt.
     """
     span = parts.payload
     return span.start if span is not None and span.start > 0 and parts.rule in _LEADING else len(parts.query)

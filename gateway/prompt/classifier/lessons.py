@@ -43,7 +43,9 @@ class SeedPrompt(Struct, frozen=True):
     language: str = ""
 
     def texts(self, nth: int) -> tuple[str, ...]:
-        """Return the prompt as users write it. `nth` chooses one of two layouts for a payload."""
+        """Return the prompt as users might write it: as one text, or as two texts with different layouts of the
+        payload. `nth` chooses the layouts.
+        """
         if not self.payload:
             return (self.instruction,)
         if self.order == "text-first":
@@ -72,7 +74,7 @@ class Lesson(Struct, frozen=True):
     crossed: bool = False
     """Whether the payload comes from another prompt."""
     group: str = ""
-    """The instruction, if several prompts share it; these prompts are held out together. Otherwise ""."""
+    """The instruction of a seed prompt, or "". Prompts with the same instruction are held out together."""
 
 
 class Lessons(Struct, frozen=True):
@@ -87,7 +89,7 @@ class Lessons(Struct, frozen=True):
     whole: bool = False
     """Whether prompts are read whole, with instruction and payload together. This is so if there are no templates."""
     seeded: bool = False
-    """Whether the cases include seed prompts of many kinds."""
+    """Whether the cases include our seed prompts."""
 
 
 class _SeedRow(Struct):
@@ -112,7 +114,7 @@ def read_seeds(folder: Path = SEED) -> Seeds:
 
 
 def read_prompts(file: Path, language: str) -> tuple[SeedPrompt, ...]:
-    """Read the seed prompts of one language, or nothing if it has no file. Raises `LanguageUnusable`."""
+    """Read the seed prompts of one language, or return none if there is no such file. Raises `LanguageUnusable`."""
     if not file.exists():
         return ()
     try:
@@ -129,8 +131,8 @@ def lessons(
 ) -> list[Lessons]:
     """Collect the training data of every language of the active templates and the labelled prompts.
 
-    If a prompt has two classes, templates come first, then labelled prompts, then our seeds. `instructions` are the
-    models that find an instruction, by language.
+    If sources give one prompt different classes, templates have priority over labelled prompts, and labelled prompts
+    over our seeds. `instructions` are the models that find an instruction, by language.
     """
     active = [template for template in library.templates if template.active]
     languages = {template.language.value for template in active} | {row.language for row in labelled if row.intent}

@@ -25,7 +25,7 @@ from gateway.prompt.classifier.view import TECHNICAL, Keywords, Look, has_code, 
 
 Array: TypeAlias = NDArray[np.float32]
 FORMS = (*TECHNICAL, "<code>")
-"""The marks of form in the gate's input. Most requests about code or a machine have a template."""
+"""The marks of a prompt's form that are inputs of the gate. Most requests about code or a machine have a template."""
 GATE = ("top", "margin", "entropy", "nearest", "nearest five", "over the mean", "none", "score", *FORMS)
 WITHOUT_TEXT = 0.3
 """If an intent needs a text or code and the prompt has none, the trust in the intent is multiplied by this."""
@@ -58,14 +58,14 @@ class Names(Struct, frozen=True):
     """The examples that a prompt is compared with, sorted by class."""
     keywords: dict[str, tuple[str, ...]]
     near: dict[str, tuple[str, ...]] = {}
-    """The other intents that the template of an intent serves too."""
+    """For each intent, the other intents that its template serves too."""
     requests: dict[str, str] = field(default_factory=dict, name="asked")
-    """The intent of each example's request. Requests are in the form that `plain` returns."""
+    """Maps the request of each example to the example's intent. Requests are in the form that `plain` returns."""
     listed: tuple[str, ...] = ()
-    """The `requests` that are `match` examples."""
+    """The keys of `requests` that come from `match` examples."""
     barred: dict[str, tuple[str, ...]] = {}
-    """The intents that each `not` example excludes. The keys are the example with its payload and without, in the form
-    that `plain` returns.
+    """Maps each `not` example to the intents that it excludes. A key is the example with or without its payload, in the
+    form that `plain` returns.
     """
     on_text: tuple[str, ...] = ()
     """The intents whose examples nearly always have a text to work on."""
@@ -82,7 +82,7 @@ class Signs(NamedTuple):
     """The gate's features, in the order of `GATE`."""
     top: int
     nearest: int
-    """The most similar anchor of the top class, or -1 if that class has no anchors."""
+    """The index of the most similar anchor of the top class, or -1 if that class has no anchors."""
     similarity: float
     scores: list[float]
     """The scores of the classes; `softmax` turns them into probabilities."""
@@ -94,7 +94,7 @@ class TierFeatures(NamedTuple):
     columns: Sequence[int]
     weights: Array
     length: float
-    """The length of the vector of word weights, by which the scores are divided."""
+    """The Euclidean length of `weights`, by which the scores of the words are divided."""
     rows: Array
     """The weights of the known words for each class, [columns, classes]."""
     vector: Array | None
@@ -138,7 +138,7 @@ class Tier:
         self._gate, self._gate_bias = gate[:-1], gate[-1]
 
     def recall(self, seen: Look) -> TierVerdict | None:
-        """Return the verdict if the prompt has the same words as an example, else None."""
+        """Return a certain verdict if the prompt's request equals the request of an example, else None."""
         request = plain(seen.request)
         name = self.names.requests.get(request)
         if name is None or name in self.names.barred.get(plain(seen.text), ()):
@@ -169,7 +169,7 @@ class Tier:
         )
 
     def read(self, seen: Look, vector: Array | None = None) -> TierFeatures:
-        """Return the known words of a prompt as columns, with tf-idf weights."""
+        """Return what the tier reads from a prompt. The known words are columns with tf-idf weights."""
         known = self._column
         marks = tokens(seen, self.names.language, self._keywords)
         words = [known[word] for word in marks if word in known]
@@ -207,7 +207,7 @@ class Tier:
         return pooled(signs, pool, known) if pool else signs
 
     def place(self, read: TierFeatures) -> Array:
-        """Return the place of the prompt among the anchors, [dimensions]."""
+        """Return the prompt as a point [dimensions] in the space of the anchors."""
         if read.vector is not None:
             return read.vector
         assert self._projection is not None
@@ -219,7 +219,9 @@ class Tier:
         return logistic(sum(map(mul, signs.signs, self._gate)) + self._gate_bias)
 
     def share(self, signs: Signs) -> float:
-        """Return the probability of the top class and its pool together, given that the prompt has an intent."""
+        """Return the probability of the top class, given that the prompt has an intent. Intents that the top class's
+        template serves too count as part of the top class.
+        """
         return signs.signs[0] / max(1.0 - signs.signs[6], 1e-9)
 
     def strongest(self, read: TierFeatures, top: int, limit: int = 3) -> list[tuple[str, float]]:
@@ -232,9 +234,7 @@ class Tier:
         return [(self.names.vocabulary[read.columns[row]], push[row]) for row in best if push[row] > 0.0]
 
     def nearest(self, read: TierFeatures, limit: int = 5) -> list[tuple[str, str, float]]:
-        """Return (example, its intent, cosine) of the anchors most similar to the prompt. The most similar comes
-        first.
-        """
+        """Return the anchors most similar to the prompt as (example, its intent, cosine), the most similar first."""
         likeness = self._anchors @ self.place(read)
         rows = np.argsort(-likeness)[:limit].tolist()
         own = self.arrays["anchor_class"]
@@ -271,10 +271,10 @@ def gate_features(
 ) -> Signs:
     """Return the gate's input: how certain the classifier is, and how similar the prompt is to the examples.
 
-    `values` are the scores of the classes, divided by the temperature. `known` are the classes that are intents.
-    `near(class)` returns the similarity of the prompt to each anchor in [ends[class], ends[class + 1]). `form` has a
-    number for each of `FORMS`. Only the examples of the most probable classes are compared, since comparing thousands
-    of examples would take most of the time.
+    `values` are the scores of the classes, divided by the temperature. `known` are the indices of the classes that are
+    intents. `near(class)` returns the similarity of the prompt to each anchor in [ends[class], ends[class + 1]). `form`
+    has a number for each of `FORMS`. Only the examples of the most probable classes are compared, since comparing
+    thousands of examples would take most of the time.
     """
     # for a few dozen numbers Python is faster than numpy
     highest = max(values)
@@ -304,7 +304,7 @@ def forms(marks: Container[str]) -> list[float]:
 
 
 def pooled(signs: Signs, pool: Container[int], known: Iterable[int]) -> Signs:
-    """Return the signs with the top class and the other classes of its pool as one class."""
+    """Return the signs as if all classes in `pool` were one class. The top class is in `pool`."""
     highest = max(signs.scores)
     raised = [*map(exp, [score - highest for score in signs.scores])]
     total = sum(raised)

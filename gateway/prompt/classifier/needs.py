@@ -19,7 +19,7 @@ from gateway.prompt.language.vocabulary import VOCABULARY, Derived
 KINDS = ("example", "absent", "reasoning", "tool")
 """The fields of a language's `[needs]`."""
 LONG_CHARS = 3000
-"""A longer prompt is mostly text to work on, which a small context window cannot hold."""
+"""A prompt with more characters than this is mostly text to work on, which a small context window cannot hold."""
 _WORD = re.compile(r"[a-z][a-z.'-]*[a-z]|[a-z]")
 _ENTRY = re.compile(r"[^\W\d_][^\W\d_.'-]*[.\w-]*")
 _SUM = re.compile(r"\d\s*[-+*/×÷^=]\s*\d|\d\s*%")
@@ -41,7 +41,9 @@ _DAMPED_FEW = 1.4  # ln(1 + 3), rounded up: one to three words name a topic, not
 
 
 class _Entries(Struct, frozen=True):
-    """The entries of one kind in one language: whole words, and phrases that may occur anywhere."""
+    """The entries of one kind in one language. `words` must be whole words of the prompt, and `phrases` may occur
+    anywhere.
+    """
 
     words: frozenset[str] = frozenset()
     phrases: tuple[str, ...] = ()

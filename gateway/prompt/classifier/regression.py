@@ -1,7 +1,8 @@
 """Multinomial logistic regression in single precision, on sparse words and dense vectors together.
 
-scikit-learn needs words and vectors in one sparse table. It took 27.4 s for 15,000 prompts of 150 intents, and this
-module 17.4 s; for 6,000 prompts of 60 intents, 7.2 s and 2.5 s. The accuracy was the same (`benchmarks/regression.py`).
+scikit-learn needs words and vectors in one sparse table. For 15,000 prompts of 150 intents, scikit-learn took 27.4 s
+and this module took 17.4 s. For 6,000 prompts of 60 intents, scikit-learn took 7.2 s and this module took 2.5 s. The
+accuracy was the same (`benchmarks/regression.py`).
 
 The descent is L-BFGS (Nocedal and Wright, Numerical Optimization, algorithm 7.4), written in numpy. With a million
 weights, scipy's version spends more time on its steps than on the gradient.
@@ -74,7 +75,8 @@ class Fitted(Struct, frozen=True):
 def fit(table: TrainingRows, labels: NDArray[np.str_], near: Fitted | None = None) -> Fitted:
     """Fit the weights. The same rows and labels always give the same weights.
 
-    `labels` is [prompts]. The descent starts from `near`, the weights of a similar fit.
+    `labels` [prompts] has the class of each prompt. The descent starts from `near`, the weights of a similar fit, if
+    both fits have the same classes.
     """
     classes, own = np.unique(labels, return_inverse=True)
     weights = _fairly(labels)
@@ -123,7 +125,7 @@ def _descend(slope: Slope, at: Array) -> Array:
 
 
 def _direction(gradient: Array, past: Sequence[tuple[Array, Array, float]]) -> Array:
-    """Return the direction of descent, corrected by the recent changes of the gradient."""
+    """Return the direction of the next step: downhill, corrected by the recent changes of the gradient."""
     q, alphas = -gradient, []
     for moved, turned, bend in reversed(past):
         alpha = float(moved @ q) / bend
@@ -138,8 +140,8 @@ def _direction(gradient: Array, past: Sequence[tuple[Array, Array, float]]) -> A
 
 
 def _slope(table: TrainingRows, own: NDArray[np.intp], classes: int, weights: Array, penalty: float) -> Slope:
-    """Return a function of flat weights that gives the loss and its gradient. `own` [prompts] are indices of
-    classes.
+    """Return a function that computes the loss and its gradient from flat weights. `own` [prompts] has the index of
+    each prompt's class.
     """
     rows, split = np.arange(len(table)), table.split
     words_across, total = table.words.T.tocsr(), float(weights.sum())

@@ -40,7 +40,7 @@ Progress = Callable[[str], None]
 
 
 class Embedders(Struct, frozen=True):
-    """The embedders of the two tiers; None for a tier without an embedder. They are used for English."""
+    """The embedders of the two tiers, or None for a tier without an embedder. Only English tiers use embedders."""
 
     static: Embedder | None = None
     sentence: Embedder | None = None
@@ -54,10 +54,10 @@ class Training(Struct, frozen=True):
 
 
 def trained(library: Library, embedders: Embedders, data_folder: Path, seeds: Seeds | None = None) -> ClassifierModel:
-    """Return the model for this library, these embedders, seeds and labelled prompts. If it is not stored, it is
-    trained now.
+    """Return the model for this library, these embedders, these seeds and the labelled prompts. A stored model is
+    loaded. Otherwise the model is trained and stored.
 
-    This call blocks. Training takes some seconds on one core, loading takes milliseconds.
+    This call blocks. Training takes some seconds on one core, and loading takes milliseconds.
     """
     seeds = seeds or read_seeds()
     labelled = kept_labels(data_folder)
@@ -80,7 +80,7 @@ def model_folder(
 
 
 def kept_labels(data_folder: Path) -> tuple[Labelled, ...]:
-    """Read the labelled prompts of the last `foreword classifier train`. Every training includes them."""
+    """Read the labelled prompts of the last `foreword classifier train`. Every later training includes them."""
     file = data_folder / "classifier" / LABELLED
     return read_labelled([file]) if file.exists() else ()
 
@@ -120,7 +120,7 @@ def teach(
     data_folder: Path | None = None,
     progress: Progress = lambda what: None,
 ) -> Training:
-    """Train like `train`, and return the held-out results too. `data_folder` stores the embeddings."""
+    """Train like `train`, and return the held-out results too. The embeddings are cached in `data_folder`."""
     tiers: dict[str, dict[str, TrainedTier]] = {}
     instructions = _instructions(seeds)
     for lesson in lessons(library, seeds, labelled, instructions):
@@ -150,7 +150,6 @@ def teach(
 
 
 def _instructions(seeds: Seeds) -> dict[str, InstructionModel]:
-    """Train the models that find the instruction in a prompt, by language."""
     models = {
         language: train_instructions([p for p in seeds.prompts if p.language == language], spaced=words.spaced)
         for language, words in VOCABULARY.items()

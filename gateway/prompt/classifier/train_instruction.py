@@ -37,6 +37,6 @@ def train_instructions(prompts: Sequence[SeedPrompt], *, spaced: bool) -> Instru
 
 
 def _pasted(payload: str) -> Iterator[str]:
-    """Return the first and the last line of a payload. These lines are next to an instruction."""
+    """Return the first and the last line of a payload. In a prompt, one of these lines is next to the instruction."""
     lines = [line for line in payload.split("\n") if line.strip()]
     yield from dict.fromkeys(lines[:1] + lines[-1:])

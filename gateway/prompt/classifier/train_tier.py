@@ -1,4 +1,6 @@
-"""Trains one tier of one language: an intent and a calibrated trust, from words and perhaps an embedding."""
+"""Trains one tier for one language. A tier finds an intent and a calibrated trust, from words and perhaps from an
+embedding.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +40,7 @@ class TrainedTier(Struct, frozen=True):
 
 
 def train_tier(lesson: Lessons, embed: Embed | None) -> TrainedTier:
-    """Train and calibrate one tier. `embed` turns texts into [texts, dimensions]. None makes a tier that reads only
+    """Train and calibrate one tier. `embed` turns texts into [texts, dimensions]. If it is None, the tier reads only
     words.
     """
     words_weight = WORDS_OF_FEW if len(lesson.cases) < MANY else WORDS_OF_MANY
@@ -132,8 +134,8 @@ def _nearly_all(lesson: Lessons, have: Callable[[Look], bool], share: float) -> 
 def _barred(lesson: Lessons) -> dict[str, tuple[str, ...]]:
     """Return the intents that each `not` example excludes.
 
-    The keys are the example's whole text, and its request without the payload. The request is left out if an example of
-    the intent has the same request.
+    The keys are the example's whole text, and its request without the payload. If an example of an intent has the same
+    request, the request does not exclude that intent.
     """
     requests = {(plain(case.seen.request), case.intent) for case in lesson.cases}
     barred: dict[str, set[str]] = {}
@@ -145,8 +147,8 @@ def _barred(lesson: Lessons) -> dict[str, tuple[str, ...]]:
 
 
 def _requests(lesson: Lessons) -> dict[str, str]:
-    """Return the intent of each example's request. Requests are in the form that `plain` returns. A request with two
-    intents is left out.
+    """Return the intent of each request in the examples. Requests are in the form that `plain` returns. A request with
+    two intents is left out.
     """
     owners: dict[str, set[str]] = {}
     for case in lesson.cases:
@@ -174,8 +176,10 @@ def _anchors(intents: Sequence[str], classes: Sequence[str]) -> list[int]:
 def _settle(
     table: TrainingRows, labels: NDArray[np.str_], misses: TrainingRows, near_misses: Sequence[Lesson]
 ) -> tuple[TrainingRows, NDArray[np.str_]]:
-    """Give each `not` example the most probable class other than its intent. Examples that fit no class are left
-    out.
+    """Return the rows and the classes of the `not` examples for training.
+
+    Each example gets the most probable class other than the intent that it excludes. Examples that fit no class are
+    left out.
     """
     if not near_misses:
         return misses, np.array([], dtype=labels.dtype)
@@ -194,7 +198,9 @@ def _vectors(embed: Embed | None, cases: Sequence[Lesson]) -> Array:
 
 
 def _vocabulary(documents: Sequence[Sequence[str]]) -> tuple[list[str], Array]:
-    """Return the words that occur in at least two prompts, with their inverse document frequency."""
+    """Return the words that occur in at least two prompts, or three if there are many, with their inverse document
+    frequency.
+    """
     counts = Counter(word for document in documents for word in set(document))
     least = 2 if len(documents) < 5000 else 3
     vocabulary = sorted(word for word, count in counts.items() if count >= least)
@@ -222,7 +228,9 @@ def weigh_all(documents: Sequence[Sequence[str]], vocabulary: Sequence[str], idf
 
 
 def _projection(words: sparse.csr_matrix) -> Array:
-    """Return the directions in which prompts differ most, [vocabulary, LATENT]. They give each prompt its place."""
+    """Return the directions in which prompts differ most, [vocabulary, LATENT]. A prompt's coordinates in these
+    directions are its point among the anchors.
+    """
     from sklearn.decomposition import TruncatedSVD
 
     directions = TruncatedSVD(min(LATENT, *words.shape), random_state=0).fit(words)

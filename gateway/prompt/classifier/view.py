@@ -68,7 +68,9 @@ TECHNICAL = ("<technical>", "<technical 2>")
 
 
 class Look(Struct, frozen=True):
-    """`request` is the text to embed: the instruction, or the start and the end of a prompt without a payload."""
+    """What the classifier reads of one prompt. `request` is the text to embed: the instruction, or the start and the
+    end of a prompt without a payload.
+    """
 
     text: str
     request: str
@@ -77,10 +79,10 @@ class Look(Struct, frozen=True):
 
 
 def look(text: str, parts: Split | None = None, instructions: InstructionModel | None = None) -> Look:
-    """Return what the classifier reads of a prompt. `parts` is the split prompt, if the caller has it.
+    """Return the classifier's view of a prompt. `parts` is the split prompt, if the caller has already split it.
 
-    `instructions` is the model that separates an instruction from a pasted text. Without it, the rules of the split
-    decide.
+    `instructions` is the model that separates an instruction from a pasted text. Without this model, the rules of the
+    split decide.
     """
     parts = parts or split(text)
     asking = "" if instructions is None else instructions.instruction(text, parts)
@@ -195,8 +197,8 @@ def tokens(seen: Look, language: str, keywords: Keywords) -> list[str]:
 
 
 def _technical_marks(names: Collection[str]) -> list[str]:
-    """Return marks for the technical names of a request. By these, the classifier knows a tool that is in no
-    example.
+    """Return marks for the technical names of a request. With these marks, the classifier recognises requests about a
+    tool that is in no example.
     """
     return [*TECHNICAL[: len(names)]]
 
