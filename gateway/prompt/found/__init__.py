@@ -1,1 +1,1 @@
-"""Finds and recognises prompts that applications build, from the recorded traffic."""
+"""Finds prompts that applications build, by reading the recorded traffic, and recognises them in later requests."""

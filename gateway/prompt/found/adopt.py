@@ -29,7 +29,7 @@ class SkeletonPart(Struct, frozen=True):
 
 
 class TemplateMessage(Struct, frozen=True):
-    """One message of a template. `history` stands for the conversation so far, which is kept byte for byte."""
+    """One message of a template. The role `history` stands for the conversation so far, which is kept byte for byte."""
 
     role: str
     parts: tuple[SkeletonPart, ...] = ()
@@ -46,7 +46,7 @@ class FoundTemplate(Struct, frozen=True):
     """A template made of a found prompt. Version 1 is the identity: it renders exactly the text that the application
     sent.
 
-    `match` is the way in which a request is recognised. The only way is an exact match.
+    `match` says how a request is recognised. The only value is `exact`.
     """
 
     id: str

@@ -1,4 +1,6 @@
-"""A prompt that was found in the traffic of a key. Each of its versions has a shape and a use."""
+"""A prompt that was found in the traffic of a key, with its versions. Each version has the shapes of its texts and
+figures of its use.
+"""
 
 from collections.abc import Sequence
 from enum import StrEnum
@@ -19,7 +21,7 @@ class PromptState(StrEnum):
 
 
 class PartExamples(Struct, frozen=True):
-    """The guessed type of a part, and some of its values. Without permission by the record policy, there are no
+    """The guessed type of a part, and some of its values. If the record policy forbids storing texts, there are no
     values.
     """
 
@@ -49,7 +51,7 @@ class PromptUse(Struct, frozen=True):
     failed: int = 0
 
     def plus(self, other: "PromptUse") -> "PromptUse":
-        """Add the use in a later window. Users are counted in each window anew, so the larger number of users is
+        """Add the use in a later window. Users are counted separately in each window, so the larger number of users is
         kept.
         """
         models = {
@@ -87,7 +89,7 @@ class PromptVersion(Struct, frozen=True):
     parts: tuple[PartExamples, ...] = ()
     """The parts of `system`, followed by the parts of `last`."""
     ambiguous: int = 0
-    """The number of sampled requests that can be read in several ways."""
+    """The number of sampled requests whose values can be read in more than one way."""
 
     @property
     def shapes(self) -> tuple[TextShape, ...]:
@@ -109,7 +111,9 @@ class PromotedVersion(Struct, frozen=True):
 
 
 class FoundPrompt(Struct, frozen=True):
-    """A prompt that an application builds. It is recognised only for the key in whose traffic it was found."""
+    """A prompt that an application builds. The prompt is recognised only in requests of the key in whose traffic it was
+    found.
+    """
 
     id: str
     name: str
@@ -118,9 +122,9 @@ class FoundPrompt(Struct, frozen=True):
     versions: tuple[PromptVersion, ...]
     state: PromptState = PromptState.FOUND
     counted_s: float = 0.0
-    """The time until which its use is counted, in seconds since 1970."""
+    """The time until which the prompt's use is counted, in seconds since 1970."""
     spoken: PromotedVersion | None = None
-    """The template version that is sent to a share of the conversations. None: every request stays unchanged."""
+    """The template version that is sent to a share of the conversations. None if every request stays unchanged."""
 
     @property
     def newest(self) -> PromptVersion:

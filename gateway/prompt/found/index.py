@@ -1,7 +1,8 @@
 """Finds the prompt that built a request: exactly, among thousands, in microseconds.
 
-Shapes are found by their first piece, or else by their last piece. A binary search gives the longest known beginning of
-a text. Each beginning has a link to the next shorter one. `benchmarks/discover.py` has the figures.
+A shape is looked up by its first piece and by the end of its last piece. The pieces are sorted, so that a binary search
+finds the longest known prefix of a text. Each prefix has a link to the next shorter one. `benchmarks/discover.py`
+measures the times.
 """
 
 from bisect import bisect_right
@@ -16,18 +17,18 @@ from gateway.prompt.found.found_prompt import FoundPrompt, PromptState, PromptVe
 from gateway.prompt.found.shape import TextShape
 
 EDGE = 64
-"""The number of characters by which shapes are found: at both ends of a constant text, and at the end of other texts.
-Hashing a system message of 100 kB would take 60 us.
+"""At most this many characters at each end of a text are used as keys. Hashing a whole system message of 100 kB would
+take 60 us.
 """
 MOST_ALIKE = 40
-"""The maximum number of shapes with the same first and last piece. Trying more would take too long."""
+"""The maximum number of shapes with the same first piece and the same end. Trying more shapes would take too long."""
 SYSTEM = ("system", "developer")
 
 T = TypeVar("T")
 
 
 class PrefixTable(Generic[T]):
-    """A table in which beginnings of texts are the keys."""
+    """A table whose keys are prefixes of texts."""
 
     def __init__(self, values: Mapping[str, T]) -> None:
         self._starts = sorted(values)
@@ -35,7 +36,7 @@ class PrefixTable(Generic[T]):
         self._shorter = _links(self._starts)
 
     def of(self, text: str) -> Iterator[T]:
-        """Yield the values for all beginnings of the text, the longest first."""
+        """Yield the values of all keys with which the text begins. The longest key comes first."""
         starts = self._starts
         at = bisect_right(starts, text) - 1
         while at >= 0:
@@ -45,7 +46,7 @@ class PrefixTable(Generic[T]):
 
 
 def _links(starts: Sequence[str]) -> list[int]:
-    """Return for each beginning the index of the longest other beginning that it starts with, or -1."""
+    """Return, for each of the sorted keys, the index of the longest other key with which it begins, or -1."""
     links: list[int] = []
     open_: list[int] = []
     for at, start in enumerate(starts):
@@ -57,7 +58,7 @@ def _links(starts: Sequence[str]) -> list[int]:
 
 
 class ShapeMatch(Struct, Generic[T]):
-    """A shape that fits a text, the values of its parts, and the meaning of the shape."""
+    """A shape that fits a text, the values of the shape's parts, and the object that was stored with the shape."""
 
     shape: TextShape
     values: tuple[str, ...]
@@ -65,7 +66,10 @@ class ShapeMatch(Struct, Generic[T]):
 
 
 class ShapeIndex(Generic[T]):
-    """Shapes, each with a meaning. `left_out` is the number of shapes over the limit."""
+    """An index of shapes. Each shape is stored with an object, its `meaning`.
+
+    `left_out` is the number of shapes that are not in the index, because of the limit `MOST_ALIKE`.
+    """
 
     def __init__(self, shapes: Iterable[tuple[TextShape, T]]) -> None:
         self.left_out = 0
@@ -97,7 +101,7 @@ class ShapeIndex(Generic[T]):
         return found
 
     def best(self, text: str) -> ShapeMatch[T] | None:
-        """Return the shape with the most fixed text that fits the text, or None."""
+        """Return the fitting shape with the most fixed text, or None if no shape fits the text."""
         for shape, meaning in self._constants(text):
             return ShapeMatch(shape, (), meaning)
         best: ShapeMatch[T] | None = None
@@ -113,7 +117,9 @@ class ShapeIndex(Generic[T]):
             yield from (pair for pair in self._constant.get(_edges(text), ()) if pair[0].pieces[0] == text)
 
     def _candidates(self, text: str) -> Iterator[tuple[TextShape, T]]:
-        """Yield the shapes whose first piece is at the start of the text, and whose last piece may be at its end."""
+        """Yield the shapes whose first piece begins the text, and whose last characters end it. The other pieces are
+        not compared.
+        """
         turned = text[: -EDGE - 1 : -1]
         # a short beginning is compared first, since comparing whole system messages would take most of the time
         for by_head in self._by_start.of(text[:EDGE]):
@@ -127,8 +133,8 @@ def _edges(text: str) -> tuple[int, str, str]:
 
 
 class PromptMatch(Struct, frozen=True):
-    """A request that was built by a found prompt. `values` are the values of the system message's parts, then those of
-    the last message's.
+    """A request that was built by a found prompt. `values` holds the values of the parts of the system message,
+    followed by those of the parts of the last user message.
     """
 
     prompt: FoundPrompt
@@ -159,7 +165,7 @@ class PromptIndex:
         return table.find(*parts) if table is not None and parts is not None else None
 
     def find_texts(self, key: str, endpoint: str, system: str | None, last: str) -> PromptMatch | None:
-        """Return the prompt that built these texts, as `readable` returns them, or None."""
+        """Return the prompt that built these two texts, or None. The texts must be as `readable` returns them."""
         table = self._tables.get((key, endpoint))
         return table.find(system, last) if table is not None else None
 
@@ -200,7 +206,8 @@ def _match(before: tuple[str, ...], last: ShapeMatch[tuple[FoundPrompt, PromptVe
 def readable(turns: Sequence[Turn]) -> tuple[str | None, str] | None:
     """Return the text of the system message (None without one) and the text of the last user message.
 
-    Returns None if the request has several system messages, or no plain user message.
+    Returns None if there is no user message, if one of the two texts is not plain, or if another system message follows
+    the last user message.
     """
     if not turns:
         return None

@@ -1,4 +1,4 @@
-"""The shape of a text that a program builds: fixed pieces with parts between them.
+"""The shape of a text that a program builds: fixed pieces with variable parts between them.
 
 A shape is exact: the pieces and the values of the parts, joined in order, are the text.
 """
@@ -9,8 +9,8 @@ from itertools import chain, zip_longest
 from msgspec import Struct
 
 REACH = 4096
-"""How many characters after the previous piece, and how many at the end of the text, are searched for an inner piece.
-This limits the work for a long text.
+"""An inner piece is searched for only in this many characters after the previous piece, and in this many characters
+before the last piece. This limits the work for a long text.
 """
 
 
@@ -42,8 +42,9 @@ class TextShape(Struct, frozen=True):
         return _values(self.pieces, text)
 
     def last_values(self, text: str) -> tuple[str, ...] | None:
-        """Return the values as `values` does, but with each inner piece at its last possible place. If both results are
-        equal, there is only one way to read the text.
+        """Return the values as `values` does, but with each inner piece at its last possible place.
+
+        If both methods return the same values, there is only one way to read the text.
         """
         if len(self.pieces) < 3:
             return self.values(text)
@@ -56,7 +57,7 @@ class TextShape(Struct, frozen=True):
 
 
 OPEN = TextShape(("", ""))
-"""The shape of a text without a fixed piece."""
+"""The shape without fixed text, which fits every text."""
 
 
 def _values(pieces: tuple[str, ...], text: str) -> tuple[str, ...] | None:

@@ -49,9 +49,10 @@ def read_template(data_folder: Path, prompt: str, version: int) -> FoundTemplate
 
 
 def write_identity(data_folder: Path, prompt: FoundPrompt) -> Path:
-    """Write the identity of a prompt's newest version, unless the newest template is for that version already.
+    """Write the identity of a prompt's newest version as a template, and return the file.
 
-    It is version 1 or, after the application was deployed with another text, the next number. Raises `NotAdopted`.
+    The first template gets version 1. A later template, for a changed text of the application, gets the next number. If
+    the newest template already belongs to the prompt's newest version, nothing is written. Raises `NotAdopted`.
     """
     template = identity(prompt)
     try:
@@ -73,8 +74,9 @@ def newest_template(data_folder: Path, prompt: str) -> FoundTemplate:
 
 
 def exported(template: FoundTemplate) -> str:
-    """Return a template as Markdown: a head, and a section for each message. Fixed text stands between the frozen
-    marks."""
+    """Return a template as Markdown: a head, and a section for each message. Each frozen text stands between the
+    two marks of `FROZEN`.
+    """
     slots = "".join(f"  {slot.name}: {{type: {slot.type}}}\n" for slot in template.slots)
     head = (
         f"---\nid: {template.id}\nversion: {template.version}\nfound: {template.prompt}\nkey: {_quoted(template.key)}\n"
@@ -100,7 +102,7 @@ def _quoted(text: str) -> str:
 def imported(text: str, before: FoundTemplate, *, unlocked: bool = False) -> FoundTemplate:
     """Read an edited export as the next version of a template.
 
-    Raises `WrongTemplate` if a slot of the version before is missing, or if a frozen text has changed. `unlocked`
+    Raises `WrongTemplate` if the slots differ from those of `before`, or if a frozen text has changed. `unlocked`
     allows changes of frozen texts.
     """
     messages = tuple(_messages(_HEAD.sub("", text, count=1)))
@@ -117,7 +119,7 @@ def imported(text: str, before: FoundTemplate, *, unlocked: bool = False) -> Fou
 
 
 def _messages(body: str) -> list[TemplateMessage]:
-    """Cut the text at headings that are not frozen."""
+    """Split the text into messages at its headings. A heading inside a frozen text is part of that text."""
     hidden = _PIECE.sub(lambda match: "\0" * len(match[0]) if match["other"] is None else match[0], body)
     heads = list(_SECTION.finditer(hidden))
     messages = []

@@ -31,7 +31,7 @@ class ShownPart(Struct, frozen=True):
 
 
 class ShownUse(Struct, frozen=True):
-    """The use of a prompt, for each request where possible."""
+    """The use of a prompt. `tokens` and `ms` are means for one request."""
 
     requests: int
     users: int
@@ -40,7 +40,7 @@ class ShownUse(Struct, frozen=True):
     last_s: float
     models: dict[str, int]
     tokens: float
-    """Prompt and answer tokens of a request."""
+    """The mean number of prompt and answer tokens of a request."""
     cost: float
     """The cost of all requests, at the prices of `[jobs] prices`."""
     ms: float
@@ -64,7 +64,7 @@ class ShownPrompt(Struct, frozen=True):
     messages: tuple[ShownMessage, ...] = ()
     parts: tuple[ShownPart, ...] = ()
     ambiguous: int = 0
-    """The number of this version's requests that can be read in several ways."""
+    """The number of this version's sampled requests whose values can be read in more than one way."""
 
 
 def part_names(version: PromptVersion) -> list[str]:
@@ -85,7 +85,9 @@ def _with_marks(shape: TextShape, names: Iterator[str]) -> str:
 
 
 def parts(version: PromptVersion, *, values: bool) -> tuple[ShownPart, ...]:
-    """Return the parts. Without `values`, they have no examples, since the record policy forbids storing texts."""
+    """Return the parts. If `values` is False, the parts have no example values; the record policy may forbid showing
+    texts.
+    """
     known = [*version.parts, *[PartExamples()] * (len(part_names(version)) - len(version.parts))]
     return tuple(
         ShownPart(name, part.type, part.longest, part.values if values else ())
