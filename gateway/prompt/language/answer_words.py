@@ -25,7 +25,7 @@ class FormWords(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class NeedWords(Struct, frozen=True, forbid_unknown_fields=True):
-    """Words that show examples in a prompt, a missing text, a need of reasoning, or a need of a tool.
+    """Words which show that a prompt has examples, lacks a text, needs reasoning, or needs a tool.
 
     In a spaced language, an entry of letters, hyphens and dots is a whole word. Any other entry may occur anywhere.
     """
@@ -61,7 +61,7 @@ class LimitWords(Struct, frozen=True, forbid_unknown_fields=True):
     """The wordings of limits on an answer, such as "at most 50 words"."""
 
     counts: Mapping[str, int] = {}
-    """The words of numbers, with their values."""
+    """Words for numbers, with their values."""
     numbers: tuple[LimitPattern, ...] = ()
     texts: tuple[LimitPattern, ...] = ()
     flags: tuple[LimitPattern, ...] = ()
@@ -70,7 +70,7 @@ class LimitWords(Struct, frozen=True, forbid_unknown_fields=True):
     options: tuple[str, ...] = ()
     """Patterns whose group is a list of answers."""
     item: str = ""
-    """The pattern of one answer in a list, besides a quotation."""
+    """The pattern of an answer that is not quoted, in a list of answers."""
     join: str = ""
     """The pattern of what stands between two answers."""
     splits: str = ""

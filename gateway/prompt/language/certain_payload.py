@@ -1,7 +1,7 @@
 """Separates a payload whose boundaries are certain: in quotes, in a code fence, or on the last line of the query.
 
-Some templates write instruction and payload in two places. They must not cut a sentence, or treat a question after the
-text as part of the text. If the payload is uncertain, such a template gets the whole query.
+Some templates write instruction and payload in two places. Such a template must not cut a sentence, or treat a question
+after the text as part of the text. If the payload is uncertain, the template gets the whole query.
 """
 
 import re
@@ -15,7 +15,7 @@ _AFTER_QUOTE = re.compile(r"\s*(?:[.!?。！？]\s*|\n\s*|\Z)")
 
 
 def certain(parts: Split) -> Split:
-    """Return the split. An uncertain payload becomes part of the instruction."""
+    """Return the split if its payload is certain. Otherwise return a split whose instruction is the whole query."""
     span = parts.payload
     if span is None or _is_fenced(parts.query, span) or _is_quoted(parts.query, span) or _is_last_line(parts):
         return parts
@@ -23,7 +23,9 @@ def certain(parts: Split) -> Split:
 
 
 def only_text(parts: Split) -> TextSpan | None:
-    """Return the text that the query is about, if the text is certain and occurs once in the query."""
+    """Return the text that the query is about. Return None if the text is uncertain or occurs more than once in the
+    query.
+    """
     span = certain(parts).payload
     return span if span and parts.query.count(parts.query[span.start : span.end]) == 1 else None
 
@@ -37,8 +39,8 @@ def _is_fenced(query: str, span: TextSpan) -> bool:
 
 
 def _is_quoted(query: str, span: TextSpan) -> bool:
-    """Return whether the span is the only quotation and ends its sentence. In `how do you say "hello" in Dutch` it does
-    not.
+    """Return whether the span is the only quotation and ends its sentence. In `how do you say "hello" in Dutch` the
+    quotation does not end the sentence.
     """
     opening, closing = query[span.start - 1 : span.start], query[span.end : span.end + 1]
     if not opening or _QUOTES.get(opening) != closing or len(list(QUOTED.finditer(query))) != 1:

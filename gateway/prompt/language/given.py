@@ -50,7 +50,7 @@ def _patterns(languages: list[LanguageWords]) -> dict[str, re.Pattern[str]]:
 
 
 def _parts(name: str, languages: list[LanguageWords]) -> Iterator[str]:
-    """Return the patterns for a property. Entries that are single words are left out."""
+    """Yield the patterns for a property. Entries that are single words are left out."""
     for words in languages:
         yield words.whole(entry for entry in getattr(words.given, name) if not _is_single(entry, words))
     if name == "language":

@@ -16,7 +16,7 @@ from gateway.prompt.language.values import find_dates, number_words
 from gateway.prompt.language.vocabulary import VOCABULARY, Derived, any_of, folded
 
 SEARCHED_CHARS = 4_000
-"""The number of characters that are searched for a list of choices."""
+"""Only this many characters at the start of a text are searched for a list of choices."""
 
 
 class InvariantKind(StrEnum):
@@ -35,7 +35,7 @@ class InvariantKind(StrEnum):
 
 
 class Invariant(Struct, frozen=True):
-    """A piece as the prompt spells it."""
+    """A piece that a rewrite must keep, as the prompt spells it."""
 
     kind: InvariantKind
     text: str

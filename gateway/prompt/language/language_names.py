@@ -44,9 +44,10 @@ _PAIR = re.compile(rf"[{''.join(_SHORT)}]译(?P<word>[{''.join(_SHORT)}])")
 
 
 def find_language(text: str, written_in: str) -> tuple[str, int, int] | None:
-    """Return the language that the text names, as (its name in the language `written_in`, start, end).
+    """Return (name, start, end) for the language that the text names, or None. The returned name is in the language
+    `written_in`.
 
-    A name after *to*, *into*, *in*, *成* and the like wins. Otherwise the last name in the text is used.
+    A name after *to*, *into*, *in*, *成* and the like has priority. Otherwise the last name in the text is used.
     """
     pair = _PAIR.search(text)
     if pair:

@@ -167,7 +167,7 @@ def _between(seen: QueryView) -> Iterator[tuple[str, TextSpan, TextSpan]]:
 
 
 def _before_break(seen: QueryView) -> Iterator[tuple[str, TextSpan, TextSpan]]:
-    """Find a text before its task: `<text>\n\nSummarise the above.`"""
+    """Find a text that stands before its task, as in a pasted text with `Summarise the above.` under it."""
     low = seen.low.rstrip()
     for rule, pattern, needs in (
         ("paragraph-before", PARAGRAPH, LINE),
