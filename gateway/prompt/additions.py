@@ -1,8 +1,9 @@
-"""Compares a refined prompt with the client's, to find additions that change the task and words that were exchanged.
+"""Compares a refined prompt with the client's prompt. Finds additions that change the task, and words that were
+exchanged.
 
 A refiner may add advice ("with examples"). It may not add a name, number, link, quotation, language, negation, limit or
-format. It may not exchange one word for another, such as *paris* for *London*. Pieces that must survive are checked by
-`guards.changed`.
+format. It may not exchange one word for another, such as *paris* for *London*. `guards.changed` checks that the pieces
+of the client's prompt survive.
 """
 
 import re
@@ -14,8 +15,8 @@ from gateway.prompt.language.invariants import InvariantKind, items, negating
 from gateway.prompt.language.vocabulary import VOCABULARY, Derived, LanguageWords, any_of, folded
 
 SHORT_WORDS = 4
-"""In a prompt with at most this many content words, one common neighbour shows that a new word replaced an old one. In
-a longer prompt, both neighbours must be the same.
+"""If a prompt has at most this many content words, a new word counts as the replacement of an old word when the two
+have one neighbour in common. In a longer prompt, they must have both neighbours in common.
 """
 TINY_WORDS = 2
 """In a prompt with at most this many content words, the start and end of the text count as neighbours."""
@@ -24,9 +25,11 @@ COMPARED_WORDS = 12
 LIMITED_WORDS = 30
 """In a prompt with more words than this, a refiner may add a limit such as `only`."""
 COMPARED_CHARACTERS = 24
-"""The limit in characters for writing without blanks, in place of `COMPARED_WORDS`."""
+"""In a language without blanks between words, prompts are compared only up to this many characters. The limit takes the
+place of `COMPARED_WORDS`.
+"""
 STEM_CHARS = 4
-"""Words that share this many first characters count as forms of one word."""
+"""Two forms of a word must have at least this many first characters in common."""
 
 _NEW = frozenset(
     (
@@ -44,13 +47,13 @@ _TOP = "com|net|org|io|co|info|biz|app|dev|shop|site|xyz|me|ai|cn|de|fr|uk|ru|jp
 _DOMAIN = re.compile(rf"(?<![\w@])(?:www\.)?[a-z][a-z0-9-]+(?:\.[a-z0-9-]+)*\.(?:{_TOP})(?!\w)")
 _WORD = re.compile(r"[^\W\d_]{3,}")
 _COUNT = re.compile(r"[二两三四五六七八九十百千]+(?=[本个条种点句段首篇项位步道张家部次天行字])")
-"""A count in Chinese numerals. 一 is left out, since it is mostly used as an article."""
+"""A Chinese numeral before a measure word. 一 is left out, since it is mostly used as an article."""
 _ARTICLE = "一"
 _ORDINALS = re.compile(r"^\s*\d{1,2}[.)]\s", re.MULTILINE)
 
 
 def added(original: str, refined: str, language: str) -> tuple[str, ...]:
-    """Return the pieces of the refined prompt that change the task and are not the client's."""
+    """Return the pieces that the refiner added and that change the task."""
     before = RewrittenPrompt(original)
     listed = _ORDINALS.sub("", refined)
     return tuple(
@@ -72,7 +75,10 @@ def _content(text: str, language: str) -> list[str]:
 
 
 def _replaced(before: list[str], after: list[str]) -> tuple[str, ...]:
-    """Return the words that a new word has replaced. The neighbours of the new word show which."""
+    """Return the words of `before` that a new word in `after` has replaced.
+
+    A new word has replaced an old word if the old word is gone and the two words have the same neighbours.
+    """
     ends = len(before) <= TINY_WORDS
     own, first = set(after), set(before)
     new = [_beside(after, place) for place, word in enumerate(after) if not _is_among(word, first)]
@@ -97,7 +103,7 @@ def _shared(sides: tuple[str, str], others: tuple[str, str], *, ends: bool) -> i
 
 
 def _same(word: str, other: str) -> bool:
-    """Return whether two neighbours are forms of one word. "" stands for an end of the text and equals ""."""
+    """Return whether two neighbours are forms of one word. An end of the text is written "", and equals only ""."""
     return word == other or bool(word and other and _is_among(word, {other}))
 
 
@@ -117,8 +123,8 @@ def _new_items(before: RewrittenPrompt, refined: str, language: str) -> Iterator
 
 
 def _are_in(text: str, low: str) -> bool:
-    """Return whether at least half of the words in a name or quotation are the client's. A refiner may capitalise or
-    quote the client's words.
+    """Return whether at least half of the words in a name or quotation are the client's, or whether it is an
+    abbreviation of the client's words. A refiner may capitalise, quote or abbreviate the client's words.
     """
     words = _WORD.findall(folded(text))
     own = set(_WORD.findall(low))
@@ -142,8 +148,8 @@ def _is_among(word: str, words: set[str]) -> bool:
 
 
 def _lost_characters(before: str, refined: str, words: LanguageWords) -> tuple[str, ...]:
-    """Return the runs of characters that the refined prompt lacks. Words that a paraphrase may replace are left out.
-    Used for writing without blanks.
+    """Return the client's runs of characters that the refined prompt lacks, in a language without blanks. Words that a
+    paraphrase may replace are left out.
     """
     rest = any_of(words.refine.loose).sub(" ", before)
     runs = re.findall(r"[^\W\d_a-z]{2,}|[a-z]{2,}", rest)
@@ -154,7 +160,7 @@ def _lost_characters(before: str, refined: str, words: LanguageWords) -> tuple[s
 
 
 def _is_lost(run: str, refined: str) -> bool:
-    """Return whether the refined prompt lacks a Latin word, or two neighbouring characters, of the run."""
+    """Return whether the refined prompt lacks a Latin run as a whole, or two neighbouring characters of another run."""
     if run.isascii():
         return run not in refined
     gone = [character not in refined for character in run]

@@ -1,7 +1,7 @@
 """The stage `classify`. It finds the intent of a prompt, the trust in the intent, and whether a rewrite can help.
 
 The static embedding answers first, on the event loop. If its confidence is below `[prompt] first_tier`, the sentence
-model answers on another thread. An unknown intent is a valid answer. This module does not import numpy; `train.trained`
+model answers on another thread. An unknown intent is a valid result. This module does not import numpy; `train.trained`
 makes the model.
 """
 

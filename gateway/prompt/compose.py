@@ -86,7 +86,9 @@ def compose(
 
 
 def _keep_if_lost(template: Template, filled: FilledSlots, query: str, bare: Sequence[Turn]) -> None:
-    """Raise `KeptAsIs` if the template loses words of the query. `bare` are its turns, rendered without examples."""
+    """Raise `KeptAsIs` if the template loses words of the query. `bare` are the template's turns, rendered without
+    examples.
+    """
     spans = [(slot.start, slot.end) for slot in filled.slots if slot.start >= 0]
     gone = guards.lost(query, bare, spans)
     if gone:

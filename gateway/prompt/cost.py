@@ -13,7 +13,9 @@ JUDGE_TOKENS = 120
 
 
 class Cost(Struct, frozen=True):
-    """The highest number of extra calls, and of tokens in their answers. `tokens` is -1 if there is no limit."""
+    """The maximum number of extra calls, and of tokens in all their answers. If there is no limit on the tokens,
+    `tokens` is -1.
+    """
 
     calls: int = 0
     tokens: int = 0

@@ -1,5 +1,7 @@
-"""Chooses the few-shot examples for a request. Examples of a pool are used only if the request asks the question that
-they answer.
+"""Chooses the few-shot examples for a request.
+
+A pool's examples all answer one question about a text. They are used only if the request asks the same
+question, or if the client names the template.
 """
 
 from __future__ import annotations
@@ -117,8 +119,8 @@ class ExampleChooser:
         return shots, tuple(sorted({shot.output for shot in shots}))
 
     def _worded(self, template: Template, parts: Split, span: TextSpan | None, examples: Examples) -> Examples:
-        """Return the examples, each worded like the client's message with the example's text in place of the
-        client's.
+        """Return the examples, each with the wording of the client's message. The example's text takes the place of the
+        client's text.
         """
         shots, labels = examples
         if not (template.shot_turns and template.whole and span):

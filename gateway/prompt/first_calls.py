@@ -26,7 +26,7 @@ async def first_calls(
     labels: Sequence[str],
     completer: Completer,
 ) -> tuple[dict[str, str], tuple[Call, ...]]:
-    """Return the values with the calls' answers added, and the calls with their cost.
+    """Make the calls. Return the slot values with the answers added, and the calls with their cost.
 
     Raises `CallFailed`, or `TemplateError` if the prompt of a call is too long.
     """
@@ -42,7 +42,7 @@ async def first_calls(
 
 
 def stand_ins(template: Template) -> dict[str, str]:
-    """Return placeholders in place of the first calls' answers. They are used where no call is made."""
+    """Return placeholders for the answers of the first calls. The placeholders are used where no model is called."""
     return {name: f"[{name}: a model writes this first]" for name in template.calls}
 
 

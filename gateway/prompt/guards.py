@@ -18,7 +18,7 @@ from gateway.prompt.language.values import date_of, find_dates, items_of, number
 from gateway.prompt.language.vocabulary import VOCABULARY, Derived, any_of, folded
 
 UNCHECKED_CHARS = 4_000
-"""The maximum length of text outside all slots that is searched for pieces, in characters. A longer text counts as
+"""Text outside all slots is searched for pieces only if it has at most this many characters. A longer text counts as
 lost.
 """
 NEGATED_CHARS = 60
@@ -117,7 +117,9 @@ class RewrittenPrompt:
         return item.kind in (InvariantKind.NUMBER, InvariantKind.DATE) and self.values[_value(item)] >= times
 
     def mentions(self, item: Invariant) -> bool:
-        """Return whether the prompt has the piece, in any wording."""
+        """Return whether the prompt has the piece. Code, links, placeholders and quotations must be literal. Other
+        pieces may have another wording.
+        """
         small = folded(item.text)
         match item.kind:
             case InvariantKind.CODE | InvariantKind.LINK | InvariantKind.PLACEHOLDER | InvariantKind.QUOTATION:
@@ -137,8 +139,8 @@ class RewrittenPrompt:
                 return self._names(small.removesuffix("s").rstrip("'’"))
 
     def _names(self, name: str) -> bool:
-        """Return whether the prompt has the name. "LCD displays" contains "LCDs", but "adapt" does not contain
-        "Ada".
+        """Return whether the prompt has the name, in any of its forms. "LCD displays" contains "LCDs", but "adapt" does
+        not contain "Ada".
         """
         return any(
             re.search(_left(form) + re.escape(form) + r"s?['’]?" + _right(form), self.low) for form in _name_forms(name)
