@@ -27,7 +27,9 @@ def split(text: str, marker: str) -> tuple[str, str] | None:
 
 
 class Splitter:
-    """Splits a stream of text in the same way. At most one line is held back, since it may begin with the marker."""
+    """Splits an answer that arrives in pieces, as `split` does with a whole answer. The last line is held back for as
+    long as it may still begin with the marker.
+    """
 
     def __init__(self, marker: str) -> None:
         self._marker = marker
@@ -39,7 +41,7 @@ class Splitter:
         self._started = False
 
     def feed(self, text: str) -> tuple[str, str]:
-        """Take the next piece. Return the reasoning and the answer that are certain by now."""
+        """Take the next piece of the text. Return the new reasoning and the new text of the answer."""
         if self._is_past_marker:
             return "", self._answer(text)
         self._seen.append(text)
@@ -63,7 +65,9 @@ class Splitter:
         return released, ""
 
     def finish(self) -> tuple[str, str]:
-        """Return the rest of the reasoning and of the answer. Without a marker, the whole text is the answer."""
+        """Return the rest of the reasoning and of the answer. If no line began with the marker, the answer is the whole
+        text.
+        """
         if self._is_past_marker:
             return "", ""
         match = _line(self._marker).search(self._held)

@@ -7,7 +7,9 @@ SHOWN = 20
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Return a sentence with the nearest known names, or with the first few names if none is near."""
+    """Return a sentence with the known names most similar to the word. If none is similar, the sentence lists the first
+    few names.
+    """
     names = sorted(known)
     close = difflib.get_close_matches(word, names, 3, 0.5)
     if close:

@@ -22,8 +22,8 @@ async def own_call(
     timeout_s: float,
     schema: Mapping[str, Any] | None = None,
 ) -> tuple[str, Call]:
-    """Make the call, and return the text of the answer and the `Call`. After a failure the text is "" and the call has
-    an `error`.
+    """Call the model, and return the text of its answer and the record of the call. If the call fails, the text is ""
+    and the record has an `error`.
     """
     began = perf_counter_ns()
     try:

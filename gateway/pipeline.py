@@ -92,7 +92,7 @@ class _WithinBudget:
 
 
 class _StartedCoroutine:
-    """Continues a coroutine that has already run up to its first wait, and awaits the future from that wait first."""
+    """Continues a coroutine that has already run up to its first wait. The future of that wait is awaited first."""
 
     def __init__(self, work: Coroutine[Any, Any, Any], awaited: Any) -> None:
         self._work = work
@@ -116,6 +116,6 @@ class _StartedCoroutine:
 
 
 def _timed(exchange: Exchange, took_us: int) -> Exchange:
-    """Write the time that a step took into the last note, which the step has added."""
+    """Write the time that a step took into the note that the step has added, which is the last one."""
     note: Note = replace(exchange.notes[-1], took_us=took_us)
     return replace(exchange, notes=(*exchange.notes[:-1], note))

@@ -36,8 +36,8 @@ class Stage(Protocol):
 
 
 class StreamEnd(Struct):
-    """Tells whether the end mark of a stream has arrived. The check of the stream sets this, and later readers use
-    it.
+    """Tells whether the end mark of a stream has arrived. The code that checks the stream sets `is_reached`, and later
+    readers of the stream use it.
     """
 
     is_reached: bool = False
@@ -46,9 +46,9 @@ class StreamEnd(Struct):
 class Reply(Struct):
     """An answer as bytes: the whole `body`, or the `pieces` of a stream.
 
-    A piece holds whole events, exactly as the backend sent them. Only pieces of a compressed stream may be cut
-    anywhere. The owner of a stream must iterate it to its end or call `aclose`. `pieces` raises errors after the first
-    byte as a `RequestError`. `notes` holds the backend's decisions, and grows until the stream ends.
+    A piece holds whole events, exactly as the backend sent them. Only in a compressed stream may a piece end within an
+    event. The owner of a stream must iterate it to its end or call `aclose`. After the first byte, every error is
+    raised from `pieces` as a `RequestError`. `notes` holds the backend's decisions, and grows until the stream ends.
     """
 
     status: int
@@ -59,8 +59,8 @@ class Reply(Struct):
     model: str = ""
     notes: list[Note] = []
     end: StreamEnd | None = None
-    """Whether the end mark has arrived. This is set before the piece with the end mark is returned. None if no check
-    reads the stream.
+    """Tells whether the end mark has arrived. `is_reached` is set before the piece with the end mark is returned. The
+    field is None if nothing checks the stream.
     """
 
     async def aclose(self) -> None:
@@ -73,14 +73,14 @@ class ModelCard(Struct, frozen=True):
     """A model that a backend offers.
 
     `window_tokens` is the length of context that the model reads well. If it is 0, the length is unknown and prompts
-    are never shortened for the model. `longest_tokens` is the longest request, if that is more (for example with
-    stretched positions).
+    are never shortened for the model. `longest_tokens` is the length of the longest request that the model accepts. It
+    matters only if it exceeds `window_tokens`, for example with stretched positions.
 
-    `endpoints` are the endpoints that the backend serves itself. A model with chat also answers the other endpoints
-    for conversations, and so does a model with messages, because the gateway translates such requests. `logits` tells
-    whether the backend returns the full distribution over the next token, which NBCE needs. `sampling` lists the
-    parameters that a template may send. `answer_tokens` is the longest answer to a request that sets no limit, if the
-    backend's API requires a limit.
+    `endpoints` are the endpoints that the backend serves itself. A model that serves chat or messages also answers the
+    other endpoints for conversations, because the gateway translates such requests. `logits` tells whether the backend
+    returns the full distribution over the next token, which NBCE needs. `sampling` lists the parameters that a template
+    may send. If the backend's API requires a limit on the answer, `answer_tokens` is the limit for requests that set
+    none.
     """
 
     name: str
@@ -109,7 +109,9 @@ class Backend(Protocol):
     name: str
 
     async def open(self) -> None:
-        """Load the model or open the connections. This may take long; the port is already open."""
+        """Load the model or open the connections. This may take a long time. The gateway's port is already open during
+        that time.
+        """
 
     async def aclose(self) -> None: ...
 
@@ -132,7 +134,7 @@ class Backend(Protocol):
 
 @runtime_checkable
 class Manageable(Protocol):
-    """A backend that stores objects, such as models that are not configured, or completions."""
+    """A backend that stores objects, such as completions or models that are not in the gateway's configuration."""
 
     async def manage(self, method: str, path: str, query: str = "", body: bytes = b"") -> tuple[int, bytes]:
         """Send a request about a stored object to a path below `/v1/`. Returns the status and the JSON body.
@@ -168,7 +170,7 @@ class VectorStore(Protocol):
 
     def add(self, collection: str, document: int, keys: Sequence[int], vectors: Vectors) -> None:
         """Insert vectors, or replace those with the same keys. A missing collection is created. Raises
-        `CollectionError` if the vectors have other dimensions than the collection.
+        `CollectionError` if the number of dimensions differs from the collection's.
         """
         ...
 
@@ -187,8 +189,8 @@ class VectorStore(Protocol):
     def count(self, collection: str) -> int: ...
 
     def mend(self, collection: str) -> None:
-        """Rename the files of a damaged collection, so that it can be filled again. An intact collection stays as it
-        is.
+        """Rename the files of a damaged collection, so that the collection can be filled again. An intact collection
+        stays as it is.
 
         The other methods raise `StoreDamaged` for a damaged collection.
         """
@@ -210,7 +212,9 @@ class Reranker(Protocol):
 
     @property
     def weight(self) -> float:
-        """The share of these scores in the final score, from 0 to 1. The search's own scores have the rest."""
+        """The weight of the reranker's scores in the final score, from 0 to 1. The scores of the search get the
+        remaining weight.
+        """
         ...
 
     def scores(self, query: str, texts: Sequence[str]) -> Sequence[float]:
@@ -227,9 +231,7 @@ class HotState(Protocol):
         """
         ...
 
-    async def block(self, key: str, for_s: float) -> None:
-        """Block `key` for `for_s` seconds."""
-        ...
+    async def block(self, key: str, for_s: float) -> None: ...
 
     async def blocked(self, key: str) -> float:
         """Return the seconds for which `key` is still blocked, or 0.0."""
@@ -279,7 +281,9 @@ class Completed(Struct, frozen=True):
 
 
 class Completer(Protocol):
-    """Makes model calls for the gateway itself: for a refiner, a judge, or a template's first call."""
+    """Makes model calls for the gateway itself: for a refiner, a judge, or the calls that a template makes before the
+    answer.
+    """
 
     async def complete(
         self,
