@@ -136,7 +136,7 @@ class Attachments:
             database.execute("DELETE FROM attachments WHERE collection = ? AND file = ?", (collection, file))
 
     def counts(self, collection: str, batch: str = "") -> dict[str, int]:
-        """The number of files in each state."""
+        """Return the number of files in each state."""
         with self.catalog.reading() as database:
             rows = database.execute(
                 "SELECT status, count(*) FROM attachments "
@@ -146,7 +146,7 @@ class Attachments:
             return dict.fromkeys(STATES, 0) | dict(rows.fetchall())
 
     def size(self, collection: str) -> int:
-        """Return the bytes of all ingested files."""
+        """Return the total size of all ingested files in bytes."""
         with self.catalog.reading() as database:
             query = "SELECT coalesce(sum(bytes), 0) FROM attachments WHERE collection = ? AND status = ?"
             size: int = database.execute(query, (collection, COMPLETED)).fetchone()[0]

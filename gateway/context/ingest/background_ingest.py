@@ -67,7 +67,7 @@ class BackgroundEmbedder:
 
 
 class BackgroundIngest:
-    """Ingests in the background, on one event loop. The caller of `open` also calls `aclose`."""
+    """Ingests attached files in the background, on one event loop. The caller of `open` also calls `aclose`."""
 
     def __init__(
         self,

@@ -1,7 +1,7 @@
 """Adds files to a collection: reads, chunks, embeds and stores them.
 
 A file with the same bytes and chunking as before is skipped, and a changed file replaces its old version at once. A
-broken file is reported, and the others are added. A killed ingest continues at the next chunk.
+broken file is reported, and the others are added. If an ingest is killed, the next one continues at the next chunk.
 """
 
 import hashlib
@@ -46,7 +46,7 @@ Read = Callable[[Path, str], Document]
 
 
 class IngestItem(Struct, frozen=True):
-    """A file to add. It replaces the document with the same `source`. Citations show `title`, or else the source."""
+    """A file, which replaces the document with the same `source`. Citations show `title`, or else the source."""
 
     path: Path
     source: str
@@ -57,7 +57,7 @@ class IngestItem(Struct, frozen=True):
 
 
 class Progress(Struct, frozen=True):
-    """How far an ingest is: file number `file` of `files`, with `done` of its `chunks` stored."""
+    """The progress of an ingest: file number `file` of `files`, with `done` of its `chunks` stored."""
 
     source: str
     file: int
@@ -130,8 +130,9 @@ class Ingest(Struct, frozen=True):
             self.tuner.learn(collection)
 
     def _restore_vectors(self, collection: Collection, progress: Progress, on_progress: OnProgress) -> None:
-        """Embed the catalog's texts again if the store has lost their vectors. This happens if its folder is deleted or
-        damaged, or if the configuration names another store.
+        """Embed the catalog's texts again if the vector store has lost their vectors.
+
+        This happens if the store's folder is deleted or damaged, or if the configuration names another store.
         """
         documents = self.collections.documents(collection.id)
         if self._count_vectors(collection.id) >= documents.count():
@@ -219,7 +220,9 @@ class Ingest(Struct, frozen=True):
         )
 
     def _begun(self, documents: Documents, item: IngestItem, recipe: str) -> int:
-        """Return the key of the staged document: a new one, or one that an interrupted ingest began."""
+        """Return the key of the staged document. If an interrupted ingest began this document, its key is returned,
+        else a new one.
+        """
         for row in documents.at(item.source):
             if row.state == "staged" and row.recipe == recipe:
                 documents.set_attributes(row.key, item.attributes)

@@ -40,7 +40,7 @@ class ReadAhead:
     """The files that are being read. Only one thread may use this object."""
 
     def __init__(self, load: Load, count: int) -> None:
-        """`load` reads a file. It is called on up to `count` threads."""
+        """`load` reads a file. Up to `count` threads call it."""
         self._load = load
         self._count = count
         self._threads = ThreadPoolExecutor(count, thread_name_prefix="read")

@@ -1,5 +1,6 @@
-"""Files that clients uploaded. Rows are in the catalog, and bytes in a folder beside it. A key sees only its own
-files.
+"""Files that clients uploaded. The catalog has a row for each file, and a folder beside the catalog has the bytes.
+
+A key sees only its own files, unless it is an admin key.
 """
 
 import secrets
@@ -47,7 +48,7 @@ class Uploads:
         return self.folder / f"{secrets.token_hex(8)}.part"
 
     def keep(self, draft: Path, key: ClientKey, name: str, purpose: str, expires_s: int = 0) -> UploadedFile:
-        """Turn a draft into an uploaded file. Its row and its bytes are stored together, or not at all."""
+        """Turn a draft into an uploaded file. The row and the bytes of the file are stored together, or not at all."""
         now = int(time())
         id = f"file-{secrets.token_hex(12)}"
         expires = now + expires_s if expires_s else 0
