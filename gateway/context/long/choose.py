@@ -57,7 +57,8 @@ def choose(
     """Return the strategy for a prompt over its window, or None if none is possible.
 
     `parts` is the number of parts into which the text would be split. `prompt_tokens` counts prompt and answer.
-    `text_tokens` is the length of the text, which is added if the answer is as long as the text.
+    `text_tokens` is the number of tokens of the text. It is added for a transformation, whose answer is as long as the
+    text.
     """
     stretches = powers.stretched_tokens >= prompt_tokens
     if talk:
@@ -87,7 +88,8 @@ def _talk(powers: Powers, stretches: bool) -> StrategyChoice:
 
 
 def _whole(strategy: Strategy, why: str, unsure: str, parts: int, tokens: int, powers: Powers) -> StrategyChoice | None:
-    """Return `strategy`, or `interpolated` if a longer window fits everything. Both read the whole text.
+    """Return `strategy`, or `interpolated` if the prompt and the answer fit a longer window. Both strategies read the
+    whole text.
 
     Returns None if neither is possible. An answer from only a few passages would be worse than no answer.
     """

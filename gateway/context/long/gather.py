@@ -28,7 +28,7 @@ TABLE_SHARE = 0.8
 """If tables are at least this share of the text, their figures are enough for a task that asks for figures."""
 WHOLE_SHARE = 0.98
 FIGURES_SHARE = 2
-"""If the parts are also read, figures may take up the free room of the last prompt divided by this."""
+"""If the answers from parts are also sources, figures may take the free room of the last prompt divided by this."""
 FEWEST_ITEMS = 5
 
 

@@ -18,11 +18,11 @@ LINE_CHARS = 400
 ASKS = 0.5
 """A text with at least this score is taken for a task."""
 RULED = 0.5
-"""Added to the score if a sentence begins with the words of a task for a text."""
+"""Added to the score if a sentence begins by saying what to do with a text."""
 QUESTION = 0.5
 """Added to the score for a question mark at the end."""
 WISH = 0.4
-"""Added to the score for a sentence that begins as a wish."""
+"""Added to the score for a sentence that begins like a wish, such as `Could you`."""
 CODE, CODE_SHARE = 0.6, 0.05
 """If more than the share `CODE_SHARE` of the characters are typical of code, `CODE` is subtracted from the score."""
 SENTENCE = 0.05
@@ -31,7 +31,7 @@ GOES_ON = 0.6
 MOST_FURTHER = 2
 """The maximum number of further paragraphs of a task. Each of them must give an order or introduce the text."""
 FENCED_SHARE = 0.6
-"""If a fenced part is at least this share of the message, it is the text."""
+"""If a fenced part is at least this share of the message, the fenced part is the text."""
 LEAD_CHARS = 160
 
 _BLOCK = re.compile(r"\n[ \t]*\n\s*")
@@ -72,7 +72,9 @@ def instruction_of(message: str) -> Instruction:
 
 
 def is_plain(task: str) -> bool:
-    """Whether a task asks in words that leave no doubt: an order for a text, a wish, or a question."""
+    """Whether a task asks in words that leave no doubt: it says what to do with a text, wishes for something, or is a
+    question.
+    """
     units = shipped().units(task)
     return any(is_order(unit, language_of(unit)) or is_wish(unit, language_of(unit)) for unit in units) or any(
         unit[-1] in "?？" for unit in units
@@ -136,8 +138,8 @@ def _is_doubtful(pattern: re.Pattern[str], match: re.Match[str], message: str) -
 
 
 def _by_blocks(message: str) -> Instruction | None:
-    """Split a message at the blank line, line end or colon that leaves the most probable task. Returns None if there is
-    no task.
+    """Split a message at the blank line, line end or colon where the most probable task begins or ends. Returns None if
+    there is no task.
     """
     blocks = _blocks(message)
     first = _first(message, blocks)
@@ -210,7 +212,8 @@ def _asks(texts: list[str]) -> list[float]:
 
 
 def _asks_for_something(text: str) -> float:
-    """Return a score for how much a text looks like the client's own task. At `ASKS`, it is as likely a task as not.
+    """Return a score for how much a text looks like the client's own task. A text that scores `ASKS` is as likely a
+    task as not.
 
     A question mark, a wish and the first words of a task raise the score. Code, length and further sentences lower it.
     """

@@ -11,8 +11,8 @@ from gateway.errors import NotReady
 async def with_meaning(shape: RequestShape, embed: Embed | None) -> RequestShape:
     """Return the shape with a verdict that is based on words and meaning.
 
-    Returns the shape unchanged if the head judges the task's language only by words, or if the embedder is missing,
-    loading, or another one.
+    Returns the shape unchanged if the head judges the task's language only by words. The same holds if `embed` is None,
+    not ready, or uses another model than the head.
     """
     head = shipped()
     if embed is None or not shape.task or not any(map(head.knows_meaning, head.units(shape.task))):

@@ -196,9 +196,7 @@ class _Work:
             raise CannotRead(failed if self.unread else "nothing in the text is relevant to the task", self.calls)
 
     async def reading(self, level: Sequence[Chunk], room: int, count: Count) -> ReadingResult:
-        """Return the final result with the results of the last level. Their texts are shortened if they need more than
-        `room` tokens.
-        """
+        """Return the final result. The texts of the last level are shortened if they need more than `room` tokens."""
         if tokens_in_prompt(level) > room:
             level = await asyncio.to_thread(cut_to_fit, level, room, count)
         return ReadingResult(tuple(level), tuple(self.calls), self.unread, tuple(self.levels), self.stopped, self.cut)

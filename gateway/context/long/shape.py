@@ -1,4 +1,4 @@
-"""Describes a long request: its task, what the task needs, and the text, which is one text or several passages."""
+"""Describes a long request: its task, what the task needs, and the text, which may consist of several passages."""
 
 import re
 from collections.abc import Sequence
@@ -25,9 +25,9 @@ class RequestShape(Struct, frozen=True):
     passages: tuple[str, ...] = ()
     """The independent passages of the text, or () for a single text."""
     verdict: TaskVerdict = TaskVerdict()
-    """What the task needs of the text. If there is no task, the kind is `other`."""
+    """What the task needs from the text. If there is no task, the kind is `other`."""
     ordered: bool = False
-    """Whether the task mentions an order."""
+    """Whether the task depends on the order of things in the text."""
     language: str = "en"
     order: str = ""
     """The words that say what to do, or "" if the kind is `other`. They come from the task or, without a task, from a
@@ -78,9 +78,7 @@ def verdict_of(task: str, system: str) -> TaskVerdict:
 
 
 def is_talk(turns: Sequence[Turn]) -> bool:
-    """Whether the conversation fills the window, that is, whether the earlier turns are longer than the last
-    message.
-    """
+    """Whether the earlier turns are longer than the last message, so that the conversation is what fills the window."""
     *earlier, last = [len(turn.text) for turn in turns]
     return sum(earlier) > last
 

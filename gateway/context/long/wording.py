@@ -18,7 +18,7 @@ class LongWording(Struct, frozen=True, forbid_unknown_fields=True, dict=True):
 
     spaced: bool
     ordered: tuple[str, ...]
-    """Words of a task in which order matters."""
+    """Words of tasks for which the order of things in the text matters."""
     map: str
     reduce: str
     refine: str
@@ -28,7 +28,7 @@ class LongWording(Struct, frozen=True, forbid_unknown_fields=True, dict=True):
     talk: str
     nothing: str
     of_document: str
-    """Names the document of a part, with `{title}`."""
+    """The words that name the document of a part, with `{title}`."""
     computed: str
     """The title of the figures that code has computed."""
     counted: str
@@ -38,7 +38,7 @@ class LongWording(Struct, frozen=True, forbid_unknown_fields=True, dict=True):
     falls: tuple[str, ...]
     """Words of a task that sorts rows from the greatest to the least."""
     items: str
-    """States the number of list items of a text, with `{total}`."""
+    """The sentence that states the number of list items of a text, with `{total}`."""
     computes: tuple[str, ...]
     """Words of a task that the figures of a table can answer."""
     piece: str
