@@ -24,7 +24,9 @@ class Stitcher:
         self._begun = False
 
     def add(self, result: str, gap: str) -> str:
-        """Return the text to send for the next result. `gap` is the white space after its piece in the source."""
+        """Return the text to send for the next result. `gap` is the white space that follows the result's piece in the
+        source.
+        """
         result = result.strip()
         sent = self._next(result) if self._begun else self._first(result)
         self._begun = True
