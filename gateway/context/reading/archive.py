@@ -1,4 +1,4 @@
-"""Opens zip files that contain documents. The size of members is limited, and XML is parsed without entities."""
+"""Opens zip files that contain documents. The size of members is limited, and entities in XML are not expanded."""
 
 import io
 import zipfile

@@ -25,7 +25,8 @@ SPECIAL_TOKENS = 4
 
 
 JOINED = 0.64
-"""Short neighbours are joined up to this share of the limit. A single paragraph or sentence may use the whole limit.
+"""Short neighbouring parts are joined up to this share of the limit. A single paragraph or sentence may use the whole
+limit.
 
 If a prompt has a fixed number of tokens for passages, a search with shorter chunks finds more.
 """
@@ -88,7 +89,7 @@ def lead_length(chunk: Chunk) -> int:
 
 
 class _Section:
-    """Cuts one section of a document into spans. Tables and lists are cut apart from the text around them."""
+    """Cuts one section of a document into spans. Tables and lists are cut separately from the text around them."""
 
     def __init__(
         self, document: Document, start: int, end: int, count: Count, room: int, joined: int, whole: int

@@ -16,7 +16,7 @@ class Heading(Struct, frozen=True):
 
 
 class Lead(Struct, frozen=True):
-    """The text that chunks of a table or list repeat if they begin between `start` and `end`.
+    """The text that a chunk of a table or list repeats if the chunk begins between `start` and `end`.
 
     For a table, this is the caption and the title row; for a list, the line before it. The table or list ends at `end`.
     """
@@ -27,8 +27,8 @@ class Lead(Struct, frozen=True):
 
 
 class ReadReport(Struct, frozen=True):
-    """The report on reading a file. `kind` is the format, such as "PDF". `certainty` is that of the encoding, from 0 to
-    1.
+    """The report on reading a file. `kind` is the format, such as "PDF". `certainty` is the certainty of the encoding,
+    from 0 to 1.
 
     `left_out` has a line for each kind of loss, such as `page 2: no text, only a picture`.
     """

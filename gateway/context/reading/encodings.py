@@ -1,9 +1,9 @@
-"""Decodes bytes to text. A byte order mark or the bytes themselves show the encoding. Otherwise it is guessed from
-letter frequencies.
+"""Decodes bytes to text. A byte order mark or the bytes themselves show the encoding. Otherwise the encoding is guessed
+from letter frequencies.
 
-`chardet` compares letter frequencies, and confuses alphabets in short texts. Therefore it only chooses among the
-encodings of one family. The family is decided here by escapes, by valid pairs of bytes, and by the positions of letters
-in words.
+`chardet` compares letter frequencies, and confuses alphabets in short texts. Therefore `chardet` only chooses among the
+encodings of one family. This module decides on the family by escapes, by valid pairs of bytes, and by the positions of
+letters in words.
 """
 
 import codecs
@@ -14,7 +14,7 @@ from itertools import pairwise
 from msgspec import Struct
 
 SAMPLE_BYTES = 16_384
-"""The number of bytes that a guess is based on. They come from lines with letters beyond ASCII."""
+"""A guess is based on this many bytes. They come from lines with letters beyond ASCII."""
 CONTROLS = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f]")
 CONTROL_SHARE = 0.02
 """The maximum share of control characters in the first bytes of a text. Binary data have a larger share."""
@@ -183,8 +183,8 @@ def _latin(sample: bytes) -> tuple[str, float]:
 
 
 def _looks_latin(sample: bytes) -> bool:
-    """Whether the sample is in Latin script. Most letters are then ASCII, and the others stand alone or in twos among
-    them.
+    """Whether the sample is in Latin script. Most letters are then ASCII, and other letters stand alone or in pairs
+    among them.
 
     In a Latin encoding, a byte that could begin a pair is rarely followed by a valid second byte.
     """
@@ -222,7 +222,7 @@ def _plausible(sample: bytes, encoding: str) -> bool:
 
 
 def _likely(sample: bytes, encodings: Sequence[str], weights: Mapping[str, float]) -> tuple[str, float]:
-    """Return the most likely encoding, and its certainty compared with the second most likely."""
+    """Return the most likely encoding, and its certainty. This is low if another encoding is nearly as likely."""
     from chardet import detect_all
 
     odds: dict[str, float] = {}
