@@ -81,7 +81,7 @@ class Batcher:
         return np.concatenate(vectors)
 
     async def aclose(self) -> None:
-        """Finish the running batch, cancel the waiting calls with an error, and end the thread."""
+        """Finish the running batch, let the waiting calls fail with `NotReady`, and end the thread."""
         if self._closed:
             return
         self._closed = True

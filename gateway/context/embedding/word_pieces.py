@@ -1,8 +1,8 @@
 """Looks up the word pieces of a text word by word. BERT's tokenizer always splits the same word in the same way.
 
 A tokenizer takes some 130 µs for 300 characters, since it records the position of each piece. Words repeat, so looking
-them up takes a sixth of that time. A text that is not plain ASCII is split at its spaces. If the tokenizer is not
-BERT's lower-casing one, every text is tokenized.
+them up takes a sixth of that time. A text that is not plain ASCII is split at its spaces. Only BERT's lower-casing
+tokenizer allows this. With any other tokenizer, the whole text is tokenized each time.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class WordPieces:
         self._known: dict[str, list[int]] = {}
 
     def ids(self, text: str) -> list[int]:
-        """The token ids, without special tokens."""
+        """Return the token ids of the text, without special tokens."""
         if not self._by_word or any(map(text.__contains__, self._added)):
             return self._encoded(text)
         plain = _PLAIN.fullmatch(text) is not None
