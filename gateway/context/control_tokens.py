@@ -1,11 +1,11 @@
-"""Control tokens of common model families, and a function that breaks them up in text from outside.
+"""Control tokens of common model families, and a function that breaks up such tokens in text from outside.
 
 Some tokenizers read a control token in the text of a message as the real token: the end of a turn, a tool call, the
 start of the reasoning. The model behind a remote server is unknown. Therefore a space breaks up the tokens of all
 families, for every backend. Letters and digits stay as they are, so that searches still find the words.
 
-The names come from the `tokenizer_config.json` and the chat templates of the models that are given beside them. The
-largest families are documented in these places too:
+The names come from the `tokenizer_config.json` and the chat templates of the models that the tables below name. The
+largest families are also documented in these places:
 
     Llama 2   meta-llama/llama, llama/generation.py (B_INST, B_SYS)
     Mistral   mistralai/mistral-common, tokens/tokenizers/base.py (SpecialTokens); mistralai/cookbook, tokenization
@@ -93,7 +93,7 @@ CONTROL = re.compile(
     rf"|{'|'.join(_ahead(token) for tokens in WHOLE.values() for token in tokens)}",
     re.IGNORECASE,
 )
-"""Matches the position in a control token after which a space is inserted."""
+"""Matches the character of a control token after which a space is inserted."""
 
 
 def broken(text: str) -> str:

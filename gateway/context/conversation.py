@@ -60,7 +60,7 @@ def queries_of(turns: Sequence[Turn], last: str) -> tuple[str, ...]:
 
 
 def refers_back(message: str) -> bool:
-    """Whether a message cannot be understood without the one before it."""
+    """Whether a message cannot be understood without the message before it."""
     if is_small_talk(message):
         return False
     if OPENING.search(message) or REFERRING.search(message):

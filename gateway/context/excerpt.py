@@ -26,8 +26,10 @@ if TYPE_CHECKING:
 
 PART_TOKENS = 64
 WORDS_SHARE = 0.6
-"""The weight of a part's words in the part's value. To the weighted words, the value adds the score of the passage
-minus the lowest score.
+"""The weight of the query's words in the value of a part.
+
+The value is this weight times the part's share of the query's words, plus the score of the passage minus the lowest
+score of all passages.
 """
 ADJOINING = 200
 """Two passages with at most this many characters between them are neighbours. A heading may stand between them."""

@@ -1,8 +1,8 @@
 """Puts retrieved text into a prompt as data: numbered, fenced, and unable to imitate other parts of the prompt.
 
 The mark of the fence is a hash of the sources with a secret key, so that no document can contain it. The same sources
-always give the same text, which a model's prompt cache knows. Invisible characters are removed, and control tokens
-(`<|im_end|>`, `[INST]`) are broken up (`control_tokens.py`).
+always give the same text, so that a model's prompt cache can reuse it. Invisible characters are removed, and control
+tokens (`<|im_end|>`, `[INST]`) are broken up (`control_tokens.py`).
 """
 
 import hashlib
@@ -33,13 +33,14 @@ SELECTORS = range(0xE0100, 0xE01F0)
 SOURCE_NUMBER = re.compile(
     r"^([\s>*_#|~+-]*)[\[［【〔〖〚⟦⁅❲﹝](\s*[\d¹²³⁰⁴-⁹₀-₉①-⑳]+\s*)[\]］】〕〗〛⟧⁆❳﹞]", re.MULTILINE
 )
-"""Matches a number in brackets at the start of a line, in any script. A text could use it to forge a source."""
+"""Matches a number in brackets at the start of a line, in any script. A text could use such a number to forge a source.
+"""
 
 CJK = re.compile(r"[㐀-鿿豈-﫿]")
 
 
 MarkOf = Callable[[str], str]
-"""Makes the mark of a text. The same text always gets the same mark."""
+"""A function that makes the mark of a text. The same text always gets the same mark."""
 
 
 def keyed_mark(secret: bytes) -> MarkOf:
@@ -72,14 +73,16 @@ def fenced(chunks: Sequence[Chunk], language: str, mark_of: MarkOf = hashed_mark
 
 
 def marked(text: str, *, stable: str) -> str:
-    """Put the text between two marks that it does not contain. The marks are a hash of `stable` and the text."""
+    """Put the text between two marks that do not occur in the text. The marks are a hash of `stable` and the text."""
     body = harmless(text)
     mark = mark_unknown_to(body, lambda text: hashed_mark(f"{stable}\0{text}"))
     return f"<<<text {mark}\n{body}\ntext {mark}>>>"
 
 
 def harmless(text: str) -> str:
-    """Return the visible text without control tokens, and without numbers that look like those of sources."""
+    """Return the visible characters of the text. Control tokens are broken up. Numbers that look like those of sources
+    are put in parentheses instead of brackets.
+    """
     seen = "".join(char for char in text if _is_seen(char))
     return SOURCE_NUMBER.sub(r"\1(\2)", broken(seen))
 

@@ -1,5 +1,5 @@
-"""The stage for the client's tool `file_search`. Before the model is called, it searches the gateway's vector stores
-for the last message, and puts the results before the user's own words.
+"""The stage for the client's tool `file_search`. Before the model is called, the stage searches the gateway's vector
+stores for the last message, and puts the results before the user's own words.
 
 The client asks for the search, so the stage runs in every mode, and a failed search fails the request. If the backend
 can search stores itself, a store that is unknown here may be the backend's.

@@ -1,4 +1,4 @@
-"""Reads the secret from which the marks around sources are computed. The first start makes the secret."""
+"""Reads the secret from which the marks around sources are computed. The gateway's first start makes the secret."""
 
 import os
 import secrets
