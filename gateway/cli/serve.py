@@ -21,7 +21,7 @@ from gateway.settings.server import is_loopback
 from gateway.settings.tables import Settings
 
 BACKLOG = 4096
-"""The length of the system's queue of new connections. The system limits it to net.core.somaxconn."""
+"""The maximum length of the system's queue of new connections. The system limits the length to net.core.somaxconn."""
 HEALTH_BACKLOG = 128
 
 
@@ -51,7 +51,7 @@ def share_metrics(settings: Settings) -> None:
 
 
 def _not_made(settings: Settings) -> list[Problem]:
-    """Create the data folder and try to write to it. Returns the problem to report if that fails."""
+    """Create the data folder and try to write to it. Returns the problem if that fails, else an empty list."""
     try:
         settings.data_folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=settings.data_folder):
@@ -107,7 +107,7 @@ def _open_ports(settings: Settings) -> tuple[socket.socket, socket.socket | None
 
 
 def _is_local(host: str) -> bool:
-    """Return whether a Host header names this machine."""
+    """Whether a Host header names this machine."""
     name = host.lower()
     return is_loopback(name.rsplit(":", 1)[0] if not name.endswith("]") else name)
 

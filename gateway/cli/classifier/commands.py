@@ -63,7 +63,7 @@ def train(
 ) -> None:
     """Train now, and print the quality on held-out examples.
 
-    A prompt has no intent if its label is `oos`, `none` or "", or if the name of its file begins with oos. From 100 or
+    A prompt has no intent if its label is `oos`, `none` or "", or if its file is named oos*. From 100 or
     more such prompts, the classifier learns to leave prompts alone. Labelled prompts are kept in the data folder and
     used by later trainings, until new ones or --forget replace them. confusion.txt and report.json are written beside
     the model.

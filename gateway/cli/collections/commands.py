@@ -100,7 +100,8 @@ def list_collections(as_json: bool, config: Path) -> None:
 @json_option
 @config_option
 def search(collection: str, query: str, limit: int, weight: float | None, as_json: bool, config: Path) -> None:
-    """List the best chunks for a query, best first, with their scores.
+    """List the best chunks for a query, best first, with their scores. A request uses these chunks only if the
+    collection is relevant enough to the query.
 
     A request uses them if the collection is relevant enough to the query.
 

@@ -76,7 +76,7 @@ def require(collections: Collections, name: str) -> Collection:
 
 
 def files_of(paths: Sequence[Path]) -> list[Path]:
-    """Replace each folder by the documents in it."""
+    """Replace each folder by the documents in the folder."""
     files: list[Path] = []
     for path in paths:
         if path.is_dir():

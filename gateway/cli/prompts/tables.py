@@ -39,7 +39,7 @@ def _cells(prompt: ShownPrompt) -> list[str]:
 
 
 def print_waiting(waiting: Sequence[WaitingPrompt]) -> None:
-    """Print the texts that are not prompts yet, because too few users sent them or on too few days."""
+    """Print the texts that are not prompts yet, because they were sent by too few users or on too few days."""
     if waiting:
         Console().print("\nNot shown as prompts yet. Fixed text needs ten requests from three users or days:")
         rows = ([one.key, str(one.requests), one.lacks, one.begins.replace("\n", " ")] for one in waiting)

@@ -29,8 +29,8 @@ from gateway.prompt.found.templates import (
 def adopt_prompt(name: str, config: Path) -> None:
     """Make a template of NAME in the data folder. Version 1 renders exactly what the application sends.
 
-    Nothing changes for the application: its own bytes are sent as before. Fixed text with a secret or a person's data
-    is refused.
+    Nothing changes for the application: the application's own bytes are sent as before. Fixed text with a secret or a
+    person's data is refused.
     """
     folder = load_settings(config).data_folder
     files: list[Path] = []
@@ -75,7 +75,7 @@ def export_prompt(name: str, version: int | None, to: Path | None, config: Path)
 @click.option("--unlock", is_flag=True, help="Allow changed or missing frozen text.")
 @config_option
 def add_version(name: str, file: Path, unlock: bool, config: Path) -> None:
-    """Add FILE, an edited export, as the next version of the adopted prompt NAME. It is not sent until `promote`.
+    """Add FILE, an edited export, as the next version of the adopted prompt NAME. `promote` puts the version to use.
 
     Every slot must occur exactly once. Frozen text must stay unchanged: add your own text around it.
 

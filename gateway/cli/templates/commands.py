@@ -45,8 +45,8 @@ def templates() -> None:
     Run its tests:        foreword templates test refund.en
     Put it to use:        foreword templates promote refund.en     (draft, candidate, canary, active)
     Undo a promotion:     foreword templates rollback refund.en
-    See how each is used: foreword templates report --since 7d
-    Use again after `watch` stopped it:
+    Report their use:     foreword templates report --since 7d
+    Resume a template that the job `watch` stopped:
                           foreword templates resume refund.en
     """
 

@@ -33,7 +33,7 @@ class TemplateTestReport(Struct, frozen=True):
 
 
 def run(chosen: Sequence[Template], settings: Settings | None) -> TemplateTestReport:
-    """Run the tests of the chosen templates. With settings, also classify their examples.
+    """Run the tests of the chosen templates. If `settings` is given, also classify the templates' examples.
 
     `settings.prompt.templates` are the folders of the library. Only examples of active templates are classified,
     because the classifier learns only from them.

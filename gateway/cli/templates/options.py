@@ -102,7 +102,7 @@ def refuse(reasons: Sequence[str]) -> NoReturn:
 
 
 def _shown(path: Path) -> Path:
-    """Return the path relative to the current folder, if inside it."""
+    """Return the path relative to the current folder if the path is inside that folder."""
     try:
         return path.resolve().relative_to(Path.cwd())
     except ValueError:

@@ -86,7 +86,7 @@ def promote(
 @json_option
 @config_option
 def retire(ref: str, folders: tuple[Path, ...], as_json: bool, config: Path) -> None:
-    """Take REF out of use. Only requests that name this version still get it. It stays in the archive.
+    """Take REF out of use. Only requests that name this version still get it. The version stays in the archive.
 
     \b
     foreword templates retire refund.en@3
