@@ -14,8 +14,9 @@ OF_THE_BODY = (b"content-type", b"content-encoding", b"cache-control", b"etag", 
 
 
 class StreamTranslator(Protocol):
-    """Translates a stream in pieces of whole events. `failure` is the error that ended the stream; it is set once
-    `over` is true.
+    """Translates a stream in pieces of whole events.
+
+    `over` is true after the last event. If an error ended the stream, `failure` is this error.
     """
 
     failure: RequestError | None
@@ -84,7 +85,7 @@ class TranslatedStream:
 
 
 def translated_headers(reply: Reply, kind: Headers) -> Headers:
-    """Return the headers of a translated reply whose body has the media type `kind`."""
+    """Return the headers of the translation. They are the reply's headers with the media type `kind` for the body."""
     return (*kind, *[header for header in reply.headers if header[0].lower() not in OF_THE_BODY])
 
 
