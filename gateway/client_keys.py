@@ -61,6 +61,6 @@ def _secret_problems(where: str, key: AccessKey, guessed: Mapping[str, str]) -> 
 
 
 def _guessed() -> list[str]:
-    """Return the texts that people hash by mistake in a shell: the empty text, a line break, one or two characters."""
+    """Return texts that people hash by mistake in a shell: the empty text, a line break, one or two characters."""
     short = ("".join(pair) for pair in product(printable, repeat=2))
     return ["", *BLANKS, *printable, *short]
