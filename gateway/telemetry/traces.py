@@ -1,6 +1,7 @@
-"""Traces finished exchanges. A trace is made from the exchange's notes, so no span stays open while the server streams.
+"""Exports finished exchanges as traces.
 
-Traces are off by default, and OpenTelemetry is then not imported.
+A trace is made from the exchange's notes after the exchange has ended, so no span stays open while the server streams.
+By default, traces are off and OpenTelemetry is not imported.
 """
 
 import re
@@ -69,5 +70,5 @@ class Traces:
 
 
 def unquoted(reason: str) -> str:
-    """Remove quotations from a reason. They may be the client's words, and traces go to other systems."""
+    """Remove quotations from a reason. A quotation may contain the client's words, and traces go to other systems."""
     return _QUOTED.sub("'…'", reason)

@@ -1,2 +1,2 @@
-"""Requests, prompts and errors as JSON and SSE in the form of OpenAI's and Anthropic's APIs. No other folder knows
-it."""
+"""Requests, prompts and errors in the JSON and SSE forms of OpenAI's and Anthropic's APIs. Only this folder knows these
+forms."""

@@ -1,4 +1,4 @@
-"""Adds text before and after a client's message. The client's parts and other fields stay byte for byte."""
+"""Adds text before and after a client's message. All other bytes of the message stay as the client sent them."""
 
 from typing import Any
 
@@ -16,8 +16,8 @@ _encode = msgspec.json.Encoder().encode
 def with_additions(message: Raw, turn: Turn, kind: str) -> bytes:
     """Return the message with the added text.
 
-    `turn.text` is the whole new text, in which the client's text starts at `turn.offset`. `kind` is the `type` of a
-    text part at this endpoint.
+    `turn.text` is the whole new text. The client's text starts at `turn.offset` in the new text. `kind` is the `type`
+    of a text part at this endpoint.
     """
     fields = _object.decode(message)
     content = fields["content"]

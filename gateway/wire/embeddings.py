@@ -17,7 +17,7 @@ MOST_INPUTS = 2048  # OpenAI's limit
 
 
 class EmbeddingAsk(Struct, frozen=True):
-    """The texts to embed. `dimensions` 0 means all dimensions of the model."""
+    """The texts to embed. If `dimensions` is 0, the vectors have all dimensions of the model."""
 
     texts: tuple[str, ...]
     base64: bool = False
@@ -34,11 +34,12 @@ _body = msgspec.json.Decoder(_EmbeddingsBody)
 
 
 TextOf = Callable[[Sequence[int]], str | None]
-"""Converts token numbers to text. Returns None if a number is not a known token."""
+"""A function that converts token numbers to text, or returns None if a number is not a known token."""
 
 
 def ask(body: bytes, *, dimensions: int, text_of: TextOf) -> EmbeddingAsk:
-    """Decode a request. `dimensions` are those of the model. Raises `BadRequest` with OpenAI's wording."""
+    """Decode a request. `dimensions` is the number of the model's dimensions. Raises `BadRequest` with OpenAI's
+    wording."""
     given = decoded(_body, body)
     if given.dimensions is not None and given.dimensions > dimensions:
         raise BadRequest(f"This model has {dimensions} dimensions, not {given.dimensions}.", param="dimensions")
@@ -46,7 +47,7 @@ def ask(body: bytes, *, dimensions: int, text_of: TextOf) -> EmbeddingAsk:
 
 
 def answer(model: str, vectors: Sequence[Sequence[float]], tokens: int, *, as_base64: bool) -> bytes:
-    """Return the body. Each vector is a list of float32 numbers, or their little-endian bytes in base64."""
+    """Return the body. Each vector is a list of float32 numbers, or the base64 of their little-endian bytes."""
     data = [
         {"object": "embedding", "index": index, "embedding": _base64(vector) if as_base64 else vector}
         for index, vector in enumerate(vectors)

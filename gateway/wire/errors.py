@@ -17,7 +17,8 @@ def envelope(error: RequestError) -> bytes:
 
 
 def rewritten(body: bytes, status: int) -> bytes:
-    """Convert the body of a refusal in another API's form. The message is kept, and its type is the `code`."""
+    """Convert the body of a refusal from another API's form to OpenAI's. The message is kept, and the error's type
+    becomes the `code`."""
     fields = loose_json(body)
     error = fields.get("error", fields) if isinstance(fields, dict) else None
     fault = read_fault(error) or CompletionFault()
@@ -40,14 +41,14 @@ def as_event(body: bytes) -> bytes:
 
 
 def comment(text: str) -> bytes:
-    """Return an SSE comment. Clients ignore it; proxies see that the connection is alive."""
+    """Return an SSE comment. Clients ignore the comment, but proxies see that the connection is alive."""
     return f": {' '.join(text.split())}\n\n".encode()
 
 
 def response_event(error: RequestError, last_piece: bytes) -> bytes:
     """Return the last event of a broken `/v1/responses` stream, whose events are named and numbered.
 
-    The event also has the object `error`, which the official clients look for in every stream.
+    The event also contains the object `error`, because the official clients look for this object in every stream.
     """
     numbers = _NUMBER.findall(last_piece)
     fields = {"message": error.message, "param": error.param, "code": error.code}

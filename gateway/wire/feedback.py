@@ -23,7 +23,7 @@ _decoder = msgspec.json.Decoder(FeedbackBody)
 
 
 def feedback(raw: bytes) -> FeedbackBody:
-    """Decode the body. Raises `BadRequest`, which names the field and the mistake."""
+    """Decode the body. Raises `BadRequest` with the invalid field and the mistake."""
     try:
         given: FeedbackBody = decoded(_decoder, raw)
     except BadRequest as error:

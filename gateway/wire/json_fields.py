@@ -17,10 +17,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 def decoded(decoder: "msgspec.json.Decoder[Decoded]", raw: bytes | Raw, within: str = "") -> Decoded:
-    """Decode JSON. Raises `BadRequest`, which names the invalid field.
-
-    `within` is the field that contains `raw`.
-    """
+    """Decode JSON. Raises `BadRequest` with the name of the invalid field. `within` is the field that holds `raw`."""
     try:
         return parsed(decoder, raw)
     except msgspec.ValidationError as error:
@@ -30,10 +27,8 @@ def decoded(decoder: "msgspec.json.Decoder[Decoded]", raw: bytes | Raw, within: 
 
 
 def parsed(decoder: "msgspec.json.Decoder[Decoded]", raw: bytes | Raw) -> Decoded:
-    """Decode JSON. Null counts as a missing field if the field's type does not allow null.
-
-    Raises the decoder's own errors.
-    """
+    """Decode JSON. If a field's type does not allow null, null is treated as a missing field. Raises the decoder's own
+    errors."""
     try:
         return decoder.decode(raw)
     except msgspec.ValidationError:
@@ -70,7 +65,7 @@ def _takes_null(described: inspect.Type) -> bool:
 
 
 def not_json(error: Exception, raw: bytes = b"") -> BadRequest:
-    """Return the error for a body that is not JSON. `raw` is searched for the cause."""
+    """Return the error for a body that is not JSON. The error explains the cause, which is searched for in `raw`."""
     why = f"{error}"
     if _HALF_PAIR.search(raw):
         why = (
@@ -86,7 +81,7 @@ _HALF_PAIR = re.compile(
     rb"(?<!\\)(?:\\\\)*(?:\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])|(?<!\\u[dD][89abAB][0-9a-fA-F]{2})\\u[dD][c-fC-F])"
     rb"|\xed[\xa0-\xbf]"
 )
-"""Half of a surrogate pair, escaped (after an even number of backslashes) or as bytes."""
+"""Matches half of a surrogate pair, as an escape (after an even number of backslashes) or as bytes."""
 
 
 _PATH = re.compile(r" - at (`key` in )?`\$\.?([^`]*)`$")
@@ -99,7 +94,7 @@ _STEP = re.compile(r"\[[^]]*\]|[^.\[]+")
 def explained(error: msgspec.ValidationError, within: str = "", of: Any = None) -> BadRequest:
     """Convert the decoder's error to a `BadRequest`, whose `param` is the invalid field.
 
-    `within` is the field that contains the decoded part, and `of` is the type of the decoded part.
+    `within` is the field that contains the decoded part, and `of` is the type of that part.
     """
     text = str(error)
     path = _PATH.search(text)
@@ -122,7 +117,7 @@ def explained(error: msgspec.ValidationError, within: str = "", of: Any = None) 
 
 
 def whole(text: str) -> int | None:
-    """Return the number in a string of up to nine digits, else None."""
+    """Return the number in a string of up to nine digits, or None for any other string."""
     return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else None
 
 

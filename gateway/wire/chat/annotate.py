@@ -11,7 +11,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 def account(exchange: Exchange, late_notes: Sequence[Note] = ()) -> bytes:
-    """Encode the `foreword` object, which reports the changes to this request and its sources.
+    """Encode the `foreword` object, which reports the changes to the request and the sources that were added.
 
     `late_notes` are the backend's own notes, such as the source passage of each part of the answer.
     """
@@ -50,9 +50,9 @@ def account(exchange: Exchange, late_notes: Sequence[Note] = ()) -> bytes:
 
 
 def _context(exchange: Exchange) -> dict[str, object] | None:
-    """Describe how a text longer than the window was handled (left out, condensed or read in parts), with figures.
+    """Describe how a text longer than the context window was handled: left out, condensed or read in parts.
 
-    Returns None if there was no such text.
+    The description includes figures. Returns None if every text fitted.
     """
     if not exchange.plan.said:
         return None
@@ -63,7 +63,7 @@ def _context(exchange: Exchange) -> dict[str, object] | None:
 
 
 def _tokens(exchange: Exchange) -> dict[str, object] | None:
-    """The estimated prompt tokens without and with the rewrite, or None if no template was chosen."""
+    """Return the estimated prompt tokens without and with the rewrite, or None if no template was chosen."""
     rewrite = exchange.rewrite
     if not rewrite.tokens_with:
         return None
@@ -80,7 +80,7 @@ def body(reply: bytes, extra: bytes) -> bytes:
 
 
 def closing_event(exchange: Exchange, late_notes: Sequence[Note]) -> bytes:
-    """Return an extra chunk for the end of a stream, with the notes that are known only then."""
+    """Return an extra chunk for the end of a stream, with the notes that are known only at the end."""
     data = {note.stage: note.data for note in late_notes}
     chunk = {"id": exchange.id, "object": "chat.completion.chunk", "choices": [], "foreword": data}
     return b"data: " + _encode(chunk) + b"\n\n"

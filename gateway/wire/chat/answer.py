@@ -1,6 +1,6 @@
 """Reads text, finish reason and usage from a reply: a JSON body or a whole SSE stream.
 
-The background task that writes records reads replies, so no request waits for it.
+Replies are read in the background task that writes records, so no request waits for the reading.
 """
 
 from collections.abc import Iterable
@@ -40,7 +40,8 @@ def _streamed(events: list[bytes]) -> Answer:
 
 
 def _joined(completions: Iterable[Completion]) -> Answer:
-    """Join chunks into one answer. Of several choices, only the one with the lowest index is read."""
+    """Join the chunks of a stream into one answer. If there are several choices, only the choice with the lowest index
+    is read."""
     texts: dict[int, list[str]] = {}
     finishes: dict[int, str] = {}
     usage = ReportedUsage()

@@ -12,10 +12,10 @@ DONE = b"data: [DONE]\n\n"
 
 
 def events(body: bytes, *, usage: bool) -> list[bytes]:
-    """Split a completion into events: for each choice its message, then its finish reason; then the usage, if
-    requested, and the end mark.
+    """Split a completion into events.
 
-    Raises `BackendFailed` if the body is not a completion.
+    Each choice gives an event with its message and an event with its finish reason. The usage, if requested, and the
+    end mark follow. Raises `BackendFailed` if the body is not a completion.
     """
     completion = loose_json(body)
     choices = completion.pop("choices", None) if isinstance(completion, dict) else None
@@ -34,7 +34,7 @@ def events(body: bytes, *, usage: bool) -> list[bytes]:
 
 
 def _parts(place: int, choice: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Split a choice into a delta with the answer and a delta with the finish reason."""
+    """Split a choice into two deltas: the answer, and the finish reason."""
     index = choice.pop("index", None)
     end = {"index": place if index is None else index, "finish_reason": choice.pop("finish_reason", None)}
     if "message" not in choice and "text" in choice:
@@ -45,7 +45,7 @@ def _parts(place: int, choice: dict[str, Any]) -> tuple[dict[str, Any], dict[str
 
 
 def _delta(message: dict[str, Any]) -> dict[str, Any]:
-    """Convert a message to a delta, giving each tool call its index."""
+    """Convert a message to a delta. Each tool call gets an `index`."""
     calls = message.get("tool_calls")
     if not isinstance(calls, list):
         return message

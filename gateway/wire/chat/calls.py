@@ -1,6 +1,7 @@
-"""Assigns each part of a tool call in a stream to its call: by id, else by index, else by order.
+"""Assigns each streamed part of a tool call to the call that the part belongs to.
 
-Some servers omit the index, give every call index 0, or send a new id with each chunk of one call.
+Parts are matched by id, else by index, else by order. Some servers omit the index, give every call index 0, or send a
+new id with each chunk of one call.
 """
 
 from gateway.wire.chat.completion import CallPart
@@ -35,7 +36,7 @@ class CallSorter:
         return number
 
     def begin(self, part: CallPart) -> int:
-        """Start a new call and return its number. In a whole message, every entry is a new call."""
+        """Start a new call and return its number. Every entry of a whole message starts a new call."""
         number = len(self._calls)
         self._calls.append(_OpenCall(part.id, part.function.name if part.function else None))
         if part.id:

@@ -21,14 +21,14 @@ NO_REASON = "no reason was given"
 
 
 class CalledFunction(Struct):
-    """A function's name and arguments; in a chunk, the newly arrived part of them."""
+    """A function's name and arguments. In a chunk, each field has only the newly arrived part."""
 
     name: str | None = None
     arguments: str | None = None
 
 
 class CallPart(Struct):
-    """A tool call; in a chunk, the newly arrived part of it."""
+    """A tool call. A chunk has only the newly arrived part of the call."""
 
     index: int | None = None
     id: str | None = None
@@ -36,7 +36,7 @@ class CallPart(Struct):
 
 
 class MessagePart(Struct):
-    """A message; in a chunk, the newly arrived part of it."""
+    """A message. A chunk has only the newly arrived part of the message."""
 
     content: str | None = None
     reasoning_content: str | None = None
@@ -71,7 +71,7 @@ class CompletionFault(Struct):
 
 
 class ChoicePart(Struct):
-    """One choice of a completion (`message`, or `text` at the legacy endpoint), or of a chunk (`delta`)."""
+    """One choice. A completion has `message`, or `text` at the legacy endpoint; a chunk has `delta`."""
 
     index: int | None = None
     message: MessagePart | None = None
@@ -143,10 +143,8 @@ class Completion(Struct):
 
     @property
     def fault(self) -> CompletionFault | None:
-        """The error that the backend reports.
-
-        If a choice has content, only a finish reason of `error` counts as an error.
-        """
+        """The error that the backend reports, or None. If a choice has content, only the finish reason `error` counts
+        as an error."""
         ended = next((choice for choice in self.choices or () if choice.finish_reason == ERROR), None)
         error = self.error or (ended.error if ended else None)
         if ended is None and (not error or any(choice.has_content for choice in self.choices or ())):
@@ -184,7 +182,7 @@ def loose_json(data: bytes) -> Any:
 
 
 def _writable(value: Any) -> Any:
-    """Replace values that JSON does not allow: NaN and infinity by null, a lone surrogate by U+FFFD."""
+    """Replace values that JSON does not allow. NaN and infinity become null, and a lone surrogate becomes U+FFFD."""
     if isinstance(value, str):
         return value if value.isascii() else value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     if isinstance(value, list):
@@ -302,7 +300,7 @@ def _code(value: Any) -> str | int | None:
 
 
 def _objects(value: Any) -> list[dict[str, Any]]:
-    """Return the objects of a list. A single object counts as a list of one."""
+    """Return the objects of a list. A single object is treated as a list of one."""
     return [each for each in (value if isinstance(value, list) else [value]) if isinstance(each, dict)]
 
 

@@ -53,7 +53,7 @@ class ForewordObject(Struct, forbid_unknown_fields=True):
 
 
 class ChatBody(Struct):
-    """The fields of a chat request that the gateway uses; all others pass through unread."""
+    """The fields of a chat request that the gateway uses. All other fields pass through unread."""
 
     messages: Annotated[list[_RequestMessage], Meta(min_length=1)] | UnsetType = UNSET
     """Required, unless `prompt` names a template."""
@@ -72,7 +72,7 @@ class ChatBody(Struct):
 
 
 class CompletionBody(Struct):
-    """The fields of a legacy completion request that the gateway uses."""
+    """The fields of a legacy completion request that the gateway uses. All other fields pass through unread."""
 
     prompt: Raw
     model: str = ""
@@ -83,7 +83,7 @@ class CompletionBody(Struct):
 
 
 class EmbeddingBody(Struct):
-    """The fields of an embeddings request that the gateway uses."""
+    """The fields of an embeddings request that the gateway uses. All other fields pass through unread."""
 
     input: Raw
     model: str = ""
@@ -142,7 +142,7 @@ def chat(raw: bytes, headers: Mapping[bytes, bytes]) -> Ask:
 
 
 def completion(raw: bytes, headers: Mapping[bytes, bytes]) -> Ask:
-    """Decode a legacy completion request. Only a prompt that is a single string is read."""
+    """Decode a legacy completion request. The prompt is read only if it is a single string."""
     body = decoded(_completion, raw)
     if bytes(body.prompt) == NULL:
         raise missing("prompt")
@@ -208,13 +208,14 @@ def is_given(raw: Raw | UnsetType) -> TypeGuard[Raw]:
 
 
 def _number(raw: Raw | UnsetType) -> int:
-    """Return a whole number. Any other value gives 1, because the backend validates the field."""
+    """Return the field's value if it is a whole number, otherwise 1. The backend validates the field."""
     number = None if raw is UNSET else whole(bytes(raw).decode("latin-1"))
     return 1 if number is None else number
 
 
 def controls_of(body: ForewordObject | UnsetType | None, headers: Mapping[bytes, bytes]) -> Controls:
-    """Read the controls from the `foreword` object, and missing ones from the `x-foreword-*` headers."""
+    """Read the controls from the `foreword` object. A control that the object lacks is read from its `x-foreword-*`
+    header."""
     given = body if isinstance(body, ForewordObject) else ForewordObject()
     if not isinstance(body, ForewordObject) and headers.keys().isdisjoint(_HEADERS):
         return _NOTHING
@@ -245,13 +246,13 @@ def controls_of(body: ForewordObject | UnsetType | None, headers: Mapping[bytes,
 
 
 def _listed(headers: Mapping[bytes, bytes], name: bytes) -> tuple[str, ...]:
-    """The values of a comma-separated header."""
     values = headers.get(name, b"").decode("utf-8", "replace").split(",")
     return tuple([value.strip() for value in values if value.strip()])
 
 
 def _account(headers: Mapping[bytes, bytes], *, default: bool) -> bool:
-    """Return whether to add the `foreword` object to the reply: the header `x-foreword-object`, else `default`."""
+    """Return whether to add the `foreword` object to the reply. Without the header `x-foreword-object`, `default`
+    decides."""
     value = headers.get(b"x-foreword-object")
     if value is None:
         return default

@@ -36,17 +36,17 @@ ROUTING = frozenset(
         "preset",
     }
 )
-"""OpenRouter, LiteLLM and similar servers read these fields to choose a model other than `model`."""
+"""Fields that OpenRouter, LiteLLM and similar servers read to choose another model than the one in `model`."""
 _ANY_ROUTING = re.compile(b'"(?:' + "|".join(sorted(ROUTING)).encode() + b')"', re.IGNORECASE)
 _MODEL = re.compile(rb'"model"\s*:\s*("[^"\\]*")')
 
 
 def body(exchange: Exchange, model: str, *, force: Mapping[str, Any] | None = None, room_field: str = ROOM) -> bytes:
-    """Return the body for a backend. `model` is the model's name there.
+    """Return the body for a backend. `model` is the backend's name for the model.
 
-    If no stage changed the request, only the model's name is replaced. Otherwise unchanged fields and messages stay
-    byte for byte. The fields in `force` replace the client's. `room_field` is the backend's field for the maximum
-    answer length.
+    If no stage changed the request, only the model's name is replaced. Otherwise, unchanged fields and messages stay
+    byte for byte. The fields in `force` replace the client's fields. `room_field` is the backend's name for the field
+    with the maximum answer length.
     """
     ask = exchange.ask
     is_renamed = ask.owns_room and room_field != ROOM
@@ -104,8 +104,9 @@ def question(model: str, turns: Sequence[Turn], sampling: Sampling, schema: Mapp
 def _is_clear(exchange: Exchange) -> bool:
     """Return whether every server would read the same model name from the client's bytes as the gateway does.
 
-    The gateway reads the last `model`. Some servers read the first of two, accept `Model`, or choose the model by other
-    fields. Without this check, a client could use a model that its key does not allow.
+    If a body has two `model` fields, the gateway reads the last one, but some servers read the first. Some servers also
+    accept `Model`, or choose the model by other fields. Without this check, a client could use a model that its key
+    does not allow.
     """
     raw = exchange.ask.raw
     if not exchange.key.models:
@@ -143,10 +144,8 @@ def _message(turn: Turn, own: Sequence[Raw]) -> bytes:
 
 
 def _sampling(sampling: Sampling, fields: Mapping[str, Raw], room_field: str, *, stop: str = "stop") -> dict[str, Raw]:
-    """Return the sampling settings of the template, except those that the client has set.
-
-    `stop` is the field for stop words, or "" for `/v1/responses`, which has none.
-    """
+    """Return the template's sampling settings that the client has not set. `stop` is the backend's field for stop
+    words, or "" for `/v1/responses`, which has no such field."""
     if sampling == Sampling.NONE:
         return {}
     given = {name for name, value in fields.items() if bytes(value) != b"null"}

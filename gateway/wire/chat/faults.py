@@ -1,15 +1,15 @@
-"""Reads failures that a backend reports inside an answer, even with status 200."""
+"""Reads failures that a backend reports inside an answer, even if the status is 200."""
 
 from gateway.errors import BackendFailed, BadRequest, RequestError
 from gateway.wire.chat.completion import ERROR, NO_REASON, CompletionFault, loose_json, read_completion, read_fault
 
 LONGEST_REASON = 2000
 MARK = b'"error"'
-"""Every failure contains this word, as the name of a field, a type, or a finish reason."""
+"""A word in the JSON of every failure: the name of a field, a type, or a finish reason."""
 
 
 def fault_of(data: bytes) -> CompletionFault | None:
-    """Return the failure that a completion, a chunk or an error object reports, or None."""
+    """Return the failure that a completion, a chunk or an error object reports, or None if none is reported."""
     completion = read_completion(data) if MARK in data else None
     if completion is None:
         return None

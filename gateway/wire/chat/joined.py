@@ -1,4 +1,4 @@
-"""Builds a chat completion, or its stream, from a text that the gateway composed of several answers."""
+"""Builds a chat completion, or its stream, from a text that the gateway joined from several answers."""
 
 from typing import Any
 
@@ -22,7 +22,7 @@ class AnswerHead(Struct, frozen=True):
 
 
 def completion(head: AnswerHead, text: str, usage: tuple[int, int], finish: str) -> bytes:
-    """Return the whole completion. `usage` has the tokens of all prompts and of all answers."""
+    """Return the whole completion. `usage` is the sum over all prompts and answers."""
     message = {"role": "assistant", "content": text}
     choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": finish}
     return _encode({**head.fields("chat.completion"), "choices": [choice], "usage": _usage(usage)})

@@ -1,4 +1,4 @@
-"""Builds the request for one more answer: the client's chat request with another seed and without streaming."""
+"""Builds the request for a further answer: the client's chat request with another seed and without streaming."""
 
 from typing import Any
 
@@ -23,10 +23,10 @@ _streamed = msgspec.json.Decoder(_Streamed)
 
 
 def whole(raw: bytes, number: int, *, limited: bool = True) -> bytes:
-    """Return the request body of the draw with this `number`.
+    """Return the request body for answer number `number`.
 
-    The number is added to the client's seed, because draws with the same seed would be equal. If `limited` is false,
-    the client's limit for the answer is removed, since it is meant for several answers together.
+    The number is added to the client's seed, because requests with equal seeds would give equal answers. If `limited`
+    is false, the client's limit for the answer's length is removed, because the limit applies to all answers together.
     """
     fields = _object.decode(raw)
     fields.pop("stream", None)

@@ -31,7 +31,8 @@ def split_body(body: bytes, marker: str) -> bytes:
 class SplitStream:
     """Separates the reasoning from the answer in a chat stream, piece by piece.
 
-    Events without text pass unchanged. Text is held back only while its line may still turn out to be the marker.
+    Events without text pass unchanged. Text is held back only while its line may still become the marker between
+    reasoning and answer.
     """
 
     def __init__(self, pieces: AsyncIterator[bytes], marker: str) -> None:
@@ -75,7 +76,7 @@ class SplitStream:
         return b"data: " + _encode(fields) + b"\n\n" if any(texts) else framed
 
     def _rest(self) -> bytes:
-        """Return events with the held-back text of choices that got no finish reason."""
+        """Return events with the text that is still held back, for choices without a finish reason."""
         held = []
         for index, splitter in self._splitters.items():
             parts = zip((REASONING, CONTENT), splitter.finish(), strict=True)

@@ -24,8 +24,8 @@ class CitationMark(Struct, frozen=True):
 class MarkFinder:
     """Finds marks in a text that arrives in pieces.
 
-    Inside code, `[1]` is an index, not a mark. A mark is returned once no later piece can turn it into code. The result
-    does not depend on how the text is cut into pieces.
+    Inside code, `[1]` is an index, not a mark. A mark is returned once no later piece can turn the mark into code. The
+    result does not depend on where the text is cut into pieces.
     """
 
     def __init__(self) -> None:

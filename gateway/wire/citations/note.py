@@ -6,12 +6,13 @@ from gateway.wire.citations.marks import marks_in
 
 
 def numbers_in(text: str) -> list[int]:
-    """Return the numbers that a text cites as [1], [2, 3] or 【1】, without repetitions, in the order of the text."""
+    """Return the numbers that a text cites as [1], [2, 3] or 【1】, in the order of the text and each only once."""
     return list(dict.fromkeys(number for mark in marks_in(text) for number in mark.numbers))
 
 
 def held_against(text: str, sources: int) -> dict[str, list[int]]:
-    """Divide the cited numbers into `cited`, which have a source, and `unknown`. Sources are numbered from 1."""
+    """Split the cited numbers into `cited`, which have a source, and `unknown`, which have none. Sources are numbered
+    from 1."""
     numbers = numbers_in(text)
     return {
         "cited": [number for number in numbers if 1 <= number <= sources],

@@ -1,4 +1,4 @@
-"""Converts the pieces of an engine's stream to OpenAI's events, or joins them into one body."""
+"""Converts the pieces of an engine's stream to OpenAI's events, or joins the pieces into one body."""
 
 import time
 from collections.abc import Iterator
@@ -80,7 +80,7 @@ _piece = msgspec.json.Decoder(_EngineEvent | None)
 
 
 class _UsageTally:
-    """Adds up the usage of all choices. A prompt with several choices counts once, as at OpenAI."""
+    """Adds up the usage of all choices. As in OpenAI's API, the tokens of a prompt with several choices count once."""
 
     def __init__(self, ask: EngineAsk) -> None:
         self._ask = ask
@@ -111,7 +111,7 @@ class _UsageTally:
 
 
 class _PieceReader:
-    """What `Events` and `BodyReader` share: decoding pieces, creating ids, counting tokens."""
+    """The base of `Events` and `BodyReader`. Decodes pieces, creates ids and counts tokens."""
 
     def __init__(self, ask: EngineAsk, model: str) -> None:
         self.ask = ask
@@ -121,9 +121,9 @@ class _PieceReader:
         self.head: dict[str, Any] = {"id": "", "object": "", "created": 0, "model": model}
 
     def read(self, raw: bytes) -> list[_EngineChoice]:
-        """Decode the choices of a piece. Pieces that hold nothing for the client have none.
+        """Decode a piece and return its choices, or [] if the piece holds nothing for the client.
 
-        Raises the error that a piece reports.
+        If the piece reports an error, raises that error.
         """
         piece: _EngineEvent | None = _piece.decode(raw)
         if piece is None:
@@ -141,7 +141,7 @@ class _PieceReader:
         return f"call_{self.head['id'].removeprefix('chatcmpl-')[:24]}{index}"
 
     def logprobs(self, choice: _EngineChoice) -> Any:
-        """The log probabilities in this endpoint's form, or None."""
+        """Return the log probabilities in this endpoint's form, or None if the client or the engine gave none."""
         top = self.ask.top_logprobs
         if top is None or choice.logprobs is None or choice.logprobs.content is None:
             return None
@@ -161,7 +161,7 @@ class Events(_PieceReader):
         super().__init__(ask, model)
         self.head["object"] = "chat.completion.chunk" if self.chat else "text_completion"
         self._written: dict[int, list[str]] = {}
-        """For each choice, the JSON of its tool call so far."""
+        """The JSON of the tool call so far, for each choice."""
 
     def event(self, raw: bytes) -> bytes:
         """Return the event of a piece, or b"" if the piece holds nothing for the client."""
@@ -214,7 +214,7 @@ class _Whole(Struct):
 
 
 class BodyReader(_PieceReader):
-    """Joins the pieces to one body."""
+    """Joins the pieces into one body."""
 
     def __init__(self, ask: EngineAsk, model: str) -> None:
         super().__init__(ask, model)
@@ -283,10 +283,8 @@ def _entry(entry: _Logprob, top: int) -> _Logprob:
 
 
 def _legacy(entries: list[_Logprob], top: int, start: int) -> dict[str, Any]:
-    """Return log probabilities in the form of `/v1/completions`: parallel lists.
-
-    Offsets count characters from the start of the choice's text.
-    """
+    """Return log probabilities in the form of `/v1/completions`, as parallel lists. Offsets count characters from the
+    start of the choice's text."""
     offsets = []
     for entry in entries:
         offsets.append(start)

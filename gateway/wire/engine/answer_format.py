@@ -1,6 +1,6 @@
 """Checks that the engine's grammar supports the answer format that a request demands.
 
-The engine itself ignores unsupported parts of a schema without an error.
+The engine itself silently ignores unsupported parts of a schema.
 """
 
 import re
@@ -16,7 +16,7 @@ from gateway.wire.engine.forced_call import allowed_functions, is_open
 
 MOST_BYTES = 64 * 1024
 MOST_CHOICES = 256
-"""The maximum number of alternatives in one schema: values of `enum`, branches, properties, bounded integers.
+"""The maximum number of alternatives in one schema: values of `enum`, branches, properties and bounded integers.
 
 For every token, the engine compares each alternative with the vocabulary, on the thread that serves all requests.
 `benchmarks/grammar.py` measures the cost.
@@ -24,7 +24,8 @@ For every token, the engine compares each alternative with the vocabulary, on th
 VALUE = 2
 """An enumeration value that is not plain text counts as this many alternatives."""
 TEXTS_PER_CHOICE = 16
-"""This many texts of a long enumeration count as one alternative, because `enum_trie` merges them into one pattern."""
+"""In a long enumeration, this many plain texts together count as one alternative, because `enum_trie` merges the texts
+into one pattern."""
 MOST_DEPTH = 32
 MOST_REPEATS = 1000
 MOST_REPEATS_TOGETHER = 50_000
@@ -59,7 +60,7 @@ ODD_PATTERN = re.compile(r"\\[a-zA-Z0-9]|\(\?|[*+?}][?+]")
 def check_format(raw: Raw) -> tuple[str, ...]:
     """Check a `response_format`. Returns the parts of a non-strict schema that the engine cannot enforce.
 
-    Raises `BadRequest` for anything else that it cannot enforce.
+    Raises `BadRequest` if the engine cannot enforce another format.
     """
     form = msgspec.json.decode(raw)
     if form is None:
@@ -94,7 +95,7 @@ def check_schema(schema: Any, where: str, *, strict: bool = False) -> tuple[str,
 
 
 def check_choice(choice: Any, tools: Any) -> None:
-    """Check a `tool_choice` for an engine without grammars. Raises `BadRequest` if a call is required."""
+    """Check a `tool_choice` for an engine without grammars. Raises `BadRequest` if the choice requires a call."""
     if is_open(choice):
         return
     allowed_functions(choice, tools)  # first, because the error about an unknown tool is more useful

@@ -1,4 +1,4 @@
-"""Converts OpenAI's requests for an engine inside the process.
+"""Converts OpenAI's requests for an engine that runs in the gateway's process.
 
 The engine (llama.cpp) accepts nearly the same JSON. This module validates requests, makes them safe to run, and reports
 errors in OpenAI's wording.
@@ -80,13 +80,13 @@ class Limits(Struct, frozen=True):
     answer_tokens: int = 512
     """The maximum length of an answer in tokens, if the client sets no limit."""
     has_grammar: bool = False
-    """Whether the engine can enforce a JSON schema. Forcing a tool call needs this, too."""
+    """Whether the engine can enforce a JSON schema. A forced tool call is enforced by a schema, too."""
     reads_tools: bool = True
     """Whether the model's chat template supports tools."""
 
 
 class EngineAsk(Struct, frozen=True):
-    """A request for the engine. It always streams, because only a stream can be stopped."""
+    """A request for the engine. The engine always streams its answer, because only a stream can be stopped."""
 
     endpoint: Endpoint
     body: bytes
@@ -105,10 +105,10 @@ class EngineAsk(Struct, frozen=True):
 
 
 class Neutraliser:
-    """Breaks up a model's control tokens where a text contains them literally.
+    """Breaks up the model's control tokens that a text contains literally.
 
     The engine parses control tokens in the rendered conversation. A user's `<|im_end|>` would therefore end the user's
-    turn, and could open a system turn. An invisible character inside the token keeps it plain text.
+    turn, and could open a system turn. An invisible character inside the token turns the token into plain text.
     """
 
     def __init__(self, control_tokens: Sequence[str]) -> None:
@@ -121,7 +121,7 @@ class Neutraliser:
         return self._words.sub(lambda match: match[0][0] + _BREAK + match[0][1:], text)
 
     def tree(self, value: Any) -> Any:
-        """Apply `text` to every string of a JSON value."""
+        """Apply `text` to every string of a JSON value, also to the names of members."""
         if isinstance(value, str):
             return self.text(value)
         if isinstance(value, list):
@@ -273,7 +273,7 @@ def _message(place: int, message: Any, neutral: Neutraliser) -> Any:
 
 
 def _without_nulls(value: Any) -> Any:
-    """Remove members that are null. Schemas keep theirs, because null is a value in them."""
+    """Remove members that are null. Schemas keep such members, because null is a value in a schema."""
     if isinstance(value, list):
         return [_without_nulls(item) for item in value]
     if not isinstance(value, dict):

@@ -14,15 +14,16 @@ class EngineFault(Struct):
 
 
 def refusal(error: Exception) -> RequestError:
-    """Convert an exception that the engine raised before its first piece. Only a bad request causes such an
-    exception."""
+    """Convert an exception that the engine raised before its first piece. The engine raises such an exception only for
+    a bad request."""
     if isinstance(error, RequestError):
         return error
     return BadRequest(f"The engine refused this request: {error}")
 
 
 def raised(fault: EngineFault, answer_tokens: int) -> RequestError:
-    """Convert an error that the engine reports in a piece. `answer_tokens` are reserved for the answer."""
+    """Convert an error that the engine reports in a piece. `answer_tokens` is the number of tokens reserved for the
+    answer."""
     if fault.type == "exceed_context_size_error":
         return ContextTooLong(fault.n_prompt_tokens, fault.n_ctx, answer_tokens)
     if fault.code == 503:

@@ -1,7 +1,7 @@
 """Forces an engine to call a tool.
 
-A grammar restricts the answer to the JSON of one call, which is then converted to a tool call. llama.cpp itself ignores
-`tool_choice` if the model's chat template has no tools.
+A grammar restricts the answer to the JSON of one call, and the gateway converts this JSON to a tool call. llama.cpp
+itself ignores `tool_choice` if the model's chat template does not support tools.
 """
 
 from collections.abc import Sequence
@@ -22,7 +22,8 @@ SYSTEM = "system"
 
 
 def allowed_functions(choice: Any, tools: Any) -> list[dict[str, Any]]:
-    """Return the functions that a `tool_choice` allows. Raises `BadRequest` if the choice matches no tool."""
+    """Return the functions that a `tool_choice` allows. Raises `BadRequest` if the choice allows no function in
+    `tools`."""
     functions = [tool["function"] for tool in tools or () if _is_function(tool)]
     names = _chosen(choice)
     known = [text_of(function.get("name")) for function in functions]
@@ -49,7 +50,7 @@ def _chosen(choice: Any) -> list[str]:
 
 
 def is_open(choice: Any) -> bool:
-    """Whether the choice allows an answer without a call."""
+    """Return whether the choice allows an answer without a call."""
     if isinstance(choice, dict) and isinstance(choice.get("allowed_tools"), dict):
         return bool(choice["allowed_tools"].get("mode") != "required")
     return choice in (None, "auto", "none")
@@ -60,7 +61,7 @@ def _is_function(tool: Any) -> bool:
 
 
 def call_schema(functions: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Return the JSON schema of one call to any of the functions."""
+    """Return the JSON schema of one call, which may call any of the functions."""
     parameters = {f"f{place}": _parameters(function) for place, function in enumerate(functions)}
     calls = [_call(text_of(function.get("name")), f"f{place}") for place, function in enumerate(functions)]
     # references in a function's schema are relative to its root, which moves into the larger schema
@@ -97,7 +98,8 @@ def _is_local(name: str, value: Any) -> bool:
 
 
 def with_functions(messages: list[Any], functions: Sequence[dict[str, Any]]) -> list[Any]:
-    """Describe the functions in the system message. If there is none, add one."""
+    """Describe the functions in the system message. If the first message is not a system message with text, add a
+    system message."""
     text = "\n".join([TOLD, *(_encode(function).decode() for function in functions)])
     first = messages[0] if messages and isinstance(messages[0], dict) else {}
     content = first.get("content")
@@ -107,7 +109,7 @@ def with_functions(messages: list[Any], functions: Sequence[dict[str, Any]]) -> 
 
 
 def call_in(text: str, id: str) -> dict[str, Any] | None:
-    """Return the tool call that an engine wrote as JSON, or None if the text is incomplete."""
+    """Return the tool call that an engine wrote as JSON, or None if the JSON is incomplete."""
     fields = loose_json(text.encode())
     if not isinstance(fields, dict) or "arguments" not in fields:
         return None

@@ -1,4 +1,4 @@
-"""The types of requests to the gateway's own engines, and of the pieces of their answers."""
+"""The types of a request to the gateway's own engines, and of the pieces of an engine's answer."""
 
 from typing import Any
 
@@ -81,7 +81,7 @@ _body = msgspec.json.Decoder(_EngineRequestBody, strict=False)
 
 
 def read_request(body: bytes) -> EngineRequest:
-    """Decode a body built by `engine.ask`. Raises `BadRequest` if it needs a grammar or images."""
+    """Decode a body built by `engine.ask`. Raises `BadRequest` if the request needs a grammar or images."""
     try:
         given = _body.decode(body)
     except msgspec.ValidationError as error:
