@@ -47,8 +47,8 @@ DELETED = "The file was deleted before it was read."
 
 
 class IngestStopped(Exception):
-    """Raised when the gateway stops, or when another key's turn begins. The next ingest of the file
-    continues from there.
+    """Raised when the gateway stops, or when another key's turn begins. The next ingest of the file continues at the
+    next chunk.
     """
 
 

@@ -8,7 +8,7 @@ from gateway.context.ingest.attachments import Attachment
 from gateway.context.reading.document import Document
 
 HEAD_START_S = 0.25
-"""The seconds to wait for the file that was started first. If files are read quickly, this keeps their order."""
+"""The seconds to wait for the file that was started first, so that files keep their order if they are read quickly."""
 LOOK_S = 0.5
 """The seconds to wait for a slow file before new attachments are looked for."""
 
