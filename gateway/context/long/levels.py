@@ -59,7 +59,8 @@ def cut_to_fit(level: Sequence[Chunk], tokens: int, count: Count) -> list[Chunk]
     """Shorten the results at the ends of sentences until all fit. Blocking.
 
     Long results get the room that short ones do not need. If there is no room for at least one sentence of every
-    result, only some results stay. They are taken at even distances, so that all regions of the text are kept.
+    result, some results are dropped. The remaining results are at even distances, so that all regions of the text are
+    kept.
     """
     keep = min(len(level), tokens // SOURCE_TOKENS)
     while keep:

@@ -29,8 +29,8 @@ GROWTH = 1.5
 in two halves.
 """
 SPARE = 4
-"""For each group of this many pieces, one more call is allowed. It is used for a second try, or for a piece that is
-transformed in halves.
+"""For each group of this many pieces, one more call is allowed, for a second try or for a piece that is transformed in
+halves.
 """
 TERMS_TOKENS, TERMS_SHARE = 320, 16
 """In each prompt, names and terms take at most `TERMS_TOKENS` tokens, and at most the window divided by `TERMS_SHARE`.
@@ -123,7 +123,7 @@ def _terms_room(task: LongTask) -> int:
 
 
 def terms_of(message: str, shape: RequestShape) -> tuple[str, ...]:
-    """Return the names and terms that are repeated in every prompt. Blocking."""
+    """Return the names and terms to repeat in every prompt. Blocking."""
     return recurring(message[shape.start : shape.end])
 
 

@@ -4,8 +4,8 @@ The parts are read in parallel, and the results are merged level by level. The s
 after another instead.
 
 The quote gives the cost in advance. A failed call is repeated once, but at most a quarter of the calls are repeated. If
-a call fails again, its part is left out and counted. Merging ends when a level is hardly shorter than the level before;
-its results are then cut to fit.
+a call fails again, its part is left out and counted. Merging ends when a level is hardly shorter than the level before.
+The results of that level are then cut to fit.
 """
 
 import asyncio

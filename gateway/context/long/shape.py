@@ -66,7 +66,8 @@ def shape_of(message: str, system: str = "") -> RequestShape:
 def verdict_of(task: str, system: str) -> TaskVerdict:
     """Return what a task needs, judged by its words.
 
-    If there is no task, a short system message is judged instead. It counts only if it clearly asks for something.
+    If there is no task, a short system message is judged instead, but only if the system message clearly asks for
+    something.
     """
     head = shipped()
     if task:
