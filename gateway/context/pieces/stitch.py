@@ -71,7 +71,6 @@ class Stitcher:
 
 
 def _is_list(result: str) -> bool:
-    """Whether a result is one JSON list."""
     if not (result.startswith("[") and result.endswith("]")):
         return False
     try:
