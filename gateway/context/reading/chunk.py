@@ -4,7 +4,7 @@ A chunk is a span of the document: its text is `document.text[chunk.start:chunk.
 or a list, the table's caption and title row, or the line before the list, is put before its text.
 
 A chunk is never longer than the embedder's window, since no search would find the rest. Only a row of a table or a
-record may be longer. It stays whole, and its vector is the mean of the vectors of its parts.
+record may be longer. Such a row or record stays whole, and its vector is the mean of the vectors of its parts.
 """
 
 import hashlib

@@ -14,7 +14,7 @@ from itertools import pairwise
 from msgspec import Struct
 
 SAMPLE_BYTES = 16_384
-"""A guess is based on this many bytes. They come from lines with letters beyond ASCII."""
+"""A guess is based on this many bytes, which are taken from lines with letters beyond ASCII."""
 CONTROLS = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f]")
 CONTROL_SHARE = 0.02
 """The maximum share of control characters in the first bytes of a text. Binary data have a larger share."""
@@ -222,7 +222,7 @@ def _plausible(sample: bytes, encoding: str) -> bool:
 
 
 def _likely(sample: bytes, encodings: Sequence[str], weights: Mapping[str, float]) -> tuple[str, float]:
-    """Return the most likely encoding, and its certainty. This is low if another encoding is nearly as likely."""
+    """Return the most likely encoding, and its certainty. A rival that is nearly as likely lowers the certainty."""
     from chardet import detect_all
 
     odds: dict[str, float] = {}
