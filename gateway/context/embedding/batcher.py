@@ -1,4 +1,4 @@
-"""Runs a blocking `Embedder` on one worker thread, so that the event loop never waits for it.
+"""Runs a blocking `Embedder` on one worker thread, so that the event loop never waits for the embedder.
 
 Calls that come while a batch runs form the next batch. Short calls, such as queries, go before long ones, such as
 documents. Recent embeddings are cached.

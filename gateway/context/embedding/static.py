@@ -1,4 +1,4 @@
-"""The first, very cheap tier of embeddings. Each word piece has a fixed vector, and a text gets their mean.
+"""The first, very cheap tier of embeddings. Each word piece has a fixed vector, and the vector of a text is their mean.
 
 The table is distilled once from the sentence model, by the recipe of model2vec. Each word piece of the vocabulary is
 embedded alone, PCA keeps 256 dimensions, and frequent pieces get less weight by Zipf's law. The recipe is written out
