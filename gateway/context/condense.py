@@ -257,5 +257,4 @@ def _named(exchange: Exchange) -> Strategy | None:
 
 
 def _system(turns: Sequence[Turn]) -> str:
-    """Return the text of the system messages."""
     return "\n".join(turn.text for turn in turns if turn.role in SYSTEM_ROLES)
