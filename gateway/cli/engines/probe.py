@@ -23,7 +23,7 @@ from gateway.cli.config import config_option, load_settings
 @click.option("--dry-run", is_flag=True, help="Print the measurements without saving them.")
 @click.option("--json", "as_json", is_flag=True, help="Print the profile as JSON. Progress goes to standard error.")
 def probe_context(config: Path, name: str, text: Path, tokens: int, keys: int, dry_run: bool, as_json: bool) -> None:
-    """Measure how much context backend NAME (kind `torch`) can use, and which position method is best beyond its
+    """Measure how much context backend NAME (kind `torch`) can use, and which position method is best beyond the
     trained window.
 
     Perplexity and pass-key retrieval are measured at the trained window and beyond, with each method. Then the model

@@ -74,7 +74,7 @@ def list_prompts(key: str, ignored: bool, as_json: bool, config: Path) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @config_option
 def show_prompt(name: str, version: int | None, as_json: bool, config: Path) -> None:
-    """Show the skeleton of NAME, its parts with examples of their values, and its use.
+    """Show the prompt NAME: its skeleton, its parts with examples of their values, and its use.
 
     NAME is a name or an id of `foreword prompts list`. The first characters of an id are enough.
     """

@@ -199,7 +199,6 @@ def _unproven(ref: str, folders: tuple[Path, ...], config: Path) -> Iterator[str
 
 
 def _in_use(folders: tuple[Path, ...], config: Path, id: str) -> str:
-    """Describe the versions in use."""
     library, _ = open_library(folders, config)
     stable = library.speaking.get(id)
     production = f"version {stable.version} is used" if stable else "no version is used"
