@@ -25,7 +25,7 @@ def may_go_unchanged(exchange: Exchange) -> bool:
 def unchanged(exchange: Exchange, status: int, cause: str, backend: str = "", model: str = "") -> Exchange:
     """Return the exchange with the client's own prompt, for the backend that refused the changed one.
 
-    The refused prompt is recorded in `rewrite.withheld`, the call in `calls`, and the reason in a note.
+    `rewrite.withheld` records the refused prompt, and `calls` records the refused call. A note gives the reason.
     """
     first = exchange.route[0]
     refused = Call("refused", backend or first.backend, model or first.model, error=f"refused with {status}")
