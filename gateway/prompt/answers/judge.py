@@ -68,7 +68,7 @@ def question(request: str, first: str, second: str) -> tuple[Turn, ...]:
 
 
 def verdict(reply: str) -> float:
-    """Read the judge's reply: 1 for A, -1 for B, 0 for a tie or anything else."""
+    """Return 1 if the judge's reply chooses A, -1 if it chooses B, and 0 for a tie or any other reply."""
     upper = reply.strip().upper()
     winner = None if _TIE.search(upper) else _WINNER.search(upper)
     return {"A": 1.0, "B": -1.0}[winner[1] or winner[2]] if winner else 0.0

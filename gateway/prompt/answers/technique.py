@@ -90,8 +90,8 @@ class _Rounds:
         return (Turn("assistant", drawn.text), Turn("user", self._template.ask_again(self._values, drawn.text, wrong)))
 
     async def _wrong(self, drawn: Drawn) -> tuple[str, ...]:
-        """Return the checks that an answer fails. A judge costs a call, so the judge is asked only if all other checks
-        pass.
+        """Return a description of each check that the answer fails. A judge costs a call, so the judge is asked only if
+        the answer passes all other checks.
         """
         self._spent += drawn.tokens
         wrong = failures(drawn.text, self._template.checks)
