@@ -1,4 +1,4 @@
-"""Lists all versions of a template, with the file, the share of requests and the parent of each."""
+"""Lists all versions of a template. For each version, the list gives the file, the share of requests and the parent."""
 
 import builtins
 import time

@@ -1,4 +1,4 @@
-"""Finds match examples of two intents that have nearly the same words or the same meaning."""
+"""Finds match examples of different intents that have nearly the same words or the same meaning."""
 
 import re
 from collections import Counter, defaultdict
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 Embed = Callable[[Sequence[str]], "Vectors"]
 
 SHARED = 0.8
-"""Two examples overlap if they share at least this part of their words (Jaccard)."""
+"""Two examples overlap if the Jaccard similarity of their words is at least this."""
 MEANING = 0.92
 """Two examples overlap in meaning if the cosine of their vectors is at least this."""
 WORD = re.compile(r"[a-z0-9']+|[^\x00-\x7f\s]")

@@ -153,7 +153,9 @@ def _as_if(library: Library, template: Template, status: Status) -> Library:
 
 
 def with_status(source: str, template: Template, status: Status) -> str:
-    """Return the source with another status. Only one word or one line changes. Raises `MoveRefused`."""
+    """Return the source with another status. Only one word or one line changes. Raises `MoveRefused` if the status
+    cannot be edited.
+    """
     lines = source.split("\n")
     place = template.places.get("status")
     if place is not None:
