@@ -29,7 +29,7 @@ class EmbeddingCache:
         self._progress = progress
 
     def embed(self, texts: Sequence[str]) -> Vectors:
-        """Return the vectors of the texts, [texts, dimensions], float32, each of length 1."""
+        """Return the vectors [texts, dimensions] of the texts as float32. Each row has length 1."""
         digests, vectors = self._read()
         known = {digest.tobytes(): row for row, digest in enumerate(digests)}
         keys = [_digest(text) for text in texts]

@@ -1,4 +1,4 @@
-"""Explains one decision of the classifier: nearest examples, words, features, and the gate."""
+"""Explains one decision of the classifier by the nearest examples, the words, the features and the gate."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ CONSTRAINTS, FORMAT, DETAIL, AUDIENCE, POLITE, LINKING = range(6)
 
 @Derived
 def _words() -> tuple[dict[str, int], dict[tuple[str, str], int]]:
-    """Return the kind of each counted word, and of each counted pair of neighbouring words."""
+    """Return two maps to kinds: one from counted words, and one from counted pairs of neighbouring words."""
     ones: dict[str, int] = {}
     twos: dict[tuple[str, str], int] = {}
     for words in VOCABULARY.values():

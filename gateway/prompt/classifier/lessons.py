@@ -1,8 +1,9 @@
 """Collects the training data: examples in templates, our seed prompts, and the operator's labelled prompts.
 
-Each language has its own data. A `match` example is a case of its intent, and a labelled prompt a case of its label. A
-`not` example is a near miss of its intent. A prompt in `unknown.jsonl` has no intent. A seed prompt with instruction
-and payload is a case of its intent, or of no intent if the library has no template for it.
+Each language has its own data. A `match` example is a case of its intent, and a labelled prompt is a case of its label.
+A `not` example is a near miss of its intent. A prompt in `unknown.jsonl` has no intent. A seed prompt with instruction
+and payload is a case of its intent if the library has a template for that intent. Otherwise the seed prompt is a case
+of no intent.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from gateway.prompt.library.library import Library
 from gateway.prompt.templates.template import Template
 
 REWORDINGS = 2
-"""The number of other wordings from which the classifier learns, for each of our prompts."""
+"""The classifier learns at most this many other wordings of each seed prompt."""
 FEWEST_OF_A_KIND = 10  # with fewer prompts, a kind of prompt without a template is not a class of its own
 R = TypeVar("R")
 SEED = Path(__file__).parent / "seed"
@@ -54,7 +55,9 @@ class SeedPrompt(Struct, frozen=True):
 
 
 class Seeds(Struct, frozen=True):
-    """Our seed prompts: raw ones, well-specified ones, pairs of both, labelled ones, and ones without an intent."""
+    """Our seed prompts: raw prompts, well-specified prompts, pairs of a raw and a better prompt, prompts with a known
+    intent, and prompts without an intent.
+    """
 
     improvable: tuple[tuple[str, bool], ...]
     pairs: tuple[tuple[str, str], ...]
@@ -87,7 +90,7 @@ class Lessons(Struct, frozen=True):
     near: dict[str, tuple[str, ...]] = {}
     """For each intent, the other intents that its template serves too."""
     whole: bool = False
-    """Whether prompts are read whole, with instruction and payload together. This is so if there are no templates."""
+    """Whether prompts are read whole, with instruction and payload together. True if the language has no templates."""
     seeded: bool = False
     """Whether the cases include our seed prompts."""
 
@@ -177,7 +180,9 @@ def _of(
 
 
 def _seed_cases(prompts: Sequence[SeedPrompt], known: Container[str], read: Callable[[str], Look]) -> Iterator[Lesson]:
-    """Return the seed prompts as cases, and each instruction with the payload of another prompt."""
+    """Yield the seed prompts as cases, and each instruction also with the payload of another prompt. Of the cases that
+    look the same to the classifier, only the first is yielded.
+    """
     seen: set[tuple[str, str, tuple[str, ...]]] = set()
     kinds = Counter(prompt.intent for prompt in prompts)
     for prompt, text, crossed in (*_as_written(prompts), *_crossed(prompts)):

@@ -246,8 +246,8 @@ class Tier:
 
 
 class ClassifierModel(Struct, frozen=True):
-    """The parts of a classifier, trained together. Each key of `tiers` is a language and `static`, `sentence` or
-    `words`.
+    """The parts of a classifier, which are trained together. `tiers` maps each language to its tiers. The key of a tier
+    is `static`, `sentence` or `words`.
     """
 
     trained_on: str

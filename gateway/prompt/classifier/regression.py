@@ -28,8 +28,8 @@ STEPS, HALVINGS, REMEMBERED = 100, 20, 5
 
 
 class TrainingRows(Struct, frozen=True):
-    """Prompts as rows of `words`, sparse [prompts, words], and `vectors`, dense [prompts, dimensions]. Both are
-    float32.
+    """Prompts as rows of two matrices. `words` [prompts, words] is sparse, and `vectors` [prompts, dimensions] is
+    dense. Both are float32.
     """
 
     words: Any

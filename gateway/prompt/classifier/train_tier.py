@@ -161,7 +161,9 @@ def _requests(lesson: Lessons) -> dict[str, str]:
 
 
 def _anchors(intents: Sequence[str], classes: Sequence[str]) -> list[int]:
-    """Return the rows that prompts are compared with, sorted by class. Each class has evenly spaced cases."""
+    """Return the rows of the cases that prompts are compared with, sorted by class. At most `ANCHORS` cases of each
+    intent are taken, evenly spaced.
+    """
     own: dict[str, list[int]] = {}
     for row, intent in enumerate(intents):
         own.setdefault(intent, []).append(row)

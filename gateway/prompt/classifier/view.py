@@ -64,7 +64,7 @@ _CLAUSE = re.compile(r"[.!?;。！？；](?=\s|\Z|[^\x00-\x7f])")
 
 
 TECHNICAL = ("<technical>", "<technical 2>")
-"""The marks of a request with at least one technical name, and with at least two."""
+"""The first mark means that a request has a technical name. The second means that it has at least two."""
 
 
 class Look(Struct, frozen=True):
@@ -142,7 +142,9 @@ def ends(text: str) -> str:
 
 
 class Keywords:
-    """The keywords of the templates. In a spaced language, a keyword is found by its first word."""
+    """The keywords of the templates. The marks of a keyword are the names of its intents. In a spaced language, a
+    keyword is found by its first word.
+    """
 
     def __init__(self, by_intent: Mapping[str, Sequence[str]]) -> None:
         self._marks: dict[str, list[str]] = {}
