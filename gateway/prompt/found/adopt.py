@@ -25,7 +25,7 @@ class SkeletonPart(Struct, frozen=True):
     text: str = ""
     slot: str = ""
     frozen: bool = True
-    """Whether jobs must not change the text. Fixed text is frozen until its owner unlocks it."""
+    """Whether jobs must leave the text unchanged. Fixed text is frozen until its owner unlocks it."""
 
 
 class TemplateMessage(Struct, frozen=True):
@@ -63,7 +63,7 @@ class FoundTemplate(Struct, frozen=True):
     schema: int = SCHEMA
 
     def render(self, values: Mapping[str, str]) -> list[tuple[str, str]]:
-        """Return role and text of each message. The history is left out."""
+        """Return the role and the text of each message. The history is left out."""
         head, tail = self.around_history(values)
         return [*head, *tail]
 

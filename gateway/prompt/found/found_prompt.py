@@ -101,8 +101,8 @@ class PromptVersion(Struct, frozen=True):
 
 
 class PromotedVersion(Struct, frozen=True):
-    """The version of an adopted template that is sent in place of the identity, and the share of conversations that get
-    it.
+    """The version of an adopted template that is sent in place of the identity. `share` is the share of the
+    conversations that get this version.
     """
 
     version: int

@@ -1,4 +1,4 @@
-"""The found prompts in a worker. The file is read again after each change, on another thread."""
+"""Holds the found prompts in a worker. The file is read again after each change, on another thread."""
 
 import asyncio
 import logging
@@ -25,7 +25,9 @@ class FoundTable:
         self.spoken: dict[str, FoundTemplate] = {}
         """The template versions that are sent, by the id of the prompt."""
         self.matches: Counter[str] = Counter()
-        """The number of requests in a row that the identity of a prompt has rendered exactly, in this process."""
+        """For each prompt, the number of requests in a row that the prompt's identity has rendered exactly, in this
+        process.
+        """
         self.problem = ""
         """The reason why the file is not used, or ""."""
         self._path = path

@@ -51,7 +51,7 @@ class ShownUse(Struct, frozen=True):
 
 
 class ShownPrompt(Struct, frozen=True):
-    """A found prompt in the form for commands and the API."""
+    """A found prompt as the commands and the API show it."""
 
     id: str
     name: str
