@@ -1,6 +1,4 @@
-"""Words of one language about an answer: the form of a prompt, the needs of its answer, and the limits that it
-states.
-"""
+"""Word lists of one language: for the form of a prompt, the needs of its answer, and the limits that it states."""
 
 from collections.abc import Mapping
 
@@ -21,7 +19,9 @@ class FormWords(Struct, frozen=True, forbid_unknown_fields=True):
     polite: tuple[str, ...] = ()
     linking: tuple[str, ...] = ()
     questions: tuple[str, ...] = ()
-    """Words at the beginning of a question. In an unspaced language, words anywhere in a question."""
+    """In a spaced language, words at the beginning of a question. In an unspaced language, words anywhere in a
+    question.
+    """
 
 
 class NeedWords(Struct, frozen=True, forbid_unknown_fields=True):
@@ -74,6 +74,6 @@ class LimitWords(Struct, frozen=True, forbid_unknown_fields=True):
     join: str = ""
     """The pattern of what stands between two answers."""
     splits: str = ""
-    """The pattern of what may stand between two answers, in an `options` pattern without `{LIST}`."""
+    """In an `options` pattern without `{LIST}`, the pattern of what may stand between two answers."""
     end: str = ""
     """The pattern of what follows a list."""

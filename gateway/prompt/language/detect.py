@@ -1,7 +1,7 @@
 """Detects the language of a prompt: English, Chinese, a language added by the configuration, or another language.
 
-Only the request is read, not a pasted text: if a colon or a line break separates the two, the part before it decides.
-`Translate to English: 你好` is English.
+Only the request is read, not a pasted text. If a colon or a line break separates the two, the part before this mark
+decides. `Translate to English: 你好` is English.
 
 Scripts and function words decide first. A text in Latin letters with few English words goes to the package `eld`, which
 knows 60 languages.
@@ -61,7 +61,7 @@ does not change that.
 """
 SURE = 0.3
 """If at least this share of the words are English function words and verbs, the text is English. Otherwise the detector
-decides. It reads 27 % of real prompts, at 0.2 ms each.
+decides. The detector reads 27 % of real prompts, at 0.2 ms each.
 """
 DETECTED_CHARS = 300
 FOREIGN_HEAD = 6

@@ -23,8 +23,8 @@ _PLAIN = re.compile(r"[a-z]+")
 class Settled:
     """For each property, the words of the prompt that specify it, or "".
 
-    The search for a property starts when its field is first read. It uses the words of all languages, since prompts mix
-    languages.
+    The search for a property starts when its field is first read. The search uses the words of all languages, since
+    prompts mix languages.
     """
 
     def __init__(self, text: str) -> None:

@@ -1,7 +1,7 @@
 """Finds the literal pieces of a text: links, numbers, quotations and code.
 
-All patterns take time linear in the length of the text. `guards.py` checks that the pieces survive; `finders.py` and
-`payload.py` fill slots with them.
+The time of every search is linear in the length of the text. `guards.py` checks that the pieces survive; `finders.py`
+and `payload.py` fill slots with them.
 """
 
 import re

@@ -100,7 +100,7 @@ def _breaks(head: str) -> Sequence[tuple[int, int, str]]:
 
 
 def _dashes(head: str) -> list[tuple[int, int, str]]:
-    """Return the dashes between a task and its text. A pair of dashes inside one sentence is a parenthesis, and left
+    """Return the dashes between a task and its text. A pair of dashes inside one sentence is a parenthesis, and is left
     out.
     """
     dashes = list(DASH.finditer(head))
@@ -146,7 +146,9 @@ def _closing_question(left: str, right: str) -> str:
 
 
 def _last_lines(text: str) -> str:
-    """Return the last two lines. They decide whether a head is a task; the lines before them are an introduction."""
+    """Return the last two lines. These lines decide whether a head is a task; the lines before them are an
+    introduction.
+    """
     return "\n".join(text.strip().split("\n")[-2:])
 
 
