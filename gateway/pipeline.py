@@ -1,4 +1,4 @@
-"""Runs the stages of `prepare` in order. If a stage fails, the request goes on without it."""
+"""Runs the stages of `prepare` in order. If a stage without `must` fails, the request goes on without that stage."""
 
 import asyncio
 import logging

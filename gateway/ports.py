@@ -1,6 +1,6 @@
-"""The ports: Protocols between the parts of the gateway. Adapters satisfy them without inheritance.
+"""The ports: Protocols between the parts of the gateway. An adapter satisfies a port without inheriting from it.
 
-An adapter is chosen by `kind = "..."` in the configuration. `registry.py` finds its class.
+An adapter is chosen by `kind = "..."` in the configuration. `registry.py` finds the adapter's class.
 """
 
 from __future__ import annotations
@@ -241,8 +241,8 @@ class HotState(Protocol):
 
 
 class ExchangeOutcome(Struct, frozen=True):
-    """How an exchange ended: `finished`, `failed`, or `left` (the client disconnected). `body` holds the bytes that the
-    client got.
+    """How an exchange ended. `ending` is `finished`, `failed`, or `left` (the client disconnected). `body` holds the
+    bytes that the client got.
     """
 
     ending: str
@@ -258,7 +258,7 @@ class ExchangeOutcome(Struct, frozen=True):
 
 
 class Answer(Struct, frozen=True):
-    """The contents of a reply: the text, the reason why it ended, and its usage in tokens (-1 if unknown).
+    """The contents of a reply: the text, the reason why the text ended, and the usage in tokens (-1 if unknown).
 
     `cached_tokens` counts prompt tokens that the backend took from a cache. `reasoning_tokens` counts the tokens of the
     reasoning within the answer.
@@ -297,7 +297,7 @@ class Completer(Protocol):
     ) -> Completed:
         """Send `turns` to `model`, or to the exchange's own model if `model` is "".
 
-        `schema` is a JSON schema for the answer, which not every backend enforces. The caller sets the time limit.
-        Raises `RequestError` if no target answers with a 200.
+        `schema` is a JSON schema for the answer. Not every backend enforces the schema. The caller sets the time limit.
+        Raises `RequestError` if no target answers with status 200.
         """
         ...
