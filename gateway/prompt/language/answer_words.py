@@ -1,4 +1,4 @@
-"""Word lists of one language: for the form of a prompt, the needs of its answer, and the limits that it states."""
+"""Word lists of one language: for the form of a prompt, the needs of its answer, and the limits that prompts state."""
 
 from collections.abc import Mapping
 
