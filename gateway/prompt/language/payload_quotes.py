@@ -16,7 +16,7 @@ _OPENS = frozenset(OPENING)
 
 
 class QueryView:
-    """A query with facts that several rules use: its lower-case form, and the places of its quotations."""
+    """A query in its original and lower-case forms, with the places of its quotations."""
 
     def __init__(self, query: str) -> None:
         self.query = query
@@ -30,14 +30,14 @@ class QueryView:
         return self._quotes
 
     def quoted(self, start: int, end: int) -> bool:
-        """Return whether a place is inside a quotation."""
+        """Return whether the text from `start` to `end` is inside a quotation."""
         return any(match.start() < start and end <= match.end() for match in self.quotes)
 
 
 def leading_quote(seen: QueryView, start: int) -> tuple[TextSpan, TextSpan] | None:
-    """Return the quotation at `start`, without and with its quotes.
+    """Return two spans for the quotation at `start`: one without the quotes and one with them.
 
-    The result is None if more text follows the quotation, unless that text is a task.
+    Return None if no quotation begins there, or if the text after the quotation is not a task.
     """
     query = seen.query
     offset = len(query) - len(query[start:].lstrip())
@@ -56,8 +56,10 @@ def leading_quote(seen: QueryView, start: int) -> tuple[TextSpan, TextSpan] | No
 
 
 def outer_quotes(seen: QueryView) -> Iterator[tuple[str, TextSpan, TextSpan]]:
-    """Find a quotation at the end of the query, with another inside it in the same straight quotes: `Classify "he said
-    "no" to me"`.
+    """Yield a quotation in straight quotes at the end of the query, if it contains another quotation in straight
+    quotes.
+
+    An example is `Classify "he said "no" to me"`.
     """
     if len(seen.query) > 4 * TASK_CHARS or seen.query.count('"') < 4:
         return
@@ -71,7 +73,10 @@ def outer_quotes(seen: QueryView) -> Iterator[tuple[str, TextSpan, TextSpan]]:
 
 
 def long_quote(seen: QueryView) -> Iterator[tuple[str, TextSpan, TextSpan]]:
-    """Find the only quotation of the query, if it is a sentence. A quoted word may be the subject of the question."""
+    """Yield the quotation if the query has only one and it is long enough for a sentence.
+
+    A single quoted word may instead be the subject of the question.
+    """
     if len(seen.query) > 4 * TASK_CHARS or len(seen.quotes) != 1:
         return
     inside = _inside(seen.quotes[0])
@@ -81,7 +86,7 @@ def long_quote(seen: QueryView) -> Iterator[tuple[str, TextSpan, TextSpan]]:
 
 
 def longest_quote(seen: QueryView) -> Iterator[tuple[str, TextSpan, TextSpan]]:
-    """Find the longest quotation, if the words around it are a task."""
+    """Yield the longest quotation if the words before and after it are a task."""
     if not seen.quotes:
         return
     longest = max(seen.quotes, key=lambda match: match.end() - match.start())
@@ -91,7 +96,7 @@ def longest_quote(seen: QueryView) -> Iterator[tuple[str, TextSpan, TextSpan]]:
 
 
 def unquoted(query: str, span: TextSpan) -> TextSpan:
-    """Return the span without the quotes around it."""
+    """Return the span without its quotes. A span without quotes is returned unchanged."""
     trimmed = trim(query, span) or span
     match = QUOTED.fullmatch(query, trimmed.start, trimmed.end)
     return _inside(match) if match else span

@@ -1,6 +1,7 @@
-"""Decides by words whether a request asks one known question about a text.
+"""Decides, by words alone, whether a request asks one known question about a text.
 
-A content word that occurs in no wording of the question shows another question, as in "Is the *customer* *angry*?".
+Each question has several wordings. A content word that is in none of the wordings shows that the request asks a
+different question, as in "Is the *customer* *angry*?".
 """
 
 import re
@@ -14,7 +15,7 @@ from gateway.prompt.language.vocabulary import VOCABULARY, Derived, LanguageWord
 
 STEM_CHARS = 5
 GAP = "..."
-"""Stands for the text in a request."""
+"""Replaces the text in a request, so that only the question about the text remains."""
 
 _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)?")
 _CHARACTER = re.compile(r"[^\W_]")
@@ -23,19 +24,23 @@ _ASKS = re.compile(r"[?？]")
 
 
 class QuestionWording(Struct, frozen=True):
-    """The words in all wordings of one question. `starters` are words that begin their sentences."""
+    """The words in all wordings of one question. `starters` are the first words of sentences in the wordings, such as
+    `is` or `how`.
+    """
 
     language: str
     known: frozenset[str]
     starters: frozenset[str]
     openers: frozenset[str] = frozenset()
-    """The stems of their first words that are words of content, such as `correct`. They ask for something, too."""
+    """The stems of content words that begin a sentence in the wordings, such as `correct`. A request with such a word
+    asks something even if it has no question mark.
+    """
 
     def why_other(self, request: str, labels: frozenset[str]) -> str:
-        """Return why a request asks another question, or "" if it asks this one. In `request`, `GAP` stands for the
-        text.
+        """Return the reason why a request asks a different question, or "" if it asks this question.
 
-        `labels` are the answers of this question, as `label_of` writes them.
+        In `request`, `GAP` replaces the text. `labels` are the answers to this question, in the form that `label_of`
+        returns.
         """
         words = VOCABULARY[self.language]
         options = find_options(request)
@@ -60,7 +65,7 @@ class QuestionWording(Struct, frozen=True):
 
 
 def wording_of(language: str, questions: Iterable[str]) -> QuestionWording:
-    """Collect the words of all wordings of one question. `GAP` stands for the text in each."""
+    """Collect the words of all wordings of one question. In each wording, `GAP` replaces the text."""
     words = VOCABULARY[language]
     own = words.question
     lists = (*own.stops, *own.frame, *own.asks, *own.labels)
@@ -91,7 +96,7 @@ def _stem(token: str, words: LanguageWords) -> str:
 
 
 def _starters(text: str, words: LanguageWords) -> set[str]:
-    """Return the sentence beginnings in the text that mark a kind of question."""
+    """Return the words in the text that begin a certain kind of question."""
     if not words.spaced:
         return {starter for starter in words.question.starters if starter in text}
     return _first_words(text) & set(words.question.starters)
@@ -102,8 +107,10 @@ def _first_words(text: str) -> set[str]:
 
 
 def _missing(labels: frozenset[str], request: str, words: LanguageWords) -> list[str]:
-    """Return the labels that a request does not name although it names others. Where `spam` is named, `not spam` counts
-    as named, too."""
+    """Return the labels that a request omits, if it names any label.
+
+    A label also counts as named if it contains a named label: a request that names `spam` also names `not spam`.
+    """
     named = [label for label in labels if _has(request, label, words)]
     return sorted(label for label in labels if named and not any(_has(label, name, words) for name in named))
 

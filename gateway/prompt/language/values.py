@@ -1,7 +1,7 @@
-"""Converts the words of a slot to a value: a number in digits, a date in ISO form, the items of a list.
+"""Converts the words of a slot to a value: a number in digits, a date in ISO form, or the items of a list.
 
-Words of another type have no value. Nothing is guessed: a date without a year gets no year, and `tomorrow` stays as it
-is.
+Words that do not fit the type of the slot give None. The functions never guess: they add no year to a date without one,
+and leave `tomorrow` as it is.
 """
 
 import re
@@ -89,11 +89,13 @@ def numbers_of_languages() -> Mapping[str, Numbers]:
 
 
 number_words = Derived(lambda: any_of(numbers.pattern for numbers in numbers_of_languages().values()))
-"""The pattern of number words, for lower-case text."""
+"""The pattern that matches number words in lower-case text."""
 
 
 def digits_value(text: str) -> Decimal | None:
-    """Return the value of `1,234.50`, `1.234,5`, `$20` or `20 %`. The result is None for times, dates and versions."""
+    """Return the value of a number in digits, such as `1,234.50`, `1.234,5`, `$20` or `20 %`. Return None for times,
+    dates and versions.
+    """
     plain = text.strip(_CURRENCY).rstrip("%‰° ")
     plain = re.sub(r"(?<=\d)(?:st|nd|rd|th)$", "", plain)
     separated = _SEPARATED.fullmatch(plain)
@@ -104,7 +106,9 @@ def digits_value(text: str) -> Decimal | None:
 
 
 def number_of(text: str) -> str | None:
-    """Return the number in digits, without currency, unit and separators, or None if the text is no number."""
+    """Return the number in digits, without currency, unit or thousands separators. Return None if the text is not a
+    number.
+    """
     plain = folded(unicodedata.normalize("NFKC", text)).strip()
     value = digits_value(plain)
     for numbers in numbers_of_languages().values():
@@ -136,8 +140,9 @@ _relative_only = Derived(lambda: re.compile(f"(?:{_relative().pattern})$"))
 
 
 def find_dates(low: str) -> list[tuple[int, int]]:
-    """Return (start, end) of each date in lower-case text, in order. Of two overlapping dates, the one that begins
-    first is kept, or else the longer one.
+    """Return (start, end) of each date in lower-case text, in order.
+
+    If two dates overlap, only the earlier one is kept. If both begin at the same place, only the longer one is kept.
     """
     spans = [match.span() for _, pattern in _dates() for match in pattern.finditer(low)]
     spans += [match.span() for match in _relative().finditer(low)]
@@ -149,10 +154,9 @@ def find_dates(low: str) -> list[tuple[int, int]]:
 
 
 def date_of(text: str) -> str | None:
-    """Return the date as `2026-05-12`, as `05-12` without a year, or as `2026-05` without a day. None if the text is no
-    date.
+    """Return the date as `2026-05-12`, as `05-12` if the year is missing, or as `2026-05` if the day is missing.
 
-    Words such as `tomorrow` stay as they are.
+    Words such as `tomorrow` are returned unchanged. Return None if the text is not a date.
     """
     plain = folded(unicodedata.normalize("NFKC", text)).strip()
     for language, pattern in _dates():
@@ -202,7 +206,9 @@ _BULLET = re.compile(r"^\s*(?:[-*•·]|\d{1,2}[.)、])\s*")
 
 
 def items_of(text: str) -> tuple[str, ...]:
-    """Return the items of a list, without bullets. Lines, commas or `and` separate them."""
+    """Return the items of a list without their bullets. Items are separated by line breaks, commas, semicolons, slashes
+    or `and`.
+    """
     parts = _COMMA.split(text)
     items = [item for part in parts for item in _cut(part, _joint())]
     if len(parts) > 1:
@@ -220,7 +226,10 @@ def _cut(text: str, joint: re.Pattern[str]) -> list[str]:
 
 
 def list_of(text: str) -> str | None:
-    """Return the items, one on each line, or None if there are none. `{{ slot | bullets }}` writes them as bullets."""
+    """Return the items of a list, one on each line, or None if there are none.
+
+    `{{ slot | bullets }}` turns the lines into bullets.
+    """
     return "\n".join(items_of(text)) or None
 
 
@@ -237,4 +246,4 @@ READERS: Mapping[str, Callable[[str], str | None]] = {
     "language": as_it_is,
     "code": as_it_is,
 }
-"""For each slot type, the function that converts words to a value. It returns None for words of another type."""
+"""The function that converts words to a value, by slot type. It returns None if the words do not fit the type."""

@@ -1,7 +1,7 @@
-"""The word lists of all languages: the built-in lists in `words/`, and those in folders that the configuration names.
+"""The word lists of all languages: the built-in lists in `words/`, and lists in folders that the configuration names.
 
-The name of a folder is the code of its language, and the file `words.toml` is its word list. A language with `spaced =
-true` puts blanks between words. In other languages, words are found anywhere in a text.
+The name of a folder is its language code, and its file `words.toml` is the word list. If a language sets `spaced =
+true`, blanks separate its words. In other languages, a word matches anywhere in a text.
 """
 
 import re
@@ -17,11 +17,11 @@ from gateway.prompt.language.answer_words import FormWords, LimitWords, NeedWord
 
 FOLDER = Path(__file__).parent / "words"
 WORDS_FILE, PROMPTS_FILE = "words.toml", "prompts.jsonl"
-"""The files in the folder of an added language."""
+"""The names of the files in the folder of an added language."""
 
 
 class TaskWords(Struct, frozen=True, forbid_unknown_fields=True):
-    """Words and patterns of tasks that work on a text, such as "translate" and "the following text"."""
+    """Words and patterns that show a task about a text, such as "translate" and "the following text"."""
 
     polite: tuple[str, ...] = ()
     wishes: tuple[str, ...] = ()
@@ -40,7 +40,7 @@ class TaskWords(Struct, frozen=True, forbid_unknown_fields=True):
     introductions: tuple[str, ...] = ()
     titles: tuple[str, ...] = ()
     technical: tuple[str, ...] = ()
-    """Names of programs, systems and languages. They show that a request is about code or a machine."""
+    """Names of programs, systems and programming languages. They show that a request is about code or a machine."""
 
 
 class KeepWords(Struct, frozen=True, forbid_unknown_fields=True):
@@ -56,7 +56,9 @@ class KeepWords(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class NumberWords(Struct, frozen=True, forbid_unknown_fields=True):
-    """Number words. A unit multiplies the number directly before it, and a group everything before it."""
+    """Number words. A unit, such as `hundred`, multiplies the number directly before it. A group, such as `thousand`,
+    multiplies the whole number before it.
+    """
 
     digits: Mapping[str, int] = {}
     units: Mapping[str, int] = {}
@@ -76,7 +78,7 @@ class DateWords(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class HostileWords(Struct, frozen=True, forbid_unknown_fields=True):
-    """Words that tell a model to ignore its instructions or to show them."""
+    """Words that tell a model to ignore or to reveal its instructions."""
 
     verbs: tuple[str, ...] = ()
     objects: tuple[str, ...] = ()
@@ -84,9 +86,10 @@ class HostileWords(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class RefineWords(Struct, frozen=True, forbid_unknown_fields=True):
-    """Words that check a refiner's answer, and the label above the original prompt.
+    """Words for checking a refiner's answer, and the label above the original prompt.
 
-    The refiner may paraphrase `loose` words. It must not add `limits`, which would change the task.
+    The refiner may paraphrase the words in `loose`. It must not add the words in `limits`, since they would change the
+    task.
     """
 
     refusals: tuple[str, ...] = ()
@@ -99,7 +102,7 @@ class RefineWords(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class QuestionWords(Struct, frozen=True, forbid_unknown_fields=True):
-    """Words of a question for a label, and of other questions about a text."""
+    """Words of questions that ask for a label, and words of other questions about a text."""
 
     stops: tuple[str, ...] = ()
     frame: tuple[str, ...] = ()
@@ -111,7 +114,7 @@ class QuestionWords(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class GivenWords(Struct, frozen=True, forbid_unknown_fields=True):
-    """Patterns of words that specify a property of the answer."""
+    """Patterns for words that specify a property of the answer, such as its length or tone."""
 
     format: tuple[str, ...] = ()
     length: tuple[str, ...] = ()
@@ -131,11 +134,11 @@ class ExtractWords(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class LanguageWords(Struct, frozen=True, forbid_unknown_fields=True):
-    """The content of one language's file."""
+    """The content of one language's word list."""
 
     spaced: bool = True
     common: tuple[str, ...] = ()
-    """Function words in lower case. A short prompt shows its language by them."""
+    """Function words in lower case. They show the language of a short prompt."""
     task: TaskWords = TaskWords()
     led: Mapping[str, str] = {}
     keep: KeepWords = KeepWords()
@@ -150,10 +153,14 @@ class LanguageWords(Struct, frozen=True, forbid_unknown_fields=True):
     limits: LimitWords = LimitWords()
     question: QuestionWords = QuestionWords()
     rewordings: tuple[Rewording, ...] = ()
-    """Other wordings of a request, from which the classifier learns that the wording does not decide."""
+    """Rules for rewording a request. The classifier also learns from the reworded requests, so that it depends less on
+    the wording.
+    """
 
     def whole(self, patterns: Iterable[str]) -> str:
-        """Return one pattern that matches any of these. In a spaced language, it matches only whole words."""
+        """Return one pattern that matches any of these patterns. In a spaced language, the pattern matches only whole
+        words.
+        """
         joined = "|".join(patterns)
         if not joined:
             return r"(?!)"
@@ -168,20 +175,20 @@ def read_words(folder: Path) -> dict[str, LanguageWords]:
 
 
 class Vocabulary(Mapping[str, LanguageWords]):
-    """The words of all languages by code, built-in and added.
+    """The words of all languages, built-in and added, by language code.
 
-    There is one vocabulary in the process, so that a code means the same language in templates, prompts and rules.
+    The process has only one vocabulary, so a code means the same language in templates, prompts and rules.
     """
 
     def __init__(self, shipped: Mapping[str, LanguageWords]) -> None:
         self.shipped = tuple(shipped)
         self.folders: Mapping[str, Path] = {}
-        """The folders of the added languages."""
+        """The folders of the added languages, by language code."""
         self.changes = 0
         self._words = dict(shipped)
 
     def use(self, folders: Iterable[Path]) -> None:
-        """Replace the added languages by those of these folders. Raises `LanguageUnusable`."""
+        """Replace all added languages by the languages in these folders. Raises `LanguageUnusable`."""
         added = {folder.name: folder.resolve() for folder in folders}
         if added == self.folders:
             return
@@ -223,8 +230,9 @@ T = TypeVar("T")
 
 
 class Derived(Generic[T]):
-    """A value computed from the words of all languages. It is computed at the first use, and again after the added
-    languages have changed.
+    """A value that is computed from the words of all languages.
+
+    The value is computed at its first use, and again at the first use after the added languages have changed.
     """
 
     def __init__(self, make: Callable[[], T]) -> None:
@@ -239,12 +247,14 @@ class Derived(Generic[T]):
 
 
 def any_of(parts: Iterable[str]) -> re.Pattern[str]:
-    """Return one compiled pattern for lower-case text that matches any part. Parts that never match are left out."""
+    """Return one compiled pattern that matches any of the parts in lower-case text. The part `(?!)`, which never
+    matches, is left out.
+    """
     return re.compile("|".join(part for part in parts if part != r"(?!)") or r"(?!)")
 
 
 def folded(text: str) -> str:
-    """Return the text in lower case. Every character keeps its index."""
+    """Return the text in lower case, with every character at the same index as before."""
     low = text.lower()
     if len(low) == len(text):
         return low

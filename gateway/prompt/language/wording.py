@@ -1,6 +1,6 @@
-"""Recognises tasks that work on a text, by the word lists of all languages.
+"""Uses the word lists of all languages to recognise tasks about a text.
 
-All functions read lower-case text. They look up words first, since patterns take ten times as long.
+All functions expect lower-case text. They search for single words first, since patterns take ten times as long.
 """
 
 import re
@@ -11,7 +11,7 @@ from gateway.prompt.language.language_names import LANGUAGE_WORD
 from gateway.prompt.language.vocabulary import VOCABULARY, Derived, LanguageWords
 
 TASK_CHARS = 400
-"""A longer text is not an instruction about another text."""
+"""The maximum length of a task in characters. A longer text is not an instruction about another text."""
 
 CLOSING_CHARS = 40
 _WORD = re.compile(r"\w+")
@@ -23,7 +23,7 @@ def _words(text: str) -> frozenset[str]:
 
 
 class TaskWording:
-    """The words of one language for a task that works on a text."""
+    """The words and patterns that show a task about a text, in one language."""
 
     def __init__(self, words: LanguageWords) -> None:
         task = words.task
@@ -58,8 +58,8 @@ class TaskWording:
         self._closing = re.compile(rf"(?:{closing})\Z" if closing else r"(?!)", re.IGNORECASE)
 
     def without_frame(self, text: str) -> str:
-        """Return the text without a polite opening and closing. If the opening is removed, the question mark is removed
-        too.
+        """Return the text without its polite opening and closing. If an opening is removed, the final question mark is
+        removed too.
         """
         opening = self._opening.match(text)
         if opening is not None and opening.end() < len(text):
@@ -112,19 +112,19 @@ _spaced = Derived(lambda: tuple(wording for wording in _wordings() if wording.sp
 
 
 def _wordings_for(text: str) -> tuple[TaskWording, ...]:
-    """Return the wordings to test. A text in plain ASCII is in a spaced language."""
+    """Return the languages to test. Only spaced languages are tested for a text in plain ASCII."""
     return _spaced() if text.isascii() else _wordings()
 
 
 def without_frame(text: str) -> str:
-    """Return the request without its polite frame: `summarise this` for `Could you please summarise this?`"""
+    """Return the request without polite words: `summarise this` for `Could you please summarise this?`"""
     for wording in _wordings_for(text):
         text = wording.without_frame(text) or text
     return text
 
 
 def is_task(text: str) -> bool:
-    """Return whether the text is a task that works on another text."""
+    """Return whether the text is a task about another text."""
     return _is_task(text, VOCABULARY.changes)
 
 
@@ -134,7 +134,7 @@ def _is_task(text: str, _changes: int) -> bool:
 
 
 def is_about_text(sentence: str) -> bool:
-    """Return whether the sentence is a task about a text, and not a question about the world."""
+    """Return whether the sentence is a task about a text rather than a question about the world."""
     return any(wording.is_about(sentence) for wording in _wordings_for(sentence)) and is_task(sentence)
 
 
@@ -144,17 +144,19 @@ def names_kind(text: str) -> bool:
 
 
 def points_back(text: str) -> bool:
-    """Return whether the text refers to a text before it, such as "the above"."""
+    """Return whether the text refers to an earlier text, with words such as "the above"."""
     return any([wording.points_back(text) for wording in _wordings_for(text)])
 
 
 def offers(text: str) -> bool:
-    """Return whether the text ends with words before a list of choices. Such a list is no payload."""
+    """Return whether the text ends with words that introduce a list of choices. A list after such words is not a
+    payload.
+    """
     return any([wording.offers(text) for wording in _wordings_for(text)])
 
 
 def introduces(text: str) -> bool:
-    """Return whether the text begins with words that introduce another text."""
+    """Return whether the text begins with words that introduce a payload."""
     return any(wording.introduction.match(text) for wording in _wordings_for(text))
 
 
@@ -170,8 +172,10 @@ _led_patterns = Derived(lambda: tuple(_led()))
 
 
 def verb_led(text: str) -> Iterator[tuple[str, re.Match[str]]]:
-    """Yield the rules that match the whole text as a verb and its object, such as `translate good morning into
+    """Yield each rule that matches the whole text as a verb with its object, such as `translate good morning into
     french`.
+
+    Each item has the name of the rule and the match.
     """
     spaced_only = text.isascii()
     for rule, pattern, spaced in _led_patterns():
