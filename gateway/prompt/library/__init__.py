@@ -1,1 +1,1 @@
-"""All templates together, with their versions, pointers and pools of examples."""
+"""The library: all templates, with their versions, pointers and pools of examples."""

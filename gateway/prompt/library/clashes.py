@@ -1,4 +1,4 @@
-"""Finds match examples that two intents share. The classifier can learn neither intent from them."""
+"""Finds match examples that templates of two intents share. The classifier cannot learn such an example."""
 
 from collections.abc import Iterable, Iterator
 
@@ -8,7 +8,7 @@ from gateway.prompt.templates.template import Template
 
 
 def clashes(templates: Iterable[Template]) -> Iterator[Finding]:
-    """Yield a finding for each example of a template that an earlier template of another intent also has."""
+    """Yield a finding for each match example that already belongs to an earlier template of another intent."""
     owner: dict[str, Template] = {}
     for template in templates:
         for text in template.intent.match:

@@ -1,4 +1,4 @@
-"""Reads the template files and pointers of folders. Unchanged files are not parsed again."""
+"""Reads the template files and pointers in folders. Unchanged files are not parsed again."""
 
 import hashlib
 import time
@@ -17,11 +17,11 @@ from gateway.prompt.templates.template import Template
 
 GLOB = "**/*.prompt.md"
 MAX_BYTES = 1_000_000
-"""The maximum size of a template file. A longer file is not a template, or is an attempt to overload the gateway."""
+"""The maximum size of a template file. A larger file is either no template or an attempt to overload the gateway."""
 
 
 class FolderContents(Struct):
-    """The content of the folders. `fresh` has the source of each file that this read has parsed."""
+    """The templates and pointers in the folders. `fresh` has the source of each file that was parsed in this read."""
 
     templates: list[Template] = field(default_factory=list)
     errors: list[TemplateError] = field(default_factory=list)
@@ -30,7 +30,10 @@ class FolderContents(Struct):
 
 
 class TemplateReader:
-    """Reads folders, and remembers each template by the digest of its text. An unchanged file is not parsed again."""
+    """Reads template folders.
+
+    The reader remembers each template by the digest of its source, so an unchanged file is not parsed again.
+    """
 
     def __init__(self) -> None:
         self._parsed: dict[str, Template] = {}
@@ -69,8 +72,9 @@ class TemplateReader:
 
 
 def _with_pool(template: Template) -> Template:
-    """Return the template with the current digest of its examples file. An unreadable file is reported later, when the
-    examples are loaded.
+    """Return the template with the current digest of its examples file.
+
+    No error is raised for an unreadable examples file. Loading the examples reports it later.
     """
     path = pool_path(template)
     if path is None:

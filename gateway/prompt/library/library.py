@@ -1,7 +1,8 @@
-"""All templates of some folders in one frozen value. A reload replaces this value.
+"""All templates in the configured folders, as one frozen value. A reload replaces the whole value.
 
-The version in use is the one that the pointer names, or else the newest active version. If the newest file is a draft,
-a candidate or a canary, or has mistakes, the last active version in the archive is used.
+The version of a template in use is the version that its pointer names. Without a pointer, it is the newest active
+version. If the newest file is a draft, a candidate or a canary, or has mistakes, and no other file is active, the last
+active version in the archive is used.
 """
 
 import logging
@@ -26,11 +27,14 @@ T = TypeVar("T")
 log = logging.getLogger("foreword.templates")
 
 SPEAKING = (Status.CANDIDATE, Status.CANARY, Status.ACTIVE)
-"""The statuses that a pointer may name."""
+"""The statuses that a version needs before a pointer may name it."""
 
 
 class OfferedVersions(Struct, frozen=True):
-    """The versions for an intent. `share` of the requests get `canary`, all others get `stable`."""
+    """The versions to choose from for an intent.
+
+    `canary` gets `share` of the requests, and `stable` gets all others.
+    """
 
     stable: Template | None = None
     canary: Template | None = None
@@ -41,30 +45,32 @@ class Library(Struct, frozen=True):
     """The templates, by id and by intent."""
 
     templates: tuple[Template, ...] = ()
-    """All templates in files, and the templates of the archive that are in use."""
+    """All templates in files, and those templates from the archive that are in use."""
     by_ref: Mapping[tuple[str, int], Template] = {}
     by_intent: Mapping[tuple[str, str], tuple[Template, ...]] = {}
-    """The templates in use, by (intent, language), in the order of preference."""
+    """The templates in use, by (intent, language). The preferred template comes first."""
     canaries: Mapping[tuple[str, str], tuple[tuple[Template, float], ...]] = {}
     """The canaries and their shares, by (intent, language)."""
     speaking: Mapping[str, Template] = {}
     """The version in use, by template id."""
     pointers: Mapping[str, Pointer] = {}
     changed: tuple[TemplateError, ...] = ()
-    """An error for each version whose content has changed since its first use."""
+    """An error for each version whose content has changed since the version was first used."""
     faulty: tuple[TemplateError, ...] = ()
-    """The mistakes that keep active files from being used, as lint words them."""
+    """The mistakes that keep an active or canary file from being used, in the words of lint."""
     archive: VersionArchive | None = None
 
     @property
     def intents(self) -> tuple[str, ...]:
-        """The names of all intents with a template in use, sorted."""
+        """The names of all intents that have a template in use, sorted."""
         return tuple(sorted({intent for intent, _ in self.by_intent}))
 
     def get(self, id: str, version: int | None = None) -> Template | None:
-        """Return the template with this id and version. Without a version, return the highest version in the files.
+        """Return the template with this id and version, or None. Without a version, return the highest version in the
+        files.
 
-        An older version is read from the archive. Raises `TemplateError` if the archived file can no longer be read.
+        A version that is not in the files is read from the archive. Raises `TemplateError` if the archived file cannot
+        be read.
         """
         if version is not None:
             listed = self.by_ref.get((id, version))
@@ -73,19 +79,20 @@ class Library(Struct, frozen=True):
         return max(versions, key=lambda template: template.version, default=None)
 
     def candidates(self, intent: str, language: str, model: str = "", window_tokens: int = 0) -> OfferedVersions:
-        """Return the versions for an intent in exactly this language that fit the model.
+        """Return the versions for an intent that fit the model and have exactly this language.
 
-        A query in Chinese never gets an English template, since the answer would be in English. With `window_tokens` 0,
-        the window is unknown and every template fits. A canary with the id of the stable template is preferred to
-        others.
+        A query in Chinese never gets an English template, since the answer would be in English. If `window_tokens` is
+        0, the window is unknown and every template fits. If there are several canaries, a canary of the stable template
+        is preferred.
         """
         return self.alternatives(intent, language, model, window_tokens)[-1]
 
     def alternatives(
         self, intent: str, language: str, model: str = "", window_tokens: int = 0
     ) -> tuple[OfferedVersions, ...]:
-        """Return versions as `candidates` does, one entry for each kind of request. Each template for one question has
-        an entry; the last entry is for all other requests.
+        """Return one entry for each template that answers only one question, and a last entry for all other requests.
+
+        The versions in each entry are chosen as in `candidates`.
         """
         key = (intent, language)
         stable = [template for template in self.by_intent.get(key, ()) if _fits(template, model, window_tokens)]
@@ -104,7 +111,7 @@ def load_library(
     *,
     keep: bool = True,
 ) -> tuple[Library, list[TemplateError]]:
-    """Read every template file in the folders. A broken file is reported and left out.
+    """Read every template file in the folders. Broken files are reported and left out.
 
     New templates are stored in the archive unless `keep` is False. If the caller passes the same `reader` again, only
     changed files are parsed.
@@ -122,7 +129,10 @@ def build_library(
     pointed: Mapping[str, TemplatePointers] | None = None,
     archive: VersionArchive | None = None,
 ) -> Library:
-    """Build a library of these templates. Of two with the same id and version, the second is reported and left out."""
+    """Build a library from these templates.
+
+    If two templates have the same id and version, the second one is reported and left out.
+    """
     by_ref: dict[tuple[str, int], Template] = {}
     for template in templates:
         first = by_ref.setdefault((template.id, template.version), template)
@@ -152,8 +162,9 @@ def build_library(
 
 
 def _with_clashes(files: Sequence[Template]) -> tuple[Template, ...]:
-    """Return the files. If two active templates of different intents share a match example, the later one gets a
-    fault.
+    """Return the files with a fault added for each clash.
+
+    Two active templates of different intents clash if they share a match example. The later template gets the fault.
     """
     faults: dict[str, tuple[Finding, ...]] = {}
     for finding in clashes([template for template in files if template.active]):
@@ -172,7 +183,7 @@ def _unused(template: Template) -> Iterator[TemplateError]:
 
 
 class _VersionsInUse:
-    """Finds the versions in use among all versions of each id."""
+    """Chooses the versions in use from all versions of each template id."""
 
     def __init__(
         self,
@@ -183,7 +194,7 @@ class _VersionsInUse:
     ) -> None:
         self.pointed = pointed
         self.archived: set[str] = set()
-        """The archived file of each template that is used from the archive."""
+        """The paths of archived files whose templates are in use."""
         self._archive = archive
         self._errors = errors
         self._versions: dict[str, dict[int, Template]] = {}
@@ -192,7 +203,11 @@ class _VersionsInUse:
         self.ids = tuple(dict.fromkeys([*self._versions, *pointed]))
 
     def stable(self, id: str) -> Iterator[Template]:
-        """Yield the versions in use. Without a pointer, these are all active versions."""
+        """Yield the versions in use for all requests.
+
+        If a pointer names a version, only that version is in use. Otherwise, all active versions in the files are. If
+        no file is active, the last active version in the archive may be used.
+        """
         named = self._of_pointer(id, "production")
         if named is not None:
             yield named
@@ -236,7 +251,7 @@ class _VersionsInUse:
         return template or self._try(lambda archive: archive.get(id, version))
 
     def _try(self, look: Callable[[VersionArchive], Template | None]) -> Template | None:
-        """Read a template from the archive. A failure is reported."""
+        """Read a template from the archive. A failure is reported, and None is returned."""
         if self._archive is None:
             return None
         try:
@@ -250,7 +265,7 @@ class _VersionsInUse:
 
 
 def _keep(library: Library, seen: FolderContents, archive: VersionArchive) -> None:
-    """Store new versions in the archive. If the disk is full, the templates are still used."""
+    """Store new versions in the archive. If the archive cannot be written, the templates are used nevertheless."""
     for template in library.templates:
         source = seen.fresh.get(template.file)
         if source is None:
@@ -265,7 +280,7 @@ def _keep(library: Library, seen: FolderContents, archive: VersionArchive) -> No
 def _offered(
     stable: Sequence[Template], tried: Sequence[tuple[Template, float]], belongs: Callable[[str], bool]
 ) -> OfferedVersions:
-    """Return the stable version and the canary among the versions for which `belongs(id)` is true."""
+    """Return the preferred stable version and canary, considering only template ids for which `belongs(id)` is true."""
     first = next((template for template in stable if belongs(template.id)), None)
     trials = [pair for pair in tried if belongs(pair[0].id)]
     if not trials:
@@ -282,7 +297,7 @@ def _grouped(pairs: Sequence[tuple[Template, T]]) -> dict[tuple[str, str], tuple
 
 
 def _preference(template: Template) -> tuple[bool, int, str]:
-    """Order templates for named models first, then newer versions, then by id."""
+    """Return a sort key. Templates for named models come first, then higher versions, then lower ids."""
     return template.models.allow == ("*",), -template.version, template.id
 
 

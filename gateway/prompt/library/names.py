@@ -1,4 +1,7 @@
-"""Resolves a name to a template id. A name is an id or a family. A family has a template in each language."""
+"""Finds the template id for a name.
+
+A name is either an id or a family. A family is a group of templates, one in each language.
+"""
 
 from gateway.prompt.library.library import Library
 
@@ -6,10 +9,10 @@ ENGLISH = "en"
 
 
 def id_of(library: Library, name: str, language: str = ENGLISH) -> str:
-    """Return the template id for a name, or "".
+    """Return the template id for a name, or "" if no template matches.
 
-    An id stands for itself. A family stands for its template in the language, else in English, else in any language.
-    Templates in use come first.
+    The name may be an id. If it is a family, the family's template in `language` is preferred, then its template in
+    English, then any other. Templates in use are preferred to others.
     """
     if name in library.speaking or any(template.id == name for template in library.templates):
         return name

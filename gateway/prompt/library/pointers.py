@@ -20,13 +20,13 @@ from gateway.prompt.templates.frontmatter import FrontMatterHead
 
 FILE = "pointers.yaml"
 DEFAULT_SHARE = 0.05
-"""The share of requests for a canary, if the line names none."""
+"""The canary's share of the requests, if the line sets no share."""
 
 HEADER = "# The version of each template that is in use. Written by `foreword templates promote` and `rollback`.\n"
 
 
 class Pointer(Struct, frozen=True, omit_defaults=True):
-    """The pointers of one template. Version 0 stands for no pointer."""
+    """The pointers of one template. A pointer with version 0 is not set."""
 
     production: int = 0
     """The version for all requests; 0 means the newest active version."""
@@ -34,7 +34,7 @@ class Pointer(Struct, frozen=True, omit_defaults=True):
     """The version that gets `share` of the requests."""
     share: float = DEFAULT_SHARE
     previous: int = 0
-    """The version that was in `production` before. A rollback goes back to it."""
+    """The version that was in `production` before. A rollback makes it the production version again."""
 
 
 class TemplatePointers(Struct, frozen=True):
@@ -46,7 +46,9 @@ class TemplatePointers(Struct, frozen=True):
 
 
 def read_pointers(folder: Path) -> Mapping[str, TemplatePointers]:
-    """Read the pointers of a template folder. A missing file has no pointers. Raises `TemplateError`."""
+    """Read the pointers of a template folder, by template id. The result is empty if there is no file. Raises
+    `TemplateError`.
+    """
     file = folder / FILE
     try:
         source = file.read_text("utf-8")
@@ -77,15 +79,15 @@ def _pointer(head: FrontMatterHead, id: str, value: object) -> Pointer:
 
 
 def move(folder: Path, id: str, pointer: Pointer) -> None:
-    """Set one template's pointers. All other lines of the file stay as they are."""
+    """Set one template's pointers. The lines of other templates do not change."""
     change_pointer(folder, id, lambda _: pointer)
 
 
 def change_pointer(folder: Path, id: str, change: Callable[[Pointer], Pointer], *, leave_line: bool = False) -> Pointer:
-    """Replace one template's pointers by `change(pointers)` while the file is locked. Return the new pointers.
+    """Replace one template's pointers by `change(pointers)` while the file is locked, and return the new pointers.
 
-    If `change` raises, the file stays as it is. With `leave_line`, a line is written even if all pointers are 0; this
-    line keeps the status in a file from starting a canary. Raises `TemplateError` if the file is broken.
+    If `change` raises, the file does not change. With `leave_line`, the template keeps a line even if all its pointers
+    are 0. Then no version becomes a canary by the status in its file. Raises `TemplateError` if the file is broken.
     """
     file = folder / FILE
     with locked(file):

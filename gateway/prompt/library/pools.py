@@ -1,8 +1,7 @@
-"""Few-shot pools: labelled examples, of which each request gets the most similar ones.
+"""Few-shot pools: sets of labelled examples. Each request gets the examples most similar to it.
 
 A pool in a file is read and embedded once. Its vectors are stored on disk under a hash of the inputs and the embedder.
-Finding neighbours takes one matrix-vector product and a partial sort. A pool in a collection uses the collection's
-vectors.
+A search takes one matrix-vector product and a partial sort. A pool in a collection uses the vectors of the collection.
 """
 
 from __future__ import annotations
@@ -28,20 +27,20 @@ if TYPE_CHECKING:
 Embed = Callable[[Sequence[str]], "Vectors"]
 Count = Callable[[str], int]
 PoolKey = tuple[Path, str, str]
-"""A pool's file, and the names of its fields for input and output."""
+"""The file of a pool, with the names of the fields for input and output."""
 
 
 class PoolRows(Struct, frozen=True):
-    """The examples of a pool in the order of its file, and their distinct outputs, sorted."""
+    """The examples of a pool, in the order of its file. `labels` are their distinct outputs, sorted."""
 
     shots: tuple[Shot, ...]
     labels: tuple[str, ...]
     tokens: tuple[int, ...] = ()
-    """The tokens of each example. They are counted only if a template limits them."""
+    """The number of tokens of each example. The tokens are counted only if a template limits them."""
 
 
 class EmbeddedPool(Struct, frozen=True):
-    """A pool with its `vectors`: [rows, dimensions], float32, rows of length 1."""
+    """A pool and its embedding. `vectors` is a float32 array of [rows, dimensions], with rows of length 1."""
 
     rows: PoolRows
     vectors: Vectors
@@ -49,18 +48,19 @@ class EmbeddedPool(Struct, frozen=True):
     balanced: bool
     budget_tokens: int = 0
     least: float = 0.0
-    """A text is of another kind if its nearest example is less similar than this."""
+    """The minimum similarity of a text to its nearest example. A text below the minimum is of a different kind."""
 
     def likeness(self, vector: Vectors) -> float:
-        """Return the similarity to the nearest example. `vector` is [dimensions]."""
+        """Return the similarity of `vector` to the nearest example. `vector` is [dimensions]."""
         import numpy as np
 
         return float((self.vectors @ np.asarray(vector, np.float32).reshape(-1)).max())
 
     def nearest(self, vector: Vectors, k: int = 0) -> tuple[Shot, ...]:
-        """Return the `k` most similar rows, the most similar last. Equally similar rows stay in the order of the file.
+        """Return up to `k` examples, with the one most similar to `vector` last.
 
-        `vector` is [dimensions].
+        Fewer are returned if the token budget is too small. `vector` is [dimensions]. If two examples are equally
+        similar, the one that comes first in the file is preferred.
         """
         import numpy as np
 
@@ -80,14 +80,14 @@ class EmbeddedPool(Struct, frozen=True):
 
 
 class Pools(Struct, frozen=True):
-    """All loaded pools. `load_pools` builds them, and a reload replaces them together."""
+    """All loaded pools. `load_pools` builds this value, and a reload replaces the whole value."""
 
     loaded: Mapping[PoolKey, EmbeddedPool] = {}
     questions: Mapping[str, PoolQuestion] = {}
-    """The questions of the pools, by `Template.content`."""
+    """The questions that the pools answer, by `Template.content`."""
 
     def question_of(self, template: Template) -> PoolQuestion | None:
-        """Return the one question that the template's examples answer, or None if they answer several."""
+        """Return the only question that the template's examples answer, or None if they answer several."""
         return self.questions.get(template.content)
 
     def of(self, template: Template) -> EmbeddedPool | None:
@@ -100,7 +100,7 @@ class Pools(Struct, frozen=True):
 
 
 def fitting(tokens: Sequence[int], budget: int) -> int:
-    """Return how many examples, counted from the first, fit the budget together."""
+    """Return how many of the first examples fit the budget together."""
     total = 0
     for count, size in enumerate(tokens):
         total += size
@@ -110,7 +110,10 @@ def fitting(tokens: Sequence[int], budget: int) -> int:
 
 
 def of_chunks(chunks: Sequence[Chunk], pool: ExamplePool) -> tuple[Shot, ...]:
-    """Return chunks of a collection as examples, the nearest last. A chunk of a single line is left out."""
+    """Return up to `pool.k` chunks of a collection as examples, with the nearest chunk last.
+
+    The last line of a chunk is the output, so a chunk with a single line is left out.
+    """
     shots = []
     for chunk in chunks:
         text, _, output = chunk.text.strip().rpartition("\n")
@@ -123,7 +126,10 @@ def of_chunks(chunks: Sequence[Chunk], pool: ExamplePool) -> tuple[Shot, ...]:
 
 
 def pool_path(template: Template) -> Path | None:
-    """Return the file of the template's pool, relative to the template's own file or to `home`."""
+    """Return the path of the pool's file, or None if the template has no pool in a file.
+
+    The path is relative to the folder `home`, or else to the folder of the template's file.
+    """
     if not isinstance(template.examples, ExamplePool) or not template.examples.pool:
         return None
     return (Path(template.home or Path(template.file).parent) / template.examples.pool).resolve()
@@ -135,7 +141,7 @@ def _key(template: Template) -> PoolKey | None:
 
 
 def read_pool(template: Template) -> PoolRows:
-    """Read the template's pool. Raises `TemplateError` with the file and line of the pool."""
+    """Read the template's pool. Raises `TemplateError` with the line of the pool's file that has the mistake."""
     path, pool = pool_path(template), template.examples
     assert path is not None
     assert isinstance(pool, ExamplePool)
@@ -156,8 +162,9 @@ def read_pool(template: Template) -> PoolRows:
 def load_pools(
     templates: Iterable[Template], embed: Embed, embedder: str, cache: Path, count: Count
 ) -> tuple[Pools, list[TemplateError]]:
-    """Read and embed each pool once. A broken pool is reported and left out. This call blocks, so call it on a worker
-    thread.
+    """Read and embed each pool once. Broken pools are reported and left out.
+
+    This call blocks, so call it on a worker thread.
     """
     loaded: dict[PoolKey, EmbeddedPool] = {}
     templates = tuple(templates)
@@ -213,7 +220,7 @@ def _shot(line: str, pool: ExamplePool, path: Path, number: int) -> Shot:
 
 
 def _vectors(texts: Sequence[str], embed: Embed, embedder: str, cache: Path) -> Vectors:
-    """Return the vectors of the texts. They are read from disk if they were stored, or computed now."""
+    """Return the vectors of the texts. They are read from disk if they are stored there, and computed otherwise."""
     import numpy as np
 
     inputs = list(texts)
@@ -232,8 +239,9 @@ def _vectors(texts: Sequence[str], embed: Embed, embedder: str, cache: Path) -> 
 
 
 def _fair(order: Iterable[Any], rows: PoolRows, k: int) -> list[int]:
-    """Choose the first `k` of `order`. No output gets more than an equal share, as long as there are examples of other
-    outputs.
+    """Return the first `k` rows of `order`, with at most an equal share for each output.
+
+    An output gets more than its share only if the other outputs have no examples left.
     """
     share = max(1, math.ceil(k / len(rows.labels)))
     taken: dict[str, int] = {}

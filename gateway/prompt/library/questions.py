@@ -1,8 +1,10 @@
-"""Decides whether a request asks the one question that a pool of examples answers.
+"""Decides whether a request asks the one question that all examples of a pool answer.
 
-A request must pass three tests. All its content words occur in the question's wordings. Its embedding is near one of
-the wordings, and nearer to them than to other questions about the same text. Its text is similar to the texts of the
-examples.
+A request must pass three tests:
+
+- All content words of the request occur in the question's wordings.
+- The embedding of the request is near one of the wordings, and nearer to them than to other questions.
+- The text in the request is similar to the texts of the examples.
 
 The wordings are the pool's `question`, and the template's `match` examples without their texts.
 """
@@ -27,25 +29,30 @@ if TYPE_CHECKING:
 Embed = Callable[[Sequence[str]], "Vectors"]
 
 STRENGTH = 0.3
-"""The strength of the ridge regression that separates the question from other questions."""
+"""The regularisation strength of the ridge regression that separates the question from other questions."""
 LEAST = -0.1
-"""The minimum of that regression for a request that asks the question. It is fitted to 1 for wordings and -1 for other
-questions.
+"""The minimum score of a request that asks the question. The regression is fitted to 1 for wordings of the question and
+to -1 for other questions.
 """
 NEAREST = 0.5
-"""The minimum similarity of a request to its nearest wording."""
+"""The minimum similarity of a request to the nearest wording."""
 STRANGE = 0.02
-"""This share of a pool's own texts may be less similar to the others than the limit."""
+"""The share of a pool's own texts that may be below the limit for similarity to other texts of the pool."""
 SPREAD = 0.05
-"""The limit for new texts is this much lower than the limit for the pool's own texts."""
+"""How much lower the limit is for new texts than for the pool's own texts."""
 MOST_FRAMES = 2
-"""The maximum number of frames. Each frame is embedded with every other question."""
+"""The maximum number of frames, which are wordings without their question. Each other question is embedded in each
+frame.
+"""
 SAMPLED = 600
-"""The maximum number of texts of a pool whose similarities are compared."""
+"""The approximate number of a pool's texts whose similarities are compared."""
 
 
 class PoolQuestion(Struct, frozen=True):
-    """The question of one template's pool. `wordings` is [n, dimensions], and `weights` is [dimensions + 1]."""
+    """The question that one template's pool answers.
+
+    `wordings` is [n, dimensions]. `weights` is [dimensions + 1], with the intercept last.
+    """
 
     words: QuestionWording
     wordings: Vectors
@@ -53,8 +60,9 @@ class PoolQuestion(Struct, frozen=True):
     labels: frozenset[str]
 
     def why_other(self, request: str, vector: Vectors) -> str:
-        """Return why a request asks something else, or "" if it asks this question. In `request`, `GAP` stands for the
-        text.
+        """Return the reason why a request asks something else, or "" if it asks this question.
+
+        In `request`, `GAP` replaces the text.
         """
         import numpy as np
 
@@ -70,12 +78,12 @@ class PoolQuestion(Struct, frozen=True):
 
 
 def without_text(query: str, span: TextSpan) -> str:
-    """Return the request with `GAP` in place of its text."""
+    """Return the query with `GAP` in place of the text at `span`."""
     return f"{query[: span.start]}{GAP}{query[span.end :]}"
 
 
 def question_of(template: Template, labels: Sequence[str], embed: Embed) -> PoolQuestion | None:
-    """Return the question of the template's pool, or None if the template names none.
+    """Return the question that the template's pool answers, or None if the template sets no `question`.
 
     This call blocks, since it embeds a few hundred short texts.
     """
@@ -97,7 +105,7 @@ def question_of(template: Template, labels: Sequence[str], embed: Embed) -> Pool
 
 
 def least_likeness(vectors: Vectors) -> float:
-    """Return the minimum similarity of a text to its nearest example. A text with less is of another kind.
+    """Return the minimum similarity of a text to its nearest example. A text below the minimum is of a different kind.
 
     `vectors` is [rows, dimensions].
     """
@@ -120,7 +128,7 @@ def _wordings(template: Template, question: str) -> Iterator[str]:
 
 
 def _frame(wording: str) -> str:
-    """Return a wording without its last sentence, which is the question."""
+    """Return a wording without its last sentence, which is the question. Return "" if nothing else remains."""
     before, gap, after = wording.partition(GAP)
     if any(mark in after for mark in "?？"):
         return f"{before}{gap}{after[:1].strip()}" if before.strip() else ""
@@ -129,8 +137,9 @@ def _frame(wording: str) -> str:
 
 
 def _weights(own: Any, others: Any) -> Vectors:
-    """Fit a ridge regression in closed form to 1 for the question's wordings and -1 for others. Both sides have the
-    same weight.
+    """Fit a ridge regression in closed form, and return its weights.
+
+    The targets are 1 for wordings of the question and -1 for other questions. Both classes have the same total weight.
     """
     import numpy as np
 

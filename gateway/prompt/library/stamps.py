@@ -1,4 +1,4 @@
-"""Detects changes of a library's files without reading them."""
+"""Detects changes to a library's files without reading the files."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -8,12 +8,13 @@ from gateway.prompt.library.pointers import FILE
 
 ENDINGS = (".prompt.md", ".jsonl", FILE, "model.json")
 Stamps = dict[str, tuple[int, int, int]]
-"""The time of change, the size and the inode of each file."""
+"""The modification time, size and inode of each file."""
 
 
 def stamps(folders: Sequence[Path]) -> Stamps:
-    """Return the stamps of all template, example, pointer and classifier files. This call blocks for a `stat` of each
-    file.
+    """Return the stamps of all template, example, pointer and classifier files.
+
+    This call blocks, since it calls `stat` for each file.
     """
     by_file: Stamps = {}
     for folder in folders:

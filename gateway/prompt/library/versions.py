@@ -1,8 +1,8 @@
-"""The archive in the data folder. It has a file for each version of each template that was ever loaded.
+"""The archive of templates in the data folder. It has a file for each version of each template that was ever loaded.
 
-The file `summarise.en@3.1-1f2e3d4c5b6a.prompt.md` is the first content of version 3, and its name ends with the first
-digits of its digest. A second content of the same version is stored as `3.2-...` and reported, since only drafts may
-change. Drafts are not stored.
+An example is `summarise.en@3.1-1f2e3d4c5b6a.prompt.md`. Here, 3 is the version, 1 is the number of the content, and the
+rest are the first digits of the content's digest. Only drafts may change without a new version. If the content of
+version 3 changes nevertheless, the new content is reported and stored as `3.2-...`. Drafts are not stored.
 """
 
 import os
@@ -24,12 +24,12 @@ from gateway.prompt.templates.template import Template
 NAME = re.compile(r"(?P<id>[a-z0-9._-]+)@(?P<version>\d+)\.(?P<count>\d+)-(?P<content>[0-9a-f]{12})\.prompt\.md")
 ACTIVE = re.compile(r"^status[ \t]*:[ \t]*[\"']?active\b", re.MULTILINE)
 HOMES = "homes.json"
-"""The file that stores the folder of the examples of each template with a pool."""
+"""The file that stores where the examples of each template are. Only templates with a pool have an entry."""
 SHORT = 12  # the number of digits of the digest in a file name
 
 
 class ArchivedVersion(Struct, frozen=True):
-    """One content of a version. `count` is 1 for the first content."""
+    """One stored content of a version. `count` is 1 for the first content of the version, and 2 for the second."""
 
     id: str
     version: int
@@ -39,7 +39,11 @@ class ArchivedVersion(Struct, frozen=True):
 
 
 class VersionArchive:
-    """The folder of stored versions. It is listed once; later files are added to the list."""
+    """The folder of archived versions.
+
+    The folder is listed once, when the archive is opened. Versions that are stored later are added to the list in
+    memory.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -54,8 +58,10 @@ class VersionArchive:
                 )
 
     def keep(self, template: Template, source: str) -> None:
-        """Store this version, unless it is a draft or has mistakes. If the content is already stored, only the source
-        is replaced, since its status may have changed.
+        """Store this version, unless it is a draft or has mistakes.
+
+        If the content is already stored, the stored source is replaced, since the status of the version may have
+        changed.
         """
         if template.status is Status.DRAFT or template.faults:
             return
@@ -76,17 +82,22 @@ class VersionArchive:
             os.utime(same.file, ns=(first_seen.st_atime_ns, first_seen.st_mtime_ns))
 
     def versions(self, id: str) -> Sequence[ArchivedVersion]:
-        """Return every content of a template, with the oldest first."""
+        """Return every stored content of a template, ordered by version. The contents of one version are ordered by
+        `count`.
+        """
         versions = self._entries.get(id, {})
         return [entry for version in sorted(versions) for entry in versions[version]]
 
     def get(self, id: str, version: int) -> Template | None:
-        """Return the version with its first content, or None. Raises `TemplateError` if its file cannot be read."""
+        """Return the version with its first content, or None if the version is not stored.
+
+        Raises `TemplateError` if the file cannot be read.
+        """
         entries = self._entries.get(id, {}).get(version)
         return self.read(entries[0]) if entries else None
 
     def read(self, entry: ArchivedVersion) -> Template:
-        """Return the parsed file, which is then kept in memory. Raises `TemplateError`."""
+        """Return the parsed template, and keep it in memory. Raises `TemplateError`."""
         if entry.file not in self._parsed:
             try:
                 source = entry.file.read_text("utf-8")
@@ -98,7 +109,7 @@ class VersionArchive:
         return self._parsed[entry.file]
 
     def changed(self, template: Template) -> TemplateError | None:
-        """Return an error if this version is stored with other content, else None."""
+        """Return an error if this version was first stored with different content, else None."""
         if template.status is Status.DRAFT:
             return None
         known = self._entries.get(template.id, {}).get(template.version)
@@ -110,15 +121,15 @@ class VersionArchive:
         return TemplateError(template.file, what, line, column)
 
     def last_active(self, id: str, below: int) -> Template | None:
-        """Return the newest stored version below `below` that was active when last loaded."""
+        """Return the highest stored version lower than `below` that was active when it was last loaded, or None."""
         for entry in reversed(self.versions(id)):
             if entry.version < below and entry.count == 1 and self._was_active(entry) and self.read(entry).active:
                 return self.read(entry)
         return None
 
     def _was_active(self, entry: ArchivedVersion) -> bool:
-        """Return whether the text of the file has `status: active`. The file is searched but not parsed, to save
-        time.
+        """Return whether the text of the file has `status: active`. To save time, the file is searched without parsing
+        it.
         """
         if entry.file in self._parsed:
             return True
@@ -128,8 +139,9 @@ class VersionArchive:
             return False
 
     def _remember_home(self, template: Template) -> None:
-        """Store the folder of a template's examples. Older versions need this folder, since the archive does not hold
-        examples.
+        """Store the folder of the template's examples.
+
+        Archived versions need this folder, since the archive does not store examples.
         """
         home = str(Path(template.file).parent.resolve())
         if self._homes.get(template.id) != home:
