@@ -1,1 +1,1 @@
-"""Measures whether a template helps a model, by comparing answers to raw and rewritten prompts."""
+"""Measures whether a template helps a model. It compares answers to raw prompts with answers to rewritten prompts."""

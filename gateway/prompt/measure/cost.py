@@ -1,4 +1,4 @@
-"""Estimates the cost of a measurement before the first call."""
+"""Estimates the cost of a measurement before the first call of a model."""
 
 from collections.abc import Mapping, Sequence
 
@@ -13,8 +13,9 @@ MILLION = 1_000_000
 
 
 class MeasureCost(Struct, frozen=True):
-    """An upper bound on calls, tokens and money. Money is in the currency of `[jobs] prices`, and 0 for a model without
-    a price.
+    """An upper bound on the calls, tokens and money of a measurement.
+
+    The currency is that of `[jobs] prices`. A model without a price counts as free.
     """
 
     calls: int = 0
@@ -29,8 +30,9 @@ class MeasureCost(Struct, frozen=True):
 def cost_of_pairs(
     pairs: Sequence[AnswerPair], prices: Mapping[str, Price], judge: str = "", exam: JudgeExam | None = None
 ) -> MeasureCost:
-    """Return the maximum cost of these pairs. The exam of a judge is included if the judge is needed and not yet
-    examined.
+    """Return the maximum cost of measuring these pairs.
+
+    If the judge is needed but not yet examined, the cost includes the exam.
     """
     calls, tokens, money = 0, 0, 0.0
     judged = [pair for pair in pairs if pair.scored_by(judge) == JUDGED]

@@ -1,7 +1,7 @@
 """Examines a judge with 200 pairs of a right and a wrong answer.
 
-A judge must order three of four pairs correctly to be used for the gain table. Each pair is shown in both orders, and
-both verdicts must be correct.
+The judge sees each pair in both orders, and must prefer the right answer both times. A judge may score answers for the
+gain table if it judges three quarters of the pairs correctly.
 """
 
 from collections.abc import Callable, Sequence
@@ -29,7 +29,7 @@ class KnownPair(Struct, frozen=True):
 
 
 class JudgeExam(Struct, frozen=True):
-    """The result of a judge's exam: how many pairs the judge ordered correctly, and of how many."""
+    """The result of a judge's exam. The judge ordered `right` of `pairs` pairs correctly."""
 
     judge: str
     right: int
@@ -45,13 +45,16 @@ class JudgeExam(Struct, frozen=True):
 
 @cache
 def known_pairs() -> Sequence[KnownPair]:
-    """Return the pairs that come with the package."""
+    """Return the pairs for the exam. They come with the package."""
     decoder = msgspec.json.Decoder(KnownPair)
     return tuple(decoder.decode(line) for line in FILE.read_bytes().splitlines())
 
 
 async def examine(judge: str, target: Target, scorer: PairScorer, tick: Callable[[], None]) -> JudgeExam:
-    """Ask the judge about all pairs. The better answer comes first in every second pair. Raises `RequestError`."""
+    """Ask the judge about all pairs, and return the result. Raises `RequestError`.
+
+    In every second question, the better answer comes first.
+    """
     right = 0
     for number, known in enumerate(known_pairs()):
         asked = AnswerPair(f"known-{number}", ("", "", ""), target, (Turn("user", known.request),), (), Sampling.NONE)
@@ -63,7 +66,7 @@ async def examine(judge: str, target: Target, scorer: PairScorer, tick: Callable
 
 
 def read_exam(path: Path, judge: str) -> JudgeExam | None:
-    """Return the result of an earlier exam of this judge with the same pairs, or None."""
+    """Return the result of this judge's earlier exam, or None. An exam with another number of pairs does not count."""
     return next((exam for exam in _exams(path) if exam.judge == judge and exam.pairs == len(known_pairs())), None)
 
 

@@ -1,7 +1,7 @@
-"""Answers a raw and a rewritten prompt, scores both answers, and turns the scores into rows of the gain table.
+"""Gets answers to raw and rewritten prompts, scores the answers, and turns the scores into rows of the gain table.
 
-A score comes from the right answer, from the checks that the client's prompt states, or from a judge that passed its
-exam (`known_order`). A template's own checks are not used, since they favour the template.
+There are three sources of a score: the right answer, the checks that the client's prompt states, or a judge that has
+passed its exam (`known_order`). A template's own checks are not used, since they favour the template.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ from gateway.records.scores import paired
 
 RIGHT, STATED, JUDGED = "right answers", "client's checks", "judge"
 ANSWER_TOKENS = 160
-"""The maximum number of tokens of an answer if the template sets none."""
+"""The maximum number of tokens in an answer, if the template sets no maximum."""
 JUDGE = Sampling(max_tokens=8, temperature=0.0)
 GIVE_UP_AFTER = 5
 SEED = 1
@@ -32,10 +32,10 @@ _NUMBER = re.compile(r"-?\d[\d,]*(?:\.\d+)?")
 
 
 class AnswerPair(Struct, frozen=True):
-    """One request, raw and rewritten. `key` is the row of the gain table for this pair.
+    """One request with its raw and its rewritten prompt. `key` is the key of the row in the gain table.
 
-    `right` is the right answer, or "" if none is known. `compare`, one of `COMPARISONS`, is how an answer is compared
-    with `right`. If the template separates the reasoning, `marker` begins the line of the final answer.
+    `right` is the right answer, or "" if it is unknown. `compare`, one of `COMPARISONS`, sets how an answer is compared
+    with `right`. If the template separates the reasoning, `marker` begins the line with the final answer.
     """
 
     id: str
@@ -52,7 +52,10 @@ class AnswerPair(Struct, frozen=True):
     marker: str = ""
 
     def scored_by(self, judge: str) -> str:
-        """Return the best source of a score: the right answer, else the client's checks, else the judge, else ""."""
+        """Return the best available source of a score: the right answer, else the client's checks, else the judge.
+
+        Return "" if there is none.
+        """
         if self.right:
             return RIGHT
         if self.checks:
@@ -61,7 +64,9 @@ class AnswerPair(Struct, frozen=True):
 
 
 class ScoredPair(Struct, frozen=True):
-    """The difference of the scores, rewritten minus raw, from -1 to 1, and the source of the scores."""
+    """The score of the rewritten answer minus the score of the raw answer, from -1 to 1. `by` is the source of the
+    scores.
+    """
 
     pair: AnswerPair
     difference: float
@@ -69,13 +74,13 @@ class ScoredPair(Struct, frozen=True):
 
 
 class OutOfCalls(Exception):
-    """The limit on calls or on tokens is reached."""
+    """The limit on calls or on tokens has been reached."""
 
 
 class PairScorer:
-    """Gets both answers of a pair, at temperature 0 and with the same limits, and scores them.
+    """Gets and scores both answers of a pair. Both are requested at temperature 0 and with the same limits.
 
-    `calls` limits the model calls. `tokens` limits the tokens that the backend reports; 0 means no limit.
+    `calls` limits the number of model calls. `tokens` limits the tokens that the backend reports; 0 means no limit.
     """
 
     def __init__(self, completer: Completer, calls: int, judge: str = "", tokens: int = 0) -> None:
@@ -86,7 +91,7 @@ class PairScorer:
         self.tokens = 0
 
     async def score(self, pair: AnswerPair) -> ScoredPair:
-        """Score one pair. Raises `RequestError`, or `OutOfCalls` if too few calls are left for the pair."""
+        """Score one pair. Raises `RequestError` if a call fails, or `OutOfCalls` if the pair would exceed a limit."""
         by = pair.scored_by(self._judge)
         if self.left < (4 if by == JUDGED else 2) or (self._most_tokens and self.tokens >= self._most_tokens):
             raise OutOfCalls
@@ -95,8 +100,9 @@ class PairScorer:
         return ScoredPair(pair, await self._difference(pair, by, rewritten, raw), by)
 
     async def judged(self, pair: AnswerPair, first: str, second: str) -> float:
-        """Return the judge's score, from -1 (the second answer is better) to 1 (the first is). The judge sees both
-        orders.
+        """Return the judge's score, from -1 (the second answer is better) to 1 (the first answer is better).
+
+        The judge sees the answers in both orders.
         """
         request = "\n\n".join(turn.text for turn in pair.raw)
         forward = await self._ask(pair, question(request, first, second), "judge", JUDGE, self._judge)
@@ -124,13 +130,13 @@ class PairScorer:
 
 
 def final(answer: str, marker: str) -> str:
-    """Return the answer that the client gets, without its reasoning."""
+    """Return the answer that the client would get, without the reasoning before `marker`."""
     parts = split(answer, marker) if marker else None
     return parts[1] if parts is not None else answer
 
 
 def is_right(answer: str, pair: AnswerPair) -> float:
-    """Return 1 for the right answer, and 0 for any other."""
+    """Return 1 if the answer is right, else 0."""
     return COMPARISONS[pair.compare](answer, pair.right)
 
 
@@ -140,8 +146,9 @@ def _last_number(answer: str, right: str) -> float:
 
 
 def _label(answer: str, right: str) -> float:
-    """Return 1 if the answer has the right label and no wrong one, else 0. In `right`, wrong labels follow the right
-    one.
+    """Return 1 if the answer has the right label and no wrong label, else 0.
+
+    `right` has the right label first, then the wrong labels, separated by `|`.
     """
     label, *others = right.casefold().split("|")
     said = answer.casefold()
@@ -163,9 +170,10 @@ COMPARISONS: Mapping[str, Callable[[str, str], float]] = {
 async def scores_of(
     pairs: Iterable[AnswerPair], scorer: PairScorer, tick: Callable[[ScoredPair], None], failed: list[str]
 ) -> list[ScoredPair]:
-    """Score pairs until no calls are left, or until an interruption. A failed pair is left out.
+    """Score the pairs in order, and leave out those that fail.
 
-    Raises `BackendFailed` if several pairs fail in a row and none has a score.
+    Scoring ends early at the limit on calls, after several failures in a row, or when the task is cancelled. Raises
+    `BackendFailed` if pairs failed and no pair has a score.
     """
     scored: list[ScoredPair] = []
     in_a_row = 0
@@ -190,8 +198,9 @@ async def scores_of(
 
 
 def gains_of(scored: Iterable[ScoredPair], now_s: float) -> list[Gain]:
-    """Return a row for each combination of template text, language and model. Intervals are computed when rows enter a
-    table.
+    """Return a row for each combination of template text, language and model.
+
+    The rows have no intervals yet. These are computed when the rows are added to a table.
     """
     groups: dict[GainKey, list[ScoredPair]] = {}
     for one in scored:

@@ -1,4 +1,4 @@
-"""Makes pairs of a client's prompt and the same prompt rewritten by a template, from the shipped prompts."""
+"""Makes pairs from the shipped prompts. A pair has the client's prompt, and the same prompt rewritten by a template."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
@@ -19,7 +19,7 @@ StageFor = Callable[[RewritePolicy], RewriteStage]
 
 
 class OnlyVersion(RewritePolicy):
-    """Always chooses the same version of a template, without gains and trials."""
+    """A policy that always chooses the same version of a template. It uses no gain table and no experiments."""
 
     def __init__(self, template: Template) -> None:
         super().__init__()
@@ -30,9 +30,9 @@ class OnlyVersion(RewritePolicy):
 
 
 def measurable(library: Library, name: str = "") -> Iterator[Template]:
-    """Yield the versions that the classifier may choose. `name` selects one `id` or `id@version`.
+    """Yield the versions that the classifier may choose. `name` limits them to one `id` or `id@version`.
 
-    Templates with first calls are left out, since only records can measure them.
+    Templates with first calls are left out, since they can be measured only from records.
     """
     trials = [canary for pairs in library.canaries.values() for canary, _ in pairs]
     versions = {template.ref: template for template in (*library.speaking.values(), *trials)}
@@ -44,7 +44,10 @@ def measurable(library: Library, name: str = "") -> Iterator[Template]:
 async def pairs_of_prompts(
     stage_for: StageFor, templates: Iterable[Template], target: Target, prompts: Sequence[MeasuredPrompt]
 ) -> list[AnswerPair]:
-    """Return a pair for each prompt that a template of its intent and language changes, sorted by prompt."""
+    """Return the pairs in the order of `prompts`.
+
+    A prompt has one pair for each template that changes it and has the same intent and language.
+    """
     pairs: dict[str, list[AnswerPair]] = {prompt.id: [] for prompt in prompts}
     for template in templates:
         stage = stage_for(OnlyVersion(template))
@@ -82,7 +85,7 @@ async def _pair(stage: RewriteStage, template: Template, target: Target, prompt:
 
 
 def sampling_of(template: Template) -> Sampling:
-    """Return the same limits for both answers, at temperature 0."""
+    """Return the settings for both answers of a pair: the template's limits, at temperature 0."""
     output = template.output
     return Sampling(output.max_tokens or ANSWER_TOKENS, 0.0, output.stop)
 

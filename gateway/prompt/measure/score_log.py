@@ -1,4 +1,4 @@
-"""Stores each score on a line, so that an interrupted measurement can continue."""
+"""Writes each score to a file, one per line, so that an interrupted measurement can continue."""
 
 import hashlib
 import logging
@@ -21,11 +21,14 @@ class LoggedScore(Struct, frozen=True):
     template: str = ""
     model: str = ""
     prompt: str = ""
-    """The id of the prompt or the exchange."""
+    """The id of the shipped prompt or of the recorded exchange."""
 
 
 class ScoreLog:
-    """The scores of earlier runs. A changed template, prompt or limit causes its pairs to be scored again."""
+    """The scores of earlier runs.
+
+    A pair is scored again if its template, its prompt or a limit has changed.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -39,7 +42,10 @@ class ScoreLog:
                 self._known[score.pair] = score
 
     def known(self, pair: AnswerPair, judge: str) -> ScoredPair | None:
-        """Return the score of a pair from an earlier run, or None. Both runs must have the same source of scores."""
+        """Return the pair's score from an earlier run, or None.
+
+        The earlier run must have used the same source of scores and, for a judged pair, the same judge.
+        """
         score = self._known.get(_digest(pair, judge))
         return None if score is None else ScoredPair(pair, score.difference, score.by)
 
@@ -54,7 +60,7 @@ class ScoreLog:
 
 
 def _digest(pair: AnswerPair, judge: str) -> str:
-    """Return a digest of everything that a score depends on."""
+    """Return a digest of everything that affects the score of a pair."""
     turns = [[(turn.role, turn.text) for turn in prompt] for prompt in (pair.raw, pair.rewritten)]
     scored = [pair.right, pair.compare, pair.checks, pair.marker, pair.scored_by(judge)]
     judged = judge if pair.scored_by(judge) == "judge" else ""

@@ -1,5 +1,6 @@
-"""Lists the templates that are not proven for a model, with the cost of measuring them. This renders no template and
-calls no model.
+"""Lists the templates that are not proven for a model, with the cost of measuring them.
+
+No template is rendered and no model is called.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,13 +21,14 @@ LISTED = 5
 
 
 class UnprovenTemplates(Struct, frozen=True):
-    """The templates that are not proven for a model. `templates` is the number of all templates that the classifier may
-    choose.
+    """The templates that are not proven for a model.
+
+    `templates` is the number of all templates that the classifier may choose, proven or not.
     """
 
     model: str
     name: str
-    """The name of the model that clients use."""
+    """The name that clients use for the model."""
     refs: Sequence[str]
     templates: int
     cost: MeasureCost
@@ -41,7 +43,7 @@ class UnprovenTemplates(Struct, frozen=True):
         )
 
     def of_one(self) -> str:
-        """The message about a single template."""
+        """Return the message for a list of only one template."""
         return (
             f"{self.refs[0]} is not proven for model {self.model} and decides in the shadow there. Measure it: "
             f"foreword gains measure --template {self.refs[0]} --model {self.name} ({self.cost})"
@@ -51,9 +53,9 @@ class UnprovenTemplates(Struct, frozen=True):
 def unproven(
     library: Library, policy: RewritePolicy, model: tuple[str, str], prices: Mapping[str, Price], only: str = ""
 ) -> UnprovenTemplates | None:
-    """Return the templates that no row of the gain table proves for the model, or None if all are proven.
+    """Return the templates that the gain table does not prove for the model, or None if all templates are proven.
 
-    `model` is an item of `models_of`. `only` selects one template by `id` or `id@version`.
+    `model` is an item of `models_of`. `only` limits the search to one template, by `id` or `id@version`.
     """
     upstream, name = model
     templates = list(measurable(library, only))
@@ -65,8 +67,9 @@ def unproven(
 
 
 def models_of(settings: Settings) -> Mapping[str, str]:
-    """Return the default model and all configured models. A key is the name at the backend, a value the first name for
-    clients.
+    """Return the default model and all configured models, as a mapping from backend names to client names.
+
+    If several client names stand for the same backend name, the first one is used.
     """
     names = [settings.routing.default, *settings.models] if settings.routing.default else list(settings.models)
     models: dict[str, str] = {}
