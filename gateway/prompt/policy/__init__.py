@@ -1,1 +1,1 @@
-"""Decides which requests are rewritten and which are controls, and stores measured gains."""
+"""Decides which requests are rewritten and which are controls. It also stores measured gains."""

@@ -1,4 +1,7 @@
-"""Assigns requests to the arms of an experiment. A request stays in its arm; a larger share only adds requests."""
+"""Assigns requests to the arms of an experiment.
+
+The arm of a request never changes while the share stays the same. A larger share adds requests and removes none.
+"""
 
 from hashlib import blake2b
 
@@ -9,15 +12,15 @@ from gateway.prompt.templates.template import Template
 
 
 class RewriteDecision(Struct, frozen=True):
-    """The version to use and its arm, with a reason. With `Arm.NONE`, the prompt is not changed."""
+    """The template version to use, its arm, and the reason. With `Arm.NONE`, the prompt is not changed."""
 
     template: Template | None
     arm: Arm
     why: str = ""
     proven: tuple[str, ...] | None = None
-    """The models of the route that may get the rewritten prompt, or None for all."""
+    """The models on the route that may get the rewritten prompt. None means all models."""
     controls: float = 0.0
-    """The share of controls when the decision was made, or 0 without controls."""
+    """The share of controls at the time of the decision, or 0 if there are no controls."""
 
     @property
     def speaks(self) -> bool:
@@ -25,10 +28,11 @@ class RewriteDecision(Struct, frozen=True):
 
 
 def place(experiment: str, unit: str) -> float:
-    """Return the position of `unit` in an experiment, from 0 to 1. Positions are evenly spread and never change.
+    """Return the position of `unit` in an experiment, from 0 to 1. Positions are evenly distributed and never change.
 
-    The hash has the experiment's name as its key, so that positions in two experiments are independent. A CRC is
-    unsuitable: the difference between the CRCs of two texts is the same with every prefix.
+    The name of the experiment is the key of the hash, so a unit's positions in two experiments are independent. A CRC
+    of the name and the unit would not be suitable: the difference between the CRCs of two units is the same in every
+    experiment.
     """
     key = blake2b(experiment.encode("utf-8", "surrogatepass"), digest_size=32).digest()
     digest = blake2b(unit.encode("utf-8", "surrogatepass"), key=key, digest_size=8).digest()
@@ -36,12 +40,13 @@ def place(experiment: str, unit: str) -> float:
 
 
 def takes_part(exchange: Exchange, trial: CanaryTrial) -> bool:
-    """Return whether the exchange belongs to the share of the trial. A larger share includes all members of a smaller
-    one.
+    """Return whether the exchange is in the trial's share.
+
+    If the share grows, the exchanges that were in it before stay in it.
     """
     return place(trial.name, sticky_id(exchange)) < trial.share
 
 
 def sticky_id(exchange: Exchange) -> str:
-    """Return the id that decides the arm: that of the conversation, else of the user, else of this exchange."""
+    """Return the id that decides the arm: the id of the conversation, else of the user, else of this exchange."""
     return exchange.ask.controls.conversation or exchange.ask.user or exchange.id

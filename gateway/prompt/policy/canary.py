@@ -6,7 +6,10 @@ from gateway.prompt.policy.arms import RewriteDecision, takes_part
 
 
 def choose_version(exchange: Exchange, offered: OfferedVersions) -> RewriteDecision:
-    """Choose the canary for its share of the conversations, and the stable version for the others."""
+    """Choose the canary if the exchange is in the canary's share, and the stable version otherwise.
+
+    The result has no template if only a canary exists and the exchange is outside its share.
+    """
     canary, share = offered.canary, offered.share
     if canary is not None and takes_part(exchange, CanaryTrial(canary.ref, share)):
         return RewriteDecision(canary, Arm.CANARY, f"among the {share:.0%} of the canary")

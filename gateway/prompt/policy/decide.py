@@ -1,7 +1,7 @@
-"""Decides about a rewrite: send it, hold it back as a control, only record it, or skip it.
+"""Decides what happens to a rewrite: it is sent, held back for a control, only recorded, or skipped.
 
-The stage `route` has already combined the modes of route, key and request. `docs/policies.md` gives the order of all
-rules.
+The stage `route` has already combined the modes of the route, the key and the request. `docs/policies.md` gives the
+order of all rules.
 """
 
 from collections.abc import Container, Mapping
@@ -22,7 +22,7 @@ MEASURE = "foreword gains measure"
 
 
 class MeasuredText(Protocol):
-    """What a row of the gain table measures: a template, or a refiner with its model."""
+    """A text that has rows in the gain table. It is a template, or a refiner's template with the refiner's model."""
 
     @property
     def text_digest(self) -> str: ...
@@ -31,10 +31,10 @@ class MeasuredText(Protocol):
 
 
 class RewritePolicy:
-    """Decides by the tables `[templates.x]`, the gain table and the standings.
+    """Decides by three sources: the tables `[templates.x]`, the gain table and the standings.
 
     Without a gain table, every gain is unknown. Without standings, a template has controls only if its own table sets
-    them. With `heeds_losses`, a template in mode `on` is not used for a model that it measurably harms.
+    them. With `heeds_losses`, a template in mode `on` is not used for a model if measurements show no gain.
     """
 
     def __init__(
@@ -83,12 +83,14 @@ class RewritePolicy:
         return RewriteDecision(template, version.arm, "; ".join(reasons), proven, controls)
 
     def unknown_templates(self, known: Container[str]) -> list[str]:
-        """Return a message for each table `[templates.x]` of a template that does not exist."""
+        """Return a message for each table `[templates.x]` whose template does not exist."""
         return [f'[templates."{id}"] names a template that does not exist' for id in self._templates if id not in known]
 
     def needs_proof(self, exchange: Exchange, id: str = "") -> bool:
-        """Return whether a template is used only with a measured gain. It is used without one if the request names it
-        or its own table says `on`.
+        """Return whether the template may be used only if the gain table proves it.
+
+        Proof is needed in the mode `proven`. The template's own table may set another mode. A request that names its
+        template needs no proof.
         """
         if exchange.ask.controls.template:
             return False
@@ -96,7 +98,7 @@ class RewritePolicy:
         return own is Mode.PROVEN or (own is None and exchange.mode is Mode.PROVEN)
 
     def proven(self, exchange: Exchange, measured: MeasuredText) -> tuple[str, ...]:
-        """Return the models of the route for which the gain table says that the text helps."""
+        """Return those models on the route that the text helps according to the gain table."""
         models = dict.fromkeys([target.model for target in exchange.route] or [exchange.ask.model])
         return tuple([model for model in models if self.helps(measured, model)])
 
@@ -105,7 +107,7 @@ class RewritePolicy:
         return gain is not None and gain.verdict == "helps"
 
     def not_proven(self, measured: MeasuredText, model: str) -> str:
-        """Return why the text is not proven for a model."""
+        """Return the reason why the text is not proven for a model."""
         gain = self._gains.of(measured.text_digest, measured.language, model) if self._gains else None
         if gain is None:
             return f"not proven for model {model}: {MEASURE}"
@@ -114,7 +116,7 @@ class RewritePolicy:
         return f"not proven for model {model}: {gain}, which is too few: {MEASURE}"
 
     def _unproven(self, exchange: Exchange, template: Template, proven: tuple[str, ...]) -> str:
-        """Return why a template that needs proof is not used, or "" if it may be used."""
+        """Return the reason why a template that needs proof is not used, or "" if it may be used."""
         models = [target.model for target in exchange.route] or [exchange.ask.model]
         if models[0] not in proven:
             return self.not_proven(template, models[0])
@@ -125,7 +127,10 @@ class RewritePolicy:
         return ""
 
     def _worse(self, exchange: Exchange, template: Template) -> str:
-        """Return why the template is back in shadow mode after a comparison with its controls, or ""."""
+        """Return the reason why the template is back in shadow mode, or "" if it is not.
+
+        A template goes back to shadow mode if its answers are worse than those of its controls.
+        """
         if self._standings is None or exchange.ask.controls.template:
             return ""
         standing = self._standings.of(template.id, template.text_digest)
@@ -134,7 +139,7 @@ class RewritePolicy:
         return f"{standing.reason}; to use it again: foreword templates resume {template.id}"
 
     def _controls(self, exchange: Exchange, version: RewriteDecision, own: TemplatePolicy) -> float:
-        """Return the share of controls in the template's own experiment."""
+        """Return the share of controls in the experiment that compares the template with unchanged prompts."""
         if own.canary is not None:
             return 1.0 - own.canary
         controls, template = exchange.ask.controls, version.template
@@ -145,7 +150,7 @@ class RewritePolicy:
         return self._standings.controls(template.id, template.text_digest)
 
     def _gain(self, exchange: Exchange, template: Template) -> Gain | None:
-        """Return the measured gain. A request that names its template ignores the gain."""
+        """Return the template's measured gain, or None if it is unknown or if the request names the template."""
         if self._gains is None or exchange.ask.controls.template:
             return None
         target = exchange.route[0] if exchange.route else None
@@ -153,7 +158,10 @@ class RewritePolicy:
 
 
 def _held(exchange: Exchange, id: str, controls: float) -> str:
-    """Return why a request is a control, or "". A request is a control if any of its experiments holds it back."""
+    """Return the reason why a request is a control, or "".
+
+    A request is a control if it is outside the share of any experiment.
+    """
     trials = exchange.trials
     if controls > 0:
         trials = (*trials, CanaryTrial(f"templates.{id}", 1.0 - controls))

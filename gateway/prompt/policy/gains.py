@@ -1,7 +1,8 @@
-"""The gain table: how much each template's text helps each model.
+"""The gain table, which shows how much each template's text helps each model.
 
-`foreword gains measure` writes the file, and every worker reads it. A row with too little data counts as unknown. The
-package has a table for the default model; rows in the data folder replace its rows.
+`foreword gains measure` writes the table's file, and every worker reads the file. A row with too little data counts as
+unknown. The package has a table for the default model. A row in the data folder replaces the package's row for the same
+text, language and model.
 """
 
 import logging
@@ -24,53 +25,55 @@ log = logging.getLogger("foreword.gains")
 SCHEMA = 2
 FEWEST_PAIRS = 20
 RESOLUTION = 0.05
-"""A gain is known well enough if each bound of its interval is at most this far from the gain."""
+"""A gain is known precisely enough if no bound of its interval is farther than this from the gain."""
 ALPHA = 0.05
-"""The risk that, by chance alone, any row of a table seems to help or to harm. The risk is divided among the rows
-(Bonferroni).
+"""The probability that at least one row of a table seems to help or to harm by chance alone.
+
+The probability is divided among the rows (Bonferroni).
 """
 SHIPPED = Path(__file__).parent / "shipped_gains.json"
 OLD = "its rows are for intents (schema 1); rows are for templates now, so measure again: foreword gains measure"
 
 
 class OldGainTable(ForewordError):
-    """A file of an earlier version, with rows for intents. Such rows do not say which template text was measured."""
+    """The file is from an earlier version, which had rows for intents. These rows do not show which template text was
+    measured.
+    """
 
 
 class Gain(Struct, frozen=True):
-    """The mean difference of the scores, rewritten minus raw, over `pairs` pairs of answers.
+    """The mean difference between scores of rewritten and raw answers, over `pairs` pairs. Positive gains favour the
+    rewrite.
 
-    `low` and `high` are the bounds of its interval, corrected for the number of rows in the table.
+    `low` and `high` are the bounds of the gain's interval, corrected for the number of rows in the table.
     """
 
     text: str
     """The digest of the template's text (`Template.text_digest`)."""
     language: str
     model: str
-    """The model's name at its backend."""
+    """The name that the backend uses for the model."""
     pairs: int
     gain: float
     low: float
     high: float
     p: float = 1.0
-    """The p-value of "no difference", for this row alone."""
+    """The p-value of the hypothesis that there is no difference. It is not corrected for the number of rows."""
     by: str = ""
-    """Where the scores come from: `right answers`, `client's checks`, `blind verdicts`, `judge`, or several of
-    these.
-    """
+    """The source of the scores: `right answers`, `client's checks`, `blind verdicts`, `judge`, or several of these."""
     template: str = ""
-    """`id@version` at the time of the measurement, for readers."""
+    """The template's `id@version` at the time of the measurement. It is only shown to people."""
     intent: str = ""
     rows: int = 1
-    """The number of rows in the table when the interval was corrected."""
+    """The number of rows in the table when the interval was last corrected."""
     spread: float = 0.0
-    """The standard deviation of the differences."""
+    """The standard deviation of the differences between the scores."""
     measured_s: float = 0.0
     """The time of the measurement, in seconds since 1970."""
 
     @property
     def suffices(self) -> bool:
-        """Return whether there is enough data to act on: the interval is narrow or excludes 0."""
+        """Return whether there is enough data for a decision: the interval is narrow, or it excludes 0."""
         if self.pairs < FEWEST_PAIRS:
             return False
         if self.high - self.low <= 2 * RESOLUTION:
@@ -79,7 +82,6 @@ class Gain(Struct, frozen=True):
 
     @property
     def verdict(self) -> str:
-        """Return `helps`, `leave it` or `unknown`."""
         if not self.suffices:
             return "unknown"
         return "helps" if self.low > 0 else "leave it"
@@ -98,7 +100,7 @@ class _Schema(Struct):
 
 
 GainKey = tuple[str, str, str]
-"""The digest of a template's text, the template's language, and the model's name at its backend."""
+"""The digest of a template's text, the template's language, and the backend's name for the model."""
 Gains = dict[GainKey, Gain]
 
 
@@ -111,7 +113,10 @@ def key_of(gain: Gain) -> GainKey:
 
 
 def read_gains(path: Path) -> Gains:
-    """Read the table, which is empty without a file. Raises `OldGainTable`, `OSError` or `msgspec.DecodeError`."""
+    """Read the table. Return an empty table if the file does not exist.
+
+    Raises `OldGainTable`, `OSError` or `msgspec.DecodeError`.
+    """
     try:
         data = path.read_bytes()
     except FileNotFoundError:
@@ -127,8 +132,8 @@ def read_gains(path: Path) -> Gains:
 def write_gains(path: Path, measured: Sequence[Gain]) -> Gains:
     """Add these rows to the table, correct all intervals for the new number of rows, and return the table.
 
-    A new row replaces the row of the same text, language and model. A table of an earlier version is renamed to
-    `gains.json.schema-1`.
+    An added row replaces the row for the same text, language and model. The file of an earlier version is first renamed
+    to `gains.json.schema-1`.
     """
     with locked(path):
         try:
@@ -147,7 +152,7 @@ def write_gains(path: Path, measured: Sequence[Gain]) -> Gains:
 def corrected(gains: Gains, dropped: int = 0) -> Gains:
     """Return the rows with intervals at the level `1 - ALPHA / rows` (Bonferroni), by Student's t.
 
-    `dropped` is the number of measured texts without a row. For the correction they count as rows.
+    `dropped` is the number of texts that were measured but have no row. They are added to the number of rows.
     """
     return {key: _corrected(gain, len(gains) + dropped) for key, gain in gains.items()}
 
@@ -161,9 +166,10 @@ def _corrected(gain: Gain, rows: int) -> Gain:
 
 
 def t_quantile(share: float, freedom: int) -> float:
-    """Return the quantile of Student's t for a share above 0.5, by the expansion in Abramowitz & Stegun 26.7.5.
+    """Return the quantile of Student's t-distribution for a probability above 0.5.
 
-    With 10 or more degrees of freedom and shares up to 0.9995, the error is below 1 %.
+    The approximation is the expansion in Abramowitz & Stegun 26.7.5. With at least 10 degrees of freedom and
+    probabilities up to 0.9995, its error is below 1 %.
     """
     z, n = NormalDist().inv_cdf(share), freedom
     return (
@@ -179,10 +185,10 @@ def _aside(path: Path) -> Path:
 
 
 class GainTable:
-    """The content of the gain table's file. The file is read again after changes. While it is broken, the last good
-    content stays in use.
+    """The rows of the gain table's file. The file is read again after each change.
 
-    `shipped` is a second table, for texts and models that have no row in the file.
+    While the file is broken, the last readable rows stay in use. `shipped` is a second table, for texts and models that
+    have no row in the file.
     """
 
     def __init__(
@@ -192,7 +198,7 @@ class GainTable:
         self._file: RereadFile[Gains] = RereadFile(path, dict(self._shipped), self._read, clock)
 
     def of(self, text: str, language: str, model: str) -> Gain | None:
-        """Return the gain of a template's text with a model, or None if there is no measurement."""
+        """Return the measured gain of a template's text with a model, or None if it was not measured."""
         return self._file.current().get((text, language, model))
 
     def _read(self, path: Path) -> Gains | None:
@@ -206,12 +212,15 @@ class GainTable:
 
 
 def shipped_gains() -> Gains:
-    """Return the package's table, which was measured with the default model."""
+    """Return the table that comes with the package. It was measured with the default model."""
     return read_gains(SHIPPED)
 
 
 def known_gains(path: Path) -> Gains:
-    """Return the rows of the package and of the file. A table of an earlier version counts as empty."""
+    """Return the rows of the package, replaced by those of the file where both have a row.
+
+    A file of an earlier version counts as empty.
+    """
     try:
         return shipped_gains() | read_gains(path)
     except OldGainTable:

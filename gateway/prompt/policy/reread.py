@@ -10,9 +10,9 @@ T = TypeVar("T")
 
 
 class RereadFile(Generic[T]):
-    """The content of a file, which is read again after changes. Every `LOOK_AGAIN_S`, the file is checked.
+    """The content of a file. The file is checked every `LOOK_AGAIN_S`, and read again if it has changed.
 
-    `read` gets the path and returns the content, or None to keep the last content.
+    `read` is called with the path. It returns the new content, or None to keep the old content.
     """
 
     def __init__(self, path: Path, first: T, read: Callable[[Path], T | None], clock: Callable[[], float]) -> None:
@@ -24,7 +24,7 @@ class RereadFile(Generic[T]):
         self._look_at = -1.0
 
     def current(self) -> T:
-        """Return the content. If a check is due, the file is checked first."""
+        """Return the content, after checking the file if a check is due."""
         now = self._clock()
         if now < self._look_at:
             return self._content

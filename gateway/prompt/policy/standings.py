@@ -1,7 +1,7 @@
-"""Stores the results of comparing templates with their controls: tried, settled, or back in shadow mode.
+"""Stores the state of each template's comparison with its controls: tried, settled, or back in shadow mode.
 
-The job `watch` writes the file, and every worker reads it. When the text of a template changes, its comparison starts
-again.
+The job `watch` writes the file, and every worker reads the file. When the text of a template changes, the comparison
+starts again.
 """
 
 import logging
@@ -23,7 +23,7 @@ SETTLED_CONTROLS = 0.05
 
 
 class StandingState(StrEnum):
-    """The result of a comparison so far."""
+    """The state of a template's comparison with its controls."""
 
     TRIED = "tried"  # there is no result yet, or an operator has brought the template back
     SETTLED = "settled"  # enough answers show that the template is no worse than its controls
@@ -31,7 +31,7 @@ class StandingState(StrEnum):
 
 
 class Standing(Struct, frozen=True):
-    """The result for one text of a template."""
+    """The state of the comparison for one text of a template."""
 
     template: str
     text: str
@@ -39,12 +39,12 @@ class Standing(Struct, frozen=True):
     state: StandingState
     reason: str = ""
     by: str = ""
-    """Who made the decision: the job, or `person`."""
+    """Who set the state: the id of a job, or `person`."""
     time_s: float = 0.0
     since_s: float = 0.0
-    """Seconds since 1970. Answers before this time do not count."""
+    """The start of the comparison, in seconds since 1970. Earlier answers do not count."""
     version: int = 0
-    """The version of the template, for readers."""
+    """The version of the template. It is only shown to people."""
 
 
 class _StandingsFile(Struct):
@@ -61,7 +61,7 @@ def standings_path(data_folder: Path) -> Path:
 
 
 def read_standings(path: Path) -> Standings:
-    """Read the file, which is empty if it does not exist. Raises `OSError` or `msgspec.DecodeError`."""
+    """Read the standings. The result is empty if the file does not exist. Raises `OSError` or `msgspec.DecodeError`."""
     try:
         data = path.read_bytes()
     except FileNotFoundError:
@@ -71,13 +71,16 @@ def read_standings(path: Path) -> Standings:
 
 
 def newest_states(path: Path) -> dict[str, str]:
-    """Return the newest result of each template by id: `tried`, `settled` or `shadow`. Raises like `read_standings`."""
+    """Return the newest state of each template, by template id: `tried`, `settled` or `shadow`.
+
+    Raises the same errors as `read_standings`.
+    """
     rows = sorted(read_standings(path).values(), key=lambda row: row.time_s)
     return {row.template: str(row.state) for row in rows}
 
 
 def write_standing(path: Path, standing: Standing) -> None:
-    """Add one result. An earlier result for the same template and text is replaced."""
+    """Add one standing to the file. An earlier standing of the same template and text is replaced."""
     with locked(path):
         rows = {**read_standings(path), (standing.template, standing.text): standing}
         data = msgspec.json.encode(_StandingsFile(tuple(rows[key] for key in sorted(rows))))
@@ -85,10 +88,10 @@ def write_standing(path: Path, standing: Standing) -> None:
 
 
 class StandingTable:
-    """The content of the standings' file. The file is read again after changes. While it is broken, the last good
-    content stays in use.
+    """The standings in a file. The file is read again after each change.
 
-    `controls` is the share of controls for a template that is not settled.
+    While the file is broken, the last readable standings stay in use. `controls` is the share of controls for a
+    template that is not settled.
     """
 
     def __init__(self, path: Path, controls: float = 0.3, clock: Callable[[], float] = time.monotonic) -> None:
@@ -96,7 +99,7 @@ class StandingTable:
         self._file: RereadFile[Standings] = RereadFile(path, {}, _read_or_log, clock)
 
     def controls(self, id: str, text: str) -> float:
-        """Return the share of conversations that are controls."""
+        """Return the share of conversations that are controls for this text of the template."""
         standing = self.of(id, text)
         settled = standing is not None and standing.state is StandingState.SETTLED
         return min(SETTLED_CONTROLS, self._controls) if settled else self._controls
