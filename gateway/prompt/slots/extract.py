@@ -1,7 +1,7 @@
-"""Fills the slots that the rules left empty. An enum gets its most similar value, and one model call fills the other
-slots.
+"""Fills the slots that the rules left empty.
 
-The model may only quote words of the query. Other words in its answer are dropped.
+A slot of type enum gets the value most similar to a word in the query. One model call fills the other slots. The model
+may only quote from the query: other words in its answer are dropped.
 """
 
 from __future__ import annotations
@@ -34,14 +34,16 @@ if TYPE_CHECKING:
 Embed = Callable[[Sequence[str]], Awaitable["Vectors"]]
 
 MOST_GRAMS = 32
-"""The maximum number of words and pairs of words that are compared with an enum's values."""
+"""The maximum number of single words and word pairs, taken together, that are compared with the values of an enum."""
 
 _GRAM = re.compile(r"[^\W\d_][\w'’-]{2,}|[\u3400-\u9fff]{2}")
 _ANSWER = re.compile(r"\{.*\}", re.DOTALL)
 
 
 class ExtractedSlots(Struct, frozen=True):
-    """Values for slots that the rules left empty, with the model calls and the rejected answers."""
+    """Values for slots that the rules left empty. `calls` are the model calls, and `dropped` explains each rejected
+    answer.
+    """
 
     values: tuple[SlotValue, ...] = ()
     calls: tuple[Call, ...] = ()
@@ -52,7 +54,9 @@ NOTHING = ExtractedSlots()
 
 
 class Extractor:
-    """Fills empty slots. The vectors of enum values are cached, so that a request embeds only its own words."""
+    """Fills empty slots. The vectors of enum values are cached, so only words of the query are embedded for each
+    request.
+    """
 
     def __init__(self) -> None:
         self._embed: Embed | None = None
@@ -61,7 +65,7 @@ class Extractor:
     async def __call__(
         self, template: Template, exchange: Exchange, embed: Embed | None, completer: Completer | None, budget_s: float
     ) -> ExtractedSlots:
-        """Return the values that were found within the budgets. Slots may stay empty."""
+        """Return the values that were found within the time limits. Some slots may stay empty."""
         empty = empty_slots(template, exchange.ask.query, exchange.split)
         nearest = {name: slot for name, slot in empty.items() if slot.nearest}
         nearest_values = await self._nearest(nearest, exchange.ask.query, embed, budget_s) if nearest and embed else ()
@@ -99,7 +103,7 @@ class Extractor:
 
 
 def wants_more(template: Template) -> bool:
-    """Return whether an embedding or a model may fill slots of this template."""
+    """Return whether any slot of this template may be filled by an embedding or a model."""
     return template.extract is not None or any([slot.nearest for slot in template.slots.values()])
 
 
@@ -110,7 +114,7 @@ def _names_to_ask(wish: Extract | None, empty: Mapping[str, Slot]) -> Sequence[s
 
 
 def _grams(query: str) -> list[tuple[int, int]]:
-    """Return (start, end) of each word of the instruction, and of each pair of neighbouring words."""
+    """Return (start, end) of each single word and of each pair of neighbouring words in the instruction."""
     spans = split(query[:SEARCHED_CHARS]).instruction
     words = [match.span() for span in spans for match in _GRAM.finditer(query, span.start, span.end)]
     pairs = [(first[0], second[1]) for first, second in pairwise(words) if second[0] - first[1] <= 1]
@@ -118,7 +122,7 @@ def _grams(query: str) -> list[tuple[int, int]]:
 
 
 def _best(name: str, slot: Slot, scores: Any, grams: Sequence[tuple[int, int]]) -> SlotValue | None:
-    """Return the enum value that is most similar to a word of the query, if it is similar enough.
+    """Return the enum value that is most similar to any word of the query. Return None if the similarity is too low.
 
     `scores` is [grams, words].
     """
@@ -166,7 +170,9 @@ def _question(template: Template, slots: Mapping[str, Slot], query: str) -> str:
 
 
 def schema_of(slots: Mapping[str, Slot]) -> dict[str, Any]:
-    """Return the JSON schema of an object with these slots. In an answer, null stands for a slot without a value."""
+    """Return the JSON schema of an object with a key for each slot. In an answer, null means that the slot has no
+    value.
+    """
     text: dict[str, Any] = {"type": ["string", "null"]}
     kinds = {SlotType.LIST: {"type": ["array", "null"], "items": {"type": "string"}}}
     properties = {
@@ -177,9 +183,10 @@ def schema_of(slots: Mapping[str, Slot]) -> dict[str, Any]:
 
 
 def checked(name: str, slot: Slot, words: Any, query: str) -> SlotValue | None:
-    """Return a slot's value in the query's own words, with its place. None if the query does not contain the words.
+    """Return the slot's value in the words of the query, with the place of the words.
 
-    `words` is the model's answer for the slot, any JSON value.
+    `words` is the model's answer for the slot, and may be any JSON value. Return None if the query does not contain the
+    words or they do not fit the slot's type.
     """
     if slot.type is SlotType.ENUM:
         if not isinstance(words, str) or words not in slot.values:
@@ -198,7 +205,10 @@ def checked(name: str, slot: Slot, words: Any, query: str) -> SlotValue | None:
 
 
 def locate(query: str, words: str) -> tuple[int, int] | None:
-    """Return (start, end) of the words in the query, or None. Letter case, width and white space make no difference."""
+    """Return (start, end) of the words in the query, or None if they are not found.
+
+    The comparison ignores letter case, character width and differences in white space.
+    """
     target = " ".join(words.split())
     if not target:
         return None
@@ -212,7 +222,7 @@ def locate(query: str, words: str) -> tuple[int, int] | None:
 
 
 def _plain(text: str) -> tuple[str, list[int]]:
-    """Return the text without differences of case, width and white space, and the original index of each character."""
+    """Return the text in one letter case and width, with single blanks, and the original index of each character."""
     pieces: list[str] = []
     places: list[int] = []
     for place, character in enumerate(text):
@@ -225,7 +235,7 @@ def _plain(text: str) -> tuple[str, list[int]]:
 
 
 def _json(text: str) -> dict[str, Any] | None:
-    """Return the JSON object in an answer, which may be in a code fence."""
+    """Return the JSON object in an answer, or None if there is none. The object may be in a code fence."""
     match = _ANSWER.search(text)
     try:
         data = msgspec.json.decode(match[0]) if match else None

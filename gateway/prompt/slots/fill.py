@@ -1,4 +1,4 @@
-"""Fills a template's slots from the query by rules, and records where each value was found.
+"""Fills a template's slots from the query by rules, and records where in the query each value was found.
 
 If a required slot stays empty, the template is not used, since a prompt with gaps must never be sent.
 """
@@ -17,11 +17,13 @@ from gateway.prompt.templates.template import Template
 from gateway.split import Split
 
 TAKEN_APART = frozenset({SlotSource.PAYLOAD, SlotSource.INSTRUCTION})
-"""The sources that read one part of the query: its instruction or its payload."""
+"""The sources that return only one part of the query: its payload or its instruction."""
 
 
 class FilledSlots(Struct, frozen=True):
-    """The filled slots, as texts for the template's body and with their places in the query."""
+    """The values of the filled slots. `values` are the texts for the body, and `slots` also have the places in the
+    query.
+    """
 
     values: Mapping[str, str]
     slots: tuple[SlotValue, ...]
@@ -29,7 +31,7 @@ class FilledSlots(Struct, frozen=True):
 
 
 class SlotMissing(Struct, frozen=True):
-    """A required slot has no value, so the template cannot be used. `why` is the reason."""
+    """A required slot has no value, so the template cannot be used. `why` gives the reason."""
 
     slot: str
     why: str
@@ -43,13 +45,13 @@ def fill(
     *,
     named: bool = False,
 ) -> FilledSlots | SlotMissing:
-    """Return the values of all slots, or the first reason why the template cannot be used.
+    """Return the values of all slots, or the first required slot without a usable value.
 
-    `given` are values from other sources, for slots that the rules leave empty. `parts` is the split query, if the
-    caller has it.
+    `given` are values from other sources, for slots that the rules leave empty. `parts` is the result of splitting the
+    query, if the caller already has it.
 
-    If the request names the template (`named`), a required pattern may stay empty unless the body uses it. Such a
-    pattern only limits for which prompts the classifier chooses the template.
+    A required slot with a pattern that the body does not use is only a condition for the classifier. If the request
+    names the template (`named`), such a slot may stay empty.
     """
     reading = QueryReading(parts or split(query), template.language)
     whole = certain(reading.split)
@@ -82,13 +84,14 @@ def empty_slots(template: Template, query: str, parts: Split | None = None) -> d
 
 
 def read_value(slot: Slot, words: str) -> str | None:
-    """Return the words converted to the slot's type, or None if they are of another type."""
+    """Return the words converted to the slot's type, or None if they do not fit the type."""
     return words if slot.type is None else READERS[slot.type](words)
 
 
 def _find(name: str, slot: Slot, reading: QueryReading, cut: QueryReading) -> SlotValue | None:
-    """Return the value from the first source that has one. Sources in `TAKEN_APART` read `cut`, others read
-    `reading`.
+    """Return the value from the first source that finds one, or None.
+
+    Sources in `TAKEN_APART` read `cut`, and other sources read `reading`.
     """
     for source in slot.sources:
         place: Place | None = FINDERS[source](slot, cut if source in TAKEN_APART else reading)
@@ -100,7 +103,7 @@ def _find(name: str, slot: Slot, reading: QueryReading, cut: QueryReading) -> Sl
 
 
 def _unfit(slot: Slot, value: SlotValue | None) -> str:
-    """Return why a slot stays empty, or "" if it has a value."""
+    """Return the reason why the value cannot fill the slot, or "" if it can."""
     if value is None:
         kind = f"{slot.type} from " if slot.type and slot.sources else str(slot.type or "")
         return f"no {kind}{' or '.join(slot.sources)} was found in the query"

@@ -1,4 +1,4 @@
-"""Finds the value of a slot by rules, with one small function for each source."""
+"""Finds the value of a slot by rules. Each source has one small function."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -16,11 +16,13 @@ from gateway.prompt.templates.fields import Slot, SlotSource, SlotType
 from gateway.split import Split
 
 SEARCHED_CHARS = 20_000
-"""Patterns search only this many characters, so that a long query does not delay other requests."""
+"""The number of characters that patterns search, counted from the start of the query. It is limited because a long
+search would delay other requests.
+"""
 
 
 class Place(Struct, frozen=True):
-    """A value and its place in the query. The place is -1 if the query does not contain the value literally."""
+    """A value and its place in the query. `start` and `end` are -1 if the value is not literally in the query."""
 
     value: str
     start: int = -1
@@ -28,14 +30,14 @@ class Place(Struct, frozen=True):
 
 
 class QueryReading:
-    """What finders read: the query, split into parts, and the language of the template."""
+    """The input of the finders: the query split into parts, and the language of the template."""
 
     def __init__(self, split: Split, language: str) -> None:
         self.split, self.language, self.query = split, language, split.query
 
     @cached_property
     def instruction(self) -> str:
-        """Return the query with blanks in place of the payload. All positions stay the same."""
+        """The query with NUL characters in place of the payload, so that all positions stay the same."""
         whole = self.split.payload
         if whole is None:
             return self.query
@@ -43,7 +45,7 @@ class QueryReading:
 
     @cached_property
     def low(self) -> str:
-        """Return the beginning of the instruction in lower case."""
+        """The first `SEARCHED_CHARS` of the instruction, in lower case."""
         return folded(self.instruction[:SEARCHED_CHARS])
 
 
@@ -67,7 +69,7 @@ def _instruction(_slot: Slot, reading: QueryReading) -> Place | None:
 
 
 def _question(slot: Slot, reading: QueryReading) -> Place | None:
-    """Find the last question, or the whole instruction if there is no question."""
+    """Find the last question, or the whole instruction if it has no question."""
     text = reading.instruction
     end = max(text.rfind("?"), text.rfind("？")) + 1
     if not end:
@@ -82,7 +84,7 @@ _TITLE = re.compile(
 
 
 def _section(slot: Slot, reading: QueryReading) -> Place | None:
-    """Find the text below a title in `values`, up to the next title of any section."""
+    """Find the text below a title that is in `values`. The text ends at the next known title of any section."""
     titles = {word.lower() for words in slot.values.values() for word in words}
     lines = list(_TITLE.finditer(reading.query))
     for index, title in enumerate(lines):
@@ -130,8 +132,9 @@ def _options(slot: Slot, reading: QueryReading) -> Place | None:
 
 
 def _choice(slot: Slot, reading: QueryReading) -> Place | None:
-    """Find the value that comes first in the instruction. If two values begin at the same place, the longer one is
-    used.
+    """Find the value whose words come first in the instruction.
+
+    If two begin at the same place, the one with the longer words is used.
     """
     best: tuple[int, int, str, int] | None = None
     for value, words in slot.values.items():
@@ -144,7 +147,7 @@ def _choice(slot: Slot, reading: QueryReading) -> Place | None:
 
 
 def _find_word(word: str, text: str) -> int:
-    """Return the place of a word, or -1. In a spaced language, only a whole word counts."""
+    """Return the start of a word in the text, or -1. An ASCII word must match as a whole word."""
     place = text.find(word)
     if place < 0 or not word.isascii():
         return place
@@ -158,7 +161,10 @@ def _language(_slot: Slot, reading: QueryReading) -> Place | None:
 
 
 def _number(slot: Slot, reading: QueryReading) -> Place | None:
-    """Find the first number. For `type: number`, times and versions are skipped."""
+    """Find the first number, or the first match of the slot's pattern if it has one.
+
+    For a slot of type number, times and versions are skipped.
+    """
     text = reading.instruction[:SEARCHED_CHARS]
     if slot.pattern:
         match = slot.pattern.search(text)
@@ -217,7 +223,7 @@ def _place(match: re.Match[str]) -> Place:
 
 
 def _group(match: re.Match[str]) -> Place:
-    """Return the place of the pattern's group, or of the whole match if there is no group."""
+    """Return the place of the pattern's last group, or of the whole match if the pattern has no group."""
     group = match.lastindex or 0
     return Place(match[group], match.start(group), match.end(group))
 
