@@ -1,7 +1,7 @@
-"""Checks the syntax tree of a template body against an allow-list.
+"""Checks the syntax tree of a template's body against an allow-list.
 
-Calls, includes, imports, macros, assignments and arithmetic are refused. The only attributes are those of an example,
-of `loop` and of `given`.
+Calls, includes, imports, macros, assignments and arithmetic are refused. Attributes are allowed only on an example,
+`loop` and `given`.
 """
 
 from collections.abc import Collection, Iterator, Mapping
@@ -14,12 +14,14 @@ from gateway.prompt.templates.frontmatter import suggest
 
 MAX_NODES = 2000
 MAX_DEPTH = 40
-"""The maximum number of nodes, and the maximum depth, of a part's syntax tree."""
+"""The maximum number of nodes and the maximum depth of the syntax tree of one part."""
 LISTS = ("examples", "labels", "failures")
 """The lists that `for` may iterate over."""
 EXAMPLE_FIELDS = ("input", "output")
 GIVEN = "given"
-"""The properties that the query itself specifies. Only fields are used, such as `given.length`."""
+"""The variable for properties of the answer that the query itself specifies. A body can use only its fields, such as
+`given.length`.
+"""
 LOOP_FIELDS = ("index", "index0", "first", "last", "length")
 ALLOWED = (
     nodes.Template,
@@ -44,7 +46,7 @@ ALLOWED = (
 
 
 class ForbiddenSyntax(Exception):
-    """The body uses something outside the allow-list. `line` counts from 1 within the part."""
+    """The body uses syntax that the allow-list does not contain. `line` counts from 1 within the part."""
 
     def __init__(self, what: str, line: int, word: str = "") -> None:
         super().__init__(what)
@@ -64,7 +66,10 @@ def check_size(tree: nodes.Node) -> None:
 
 
 def check(node: nodes.Node, known: Collection[str], loop: Mapping[str, str]) -> Iterator[str]:
-    """Check the tree and yield the names in it. `loop` maps each loop variable to its list."""
+    """Check the tree, and yield the slots and lists that it uses. Raises `ForbiddenSyntax`.
+
+    `known` are the names that the part may use. `loop` maps each loop variable to the list of its loop.
+    """
     if not isinstance(node, ALLOWED):
         # some nodes come from jinja itself and have no line
         raise ForbiddenSyntax(f"{_word(node)} is not allowed in a template", node.lineno or 1, _word(node))
@@ -112,9 +117,7 @@ def _check_for(node: nodes.For, known: Collection[str], loop: Mapping[str, str])
 
 
 def _check_attribute(node: nodes.Getattr, known: Collection[str], loop: Mapping[str, str]) -> str:
-    """Return what the attribute belongs to: `given`, `loop`, or the list of a loop variable. Raises
-    `ForbiddenSyntax`.
-    """
+    """Return the owner of the attribute: `given`, `loop`, or the list of a loop variable. Raises `ForbiddenSyntax`."""
     name = node.node.name if isinstance(node.node, nodes.Name) else ""
     # a slot of the same name wins
     owner = loop.get(name, GIVEN if name == GIVEN and GIVEN not in known else "")
@@ -127,7 +130,7 @@ def _check_attribute(node: nodes.Getattr, known: Collection[str], loop: Mapping[
 
 
 def _word(node: nodes.Node) -> str:
-    """Return the author's word for this node."""
+    """Return a word for the node that the template's author knows, such as `set` for an assignment."""
     names = {"Call": "a call", "Getitem": "[...]", "Assign": "set", "AssignBlock": "set", "FromImport": "import"}
     name = type(node).__name__
     return names.get(name, name.lower())

@@ -1,4 +1,6 @@
-"""The filters of template bodies, each with a limit on its result, and jinja's environment for them."""
+"""The filters for template bodies, and the jinja environment with these filters. The result of each filter has a
+maximum length.
+"""
 
 import functools
 import re
@@ -9,17 +11,18 @@ import jinja2
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 MAX_CHARS = 400_000
-"""The maximum length of a rendered part in characters."""
+"""The maximum length of a rendered part, and of the result of a filter, in characters."""
 MAX_INDENT = 16
 
 
 class RenderedTooLong(Exception):
-    """The rendered part exceeds `MAX_CHARS`."""
+    """The rendered part, or the result of a filter, is longer than `MAX_CHARS`."""
 
 
 def fenced(text: str, kind: str = "") -> str:
-    """Return the text between two fences. The fences are longer than any run of backticks in the text, so the text
-    cannot close them.
+    """Return the text in a code fence.
+
+    The fence has more backticks than any run of backticks in the text, so the text cannot close the fence.
     """
     longest = max((len(run) for run in re.findall(r"`+", text)), default=0)
     fence = "`" * max(3, longest + 1)
@@ -27,7 +30,7 @@ def fenced(text: str, kind: str = "") -> str:
 
 
 def indent(text: str, width: int = 4, first: bool = False) -> str:
-    """Indent all lines but the first by `width` blanks, at most `MAX_INDENT`. With `first`, the first line is indented
+    """Indent all lines except the first by `width` blanks, up to `MAX_INDENT`. With `first`, the first line is indented
     too.
     """
     blanks = " " * min(MAX_INDENT, max(0, width if isinstance(width, int) else 4))
@@ -36,7 +39,7 @@ def indent(text: str, width: int = 4, first: bool = False) -> str:
 
 
 def join(items: Any, between: str = "") -> str:
-    """Join the items to one text."""
+    """Return the items as one text, with `between` after each item except the last."""
     texts = [str(item) for item in items]
     # checked before joining: many items and a long separator would fill the memory
     if sum(map(len, texts)) + len(between) * len(texts) > MAX_CHARS:
@@ -50,7 +53,7 @@ def one_line(text: str) -> str:
 
 
 def bullets(items: Any) -> str:
-    """Return a list, or the lines of a text, as Markdown bullets."""
+    """Return the items of a list, or the lines of a text, as Markdown bullets."""
     lines = items.splitlines() if isinstance(items, str) else items
     return "\n".join(f"- {line}" for line in lines)
 
@@ -78,7 +81,10 @@ TESTS = ("defined", "in", "eq", "ne")
 
 
 def _capped(work: Callable[..., Any]) -> Callable[..., Any]:
-    """Return the filter with a limit on its result. A chain of filters could otherwise fill the memory."""
+    """Return the filter with a check of its result's length.
+
+    Without the check, a chain of filters could fill the memory.
+    """
 
     @functools.wraps(work)
     def capped(*given: Any, **named: Any) -> Any:

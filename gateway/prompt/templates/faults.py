@@ -1,6 +1,6 @@
 """Finds mistakes in a template file that `parse` accepts.
 
-An active template with a mistake of level error is not used until the file is corrected.
+If an active template has a mistake of level error, it is not used until its file is corrected.
 """
 
 import re
@@ -17,13 +17,13 @@ MIN_MATCH = 8
 MIN_NOT = 2
 MAX_BODY_CHARS = 4000
 DEFAULT_WINDOW = 4096
-"""The window in tokens that is assumed for a template without `min_window`."""
+"""The size of the model's window, in tokens, that is assumed if a template has no `min_window`."""
 
 _QUOTED_SLOT = re.compile(
     r"(?P<open>\"{3}|'{3}|```+|~~~+|[\"'“”‘’「『«`])(?P<kind>\w*)(?P<gap>\s*)\{\{-?\s*(?P<slot>\w+)[^{}|]*\}\}\s*"
     r"(?:(?P=open)|[”’」』»])"
 )
-"""Matches a slot that the author has put between quotes or fences."""
+"""Matches a slot between quotes or fences that the author has written."""
 
 Count = Callable[[str], int]
 """A function that counts the tokens of a text."""
@@ -32,7 +32,7 @@ PLACEHOLDERS = (
     *("Replace me: ", "Replace me with one line", "Replace this line with ", "input: replace me", "author: replace me"),
     *("请替换：", "请把这一行换成"),
 )
-"""The phrases in a new file that its author has to replace."""
+"""Phrases in a new template file that the author has to replace."""
 
 SECRETS = {
     "private key": re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----"),
@@ -48,19 +48,22 @@ SECRETS = {
 
 SPEAKING = (Status.CANARY, Status.ACTIVE)
 PROBE = "qzxprobe"
-"""Stands for the user's words in a test rendering. If it is missing in the result, the body loses the user's words."""
+"""Replaces the user's words in a test rendering. If the result does not contain this text, the body loses the user's
+words.
+"""
 
 
 def estimated(text: str) -> int:
-    """Estimate the tokens of a text. Four ASCII characters count as one token, and any other character counts as
-    one.
+    """Estimate the number of tokens in a text.
+
+    Four ASCII characters count as one token. Every other character counts as one token.
     """
     ascii_only = sum(character.isascii() for character in text)
     return ascii_only // 4 + len(text) - ascii_only
 
 
 def faults_of(template: Template, source: str, count: Count = estimated) -> Iterator[Finding]:
-    """Yield the mistakes of one file. `source` is the text of the file."""
+    """Yield the mistakes in one template. `source` is the text of its file."""
     yield from _unused(template)
     yield from _without_the_user(template)
     yield from _hand_made_fences(template)
@@ -87,18 +90,18 @@ def errors_of(template: Template, source: str) -> tuple[Finding, ...]:
 def at(
     template: Template, key: str, code: str, what: str, remedy: str = "", level: Severity = Severity.ERROR
 ) -> Finding:
-    """Return a finding at the place of a key in the head, such as `intent.match`."""
+    """Return a finding with the line and column of a key in the head, such as `intent.match`."""
     line, column = template.places.get(key) or template.places.get(key.partition(".")[0]) or (1, 1)
     return Finding(template.file, line, column, code, what, remedy, level)
 
 
 def plain(text: str) -> str:
-    """Return an example in lower case, without extra white space and closing punctuation."""
+    """Return the text in lower case, with single blanks and without closing punctuation."""
     return " ".join(text.lower().split()).rstrip(".?!。？！")
 
 
 def _without_the_user(template: Template) -> Iterator[Finding]:
-    """Yield a finding if the messages contain nothing that the user wrote."""
+    """Yield a finding if the rendered messages contain none of the user's words."""
     if template.used_names & {"query", *template.slots} and _arrives(template):
         return
     what = "the messages contain neither `{{ query }}` nor a slot: what the user wrote would be lost"
@@ -106,7 +109,9 @@ def _without_the_user(template: Template) -> Iterator[Finding]:
 
 
 def _hand_made_fences(template: Template) -> Iterator[Finding]:
-    """Yield a finding for each slot that has the user's text between quotes, since that text could close the quotes."""
+    """Yield a finding for each slot between quotes if the slot has text from the user. The text could
+    close the quotes.
+    """
     for part in template.parts:
         for match in _QUOTED_SLOT.finditer(part.source):
             name = match["slot"]
@@ -120,8 +125,8 @@ def _hand_made_fences(template: Template) -> Iterator[Finding]:
 
 
 def _arrives(template: Template) -> bool:
-    """Return whether the messages contain the words of the query or of a slot, for at least one choice of slot
-    values.
+    """Return whether the messages contain the words of the query or of a slot for at least one choice
+    of slot values.
     """
     full = {"query": PROBE} | {name: PROBE for name in template.slots}
     chosen = full | {name: value for name, slot in template.slots.items() if (value := _choice(slot))}
@@ -162,7 +167,9 @@ def _size(template: Template, count: Count) -> Iterator[Finding]:
 
 
 def _secrets(file: str, rows: Sequence[str]) -> Iterator[Finding]:
-    """Yield a finding for each line that looks like a credential. The finding does not repeat the line."""
+    """Yield a finding for each credential that the text seems to contain. The finding does not repeat
+    the credential.
+    """
     for number, row in enumerate(rows, 1):
         for kind, pattern in SECRETS.items():
             match = pattern.search(row)
@@ -172,7 +179,7 @@ def _secrets(file: str, rows: Sequence[str]) -> Iterator[Finding]:
 
 
 def _placeholders(file: str, rows: Sequence[str]) -> Iterator[Finding]:
-    """Yield a finding for each line of `foreword templates new` that the author has not replaced."""
+    """Yield a finding for each line from `foreword templates new` that the author has not replaced."""
     for number, row in enumerate(rows, 1):
         places = [row.index(mark) for mark in PLACEHOLDERS if mark in row]
         if places:
@@ -181,7 +188,7 @@ def _placeholders(file: str, rows: Sequence[str]) -> Iterator[Finding]:
 
 
 def _unfinished(template: Template, rows: Sequence[str]) -> Iterator[Finding]:
-    """Yield one finding for all unreplaced lines of a draft."""
+    """Yield a single finding for all lines of a draft that the author has not replaced."""
     lines = [finding.line for finding in _placeholders(template.file, rows)]
     if lines:
         what = f"{len(lines)} lines of the new file are not replaced yet"
@@ -190,8 +197,9 @@ def _unfinished(template: Template, rows: Sequence[str]) -> Iterator[Finding]:
 
 
 def _unused(template: Template) -> Iterator[Finding]:
-    """Yield a finding for each optional slot that the body does not use. A required slot is a condition, so it may be
-    unused.
+    """Yield a finding for each optional slot that the body does not use.
+
+    A required slot may be unused, since it also serves as a condition.
     """
     for name, slot in template.slots.items():
         if name not in template.used_names and not slot.required and name != template.shot_slot:

@@ -1,4 +1,4 @@
-"""The fields of a template file. `schema.py` reads them, and `docs/templates.md` explains them."""
+"""The fields of a template file. `schema.py` reads the fields, and `docs/templates.md` explains them."""
 
 import re
 from collections.abc import Mapping
@@ -34,14 +34,14 @@ class Technique(StrEnum):
 
 
 class Purpose(StrEnum):
-    """Whether a template answers prompts, or tells a refiner how to improve them."""
+    """Whether the template answers prompts or tells a refiner how to improve prompts."""
 
     ANSWER = "answer"
     REFINE = "refine"
 
 
 class Language(StrEnum):
-    """The languages of templates. An added language becomes a member when it is first named."""
+    """The languages of templates. A language that an operator has added becomes a member at its first use."""
 
     EN = "en"
     ZH = "zh"
@@ -56,7 +56,7 @@ class Language(StrEnum):
 
 
 class SlotSource(StrEnum):
-    """Where a slot's value comes from. `finders.py` has a function for each source."""
+    """The sources of a slot's value. `finders.py` has a function for each source."""
 
     QUERY = "query"
     PAYLOAD = "payload"
@@ -88,22 +88,25 @@ class SlotType(StrEnum):
 
 
 class IntentSpec(Struct, frozen=True):
-    """What a template is for, by name and examples. `match` and `not_` train the classifier."""
+    """The purpose of a template, described by a name and examples. `match` and `not_` train the classifier."""
 
     name: str
     match: tuple[str, ...] = ()
     not_: tuple[str, ...] = field(default=(), name="not")
     keywords: tuple[str, ...] = ()
     near: tuple[str, ...] = ()
-    """Other intents whose prompts this template also serves. If the classifier hesitates only between these intents,
-    the prompt counts as certain.
+    """Other intents whose prompts the template also serves.
+
+    A prompt counts as certain if the classifier hesitates only between the template's own intent and these intents.
     """
     always: bool = False
-    """Ignored. A template is used for every prompt of its intent; older files still have this key."""
+    """Ignored. The key is accepted because older files have it. A template is now used for every prompt
+    of its intent.
+    """
 
 
 class Slot(Struct, frozen=True):
-    """A value that the body needs. The `sources` are tried in order."""
+    """A value for the body. The `sources` are tried in order until one has a value."""
 
     sources: tuple[SlotSource, ...]
     required: bool = False
@@ -111,20 +114,22 @@ class Slot(Struct, frozen=True):
     max_chars: int = 0
     pattern: Pattern | None = None
     values: Mapping[str, tuple[str, ...]] = {}
-    """The values of a `choice` or `section`, each with the words that stand for it."""
+    """The values of a slot from `choice` or `section`. Each value has the words in the query that mean it."""
     type: SlotType | None = None
-    """The type that the words are converted to. With None, the words are used as they are."""
+    """The type to which the words are converted. With None, the words are used unchanged."""
     nearest: float = 0.0
-    """The minimum similarity of a word to an enum's value. With 0, only the words in `values` count."""
+    """The minimum similarity between a word of the query and a value of the enum. With 0, only the words in `values`
+    are recognised.
+    """
 
 
 class Extract(Struct, frozen=True):
-    """A model call for the slots that the rules left empty."""
+    """A model call that fills the slots that the rules left empty."""
 
     model: str = ""
-    """The model to call; "" means the model that answers."""
+    """The model to call. "" means the model that answers the prompt."""
     slots: tuple[str, ...] = ()
-    """The slots to fill; () means every slot with a type."""
+    """The slots to fill. () means every slot that has a type."""
     timeout_ms: int = 3000
     max_tokens: int = 200
 
@@ -138,35 +143,46 @@ class Shot(Struct, frozen=True):
 
 
 class ExamplePool(Struct, frozen=True):
-    """Labelled examples in a file or a collection. Each request gets the `k` examples nearest to its `slot`."""
+    """Labelled examples in a file or a collection.
+
+    Each request gets the `k` examples whose inputs are most similar to the value of `slot`.
+    """
 
     pool: str = ""
-    """A JSONL file, relative to the template's file."""
+    """The path of a JSONL file, relative to the template's file."""
     collection: str = ""
-    """A collection whose chunks are the examples. The last line of a chunk is the output, the rest is the input."""
+    """A collection with one example in each chunk. The last line of the chunk is the output, and the lines before it
+    are the input.
+    """
     k: int = 6
     input: str = "text"
     output: str = "label"
     as_: str = field(default="list", name="as")
-    """`turns`: each example is a user and an assistant message. `list`: the body writes the examples."""
+    """With `turns`, each example becomes a user message and an assistant message. With `list`, the body writes the
+    examples.
+    """
     balanced: bool = False
     """Whether each output gets at most an equal share of `k`."""
     budget_tokens: int = 0
-    """The maximum number of tokens of all examples together; 0: no limit. The least similar examples are dropped
+    """The maximum number of tokens in all examples together. 0 means no limit. The least similar examples are dropped
     first.
     """
     slot: str = ""
-    """The slot that an example's input fills. By default, the slot from `payload`, or else the query."""
+    """The slot that the input of an example fills. The default is the slot from `payload`, or `query`
+    if there is none.
+    """
     question: str = ""
-    """The question about a text that all examples answer; "" if they answer several questions."""
+    """The question about a text that all examples answer, or "" if they answer several questions."""
     labels: tuple[str, ...] = ()
-    """The answers to the question. By default, the outputs of the examples."""
+    """The possible answers to the question. The default is all outputs of the examples."""
     required: bool | None = None
-    """Whether the template is only for that question. By default, it is if there is a `question`."""
+    """Whether the template is used only for requests that ask the `question`. The default is True if there is a
+    `question`.
+    """
 
 
 class Output(Struct, frozen=True):
-    """Settings of the decoder. A setting is used only if the client does not set it."""
+    """Settings for the decoder. The client's own settings take precedence."""
 
     max_tokens: int = 0
     temperature: float | None = None
@@ -174,8 +190,9 @@ class Output(Struct, frozen=True):
 
 
 class FirstCall(Struct, frozen=True):
-    """A call before the call that answers. The part `# call <name>` is its prompt. Its answer is the value `<name>` in
-    the body.
+    """A model call before the call that answers the prompt.
+
+    The part `# call <name>` of the body is the prompt of this call. In later parts, `{{ <name> }}` is the answer.
     """
 
     max_tokens: int = 200
@@ -183,30 +200,32 @@ class FirstCall(Struct, frozen=True):
     stop: tuple[str, ...] = ()
     timeout_s: float = 20.0
     model: str = ""
-    """The model to call; "" means the model that answers."""
+    """The model to call. "" means the model that answers the prompt."""
 
 
 class ReasoningRule(Struct, frozen=True):
-    """What happens to the reasoning. `split` moves it from the answer to `reasoning_content`."""
+    """Where the reasoning in an answer goes. The mode `split` moves it to `reasoning_content`."""
 
     mode: str = "keep"
     marker: str = ""
-    """The beginning of the line with the final answer, such as `Answer:`."""
+    """The text that begins the line with the final answer, such as `Answer:`."""
 
 
 class Samples(Struct, frozen=True):
-    """Several answers to one prompt. The most frequent result wins."""
+    """Several answers to the same prompt, of which the most frequent result is used."""
 
     n: int
     temperature: float = 0.7
     answer: Pattern | None = None
-    """The pattern that finds the result in an answer. The last match counts, or the group of that match. By default,
-    the result is the text after the marker.
+    """The pattern that finds the result in an answer. The default is the text after the marker.
+
+    If the pattern matches several times, the last match counts. If the pattern has a group, the result is the text of
+    the group.
     """
 
 
 class Check(Struct, frozen=True):
-    """A requirement for an answer. An answer passes if it meets every field that is set."""
+    """A requirement for answers. An answer passes if it meets the condition in every field that is set."""
 
     json_schema: Mapping[str, Any] | None = None
     regex: Pattern | None = None
@@ -217,27 +236,27 @@ class Check(Struct, frozen=True):
     contains: str = ""
     not_contains: str = ""
     judge: str = ""
-    """A question to a model, which may use `{{ answer }}` and the slots."""
+    """A yes-or-no question for a model about the answer. The question may use `{{ answer }}` and the slots."""
     passes: str = "yes"
-    """The beginning of the judge's reply if the answer passes."""
+    """The text that begins the judge's reply if the answer passes."""
     model: str = ""
-    """The judge's model; "" means the model that answers."""
+    """The model that judges. "" means the model that answers the prompt."""
 
 
 class Iterate(Struct, frozen=True):
-    """Further rounds after a failed check. Each round sends the failures to the model (the part `# retry`) and checks
-    the new answer.
+    """Further rounds after an answer has failed a check.
 
-    There are at most `rounds` rounds. The best answer is used.
+    Each round sends the failures to the model, in the message `# retry`, and checks the new answer. There are at most
+    `rounds` rounds. The best of all answers is used.
     """
 
     rounds: int = 1
     budget_tokens: int = 0
-    """No round begins after the answers have taken this many tokens; 0: no limit."""
+    """The number of tokens in answers after which no new round begins. 0 means no limit."""
 
 
 class ModelPatterns(Struct, frozen=True):
-    """The models that may get the template. A name may end in `*`."""
+    """Patterns for the models that may get the template. `*` matches any characters."""
 
     allow: tuple[str, ...] = ("*",)
     deny: tuple[str, ...] = ()
@@ -245,7 +264,7 @@ class ModelPatterns(Struct, frozen=True):
 
 
 class Optimise(Struct, frozen=True):
-    """The parts of the template that an optimising job may change."""
+    """The components of the template that an optimising job may change, with its limits."""
 
     components: tuple[str, ...] = ()
     max_chars: int = 0
@@ -253,7 +272,7 @@ class Optimise(Struct, frozen=True):
 
 
 class Expect(Struct, frozen=True):
-    """An expectation about the messages that a test renders."""
+    """An expectation about the messages that a test renders. All fields that are set must be met."""
 
     contains: str = ""
     not_contains: str = ""
@@ -261,11 +280,11 @@ class Expect(Struct, frozen=True):
     roles: tuple[str, ...] = ()
     system_contains: str = ""
     no_match: bool = False
-    """Whether a slot must stay empty, so that the template is not used."""
+    """Whether the template is expected not to fit the query, because a required slot stays empty."""
 
 
 class TemplateTest(Struct, frozen=True):
-    """A test with a query or slot values, and expectations about the rendered messages."""
+    """A test of the template. The input is a query or slot values, and `expect` describes the rendered messages."""
 
     expect: tuple[Expect, ...]
     query: str = ""
@@ -273,7 +292,7 @@ class TemplateTest(Struct, frozen=True):
 
 
 class Provenance(Struct, frozen=True):
-    """Where the content comes from. `scores` is written by a job."""
+    """Where the content of the template comes from. A job writes `scores`."""
 
     origin: str = "author"
     author: str = ""

@@ -1,4 +1,4 @@
-"""A mistake in a template, with its place and a remedy."""
+"""Findings about a template: mistakes and notes, each with a place and a remedy."""
 
 from enum import StrEnum
 
@@ -11,12 +11,14 @@ class Severity(StrEnum):
     ERROR = "error"
     WARNING = "warning"
     NOTE = "note"
-    """A note. It never counts as a mistake, even with `--strict`."""
+    """Information for the author. A note never counts as a mistake, not even with `--strict`."""
 
 
 class Finding(Struct, frozen=True):
-    """A mistake or a note. `line` and `column` count from 1; 0 means unknown. `code` never changes, so scripts may rely
-    on it.
+    """A mistake or a note about a template file.
+
+    `line` and `column` count from 1, and 0 means unknown. The `code` of a finding never changes, so scripts may rely on
+    it.
     """
 
     file: str

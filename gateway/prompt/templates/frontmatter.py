@@ -1,7 +1,7 @@
-"""Reads the YAML head of a template file as plain data, with the place of each key.
+"""Reads the YAML head of a template file as plain data, and records the place of each key.
 
-Every scalar stays a text until a struct converts it. So `- yes`, `- 12` and `version: 3` keep the characters that the
-author wrote.
+Every scalar stays a text until it is converted to the type of a struct's field. This keeps the characters that the
+author wrote in values such as `yes` and `12`.
 """
 
 import difflib
@@ -22,11 +22,11 @@ Data = dict[str, Any]
 
 FENCE = "---"
 LARGEST = 999_999_999
-"""The largest number in a head."""
+"""The largest number that a head may contain."""
 
 
 class FrontMatterHead:
-    """The data of one file's head, with the place of each key."""
+    """The data in the head of one file, with the place of each key."""
 
     def __init__(self, source: str, file: str, first_line: int) -> None:
         self.file = file
@@ -43,19 +43,22 @@ class FrontMatterHead:
         self.data: Data = data
 
     def error(self, what: str, *path: str | int) -> TemplateError:
-        """Return a `TemplateError` at the deepest key of `path` that the file has."""
+        """Return a `TemplateError` at the place of the key at `path`.
+
+        If the file has no such key, the error is at the nearest enclosing key that the file has.
+        """
         while path and path not in self._places:
             path = path[:-1]
         line, column = self._places.get(path, (self._first_line, 1))
         return TemplateError(self.file, what, line, column)
 
     def line(self, *path: str | int) -> tuple[int, int]:
-        """Return the line and the column of a key or an item."""
+        """Return the line and column of the key or item at `path`."""
         error = self.error("", *path)
         return error.line, error.column
 
     def decode(self, data: Any, struct: type[S], *path: str | int) -> S:
-        """Convert a mapping to a struct. Raises `TemplateError` at the wrong key."""
+        """Convert a mapping to a struct. Raises `TemplateError` with the place of the wrong key."""
         name = ".".join(str(part) for part in path) or "the front matter"
         if not isinstance(data, dict):
             raise self.error(f"{name} must be `key: value` lines, or {{key: value}}", *path)
@@ -80,8 +83,9 @@ class FrontMatterHead:
 
 
 def _bounded(value: Any) -> Any:
-    """Return the value. Raises `msgspec.ValidationError` for a number over `LARGEST`, since Python refuses to print
-    huge numbers.
+    """Return the value unchanged. Raises `msgspec.ValidationError` for a number beyond `LARGEST`.
+
+    Python refuses to print much larger numbers.
     """
     if isinstance(value, int | float) and not -LARGEST <= value <= LARGEST:
         raise msgspec.ValidationError(f"a number is at most {LARGEST:,}")
@@ -90,12 +94,15 @@ def _bounded(value: Any) -> Any:
 
 @functools.cache
 def _fields(struct: type[Struct]) -> Mapping[str, Any]:
-    """Return a struct's fields by their names in a file. Cached, since msgspec reads all annotations at each call."""
+    """Return the fields of a struct by the names of their keys in a file.
+
+    The result is cached, since msgspec would read all annotations again at each call.
+    """
     return {info.encode_name: info for info in msgspec.structs.fields(struct)}
 
 
 def split_head(source: str, file: str) -> tuple[FrontMatterHead, str, int]:
-    """Return the head, the body, and the number of the body's first line. Raises `TemplateError`."""
+    """Return the head, the body, and the line number at which the body begins. Raises `TemplateError`."""
     lines = source.split("\n")
     if lines[0].strip().lstrip("\ufeff") != FENCE:
         raise TemplateError(file, "a template starts with a line `---`, then its front matter", 1, 1)
@@ -107,19 +114,19 @@ def split_head(source: str, file: str) -> tuple[FrontMatterHead, str, int]:
 
 
 def suggest(word: str, known: Any) -> str:
-    """Return a question with the nearest known name, or else a list of the known names."""
+    """Return a hint for an unknown name: the most similar known name, or else a list of all known names."""
     names = sorted(str(name) for name in known)
     close = difflib.get_close_matches(word, names, 1)
     return f"did you mean {close[0]!r}?" if close else f"known: {', '.join(names)}"
 
 
 def _steps(inside: str) -> Path:
-    """Return the path in msgspec's message as keys and indices: `.tests[2].query`."""
+    """Return a path in msgspec's notation, such as `.tests[2].query`, as a tuple of keys and indices."""
     return tuple(int(index) if index else name for name, index in re.findall(r"\.(\w+)|\[(\d+)\]", inside))
 
 
 def _plain(what: str, value: Any) -> str:
-    """Return msgspec's message in the words of YAML."""
+    """Return msgspec's message with the type names of YAML."""
     words = {
         "`str`": "a text",
         "`array`": "a list",

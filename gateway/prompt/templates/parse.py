@@ -1,7 +1,8 @@
-"""Parses a template file: splits its body into parts, compiles each part, and checks the parts against the head.
+"""Parses a template file.
 
-The body is split at the lines `# system`, `# user` and `# assistant` before any slot is filled, and each part is
-compiled on its own. Therefore no value can add a message, change a role, or be expanded again.
+The body is split into parts at the lines `# system`, `# user` and `# assistant` before any slot is filled. Each part is
+compiled separately and checked against the head. Therefore, no slot value can add a message, change a role, or be
+expanded as a template.
 """
 
 import hashlib
@@ -27,11 +28,11 @@ CALL = "call "
 RETRY = "retry"
 LONE = re.compile("[\ud800-\udfff]")
 BESIDES = ("schema", "id", "version", "status", "description", "family", "intent", "optimise", "tests", "provenance")
-"""The keys that may change without a new version, since no model sees them."""
+"""The keys whose values may change without a new version, since no model sees them."""
 
 
 def parse(source: str, file: str) -> Template:
-    """Read a template file. Raises `TemplateError` at the first mistake, with line and column."""
+    """Parse the source of a template file. Raises `TemplateError` at the first mistake, with its line and column."""
     source = _plain(source)
     if not source.isascii() and LONE.search(source):
         raise TemplateError(file, "it contains half a character (a lone surrogate); save it as UTF-8", 1, 1)
@@ -58,7 +59,7 @@ def parse(source: str, file: str) -> Template:
 
 
 def digest_of(source: str) -> str:
-    """Return the digest of a file's text. Line ends make no difference."""
+    """Return the digest of a file's text. The kind of line ends and a byte order mark make no difference."""
     return hashlib.sha256(_plain(source).encode("utf-8", "surrogatepass")).hexdigest()
 
 
@@ -88,7 +89,10 @@ def _parts(body: str, file: str, first_line: int, names: set[str], calls: Sequen
 
 
 def _more_names(role: str, calls: Sequence[str]) -> set[str]:
-    """Return the names that a part may use besides slots and examples: the answers of earlier calls."""
+    """Return the names that a part may use besides slots and examples.
+
+    Every part may use the names of earlier calls. The part `# retry` may also use `answer` and `failures`.
+    """
     if role.startswith(CALL):
         name = role.removeprefix(CALL)
         return set(calls[: calls.index(name)]) if name in calls else set()
@@ -132,7 +136,10 @@ def _judges(head: FrontMatterHead, checks: Sequence[Check], names: set[str]) -> 
 
 
 def _split(body: str, file: str, first_line: int) -> list[tuple[str, str, int]]:
-    """Return the parts as (role, text, line of the heading). Text before the first heading is a mistake."""
+    """Return the parts of the body as (role, text, line of the heading).
+
+    Raises `TemplateError` for text before the first heading.
+    """
     parts: list[tuple[str, list[str], int]] = []
     for number, line in enumerate(body.split("\n"), first_line):
         heading = HEADING.match(line)

@@ -1,7 +1,7 @@
-"""Regular expressions from template authors, with a limit on their run time.
+"""Regular expressions that template authors write, with a limit on the time of a search.
 
-Python's `re` cannot be stopped, and `(a+)+$` can keep it busy for years. Therefore nested repetitions are refused when
-the file is read, and a search is stopped after `LIMIT_S`. Only the package `regex` can stop a search.
+A search with Python's `re` cannot be stopped, and a pattern such as `(a+)+$` can run for years. Therefore, the package
+`regex` is used, and a search stops after `LIMIT_S`. In addition, nested repetitions are refused when the file is read.
 """
 
 import re
@@ -14,20 +14,20 @@ from typing import Any
 MAX_CHARS = 500
 """The maximum length of a pattern in characters."""
 MAX_REPEATS = 1000
-"""The maximum product of nested repetitions."""
+"""The maximum product of the counts of nested repetitions."""
 LIMIT_S = 0.02
 SEARCHED_CHARS = 50_000
-"""Only this many characters of a text are searched."""
+"""The number of characters that are searched, from the start of a text."""
 
 _REPEATS = (codes.MAX_REPEAT, codes.MIN_REPEAT, codes.POSSESSIVE_REPEAT)
 
 
 class NotBounded(ValueError):
-    """A pattern is wrong, or its run time has no limit. The message names a remedy."""
+    """The pattern is not a regular expression, or its run time has no limit. The message gives a remedy."""
 
 
 class Pattern:
-    """A pattern that ignores letter case. A search that takes too long finds nothing."""
+    """A regular expression that ignores letter case. A search that exceeds the time limit finds nothing."""
 
     def __init__(self, pattern: str) -> None:
         """Compile the pattern. Raises `NotBounded`."""
@@ -77,7 +77,7 @@ def _check(pattern: str) -> None:
 
 
 def _check_repeats(tree: Any, outer: int) -> None:
-    """Refuse a repetition within a repetition, unless their product is small."""
+    """Raise `NotBounded` for a repetition within a repetition, unless the product of their counts is small."""
     for code, value in tree:
         times = outer
         if code in _REPEATS:
@@ -93,7 +93,7 @@ def _check_repeats(tree: Any, outer: int) -> None:
 
 
 def _parts(value: Any) -> Iterator[Any]:
-    """Yield the patterns inside a node of the parser's tree."""
+    """Yield the patterns inside a node of the syntax tree."""
     if isinstance(value, _parser.SubPattern):
         yield value
     elif isinstance(value, tuple | list):

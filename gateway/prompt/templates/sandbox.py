@@ -1,6 +1,6 @@
-"""The subset of jinja2 for template bodies: `if`, one level of `for`, and a dozen filters.
+"""The subset of jinja2 for template bodies: `if`, one level of `for`, and about a dozen filters.
 
-When a file is loaded, `allow_list.py` checks the syntax tree of each body. `body_filters.py` has the filters, and
+When a file is loaded, `allow_list.py` checks the syntax tree of each body. `body_filters.py` has the filters.
 `plain_body.py` writes simple bodies without jinja.
 """
 
@@ -18,11 +18,13 @@ from gateway.prompt.templates.plain_body import Plain, plain_of, write
 MAX_SOURCE_CHARS = 100_000
 
 QUERY = "query"
-"""The name of the client's whole text."""
+"""The variable for the client's whole text."""
 
 
 class WholeText(str):
-    """A text that stays a separate piece of a rendering, so that its place is known without a search."""
+    """A text that jinja returns as a separate piece of the rendering. Its position is therefore known
+    without a search.
+    """
 
     __slots__ = ()
 
@@ -32,9 +34,9 @@ class WholeText(str):
 
 
 class CompiledBody(Struct, frozen=True):
-    """One compiled part. `names` are the slots and lists in the part.
+    """One compiled part. `names` are the slots and lists that the part uses.
 
-    `whole` tells whether every rendering writes `{{ query }}` exactly once, without a filter.
+    `whole` is True if every rendering contains `{{ query }}` exactly once, without a filter.
     """
 
     compiled: jinja2.Template
@@ -43,11 +45,13 @@ class CompiledBody(Struct, frozen=True):
     whole: bool = False
 
     def render(self, values: Mapping[str, Any]) -> str:
-        """Return the rendered text. Raises `RenderedTooLong`."""
         return "".join(self._pieces(values)).strip()
 
     def render_around(self, values: Mapping[str, Any]) -> tuple[str, str]:
-        """Return the text before and after the query in a `whole` body. Raises `RenderedTooLong`."""
+        """Return the rendered text before the query and the text after the query. Raises `RenderedTooLong`.
+
+        The body must be `whole`.
+        """
         pieces = self._pieces({**values, QUERY: WholeText(values[QUERY])})
         place = next(index for index, piece in enumerate(pieces) if isinstance(piece, WholeText))
         return "".join(pieces[:place]).lstrip(), "".join(pieces[place + 1 :]).rstrip()
@@ -57,7 +61,10 @@ class CompiledBody(Struct, frozen=True):
         return self._rendered(values) if pieces is None else pieces
 
     def _written(self, values: Mapping[str, Any]) -> list[str] | None:
-        """Return the pieces, or None if jinja must render the body, for example to report a missing value."""
+        """Return the rendered pieces without using jinja.
+
+        Return None if the body needs jinja, for example to report a missing value.
+        """
         pieces: list[str] = []
         if self.plain is None or not write(self.plain, values, pieces):
             return None
@@ -78,7 +85,9 @@ class CompiledBody(Struct, frozen=True):
 
 
 def _writes(body: Iterable[nodes.Node]) -> set[int]:
-    """Return the set of possible counts of the bare query in a rendering: 0, 1, or 2 for more than once."""
+    """Return how often a rendering may contain the query without a filter: a set of 0, 1 and 2. Here, 2 means more than
+    once.
+    """
     totals = {0}
     for node in body:
         totals = {min(2, total + times) for total in totals for times in _times(node)}
@@ -101,8 +110,9 @@ def _times(node: nodes.Node) -> set[int]:
 
 
 def compile_body(source: str, known: Collection[str]) -> CompiledBody:
-    """Check and compile one part. `known` are the names that the part may use, besides `given`. Raises
-    `ForbiddenSyntax`.
+    """Check and compile one part. Raises `ForbiddenSyntax`.
+
+    `known` are the names that the part may use in addition to `given`.
     """
     if len(source) > MAX_SOURCE_CHARS:
         raise ForbiddenSyntax(f"has {len(source)} characters; a part has at most {MAX_SOURCE_CHARS}", 1)

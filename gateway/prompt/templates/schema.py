@@ -1,4 +1,4 @@
-"""Reads the head of a template file into typed values."""
+"""Reads the head of a template file as typed values."""
 
 from collections.abc import Mapping
 from pathlib import PurePosixPath
@@ -35,7 +35,9 @@ RESERVED = ("query", "examples", "labels", "loop", "answer", "failures")
 
 
 class _FrontMatter(Struct, frozen=True):
-    """The keys of a head. If a key needs more than a type, a function below reads it."""
+    """The keys of a head. A function in this module or in `slot_schema` or `step_schema` reads the keys that need more
+    than a type.
+    """
 
     schema: int
     id: str
@@ -64,7 +66,7 @@ class _FrontMatter(Struct, frozen=True):
 
 
 def read_head(head: FrontMatterHead) -> dict[str, Any]:
-    """Return the fields of a `Template` that come from its head. Raises `TemplateError`."""
+    """Return the fields of a `Template` that the head sets. Raises `TemplateError`."""
     if head.data.get("schema") != str(SCHEMA):
         raise head.error(f"the front matter must say `schema: {SCHEMA}`", "schema")
     tests = head.data.pop("tests", [])
@@ -107,7 +109,10 @@ def read_head(head: FrontMatterHead) -> dict[str, Any]:
 
 
 def _beside(name: str) -> bool:
-    """Return whether the path stays inside the folder. A template written by a model must not read other files."""
+    """Return whether the path is a `.jsonl` file inside the template's folder.
+
+    A template that a model has written must not read other files.
+    """
     path = PurePosixPath(name)
     return name.endswith(".jsonl") and not path.is_absolute() and ".." not in path.parts and name.isprintable()
 

@@ -1,4 +1,4 @@
-"""Reads the keys of slots, and of the call for slots that the rules leave empty."""
+"""Reads the key `slots`, and the key `extract` for a model call that fills empty slots."""
 
 import re
 from collections.abc import Collection, Mapping
@@ -18,7 +18,7 @@ SOURCE_OF = {
     SlotType.LANGUAGE: SlotSource.LANGUAGE,
     SlotType.CODE: SlotSource.CODE,
 }
-"""The default source for a slot of each type."""
+"""The source of a slot that has a type but no source, by type."""
 
 
 class _SlotFront(Struct, frozen=True):
@@ -33,7 +33,6 @@ class _SlotFront(Struct, frozen=True):
 
 
 def read_slot(head: FrontMatterHead, name: str, value: Any, reserved: Collection[str]) -> Slot:
-    """Read one entry of `slots:`. Raises `TemplateError`."""
     path = ("slots", name)
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name) or name in reserved:
         raise head.error(f"{name!r} cannot be a slot's name (lower-case, and not {', '.join(reserved)})", *path)
@@ -56,7 +55,7 @@ def read_slot(head: FrontMatterHead, name: str, value: Any, reserved: Collection
 
 
 def read_extract(head: FrontMatterHead, extract: Extract | None, slots: Mapping[str, Slot]) -> Extract | None:
-    """Read `extract:`. Without this key, each slot needs a source. Raises `TemplateError`."""
+    """Read `extract:`. Raises `TemplateError`, also for a slot without a source if the key is missing."""
     for name, slot in slots.items():
         if not slot.sources and (extract is None or (extract.slots and name not in extract.slots)):
             raise head.error(f"slot {name!r} must say `from:`, or be one of the slots of `extract:`", "slots", name)

@@ -1,4 +1,4 @@
-"""Reads the keys of techniques: first calls, reasoning, samples, checks and rounds."""
+"""Reads the keys for techniques: first calls, reasoning, samples, checks and further rounds."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""A template: what one file says, and how its messages are rendered. `parse.py` makes templates from files."""
+"""A parsed template file, and the rendering of its messages. `parse.py` makes templates from files."""
 
 import hashlib
 import re
@@ -44,7 +44,7 @@ VERSION = re.compile("[0-9]{1,9}")
 
 
 class TemplatePart(Struct, frozen=True):
-    """One message of the template. `line` is the line of its heading in the file."""
+    """One message of the template. `line` is the line number of its heading in the file."""
 
     role: str
     source: str
@@ -53,9 +53,10 @@ class TemplatePart(Struct, frozen=True):
 
 
 class Template(Struct, frozen=True, dict=True):
-    """A parsed template file. `digest` is the SHA-256 of its source.
+    """A parsed template file. `digest` is the SHA-256 of the file's text.
 
-    `content` is the SHA-256 of everything that a model sees. Versions with the same `content` render the same messages.
+    `content` is the SHA-256 of everything in the file that can affect a model's answer. Versions with the same
+    `content` render the same messages.
     """
 
     id: str
@@ -80,42 +81,43 @@ class Template(Struct, frozen=True, dict=True):
     parts: tuple[TemplatePart, ...]
     """The messages of the prompt, in order."""
     first: Mapping[str, TemplatePart]
-    """The prompt of each first call in `calls`."""
+    """The prompts of the first calls, by the name of the call."""
     retry: TemplatePart | None
-    """The message after an answer that failed a check."""
+    """The message that is sent after an answer has failed a check."""
     judges: Mapping[int, CompiledBody]
-    """The question for the judge, by the index of the check."""
+    """The questions for the judge, by the index of the check."""
     file: str
     digest: str
     content: str = ""
     description: str = ""
     purpose: Purpose = Purpose.ANSWER
     growth_chars: int = 0
-    """The maximum number of characters that the template may add to the query; 0 means the gateway's limit."""
+    """The maximum number of characters that the template may add to the query. 0 means the gateway's limit."""
     extract: Extract | None = None
     places: Mapping[str, tuple[int, int]] = {}
-    """Line and column of the head's top-level keys, of slots and of tests. Reports show them."""
+    """The line and column of each top-level key, slot and test in the head. Error messages show them."""
     home: str = ""
-    """The folder of the pool of examples, or "" for the folder of `file`."""
+    """The folder to which the path of the examples file is relative, or "" for the folder of `file`."""
     pool_digest: str = ""
-    """The SHA-256 of the examples file, or "" if there is no readable one."""
+    """The SHA-256 of the examples file, or "" if there is no such file or it cannot be read."""
     faults: tuple[Finding, ...] = ()
-    """Errors found when the library was loaded. An active template with faults is not used."""
+    """Errors that were found when the library was loaded. A template with faults is not used."""
 
     @property
     def ref(self) -> str:
-        """Return `id@version`, which `read_ref` can read."""
+        """The id and the version as `id@version`, the format that `read_ref` parses."""
         return f"{self.id}@{self.version}"
 
     @property
     def active(self) -> bool:
-        """Return whether the template is used for the requests of its intent."""
+        """Whether the template may be used for requests of its intent: it has the status active and no faults."""
         return self.status is Status.ACTIVE and not self.faults
 
     @property
     def whole(self) -> bool:
-        """Return whether the last message contains the client's message as one piece. The classifier chooses only such
-        templates.
+        """Whether the last message contains the client's message as one piece.
+
+        The classifier chooses only templates for which this is true.
         """
         return self.parts[-1].body.whole
 
@@ -127,19 +129,19 @@ class Template(Struct, frozen=True, dict=True):
 
     @property
     def one_question(self) -> bool:
-        """Return whether the template is only for requests that ask the question of its examples."""
+        """Whether the template is used only for requests that ask the same question as its examples."""
         pool = self.examples
         return isinstance(pool, ExamplePool) and bool(pool.question) and pool.required is not False
 
     @cached_property
     def used_names(self) -> frozenset[str]:
-        """Return the names that the bodies of the messages use: slots, `query`, `given` and the like."""
+        """The names that the messages use: slots, `query`, `given`, lists, and names of first calls."""
         return frozenset().union(*(part.body.names for part in self.parts))
 
     @cached_property
     def text_digest(self) -> str:
-        """Return the digest of everything that a model can see, including the examples file. Gains are measured for
-        this digest.
+        """The digest of everything that a model can see, including the examples file. Gains are measured for this
+        digest.
         """
         if not self.pool_digest:
             return self.content
@@ -147,20 +149,20 @@ class Template(Struct, frozen=True, dict=True):
 
     @property
     def shot_slot(self) -> str:
-        """Return the slot that an example's input fills."""
+        """The slot that the input of an example fills."""
         if isinstance(self.examples, ExamplePool) and self.examples.slot:
             return self.examples.slot
         return next((name for name, slot in self.slots.items() if SlotSource.PAYLOAD in slot.sources), "query")
 
     @property
     def shot_turns(self) -> bool:
-        """Return whether each example becomes a user and an assistant message."""
+        """Whether each example becomes a user message and an assistant message."""
         return isinstance(self.examples, ExamplePool) and self.examples.as_ == "turns"
 
     def render(
         self, values: Mapping[str, str], shots: Sequence[Shot] = (), labels: Sequence[str] = ()
     ) -> tuple[Turn, ...]:
-        """Render the messages. `values` has the slots and `query`; a missing slot counts as "".
+        """Render the messages. `values` has the values of slots and `query`. A missing slot is rendered as "".
 
         Raises `TemplateError` if a rendered part is too long.
         """
@@ -182,12 +184,14 @@ class Template(Struct, frozen=True, dict=True):
         return self._text(self.first[name], self._context(values, shots, labels))
 
     def ask_again(self, values: Mapping[str, str], answer: str, failures: Sequence[str]) -> str:
-        """Render the message after an answer that failed a check. Raises `TemplateError` if it is too long."""
+        """Render the message that follows an answer with failures. Raises `TemplateError` if the
+        message is too long.
+        """
         assert self.retry is not None
         return self._text(self.retry, {**self._context(values), "answer": answer, "failures": tuple(failures)})
 
     def ask_judge(self, check: int, values: Mapping[str, str], answer: str) -> str:
-        """Render the question to the judge of a check. Raises `TemplateError` if the question is too long."""
+        """Render the judge's question for one check. Raises `TemplateError` if the question is too long."""
         part = TemplatePart("checks", "", self.places.get("checks", (0, 0))[0], self.judges[check])
         return self._text(part, {**self._context(values), "answer": answer})
 
@@ -203,14 +207,18 @@ class Template(Struct, frozen=True, dict=True):
         return context
 
     def _example(self, part: TemplatePart, shot: Shot, context: Mapping[str, Any]) -> str:
-        """Return the user message of an example. If the client's message is sent whole, so is the example's input."""
+        """Return the user message for an example.
+
+        If the template sends the client's message as one piece, the user message is the example's input unchanged.
+        """
         if self.whole:
             return shot.input
         return self._text(part, {**context, QUERY: shot.input, self.shot_slot: shot.input})
 
     def _question(self, part: TemplatePart, context: Mapping[str, Any]) -> Turn:
-        """Render the last message. If the client's text is one piece of the message, the turn records the place of that
-        piece.
+        """Render the last message.
+
+        If the client's message is one piece of the text, the turn records the offset of that piece.
         """
         if not part.body.whole or QUERY not in context:
             return Turn(part.role, self._text(part, context))
@@ -231,7 +239,10 @@ class Template(Struct, frozen=True, dict=True):
 
 
 def read_ref(ref: str) -> tuple[str, int | None]:
-    """Return the id and the version of `id@version`. The version is None for an id alone. Raises `ValueError`."""
+    """Return the id and the version of `id@version`. Raises `ValueError`.
+
+    The version is None if the reference is only an id.
+    """
     id, at, version = ref.partition("@")
     if at and not VERSION.fullmatch(version):
         raise ValueError(f"{version[:40]!r} is not a version; a version is a whole number")
