@@ -1,1 +1,1 @@
-"""Records of exchanges: the spool, the database, feedback."""
+"""Records of exchanges: the spool on disk, the database, and feedback."""

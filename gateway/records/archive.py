@@ -1,4 +1,4 @@
-"""Reads recorded exchanges and adds feedback, for the server's endpoints."""
+"""Reads recorded exchanges and stores feedback, for the endpoints of the server."""
 
 from __future__ import annotations
 
@@ -23,12 +23,16 @@ if TYPE_CHECKING:
 
 LOOK_AGAIN_S = 0.1
 ANSWER_S = 1.5
-"""How long a request waits for a locked or hanging database, in seconds, before it gets an error."""
+"""How long a request waits for a database that is locked or does not answer, in seconds. After that,
+the request fails.
+"""
 OPENING_S = 20.0
-"""The same limit for the first query, which also loads libraries and upgrades the schema. A locked database is noticed
-earlier, because the reading connection waits less for a lock."""
+"""How long the first query waits, in seconds. It also loads libraries and upgrades the schema.
+
+A locked database is noticed earlier, because the reading connection has a shorter wait for locks.
+"""
 MARGIN_S = 0.3
-"""How many seconds remain for a look-up after waiting for another worker."""
+"""The time for a query, in seconds, that remains after `patience_s` has passed."""
 
 
 class RecordedExchange(Struct, frozen=True):
@@ -39,10 +43,10 @@ class RecordedExchange(Struct, frozen=True):
 
 
 class RecordArchive:
-    """The exchanges that a key may see. All others count as missing.
+    """The exchanges that a key may see. All other exchanges count as missing.
 
-    A missing exchange is looked up again for `patience_s`, because another worker may not have stored it yet. A method
-    that takes longer than `answer_s` on an open database raises `NotReady`.
+    A missing exchange is looked up repeatedly for `patience_s`, because another worker may not have stored it yet. Once
+    the database is open, a method that takes longer than `answer_s` raises `NotReady`.
     """
 
     def __init__(
@@ -59,13 +63,14 @@ class RecordArchive:
         self._clock = clock
 
     async def get(self, id: str, key: ClientKey, param: str = "id") -> RecordedExchange:
-        """Find an exchange. Raises `NotFound`, which names the field `param`, or `NotReady` while the database is
-        down."""
+        """Return an exchange. Raises `NotFound` with `param` as the field in error, or `NotReady` while the database is
+        down.
+        """
         async with self._in_time():
             return await self._visible(id, key, param)
 
     async def add(self, feedback: Feedback, key: ClientKey) -> Feedback:
-        """Store feedback on an exchange that the key may see, and return it as stored."""
+        """Store feedback on an exchange that the key may see, and return the feedback as stored."""
         async with self._in_time():
             await self._visible(feedback.exchange, key, "exchange")
             stored = signed(feedback, key, self._clock())
@@ -73,14 +78,14 @@ class RecordArchive:
             return stored
 
     async def erase(self, id: str, key: ClientKey) -> None:
-        """Delete all texts of an exchange that the key may see. The figures stay."""
+        """Delete all texts of an exchange that the key may see. Its numbers, such as token counts, stay."""
         async with self._in_time():
             await self._visible(id, key, "id")
             await self._drain.ask(lambda database: database.erase(id))
 
     @asynccontextmanager
     async def _in_time(self) -> AsyncIterator[None]:
-        """Limit how long the `with` block waits for the database. Raises `NotReady` at the limit."""
+        """Raise `NotReady` if the `with` block waits too long for the database."""
         try:
             answer_s = self._answer_s if self._drain.is_open else max(self._answer_s, OPENING_S)
             async with asyncio.timeout(max(answer_s, self._patience_s + MARGIN_S)):
@@ -97,7 +102,10 @@ class RecordArchive:
         return entry
 
     async def _later(self, id: str) -> RecordedExchange | None:
-        """Look again for a missing exchange, because it may have finished a moment ago."""
+        """Look up a missing exchange again until `patience_s` has passed, and return it or None.
+
+        The exchange may have ended a moment ago.
+        """
         try:
             await self._drain.flush()
         except (DatabaseFailed, ConfigError) as error:
@@ -111,13 +119,16 @@ class RecordArchive:
 
 
 def entry_of(database: Database, id: str) -> RecordedExchange | None:
-    """Return the exchange and its feedback, or None. Blocking: call it from worker threads or commands."""
+    """Return the exchange with its feedback, or None if it is not in the database.
+
+    This call blocks, so use it only in worker threads and commands.
+    """
     record = database.get(id)
     return None if record is None else RecordedExchange(record, tuple(database.feedback(id)))
 
 
 def as_json(entry: RecordedExchange) -> bytes:
-    """Encode the record, with the raw body as text, the turns as sent, and the feedback."""
+    """Encode the record with its feedback. The raw body is encoded as text, and the turns are those that were sent."""
     fields: dict[str, Any] = msgspec.to_builtins(entry.record)
     fields["raw"] = entry.record.raw.decode("utf-8", "replace")
     fields["sent"] = entry.record.sent

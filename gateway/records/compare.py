@@ -1,7 +1,7 @@
-"""Compares the recorded answers of two versions of a template, or of a template and raw prompts.
+"""Compares the recorded answers of two template versions, or those of one version with answers to raw prompts.
 
-Scores come from feedback and, if the caller passes a function for them, from a template's checks. Two versions of one
-template are compared over the time in which both were used.
+Scores come from feedback. If the caller passes a function for scoring, there are also scores from the template's
+checks. If both versions belong to the same template, only answers from the time in which both were used are compared.
 """
 
 from __future__ import annotations
@@ -32,12 +32,15 @@ ALWAYS = (-math.inf, math.inf)
 SEED = 20_260_101
 
 ScoreText = Callable[[str], float | None]
-"""Returns the share of a template's checks that an answer passes, or None without checks."""
+"""Returns the share of the template's checks that an answer passes, or None if there are no checks."""
 
 
 class ComparedVersion(Struct, frozen=True):
-    """One version of a template. With `held`, it stands for the version's controls: prompts that the version would have
-    rewritten, but that stayed unchanged."""
+    """One version of a template.
+
+    With `held`, it means the controls of the version: the prompts that the version would have rewritten, but that
+    stayed unchanged.
+    """
 
     id: str
     version: int
@@ -48,12 +51,12 @@ class ComparedVersion(Struct, frozen=True):
 
 
 class Mean(Struct):
-    """A running mean, and half the width of its 95 % interval."""
+    """A running mean. `half` is half the width of its 95 % confidence interval."""
 
     n: int = 0
     mean: float = 0.0
     squares: float = 0.0
-    """The sum of squared distances from the mean, by Welford's method."""
+    """The sum of squared deviations from the mean, updated by Welford's method."""
 
     def add(self, value: float) -> None:
         self.n += 1
@@ -72,11 +75,11 @@ class Mean(Struct):
 
 
 class Side(Struct):
-    """The recorded answers of A or of B."""
+    """The recorded answers on one side of the comparison."""
 
     exchanges: int = 0
     left_out: int = 0
-    """How many answers were left out because the other version was not in use at that time."""
+    """The number of answers that were left out because the other version was not in use at that time."""
     first_s: float = math.inf
     last_s: float = -math.inf
     feedback: Counter[float] = msgspec.field(default_factory=Counter)
@@ -87,7 +90,7 @@ class Side(Struct):
 
 
 class Better(StrEnum):
-    """The better side."""
+    """The result for one kind of score: the better side, no difference, or unknown."""
 
     A = "a"
     B = "b"
@@ -96,8 +99,10 @@ class Better(StrEnum):
 
 
 class ScoreMeasure(Struct, frozen=True):
-    """One kind of score on both sides. `difference` is A minus B, or None without scores. `verdict` puts the result in
-    words."""
+    """One kind of score on both sides. `verdict` is the result in words.
+
+    `difference` is the mean of A minus the mean of B, or None if scores are missing.
+    """
 
     name: str
     n_a: int
@@ -123,7 +128,7 @@ class VersionComparison(Struct, frozen=True):
 
 
 def rows_of(comparison: VersionComparison) -> list[tuple[str, str, str]]:
-    """Return table rows: a name, the figure of A, the figure of B."""
+    """Return the rows of a table. Each row has a name, the figure for A and the figure for B."""
     a, b = comparison.side_a, comparison.side_b
     rows = [("answers", f"{a.exchanges:,}", f"{b.exchanges:,}")]
     if a.left_out or b.left_out:
@@ -142,7 +147,7 @@ def _score(mean: float | None) -> str:
 
 
 def as_json(comparison: VersionComparison) -> bytes:
-    """Encode the comparison. Unknown figures are null."""
+    """Encode the comparison. A figure that is unknown becomes null."""
     sides = {"a": (comparison.a, comparison.side_a), "b": (comparison.b, comparison.side_b)}
     return msgspec.json.encode(
         {
@@ -166,7 +171,10 @@ def _shown(version: ComparedVersion, side: Side) -> dict[str, object]:
 
 
 def read_versions(a: str, b: str) -> tuple[ComparedVersion, ComparedVersion]:
-    """Parse the names of two versions. Each is `id@version`; one may be `raw`. Raises `BadRequest`."""
+    """Parse two versions in the format `id@version`. One of the texts may be `raw`. Raises `BadRequest`.
+
+    `raw` means the controls of the other version.
+    """
     if a == RAW and b == RAW:
         raise BadRequest("Compare a version with raw. Raw cannot be compared with raw.", param="b")
     if b == RAW:
@@ -196,7 +204,10 @@ def compare(
     since_s: float = 0.0,
     score_text: ScoreText | None = None,
 ) -> VersionComparison:
-    """Compare the complete answers of both versions. Blocking. Memory use does not grow with the number of answers."""
+    """Compare the complete answers of both versions.
+
+    This call blocks. Its memory use does not grow with the number of answers.
+    """
     side_a, side_b = Side(), Side()
     window = _shared_time(_answers(database, a, b, since_s)) if a.id == b.id else ALWAYS
     for answer, record, of_a, of_b in _answers(database, a, b, since_s):
@@ -214,7 +225,7 @@ def compare(
 def _answers(
     database: Database, a: ComparedVersion, b: ComparedVersion, since_s: float
 ) -> Iterator[tuple[SpokenAnswer, SpokenRecord, bool, bool]]:
-    """Yield the answers of A and B, each with two flags: belongs to A, belongs to B."""
+    """Yield each answer that belongs to A or B, with its record and two flags: belongs to A, belongs to B."""
     arms = (Arm.STABLE, Arm.CANARY) if a.held or b.held else (Arm.STABLE, Arm.CANARY, Arm.NONE)
     for answer in database.spoken(list({a.id, b.id}), since_s):
         record = read_spoken(answer.record)
@@ -224,7 +235,9 @@ def _answers(
 
 
 def _shared_time(answers: Iterator[tuple[SpokenAnswer, SpokenRecord, bool, bool]]) -> tuple[float, float]:
-    """Return the time in which both versions were used, or `ALWAYS` if there is none."""
+    """Return the start and end of the time in which both versions were used, or `ALWAYS` if these times
+    do not overlap.
+    """
     times: dict[bool, tuple[float, float]] = {}
     for answer, _, of_a, _ in answers:  # oldest first
         first_s, _ = times.get(of_a, (answer.time_s, 0.0))
@@ -236,9 +249,10 @@ def _shared_time(answers: Iterator[tuple[SpokenAnswer, SpokenRecord, bool, bool]
 
 
 def _belongs(record: SpokenRecord, version: ComparedVersion, arms: Container[Arm]) -> bool:
-    """Return whether an answer belongs to this side: it must be of this version and in one of `arms`.
+    """Return whether an answer belongs to this side of the comparison.
 
-    A prompt by name has no arm, so its answer cannot be compared with controls.
+    The answer must be of this version and in one of `arms`. An answer to a prompt by name has no arm, so it cannot be
+    compared with controls.
     """
     rewrite = record.rewrite
     if (rewrite.template, rewrite.version) != (version.id, version.version):

@@ -1,7 +1,7 @@
-"""The records in a database: SQLite by default, PostgreSQL by URL.
+"""Stores the records in a database, which is SQLite by default, or PostgreSQL if the URL says so.
 
-All calls block, so only worker threads and commands use this module. It imports SQLAlchemy; code that must start fast
-imports it when opening the database.
+All calls block, so only worker threads and commands use this module. The module imports SQLAlchemy. Code that must
+start fast therefore imports this module only when it opens the database.
 """
 
 from __future__ import annotations
@@ -28,11 +28,13 @@ PURGE_ROWS = 1000
 PORTION = 200
 COLUMNS = [column.name for column in exchanges.c]
 REFUSALS = ("22", "23", "54")
-"""PostgreSQL's SQLSTATE classes for invalid values: data exception, integrity violation, limit exceeded."""
+"""The SQLSTATE classes of PostgreSQL that show an invalid value: data exception, integrity violation and limit
+exceeded.
+"""
 
 
 class ExchangeFilter(Struct, frozen=True):
-    """Which exchanges to list. An empty field matches all."""
+    """The conditions for a list of exchanges. An empty field sets no condition."""
 
     limit: int = 20
     model: str = ""
@@ -60,8 +62,10 @@ class Summary(Struct, frozen=True):
 
 
 class SpokenAnswer(Struct, frozen=True):
-    """A complete answer to a prompt that a template rewrote or would have rewritten. `schema.decode` decodes
-    `record`."""
+    """An exchange that was answered completely, and whose prompt a template rewrote or would have rewritten.
+
+    `schema.decode` decodes `record`.
+    """
 
     id: str
     time_s: float
@@ -70,11 +74,11 @@ class SpokenAnswer(Struct, frozen=True):
     total_us: int
     record: bytes
     score: float | None
-    """The mean feedback score of the exchange, or None."""
+    """The mean score in the feedback on the exchange, or None if no feedback has a score."""
 
 
 class Database:
-    """An open database with the newest schema. Every method raises `DatabaseFailed` if the database cannot be used."""
+    """An open database with the newest schema. Every method raises `DatabaseFailed` if the database does not work."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -87,10 +91,10 @@ class Database:
 
     @classmethod
     def open(cls, url: str, *, wait_s: float = WAIT_S) -> Database:
-        """Connect, and upgrade the schema.
+        """Connect to the database, and upgrade its schema.
 
         `wait_s` is how long an SQLite statement waits for the lock of another process. Raises `ConfigError` if the URL
-        is wrong or the schema is newer than this version of Foreword.
+        is wrong, or if the schema is newer than this version of Foreword supports.
         """
         engine = engine_for(url, wait_s)
         try:
@@ -105,14 +109,15 @@ class Database:
         self._engine.dispose()
 
     def insert(self, records: Sequence[ExchangeRecord]) -> int:
-        """Add all records, or none if one fails. Returns the number of new records. Stored records stay unchanged.
+        """Insert all records, or none if one fails. Return the number of new records.
 
-        Raises `RecordRefused` if the database can never store one of the records.
+        Records that are already stored stay unchanged. Raises `RecordRefused` if the database will never accept one of
+        the records.
         """
         return self.enter([StoredRecord(record, encode(record)) for record in records])
 
     def enter(self, entries: Sequence[StoredRecord]) -> int:
-        """Like `insert`, with encoded records."""
+        """Insert records that are already encoded. Otherwise, this is like `insert`."""
         if not entries:
             return 0
         if self._insert.positional:
@@ -128,19 +133,20 @@ class Database:
         return None if data is None else decode(data)
 
     def ids_like(self, start: str, limit: int = 3) -> list[str]:
-        """Return up to `limit` ids that begin with `start`, newest first."""
+        """Return up to `limit` ids that begin with `start`, with the newest exchange first."""
         begins = exchanges.c.id.startswith(_text(start), autoescape=True)
         query = select(exchanges.c.id).where(begins).order_by(exchanges.c.time_s.desc()).limit(limit)
         with self._reading() as connection:
             return list(connection.scalars(query))
 
     def find(self, filters: ExchangeFilter) -> list[Summary]:
-        """Return the matching exchanges, newest first."""
+        """Return the exchanges that match the filter, newest first."""
         with self._reading() as connection:
             return [Summary(*row) for row in connection.execute(_query(filters))]
 
     def spoken(self, templates: Sequence[str] = (), since_s: float = 0.0) -> Iterator[SpokenAnswer]:
-        """Yield the complete answers of these templates, or of all, oldest first.
+        """Yield the complete answers of these templates, or of all templates if none is given. The oldest answer comes
+        first.
 
         The answers are read in portions, so memory use does not grow with their number.
         """
@@ -150,14 +156,17 @@ class Database:
                 yield SpokenAnswer(*row)
 
     def decided(self, since_s: float = 0.0) -> Iterator[SpokenAnswer]:
-        """Yield the exchanges with a known intent or a template, complete or not, oldest first, read in portions."""
+        """Yield the exchanges that have a known intent or a template, with the oldest first.
+
+        Exchanges without a complete answer are included. They are read in portions, so memory use does not grow with
+        their number.
+        """
         with _translated(), self._engine.connect() as connection, connection.begin():
             rows = connection.execution_options(yield_per=PORTION).execute(_decided(since_s))
             for row in rows:
                 yield SpokenAnswer(*row)
 
     def add_feedback(self, opinion: Feedback) -> None:
-        """Store feedback on an exchange in the database."""
         row = {
             "exchange": opinion.exchange,
             "time_s": opinion.time_s,
@@ -178,7 +187,7 @@ class Database:
             return [Feedback(*row) for row in connection.execute(query)]
 
     def erase(self, id: str) -> None:
-        """Reduce an exchange to what the policy `hashed` stores, and its feedback to scores and labels."""
+        """Reduce an exchange to the data that the policy `hashed` stores. Its feedback keeps only scores and labels."""
         record = self.get(id)
         if record is None:
             return
@@ -190,7 +199,10 @@ class Database:
             connection.execute(update(feedback).where(feedback.c.exchange == _text(id)).values(blank))
 
     def purge(self, before_s: float, most: int) -> int:
-        """Delete up to `most` exchanges from before `before_s`, oldest first, with their feedback. Returns how many."""
+        """Delete exchanges from before `before_s`, with their feedback, and return the number of deleted exchanges.
+
+        The oldest exchanges are deleted first, and at most `most` of them.
+        """
         deleted = 0
         # in portions, so that other workers can write in between
         while deleted < most:
@@ -206,7 +218,10 @@ class Database:
         return deleted
 
     def size(self) -> tuple[int, float]:
-        """Return the number of exchanges and the time of the newest, in seconds since 1970, or 0.0."""
+        """Return the number of exchanges, and the time of the newest exchange in seconds since 1970.
+
+        The time is 0.0 if there are no exchanges.
+        """
         with self._reading() as connection:
             count, newest_s = connection.execute(select(func.count(), func.max(exchanges.c.time_s))).one()
         return count, newest_s or 0.0
@@ -224,7 +239,7 @@ class Database:
 
 @contextmanager
 def _translated() -> Iterator[None]:
-    """Convert a driver's error to `RecordRefused` for an invalid value, else to `DatabaseFailed`."""
+    """Convert an error of the driver to `RecordRefused` if a value is invalid, and to `DatabaseFailed` otherwise."""
     try:
         yield
     except SQLAlchemyError as error:
@@ -257,7 +272,7 @@ def _query(filters: ExchangeFilter) -> Select[Any]:
 
 
 def _scored() -> Select[Any]:
-    """Select the columns of `SpokenAnswer`."""
+    """Return a query for the columns of `SpokenAnswer`."""
     score = select(func.avg(feedback.c.score)).where(feedback.c.exchange == exchanges.c.id).scalar_subquery()
     return select(*[exchanges.c[name] for name in SpokenAnswer.__struct_fields__ if name != "score"], score)
 
@@ -279,7 +294,7 @@ def _row(entry: StoredRecord) -> dict[str, Any]:
 
 
 def _values(entry: StoredRecord) -> list[Any]:
-    """Return the row's values in the order of `COLUMNS`."""
+    """Return the values of a row in the order of `COLUMNS`."""
     record = entry.listed
     return [
         record.id,
@@ -299,7 +314,10 @@ def _values(entry: StoredRecord) -> list[Any]:
 
 
 def _text(value: str) -> str:
-    """Shorten and clean a value for an index. Clients choose model names, and a bad name must not stop the drain."""
+    """Shorten and clean a value for an indexed column.
+
+    Clients choose the names of models, and a bad name must not stop the drain.
+    """
     return _without_nul(value)[:TEXT_LIMIT]
 
 

@@ -1,4 +1,4 @@
-"""Moves spooled records to the database in batches, on a thread beside the event loop."""
+"""Moves records from the spool to the database in batches. It uses a thread, so the event loop is not blocked."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:  # SQLAlchemy is imported when the database is opened, not at 
 log = logging.getLogger("foreword.drain")
 
 OPENING_S = 15.0
-"""How long a query waits while the drain sets up the database, in seconds."""
+"""How long a query waits, in seconds, while the drain opens the database for the first time."""
 MAX_PAUSE_S = 60.0
 PURGE_EVERY_S = 3600.0
 DAY_S = 86400.0
@@ -30,10 +30,11 @@ T = TypeVar("T")
 
 
 class Drain:
-    """The background task that drains segments of its own process and of dead processes, not of other live workers.
+    """A background task that moves records from the spool to the database.
 
-    While the database is down, the task retries at intervals that grow to a minute, and the spool grows. Queries have a
-    thread and connection of their own, so they do not wait for a drain.
+    The task drains the segments of its own process and of dead processes, but not those of other live workers. While
+    the database is down, the spool grows, and the task retries at intervals that grow to one minute. Queries have their
+    own thread and connection, so they do not wait for a drain.
     """
 
     def __init__(
@@ -48,9 +49,11 @@ class Drain:
         clock: Callable[[], float] = time.time,
         uptime: Callable[[], float] = uptime_s,
     ) -> None:
-        """`open_for_reading` opens the database for `ask`, with a shorter wait for locks. Default: `open_database`."""
+        """`open_for_reading` opens the database for `ask`, with a shorter wait for locks. The default is
+        `open_database`.
+        """
         self.failing = ""
-        """Why the last drain failed, or ""."""
+        """The reason why the last drain failed, or "" if it succeeded."""
         self._spool = spool
         self._open_database = open_database
         self._open_for_reading = open_for_reading or open_database
@@ -61,7 +64,7 @@ class Drain:
         self._clock = clock
         self._uptime = uptime
         self._purge_at = 0.0
-        """The uptime at which to purge next."""
+        """The uptime at which the next purge is due."""
         self._jumped = False
         self._database: Database | None = None
         self._ask_database: Database | None = None
@@ -84,11 +87,13 @@ class Drain:
 
     @property
     def is_open(self) -> bool:
-        """Whether the database was opened for writing and for reading. The first opening may take long."""
+        """Whether the connections for writing and for reading are both open. Opening the database for the first time
+        may take long.
+        """
         return self._database is not None and self._ask_database is not None
 
     async def run(self) -> None:
-        """Drain until cancelled."""
+        """Drain repeatedly until the task is cancelled."""
         pause_s = self._interval_s
         while True:
             # the loop survives any error: the next try may succeed, and without a drain records would be lost
@@ -101,7 +106,7 @@ class Drain:
             await asyncio.sleep(pause_s)
 
     async def flush(self) -> None:
-        """Drain all records of this process now. Raises `DatabaseFailed` or `ConfigError`."""
+        """Drain all records that this process has written so far. Raises `DatabaseFailed` or `ConfigError`."""
         if self._queued is None:
             self._queued = asyncio.ensure_future(self._flush())
             self._queued.add_done_callback(_retrieved)
@@ -120,7 +125,8 @@ class Drain:
     async def ask(self, work: Callable[[Database], T]) -> T:
         """Run a function on the database, in parallel with the drain. Raises `NotReady` if the database is down.
 
-        If the caller was cancelled, the function does not start: nothing may be written after the client got an error.
+        If the caller is cancelled before the function starts, the function does not start. Nothing may be written after
+        the client has got an error.
         """
         given_up = False
 
@@ -138,7 +144,7 @@ class Drain:
             given_up = True
 
     async def aclose(self) -> None:
-        """Drain once more. The next process drains what remains in the spool."""
+        """Drain once more and close the database. Records that remain in the spool are drained by the next process."""
         with suppress(DatabaseFailed, ConfigError, OSError):
             await self.flush()
         await self._in_thread(self._close)
@@ -227,12 +233,15 @@ class Drain:
 
 
 def not_ready(error: Exception) -> NotReady:
-    """Return the error for clients while the database is down. It names the cause but no address."""
+    """Return the error for clients while the database is down. The message gives the cause but not the address."""
     log.error("records cannot be read: %s", error)
     return NotReady(f"The records cannot be used{outage_cause(str(error))}. Try again later.", retry_after_s=5)
 
 
 def _retrieved(task: asyncio.Task[None]) -> None:
-    """Mark a drain's error as retrieved. All callers that waited for the drain may have given up."""
+    """Mark the exception of a drain as retrieved.
+
+    Without this, asyncio would log the exception if all callers that waited for the drain were cancelled.
+    """
     if not task.cancelled():
         task.exception()

@@ -1,4 +1,4 @@
-"""Opens the SQLAlchemy engine of the records, and upgrades the schema."""
+"""Creates the SQLAlchemy engine for the records, and upgrades the schema of the database."""
 
 import logging
 from pathlib import Path
@@ -13,7 +13,10 @@ from gateway.errors import ConfigError, Problem
 log = logging.getLogger("foreword.database")
 
 REVISIONS = ("0001",)
-"""All revisions that this version supports, in order. With this list, an up-to-date database needs no alembic."""
+"""The revisions of the schema that this version supports, oldest first.
+
+With this list, alembic is not needed for a database that is up to date.
+"""
 WHERE = "[records] database"
 KINDS = ("sqlite", "postgresql")
 WAIT_S = 10.0
@@ -22,9 +25,9 @@ LOCK = 0x666F7265  # the key of PostgreSQL's advisory lock for upgrades
 
 
 def engine_for(url: str, wait_s: float = WAIT_S) -> Engine:
-    """Create an engine that is not connected yet. `wait_s` is how long SQLite waits for the lock of another process.
+    """Return an engine that is not connected yet. Raises `ConfigError` if the URL cannot be used.
 
-    Raises `ConfigError` if the URL cannot be used.
+    `wait_s` is how long SQLite waits for the lock of another process.
     """
     place = _url(url)
     options = {"sqlite": {"timeout": wait_s}, "postgresql": {"connect_timeout": CONNECT_S}}
@@ -41,9 +44,9 @@ def engine_for(url: str, wait_s: float = WAIT_S) -> Engine:
 
 
 def upgraded(engine: Engine) -> str:
-    """Upgrade the schema. Returns the revision before, or "" for an empty database.
+    """Upgrade the schema. Return the revision from before the upgrade, or "" if the database was empty.
 
-    Several workers may call this at once: the first upgrades, and the others find nothing to do.
+    Several workers may call this at the same time: the first worker upgrades, and the others find nothing to do.
     """
     with engine.begin() as connection:  # without a lock, because others may hold one
         if _revision(connection) == REVISIONS[-1]:

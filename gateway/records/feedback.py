@@ -8,13 +8,13 @@ from gateway.records.schema import ExchangeRecord
 
 
 class Feedback(Struct, frozen=True):
-    """Feedback on one exchange. All entries of an exchange are kept."""
+    """One piece of feedback on an exchange. An exchange may have several, and all are kept."""
 
     exchange: str
     score: float | None = None
-    """From 0 (useless) to 1 (right), or None. A thumb down is 0, a thumb up is 1."""
+    """The score from 0 (useless) to 1 (right), or None. A thumbs-down is 0, and a thumbs-up is 1."""
     label: str = ""
-    """The right class, or any other tag of the application."""
+    """The right class, or any other tag that the application chooses."""
     comment: str = ""
     answer: str = ""
     """The right answer."""
@@ -27,5 +27,5 @@ def signed(feedback: Feedback, key: ClientKey, now_s: float) -> Feedback:
 
 
 def visible(record: ExchangeRecord, key: ClientKey) -> bool:
-    """Return whether a key may see an exchange: its own, or any with `admin`."""
+    """Return whether a key may see an exchange. A key may see its own exchanges, and a key with `admin` may see all."""
     return key.admin or record.key == key.name
