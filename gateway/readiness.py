@@ -1,4 +1,4 @@
-"""Keeps the state of the parts that load after the start: loading, ready or failed."""
+"""Keeps the state of each part of the gateway that loads after the start."""
 
 import asyncio
 import logging
@@ -11,15 +11,15 @@ LOADING, READY = "loading", "ready"
 
 
 class Readiness:
-    """The state of each part: `loading`, `ready`, or `failed: reason`."""
+    """The state of each part: `loading`, `ready`, or `failed:` with a reason."""
 
     def __init__(self) -> None:
         self.parts: dict[str, str] = {}
         self.draining = False
-        """Whether the gateway is shutting down. A gateway that shuts down is never ready."""
+        """Whether the gateway is shutting down. It is then never ready."""
 
     def expect(self, *parts: str) -> None:
-        """Add parts that will be loaded. Until all of them are ready, the gateway is not."""
+        """Add parts that will be loaded. The gateway is not ready until all of them are ready."""
         self.parts.update(dict.fromkeys(parts, LOADING))
 
     @property
@@ -31,12 +31,12 @@ class Readiness:
         return any(state.startswith("failed") for state in self.parts.values())
 
     def mended(self, part: str) -> None:
-        """Mark a failed part as ready. This changes no part that is still loading."""
+        """Mark a failed part as ready. A part that is still loading is not changed."""
         if self.parts.get(part, "").startswith("failed"):
             self.parts[part] = READY
 
     async def watch(self, part: str, load: Callable[[], Awaitable[None]]) -> bool:
-        """Load one part and set its state. After a failure, log the reason and return False."""
+        """Load one part, set its state, and return whether it is ready. If loading fails, the reason is logged."""
         self.parts[part] = LOADING
         began = monotonic()
         try:

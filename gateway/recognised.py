@@ -1,4 +1,4 @@
-"""The application's prompt that built a request, if the gateway has recognised it."""
+"""The application's prompt that a request was built from, if the gateway has recognised the prompt."""
 
 from typing import ClassVar
 
@@ -6,7 +6,9 @@ from msgspec import Struct
 
 
 class RecognisedPrompt(Struct, frozen=True):
-    """A found prompt that built a request, and the values of its parts. `id` is "" if no prompt was recognised."""
+    """The prompt that a request was built from, with the values of the prompt's parts. `id` is "" if no prompt was
+    recognised.
+    """
 
     id: str = ""
     name: str = ""
@@ -17,7 +19,7 @@ class RecognisedPrompt(Struct, frozen=True):
 
     @property
     def ref(self) -> str:
-        """`id@version`, or "" if no prompt was recognised."""
+        """The prompt as `id@version`, or "" if no prompt was recognised."""
         return f"{self.id}@{self.version}" if self.id else ""
 
 

@@ -1,7 +1,7 @@
-"""The stage for prompts by name. The template that the request names is filled with values from the request.
+"""The stage for prompts by name. It fills the template that the request names with values from the request.
 
-The client asked for the template, so this stage runs in any mode. A mistake is an error, since an incomplete prompt
-must never be sent. The client's own messages come after the template's.
+The client asked for the template, so this stage runs in any mode. A mistake in the request is an error, since an
+incomplete prompt must never be sent. The client's own messages follow the template's messages.
 """
 
 import re
@@ -27,13 +27,13 @@ from gateway.prompt.templates.template import Template
 from gateway.split import Split
 
 QUERY = "query"
-"""The variable for the whole question, from which the template's slots are filled."""
+"""The variable that may hold the user's whole question. Slots without a variable of their own are filled from the
+question.
+"""
 
 
 class NamedPromptStage:
-    """The stage `prompt`. `rewrite` has the library, the examples and the models. It is None if the gateway has no
-    templates.
-    """
+    """The stage `prompt`. `rewrite` renders the template, and is None if the gateway has no templates."""
 
     name = "prompt"
 
@@ -64,7 +64,10 @@ class NamedPromptStage:
 
 
 def find(library: Library, named: NamedTemplate, exchange: Exchange) -> Template:
-    """Return the template with this id, or the family's template in the client's language. Raises `NotFound`."""
+    """Return the template that the request names by id or family. Raises `NotFound`.
+
+    For a family, the template in the client's language is preferred.
+    """
     id = _id(library, named, exchange)
     try:
         in_use = None if named.version else library.speaking.get(id)
@@ -81,9 +84,10 @@ def find(library: Library, named: NamedTemplate, exchange: Exchange) -> Template
 
 
 def fill_named(template: Template, variables: Mapping[str, str]) -> FilledSlots:
-    """Fill the slots with the client's values. Raises `BadRequest` for a missing, unknown or ill-typed value.
+    """Fill the slots with the client's values. Raises `BadRequest` if a value is missing, unknown or of the wrong type.
 
-    A required slot without a value gets the value of another slot with the same source.
+    If the client also sends the whole question, it fills the remaining slots. Otherwise, a required slot without a
+    value gets the value of another slot with the same source.
     """
     for name in variables:
         if name not in template.slots and name != QUERY:
@@ -112,7 +116,7 @@ def _id(library: Library, named: NamedTemplate, exchange: Exchange) -> str:
 
 
 def _language(named: NamedTemplate, exchange: Exchange) -> str:
-    """Return the language of the values, or else of the client's messages."""
+    """Return the language of the client's values, else of the client's messages, else English."""
     for text in (*sorted(named.variables.values(), key=len, reverse=True), exchange.ask.query):
         language = language_of(text)
         if language:
@@ -147,14 +151,14 @@ def _without_query(template: Template, own: Mapping[str, SlotValue]) -> dict[str
 
 
 def _same_words(slot: Slot, slots: Mapping[str, Slot], own: Mapping[str, SlotValue]) -> str:
-    """Return another slot that has a value and the same source, or ""."""
+    """Return the name of another slot that has a value and the same source, or ""."""
     if slot.sources[0] not in (SlotSource.PAYLOAD, SlotSource.QUERY, SlotSource.QUESTION, SlotSource.CODE):
         return ""
     return next((name for name in own if slots[name].sources[0] is slot.sources[0]), "")
 
 
 def _checked(template: Template, name: str, words: str) -> str:
-    """Return the value of a variable in the type of its slot. Raises `BadRequest` if the value does not fit."""
+    """Return the variable's value, converted to the type of its slot. Raises `BadRequest` if the value does not fit."""
     slot, param = template.slots[name], f"prompt.variables.{name}"
     if slot.required and not words.strip():
         raise _lacking(template, name, "it is empty")
@@ -177,7 +181,7 @@ def _one_of(slot: Slot, words: str, param: str) -> str:
 
 
 def _check_whole(template: Template, filled: FilledSlots) -> None:
-    """Raise `BadRequest` if the template needs the whole question and the request lacks it."""
+    """Raise `BadRequest` if the template uses the whole question or another variable that the request does not give."""
     if filled.values[QUERY]:
         return
     given = {name: value for name, value in filled.values.items() if name != QUERY}
@@ -197,7 +201,7 @@ def _check_whole(template: Template, filled: FilledSlots) -> None:
 
 
 def _undefined(template: Template, message: str) -> str:
-    """Return the name of the missing slot in jinja's message."""
+    """Return the name of the slot in jinja's error message, or `query` if the message names no slot."""
     name = next(iter(re.findall(r"'(\w+)' is undefined", message)), QUERY)
     return name if name in template.slots else QUERY
 
@@ -220,7 +224,10 @@ def _spoken(exchange: Exchange, named: NamedTemplate, prompt: ComposedPrompt) ->
 
 
 def ahead_of(rendered: tuple[Turn, ...], own: tuple[Turn, ...]) -> tuple[Turn, ...]:
-    """Return the template's messages, then the client's. The two system texts become one, the template's first."""
+    """Return the template's messages, followed by the client's messages.
+
+    If both have a system text, the texts are joined in one message, with the template's text first.
+    """
     systems = [turn for turn in own if turn.role in SYSTEM and turn.plain]
     others = tuple(turn for turn in own if turn not in systems)
     if not systems:

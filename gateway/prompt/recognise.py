@@ -1,7 +1,7 @@
-"""The stage `recognise`. It finds the application's prompt that built the request, if there is an exact match.
+"""The stage `recognise`. It finds the application's prompt that a request was built from, if a prompt matches exactly.
 
 The stage changes nothing: the client's own bytes are sent. It runs in every mode, so that the use of each prompt is
-known even where nothing is rewritten.
+counted even if nothing is rewritten.
 """
 
 from msgspec.structs import replace
@@ -12,7 +12,7 @@ from gateway.recognised import RecognisedPrompt
 
 
 class RecogniseStage:
-    """The stage `recognise`. It looks only for prompts that were found in the traffic of the request's key."""
+    """The stage `recognise`. It searches only the prompts that were found in requests with the same key."""
 
     name = "recognise"
 

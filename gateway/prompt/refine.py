@@ -1,6 +1,6 @@
 """The stage `refine`. If no template was used for a prompt, a model improves and completes the prompt.
 
-If anything fails, the client's own prompt is sent, and a note gives the reason.
+If anything fails, the client's own prompt is sent, and a note in the record gives the reason.
 """
 
 from __future__ import annotations
@@ -38,8 +38,9 @@ PURPOSE = "refine"
 
 
 class RefinedPrompt(Struct, frozen=True):
-    """The refiner's result: a better prompt, "" if the prompt is good as it is, or the reason why the answer was
-    rejected.
+    """The result of the refiner. `text` is a better prompt, or "" if the prompt is already good.
+
+    If the refiner's answer was rejected, `rejected` is the reason.
     """
 
     text: str = ""
@@ -47,7 +48,9 @@ class RefinedPrompt(Struct, frozen=True):
 
 
 class RefinedPromptCache:
-    """Results of the refiner by digest. The last `entries` are kept, each for `ttl_s`. Each worker has its own
+    """A cache of the refiner's results, by digest.
+
+    The cache keeps the `entries` most recently used results, each for at most `ttl_s` seconds. Each worker has its own
     cache.
     """
 
@@ -70,7 +73,7 @@ class RefinedPromptCache:
 
 
 class MeasuredRefiner(Struct, frozen=True):
-    """What a refiner's row of the gain table measures: the refiner's template with its model."""
+    """A refiner's text in the gain table. The digest covers the refiner's template and its model."""
 
     text_digest: str
     language: str
@@ -82,7 +85,7 @@ class MeasuredRefiner(Struct, frozen=True):
 
 
 class _LeftUnrefined(Exception):
-    """The client's prompt is sent as it is. The message gives the reason."""
+    """The client's prompt is sent unchanged. The message gives the reason."""
 
     def __init__(self, reason: str, calls: tuple[Call, ...] = (), template: Template | None = None) -> None:
         super().__init__(reason)
@@ -90,7 +93,7 @@ class _LeftUnrefined(Exception):
 
 
 class RefineStage:
-    """The stage `refine`. A new library gets a new stage with the same cache."""
+    """The stage `refine`. When the library is reloaded, a new stage is made, and the cache is passed on to it."""
 
     name = "refine"
 
@@ -124,7 +127,10 @@ class RefineStage:
         return replace(self._polished(exchange, template, refined, calls), proven=proven)
 
     def _proven(self, template: Template, exchange: Exchange) -> tuple[str, ...] | None:
-        """Return the models that may get the refined prompt, or None for all. Raises `_LeftUnrefined`."""
+        """Return the models that may get the refined prompt, or None for all models.
+
+        Raises `_LeftUnrefined` if the first model on the route may not get it.
+        """
         if exchange.mode is Mode.SHADOW or not self._policy.needs_proof(exchange, template.id):
             return None
         refiner = MeasuredRefiner.of(template, self.settings.model)
@@ -135,7 +141,7 @@ class RefineStage:
         return proven
 
     def _template(self, exchange: Exchange) -> Template:
-        """Return the refiner's template, if the prompt may be refined. Raises `_LeftUnrefined`."""
+        """Return the refiner's template. Raises `_LeftUnrefined` if the prompt must not be refined."""
         reason = why_untouchable(exchange)
         if not reason and exchange.ask.controls.template:
             reason = "the request names its template"
@@ -158,7 +164,7 @@ class RefineStage:
         return template
 
     async def _ask(self, template: Template, exchange: Exchange) -> tuple[str, tuple[Call, ...]]:
-        """Return a better prompt, from the cache or from the model. Raises `_LeftUnrefined`."""
+        """Return a better prompt from the cache or the model, and the calls that were made. Raises `_LeftUnrefined`."""
         query = exchange.ask.query
         digest = self._digest(template, query, exchange.key)
         calls: tuple[Call, ...] = ()
@@ -230,13 +236,17 @@ class RefineStage:
         ).noted(self.name, str(arm) or "refined", reason, data)
 
     def _digest(self, template: Template, text: str, key: ClientKey) -> bytes:
-        """Return the key of the cache. It includes the client's key, so that no hit reveals another client's prompt."""
+        """Return the prompt's key in the cache.
+
+        The digest includes the name of the client's key. Otherwise, a cache hit could reveal the prompt of another
+        client.
+        """
         parts = (key.name, template.digest, self.settings.model, text.strip())
         return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogatepass")).digest()
 
 
 def refiner_of(library: Library | None, language: str) -> Template | None:
-    """Return the newest active template that refines prompts in this language, or None."""
+    """Return the active template that refines prompts in this language, or None. The highest version is preferred."""
     templates = library.templates if library else ()
     refiners = [
         template

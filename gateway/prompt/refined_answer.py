@@ -1,7 +1,7 @@
-"""Reads a refiner's answer. It returns a better prompt, or rejects the answer with a reason.
+"""Reads a refiner's answer. The result is a better prompt, or the answer is rejected with a reason.
 
-Some filters are those of BPO's data (no residue, length within a ratio). The others catch frequent failures: a model
-refuses, answers the prompt, changes its language, or leaves out a part.
+Some filters are those of the BPO data set: no residue of the request, and a limited ratio of lengths. The others catch
+frequent failures: the model refuses, answers the prompt, changes its language, or leaves out a part.
 """
 
 import re
@@ -16,11 +16,15 @@ from gateway.prompt.language.literals import fences
 from gateway.prompt.language.vocabulary import VOCABULARY, Derived, LanguageWords, any_of, folded
 
 SHRINKS = 0.5
-"""A rewrite shorter than this share of the original has left something out."""
+"""The minimum length of a refined prompt, as a share of the original. A shorter prompt has left something out."""
 SHORT_CHARS = 60
-"""A prompt shorter than this may grow as if it had this length: "haiku?" needs more than six times its letters."""
+"""A shorter prompt may grow as much as a prompt of this length, since improving "haiku?" takes more than six times its
+letters.
+"""
 SHARED = 0.3
-"""A rewrite keeps at least this share of the original's words; an answer to the prompt does not."""
+"""The minimum share of the original's words in a refined prompt. If fewer remain, the model has answered the prompt
+instead.
+"""
 
 _TAGGED = re.compile(r"<prompt>\s*(.*?)\s*(?:</prompt>|\Z)", re.DOTALL | re.IGNORECASE)
 _RESIDUE = re.compile(
@@ -34,11 +38,11 @@ _QUOTES = {'"': '"', "“": "”", "「": "」", "'": "'"}
 
 
 class Rejected(Exception):
-    """The answer cannot replace the prompt. The message gives the reason."""
+    """The refiner's answer cannot replace the prompt. The message gives the reason."""
 
 
 class _Manner(Struct, frozen=True):
-    """One language's patterns for refusals, introductions and requests."""
+    """The patterns of one language for refusals, introductions and requests."""
 
     refuses: re.Pattern[str]
     leads: re.Pattern[str]
@@ -62,7 +66,7 @@ _manners = Derived(lambda: {language: _manner(words) for language, words in VOCA
 
 
 def read_refined(original: str, answer: str, *, language: str, growth: float) -> str:
-    """Return the better prompt, or "" if the prompt is good as it is. Raises `Rejected`."""
+    """Return the better prompt, or "" if the refiner left the prompt as it is. Raises `Rejected`."""
     manner = _manners()[language]
     refined = unwrapped(answer, original, manner.leads)
     if not refined:
@@ -75,7 +79,9 @@ def read_refined(original: str, answer: str, *, language: str, growth: float) ->
 
 
 def unwrapped(answer: str, original: str, leads: re.Pattern[str]) -> str:
-    """Return the prompt without tags, fence, quotes and introductions such as `Here is the improved prompt:`."""
+    """Return the prompt in the answer, without tags, code fence, quotes or an introduction such as `Here is the
+    improved prompt:`.
+    """
     tagged = _TAGGED.search(answer)
     text = (tagged[1] if tagged else answer).strip()
     for _ in range(2):  # an answer may begin with both "Sure!" and "Here is ...:"
@@ -122,8 +128,9 @@ def _faults(original: str, refined: str, manner: _Manner, language: str, growth:
 
 
 def shared(before: str, after: str) -> float:
-    """Return the share of the words in `before` that occur in `after`, from 0 to 1. Only the first letters of words are
-    compared.
+    """Return the share of the words in `before` that also occur in `after`, from 0 to 1.
+
+    Words are compared by their first letters only.
     """
     cut: Callable[[str], set[str]] = _word_stems if before.isascii() else _pairs
     own = cut(before)
@@ -135,11 +142,13 @@ def _word_stems(text: str) -> set[str]:
 
 
 def _pairs(text: str) -> set[str]:
-    """Return each pair of neighbouring characters, which count as words in writing without blanks."""
+    """Return each pair of neighbouring characters. Where no blanks separate the words, pairs are compared instead of
+    words.
+    """
     return {pair for word in re.findall(r"\w+", _loose_parts().sub(" ", text)) for pair in map("".join, pairwise(word))}
 
 
 def named(items: tuple[str, ...]) -> str:
-    """Return the pieces as a list that is short enough for a note."""
+    """Return the items as one text, shortened for a note."""
     shown = ", ".join(f"{item[:60]!r}" for item in items[:5])
     return shown + (f" and {len(items) - 5} more" if len(items) > 5 else "")

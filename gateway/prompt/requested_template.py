@@ -1,7 +1,6 @@
-"""The stage for a template that the request names (`foreword.template`). If the template cannot be used, the request is
-refused.
+"""The stage for a template that the request names in `foreword.template`.
 
-If it were not refused, the client would get an answer to another prompt.
+If the template cannot be used, the request is refused. Otherwise, the client would get an answer to a different prompt.
 """
 
 from gateway.ask import Mode
@@ -15,8 +14,9 @@ RETRY_S = 2.0
 
 
 class RequestedTemplateStage:
-    """The stage `rewrite` for requests that name a template. `rewrite` renders the template. It is None if the gateway
-    has no templates.
+    """The stage `rewrite` for requests that name a template.
+
+    `rewrite` renders the template, and is None if the gateway has no templates.
     """
 
     name = "rewrite"
@@ -39,9 +39,9 @@ class RequestedTemplateStage:
 
 
 def _switched_off(exchange: Exchange) -> Exchange:
-    """Leave the prompt unchanged if the request itself sets the mode off.
+    """Return the exchange unchanged if the request itself sets the mode to off.
 
-    Raises `KeyNotAllowed` if the key sets the mode off, or `BadRequest` if the configuration does.
+    Raises `KeyNotAllowed` if the mode of the key is off, or `BadRequest` if the mode in the configuration is off.
     """
     if exchange.ask.controls.mode is Mode.OFF:
         return exchange.noted("rewrite", "kept", "the request's own mode is off")

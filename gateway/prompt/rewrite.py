@@ -1,6 +1,6 @@
-"""The stage `rewrite`. It chooses a template for the intent, fills its slots, and adds the nearest examples.
+"""The stage `rewrite`. It chooses a template for the intent, fills the slots, and adds the nearest examples.
 
-`compose.py` renders the template, and drops a result that lacks any of the user's words.
+`compose.py` renders the template. It rejects a rendered prompt that lacks any of the user's words.
 """
 
 from __future__ import annotations
@@ -46,7 +46,9 @@ if TYPE_CHECKING:
     from gateway.ports import Completer, Nearby, Vectors
 
 LONGEST_QUERY_CHARS = 200_000
-"""A longer message is a document, and searching it would delay other requests."""
+"""The maximum length of a message that is searched for slots. A longer message is a document, and searching it would
+delay other requests.
+"""
 
 SYSTEM = ("system", "developer")
 
@@ -54,7 +56,7 @@ Embed = Callable[[Sequence[str]], Awaitable["Vectors"]]
 
 
 class RewriteStage:
-    """The stage `rewrite`. `library`, `pools`, `embed` and `store` are None while they are loading."""
+    """The stage `rewrite`. `library`, `pools`, `embed` and `store` are None until they are loaded."""
 
     name = "rewrite"
 
@@ -91,8 +93,9 @@ class RewriteStage:
             return replace(noted, calls=(*exchange.calls, *unchanged.calls)) if unchanged.calls else noted
 
     async def rewritten(self, exchange: Exchange) -> Exchange:
-        """Return the exchange with the template's prompt. The prompt may be recorded without being sent. Raises
-        `KeptAsIs`.
+        """Return the exchange with the template's prompt. Raises `KeptAsIs`.
+
+        Depending on the policy, the prompt is sent or only recorded.
         """
         *special, general = self._offered(exchange)
         for offered in special:
@@ -107,7 +110,7 @@ class RewriteStage:
         return _rewritten(exchange, prompt, chosen)
 
     def _choose(self, exchange: Exchange, offered: OfferedVersions) -> tuple[Template, RewriteDecision]:
-        """Return the template for the request, and whether to use it. Raises `KeptAsIs`."""
+        """Return the template for the request, and the decision whether to send its prompt. Raises `KeptAsIs`."""
         chosen = self.policy.decide(exchange, offered)
         if chosen.template is None or chosen.arm is Arm.NONE:
             raise KeptAsIs(chosen.why, chosen.template)
@@ -117,8 +120,10 @@ class RewriteStage:
         return chosen.template, chosen
 
     def _offered(self, exchange: Exchange) -> Sequence[OfferedVersions]:
-        """Return the versions for the intent, special versions first. If the client names a template, return only that.
-        Raises `KeptAsIs`.
+        """Return the versions to try in order. Templates for only one question come before the others. Raises
+        `KeptAsIs`.
+
+        If the client names a template, the result has only that template.
         """
         reason = why_untouchable(exchange)
         if reason:
@@ -147,7 +152,7 @@ class RewriteStage:
         return special
 
     async def _speak(self, template: Template, exchange: Exchange) -> ComposedPrompt:
-        """Fill the slots, choose examples, render, and check the result. Raises `KeptAsIs`."""
+        """Fill the slots, choose examples, render the template, and check the result. Raises `KeptAsIs`."""
         query = exchange.ask.query
         if len(query) > LONGEST_QUERY_CHARS:
             raise KeptAsIs(f"the message has {len(query)} characters; at most {LONGEST_QUERY_CHARS} are searched")
@@ -173,7 +178,7 @@ class RewriteStage:
         return replace(prompt, calls=(*more.calls, *prompt.calls), dropped=more.dropped) if more.calls else prompt
 
     async def spoken(self, template: Template, filled: FilledSlots, exchange: Exchange) -> ComposedPrompt:
-        """Return the prompt for slots that are already filled, with examples and first calls.
+        """Render a template whose slots are already filled, with its examples and first calls.
 
         Raises `KeptAsIs` or `TemplateError`.
         """
@@ -186,7 +191,7 @@ class RewriteStage:
         return await self._extract(template, exchange, self.embed, self.completer, self.settings.budget_ms / 1000)
 
     def _keep_if_grown(self, prompt: ComposedPrompt, query: str) -> None:
-        """Raise `KeptAsIs` if the prompt grew by more than the template or the gateway allows."""
+        """Raise `KeptAsIs` if the template adds more characters than the template's or the gateway's limit allows."""
         most = prompt.template.growth_chars or self.settings.growth_chars
         grown = guards.growth(query, prompt.turns)
         if grown > most:
@@ -196,7 +201,10 @@ class RewriteStage:
     async def _after_calls(
         self, prompt: ComposedPrompt, exchange: Exchange, filled: FilledSlots, labels: Sequence[str]
     ) -> ComposedPrompt:
-        """Return the prompt with the answers of the template's first calls. Raises `KeptAsIs` or `TemplateError`."""
+        """Make the template's first calls, and return the prompt with their answers.
+
+        Where no model may be called, placeholders replace the answers. Raises `KeptAsIs` or `TemplateError`.
+        """
         template = prompt.template
         if self.completer is None or not exchange.may_call:
             known = {**filled.values, **stand_ins(template)}
@@ -214,8 +222,9 @@ class RewriteStage:
 
 
 def _named(library: Library, ref: str, language: str) -> Template:
-    """Return the template that the client names by `id` or `id@version`. A family counts as an id. Raises
-    `KeptAsIs`.
+    """Return the template that the client names by `id` or `id@version`. Raises `KeptAsIs`.
+
+    The id may also be a family.
     """
     try:
         id, version = read_ref(ref)
@@ -260,8 +269,9 @@ def _rewritten(exchange: Exchange, prompt: ComposedPrompt, chosen: RewriteDecisi
 
 
 def _beside(own: tuple[Turn, ...], rendered: tuple[Turn, ...]) -> tuple[Turn, ...]:
-    """Return the client's earlier messages, then the template's. The two system texts become one, the client's
-    first.
+    """Return the client's earlier messages, followed by the template's messages.
+
+    If both have a system text, the texts are joined in one message, with the client's text first.
     """
     *before, last = own
     if rendered[-1].text.startswith(last.text, rendered[-1].offset):
@@ -274,7 +284,10 @@ def _beside(own: tuple[Turn, ...], rendered: tuple[Turn, ...]) -> tuple[Turn, ..
 
 
 def _joined(systems: Sequence[Turn], rendered: Turn) -> Turn:
-    """Join the system texts in one message. A single message of the client keeps its other fields."""
+    """Join the system texts in one message.
+
+    If the client has only one system message, the joined message keeps the other fields of that message.
+    """
     text = "\n\n".join([*(turn.text for turn in systems if turn.text.strip()), rendered.text])
     if len(systems) == 1 and text.startswith(systems[0].text):
         return Turn(systems[0].role, text, around=systems[0].source)

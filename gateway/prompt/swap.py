@@ -1,7 +1,7 @@
-"""The stage `swap`. It sends a promoted version of an application's own prompt in place of the original.
+"""The stage `swap`. It replaces an application's own prompt with a promoted version of that prompt.
 
-The system message and the last message may change. The conversation between them stays byte for byte, and so do tools,
-formats and all settings of the request. In any doubt, the request stays unchanged.
+The system message and the last user message may change. The messages between them stay byte for byte the same, and so
+do tools, formats and all other settings of the request. In case of doubt, the request is not changed.
 """
 
 from hashlib import blake2b
@@ -20,12 +20,12 @@ from gateway.prompt.policy.arms import place, takes_part
 from gateway.settings.prompt import PromptTable
 
 FOUND = "found"
-"""The technique of a rewrite by a version of a found prompt."""
+"""The technique that is recorded for a rewrite by a version of a found prompt."""
 REPLIES = ("assistant", "tool", "function")
 
 
 class SwapStage:
-    """The stage `swap`. The hot state remembers which conversations get a version."""
+    """The stage `swap`. The hot state stores which conversations get the version."""
 
     name = "swap"
 
@@ -51,7 +51,7 @@ class SwapStage:
         return _swapped(exchange, match, template)
 
     def _why_identity(self, exchange: Exchange, match: PromptMatch, template: FoundTemplate) -> str:
-        """Return why only the identity may be sent, or ""."""
+        """Return the reason why the request must be sent unchanged, or "" if the version may be sent."""
         ask = exchange.ask
         if ask.named is not None or ask.controls.template:
             return "the request names its prompt"
@@ -70,7 +70,10 @@ class SwapStage:
         return ""
 
     async def _takes_part(self, exchange: Exchange, match: PromptMatch) -> bool:
-        """Whether the conversation gets the version. A conversation that has already begun never changes to it."""
+        """Return whether the conversation gets the version.
+
+        A conversation that began without the version never gets it.
+        """
         spoken = match.prompt.spoken
         assert spoken is not None  # the caller has checked this
         conversation = conversation_id(exchange, match.prompt.id)
@@ -88,7 +91,10 @@ class SwapStage:
 
 
 def _is_exact(match: PromptMatch, turns: tuple[Turn, ...]) -> bool:
-    """Whether the parts and the fixed text are exactly the request, so that a version loses nothing."""
+    """Return whether the fixed text and the values together are exactly the request.
+
+    If they are, a version of the prompt loses nothing.
+    """
     shapes, rest = match.version.shapes, match.values
     texts = []
     for shape in shapes:
@@ -110,7 +116,8 @@ def _is_ambiguous(match: PromptMatch, turns: tuple[Turn, ...]) -> bool:
 
 
 def conversation_id(exchange: Exchange, prompt: str) -> str:
-    """Return the client's id of the conversation, or else a hash of key, prompt, system message and first user message.
+    """Return the client's conversation id. Without one, return a hash of the key, the prompt, the system message and
+    the first user message.
 
     All turns of a conversation have the same id.
     """
@@ -139,14 +146,12 @@ def _swapped(exchange: Exchange, match: PromptMatch, template: FoundTemplate) ->
 
 
 def template_name(prompt: FoundPrompt) -> str:
-    """Return the name under which records and headers know the template. It cannot be that of a template of the
-    library.
-    """
+    """Return the template's name in records and headers. A template of the library cannot have this name."""
     return f"{FOUND}:{prompt.name}"
 
 
 def new_turns(own: tuple[Turn, ...], template: FoundTemplate, values: dict[str, str]) -> tuple[Turn, ...]:
-    """Return the turns of a version. A message that stays unchanged is the client's own, byte for byte."""
+    """Return the turns of the request with the version's messages. A message without changes is kept byte for byte."""
     head, tail = template.around_history(values)
     last = max(at for at, turn in enumerate(own) if turn.role == "user")
     first = 1 if own[0].role in SYSTEM else 0

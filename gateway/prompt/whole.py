@@ -1,7 +1,8 @@
-"""The last stage of `prepare`. It checks that the client's message is sent whole, and otherwise removes the rewrite.
+"""The last stage of `prepare`. It removes the rewrite if the client's message would not be sent as a whole.
 
-The position of the message comes from the rendering, not from a search. These changes are exempt and get a note: a
-prompt, template or stage that the request names, a strategy for long inputs, and a refined prompt.
+The position of the message is known from the rendering, so no search is needed. The following changes are exempt, and a
+note records them: a prompt, template or stage that the request names, a promoted version of the application's own
+prompt, a strategy for long inputs, and a refined prompt.
 """
 
 from msgspec.structs import replace
@@ -13,12 +14,10 @@ from gateway.prompt.swap import FOUND
 from gateway.prompt.withdrawal import withdrawn
 
 IN_WHOLE = ("direct", "trimmed")
-"""The strategies that send the messages unchanged."""
+"""The strategies that send the messages without changing them."""
 
 
 class WholeStage:
-    """The stage `whole`."""
-
     name = "whole"
 
     async def __call__(self, exchange: Exchange) -> Exchange:
@@ -32,7 +31,10 @@ class WholeStage:
 
 
 def is_whole(exchange: Exchange) -> bool:
-    """Return whether the last user turn contains the client's last message at the position that the turn records."""
+    """Return whether the last user message still contains the client's last message in full.
+
+    The turn records where the client's message must be.
+    """
     own = _last_user(exchange.ask.turns)
     turn = _last_user(exchange.turns or ())
     if own is None or turn is None:
@@ -47,7 +49,7 @@ def _last_user(turns: tuple[Turn, ...]) -> Turn | None:
 
 
 def _exemption(exchange: Exchange) -> str:
-    """Return why the message need not be sent whole, or "" if it must be."""
+    """Return the reason why the message need not be sent as a whole, or "" if it must be."""
     if exchange.ask.spoken_for:
         return "the request names its prompt"
     if exchange.ask.controls.template:

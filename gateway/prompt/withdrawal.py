@@ -1,4 +1,4 @@
-"""Removes a rewrite from an exchange whose changed prompt is not sent."""
+"""Removes a rewrite from an exchange, so that the client's own prompt is sent."""
 
 from msgspec.structs import replace
 
@@ -9,10 +9,10 @@ MADE = ("rewritten", "refined")
 
 
 def withdrawn(exchange: Exchange, decision: str, why: str = "") -> Exchange:
-    """Remove the changed messages, the template's decoder settings and its procedure from the exchange.
+    """Remove the rewritten messages, the template's decoder settings and its procedure from the exchange.
 
-    The changed prompt is recorded in `rewrite.withheld`. The note of the stage that changed the prompt gets `decision`,
-    and `why` is added to its reason.
+    The rewritten prompt is recorded in `rewrite.withheld`. In the note of the stage that rewrote the prompt, `decision`
+    replaces the decision, and `why` is added to the reason.
     """
     rewrite = exchange.rewrite
     return replace(
