@@ -1,6 +1,5 @@
-"""Finds the kind of a file by its first bytes, or else by its name, which is often wrong.
-
-A kind is a suffix such as `.docx`.
+"""Detects the kind of a file. The first bytes decide, since names are often wrong. If these bytes do not show the kind,
+the name decides. A kind is a suffix such as `.docx`.
 """
 
 import io
@@ -28,7 +27,7 @@ PICTURES = {
     b"7z\xbc\xaf": "7z archive",
     b"Rar!": "RAR archive",
 }
-"""The first bytes of files without readable text, for each kind."""
+"""The first bytes of files that hold no readable text, with a name for each kind of file."""
 MIME_TYPES = {
     "application/vnd.oasis.opendocument.text": ".odt",
     "application/vnd.oasis.opendocument.text-template": ".odt",
@@ -65,11 +64,13 @@ HEADER = re.compile(
 )
 MAIL_HEADERS = (b"from:", b"date:", b"subject:", b"received:", b"mime-version:", b"message-id:")
 FREE = ("", ".txt", ".text", ".log", ".bin", ".dat", ".tmp")
-"""Suffixes that say nothing about the content."""
+"""Suffixes that say nothing about the content of a file."""
 
 
 def kind_of(name: Path, raw: bytes) -> str:
-    """Return the kind of a file. Raises `CollectionError` for a file without text, with a remedy if there is one."""
+    """Return the kind of a file. Raises `CollectionError` if files of this kind hold no readable text. The message
+    names a remedy if there is one.
+    """
     suffix = ALIASES.get(name.suffix.lower(), name.suffix.lower())
     head = raw[:HEAD_BYTES]
     for mark, what in PICTURES.items():

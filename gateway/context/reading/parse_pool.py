@@ -1,4 +1,4 @@
-"""Reads several documents at a time, each in its own process."""
+"""Reads several documents at the same time, each in its own process."""
 
 import queue
 from pathlib import Path
@@ -11,7 +11,9 @@ READERS = 3
 
 
 class ParsePool:
-    """Satisfies `ingest.Read`. Up to `count` threads read at a time. A process starts when it is first needed."""
+    """Satisfies `ingest.Read`. Up to `count` threads can read at the same time. Each process is started when it is
+    first needed.
+    """
 
     def __init__(self, count: int = READERS, *, time_s: float | None = None) -> None:
         """`time_s` is the time limit for each file. If it is None, the limit depends on the file's size."""
@@ -34,7 +36,7 @@ class ParsePool:
             self._idle.put(reader)
 
     def close(self) -> None:
-        """End the processes. A file that is being read fails with `CollectionError`."""
+        """End the processes. If a file is being read, that call raises `CollectionError`."""
         self._is_closed = True
         for reader in self._readers:
             reader.abort()

@@ -1,7 +1,7 @@
 """Reads documents in another process, with limits on time and memory.
 
 If a parser hangs, crashes or uses too much memory, only this process ends. The file is reported as failed, and a new
-process reads the next file. A process starts with the first file and also reads the later ones.
+process reads the next file. A process is started for the first file, and reads the later files too.
 """
 
 import contextlib
@@ -25,27 +25,29 @@ MEMORY_MB = 1024
 LONGEST_S = 120.0
 SHORTEST_S = 30.0
 S_PER_MB = 60.0
-"""The time limit for each megabyte. Slow formats take about ten seconds, and the machine may be busy."""
+"""The time limit in seconds for each megabyte of a file. Slow formats need about ten seconds, and the machine may be
+busy.
+"""
 LENGTH = 8
-"""The size of the length before each answer, in bytes."""
+"""The size in bytes of the length that precedes each answer."""
 
 
 class ParseJob(Struct, frozen=True):
-    """A file to read, and the `name` for it."""
+    """A file to read, and the name that documents and messages give to the file."""
 
     path: str
     name: str
 
 
 class ParseResult(Struct, frozen=True):
-    """A document or an error."""
+    """A document, or the message of an error."""
 
     document: Document | None = None
     error: str = ""
 
 
 class ParseProcess:
-    """Satisfies `ingest.Read`. Threads may share a process, which reads one file after another."""
+    """Satisfies `ingest.Read`. Several threads may share one `ParseProcess`. Files are read one after another."""
 
     def __init__(self, *, time_s: float | None = None, memory_mb: int = MEMORY_MB) -> None:
         """`time_s` is the time limit for each file. If it is None, `time_for` computes the limit from the file's
@@ -57,7 +59,7 @@ class ParseProcess:
         self._one_at_a_time = threading.Lock()
 
     def __call__(self, path: Path, name: str = "") -> Document:
-        """Read the document in a file. Raises `CollectionError`."""
+        """Read a file as a document. Raises `CollectionError`."""
         job = ParseJob(str(path), name or path.name)
         with self._one_at_a_time:
             result = self._ask(job)
@@ -66,7 +68,7 @@ class ParseProcess:
         return result.document
 
     def abort(self) -> None:
-        """End the process at once. A file that is being read fails with `CollectionError`."""
+        """End the process at once. If a file is being read, that call raises `CollectionError`."""
         process = self._process
         if process is not None:
             process.kill()
@@ -116,8 +118,8 @@ class ParseProcess:
 
 
 def time_for(path: str) -> float:
-    """Return the time limit for a file in seconds. Small files have a short limit, so that a small file that hangs its
-    parser does not delay other files for long.
+    """Return the time limit for a file in seconds. A small file has a short limit. If its parser hangs, other files
+    then wait only for a short time.
     """
     try:
         megabytes = Path(path).stat().st_size / 2**20
@@ -127,7 +129,7 @@ def time_for(path: str) -> float:
 
 
 def _environment() -> dict[str, str]:
-    """Return the environment variables for the process: the paths of Python's modules, and no secrets."""
+    """Return the environment variables for the process. They include the paths of Python's modules, but no secrets."""
     names = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "VIRTUAL_ENV")
     package = str(Path(__file__).parents[3])
     return {name: os.environ[name] for name in names if name in os.environ} | {"PYTHONPATH": package}
@@ -174,7 +176,9 @@ def _read(job: ParseJob) -> ParseResult:
 
 
 def main() -> None:
-    """Run the process. Each line of the input is a job. Each answer is its length, followed by its bytes."""
+    """Run the process. Each line of the input is a job as JSON. Each answer is a length, followed by this number of
+    bytes.
+    """
     _limit(int(sys.argv[1]))
     answers: Any = os.fdopen(os.dup(1), "wb")
     # a parser's own output must not mix with the answers

@@ -1,7 +1,7 @@
-"""Reads files as documents. The first bytes of a file decide its kind, or else its name does.
+"""Reads files as documents. The first bytes of a file decide its kind. If they do not show the kind, the name decides.
 
-An unreadable file raises a `CollectionError` with the file and the reason. Parsers are imported when they are first
-needed.
+If a file cannot be read, a `CollectionError` is raised, whose message gives the file and the reason. Parsers are
+imported when they are first needed.
 """
 
 from collections.abc import Callable
@@ -15,11 +15,13 @@ from gateway.context.reading.writer import DocumentWriter
 from gateway.errors import CollectionError
 
 VERSION = 4
-"""Part of the recipe of each ingested file. Increase it after a change to a reader, so that files are read again."""
+"""The version of the readers. It is part of the recipe of each ingested file. Increase it after a change to a reader,
+so that files are read again.
+"""
 
 MAX_BYTES = 64 * 1024 * 1024
 DEEPEST = 3
-"""The depth to which nested attachments are read."""
+"""Attachments are read up to this nesting depth."""
 MOST_FILES = 500
 """The maximum number of files that are read from an archive."""
 
@@ -49,18 +51,20 @@ READERS: dict[str, str] = {
     ".xml": "trees:read_xml",
     **dict.fromkeys(PYTHON | BRACES, "code:read_code"),
 }
-"""The reader of each kind, as a module of `formats` and a function. All other kinds are read as text."""
+"""The reader of each kind, as `module:function` within `formats`. Files of all other kinds are read as text."""
 WITH_PARTS: dict[str, str] = {
     ".eml": "mail:read_eml",
     ".mbox": "mail:read_mbox",
     ".mhtml": "mail:read_mhtml",
     ".msg": "mail:read_msg",
 }
-"""The readers of kinds that contain files. They get a function that reads these."""
+"""The readers of kinds that contain other files. Each reader also gets a function that reads the contained files."""
 
 
 def read(path: Path, name: str = "") -> Document:
-    """Read a file. Pass `name` if the path does not end in the file's name. Raises `CollectionError`."""
+    """Read a file. If the path does not end in the file's name, pass `name`. Raises `CollectionError` if the file
+    cannot be read or holds no text.
+    """
     named = Path(name) if name else path
     document = read_bytes(named, _bytes(path, named))
     if not document.text.strip():
@@ -72,7 +76,9 @@ def read(path: Path, name: str = "") -> Document:
 
 
 def read_bytes(name: Path, raw: bytes, depth: int = 0) -> Document:
-    """Read a file in memory that is nested in `depth` other files. It may have no text. Raises `CollectionError`."""
+    """Read a file from its bytes. `depth` is the number of files around this one. The text of the document may be
+    empty. Raises `CollectionError` if the file cannot be read.
+    """
     kind = kind_of(name, raw)
 
     def read_part(part: Path, content: bytes) -> Document:
@@ -99,7 +105,7 @@ def _function(place: str) -> Callable[..., Document]:
 
 
 def _archive(name: Path, raw: bytes, read_part: Callable[[Path, bytes], Document]) -> Document:
-    """Write the files in an archive, each under its name."""
+    """Read the files in an archive, and write each below its name."""
     from gateway.context.reading.archive import Archive
     from gateway.context.reading.formats.mail import write_attachment
 

@@ -1,4 +1,4 @@
-"""Formats the report on reading a file, as text for people or as values for clients."""
+"""Formats the report on reading a file: as lines for people, or as values for clients."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ from gateway.context.reading.document import ReadReport
 
 
 def summary_lines(report: ReadReport) -> list[str]:
-    """Return a line about the text, and a line for each omission."""
+    """Return a line that describes the text, and a line for each omission."""
     counts = (("page", report.pages), ("table", report.tables), ("picture", report.pictures))
     parts = [f"{count} {name}{'' if count == 1 else 's'}" for name, count in counts if count]
     if report.encoding and report.certainty < 1:

@@ -1,5 +1,5 @@
-"""A table as text, with a line for each row. Caption and title row are kept apart, since each chunk of a long table
-repeats them.
+"""Writes a table as text, with one line for each row. The caption and the title rows are kept apart, since each chunk
+of a long table repeats them.
 """
 
 import re
@@ -11,8 +11,8 @@ YEAR = re.compile(r"(?:19|20)\d\d")
 LONGEST_NUMBER = 40
 WIDE_COLUMNS = 8
 WIDE_CHARACTERS = 400
-"""If the rows of a table have more characters than this, each value is written beside its title, since a chunk holds
-only a few such rows.
+"""If the title row and an average row together have more characters than this, each value is written beside its title.
+A chunk holds only a few such rows.
 """
 LONGEST_TITLE = 80
 MOST_TITLE_ROWS = 3
@@ -20,8 +20,8 @@ CELL = " | "
 
 
 class Table:
-    """The rows of a table. `titles` is the number of title rows, or None to detect them. A row in `tied` belongs to the
-    row above, for example because a cell spans both.
+    """A table. `titles` is the number of title rows. With None, the title rows are detected. `tied` holds the indices
+    of rows that belong to the row above, for example because a cell spans both rows.
     """
 
     def __init__(
@@ -55,18 +55,18 @@ class Table:
 
     @property
     def head(self) -> str:
-        """Return the caption and the title rows, in the form in which they stand above the other rows."""
+        """The text above the rows: the caption and the title rows. If `wide` is true, the title rows are left out."""
         titles = [] if self.wide else map(_line, self._titles)
         return "\n".join(filter(None, [self.caption, *titles]))
 
     @property
     def lead(self) -> str:
-        """Return the head that each chunk of the table repeats."""
+        """The text that each chunk of the table repeats."""
         return self.head
 
     @property
     def records(self) -> list[str]:
-        """Return the rows as text. A row and the rows that are tied to it form one record."""
+        """The rows as text. A row and the rows that are tied to it form one record."""
         write = self._titled if self.wide else _line
         records: list[str] = []
         for place, row in enumerate(self.body, self._first + len(self._titles)):
@@ -83,8 +83,8 @@ class Table:
 
     @cached_property
     def _names(self) -> list[str]:
-        """Return the title of each column. If a cell spans several columns, its title is put before the title of each
-        of them.
+        """The title of each column. A title that spans several columns is put before the title of each of these
+        columns.
         """
         width = max(map(len, self._titles))
         names = [""] * width
@@ -99,7 +99,9 @@ class Table:
 
 
 def title_rows(rows: Sequence[Sequence[str]]) -> int:
-    """Return the number of title rows. There are two if cells of the first row span several of the second."""
+    """Return the number of title rows, from 0 to 2. There are two if a cell of the first row spans several cells of the
+    second row.
+    """
     if len(rows) < 2 or len(rows[0]) < 2 or not _names_columns(rows[0]):
         return 0
     above, below = (sum(map(bool, row)) for row in rows[:2])
@@ -108,8 +110,8 @@ def title_rows(rows: Sequence[Sequence[str]]) -> int:
 
 
 def _names_columns(row: Sequence[str]) -> bool:
-    """Whether a row may hold the titles: all cells are short, and no cell is a number, except for years after the
-    first cell.
+    """Whether a row may hold the titles of the columns. All cells must be short, and no cell may be a number. Years are
+    allowed after the first cell.
     """
     if not any(row) or (YEAR.fullmatch(row[0]) and len(row) > 1):
         return False
@@ -121,7 +123,7 @@ def _is_number(cell: str) -> bool:
 
 
 def _caption_rows(rows: Sequence[Sequence[str]]) -> int:
-    """Return the number of rows above the titles that have a single filled cell, such as a sheet's title."""
+    """Return the number of rows above the titles that have a single filled cell, such as the title of a sheet."""
     count = 0
     while count < min(MOST_TITLE_ROWS, len(rows) - 2) and len(rows[count]) > 1 and sum(map(bool, rows[count])) == 1:
         count += 1

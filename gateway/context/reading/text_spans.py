@@ -1,4 +1,6 @@
-"""Splits text into spans of a limited number of tokens, at the best places: paragraphs, lines, sentences, words."""
+"""Splits text into spans with a limited number of tokens. Spans are cut at the best places: at the ends of paragraphs,
+or else of lines, sentences, clauses or words.
+"""
 
 import re
 from collections.abc import Callable
@@ -8,8 +10,8 @@ Count = Callable[[str], int]
 Span = tuple[int, int]
 
 CHARACTERS_A_TOKEN = 12
-"""A text with more characters for each token than this never fits. WordPiece counts a word of 10,000 letters as one
-token.
+"""A text with more characters than this for each allowed token never fits, whatever its number of tokens. WordPiece
+counts a word of 10,000 letters as one token.
 """
 
 # A cut is possible where a match ends. The patterns are ordered from best to worst.
@@ -27,7 +29,9 @@ SENTENCES = 2
 
 
 def sentences(text: str, tokens: int, count: Count) -> list[Span]:
-    """Return the spans of lines and sentences, joined up to `tokens`. They cover everything but white space."""
+    """Split a text into lines and sentences, and join neighbours up to `tokens` tokens. The spans cover everything but
+    white space.
+    """
     ends = {match.end() for place in PLACES[: SENTENCES + 1] for match in place.finditer(text)}
     parts = (stripped(text, *edges) for edges in pairwise(sorted({0, *ends, len(text)})))
     return joined_spans(text, [(start, end) for start, end in parts if start < end], count, tokens)
@@ -38,9 +42,11 @@ def fits(text: str, count: Count, room: int) -> bool:
 
 
 def split(text: str, start: int, end: int, count: Count, room: int, joined: int, kind: int = 0) -> list[Span]:
-    """Split a text into spans of at most `room` tokens, cut at the best places. They cover everything but white space.
+    """Split a text into spans of at most `room` tokens, cut at the best places. The spans cover everything but white
+    space.
 
-    `kind` is the index in `PLACES` of the next pattern to cut at. From 1 on, the span is a paragraph or a part of one.
+    `kind` is the index in `PLACES` of the next pattern to cut at. If `kind` is 0, the text may have several paragraphs,
+    and is kept whole only if it has at most `joined` tokens. Spans are also joined up to `joined` tokens.
     """
     start, end = stripped(text, start, end)
     if start == end:
@@ -58,8 +64,8 @@ def split(text: str, start: int, end: int, count: Count, room: int, joined: int,
 
 
 def overlapping(text: str, start: int, end: int, count: Count, room: int, overlap: int) -> list[Span]:
-    """Return spans of at most `room` tokens. Each begins with up to `overlap` tokens from the end of the span
-    before.
+    """Return spans of at most `room` tokens that overlap. Each span begins with up to `overlap` tokens from the end of
+    the previous span.
     """
     size = max(1, overlap // 2)
     pieces = split(text, start, end, count, size, size)
@@ -85,7 +91,7 @@ def parts_at(place: re.Pattern[str], text: str, start: int, end: int) -> list[Sp
 
 
 def joined_spans(text: str, spans: list[Span], count: Count, room: int) -> list[Span]:
-    """Join neighbours if they fit together."""
+    """Join neighbouring spans if they fit into `room` tokens together."""
     packed: list[Span] = []
     for start, end in spans:
         if packed and fits(text[packed[-1][0] : end], count, room):

@@ -1,4 +1,4 @@
-"""Builds a document piece by piece. Readers write paragraphs, headings, tables and records with it."""
+"""Builds the document of a file. Readers use it to write paragraphs, headings, tables and records."""
 
 from msgspec.structs import replace
 
@@ -6,11 +6,11 @@ from gateway.context.reading.document import Document, Heading, Lead, ReadReport
 from gateway.context.reading.table import Table
 
 MOST_LINES = 50
-"""The maximum number of lines about omissions. The last line counts the rest."""
+"""The maximum number of lines about omissions. If there are more, the last line gives the number of the others."""
 
 
 class DocumentWriter:
-    """Builds a document with an empty line between blocks. Positions are those in the finished text."""
+    """Builds a document, with an empty line between blocks. All positions refer to the finished text."""
 
     def __init__(self) -> None:
         self.gap = ""
@@ -30,11 +30,11 @@ class DocumentWriter:
 
     @property
     def start(self) -> int:
-        """The position of the next text."""
+        """The position at which the next text will begin."""
         return self._length + len(self.gap) if self._length else 0
 
     def write(self, text: str) -> None:
-        """Write text as it is, after the pending gap."""
+        """Write text unchanged, after the pending gap."""
         if not text:
             return
         if self.gap and self._length:
@@ -43,7 +43,7 @@ class DocumentWriter:
         self._append(text)
 
     def words(self, text: str) -> None:
-        """Write inline text. White space at its ends becomes a gap of at most one space."""
+        """Write inline text. White space at either end becomes a gap of at most one space."""
         if text[:1].isspace():
             self.gap = self.gap or " "
         self.write(" ".join(text.split()))
@@ -51,7 +51,7 @@ class DocumentWriter:
             self.gap = " "
 
     def block(self, gap: str = "\n\n") -> None:
-        """Put a gap before the next text. If a gap is already pending, the larger one is used."""
+        """Put a gap before the next text. If a gap is already pending, the larger of the two is used."""
         self.gap = max(self.gap, gap, key=lambda mark: mark.count("\n"))
 
     def paragraph(self, text: str, gap: str = "\n\n") -> None:
@@ -69,12 +69,12 @@ class DocumentWriter:
             self.block()
 
     def page(self) -> None:
-        """Begin a page, slide or sheet with the next text."""
+        """Begin a new page, slide or sheet. The next text is the first on it."""
         self.block()
         self._pages.append(self.start)
 
     def record(self, text: str, gap: str = "\n") -> None:
-        """Write text that must stay whole."""
+        """Write a record, which is text that stays whole."""
         if text.strip():
             self.block(gap)
             start = self.start
@@ -98,22 +98,22 @@ class DocumentWriter:
         self.block()
 
     def lead(self, start: int, text: str) -> None:
-        """Make chunks that begin between `start` and the current position repeat the text."""
+        """Repeat the text in each chunk that begins between `start` and the current position."""
         if start < self._length and text:
             self._leads.append(Lead(start, self._length, text))
 
     def picture(self, description: str = "") -> None:
-        """Count a picture, and write its description if it has one."""
+        """Count a picture. If the picture has a description, write it."""
         self._pictures += 1
         if description.strip():
             self.paragraph(f"[Picture: {' '.join(description.split())}]")
 
     def leave_out(self, what: str) -> None:
-        """Report an omission. Equal reports are counted."""
+        """Report an omission. An omission that is reported several times gets one line with its number."""
         self._left_out[what] = self._left_out.get(what, 0) + 1
 
     def append(self, document: Document, level: int = 0) -> None:
-        """Write another document, with headings `level` levels deeper and without pages."""
+        """Write another document. Its headings become `level` levels deeper, and its pages are not counted."""
         if not document.text.strip():
             return
         self.block()
@@ -144,7 +144,7 @@ class DocumentWriter:
 
 
 def left_out(counts: dict[str, int]) -> tuple[str, ...]:
-    """Return a line for each kind of omission, with its count."""
+    """Return a line for each kind of omission. If the omission occurred several times, the line gives the number."""
     lines = [what if count == 1 else f"{what} ({count} times)" for what, count in counts.items()]
     if len(lines) > MOST_LINES:
         lines = [*lines[: MOST_LINES - 1], f"and {len(lines) - MOST_LINES + 1} more"]

@@ -1,1 +1,1 @@
-"""Readers. Each converts the bytes of one format to a document."""
+"""One reader for each file format. A reader converts the bytes of a file to a document."""

@@ -1,7 +1,8 @@
-"""Reads source code. Classes and functions become headings below the file's name.
+"""Reads source code. The file's name is the top heading. Each class or function is a heading below it.
 
-Python is read by its own parser. For languages with braces, a lexer finds the braces outside strings and comments; the
-text before a brace is the name of its block. Code in other languages gets one heading, and is cut at blank lines.
+Python's own parser reads Python. In languages with braces, a lexer finds the braces outside strings and comments. The
+text before a brace is the title of its block. A file in any other language has only the top heading, and is cut into
+chunks at blank lines.
 """
 
 import ast
@@ -18,7 +19,7 @@ from gateway.context.reading.document import Document, Heading, ReadReport
 from gateway.context.reading.formats.markdown import decode, text_report
 
 LINE_ENDS = frozenset((".go", ".groovy", ".js", ".jsx", ".kt", ".kts", ".mjs", ".scala", ".swift", ".ts", ".tsx"))
-"""Suffixes of languages in which a statement ends with its line."""
+"""Suffixes of languages in which the end of a line ends a statement."""
 BRACES = LINE_ENDS | frozenset(
     (".c", ".cc", ".cpp", ".cs", ".cxx", ".dart", ".h", ".hh", ".hpp", ".java", ".m", ".php", ".rs")
 )
@@ -26,8 +27,8 @@ PYTHON = frozenset((".py", ".pyi"))
 CODE = ReadReport("code")
 LONGEST_TITLE = 80
 MOST_CHARS = 1_000_000
-"""The maximum length of a file that is lexed, in characters. Longer files are data or generated, and lexing takes a
-second per million characters.
+"""A file with more characters than this is not split into blocks. Such files are usually data or generated code, and a
+lexer needs a second for each million characters.
 """
 
 HOLDS_OTHERS = re.compile(
@@ -41,22 +42,24 @@ GOES_ON = tuple(",=>&|+.<:(")
 WORD = re.compile(r"\w")
 NEWLINE = re.compile(r"\n")
 MOST_PIECES = 200
-"""The maximum number of pieces that are collected for a header. Its title needs fewer."""
+"""The number of tokens that are kept of the header before a block. The title of the block needs fewer."""
 MOST_INDENT = 1000
 DEEPEST = 8
-"""The depth to which nested blocks get headings."""
+"""Blocks that are nested more deeply than this get no heading."""
 BEHIND = re.compile(r"[ \t]*[;,)]*")
 
 
 class CodeBlock(Struct, frozen=True):
-    """A class or function with its comments and decorators. Top-level blocks have level 2."""
+    """A class or function, including the comments and decorators above it. `level` is the heading level. It is 2 for a
+    block at the top level of the file.
+    """
 
     start: int
     end: int
     level: int
     title: str
     holds: bool = False
-    """Whether the block may contain blocks, as a class contains methods."""
+    """Whether the block may contain other blocks, as a class contains methods."""
 
 
 def read_code(path: Path, raw: bytes) -> Document:
@@ -72,7 +75,9 @@ def code_document(text: str, name: str, suffix: str, report: ReadReport = CODE) 
 
 
 def python_blocks(text: str) -> list[CodeBlock]:
-    """Return classes, and functions outside other functions. Empty if the text is not Python."""
+    """Return the classes, and the functions that are not inside another function. The list is empty if the text is not
+    valid Python.
+    """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", SyntaxWarning)
@@ -103,7 +108,9 @@ def _defined(node: ast.AST, lines: Sequence[int], texts: Sequence[str], level: i
 
 
 def brace_blocks(text: str, name: str) -> list[CodeBlock]:
-    """Return the blocks in braces that have a header, at the top level or directly in a class or the like."""
+    """Return the blocks in braces that have a header. A block must be at the top level, or directly inside a class, a
+    namespace or a similar block. The list is empty if no lexer knows the file's name.
+    """
     from pygments.lexers import get_lexer_for_filename
     from pygments.util import ClassNotFound
 
@@ -118,14 +125,16 @@ def brace_blocks(text: str, name: str) -> list[CodeBlock]:
 
 
 class _Braces:
-    """Reads the tokens of a file, and collects what may be the header of the next block."""
+    """Finds the blocks in the tokens of a file. The tokens since the last statement are kept, since they may be the
+    header of the next block.
+    """
 
     def __init__(self, text: str, line_ends: bool) -> None:
         self._text = text
         self._line_ends = line_ends
         self._open: list[tuple[int, int, list[str], int, bool]] = []
-        """For each open brace: the header before it (depth in parentheses, start, pieces), the number of its block or
-        -1, and whether all blocks around it contain only blocks.
+        """One entry for each open brace. An entry holds the header before the brace (its depth in parentheses, its
+        start and its tokens), the index of the block or -1, and whether blocks inside the brace get a heading.
         """
         self._lines = [-1, *(match.start() for match in NEWLINE.finditer(text))]
         self._blocks: list[CodeBlock] = []
@@ -154,8 +163,8 @@ class _Braces:
                 self._gather(value)
 
     def _space(self, value: str) -> None:
-        """Handle white space. A blank line ends a comment or a statement. In some languages, the end of any line
-        does.
+        """Handle white space. A blank line ends a comment or a statement. In the languages of `LINE_ENDS`, the end of a
+        line also ends a statement.
         """
         self._blank += value.count("\n")
         ends = self._line_ends and "\n" in value and self._is_statement()
@@ -169,8 +178,8 @@ class _Braces:
         return bool(words) and not words[-1].endswith(GOES_ON) and not words[0].startswith("@")
 
     def _gather(self, piece: str) -> None:
-        """Add a piece to the header. The first pieces form the title. The last piece shows whether the header
-        continues.
+        """Add a token to the header. The first tokens form the title, and the last token shows whether the header
+        continues. In a full header, the new token therefore replaces the last one.
         """
         if len(self._header) >= MOST_PIECES:
             self._header.pop()
@@ -205,7 +214,9 @@ class _Braces:
         self._next()
 
     def _line_start(self) -> int:
-        """Return the start of the header's line, if only white space stands before the header."""
+        """Return the start of the header's line if only white space precedes the header, or else the start of the
+        header.
+        """
         start = self._lines[bisect_left(self._lines, self._lead) - 1] + 1
         blank = self._lead - start <= MOST_INDENT and not self._text[start : self._lead].strip()
         return start if blank else self._lead
@@ -228,8 +239,8 @@ class _Braces:
 
 
 def _headings(text: str, name: str, blocks: Sequence[CodeBlock]) -> list[Heading]:
-    """Make a heading at the start of each block. If text follows a block, the parent's heading is repeated before this
-    text.
+    """Make a heading at the start of each block. Where text follows a block, repeat the heading of the enclosing block
+    before that text.
     """
     headings = [Heading(0, 1, name, own_line=False)]
     around = [CodeBlock(0, len(text), 1, name)]

@@ -1,7 +1,5 @@
-"""DOCX: reads the text in order, directly from the XML.
-
-Libraries with an object model leave out content controls, tracked insertions, nested tables, text boxes, footnotes and
-headers.
+"""Reads DOCX files. The text is read in order, directly from the XML. Libraries with an object model skip content
+controls, tracked insertions, nested tables, text boxes, footnotes and headers.
 """
 
 import re
@@ -23,7 +21,7 @@ DELETED = {"del", "moveFrom", "instrText", "delText", "rPr", "pPr", "tblPr", "se
 SPACES = {"tab": " ", "br": "\n", "cr": "\n", "noBreakHyphen": "-", "ptab": " "}
 NOTES = {"footnoteReference": "footnotes", "endnoteReference": "endnotes"}
 DEEPEST = 60
-"""The depth to which nested tables are read. Deeper tables are counted as left out."""
+"""Tables are read up to this nesting depth. Deeper tables are reported as left out."""
 
 
 def read_docx(path: Path, raw: bytes) -> Document:
@@ -39,7 +37,7 @@ def read_docx(path: Path, raw: bytes) -> Document:
 
 
 class _Docx:
-    """Reads the elements of a document. A text box comes after its paragraph."""
+    """Reads the elements of a document. The text of a text box is written after the paragraph that contains the box."""
 
     def __init__(self, archive: Archive) -> None:
         self.writer = DocumentWriter()
@@ -49,7 +47,7 @@ class _Docx:
         self._boxes: list[_Element] = []
 
     def around(self, kind: str) -> None:
-        """Write the headers or the footers, each text once."""
+        """Write all headers or all footers. A repeated text is written only once."""
         texts: dict[str, None] = {}
         for name in self._archive.names:
             if re.fullmatch(rf"word/{kind}\d*\.xml", name):
@@ -157,8 +155,8 @@ def _name(element: "_Element") -> str:
 
 
 def _below(parent: "_Element", name: str) -> "Iterator[_Element]":
-    """Yield the nearest descendants with this name. Content controls and tracked changes may lie between them and the
-    parent.
+    """Yield the nearest descendants with this tag name. Content controls and tracked changes may lie between the parent
+    and these descendants.
     """
     for child in parent:
         tag = _name(child)
@@ -181,7 +179,9 @@ def _continues(cell: "_Element") -> bool:
 
 
 def _levels(archive: Archive) -> dict[str, int]:
-    """Return the heading level of each paragraph style. Word's own styles have English names in every language."""
+    """Return the heading levels of the paragraph styles. Word's built-in styles have English names in documents of
+    every language.
+    """
     levels: dict[str, int] = {}
     if "word/styles.xml" not in archive:
         return levels

@@ -1,4 +1,4 @@
-"""EPUB: reads the chapters in reading order, each as HTML."""
+"""Reads EPUB files. The chapters are read in reading order, each as HTML."""
 
 import posixpath
 from pathlib import Path

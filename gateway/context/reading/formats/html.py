@@ -1,4 +1,4 @@
-"""HTML: reads the visible text with headings and tables, without menus and banners."""
+"""Reads HTML pages: the visible text with headings and tables, without menus and banners."""
 
 import codecs
 import re
@@ -38,19 +38,24 @@ LINKS = 4
 """A block outside the main content is a menu if it has at least this many links and little other text."""
 LINK_SHARE = 0.8
 ENOUGH_CHARS = 200
-"""The minimum length of a `main` element with the content of a page, in characters. A shorter one is only a frame."""
+"""A `main` element with fewer characters than this is not taken as the content of the page. Such an element is usually
+an empty frame.
+"""
 DECLARED = re.compile(
     rb"""<(?:meta|\?xml)\s[^>]{0,500}?(?:charset|encoding)\s{0,9}=\s{0,9}["']?\s{0,9}([\w.:-]{1,40})""", re.I
 )
 WIDER = {"gb2312": "gb18030", "gbk": "gb18030", "iso8859-1": "cp1252", "ascii": "cp1252", "shift_jis": "cp932"}
-"""Encodings, and wider encodings that include them. A page that declares the narrow encoding is decoded with the wider
-one.
+"""Maps each narrow encoding to a wider encoding that includes it. A page that declares the narrow encoding is decoded
+with the wider one.
 """
 DECLARED_WITHIN = 4096
 
 
 class Sums(Struct, frozen=True):
-    """Totals of an element: characters of text, links, characters in links, content, paragraphs or tables."""
+    """Totals of an element. `chars` is the number of characters of text, `links` the number of links, and `linked` the
+    number of characters inside links. `main` tells whether the element contains main content, and `prose` whether it
+    contains a paragraph or a table.
+    """
 
     chars: int = 0
     links: int = 0
@@ -85,7 +90,9 @@ def html_document(text: DecodedText, kind: str = "HTML") -> Document:
 
 
 def page_text(path: object, raw: bytes) -> DecodedText:
-    """Decode a page with the encoding that it declares. If this encoding is wrong, a detected encoding is used."""
+    """Decode a page with the encoding that the page declares. If the page declares none, or its bytes are not valid in
+    that encoding, the encoding is detected.
+    """
     declared = DECLARED.search(raw[:DECLARED_WITHIN])
     if declared and b"\0" not in raw:
         try:
@@ -98,7 +105,9 @@ def page_text(path: object, raw: bytes) -> DecodedText:
 
 
 def _main(root: Any, sums: Mapping[Any, Sums]) -> Any:
-    """Return the element with the content: `main` if it has enough text, else the whole page."""
+    """Return the element with the content of the page. This is the `main` element if it has enough text, or else the
+    root.
+    """
     mains = [element for element in root.iter() if element.tag == "main" or element.get("role") == "main"]
     if len(mains) == 1 and sums[mains[0]].chars >= ENOUGH_CHARS:
         return mains[0]
@@ -115,7 +124,9 @@ class _Page:
         """Whether the page has text besides its title."""
 
     def walk(self, element: Any, inside: bool = False) -> None:
-        """Write an element. `inside` is true within the main content, where lists of links are content too."""
+        """Write the content of an element. `inside` is true within the main content. A list of links is content there,
+        and a menu elsewhere.
+        """
         self._words(element.text)
         for child in element:
             if isinstance(child.tag, str):
@@ -172,7 +183,7 @@ class _Page:
             self._words(f" [Picture: {description}] ")
 
     def _list(self, element: Any, inside: bool) -> None:
-        """Write a list. If the line before the list ends with a colon, chunks of the list repeat this line."""
+        """Write a list. If the line before the list ends with a colon, each chunk of the list repeats that line."""
         before = element.getprevious()
         short = before is not None and isinstance(before.tag, str) and self.sums[before].chars < LONGEST_LEAD
         line = " ".join(_visible(before).split()) if short else ""
@@ -201,7 +212,7 @@ def _is_aside(element: Any, sums: Mapping[Any, Sums]) -> bool:
 
 
 def _sums(root: Any) -> "dict[Any, Sums]":
-    """Return the totals of all elements, in one pass from the innermost outwards."""
+    """Return the totals of all elements. A single pass computes them, from the innermost elements outwards."""
     from lxml import etree
 
     sums: dict[Any, Sums] = {}
@@ -269,7 +280,9 @@ def _texts(element: Any) -> Iterator[str]:
 
 
 def _child_texts(child: Any) -> Iterator[str]:
-    """Yield the texts of a child element. A block has a blank on both sides, and `<br>` is a new line."""
+    """Yield the texts of a child element. A blank stands before and after a block element, and a line break stands for
+    `<br>`.
+    """
     if child.tag == "br":
         yield "\n"
     elif child.tag == "img" and child.get("alt"):

@@ -1,4 +1,4 @@
-"""E-mail: reads EML, MBOX, MSG and MHTML, with the attachments that can be read."""
+"""Reads e-mail in EML, MBOX, MSG and MHTML files, with the attachments that can be read."""
 
 import contextlib
 import io
@@ -18,7 +18,7 @@ from gateway.context.reading.writer import DocumentWriter
 from gateway.errors import CollectionError
 
 ReadPart = Callable[[Path, bytes], Document]
-"""Reads an attachment, given its name and its bytes."""
+"""A function that reads an attachment. Its arguments are the attachment's name and bytes."""
 
 SHOWN_HEADERS = ("From", "To", "Cc", "Date")
 LONGEST_HEADER = 4000
@@ -43,7 +43,7 @@ def read_mbox(path: Path, raw: bytes, read_part: ReadPart) -> Document:
 
 
 def read_mhtml(path: Path, raw: bytes, read_part: ReadPart) -> Document:
-    """Read the page of an MHTML file. Its other parts are pictures and style sheets."""
+    """Read the HTML page of an MHTML file. The other parts are pictures and style sheets, and are ignored."""
     for part in _leaves(message_from_bytes(raw)):
         if part.get_content_type() in ("text/html", "application/xhtml+xml"):
             return html_document(page_text(path, _payload(part)), "MHTML")
@@ -76,7 +76,7 @@ def _write_message(writer: DocumentWriter, message: "Message[str, str]", read_pa
 
 
 def _leaves(message: "Message[str, str]") -> Iterator["Message[str, str]"]:
-    """Yield the parts with content, without those of attached messages."""
+    """Yield the parts of a message that have content. The parts of attached messages are left out."""
     waiting = [message]
     count = 0
     while waiting and count < MOST_PARTS:
@@ -104,7 +104,7 @@ def _parts(message: "Message[str, str]") -> list["Message[str, str]"]:
 
 
 def _body(leaves: "list[Message[str, str]]") -> "Message[str, str] | None":
-    """Return the part with the plain text, or else the part with HTML."""
+    """Return the part with the plain text, or else the part with the HTML. The result is None if neither has text."""
     for kind in ("text/plain", "text/html"):
         for part in leaves:
             shown = part.get_content_type() == kind and part.get_content_disposition() != "attachment"
@@ -155,7 +155,7 @@ def _file_name(part: "Message[str, str]") -> str:
 
 
 def write_attachment(writer: DocumentWriter, name: str, raw: bytes, read_part: ReadPart, level: int) -> None:
-    """Write an attached file under its name. An unreadable file is reported as left out."""
+    """Write the content of an attached file below the file's name. An unreadable file is reported as left out."""
     try:
         document = read_part(Path(name), raw)
     except CollectionError as error:

@@ -1,4 +1,4 @@
-"""Markdown and plain text: reads headings, and the heads that chunks of lists and tables repeat."""
+"""Reads Markdown and plain text. Finds the headings, and the lines that each chunk of a list or table repeats."""
 
 import re
 from pathlib import Path
@@ -30,7 +30,7 @@ def read_markdown(path: Path, raw: bytes) -> Document:
 
 
 def decode(path: object, raw: bytes) -> DecodedText:
-    """Decode bytes to text with uniform line ends. Raises `CollectionError` for binary data."""
+    """Decode bytes to text with uniform line endings. Raises `CollectionError` for binary data."""
     try:
         text = decoded(raw)
     except UnknownEncoding:
@@ -66,8 +66,8 @@ def markdown_headings(text: str) -> list[Heading]:
 
 
 def _title(text: str) -> str:
-    """Remove the closing `#`s of a heading, without a regular expression. Its time would grow with the square of the
-    line's length.
+    """Remove the closing `#` signs of a heading. No regular expression is used, since its time would grow with the
+    square of the line's length.
     """
     text = text.rstrip(" \t")
     bare = text.rstrip("#")
@@ -75,9 +75,11 @@ def _title(text: str) -> str:
 
 
 def structure(text: str) -> tuple[tuple[Lead, ...], tuple[Span, ...]]:
-    """Return the leads and the records of a text.
+    """Return the leads and the records of a text. A lead is text that each chunk of a list or table repeats. A record
+    is text that stays whole.
 
-    A list has a lead if the line above it ends with a colon. A pipe table has a lead, and its rows are records.
+    A list has a lead if the line above it ends with a colon. That line is the lead. The lead of a pipe table is its
+    caption and its title row. Each other row of the table is a record.
     """
     leads: list[Lead] = []
     records: list[Span] = []
@@ -127,8 +129,8 @@ def _begins_list(lines: list[str], number: int) -> bool:
 
 
 def _list_end(lines: list[str], number: int) -> int:
-    """Return the number of the line after a list. Further lines of an item, and single empty lines between items,
-    belong to the list.
+    """Return the number of the first line after a list. The continuation lines of an item belong to the list, and so do
+    single empty lines between items.
     """
     end = number
     while number < len(lines):

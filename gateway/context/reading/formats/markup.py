@@ -16,9 +16,8 @@ TAG = re.compile(r"<[^<>]{0,200}>")
 
 
 def read_rst(path: Path, raw: bytes) -> Document:
-    """Read reStructuredText. A heading is a line above a line of one repeated sign.
-
-    The first sign in the file marks the highest level, the next new sign marks the level below, and so on.
+    """Read reStructuredText. A heading is a line of text above a line that repeats one character. The first such
+    character in the file marks the highest level, the next new character marks the level below, and so on.
     """
     text = decode(path, raw)
     lines = text.text.split("\n")
@@ -55,7 +54,7 @@ def _braced(line: str, start: int) -> str:
 
 
 def read_subtitles(path: Path, raw: bytes) -> Document:
-    """Write each cue as a line with its start time."""
+    """Write each cue of the subtitles as a line with its start time."""
     text = decode(path, raw)
     report = text_report("subtitles", text)
     writer = DocumentWriter()

@@ -1,4 +1,4 @@
-"""ODT and ODP: reads text, headings, lists, tables and notes in order. ODS is read as a workbook."""
+"""Reads ODT and ODP files: text, headings, lists, tables and notes in order. `sheets.py` reads ODS files."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -59,7 +59,7 @@ class _Odf:
                 self.blocks(child)
 
     def _framed(self) -> None:
-        """Write text boxes and pictures after their paragraph."""
+        """Write the text boxes and pictures of a paragraph after this paragraph."""
         frames, self._frames = self._frames, []
         for frame in frames:
             self.blocks(frame)

@@ -1,4 +1,4 @@
-"""RTF: striprtf reads paragraphs, and tables as rows of cells."""
+"""Reads RTF files with striprtf. Tables are read as rows of cells."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""Reads workbooks and tables: XLSX, XLS, XLSB and ODS with calamine, CSV and TSV with Python's own reader."""
+"""Reads workbooks and tables. calamine reads XLSX, XLS, XLSB and ODS. Python's `csv` module reads CSV and TSV."""
 
 import csv
 import datetime
@@ -44,7 +44,7 @@ def read_workbook(path: Path, raw: bytes) -> Document:
 
 
 def _count_extras(archive: Archive, writer: DocumentWriter) -> None:
-    """Count the content that is not in cells."""
+    """Count the pictures, and report charts and comments as left out. Only cells are read as text."""
     for name in archive.names:
         if re.match(r"(?:xl/media|Pictures)/.", name):
             writer.picture()
@@ -66,7 +66,7 @@ def _cell(value: Any) -> str:
 
 
 def write_tables(writer: DocumentWriter, rows: Sequence[Sequence[str]]) -> None:
-    """Write the tables of a sheet. Empty rows separate tables, and a block with one column is text."""
+    """Write the tables of a sheet. Empty rows separate tables. A block with a single column is written as text."""
     for block in _blocks(rows):
         if max(sum(map(bool, row)) for row in block) == 1 and len(block) < 3:
             writer.paragraph("\n".join(next(filter(None, row)) for row in block))
@@ -103,7 +103,7 @@ def read_csv(path: Path, raw: bytes) -> Document:
 
 
 def _delimiter(text: str) -> str:
-    """Return the sign that splits most of the first lines into the same number of fields."""
+    """Return the delimiter that splits most of the first lines into the same number of fields."""
     sample = "\n".join(text[:200_000].split("\n")[:SAMPLE_LINES])
     best, delimiter = 0.0, ","
     for sign in DELIMITERS:

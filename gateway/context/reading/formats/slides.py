@@ -1,4 +1,6 @@
-"""PPTX: reads each slide as a page with its title as a heading. The texts, tables, charts and notes follow in order."""
+"""Reads PPTX files. Each slide becomes a page with its title as a heading. The texts, tables, charts and notes of the
+slide follow in order.
+"""
 
 import posixpath
 import re
@@ -16,7 +18,7 @@ R = "{http://schemas.openxmlformats.org/officeDocument/2006/relationships}"
 C = "{http://schemas.openxmlformats.org/drawingml/2006/chart}"
 TITLES = ("title", "ctrTitle")
 SMALL = ("sldNum", "dt", "ftr", "hdr")
-"""Placeholders that every slide repeats."""
+"""Types of placeholders that repeat on every slide: slide number, date, footer and header."""
 
 
 def read_pptx(path: Path, raw: bytes) -> Document:
@@ -35,7 +37,7 @@ def read_pptx(path: Path, raw: bytes) -> Document:
 
 
 def _slides(archive: Archive) -> list[str]:
-    """Return the names of the slides' parts, in the order of the presentation."""
+    """Return the names of the parts that hold slides, in the order of the presentation."""
     part = "ppt/presentation.xml"
     targets = _targets(archive, part)
     ids = [slide.get(R + "id") or "" for slide in archive.xml(part).iter(P + "sldId")]
@@ -48,7 +50,7 @@ _SLIDE = re.compile(r"ppt/slides/slide(\d{1,6})\.xml")
 
 
 def _targets(archive: Archive, part: str) -> dict[str, tuple[str, str]]:
-    """Return the relations of a part by id, as (kind, target)."""
+    """Return the relationships of a part by id, each as (kind, target)."""
     folder, name = posixpath.split(part)
     relations = f"{folder}/_rels/{name}.rels"
     if relations not in archive:
@@ -63,7 +65,7 @@ def _targets(archive: Archive, part: str) -> dict[str, tuple[str, str]]:
 
 
 class _Slide:
-    """Writes the shapes of a slide: the title, then the others in order."""
+    """Writes the shapes of a slide: first the title, then the others in order."""
 
     def __init__(self, archive: Archive, part: str, writer: DocumentWriter) -> None:
         self._archive = archive

@@ -1,4 +1,6 @@
-"""Reads JSON, JSONL, XML and notebooks. Records stay whole, and the names around them become headings."""
+"""Reads JSON, JSONL, XML and notebooks as trees. A record stays whole, and the names of the branches around it become
+headings.
+"""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -11,16 +13,16 @@ from gateway.context.reading.formats.markdown import decode, read_markdown
 from gateway.context.reading.writer import DocumentWriter
 
 SMALL_CHARACTERS = 1000
-"""The maximum length of a branch that becomes a single record, in characters."""
+"""A branch with at most this many characters is written as a single record."""
 LONGEST_RECORD_LINE = 400
-"""A record with more characters than this has a line for each field."""
+"""A record with more characters than this is written with one line for each field."""
 
 Tree = str | list[tuple[str, Any]]
-"""A text, or named parts in order. Parts of a list have no names."""
+"""A text, or a list of (name, part) in order. The parts of a JSON list have empty names."""
 
 
 class Literal(str):
-    """A number as the file writes it: 1.10 stays 1.10."""
+    """A number in the form that the file has: 1.10 stays 1.10."""
 
     __slots__ = ()
 
@@ -70,7 +72,9 @@ def read_xml(path: Path, raw: bytes) -> Document:
 
 
 def _element(element: Any) -> Tree:
-    """Return an element's attributes and children. If text stands between the children, the whole element is text."""
+    """Return the attributes and children of an element. If text stands between the children, the whole element is
+    returned as text.
+    """
     children = [child for child in element if isinstance(child.tag, str)]
     text = (element.text or "").strip()
     if any((child.tail or "").strip() for child in children) or (text and children):
@@ -86,8 +90,8 @@ def _name(element: Any) -> str:
 
 
 def write_tree(writer: DocumentWriter, tree: Tree, level: int = 1) -> None:
-    """Write a tree. Items of a list of records become records. A small branch becomes a record, a large one a
-    heading.
+    """Write a tree. Each item of a list of records becomes a record. Other branches become a record if they are small,
+    and a heading with the parts below it if they are large.
     """
     if isinstance(tree, str):
         writer.paragraph(tree)
@@ -110,13 +114,13 @@ def write_tree(writer: DocumentWriter, tree: Tree, level: int = 1) -> None:
 
 
 def _repeats(tree: Sequence[tuple[str, Tree]], name: str) -> bool:
-    """Whether several parts have this name, like the items of a list."""
+    """Whether several parts have this name, as the items of a list do."""
     first = [other for other, _ in tree[:2]]
     return first.count(name) > 1 or (len(tree) > 1 and tree[-1][0] == tree[-2][0] == name)
 
 
 def _is_record(tree: Tree) -> bool:
-    """Whether a branch is a single record, that is, whether it contains no list of records."""
+    """Whether a branch is a single record. A branch that contains a list of records is not one."""
     if isinstance(tree, str):
         return True
     nested = [(name, part) for name, part in tree if not isinstance(part, str)]
@@ -130,7 +134,7 @@ def _length(tree: Tree) -> int:
 
 
 def write_record(writer: DocumentWriter, tree: Tree) -> None:
-    """Write a short record as one line, and a longer one with a line for each field."""
+    """Write a short record as one line. A longer record gets one line for each field."""
     fields = [f"{name}: {text}" if name else text for name, text in _flat(tree) if text.strip()]
     line = " | ".join(" ".join(field.split()) for field in fields)
     if len(line) <= LONGEST_RECORD_LINE:
@@ -140,7 +144,7 @@ def write_record(writer: DocumentWriter, tree: Tree) -> None:
 
 
 def _flat(tree: Tree, prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Yield the fields with their paths. A list of texts is one field."""
+    """Yield each field of a tree as (path, text). A list of texts is a single field."""
     if isinstance(tree, str):
         yield prefix, tree
         return
@@ -152,7 +156,9 @@ def _flat(tree: Tree, prefix: str = "") -> Iterator[tuple[str, str]]:
 
 
 def read_notebook(path: Path, raw: bytes) -> Document:
-    """Read a notebook's cells: text as Markdown, code as it is. Outputs are left out."""
+    """Read the cells of a notebook. Text cells are read as Markdown, and code cells are copied unchanged. Outputs are
+    left out.
+    """
     text = decode(path, raw)
     notebook = json.loads(text.text)
     writer = DocumentWriter()

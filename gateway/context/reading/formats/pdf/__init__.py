@@ -1,1 +1,3 @@
-"""Reads PDF. pdfium gives words with positions; lines, columns, tables and headings are derived from these."""
+"""Reads PDF files. pdfium returns words with their positions. Lines, columns, tables and headings are derived from
+these positions.
+"""

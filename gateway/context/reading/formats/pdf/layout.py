@@ -1,5 +1,5 @@
-"""Arranges words by position into lines, columns, paragraphs, headings and tables. This module uses only geometry, no
-PDF.
+"""Arranges the words of a page into lines, columns and tables. The module uses only the positions of the words and
+ruled lines, and not the PDF file.
 """
 
 import re
@@ -15,10 +15,10 @@ from gateway.context.reading.formats.pdf.words import PageContent
 PROSE_WORDS = 4.0
 PROSE_LINES = 4
 SHORT = 0.75
-"""A line shorter than this share of its column ends a paragraph."""
+"""A line shorter than this share of the width of its column ends a paragraph."""
 CAPTION = re.compile(r"(?:Table|Tab\.|Tabelle|Tableau|Tabla|Tabela|Tabella|Таблица|表)\s*[\w.:-]", re.IGNORECASE)
 STEPS = 1000
-"""The number of positions across a page that are tested for a gap between columns."""
+"""The number of positions across a page at which a gap between columns is searched for."""
 BULLET = re.compile(r"(?:[•◦▪‣●○■–*·-]|\(?\d{1,3}[.)]|[a-z]\))$")
 
 
@@ -38,7 +38,7 @@ def blocks(content: PageContent) -> list[Block]:
 
 
 def _bands(lines: Sequence[TextLine], tables: Sequence[TableBlock]) -> list[list[TextLine] | TableBlock]:
-    """Return the ruled tables and the groups of lines between them, from top to bottom."""
+    """Return the ruled tables, and the groups of other lines between them, from top to bottom."""
     bands: list[list[TextLine] | TableBlock] = []
     left = list(lines)
     for table in sorted(tables, key=lambda table: table.top):
@@ -49,7 +49,9 @@ def _bands(lines: Sequence[TextLine], tables: Sequence[TableBlock]) -> list[list
 
 
 def _band(lines: list[TextLine]) -> list[Block]:
-    """Put lines into reading order. Columns of prose follow each other, and aligned lines become tables."""
+    """Put lines into reading order. Columns of prose are placed one after the other. Lines with aligned cells become
+    tables.
+    """
     gutter = _gutter(lines)
     if gutter is None:
         return _with_tables(lines)
@@ -67,7 +69,9 @@ def _band(lines: list[TextLine]) -> list[Block]:
 
 
 def _gutter(lines: Sequence[TextLine]) -> float | None:
-    """Return the position of the gap between two columns of prose, or None for one column or a table."""
+    """Return the x position of the gap between two columns of prose. The result is None if the lines form one column or
+    a table.
+    """
     gaps = Counter[int]()
     step = max(1.0, (max(line.right for line in lines) - min(line.left for line in lines)) / STEPS) if lines else 1.0
     for line in lines:
@@ -86,7 +90,7 @@ def _gutter(lines: Sequence[TextLine]) -> float | None:
 
 
 def _is_prose(side: Sequence[TextLine]) -> bool:
-    """Whether most lines of a column have several words without wide gaps."""
+    """Whether a column is prose. Its lines must have several words on average, and most must have no wide gap."""
     if len(side) < PROSE_LINES:
         return False
     return sum(len(line.words) for line in side) / len(side) >= PROSE_WORDS and sum(
@@ -115,7 +119,7 @@ def _columns(run: Sequence[TextLine], gutter: float) -> list[Block]:
 
 
 def _with_tables(lines: Sequence[TextLine]) -> list[Block]:
-    """Make a table of each group of successive lines with several aligned cells."""
+    """Return the lines, with a table in place of each group of successive lines that have aligned cells."""
     placed: list[Block] = []
     run: list[TextLine] = []
     for line in [*lines, None]:
@@ -130,8 +134,8 @@ def _with_tables(lines: Sequence[TextLine]) -> list[Block]:
 
 
 def _continues(run: Sequence[TextLine], line: TextLine) -> bool:
-    """Whether a line of one cell belongs to the row above. It must be close below the row and within one of the row's
-    cells.
+    """Whether a line with a single cell continues the row above it. The line must be close below that row, and within
+    one of the row's cells after the first.
     """
     above = run[-1]
     if line.top - above.bottom > CLOSE * line.height or len(cells_of(above)) < 2:

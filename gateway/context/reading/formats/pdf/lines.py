@@ -15,7 +15,7 @@ justified text are smaller.
 
 
 class TextLine(Struct, frozen=True):
-    """Words side by side, from left to right."""
+    """The words of a line, from left to right."""
 
     words: tuple[PageWord, ...]
 
@@ -49,7 +49,7 @@ class TextLine(Struct, frozen=True):
 
 
 class TableBlock(Struct, frozen=True):
-    """Rows of cells, and the position of the table on its page."""
+    """The rows of a table, and the positions of its top and bottom on the page."""
 
     rows: list[list[str]]
     top: float
@@ -58,7 +58,9 @@ class TableBlock(Struct, frozen=True):
 
 
 def lines_of(words: Sequence[PageWord]) -> list[TextLine]:
-    """Group words into lines, from top to bottom. Words of a line share most of their height."""
+    """Group words into lines, from top to bottom. Two words are in the same line if they overlap by more than half of
+    their height.
+    """
     lines: list[list[PageWord]] = []
     reach: tuple[float, float] = (0.0, 0.0)
     for word in sorted(words, key=lambda word: (word.top + word.bottom, word.left)):

@@ -1,4 +1,6 @@
-"""PDF: reads pages in order. Headings are recognised by their size, and tables become rows with titles."""
+"""Reads PDF files page by page. Headings are recognised by their size or bold type. The rows of tables are written with
+titles.
+"""
 
 import re
 from collections import Counter
@@ -22,12 +24,14 @@ MOST_PAGES = 20_000
 PASSWORD = 4
 """pdfium's error code for a file that needs a password."""
 LARGER = 1.15
-"""A heading is at least this many times as tall as the text."""
+"""A line is a heading if its height is more than this multiple of the usual height."""
 LONGEST_HEADING = 120
 RUNNING_PAGES = 3
-"""A running header or footer is at the edge of at least this many pages, and of half of all pages."""
+"""A line is a running header or footer if it occurs at the top or bottom of at least this many pages, and of at least
+half of all pages.
+"""
 COLUMN = 100.0
-"""Lines of one column begin within this many points of each other."""
+"""The width of an interval in points. Lines that begin within the same interval belong to one column."""
 BULLETS = "•◦▪‣●○■·"
 PAGE_NUMBER = re.compile(r"(?:-\s?)?\d{1,5}(?:\s?-)?|(?:page|seite) \d{1,5}(?: (?:of|von) \d{1,5})?", re.IGNORECASE)
 
@@ -79,7 +83,7 @@ def _page(pdf: Any, number: int, form: Any, writer: DocumentWriter) -> PdfPage:
 
 
 def _without_running_lines(pages: list[PdfPage]) -> list[PdfPage]:
-    """Return the pages without page numbers that stand alone. Headers and footers stay only where they first occur."""
+    """Remove lines that hold only a page number, and all but the first occurrence of each running header or footer."""
     edges = Counter(text for page in pages for text in {line.text for line in _edges(page)})
     running = {text for text, count in edges.items() if count >= max(RUNNING_PAGES, len(pages) // 2)}
     seen: set[str] = set()
@@ -119,7 +123,7 @@ def _write(writer: DocumentWriter, pages: Sequence[PdfPage]) -> None:
 
 
 class _Sizes:
-    """The heights of headings, with the level of each."""
+    """Maps the heights of lines to heading levels."""
 
     def __init__(self, pages: Sequence[PdfPage]) -> None:
         heights = Counter[float]()
@@ -149,7 +153,9 @@ def _rounded(line: TextLine) -> float:
 
 
 def _write_page(writer: DocumentWriter, page: PdfPage, sizes: _Sizes, titles: list[str]) -> list[str]:
-    """Write a page. Returns the title row of the page's last table, since the table may continue on the next page."""
+    """Write a page. Returns the title row of a table at the end of the page, since that table may continue on the next
+    page. The list is empty if the page does not end with a table.
+    """
     lines: list[TextLine] = []
     carried = titles
     for block in page.blocks:
@@ -173,7 +179,9 @@ def _write_page(writer: DocumentWriter, page: PdfPage, sizes: _Sizes, titles: li
 
 
 def _write_table(writer: DocumentWriter, block: TableBlock, caption: str, carried: list[str]) -> list[str]:
-    """Write a table. If it has no titles, it continues a table of the same width on the page before."""
+    """Write a table, and return its title row. `carried` is the title row of a table that may continue here. If this
+    table has the same number of columns, it gets that title row.
+    """
     rows = block.rows
     if carried and rows and len(carried) == len(rows[0]) and rows[0] != carried:
         rows = [carried, *rows]
@@ -184,7 +192,7 @@ def _write_table(writer: DocumentWriter, block: TableBlock, caption: str, carrie
 
 
 def _write_lines(writer: DocumentWriter, lines: Sequence[TextLine]) -> None:
-    """Write lines. Lines of a paragraph are joined, and a short line ends the paragraph."""
+    """Write lines. The lines of a paragraph are joined, and a short line ends a paragraph."""
     if not lines:
         return
     edges: dict[int, float] = {}
@@ -211,7 +219,7 @@ def _start(line: TextLine) -> str:
 
 
 def _joined(text: str, line: str) -> str:
-    """Append a line to a text. If a word is hyphenated at the end of the text, its two halves are joined."""
+    """Append a line to a text. If the text ends with a hyphenated word, the two halves of this word are joined."""
     if text.endswith("\xad"):
         return text[:-1] + line
     if re.search(r"[^\W\d_]-$", text[-2:]) and line[:1].islower():

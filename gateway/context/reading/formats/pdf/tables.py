@@ -1,4 +1,4 @@
-"""Finds the tables of a page: rows between ruled lines, and lines with aligned cells."""
+"""Finds the tables of a page. A table has rows between ruled lines, or lines with aligned cells."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -9,15 +9,17 @@ from gateway.context.reading.formats.pdf.words import PageWord, Rule
 
 MOST_COLUMNS = 100
 MOST_TABLES = 100
-"""The maximum number of tables on a page. If there are more, the lines are a drawing."""
+"""The maximum number of ruled tables that are read on a page. A page with more of them is a drawing."""
 FARTHEST_RULE = 150
-"""The maximum distance between two ruled lines of a table, in points."""
+"""The maximum distance between two neighbouring ruled lines of a table, in points."""
 CLOSE = 0.35
-"""A line belongs to the row above if the gap between them is at most this share of the line's height."""
+"""A line continues the row above it if the gap between them is at most this share of the line's height."""
 
 
 def columns_of(run: Sequence[TextLine]) -> list[tuple[float, float]]:
-    """Return the left and right edges of the columns, from the lines with the most frequent number of cells."""
+    """Return the left and right edges of the columns. Lines with fewer cells than usual are ignored. The list is empty
+    if the cells do not form columns.
+    """
     if not run:
         return []
     cells = [cells_of(line) for line in run]
@@ -49,7 +51,9 @@ def rows_of(run: Sequence[TextLine], columns: Sequence[tuple[float, float]]) -> 
 
 
 def _row(words: Sequence[PageWord], columns: Sequence[tuple[float, float]]) -> list[str]:
-    """Make a cell for each column, from the words that lie in the column or nearest to it."""
+    """Return the text of a row in each column. Words without a wide gap between them go into the nearest column
+    together.
+    """
     row: list[list[str]] = [[] for _ in columns]
     for cell in cells_of(TextLine(tuple(words))) if words else []:
         middle = (cell.left + cell.right) / 2
@@ -66,7 +70,7 @@ def _apart(cell: TextLine, left: float, right: float) -> float:
 def ruled_tables(
     words: list[PageWord], across: Sequence[Rule], down: Sequence[Rule]
 ) -> tuple[list[TableBlock], list[PageWord]]:
-    """Return the tables whose rows lie between ruled lines, and the words outside them."""
+    """Return the tables whose rows lie between ruled lines, and the words outside these tables."""
     tables = []
     for rules in _stacks(across)[:MOST_TABLES]:
         left, right = min(rule.first for rule in rules), max(rule.last for rule in rules)
@@ -88,8 +92,8 @@ def ruled_tables(
 
 
 def _stacks(across: Sequence[Rule]) -> list[list[Rule]]:
-    """Return groups of at least three horizontal rules that lie below one another, overlap, and are near each other.
-    Three rules make two rows.
+    """Return groups of at least three horizontal rules, which enclose at least two rows. The rules of a group lie below
+    one another, overlap horizontally, and are near each other.
     """
     stacks: list[list[Rule]] = []
     for rule in sorted(across, key=lambda rule: rule.at):
@@ -108,7 +112,7 @@ def _stacks(across: Sequence[Rule]) -> list[list[Rule]]:
 
 
 def _merged(places: Sequence[float]) -> list[float]:
-    """Return the positions, without those that are almost equal to another."""
+    """Return the positions in ascending order. A position that almost equals a lower one is left out."""
     merged: list[float] = []
     for place in sorted(places):
         if not merged or place - merged[-1] > 3:
@@ -122,7 +126,9 @@ def _within(rule: Rule, rules: Sequence[Rule], left: float, right: float) -> boo
 
 
 def _with_title_row(words: Sequence[PageWord], edges: list[float], left: float, right: float) -> list[float]:
-    """Add an edge above the first row, for a table with lines only below its rows."""
+    """Add an edge above a title row that stands directly above the first edge. This is for tables that have ruled lines
+    only below their rows.
+    """
     above = [
         word for word in words if word.bottom <= edges[0] + 2 and left - 2 <= word.left and word.right <= right + 2
     ]
@@ -133,7 +139,7 @@ def _with_title_row(words: Sequence[PageWord], edges: list[float], left: float, 
 
 
 def _ruled(inside: Sequence[PageWord], edges: Sequence[float], down: Sequence[float]) -> TableBlock | None:
-    """Return the table between the edges, or None if there is none."""
+    """Return the table between the edges, or None if the words do not form a table."""
     bands = [
         [word for word in inside if top < (word.top + word.bottom) / 2 <= bottom] for top, bottom in pairwise(edges)
     ]

@@ -1,6 +1,7 @@
 """Reads a page with pdfium: words with their boxes, ruled lines, form values and notes.
 
-All boxes are upright, even on a turned page: text runs from left to right, and lines from top to bottom.
+All boxes are upright, even on a turned page: text runs from left to right, and lines follow each other from top to
+bottom.
 """
 
 import ctypes
@@ -12,13 +13,13 @@ from typing import Any
 from msgspec import Struct
 
 MOST_OBJECTS = 20_000
-"""The maximum number of drawn objects on a page that are searched for ruled lines."""
+"""The number of drawn objects on a page among which ruled lines are searched for. Further objects are ignored."""
 MOST_SEGMENTS = 200
-"""A drawn object with more segments is a picture."""
+"""A drawn path with more segments than this is part of a picture, and has no ruled lines."""
 THIN = 2.5
-"""A filled box is a line if it is at most this thick, in points."""
+"""A filled box is a ruled line if its shorter side is at most this long, in points."""
 FARTHEST = 1e6
-"""Text farther than this from the origin is ignored, in points."""
+"""Text with a coordinate of at least this many points is ignored."""
 SHORTEST_RULE = 12.0
 
 
@@ -38,7 +39,9 @@ class PageWord(Struct, frozen=True):
 
 
 class Rule(Struct, frozen=True):
-    """A horizontal or vertical ruled line. `at` is its position; `first` and `last` are its ends."""
+    """A ruled line. A horizontal rule is at the y position `at`, and reaches from the x position `first` to `last`. For
+    a vertical rule, x and y are exchanged.
+    """
 
     at: float
     first: float
@@ -46,7 +49,9 @@ class Rule(Struct, frozen=True):
 
 
 class PageContent(Struct, frozen=True):
-    """The content of a page. `turned` are the words that run in another direction than most words."""
+    """The content of a page. `across` holds the horizontal rules, and `down` the vertical rules. `turned` holds the
+    words whose direction differs from that of most words on the page.
+    """
 
     words: list[PageWord] = []
     turned: list[PageWord] = []
@@ -55,11 +60,11 @@ class PageContent(Struct, frozen=True):
     notes: list[str] = []
     pictures: int = 0
     unmapped: int = 0
-    """The number of characters whose font does not map them to Unicode."""
+    """The number of characters that their font does not map to Unicode."""
 
 
 def page_content(page: Any, form: Any) -> PageContent:
-    """Read a page. `page` is a page of pypdfium2, and `form` its form environment or None."""
+    """Read a page. `page` is a `PdfPage` of pypdfium2. `form` is the form environment of the document, or None."""
     text = page.get_textpage()
     placed = [*_words(text.raw), *((0, word) for word in _form_values(page, form))]
     placed = [(turn, word) for turn, word in placed if _is_placed(word)]
@@ -81,8 +86,8 @@ def page_content(page: Any, form: Any) -> PageContent:
 
 
 def _words(text: Any) -> Iterator[tuple[int, PageWord]]:
-    """Yield the words in pdfium's order, with the direction of their text in quarter turns. Boxes have the page's
-    coordinates.
+    """Yield (turn, word) for each word, in pdfium's order. `turn` is the direction of the text in quarter turns. The
+    boxes are in the coordinates of the page.
     """
     import pypdfium2.raw as pdfium
 
@@ -98,7 +103,7 @@ def _words(text: Any) -> Iterator[tuple[int, PageWord]]:
 
 
 def _is_placed(word: PageWord) -> bool:
-    """Whether the box is valid. In a damaged file, its numbers can have any value."""
+    """Whether the box of the word is valid. The coordinates in a damaged file can have any value."""
     sides = (word.left, word.right, word.top, word.bottom)
     return all(math.isfinite(side) and abs(side) < FARTHEST for side in sides) and word.bottom > word.top
 
@@ -132,7 +137,7 @@ def _word(text: Any, signs: list[int], first: int, end: int) -> Iterator[tuple[i
 
 
 def _box(text: Any, index: int) -> tuple[float, float, float, float]:
-    """Return the box of a character as left, top, right, bottom. The origin is at the lower left corner."""
+    """Return the box of a character as (left, top, right, bottom). The origin is the lower left corner of the page."""
     import pypdfium2.raw as pdfium
 
     rect = pdfium.FS_RECTF()
@@ -159,8 +164,8 @@ def _is_bold(text: Any, index: int) -> bool:
 
 
 def _upright(word: PageWord, turn: int) -> PageWord:
-    """Convert a box from the page's coordinates to upright coordinates. The origin is then at the top instead of the
-    bottom.
+    """Convert the box of a word from the coordinates of the page to upright coordinates. Their origin is at the top of
+    the page instead of the bottom.
     """
     left, right, low, high = word.left, word.right, word.top, word.bottom
     down, up = (-high, -low, -right, -left), (low, high, left, right)
@@ -169,7 +174,7 @@ def _upright(word: PageWord, turn: int) -> PageWord:
 
 
 def _drawn(page: Any, turn: int) -> tuple[list[Rule], list[Rule], int]:
-    """Return horizontal rules, vertical rules, and the number of pictures."""
+    """Return the horizontal rules, the vertical rules, and the number of pictures."""
     import pypdfium2.raw as pdfium
 
     across: list[Rule] = []
@@ -191,7 +196,7 @@ def _drawn(page: Any, turn: int) -> tuple[list[Rule], list[Rule], int]:
 
 
 def _segments(item: Any) -> Iterator[tuple[float, float, float, float]]:
-    """Yield the straight lines of a path as boxes: left, right, low, high."""
+    """Yield the straight lines of a path, each as a box (left, right, low, high)."""
     import pypdfium2.raw as pdfium
 
     count = pdfium.FPDFPath_CountSegments(item.raw)
@@ -236,7 +241,7 @@ def _annotations(page: Any) -> Iterator[Any]:
 
 
 def _form_values(page: Any, form: Any) -> Iterator[PageWord]:
-    """Yield the values of form fields, each at the place of its field."""
+    """Yield the values of form fields. Each value has the box of its field."""
     import pypdfium2.raw as pdfium
 
     if form is None:
@@ -275,7 +280,7 @@ def _notes(page: Any) -> list[str]:
 
 
 def _string(call: Any, *arguments: Any) -> str:
-    """Call a function of pdfium that writes a text into a buffer, in UTF-16 with a zero at the end."""
+    """Return the text from a pdfium function that writes zero-terminated UTF-16 into a buffer."""
     import pypdfium2.raw as pdfium
 
     size = call(*arguments, None, 0)
