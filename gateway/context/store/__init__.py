@@ -1,1 +1,1 @@
-"""Stores the collections, and searches them."""
+"""Stores collections, and searches in them."""

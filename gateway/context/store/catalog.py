@@ -1,8 +1,9 @@
-"""The catalog of collections: names and owners, documents, chunks and words, in one SQLite file in the data folder.
+"""The catalog of collections. One SQLite file in the data folder holds the names and owners of collections, and their
+documents, chunks and words.
 
 The catalog decides which documents exist. A vector store knows vectors only by number, and a search drops each number
-that has no live document in the catalog. Therefore one transaction can add, change or remove a document, whatever the
-state of its vectors. Deleted text is overwritten on the disk.
+that belongs to no live document in the catalog. Therefore one transaction can add, change or remove a document,
+whatever the state of the vectors. Deleted text is overwritten on the disk.
 """
 
 import json
@@ -22,16 +23,16 @@ from gateway.context.store.schema import VERSION, prepare
 from gateway.errors import CatalogUnavailable, CollectionError
 
 PATIENCE_S = 1.5
-"""How long an operation waits for another process's lock. Commands may wait longer than a server."""
+"""How long an operation waits for the lock of another process, in seconds. Commands may wait longer than a server."""
 MOST_IDLE = 8
-"""The number of connections that stay open. Opening one takes longer than most searches."""
+"""The number of idle connections that stay open. Opening a connection takes longer than most searches."""
 MAPPED = 1 << 30
-"""The number of bytes of the file that are memory-mapped. A search reads hundreds of pages, and copying them takes
-longer than searching.
+"""The number of bytes of the file that are mapped into memory. A search reads hundreds of pages. Without the mapping,
+copying these pages would take longer than the search itself.
 """
 DAY_S = 86_400
 TOUCH_S = 60
-"""The time of the last use of a collection is written at most once in this interval."""
+"""The interval in seconds at which the time of a collection's last use is written at most."""
 UNAVAILABLE = frozenset(
     (
         sqlite3.SQLITE_PERM,
@@ -45,12 +46,12 @@ UNAVAILABLE = frozenset(
         sqlite3.SQLITE_NOTADB,
     )
 )
-"""Errors of SQLite that concern the file, not a statement."""
+"""SQLite errors that concern the file and not a statement."""
 
 
 class Collection(Struct, frozen=True):
-    """A collection, or vector store. `owner` is the key that created it. The owner "" is the operator, whose
-    collections are shared.
+    """A collection, which OpenAI's API calls a vector store. `owner` is the key that created the collection. The owner
+    "" is the operator, whose collections all keys share.
     """
 
     id: str
@@ -61,13 +62,13 @@ class Collection(Struct, frozen=True):
     expires_days: int = 0
     metadata: Mapping[str, str] = {}
     tuning: str = ""
-    """The learned settings of searches in this collection, as JSON, or "" if nothing was learned yet."""
+    """The settings that were learned for searches in this collection, as JSON. "" if nothing was learned yet."""
     chunks: int = 0
-    """The number of chunks in the collection's live documents."""
+    """The number of chunks of the live documents in the collection."""
 
     @property
     def expires(self) -> int:
-        """The time at which the collection expires if it is not used, in seconds since 1970, or 0 for never."""
+        """The time at which the collection expires if it is not used until then, in seconds since 1970. 0 for never."""
         return self.active + self.expires_days * DAY_S if self.expires_days else 0
 
     @property
@@ -84,9 +85,10 @@ def catalog_file(data_folder: Path) -> Path:
 
 
 class Catalog:
-    """The catalog. Threads and processes may share its file. Each operation has its own connection.
+    """The catalog of collections. Several threads and processes may share the file. Each operation has its own
+    connection.
 
-    Raises `CatalogUnavailable` if the file is read-only or damaged, or locked for longer than `patience_s`.
+    Operations raise `CatalogUnavailable` if the file is read-only, damaged, or locked for longer than `patience_s`.
     """
 
     def __init__(self, file: Path, patience_s: float = PATIENCE_S) -> None:
@@ -98,12 +100,12 @@ class Catalog:
         self._idle: list[tuple[int, sqlite3.Connection]] = []
 
     def open(self) -> None:
-        """Read the data that every search needs."""
+        """Read the owners of all chunks, which every search needs."""
         with self.reading() as database:
             self.owners.read(database)
 
     def create(self, owner: str, name: str, expires_days: int = 0, metadata: Mapping[str, str] | None = None) -> str:
-        """Create an empty collection. Returns its id."""
+        """Create an empty collection, and return its id."""
         with self.writing() as database:
             return self.create_in(database, owner, name, expires_days, metadata)
 
@@ -125,17 +127,21 @@ class Catalog:
         return id
 
     def collections(self, *, expired: bool = False) -> list[Collection]:
-        """Return all collections, oldest first. With `expired`, expired collections are included."""
+        """Return all collections that have not expired, the oldest first. With `expired`, expired collections are
+        included.
+        """
         return self._collections(f"({CURRENT} OR {int(expired)}) ORDER BY created, rowid")
 
     def of_owners(self, *owners: str, expired: bool = False) -> list[Collection]:
-        """Return the collections of the owners, as `collections` does."""
+        """Return the collections of these owners, the oldest first. With `expired`, expired collections are
+        included.
+        """
         condition = f"owner IN ({marks(owners)}) AND ({CURRENT} OR {int(expired)})"
         return self._collections(f"{condition} ORDER BY created, rowid", *owners)
 
     def latest(self, name: str, owner: str | None = None) -> Collection | None:
-        """Return the newest collection with this name that has not expired. With `owner` None, the owner does not
-        matter.
+        """Return the newest collection with this name that has not expired. If `owner` is None, a collection of any
+        owner is returned. The result is None if there is no such collection.
         """
         newest = f"{CURRENT} ORDER BY created DESC, rowid DESC LIMIT 1"
         if owner is None:
@@ -148,7 +154,7 @@ class Catalog:
         return self._collections(f"expires_days > 0 AND NOT {CURRENT}")
 
     def collection(self, id: str) -> Collection | None:
-        """Find a collection by its id, even one that has expired and was not removed yet."""
+        """Return the collection with this id, even if it has expired. The result is None if it does not exist."""
         return next(iter(self._collections("id = ?", id)), None)
 
     def change(self, id: str, **values: Any) -> None:
@@ -158,7 +164,9 @@ class Catalog:
             database.execute(f"UPDATE collections SET {names} WHERE id = ?", (*values.values(), id))
 
     def touch(self, collection: Collection) -> None:
-        """Record a use of the collection, which postpones its expiry. Does nothing while another process writes."""
+        """Record that the collection is used, which postpones its expiry. This does nothing while another process
+        writes.
+        """
         now = int(time())
         if collection.active >= now - TOUCH_S:
             return
@@ -170,8 +178,8 @@ class Catalog:
             return
 
     def probe(self, id: str) -> bytes:
-        """Return the vector that this collection's embedder computed for a fixed text, or empty bytes if there is none
-        yet.
+        """Return the vector that the collection's embedder computed for a fixed text. The result is empty if there is
+        none yet.
         """
         with self.reading() as database:
             row = database.execute("SELECT probe FROM collections WHERE id = ?", (id,)).fetchone()
@@ -185,7 +193,7 @@ class Catalog:
         self.scrub()
 
     def empty(self, id: str) -> bool:
-        """Delete all documents and attachments of a collection. Returns whether there were any."""
+        """Delete the documents, attachments and batches of a collection. Returns whether there were any."""
         with self.writing() as database:
             tables = ("documents", "attachments", "batches")
             if not any(
@@ -198,7 +206,9 @@ class Catalog:
         return True
 
     def scrub(self, id: str = "") -> None:
-        """Overwrite deleted text, which SQLite would keep in the collection's word index and in the write-ahead log."""
+        """Overwrite deleted text. SQLite would otherwise keep this text in the collection's word index and in the
+        write-ahead log.
+        """
         with self._connected() as database:
             if id:
                 lexical.purge(database, id)
@@ -211,8 +221,8 @@ class Catalog:
 
     @contextmanager
     def writing(self, patience_s: float | None = None) -> Iterator[sqlite3.Connection]:
-        """Open a transaction. It is done completely or not at all. `patience_s` is how long to wait for another
-        writer.
+        """Open a transaction, which is done completely or not at all. `patience_s` is how long to wait for another
+        writer. None stands for the catalog's own `patience_s`.
         """
         with self._connected() as database:
             patience_s = self.patience_s if patience_s is None else patience_s
@@ -222,7 +232,7 @@ class Catalog:
                 yield database
 
     def close(self) -> None:
-        """Close the idle connections. The catalog can still be used."""
+        """Close the idle connections. The catalog can still be used afterwards."""
         while self._idle:
             self._idle.pop()[1].close()
 
@@ -250,8 +260,8 @@ class Catalog:
             return [_collection(row) for row in rows]
 
     def _taken(self) -> tuple[int, sqlite3.Connection] | None:
-        """Return an idle connection to the current file, or None. The data folder may have been replaced since the
-        connection was opened.
+        """Return an idle connection to the current file, or None. Connections to an older file are closed, since the
+        data folder may have been replaced.
         """
         inode = self.file.stat().st_ino if self.file.exists() else 0
         while self._idle:

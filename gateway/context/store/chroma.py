@@ -1,11 +1,11 @@
-"""Chroma as the vector store: embedded in a folder, or a Chroma server.
+"""Chroma as the vector store: embedded in a folder, or as a Chroma server.
 
 Chroma lets only one process open a folder. Here each call locks the folder (`shared_folder.py`), so that several
 processes can use it. For example, `foreword collections add` works while the gateway runs. Within a process, open only
-one `ChromaStore` for a folder.
+one `ChromaStore` for each folder.
 
-A search never returns deleted vectors, but an embedded Chroma leaves their numbers on the disk. Chroma never stores
-texts.
+A search never returns deleted vectors. However, an embedded Chroma leaves the numbers of deleted vectors on the disk.
+Chroma never stores texts.
 """
 
 from __future__ import annotations
@@ -33,26 +33,26 @@ if TYPE_CHECKING:
 
 
 OURS = "vs_"
-"""The prefix of the ids of our collections."""
+"""The prefix of the ids of the gateway's collections."""
 DAMAGE = re.compile(r"code: (?:11|26)\b|malformed|not a database|hnsw|corrupt|index file", re.IGNORECASE)
-"""Chroma's errors for unreadable files. Other errors, such as a full disk, do not damage the files."""
+"""Matches Chroma's errors about unreadable files. Other errors, such as a full disk, do not damage the files."""
 HNSW: Any = {"space": "cosine", "ef_search": 200}
-"""With Chroma's default for `ef_search`, 100, more of the nearest vectors are missed."""
+"""A search with `ef_search` at Chroma's default of 100 misses more of the nearest vectors."""
 
 
 class ChromaSettings(Struct, frozen=True, forbid_unknown_fields=True):
-    """`[store] kind = "chroma"`: an embedded Chroma, or a Chroma server."""
+    """`[store] kind = "chroma"`: an embedded Chroma or a Chroma server."""
 
     path: str = ""
     """The folder of the embedded store, relative to the config file. Default: `chroma` in the data folder."""
     url: str = ""
-    """The URL of a Chroma server (`chroma run`) in place of the embedded store, such as `http://127.0.0.1:8000`. For
-    gateways on several machines.
+    """The URL of a Chroma server (`chroma run`), such as `http://127.0.0.1:8000`. It replaces the embedded store. Use a
+    server for gateways on several machines.
     """
 
 
 class ChromaStore:
-    """Satisfies `ports.VectorStore`. Threads may share a store; calls run one after another."""
+    """Satisfies `ports.VectorStore`. Several threads may share a store. Calls run one after another."""
 
     def __init__(self, folder: Path | None = None, url: str = "") -> None:
         self.url = url
@@ -67,7 +67,9 @@ class ChromaStore:
             return sorted(entry.name for entry in client.list_collections() if entry.name.startswith(OURS))
 
     def add(self, collection: str, document: int, keys: Sequence[int], vectors: Vectors) -> None:
-        """Insert or replace vectors. Chroma's own `add` ignores known ids, and its `upsert` refuses repeated ids."""
+        """Insert or replace vectors. Chroma's own `add` ignores ids that exist already. Its `upsert` refuses a call
+        with repeated ids, so only the last vector of each key is passed on.
+        """
         unique = {key: row for row, key in enumerate(keys)}
         rows = list(unique.values())
         with self._open(writing=True) as client:
@@ -113,7 +115,7 @@ class ChromaStore:
             return stored.count() if stored else 0
 
     def mend(self, collection: str) -> None:
-        """Move all files of the folder aside, since all collections share them."""
+        """Move all files of a damaged folder aside. All collections share these files."""
         if self._folder is None:
             return
         try:
@@ -235,7 +237,7 @@ def _connect(url: str) -> Client:
 
 
 def build(name: str, settings: ChromaSettings, parts: Any) -> ChromaStore:
-    """Build the store. `parts.settings` has the data folder, and the root of relative paths."""
+    """Build the store. `parts.settings` gives the data folder, and the folder to which relative paths refer."""
     if settings.url:
         return ChromaStore(url=settings.url)
     if settings.path:

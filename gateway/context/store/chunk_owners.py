@@ -1,8 +1,8 @@
-"""Keeps in memory which document each chunk belongs to. A search needs this for hundreds of chunks that are far apart
+"""Keeps in memory the document of each chunk. A search needs the documents of hundreds of chunks, which are far apart
 in the file.
 
-A chunk never moves to another document, and no key is used twice. So an entry stays valid, and only new chunks must be
-read. The state of a document can change, so each search reads it.
+A chunk never moves to another document, and no key is used twice. Therefore an entry stays valid, and only new chunks
+must be read. The state of a document can change, so each search reads the state again.
 """
 
 from __future__ import annotations
@@ -17,22 +17,24 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 AT_ONCE = 500
-"""The number of values in one statement. SQLite allows some thousands."""
+"""The number of values in one statement. SQLite allows some thousands of them."""
 T = TypeVar("T")
 NONE = 0
 """The key that stands for no document."""
 
 
 class Owners:
-    """The document of each chunk in one catalog file. Threads may share it."""
+    """The document of each chunk in one catalog file. Several threads may share an instance."""
 
     def __init__(self) -> None:
         self._of: NDArray[np.int64] | None = None
-        """The array of documents' keys. The index is the chunk's key. `NONE` stands for a chunk that does not exist."""
+        """An array with the key of each chunk's document. The index is the key of the chunk. `NONE` stands for a chunk
+        that does not exist.
+        """
         self._reading = threading.Lock()
 
     def read(self, database: sqlite3.Connection) -> NDArray[np.int64]:
-        """Read the chunks that were added since the last call."""
+        """Read the chunks that were added since the last call. Returns the array of documents."""
         import numpy as np
 
         with self._reading:
@@ -51,7 +53,9 @@ class Owners:
             return known
 
     def live(self, database: sqlite3.Connection, collection: str, keys: Sequence[int]) -> dict[int, int]:
-        """Return the live document of each chunk of the collection. Other chunks are left out."""
+        """Return the key of each chunk's live document, by the key of the chunk. A chunk is left out if it belongs to
+        another collection or has no live document.
+        """
         import numpy as np
 
         if not keys:
@@ -77,10 +81,10 @@ def _live(database: sqlite3.Connection, collection: str, documents: Sequence[int
 
 
 def groups(values: Sequence[T]) -> Iterable[Sequence[T]]:
-    """Split the values into groups that fit one statement."""
+    """Split the values into groups that fit into one statement."""
     return (values[first : first + AT_ONCE] for first in range(0, len(values), AT_ONCE))
 
 
 def marks(values: Sequence[object]) -> str:
-    """Return the placeholders for these values in a statement."""
+    """Return the placeholders for these values in a statement, such as `?, ?, ?`."""
     return ", ".join("?" * len(values))

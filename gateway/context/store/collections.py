@@ -1,7 +1,7 @@
 """The catalog and the vector store together, with the rights of keys.
 
-A key may read its own collections and the operator's, unless its configuration limits it to some of these. An admin key
-may read all. A collection that a key may not read is reported as missing.
+A key may read its own collections and the operator's. The configuration can limit the key to some of the operator's
+collections. An admin key may read all collections. A collection that a key may not read is reported as missing.
 """
 
 from __future__ import annotations
@@ -33,22 +33,23 @@ if TYPE_CHECKING:
 log = logging.getLogger("foreword.collections")
 
 CANDIDATES = 240
-"""The minimum number of results of each of the two searches.
-
-If only one search returns a chunk, the chunk gets the last score of the other search. With few results, a chunk that is
-good in both searches and best in neither would rank too low.
+"""The minimum number of results that each of the two searches returns. A chunk that only one search returns gets the
+lowest score of the other search. With few results, a chunk that is good in both searches and best in neither would
+therefore rank too low.
 """
 EXPIRED_DAYS = 30
-"""How long clients can see that a collection has expired. After this time, the collection is deleted."""
+"""The number of days for which clients can still see an expired collection. The collection is then deleted."""
 RERANKED = 30
-"""The number of best hits that a reranker scores."""
+"""The maximum number of hits that a reranker scores. They are the best hits of the search."""
 
 OPERATOR = ClientKey(name="", admin=True)
-"""The owner of collections that commands on the machine create. All keys share these."""
+"""The key of commands on the machine. It is the owner of the collections that these commands create, which all keys
+share.
+"""
 
 
 class Hit(Struct, frozen=True):
-    """A chunk found by a search, and its document."""
+    """A chunk that a search found, with its document."""
 
     chunk: Chunk
     document: DocumentRow
@@ -59,15 +60,17 @@ class Hit(Struct, frozen=True):
 
     @property
     def source(self) -> FileSource:
-        """The chunk's file, with the id and name for clients. A document that was not uploaded has its name as id."""
+        """The file of the chunk, with the id and the name that clients use. If the document was not uploaded, its name
+        is also its id.
+        """
         row = self.document
         name = cited_name(row.source)
         return FileSource(row.file or name, row.title or name, row.attributes)
 
 
 class Wish(Struct, frozen=True):
-    """A query with its settings. `weight` is the share of the vectors in a score, or None for the default. `where` is a
-    filter.
+    """A query, with the settings of its search. `weight` is the share of the vectors in a score. With None, the default
+    share applies. `where` filters the documents.
     """
 
     text: str
@@ -77,9 +80,11 @@ class Wish(Struct, frozen=True):
     weight: float | None = None
     rerank: bool = True
     refers: bool = False
-    """Whether the query is a message that refers to the one before it, so that its brevity tells nothing."""
+    """Whether the query is a message that refers to the message before it. Such a message is short for another reason
+    than others, so its length is no sign of relevance.
+    """
     addition: str = ""
-    """The last message, if the query is this message together with the one before."""
+    """The last message, if the query joins this message to the message before it, or ""."""
 
 
 class SearchResult(Struct, frozen=True):
@@ -90,7 +95,7 @@ class SearchResult(Struct, frozen=True):
 
 
 class BothSearches(Struct, frozen=True):
-    """The results of both searches of a collection, separately and merged."""
+    """The results of a collection's two searches, separately (`dense` and `words`) and merged (`ranked`)."""
 
     dense: Ranked
     words: Ranked
@@ -98,7 +103,7 @@ class BothSearches(Struct, frozen=True):
 
 
 class Collections:
-    """The collections. Blocking: call the methods on a worker thread, not on the event loop."""
+    """All collections. The methods block: call them on a worker thread and not on the event loop."""
 
     def __init__(
         self,
@@ -107,13 +112,15 @@ class Collections:
         reranker: Reranker | None = None,
         reranked: Sequence[str] = ("*",),
     ) -> None:
-        """`reranker` sorts the hits of the collections in `reranked`, by name or id; `*` stands for all."""
+        """`reranked` holds the names or ids of the collections whose hits `reranker` sorts. `*` stands for all
+        collections.
+        """
         self.catalog = catalog
         self.vectors = vectors
         self.reranker = reranker
         self._reranked_names = frozenset(reranked)
         self.damage = ""
-        """The reason why the vectors cannot be read, for the operator, or ""."""
+        """The reason why the vectors cannot be read, for the operator. "" if they can be read."""
 
     def open(self) -> None:
         """Open the files and delete expired collections. Some stores take a second to open."""
@@ -128,16 +135,16 @@ class Collections:
         return Documents(self.catalog, collection)
 
     def readable(self, key: ClientKey, *, expired: bool = False) -> list[Collection]:
-        """Return all collections that the key may read. With `expired`, expired ones are included. For a single
-        collection, `find` and `by_id` read fewer rows.
+        """Return all collections that the key may read. With `expired`, expired collections are included. To get a
+        single collection, use `find` or `by_id`, which read fewer rows.
         """
         catalog = self.catalog
         known = catalog.collections(expired=expired) if key.admin else catalog.of_owners(key.name, "", expired=expired)
         return [collection for collection in known if may_read(key, collection)]
 
     def by_id(self, id: str, key: ClientKey, *, expired: bool = False) -> Collection | None:
-        """Return the collection with this id, if the key may read it. With `expired`, this may be an expired
-        collection.
+        """Return the collection with this id. The result is None if there is none, if the key may not read it, or if it
+        has expired. With `expired`, an expired collection is returned too.
         """
         collection = self.catalog.collection(id)
         if collection is None or not may_read(key, collection) or (collection.has_expired and not expired):
@@ -145,17 +152,17 @@ class Collections:
         return collection
 
     def find(self, name: str, key: ClientKey) -> Collection | None:
-        """Find a collection by its id, or else by its name.
+        """Return the collection with this id, or else the newest with this name. The result is None if there is none.
 
-        The name is searched for among the key's own collections, then among the operator's. For an admin key, it is
-        searched for among all. The latest match is returned.
+        A name is searched for first among the key's own collections, then among the operator's. For an admin key, the
+        name is then searched for among all collections.
         """
         collection = self.by_id(name, key) or self._own_or_shared(name, key)
         return self.catalog.latest(name) if collection is None and key.admin else collection
 
     def find_or_create(self, name: str, key: ClientKey) -> Collection:
-        """Find a collection by its id, or else by its name among the key's own and the operator's. If there is none,
-        create one for the key.
+        """Return the collection with this id, or else with this name among the key's own collections and the
+        operator's. If there is none, a collection is created for the key.
         """
         collection = self.by_id(name, key) or self._own_or_shared(name, key)
         if collection is None:
@@ -174,15 +181,15 @@ class Collections:
         return max(named, key=lambda collection: collection.created, default=None)
 
     def look_up(self, collection: Collection, wish: Wish) -> list[Hit]:
-        """Return the chunks with the highest scores, the best first. Low scores are not left out. Scores of different
-        collections can be compared.
+        """Return the hits with the highest scores, the best first. Hits with low scores are not left out. Scores in
+        different collections can be compared.
         """
         searches = self._searched(self.documents(collection.id), wish)
         return self._hits(collection, wish, searches, wish.limit) if searches else []
 
     def examine(self, collection: Collection, wish: Wish, least: float = 0.0) -> SearchResult:
-        """Search as `look_up` does, and estimate whether the collection says anything about the query. If the relevance
-        is below `least`, there are no hits.
+        """Search as `look_up` does, and estimate whether the collection says anything about the query. If this
+        relevance is below `least`, the result has no hits.
         """
         documents = self.documents(collection.id)
         searches = self._searched(documents, wish)
@@ -210,8 +217,8 @@ class Collections:
     ) -> list[Hit]:
         """Return the merged hits of all wishes in all collections.
 
-        A wish counts for a collection only if the collection has the given relevance to it. Hits below the given score
-        are left out.
+        A collection is skipped for a wish if its relevance to the wish is below `relevance`. Hits with a score below
+        `score` are left out.
         """
         hits: list[Hit] = []
         for collection in named:
@@ -224,7 +231,7 @@ class Collections:
         return merged([hit for hit in hits if hit.score >= score])
 
     def _searched(self, documents: Documents, wish: Wish) -> BothSearches | None:
-        """Search by vectors and by words. Return None if no document passes the filter."""
+        """Search by vectors and by words. The result is None if no document passes the filter."""
         matching = None
         if wish.where is not None:
             matching = [row.key for row in documents.live() if wish.where.holds(row.attributes)]
@@ -247,15 +254,15 @@ class Collections:
         return BothSearches(dense, words, gathered(dense, words, weight, owners, most, complete=len(dense) < limit))
 
     def _hits(self, collection: Collection, wish: Wish, searches: BothSearches, limit: int) -> list[Hit]:
-        """Return the best hits of both searches. If there is a reranker, they are in its order."""
+        """Return the best hits of both searches. A reranker sorts them if there is one for the collection."""
         documents, ranked = self.documents(collection.id), searches.ranked
         if self.reranker is None or not wish.rerank or not self._is_reranked(collection):
             return _hits(documents, ranked[:limit])
         return reranked(self.reranker, wish.text, _hits(documents, ranked[: max(RERANKED, limit)]))[:limit]
 
     def search(self, collection: str, vector: Vectors, limit: int) -> Sequence[Chunk]:
-        """Return the chunks with the nearest vectors, without a search by words. Satisfies `ports.Nearby` for the
-        operator.
+        """Return the chunks whose vectors are nearest. Words are not searched for. Satisfies `ports.Nearby` with the
+        rights of the operator.
         """
         known = self.find(collection, OPERATOR)
         if known is None:
@@ -264,8 +271,8 @@ class Collections:
         return [hit.chunk for hit in self.look_up(known, wish)]
 
     def clear(self, collection: str, documents: Sequence[int]) -> int:
-        """Delete documents permanently: first from searches, then their vectors and texts. Returns the number of
-        deleted chunks.
+        """Delete documents permanently. They first disappear from searches, and then their vectors and texts are
+        deleted. Returns the number of deleted chunks.
         """
         if not documents:
             return 0
@@ -277,16 +284,16 @@ class Collections:
         return count
 
     def drop(self, collection: str) -> None:
-        """Delete a collection permanently. It is first marked as expired, so that `sweep` can finish an interrupted
-        deletion.
+        """Delete a collection permanently. The collection is first marked as expired, so that `sweep` can complete an
+        interrupted deletion.
         """
         self.catalog.change(collection, active=0, expires_days=1)
         self._remove_vectors(collection)
         self.catalog.drop(collection)
 
     def sweep(self) -> None:
-        """Delete the documents of expired collections. The collections are shown as expired for another `EXPIRED_DAYS`
-        days, and then deleted too.
+        """Delete the documents of expired collections. Clients can still see an expired collection for `EXPIRED_DAYS`
+        days. Then the collection is deleted too.
         """
         for collection in self.catalog.expired():
             if collection.expires < time() - EXPIRED_DAYS * DAY_S:
@@ -312,7 +319,7 @@ class Collections:
             self._report(error)
 
     def _report(self, error: StoreDamaged) -> None:
-        """Log that a store is damaged, only once and not at each search."""
+        """Log that the vector store is damaged. The same damage is logged only once, and not at each search."""
         if self.damage != str(error):
             self.damage = str(error)
             log.error("%s", error)
@@ -322,10 +329,11 @@ class Collections:
 
 
 def reranked(reranker: Reranker, query: str, hits: Sequence[Hit]) -> list[Hit]:
-    """Put the first `RERANKED` hits into the reranker's order. If the reranker fails, the hits stay as they are.
+    """Return the hits with the first `RERANKED` of them in the order of the reranker. If the reranker fails, the hits
+    stay as they are.
 
-    The hits keep the scores of the search, in sorted order, since these are compared with floors and with hits of other
-    collections.
+    The scores of the search are kept in descending order: the new first hit gets the highest score, and so on. These
+    scores are compared with floors and with hits in other collections.
     """
     first = hits[:RERANKED]
     if len(first) < 2:
@@ -341,8 +349,8 @@ def reranked(reranker: Reranker, query: str, hits: Sequence[Hit]) -> list[Hit]:
 
 
 def merged(hits: Sequence[Hit]) -> list[Hit]:
-    """Return the hits of several searches, the best first. Each chunk occurs once with its best score, and a chunk that
-    repeats a better one is left out.
+    """Merge the hits of several searches, the best first. Each chunk occurs once, with its best score. A chunk that
+    repeats a better chunk is left out.
     """
     best: dict[tuple[str, str], Hit] = {}
     for hit in sorted(hits, key=lambda hit: -hit.score):
@@ -367,6 +375,6 @@ def may_change(key: ClientKey, collection: Collection) -> bool:
 
 
 def _hits(documents: Documents, ranked: Ranked) -> list[Hit]:
-    """Return the live chunks among the results, in order."""
+    """Return the hits for those results that are live chunks, in the same order."""
     chunks = documents.chunks(key for key, _ in ranked)
     return [Hit(replace(chunks[key][0], score=score), chunks[key][1]) for key, score in ranked if key in chunks]

@@ -7,14 +7,16 @@ from gateway.context.store.words import words_of
 from gateway.exchange import Chunk
 
 ALIKE = 0.85
-"""Two chunks repeat each other if they share all numbers and at least this share of their words."""
+"""Two chunks repeat each other if they share all their numbers and at least this share of their words."""
 
 
 HAS_DIGIT = re.compile(r"\d")
 
 
 def distinct(chunks: Sequence[Chunk]) -> list[Chunk]:
-    """Return the chunks, without those that share nearly all words and all numbers with a better one."""
+    """Return the chunks, the best first, without those that repeat a better chunk. The argument must have the same
+    order.
+    """
     distinct_chunks: list[Chunk] = []
     seen: list[frozenset[str]] = []
     for chunk in chunks:

@@ -1,12 +1,13 @@
-"""The built-in vector store. It compares every vector, so it never misses a near one.
+"""The built-in vector store. It compares every vector with the query, so it never misses one of the nearest.
 
-It needs only numpy. Several processes can read while one writes, and a writer can be killed at any moment. A search of
-100,000 vectors of 384 numbers takes 16 ms on one core; faiss' flat index takes 15.2 ms, usearch exact 35.1 ms.
+The store needs only numpy. Several processes can read while one process writes, and a writer can be killed at any
+moment. A search of 100,000 vectors of 384 numbers takes 16 ms on one core. faiss' flat index takes 15.2 ms, and
+usearch's exact search 35.1 ms.
 
-A collection is a folder with two files that only grow: the vectors, and for each vector the keys of its chunk and its
-document. A removed vector is overwritten with zeros at once, and searches skip its place. When half of the places are
-empty, the files are written anew as the next generation. Readers need no lock: they map the files, and map them again
-after growth or a new generation.
+A collection is a folder with two files that only grow. One file holds the vectors. The other holds, for each vector,
+the keys of its chunk and its document. A removed vector is overwritten with zeros at once, and searches skip its place.
+When more than half of the places are empty, the files are written anew as the next generation. Readers need no lock:
+they map the files into memory, and map them again after growth or a new generation.
 """
 
 from __future__ import annotations
@@ -35,18 +36,18 @@ if TYPE_CHECKING:
     from gateway.ports import Vectors
 
 ID = re.compile(r"[\w-]{1,128}", re.ASCII)
-"""The id of a collection. It contains no dot, unlike the name of a damaged folder that was moved aside."""
+"""The form of a collection's id. The id contains no dot, unlike the name of a damaged folder that was moved aside."""
 
 
 class ExactSettings(Struct, frozen=True, forbid_unknown_fields=True):
-    """`[store] kind = "exact"`: compares every vector; needs numpy and a folder."""
+    """`[store] kind = "exact"`: compares every vector with the query. Needs numpy and a folder."""
 
     path: str = ""
     """The folder, relative to the config file. Default: `vectors` in the data folder."""
 
 
 class ExactStore:
-    """Satisfies `ports.VectorStore`. Threads and processes may share the folder."""
+    """Satisfies `ports.VectorStore`. Several threads and processes may share the folder."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -112,7 +113,7 @@ class ExactStore:
         return self.folder / collection
 
     def _index(self, collection: str) -> MappedIndex | None:
-        """Return the collection's current files, or None if there are none. Raises `StoreDamaged`."""
+        """Return the current files of the collection, or None if there are none. Raises `StoreDamaged`."""
         folder = self._folder(collection)
         known = self._open.get(collection)
         stamp = stamp_of(folder, known.stamp if known else None)
@@ -138,7 +139,7 @@ class ExactStore:
 
 
 def build(name: str, settings: ExactSettings, parts: Any) -> ExactStore:
-    """Build the store. `parts.settings` has the data folder, and the root of relative paths."""
+    """Build the store. `parts.settings` gives the data folder, and the folder to which relative paths refer."""
     if settings.path:
         return ExactStore((parts.settings.root / Path(settings.path).expanduser()).resolve())
     return ExactStore(parts.settings.data_folder / "vectors")

@@ -1,6 +1,6 @@
-"""The files of a collection in the built-in vector store, and the head, which names the current generation.
+"""The files of a collection in the built-in vector store. A file called the head gives the current generation.
 
-A second copy of the vectors by columns would make searches 12 % faster, for twice the disk space.
+A second copy of the vectors, stored by columns, would make searches 12 % faster and need twice the disk space.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from msgspec import Struct
 from gateway.context.store.shared_folder import damaged
 
 PAIR = 16
-"""The size of an entry in bytes: the key of a chunk and the key of its document."""
+"""The size of an entry in bytes. An entry is the key of a chunk and the key of its document."""
 
 
 class IndexHead(Struct, frozen=True):
@@ -26,17 +26,17 @@ class IndexHead(Struct, frozen=True):
 
 
 class Stamp(Struct, frozen=True):
-    """Identifies mapped files. Files with another stamp are mapped again."""
+    """Identifies one state of the files. If the stamp has changed, the files are mapped again."""
 
     head: IndexHead
     rows: int
     inode: int
     written: tuple[int, int]
-    """The inode and the modification time of the head's file."""
+    """The inode and the modification time of `index.json`."""
 
 
 def head_of(folder: Path) -> IndexHead | None:
-    """Read the head, or return None if there is no collection. Raises `StoreDamaged`."""
+    """Read the head. Returns None if the collection does not exist. Raises `StoreDamaged`."""
     try:
         return IndexHead(**json.loads((folder / "index.json").read_text("utf-8")))
     except FileNotFoundError:
@@ -52,8 +52,8 @@ def write_head(folder: Path, head: IndexHead) -> None:
 
 
 def stamp_of(folder: Path, known: Stamp | None = None) -> Stamp | None:
-    """Return the stamp of the current files. `known` is the last stamp. If the head has not changed since then, it is
-    not read again.
+    """Return the stamp of the current files, or None if there are none. `known` is the last stamp. If the head has not
+    changed since that stamp, the head is not read again.
     """
     try:
         file = (folder / "index.json").stat()
@@ -91,7 +91,9 @@ def put(file: Path, place: int, content: bytes) -> None:
 
 
 def mapped(file: Path, dtype: Any, shape: tuple[int, ...], *, writable: bool = False) -> Any:
-    """Map the file as a plain array. On numpy's own type for mapped files, each operation would run Python code."""
+    """Map a file as a plain array. With `np.memmap`, numpy's own type for mapped files, each operation would run Python
+    code.
+    """
     import numpy as np
 
     return np.memmap(file, dtype, "r+" if writable else "r", shape=shape).view(np.ndarray)

@@ -1,4 +1,6 @@
-"""Searches a collection of the built-in vector store: its files are mapped, and every vector is compared."""
+"""Searches one collection of the built-in vector store. The files are mapped into memory, and every vector is compared
+with the query.
+"""
 
 from __future__ import annotations
 
@@ -16,15 +18,17 @@ if TYPE_CHECKING:
     from gateway.ports import Vectors
 
 GONE = -1
-"""The value at an empty place, for the chunk's key and the document's key."""
+"""Stands for the key of the chunk and the key of the document at an empty place."""
 TOGETHER = 64
-"""The number of scores in a block. The best scores of all blocks give a lower bound for the results."""
+"""The number of scores in a block. The best scores of the blocks give a lower bound for the results."""
 FEW = 0.25
-"""If candidates are at most this share of all vectors, gathering them is faster than comparing all."""
+"""If the candidates are less than this share of all vectors, it is faster to gather them than to compare all
+vectors.
+"""
 
 
 class MappedIndex:
-    """The files of a collection, mapped for reading. Raises `ValueError` if one is too short for the other."""
+    """The files of a collection, mapped for reading. Raises `ValueError` if a file is shorter than the stamp says."""
 
     def __init__(self, folder: Path, stamp: Stamp) -> None:
         import numpy as np
@@ -58,8 +62,8 @@ class MappedIndex:
         return [(key, score) for key, score in best if key != GONE and score > -np.inf]
 
     def _best(self, scores: Any, rows: Any, limit: int) -> list[tuple[int, float]]:
-        """Return (key, score) of the best scores, the best first. `rows` are the places of the scores; None stands for
-        all places.
+        """Return (key, score) for the highest scores, the best first. `rows` gives the place of each score. None stands
+        for all places.
         """
         import numpy as np
 
@@ -75,9 +79,10 @@ class MappedIndex:
 
 
 def _least_of_best(scores: Any, limit: int) -> float:
-    """Return a lower bound for the score at rank `limit`: at least `limit` blocks have a score that reaches the bound.
+    """Return a lower bound for the score at rank `limit`. At least `limit` blocks have a score that reaches this bound.
 
-    Partitioning only the best score of each block takes a fraction of the time of partitioning all scores.
+    Only the best score of each block is partitioned. This takes a fraction of the time that partitioning all scores
+    would take.
     """
     import numpy as np
 

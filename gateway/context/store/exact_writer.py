@@ -1,4 +1,4 @@
-"""Changes a collection of the built-in vector store: appends, removes and compacts."""
+"""Changes a collection of the built-in vector store. Vectors are appended and removed, and files are compacted."""
 
 from __future__ import annotations
 
@@ -17,11 +17,13 @@ if TYPE_CHECKING:
     from gateway.ports import Vectors
 
 EMPTY_PLACES = 1024
-"""The minimum number of empty places at which the files are written anew."""
+"""The files are written anew only if more places than this are empty."""
 
 
 class IndexWriter:
-    """Changes one collection. It holds the store's lock, so that only one process on the machine writes at a time."""
+    """Changes one collection. The writer holds the lock of the store, so that only one process on the machine writes at
+    a time.
+    """
 
     def __init__(self, store: SharedFolder, folder: Path) -> None:
         self._folder = folder
@@ -39,8 +41,8 @@ class IndexWriter:
         self._using.__exit__(*error)
 
     def append(self, document: int, keys: Sequence[int], vectors: Vectors) -> None:
-        """Append vectors. Their keys are written last, and a vector without a key does not count. So an append that was
-        interrupted by a crash has no effect.
+        """Append vectors. Their keys are written last, and a vector without a key does not count. Therefore an
+        interrupted call has no effect.
         """
         import numpy as np
 
@@ -60,8 +62,8 @@ class IndexWriter:
         return self._remove(1, documents)
 
     def _remove(self, column: int, values: Sequence[int] | None) -> int:
-        """Overwrite the vectors whose `column` (0: keys, 1: documents) has one of the values. None stands for all
-        vectors.
+        """Overwrite the vectors whose entry in `column` is one of the values, and return their number. Column 0 holds
+        the keys of chunks, and column 1 the keys of documents. If `values` is None, all vectors are overwritten.
         """
         import numpy as np
 
@@ -84,8 +86,8 @@ class IndexWriter:
         return count
 
     def _compact(self, pairs: NDArray[np.int64], vectors: NDArray[np.float32]) -> None:
-        """Write the remaining vectors as the next generation, then point to it. Readers of the old generation can go
-        on.
+        """Write the remaining vectors as the next generation, and then change the head. Readers of the old generation
+        can go on.
         """
         assert self._head is not None
         head = IndexHead(self._head.dimensions, self._head.generation + 1)

@@ -1,8 +1,8 @@
-"""Merges a collection's two searches: by meaning (vectors) and by words (BM25).
+"""Merges the two searches of a collection: by meaning (vectors) and by words (BM25).
 
-Both searches have the same weight. A weight learned for each collection was not better (token recall 0.943 with and
-without it; `benchmarks/retrieval.py`). `relevance.py` estimates whether there is an answer at all. An answer often
-continues in the next chunk, so a chunk beside good ones is preferred to one that stands alone.
+Both searches have the same weight. A weight that was learned for each collection gave no better results (token recall
+0.943 with and without it; `benchmarks/retrieval.py`). `relevance.py` estimates whether the collection has an answer at
+all. An answer often continues in the next chunk, so a chunk beside good ones is preferred to a chunk that stands alone.
 """
 
 from __future__ import annotations
@@ -18,41 +18,43 @@ if TYPE_CHECKING:
     Keys = NDArray[np.int64]
 
 Ranked = Sequence[tuple[int, float]]
-"""Keys and scores, the best first."""
+"""(key, score) for each chunk, the best first."""
 VECTORS_SHARE = 0.5
-"""The weight of the cosine in a score. Words have the rest."""
+"""The weight of the cosine in a score. The search by words has the rest."""
 
 
 NEAR, SUPPORTERS = 3, 2
 STEPS = tuple(step for step in range(-NEAR, NEAR + 1) if step)
 SUPPORT = 0.5
-"""This share of the mean score of a chunk's two best neighbours is added to its score. If a long document answers a
-question, several of its chunks have a score.
+"""This share of the mean score of a chunk's two best neighbours is added to the score of the chunk. In a long document
+that answers a question, several chunks have a score.
 """
 COMMON = 20
-"""When neighbours are compared, the cosine at this rank is subtracted from each cosine. Every chunk of a collection is
-about that near to any question.
+"""When neighbours are compared, the cosine at this rank is subtracted from each cosine. The chunks of a collection have
+about this cosine with any question.
 """
 FOLLOWING = 0.2
-"""This share of a chosen chunk's score is added to the two chunks beside it, up to the score of the chosen chunk."""
+"""This share of a chosen chunk's score is added to the scores of the two chunks beside it. These scores do not exceed
+the score of the chosen chunk.
+"""
 
 
 def fused(dense: Ranked, words: Ranked, weight: float, *, complete: bool = False) -> list[tuple[int, float]]:
     """Merge the results of both searches, the best first. A score is `weight` x cosine + (1 - `weight`) x share of
     BM25.
 
-    A chunk that is missing in the dense results gets the lowest cosine in them. A chunk with none of the words gets 0
-    for them. With `complete`, neither list was cut off, so a chunk that is missing in a list gets 0.
+    A chunk that is missing in `dense` gets the lowest cosine in `dense`. A chunk that is missing in `words` gets the
+    share 0. `complete` says that `dense` was not cut off. A chunk that is missing in `dense` then gets the cosine 0.
     """
     keys, cosines, shares = _columns(dense, words, complete)
     return _best_first(keys, weight * cosines + (1 - weight) * shares)
 
 
 def supported(ranked: Ranked, documents: Mapping[int, int]) -> list[tuple[int, float]]:
-    """Raise the score of each chunk by those of the chunks at most `NEAR` places away.
+    """Raise the score of each chunk by the scores of the chunks at most `NEAR` places away.
 
-    `documents` has the document of each key; keys without a document are dropped. The chunks of a document have
-    ascending keys.
+    `documents` gives the document of each chunk, by key. Chunks without a document are dropped. The chunks of a
+    document have ascending keys.
     """
     import numpy as np
 
@@ -68,8 +70,8 @@ def gathered(
 ) -> list[tuple[int, float]]:
     """Return the best `limit` results of both searches, in the order in which to use them.
 
-    The order and the scores are computed separately: the n-th result gets the n-th highest score of `supported`. So a
-    floor has the same meaning in all collections.
+    The order and the scores are computed separately. The n-th result gets the n-th highest score of `supported`, so
+    that a floor has the same meaning in all collections.
     """
     import numpy as np
 
@@ -87,7 +89,7 @@ def gathered(
 
 
 def followed(places: Keys, owners: Keys, scores: Any) -> list[int]:
-    """Return the indices of all scores, the best first. A chosen chunk raises the scores of the two chunks beside it.
+    """Return the indices of all scores, the best first. Choosing a chunk raises the scores of the two chunks beside it.
 
     `places` ascend. Two places are neighbours if they have the same owner and differ by one.
     """
@@ -95,7 +97,7 @@ def followed(places: Keys, owners: Keys, scores: Any) -> list[int]:
 
 
 def _columns(dense: Ranked, words: Ranked, complete: bool) -> tuple[Keys, Any, Any]:
-    """Return the keys in either result in ascending order, with their cosines and their shares of BM25."""
+    """Return the keys in the two results in ascending order, with the cosine and the share of BM25 of each key."""
     import numpy as np
 
     near, holding = (np.array([key for key, _ in ranked], np.int64) for ranked in (dense, words))
@@ -115,10 +117,10 @@ def _best_first(keys: Keys, scores: Any) -> list[tuple[int, float]]:
 
 
 def _near(keys: Keys, owners: Keys) -> tuple[Any, Any]:
-    """For each step of `STEPS` and each key, return the index of the key that far away, and whether that key is in the
-    same document.
+    """For each step in `STEPS` and each key, find the key that lies this number of places away.
 
-    Both arrays are [steps, keys]. `keys` ascend.
+    Return the index of that key, and whether the key exists in the same document. Both arrays have the shape [steps,
+    keys]. `keys` ascend.
     """
     import numpy as np
 
@@ -128,7 +130,7 @@ def _near(keys: Keys, owners: Keys) -> tuple[Any, Any]:
 
 
 def _raised(scores: Any, near: tuple[Any, Any]) -> Any:
-    """Return each score, raised by the scores of its best neighbours."""
+    """Return the scores. Each score is raised by the scores of its best neighbours."""
     import numpy as np
 
     if not len(scores):
@@ -139,8 +141,8 @@ def _raised(scores: Any, near: tuple[Any, Any]) -> Any:
 
 
 def _followed(scores: Any, near: tuple[Any, Any], limit: int) -> list[int]:
-    """Return the indices of the best scores, the best first. A chosen chunk raises the scores of the two chunks beside
-    it.
+    """Return the indices of the `limit` best scores, the best first. Choosing a chunk raises the scores of the two
+    chunks beside it.
     """
     import numpy as np
 
@@ -159,9 +161,10 @@ def _followed(scores: Any, near: tuple[Any, Any], limit: int) -> list[int]:
 
 
 def reordered(first: Sequence[float], second: Sequence[float], weight: float) -> list[int]:
-    """Return the indices of the items, sorted by the weighted sum of both scores, the best first.
+    """Return the indices of the items in descending order of the weighted sum of their two scores.
 
-    The two scores have different scales, so each is first converted to standard deviations from its mean.
+    The two kinds of scores have different scales. Each score is therefore converted to standard deviations from the
+    mean of its kind.
     """
     mixed = [(1 - weight) * a + weight * b for a, b in zip(_standard(first), _standard(second), strict=True)]
     return sorted(range(len(mixed)), key=lambda place: -mixed[place])

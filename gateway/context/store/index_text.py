@@ -1,5 +1,6 @@
-"""The text of a chunk for the word index: the document's label, the heading path, and the chunk. The embedder gets the
-same without the label."""
+"""Builds the text of a chunk for the word index. It consists of the document's label, the heading path and the chunk.
+The embedder gets the same text without the label.
+"""
 
 import re
 
@@ -9,16 +10,19 @@ GAPS = re.compile(r"[\s_\-+.]+")
 
 
 def label_of(name: str) -> str:
-    """Return the words of a file's name without its folders and its ending: `acme 2024` for `contracts/acme-2024.pdf`.
+    """Return the words of a file's name, without its folders and its ending. For `contracts/acme-2024.pdf` the result
+    is `acme 2024`.
 
-    If a collection has many similar documents, only the name may tell which document a chunk belongs to.
+    In a collection of similar documents, the name may be the only sign of the document to which a chunk belongs.
     """
     bare = name.replace("\\", "/").rstrip("/").rpartition("/")[2]
     return GAPS.sub(" ", ENDING.sub("", bare)).strip()[:LABEL_CHARS].rstrip()
 
 
 def indexed(label: str, heading: str, text: str) -> str:
-    """Return the text of a chunk for the index. If the heading path begins with the label, the label is left out."""
+    """Return the text of a chunk for the word index. If the heading path begins with the label, the label is not
+    repeated.
+    """
     if heading.casefold().startswith(label.casefold()):
         label = ""
     return "\n".join(part for part in (label, heading, text) if part)

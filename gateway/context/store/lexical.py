@@ -1,12 +1,12 @@
-"""Search by words. SQLite's FTS5 is the inverted index; splitting into words and BM25 are our own.
+"""Searches by words. SQLite's FTS5 is the inverted index. This module itself splits texts into words and computes BM25.
 
-Each collection has its own table, so that other collections do not change how rare a word is. Chinese, Japanese and
-Thai have no spaces, so each pair of neighbouring characters counts as a word.
+Each collection has its own table, so that the rarity of a word does not depend on other collections. Chinese, Japanese
+and Thai have no spaces, so each pair of neighbouring characters counts as a word.
 
-FTS5's own `bm25` reads the length of each chunk. It gives no weight to a word that occurs in at least half of the
-chunks, which is true of most words in a collection of ten chunks. Here BM25 is computed from the positions that FTS5
-has for each word, with an idf that stays positive. The length of a chunk is encoded in its row number in the index. A
-search of 100,000 chunks takes 3 ms (`benchmarks/retrieval.py`).
+FTS5's own `bm25` reads the length of each chunk. It also gives no weight to a word that occurs in at least half of the
+chunks. In a collection of ten chunks, this is true of most words. Here BM25 is computed from the positions that FTS5
+stores for each word, with an idf that is always positive. The length of a chunk is encoded in its row number in the
+index. A search of 100,000 chunks takes 3 ms (`benchmarks/retrieval.py`).
 """
 
 from __future__ import annotations
@@ -27,36 +27,46 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 VERSION = 3
-"""Part of the recipe of each ingested file. Increase it after a change to the indexed text or to how words are formed:
-a search finds only words that were formed by its own version.
+"""The version of the indexed text. It is part of the recipe of each ingested file. Increase it after a change to the
+indexed text or to the splitting into words, since a search finds only words that its own version formed.
 """
 
 ROWS = 6_000
-"""The maximum number of rows of the index that a search reads. The most common words are skipped first."""
+"""The maximum number of rows of the index that a search reads. If a query needs more, its most common words are
+skipped.
+"""
 MOST_TERMS = 48
 K1, B = 1.2, 0.75
 MOST_IN_TF = K1 + 1
-"""The maximum weight that a word can get by its frequency in a chunk."""
+"""The limit that the weight of a word approaches as its frequency in a chunk grows."""
 LENGTH_BITS = 7
 COMMON = 1_000
-"""If a word occurs in at least this many chunks, its count is cached. To count, FTS5 reads all of these chunks."""
+"""If a word occurs in at least this many chunks, their number is cached. FTS5 would otherwise read all of these chunks
+to count them.
+"""
 MOST_REMEMBERED = 10_000
 COUNTED = 10_000
-"""If a collection has at least this many chunks, the counts of common words are stored, since counting takes
-milliseconds.
+"""If a collection has at least this many chunks, the counts of its common words are stored. In such a collection,
+counting takes milliseconds.
 """
 STALE = 0.05
-"""Stored counts are renewed when the number of chunks has changed by this share."""
+"""Stored counts are renewed when the number of chunks has changed by more than this share."""
 CHUNKS, WORDS = ":chunks", ":words"
-"""The keys under which the size of the index is stored among the counts of words. No word contains a colon."""
+"""The keys under which the table of counts stores the size of the index: its number of chunks and its number of words.
+No word contains a colon.
+"""
 
 Database = sqlite3.Connection
 Remembered = dict[tuple[str, str], tuple[int, int]]
-"""For a collection and a word: the collection's chunks, and its chunks with the word."""
+"""Maps (collection, word) to the number of chunks in the collection, and the number of these chunks that contain the
+word.
+"""
 
 
 def _lengths() -> list[int]:
-    """Return the chunk lengths that the index can store: all up to 17 words, then steps of 6 % up to 10,000."""
+    """Return the lengths of chunks, in words, that a row number can encode. These are all lengths up to 17, then
+    lengths in steps of 6 % up to 10,000.
+    """
     lengths = [0]
     while len(lengths) < 1 << LENGTH_BITS:
         lengths.append(max(lengths[-1] + 1, round(lengths[-1] * 1.06)))
@@ -67,9 +77,9 @@ LENGTHS = _lengths()
 
 
 def create(database: Database, collection: str) -> None:
-    """Create the tables of a collection. Call this with the collection's first text and not before.
+    """Create the tables of a collection. Call this only when the first text is added.
 
-    SQLite reads its whole schema for each new table, so every table makes the next one slower.
+    SQLite reads its whole schema when it creates a table, so each table makes the creation of the next one slower.
     """
     database.execute(f"CREATE VIRTUAL TABLE words_{collection} USING fts5(words, content='', tokenize='ascii')")
     database.execute(f"CREATE VIRTUAL TABLE rarity_{collection} USING fts5vocab(words_{collection}, row)")
@@ -78,8 +88,8 @@ def create(database: Database, collection: str) -> None:
 
 
 def create_counts(database: Database, collection: str) -> None:
-    """Create the table of counts. It holds `CHUNKS`, `WORDS`, the number of chunks with each common word, and under ""
-    the number of chunks at the time of counting.
+    """Create the table of counts. The table holds the size of the index under `CHUNKS` and `WORDS`, and the number of
+    chunks with each common word. Under "" it holds the number of chunks at the time of counting.
     """
     table = f"counts_{collection} (term TEXT PRIMARY KEY, chunks INTEGER NOT NULL) STRICT, WITHOUT ROWID"
     database.execute(f"CREATE TABLE IF NOT EXISTS {table}")
@@ -87,7 +97,7 @@ def create_counts(database: Database, collection: str) -> None:
 
 
 def measure(database: Database, collection: str) -> None:
-    """Compute and store the size of an index that was created before sizes were stored."""
+    """Compute and store the size of an index that an earlier version created without it."""
     chunks = "SELECT count(*) FROM documents d JOIN chunks c ON c.document = d.key WHERE d.collection = ?"
     words = f"SELECT coalesce(sum(cnt), 0) FROM rarity_{collection}"
     database.execute(f"UPDATE counts_{collection} SET chunks = ({chunks}) WHERE term = '{CHUNKS}'", (collection,))
@@ -100,7 +110,7 @@ def drop(database: Database, collection: str) -> None:
 
 
 def add(database: Database, collection: str, texts: Iterable[tuple[int, str]]) -> None:
-    """Index texts under the keys of their chunks."""
+    """Add texts to the index. Each text comes with the key of its chunk."""
     if not _exists(database, collection):
         create(database, collection)
     rows = list(map(_row, texts))
@@ -109,7 +119,7 @@ def add(database: Database, collection: str, texts: Iterable[tuple[int, str]]) -
 
 
 def remove(database: Database, collection: str, texts: Iterable[tuple[int, str]]) -> None:
-    """Remove texts from the index. They must be equal to the texts that were added."""
+    """Remove texts from the index. Each text must be equal to the text that was added."""
     table = f"words_{collection}"
     rows = list(map(_row, texts))
     database.executemany(f"INSERT INTO {table} ({table}, rowid, words) VALUES ('delete', ?, ?)", rows)
@@ -117,7 +127,7 @@ def remove(database: Database, collection: str, texts: Iterable[tuple[int, str]]
 
 
 def _extend(database: Database, collection: str, rows: Sequence[tuple[int, str]], sign: int) -> None:
-    """Update the stored size of the index, which BM25 needs."""
+    """Add the rows to the stored size of the index, or subtract them if `sign` is -1. BM25 needs this size."""
     sizes = (len(rows), CHUNKS), (sum(len(words.split()) for _, words in rows), WORDS)
     for size, term in sizes:
         database.execute(f"UPDATE counts_{collection} SET chunks = chunks + ? WHERE term = ?", (sign * size, term))
@@ -133,7 +143,7 @@ def _length_code(words: int) -> int:
 
 
 def purge(database: Database, collection: str) -> None:
-    """Rewrite the index, which until then keeps the words of removed chunks."""
+    """Rewrite the index. Otherwise the index would keep the words of removed chunks."""
     if not _exists(database, collection):
         return
     database.execute(f"INSERT INTO words_{collection} (words_{collection}) VALUES ('optimize')")
@@ -141,7 +151,9 @@ def purge(database: Database, collection: str) -> None:
 
 
 def count(database: Database, collection: str) -> None:
-    """Store the counts of the common words of a large collection, unless the stored counts are recent enough."""
+    """Store the counts of the common words in a large collection. If the stored counts are recent enough, this does
+    nothing.
+    """
     total, _ = _extent(database, collection)
     if total < COUNTED or _counts_hold(database, collection, total):
         return
@@ -162,7 +174,7 @@ def _counts_hold(database: Database, collection: str, total: int) -> bool:
 
 
 def _exists(database: Database, collection: str) -> bool:
-    """Whether a text was ever added. A query of `sqlite_master` would read all of it."""
+    """Whether a text was ever added. `sqlite_master` is not queried, since SQLite would read all of it."""
     try:
         database.execute(f"SELECT 1 FROM counts_{collection} LIMIT 0")
     except sqlite3.OperationalError as error:
@@ -186,10 +198,10 @@ def nearest(
     remembered: Remembered | None = None,
     owners: Owners | None = None,
 ) -> list[tuple[int, float]]:
-    """Return (key, score) of chunks of live documents, the best first.
+    """Return (key, score) for the best chunks of live documents, the best first.
 
-    A score is BM25 divided by the highest BM25 that the query's words can reach, so it is from 0 to 1. Words that the
-    collection lacks count in the divisor, so they lower all scores.
+    A score is BM25 divided by the limit of BM25 for the words of the query. Scores are therefore from 0 to 1. Words
+    that the collection lacks count in the divisor, so they lower all scores.
     """
     import numpy as np
 
@@ -215,7 +227,9 @@ def nearest(
 
 
 def _gains(database: Database, collection: str, term: str, average: float) -> tuple[NDArray[np.int64], Any]:
-    """Return the chunks with a word, and for each chunk the weight of the word without the factor idf."""
+    """Return the keys of the chunks with a word, and the weight of the word in each of these chunks. The weights do not
+    include the idf.
+    """
     import numpy as np
 
     # the rows come as one text, since fetching them one by one takes three times as long
@@ -228,21 +242,21 @@ def _gains(database: Database, collection: str, term: str, average: float) -> tu
 
 
 def _tf(times: Any, words: Any, average: float) -> Any:
-    """Return the weight of a word that occurs `times` in a chunk of `words` words. The arguments may be numbers or
-    arrays.
+    """Return the weight of a word that occurs `times` times in a chunk of `words` words. The arguments may be numbers
+    or arrays.
     """
     return MOST_IN_TF * times / (times + K1 * (1 - B + B * words / average))
 
 
 class Likeness(Struct, frozen=True):
-    """The weights of a query's words in a collection, for scoring texts that are not in the collection."""
+    """The idf of each word of a query in a collection. It serves to score texts that are not in the collection."""
 
     idf: Mapping[str, float]
 
     def shares(self, texts: Sequence[str], average: float = 0.0) -> list[float]:
-        """Return the scores of the texts from 0 to 1, as `nearest` computes them.
+        """Return a score from 0 to 1 for each text, computed as in `nearest`.
 
-        `average` is the mean length of chunks in words. If it is 0, the mean length of the texts is used.
+        `average` is the mean length of a chunk in words. If it is 0, the mean length of the texts is used.
         """
         held = [words_of(text) for text in texts]
         average = average or max(1.0, sum(map(len, held)) / max(1, len(held)))
@@ -262,7 +276,7 @@ def likeness(database: Database, collection: str, query: str, remembered: Rememb
 
 
 def _extent(database: Database, collection: str) -> tuple[int, float]:
-    """Return the number of indexed chunks, and their mean length in words."""
+    """Return the number of indexed chunks, and the mean length of a chunk in words."""
     if not _exists(database, collection):
         return 0, 1.0
     total, words = _stored_count(database, collection, CHUNKS), _stored_count(database, collection, WORDS)
@@ -302,8 +316,8 @@ def _live(
     documents: Sequence[int] | None,
     owners: Owners,
 ) -> list[tuple[int, float]]:
-    """Return the best `limit` chunks of live documents. If `documents` is given, only chunks of these documents are
-    returned.
+    """Return (key, score) for the best `limit` chunks of live documents. If `documents` is given, only chunks of these
+    documents are returned.
     """
     keys, scores = scored
     allowed = None if documents is None else set(documents)
@@ -319,7 +333,7 @@ def _live(
 
 
 def _best_first(scores: Any, step: int) -> Iterator[NDArray[np.int64]]:
-    """Yield the indices of the scores in groups, the best first. Later groups are sorted only when they are needed."""
+    """Yield the indices of the scores in groups, the best first. A later group is sorted only when it is needed."""
     import numpy as np
 
     least = np.partition(scores, len(scores) - step)[len(scores) - step] if step < len(scores) else -np.inf

@@ -1,11 +1,12 @@
-"""Estimates whether a collection says anything about a question, so that a search can return nothing.
+"""Estimates whether a collection says anything about a question. If it does not, a search returns nothing.
 
-Some chunk is always the nearest. A minimum score cannot tell whether it answers the question: in some collections even
-foreign questions have high scores, in others not even their own questions do. Therefore a logistic model weighs several
-signs.
+There is always a nearest chunk, and a minimum score cannot tell whether this chunk answers the question. In some
+collections, even questions about other subjects have high scores. In other collections, even questions about their own
+subject have low scores.
 
-The weights were learned on half of the questions of six English collections, and for scripts without spaces on those of
-a Chinese collection. `benchmarks/silence.py` measures on the other half.
+Therefore a logistic model weighs several signs. The weights were learned on half of the questions about six English
+collections. The weights for scripts without spaces were learned on half of the questions about a Chinese collection.
+`benchmarks/silence.py` measures the model on the other half.
 """
 
 import math
@@ -18,21 +19,21 @@ from gateway.context.store.lexical import Likeness
 from gateway.context.store.words import IS_SPACELESS, STOP, terms_of, words_of
 
 COVERED = 3
-"""The number of best chunks in which the words of a question are searched for."""
+"""The words of a question are searched for in this many of the best chunks."""
 MOST_SHARE, MOST_COVER = 0.35, 0.7
-"""The maximum values that count. Higher values prove no more."""
+"""The highest values of `share` and `cover` that count. Values above them prove no more."""
 
 
 LEAST_ADDED = 0.3
-"""The minimum share of a follow-up's new words that one of the best chunks must contain."""
+"""The minimum share of the new words in a follow-up that one of the best chunks must contain."""
 
 
 class Tuning(Struct, frozen=True):
-    """What was learned about a collection when it had `size` chunks: the usual cosine between a question about
-    something else and its nearest chunk.
+    """The usual cosine between a question about another subject and its nearest chunk in a collection. It was learned
+    when the collection had `size` chunks.
 
-    If a model does not know a language, all texts in that language seem alike to it. Therefore scripts without spaces
-    have a value of their own.
+    If a model does not know a language, all texts in that language seem alike to the model. Therefore there is one
+    value for scripts with spaces, and another for scripts without spaces.
     """
 
     spaced: float = 0.2
@@ -41,8 +42,12 @@ class Tuning(Struct, frozen=True):
 
 
 class SearchSigns(Struct, frozen=True):
-    """What a search tells about a question: the highest cosine (None without vectors), the highest share of BM25, the
-    greatest part of the question's words in one of the best chunks, weighted by rarity, and the number of words."""
+    """What a search tells about a question.
+
+    `cosine` is the highest cosine, or None without vectors. `share` is the highest share of BM25. `cover` is the
+    greatest share of the question's words, weighted by rarity, that one of the best chunks contains. `words` is the
+    number of words in the question without stop words.
+    """
 
     cosine: float | None
     share: float
@@ -52,7 +57,9 @@ class SearchSigns(Struct, frozen=True):
 
 
 class RelevanceWeights(Struct, frozen=True):
-    """The weights of the logistic model. `headroom` is for the cosine, as a part of what was left above the usual."""
+    """The weights of the logistic model. `headroom` is the weight of the cosine. The model takes the difference between
+    this cosine and the usual cosine, as a share of the greatest possible difference.
+    """
 
     bias: float
     headroom: float
@@ -60,17 +67,17 @@ class RelevanceWeights(Struct, frozen=True):
     cover: float
     words: float
     most_words: int
-    """The maximum number of words that count, so that a long message is not relevant to everything."""
+    """The maximum number of words that count. Otherwise a long message would be relevant to everything."""
 
 
 SPACED = RelevanceWeights(-18.196, 18.085, 0.0, 8.013, 7.121, 4)
 SPACED_BY_WORDS = RelevanceWeights(-21.073, 0.0, 21.479, 9.382, 6.873, 12)
 SPACELESS = RelevanceWeights(-3.861, 0.0, 8.547, 8.94, -0.053, 12)
-"""In Chinese the pairs of characters separate questions better than the vectors of an English model do."""
+"""In Chinese, pairs of characters are a better sign of relevance than the vectors of an English model."""
 
 
 def relevance(signs: SearchSigns, tuning: Tuning) -> float:
-    """The estimate, from 0 to 1. A question of stop words alone has the relevance 0."""
+    """Return the estimate, from 0 to 1. The relevance of a question that consists of stop words is 0."""
     if not signs.words:
         return 0.0
     weights = SPACELESS if signs.spaceless else SPACED if signs.cosine is not None else SPACED_BY_WORDS
@@ -89,7 +96,7 @@ def relevance(signs: SearchSigns, tuning: Tuning) -> float:
 def signs_of(
     query: str, cosine: float | None, share: float, likeness: Likeness, best: Sequence[tuple[str, str, str]]
 ) -> SearchSigns:
-    """The signs of a query. `best` holds label, heading and text of each of the best chunks."""
+    """Return the signs of a query. `best` holds the label, the heading and the text of each of the best chunks."""
     return SearchSigns(
         cosine,
         share,
@@ -100,8 +107,9 @@ def signs_of(
 
 
 def adds_to(likeness: Likeness, addition: str, best: Sequence[tuple[str, str, str]]) -> bool:
-    """Whether the best chunks have something to do with what a message adds to the one before it. Otherwise the message
-    is about something else, and the chunks answer the one before."""
+    """Whether one of the best chunks has something to do with the words that a message adds to the message before it.
+    Otherwise the new message is about something else, and the chunks answer only the message before it.
+    """
     if all(word in STOP for word in words_of(addition)):
         return True
     return max((_cover(likeness, indexed(*parts)) for parts in best), default=0.0) >= LEAST_ADDED
@@ -112,7 +120,7 @@ def is_spaceless(text: str) -> bool:
 
 
 def _cover(likeness: Likeness, text: str) -> float:
-    """Return the share of the query's words, weighted by rarity, that a text contains."""
+    """Return the share of the query's words that a text contains. Rare words count more."""
     held = set(words_of(text))
     total = sum(likeness.idf.values())
     return sum(idf for word, idf in likeness.idf.items() if word in held) / total if total else 0.0

@@ -1,4 +1,4 @@
-"""The tables of the catalog's file, and the upgrade of files from earlier versions."""
+"""The tables of the catalog's file, and the upgrade of files that earlier versions wrote."""
 
 import sqlite3
 
@@ -69,8 +69,8 @@ CREATE TABLE IF NOT EXISTS batches (
     cancelled INTEGER NOT NULL
 ) STRICT
 """
-"""`collections.chunks` is the number of chunks of live documents. Each transaction that changes such chunks updates
-it.
+"""`collections.chunks` is the number of chunks of live documents. Each transaction that adds or removes such chunks
+updates this number.
 """
 
 INDEXES = """
@@ -86,14 +86,16 @@ CREATE INDEX IF NOT EXISTS attachments_waiting ON attachments (created) WHERE st
 """
 
 VERSION = 6
-"""The version of the file. Version 1 kept the words under other numbers. Version 2 lacked `chunks_owners`, and version
-3 the counts of common words. Version 4 lacked the number of chunks, the size of the word index and some indexes.
-Version 5 lacked the labels of documents.
+"""The version of the file. Version 1 had other row numbers in the word index. Version 2 lacked the index
+`chunks_owners`, and version 3 lacked the counts of common words. Version 4 lacked the number of chunks, the size of the
+word index and some indexes. Version 5 lacked the labels of documents.
 """
 
 
 def prepare(database: sqlite3.Connection) -> None:
-    """Create the tables, or upgrade those of an earlier version. Does nothing if another process has done this."""
+    """Create the tables, or upgrade the tables of an earlier version. If the file already has the current version, this
+    does nothing.
+    """
     database.execute("BEGIN IMMEDIATE")
     with database:
         version = database.execute("PRAGMA user_version").fetchone()[0]
@@ -126,8 +128,8 @@ def _add_chunks(database: sqlite3.Connection) -> None:
 
 
 def _add_labels(database: sqlite3.Connection) -> None:
-    """Add the column of labels. Documents of earlier versions have the label "", since their words were indexed without
-    one.
+    """Add the column `label` to the documents. Documents that are stored already get the label "", since their words
+    were indexed without a label.
     """
     columns = {row[1] for row in database.execute("PRAGMA table_info(documents)")}
     if "label" not in columns:

@@ -1,9 +1,11 @@
 """Lets several processes share a folder whose files only one process may have open at a time.
 
-Embedded Chroma keeps its index in memory, so a second process could work on a stale copy and write it back. Here every
-use takes a lock, and every writer sets a new version, which is a random number. A process that finds an unknown version
-opens the files again. The kernel releases the lock when a process ends, even after `kill -9`. The version changes
-before the first byte is written, so that other processes notice a writer that died while writing.
+Embedded Chroma keeps its index in memory, so a second process could work on a stale copy and write this copy back. Here
+every use takes a lock. Every writer gives the folder a new version, which is a random number. A process that finds an
+unknown version opens the files again.
+
+The kernel releases the lock when a process ends, even after `kill -9`. The version changes before the first byte is
+written. Other processes therefore notice a writer that died while writing.
 """
 
 import fcntl
@@ -27,14 +29,16 @@ LOCK = "foreword.lock"
 
 
 class Versions(Struct, frozen=True):
-    """The folder's version before the lock was taken, and while it is held."""
+    """The version of the folder before the lock was taken, and the version while the lock is held. A writer changes the
+    version.
+    """
 
     before: int
     held: int
 
 
 class SharedFolder:
-    """A folder that only one process at a time may use, for one read or one write."""
+    """A folder that only one process at a time may use. One use is a read or a write."""
 
     def __init__(self, folder: Path, patience_s: float = 30.0) -> None:
         self.folder = folder
@@ -42,7 +46,9 @@ class SharedFolder:
 
     @contextmanager
     def use(self, *, writing: bool) -> Iterator[Versions]:
-        """Hold the lock of the folder. Raises `CollectionError` if another process holds it for too long."""
+        """Hold the lock of the folder, and yield the versions of the folder. Raises `CollectionError` if another
+        process holds the lock for longer than `patience_s`.
+        """
         self.folder.mkdir(parents=True, exist_ok=True)
         handle = os.open(self.folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         began = time.monotonic()
@@ -75,7 +81,7 @@ class SharedFolder:
 
 
 def damaged(folder: Path, reason: str) -> StoreDamaged:
-    """Return the error for unreadable files, with the remedy."""
+    """Return the error for a folder with unreadable files. The message includes the remedy."""
     return StoreDamaged(
         f"{folder}: the vectors cannot be read ({reason}). Until they are stored again, searches use words only: "
         "add any file to the collection, and its vectors are computed again from the catalog's texts"
@@ -83,7 +89,9 @@ def damaged(folder: Path, reason: str) -> StoreDamaged:
 
 
 def set_aside(folder: Path) -> Path:
-    """Move all files except the lock to a new folder: `NAME.damaged-1` or the next free number."""
+    """Move all files except the lock to a new folder, and return that folder. The new folder is called
+    `NAME.damaged-1`, or has the next free number.
+    """
     numbers = itertools.count(1)
     aside = next(path for n in numbers if not (path := folder.with_name(f"{folder.name}.damaged-{n}")).exists())
     aside.mkdir()

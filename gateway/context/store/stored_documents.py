@@ -1,4 +1,6 @@
-"""The documents and chunks of a collection: stored in batches, made live at once, read by key."""
+"""Stores the documents and chunks of a collection. The chunks of a document are stored in batches. Then the whole
+document becomes live at once.
+"""
 
 import json
 import sqlite3
@@ -20,9 +22,10 @@ COLUMNS = "key, source, file, recipe, state, attributes, title, label"
 
 
 class DocumentRow(Struct, frozen=True):
-    """A document. `recipe` is a hash of its bytes and its chunking. `state` is staged, live or retired.
+    """A document. `recipe` is a hash of the document's bytes and of its chunking. `state` is `staged`, `live` or
+    `retired`.
 
-    `label` is put before each of its chunks in the index. It is "" for documents of earlier versions.
+    `label` is put before each chunk of the document in the word index. Documents of earlier versions have the label "".
     """
 
     key: int
@@ -49,18 +52,20 @@ class Documents:
         return next(iter(self._rows("state = 'live' AND source = ?", source)), None)
 
     def at(self, source: str) -> list[DocumentRow]:
-        """Return the documents of a source, in any state."""
+        """Return all documents of a source, whatever their state."""
         return self._rows("source = ?", source)
 
     def leftovers(self) -> list[DocumentRow]:
-        """Return the documents that were staged and never finished, or that were replaced and not deleted yet."""
+        """Return the documents that are not live. Such a document was staged and never finished, or was replaced and
+        not deleted yet.
+        """
         return self._rows("state != 'live'")
 
     def stage(
         self, source: str, recipe: str, *, title: str = "", file: str = "", attributes: Attributes | None = None
     ) -> int:
-        """Create a staged document, which no search finds yet, and return its key. Raises `DocumentGone` if the
-        collection was deleted.
+        """Create a staged document, and return its key. Searches do not find a staged document. Raises `DocumentGone`
+        if the collection was deleted.
         """
         with self.catalog.writing() as database:
             inserted = database.execute(
@@ -73,8 +78,8 @@ class Documents:
             return inserted.lastrowid
 
     def put(self, document: int, chunks: Sequence[Chunk]) -> list[int]:
-        """Add chunks to a staged document, and return their keys. Raises `DocumentGone` if the document was deleted
-        meanwhile.
+        """Add chunks to a staged document, and return the keys of the chunks. Raises `DocumentGone` if the document was
+        deleted in the meantime.
         """
         with self.catalog.writing() as database:
             row = database.execute("SELECT label FROM documents WHERE key = ?", (document,)).fetchone()
@@ -100,12 +105,14 @@ class Documents:
             return [key for (key,) in rows]
 
     def staged(self, document: int) -> int:
-        """Return how many of a document's chunks are stored."""
+        """Return the number of stored chunks of a document."""
         with self.catalog.reading() as database:
             return _size(database, document)
 
     def go_live(self, document: int) -> None:
-        """Make a staged document live, in place of the live document of the same source. Raises `DocumentGone`."""
+        """Make a staged document live. It replaces the live document of the same source. Raises `DocumentGone` if the
+        document was deleted in the meantime.
+        """
         with self.catalog.writing() as database:
             replaced = database.execute(
                 "SELECT key FROM documents WHERE collection = ? AND state = 'live' "
@@ -123,8 +130,8 @@ class Documents:
             self._retire(database, documents)
 
     def clear(self, documents: Sequence[int]) -> int:
-        """Delete documents with their chunks and words. Delete their vectors before this. Returns the number of
-        chunks.
+        """Delete documents with their chunks and words. Delete the vectors of the documents before this. Returns the
+        number of deleted chunks.
         """
         count = 0
         for document in documents:
@@ -148,34 +155,38 @@ class Documents:
             database.execute("UPDATE documents SET attributes = ? WHERE key = ?", (_json(attributes), document))
 
     def count(self) -> int:
-        """The number of chunks of live documents."""
+        """Return the number of chunks of live documents."""
         with self.catalog.reading() as database:
             row = database.execute("SELECT chunks FROM collections WHERE id = ?", (self.collection,)).fetchone()
             return row[0] if row else 0
 
     def by_words(self, query: str, limit: int, documents: Sequence[int] | None) -> list[tuple[int, float]]:
-        """Search by words, as `lexical.nearest` does."""
+        """Search by words. See `lexical.nearest`."""
         with self.catalog.reading() as database:
             known = self.catalog.common_words, self.catalog.owners
             return lexical.nearest(database, self.collection, query, limit, documents, *known)
 
     def likeness(self, query: str) -> lexical.Likeness:
-        """The weights of a query's words in this collection."""
+        """Return the weights of a query's words in this collection."""
         with self.catalog.reading() as database:
             return lexical.likeness(database, self.collection, query, self.catalog.common_words)
 
     def count_words(self) -> None:
-        """Store the counts of common words, as `lexical.count` does."""
+        """Store the counts of common words. See `lexical.count`."""
         with self.catalog.writing() as database:
             lexical.count(database, self.collection)
 
     def owners(self, keys: Iterable[int]) -> dict[int, int]:
-        """Return the live document of each chunk, by the chunk's key. Keys without a live document are left out."""
+        """Return the key of each chunk's live document, by the key of the chunk. Chunks without a live document are
+        left out.
+        """
         with self.catalog.reading() as database:
             return self.catalog.owners.live(database, self.collection, list(keys))
 
     def chunks(self, keys: Iterable[int]) -> dict[int, tuple[Chunk, DocumentRow]]:
-        """Return the chunks of live documents, by key. Keys without such a chunk are left out."""
+        """Return the chunks with these keys and their documents, by key. Keys without a chunk of a live document are
+        left out.
+        """
         chunks: dict[int, tuple[Chunk, DocumentRow]] = {}
         with self.catalog.reading() as database:
             for group in groups(list(keys)):
@@ -193,13 +204,13 @@ class Documents:
         return chunks
 
     def of(self, document: int) -> list[Chunk]:
-        """All chunks of a live document, in order."""
+        """Return all chunks of a live document, in order."""
         keys = self.keys(document)
         chunks = self.chunks(keys)
         return [chunks[key][0] for key in keys if key in chunks]
 
     def sample(self, count: int) -> list[tuple[int, Chunk]]:
-        """Return about `count` chunks at even distances in the collection, with their keys. Each call returns the same
+        """Return about `count` chunks with their keys, at even distances in the collection. Each call returns the same
         chunks.
         """
         with self.catalog.reading() as database:
@@ -220,7 +231,9 @@ class Documents:
             database.execute(f"UPDATE documents SET state = 'retired' WHERE key IN ({marks(keys)})", keys)
 
     def _count(self, database: sqlite3.Connection, change: int) -> None:
-        """Update the number of live chunks, which every ingest needs. In larger collections, counting takes longer."""
+        """Change the stored number of live chunks. Every ingest needs this number, and counting takes longer in a
+        larger collection.
+        """
         database.execute("UPDATE collections SET chunks = chunks + ? WHERE id = ?", (change, self.collection))
 
     def _rows(self, condition: str, *values: Any) -> list[DocumentRow]:

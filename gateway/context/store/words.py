@@ -1,4 +1,6 @@
-"""Splits a text into words for the index: stems, or pairs of characters in scripts without spaces."""
+"""Splits a text into words for the index. In scripts with spaces, a word is a stem. In scripts without spaces, it is a
+pair of neighbouring characters.
+"""
 
 import re
 import unicodedata
@@ -16,19 +18,19 @@ ASKING = re.compile(
     "为什么|是什么|什么时候|什么|怎么样|怎么|怎样|哪一年|哪[里儿些个位种所家年几](?!吒)|哪(?!吒)|谁|是?多少个?"
     "|为何|何时|何处|何种|是否|有何|多大|多久|多长|多高|请问"
 )
-"""Chinese question words. With their neighbours they would make pairs of characters that occur in any question."""
+"""Chinese question words. The pairs that they form with neighbouring characters would occur in any question."""
 
 
 def terms_of(query: str) -> list[str]:
-    """Return the distinct words of a query without stop words and Chinese question words. A query of such words alone
-    keeps them.
+    """Return the distinct words of a query, without stop words and Chinese question words. If the query has no other
+    words, they are kept.
     """
     words = list(dict.fromkeys(words_of(ASKING.sub(" ", query)) or words_of(query)))
     return [word for word in words if word not in STOP] or words
 
 
 def words_of(text: str) -> list[str]:
-    """Return the words of a text as they are indexed."""
+    """Return the words of a text in the form in which they are indexed."""
     # replaces compatibility forms (full width, ligatures) and drops accents
     plain = unicodedata.normalize("NFKD", text).casefold()
     if not plain.isascii():
