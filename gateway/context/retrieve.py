@@ -1,5 +1,7 @@
-"""The stage that searches the collections in a request. The results are put before the user's own words. They are
-fenced as data, numbered, within a token budget, and never a system message.
+"""The stage that searches the collections named in a request.
+
+The chunks that are found go before the user's own words. They are numbered, marked as data, and limited by a token
+budget. They never go into a system message.
 """
 
 import asyncio
@@ -28,10 +30,10 @@ Embed = Callable[[Sequence[str]], Awaitable[Vectors]]
 
 MOST_CHUNKS = 50
 SPARE_CHUNKS = 2
-"""A search returns this many times as many chunks as are needed, since duplicates are dropped."""
+"""A search returns this many times the number of chunks that are needed, since duplicates are dropped afterwards."""
 FENCE_TOKENS = 160
-"""The number of tokens of instruction and fence. This is the number in Chinese, for a tokenizer without Chinese
-words.
+"""The number of tokens of the instruction and the fence around the sources. The Chinese text needs the most tokens, if
+the tokenizer does not know Chinese words.
 """
 REQUIRED = "foreword.collections_required"
 LISTED = 20
@@ -39,9 +41,10 @@ LISTED = 20
 
 
 class RetrievalLimits(Struct, frozen=True):
-    """The limits of a request: the number of chunks, and the number of their tokens as `backend` counts them.
+    """The limits of a request: the number of chunks, and the number of their tokens as `backend` counts tokens.
 
-    There is a search for each of `queries`. With `required`, the nearest chunks are used even if they are not relevant.
+    Each query in `queries` is searched for separately. If `required` is true, the nearest chunks are used even if they
+    are not relevant.
     """
 
     queries: tuple[str, ...]
@@ -54,13 +57,13 @@ class RetrievalLimits(Struct, frozen=True):
 
     @property
     def query(self) -> str:
-        """The longest query, which contains the others."""
+        """The longest query, which contains the other queries."""
         return self.queries[-1]
 
 
 class RetrievedChunks(Struct, frozen=True):
-    """The chunks to use, and the highest relevance that a collection has. `tight` is true if chunks were found and none
-    of them fits.
+    """The chunks to use, and the highest relevance among the collections. `tight` is true if chunks were found, but
+    none of them fits the budget.
     """
 
     chunks: tuple[Chunk, ...]
@@ -69,7 +72,7 @@ class RetrievedChunks(Struct, frozen=True):
 
 
 class CannotRetrieve(Exception):
-    """Raised if nothing is retrieved; the message is the reason. A client that requires sources gets `error`."""
+    """Raised if nothing is retrieved. The message is the reason. `error` is sent to a client that requires sources."""
 
     def __init__(self, error: RequestError) -> None:
         super().__init__(error.message)
@@ -77,7 +80,9 @@ class CannotRetrieve(Exception):
 
 
 class RetrieveStage:
-    """The stage `retrieve`. While `embed` and `collections` are loading, they are None and a note says so."""
+    """The stage `retrieve`. `embed` and `collections` are None until they are loaded. Until then, a request gets a note
+    instead of sources.
+    """
 
     name = "retrieve"
 
@@ -133,7 +138,9 @@ class RetrieveStage:
         return exchange.noted(self.name, "nothing found", reason)
 
     def _ready(self, exchange: Exchange) -> tuple[Embed, Collections]:
-        """Return the parts that a search needs. Raises `CannotRetrieve`."""
+        """Return the embedder and the collections. Raises `CannotRetrieve` if one of them is missing, or if the request
+        cannot take sources.
+        """
         if not exchange.ask.endpoint.takes_messages:
             raise CannotRetrieve(_unmet("only chat completions and responses take sources"))
         if exchange.key.mode is Mode.OFF:
@@ -148,7 +155,9 @@ class RetrieveStage:
         return self.embed, self.collections
 
     async def _limits(self, exchange: Exchange) -> RetrievalLimits:
-        """Return the limits of the request. Raises `CannotRetrieve` if there is nothing to search for or no room."""
+        """Return the limits of the request. Raises `CannotRetrieve` if there is nothing to search for, or no room for
+        sources.
+        """
         queries = queries_of(exchange.ask.turns, exchange.ask.query.strip())
         if not queries or not any(turn.role == "user" for turn in exchange.prompt):
             raise CannotRetrieve(_unmet("there is no user message in plain text to look up"))
@@ -163,7 +172,9 @@ class RetrieveStage:
         return RetrievalLimits(queries, names, chunks, budget, backend, controls.filters, required)
 
     async def budget(self, exchange: Exchange, tokens: int, chunks: int) -> SourceBudget:
-        """Return the budget for this number of chunks and tokens, limited by the window of the answering model."""
+        """Return the budget for `chunks` chunks with `tokens` tokens in total. The window of the answering model limits
+        the budget.
+        """
         room = await self._room(exchange, tokens + chunks * CHUNK_TOKENS)
         return SourceBudget(min(tokens, room), room)
 
@@ -184,7 +195,7 @@ class RetrieveStage:
         chunks: Sequence[Chunk],
         limits: RetrievalLimits,
     ) -> tuple[Chunk, ...]:
-        """Choose the chunks for the prompt. If they do not all fit, their best sentences are used.
+        """Choose the chunks for the prompt. If the chunks do not all fit, their best sentences are used.
 
         The chunks must name their collections by id. Call this on a worker thread.
         """
@@ -198,11 +209,13 @@ class RetrieveStage:
         return pack(counted, limits.budget)
 
     def _counted(self, chunks: Sequence[Chunk], backend: str) -> list[Chunk]:
-        """Return the chunks, with their tokens as the answering model counts them."""
+        """Return the chunks with their numbers of tokens as the backend counts them. Without a backend, the chunks stay
+        as they are.
+        """
         return [replace(chunk, tokens=self.count(backend, chunk.text)) for chunk in chunks] if backend else list(chunks)
 
     def with_sources(self, exchange: Exchange, chunks: tuple[Chunk, ...]) -> Exchange:
-        """Put the chunks before the user's own words."""
+        """Put the chunks before the user's own words in the prompt."""
         language = exchange.intent.language or language_of(exchange.ask.query)
         turns = ahead_of_the_user(exchange.prompt, fenced(chunks, language, self.mark_of))
         return replace(exchange, turns=turns, chunks=chunks)
@@ -210,7 +223,7 @@ class RetrieveStage:
     def _look_up(
         self, collections: Collections, key: ClientKey, limits: RetrievalLimits, vectors: Vectors
     ) -> RetrievedChunks:
-        """Search, and choose the chunks for the prompt. Call this on a worker thread."""
+        """Search the named collections, and choose the chunks for the prompt. Call this on a worker thread."""
         named = _all_named(collections, limits.collections, key)
         wishes = [
             Wish(query, vector, limits.chunks * SPARE_CHUNKS, limits.filters)
@@ -232,7 +245,9 @@ class RetrieveStage:
         return RetrievedChunks(chunks, relevance, tight=bool(hits and not chunks))
 
     def _in_one(self, collections: Collections, collection: Collection, wish: Wish, least: float) -> SearchResult:
-        """Return the hits of one collection that reach the configured score, if the collection is relevant enough."""
+        """Return the hits in one collection whose score reaches the configured floor. There are none if the relevance
+        of the collection is below `least`.
+        """
         result = collections.examine(collection, wish, least)
         collections.catalog.touch(collection)
         return SearchResult([hit for hit in result.hits if hit.score >= self.settings.floor], result.relevance)
@@ -247,8 +262,8 @@ class RetrieveStage:
 
 
 def titles_of(collections: Sequence[Collection]) -> dict[str, str]:
-    """Return the names of collections in citations, by id. If two collections have the same name, the id follows the
-    name.
+    """Return the names that citations use for the collections, by id. If two collections have the same name, the id is
+    added to the name.
     """
     names = Counter(collection.name for collection in collections)
     return {
@@ -258,15 +273,15 @@ def titles_of(collections: Sequence[Collection]) -> dict[str, str]:
 
 
 def described(chunks: Sequence[Chunk]) -> tuple[str, dict[str, Any]]:
-    """Return the reason and the data for a note about retrieved chunks."""
+    """Return the reason and the data for a note about the retrieved chunks."""
     collections = ", ".join(sorted({chunk.collection for chunk in chunks}))
     data = {"tokens": sum(chunk.tokens for chunk in chunks), "citations": citations(chunks)}
     return f"{len(chunks)} {'chunk' if len(chunks) == 1 else 'chunks'} of {collections}", data
 
 
 def ahead_of_the_user(turns: Sequence[Turn], sources: str) -> tuple[Turn, ...]:
-    """Return the prompt with the sources in the last user turn. If that turn is not plain text, a new turn before it
-    has the sources.
+    """Return the prompt with the sources at the beginning of the last user turn. If that turn is not plain text, the
+    sources become a turn of their own before it.
     """
     place = max(place for place, turn in enumerate(turns) if turn.role == "user")
     last = turns[place]
@@ -276,26 +291,26 @@ def ahead_of_the_user(turns: Sequence[Turn], sources: str) -> tuple[Turn, ...]:
 
 
 def _below(text: str, turn: Turn) -> Turn:
-    """Put a text before the turn's own. The client's message keeps its other fields."""
+    """Put a text before the text of a turn. The other fields of the client's message stay as they are."""
     own, offset = (turn.source, 0) if turn.source >= 0 else (turn.around, turn.offset)
     return Turn("user", text + turn.text, around=own, offset=len(text) + offset if own >= 0 else 0)
 
 
 def _nothing_to_look_up(message: str) -> str:
-    """Return why a message needs no passages, or "" if it may need some."""
+    """Return the reason why a message needs no sources. The reason is "" if the message may need some."""
     if message and is_small_talk(message):
         return "the message is small talk"
     return "the message is a task on a text that came with it" if brings_its_text(message) else ""
 
 
 def _all_named(collections: Collections, names: Sequence[str], key: ClientKey) -> dict[str, Collection]:
-    """Return the collections that a request names, by id. Raises the errors of `_named`."""
+    """Return the collections that a request names, by id. Raises the same errors as `_named`."""
     return {collection.id: collection for collection in (_named(collections, name, key) for name in names)}
 
 
 def _named(collections: Collections, name: str, key: ClientKey) -> Collection:
-    """Find the collection that a request names. Raises `KeyNotAllowed` or `NotFound`; neither names a collection of
-    another key.
+    """Return the collection with this name or id. Raises `KeyNotAllowed` or `NotFound`. The messages of these errors do
+    not name the collections of other keys.
     """
     collection = collections.find(name, key)
     if collection is not None:

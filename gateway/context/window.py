@@ -1,4 +1,4 @@
-"""Computes the tokens of turns, the room for prompt and answer, and the turns that can be dropped."""
+"""Computes the number of tokens of turns, the room for prompt and answer, and the turns that can be dropped."""
 
 import sys
 from collections.abc import Callable, Sequence
@@ -9,30 +9,33 @@ from gateway.ask import Turn
 from gateway.exchange import ContextPlan, Exchange, Target
 
 Count = Callable[[str, str], int]
-"""Counts the tokens of a text, given a backend's name and the text. Blocking."""
+"""A function that counts the tokens of a text. Its arguments are the name of a backend and the text. The call
+blocks.
+"""
 
 
 SYSTEM_ROLES = ("system", "developer")
 
 
 TURN_TOKENS = 8
-"""The number of tokens that a chat template adds to a message. Common templates add 4 to 7."""
+"""An upper bound for the number of tokens that a chat template adds to a message. Common templates add 4 to 7."""
 
 
 PROMPT_TOKENS = 32
-"""The number of tokens that a chat template adds to a prompt, for the start of the answer and its own system
-message.
+"""An upper bound for the number of tokens that a chat template adds to a prompt. These are the tokens of the start of
+the answer and of the template's own system message.
 """
 
 
 ANSWER_TOKENS = 256
-"""The number of tokens for the answer if the request does not set it."""
+"""The number of tokens that are reserved for the answer if the request does not set a number."""
 
 
 def lengthened(exchange: Exchange, prompt_tokens: int, stage: str, why: str) -> Exchange | None:
-    """Move the exchange to a longer window of the model that fits the prompt. Return None if there is none.
+    """Move the exchange to a longer window of the model that fits the prompt. Returns None if there is no such window.
 
-    Stretched positions are for prompt and answer together. They are chosen once for all calls of the exchange.
+    If positions are stretched, their length covers prompt and answer. It is chosen once and holds for all calls of the
+    exchange.
     """
     if exchange.ask.controls.strategy == "trimmed":
         return None
@@ -51,8 +54,8 @@ def lengthened(exchange: Exchange, prompt_tokens: int, stage: str, why: str) -> 
 
 
 def _holding(exchange: Exchange, target: Target | None, prompt_tokens: int) -> Target | None:
-    """Return the first target that fits prompt and answer, of this one and its longer ones. An unknown window fits
-    everything.
+    """Return the first target that fits prompt and answer: this target, or one of its longer targets. The result is
+    None if none of them fits. A target whose window is unknown fits everything.
     """
     while target is not None and target.window_tokens:
         if prompt_tokens + answer_room(exchange, target) <= target.window_tokens:
@@ -62,8 +65,8 @@ def _holding(exchange: Exchange, target: Target | None, prompt_tokens: int) -> T
 
 
 def longest_tokens(target: Target) -> int:
-    """Return the longest window of the model beyond this one in tokens, or 0 if there is none. An unknown window counts
-    as unlimited.
+    """Return the number of tokens in the model's longest window beyond the window of this target. The number is 0 if
+    there is no longer window. An unknown window counts as unlimited.
     """
     longest = 0
     while target.longer is not None:
@@ -73,15 +76,15 @@ def longest_tokens(target: Target) -> int:
 
 
 def answer_room(exchange: Exchange, target: Target) -> int:
-    """Return the number of tokens to reserve for the answer. The request can set it, but it is at most half of the
-    window.
+    """Return the number of tokens to reserve for the answer. The request can set this number. However, it is at most
+    half of the window.
     """
     room = exchange.ask.room_tokens or min(ANSWER_TOKENS, target.window_tokens // 4)
     return min(room, target.window_tokens // 2)
 
 
 def prompt_room(exchange: Exchange, target: Target) -> int:
-    """Return the maximum number of tokens of a prompt. If the engine can stretch positions, the answer may go beyond
+    """Return the maximum number of tokens of a prompt. If the engine can stretch positions, the answer may lie beyond
     the window.
     """
     longer = target.longer
@@ -96,23 +99,23 @@ def upper_bound(turns: Sequence[Turn]) -> int:
 
 
 def sizes_of(turns: Sequence[Turn], backend: str, count: Count) -> list[int]:
-    """Return the tokens of each turn, with those that the chat template adds. Blocking."""
+    """Return the number of tokens of each turn, including the tokens that the chat template adds. The call blocks."""
     return [TURN_TOKENS + count(backend, turn.text) for turn in turns]
 
 
 def is_kept(turns: Sequence[Turn]) -> list[bool]:
-    """Return for each turn whether it must stay. System turns must, and so must everything from the last user message
-    on.
+    """Return, for each turn, whether it must stay. System turns must stay, and so must all turns from the last user
+    message on.
     """
     last = max((place for place, turn in enumerate(turns) if turn.role == "user"), default=0)
     return [turn.role in SYSTEM_ROLES or place >= last for place, turn in enumerate(turns)]
 
 
 def trim(turns: Sequence[Turn], sizes: Sequence[int], budget: int) -> tuple[int, ...] | None:
-    """Return the indices of the turns that stay, or None if the turns that must stay do not fit.
+    """Return the indices of the turns that stay. The result is None if the turns that must stay do not fit the budget.
 
-    The oldest turns are dropped first. An answer is dropped together with its question, so that the rest begins with a
-    user turn.
+    The oldest turns are dropped first. An answer is dropped together with its question, so that the remaining turns
+    begin with a user turn.
     """
     must_stay = is_kept(turns)
     old = [place for place, stays in enumerate(must_stay) if not stays]

@@ -1,1 +1,1 @@
-"""Reads what code can count out of a text: tables, lists, and the documents that it consists of."""
+"""Finds what code can count in a text: tables, lists, and the separate documents in the text."""

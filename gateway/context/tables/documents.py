@@ -1,4 +1,4 @@
-"""Separates the documents in one prompt, so that results for one document are not taken for another."""
+"""Separates the documents in one prompt, so that results about one document are not taken for results about another."""
 
 import re
 from collections.abc import Iterator
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from msgspec import Struct
 
 SHORTEST = 80
-"""The minimum length of a document in characters. A shorter one is a heading or a list item."""
+"""The minimum length of a document in characters. A shorter text is a heading or a list item."""
 MOST = 20
 _KINDS = (
     "document|doc|text|version|contract|report|file|article|draft|offer|letter|paper|essay|policy|agreement|proposal|"
@@ -24,7 +24,7 @@ _MARKS = (
 
 
 class TextDocument(Struct, frozen=True):
-    """One of several documents: its title, and its characters [start, end) of the text."""
+    """One of several documents in a text: its title, and its range of characters [start, end)."""
 
     title: str
     start: int
@@ -32,7 +32,9 @@ class TextDocument(Struct, frozen=True):
 
 
 def documents_in(text: str) -> list[TextDocument]:
-    """Return the documents of a text. A text without marks between documents is one document without a title."""
+    """Return the documents in a text. If there are no marks between documents, the text is one document without a
+    title.
+    """
     for pattern in _MARKS:
         found = list(_marked(text, pattern))
         if 2 <= len(found) <= MOST:

@@ -1,7 +1,7 @@
 """Reads tables and lists in a text, and computes figures: counts, sums, averages, extremes, and figures by group.
 
-Nothing is guessed: a column has figures only if all its cells are numbers or empty. The task is not interpreted. The
-figures are a source in the prompt, beginning with the columns that the task names.
+Nothing is guessed. A column has figures only if each of its cells is a number or empty. The task is not interpreted.
+The figures become a source in the prompt, with the columns first that the task names.
 """
 
 import csv
@@ -15,7 +15,7 @@ from msgspec import Struct
 
 FEWEST_ROWS = 3
 MOST_GROUPS = 40
-"""Rows are not grouped by a column with more distinct values than this."""
+"""If a column has more distinct values than this, the rows are not grouped by the column."""
 EXTREMES = 3
 TITLE_WORDS, TITLE_CHARS = 6, 40
 LONGEST_RULE = 1000
@@ -29,7 +29,7 @@ SEPARATORS = (",", "\t", ";", "|")
 
 
 class TextTable(Struct, frozen=True):
-    """A table in a text: its characters [start, end), its column names and its rows."""
+    """A table in a text: its range of characters [start, end), its column names and its rows."""
 
     start: int
     end: int
@@ -37,7 +37,9 @@ class TextTable(Struct, frozen=True):
     rows: tuple[tuple[str, ...], ...]
 
     def numbers(self, column: int) -> list[tuple[int, Decimal]]:
-        """Return the numbers of a column with their rows, or [] if a cell is neither a number nor empty."""
+        """Return the numbers in a column, each as (index of the row, number). The list is empty if a cell is neither a
+        number nor empty.
+        """
         found = []
         for place, row in enumerate(self.rows):
             if not row[column].strip():
@@ -50,7 +52,7 @@ class TextTable(Struct, frozen=True):
 
 
 class TextLead(Struct, frozen=True):
-    """The title row of the table at the characters [start, end) of a text."""
+    """The title row of a table, with the range of characters [start, end) of the table in a text."""
 
     start: int
     end: int
@@ -58,9 +60,9 @@ class TextLead(Struct, frozen=True):
 
 
 def number_in(cell: str) -> Decimal | None:
-    """Return the number in a cell. The cell may have a currency sign, a unit and separators of thousands.
+    """Return the number in a cell. The cell may have a currency sign, a unit and thousands separators.
 
-    The result is None without a number, or if a comma is ambiguous.
+    The result is None if the cell has no number, or if the meaning of a comma is ambiguous.
     """
     text = _CURRENCY.sub("", cell.strip()).strip()
     match = _NUMBER.match(text)
@@ -74,7 +76,9 @@ def number_in(cell: str) -> Decimal | None:
 
 
 def tables_in(text: str) -> list[TextTable]:
-    """Return the tables of a text: Markdown tables, and blocks of lines with the same number of separated values."""
+    """Return the tables in a text. A table is a Markdown table, or a block of lines with the same number of separated
+    values.
+    """
     found = []
     for start, end in _blocks(text):
         block = text[start:end]
@@ -86,17 +90,19 @@ def tables_in(text: str) -> list[TextTable]:
 
 
 def leads_in(text: str) -> list[TextLead]:
-    """Return the tables of a text with their title rows."""
+    """Return the title rows of the tables in a text."""
     return [TextLead(table.start, table.end, _title_row(text[table.start : table.end])) for table in tables_in(text)]
 
 
 def lead_at(leads: Sequence[TextLead], place: int) -> str:
-    """Return the title row of the table that continues at a place of the text, or ""."""
+    """Return the title row of the table that contains the position `place`, or "" if there is none. A position within
+    the title row does not count.
+    """
     return next((lead.text for lead in leads if lead.start + len(lead.text) < place < lead.end), "")
 
 
 def _is_rule(line: str) -> bool:
-    """Whether a line separates the title row of a Markdown table from its rows."""
+    """Whether a line separates the title row of a Markdown table from the other rows."""
     return "|" in line and len(line) <= LONGEST_RULE and _PIPE_RULE.match(line) is not None
 
 
@@ -112,7 +118,7 @@ def items_in(text: str) -> int:
 
 
 def figures_of(table: TextTable, task: str) -> list[str]:
-    """Return lines with the figures of a table, beginning with the columns that the task names."""
+    """Return the figures of a table as lines. The columns that the task names come first."""
     wanted = task.casefold()
     order = sorted(range(len(table.columns)), key=lambda column: table.columns[column].casefold() not in wanted)
     numeric = {column: numbers for column in order if (numbers := table.numbers(column))}
@@ -157,7 +163,7 @@ def _list(pairs: Sequence[tuple[str, object]]) -> str:
 
 
 def _row(table: TextTable, place: int) -> str:
-    """Return the first cell of a row that is not a number, or else the number of the row."""
+    """Return the first cell of a row that is not a number. If there is none, return `row` and the number of the row."""
     names = [cell.strip() for cell in table.rows[place] if cell.strip() and number_in(cell) is None]
     return names[0][:40] if names else f"row {place + 1}"
 
@@ -171,7 +177,7 @@ def _rounded(number: Decimal) -> str:
 
 
 def _blocks(text: str) -> Iterator[tuple[int, int]]:
-    """Return the runs of lines without a blank line."""
+    """Yield the range of characters of each run of lines that are not blank."""
     start = place = 0
     for line in text.splitlines(keepends=True):
         if not line.strip():
@@ -215,8 +221,8 @@ def _separated(block: str) -> Cells | None:
 
 
 def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Cells | None:
-    """Return the table, or None. All rows must have a cell for each column, and the column names must be distinct and
-    without numbers.
+    """Return the column names and the rows, or None if they are not a table. Each row must have a cell for each column.
+    The column names must be distinct and short, and must not be numbers.
     """
     names = tuple(column.strip() for column in columns)
     if len(rows) < FEWEST_ROWS or len(names) < 2 or len(set(names)) < len(names) or not all(names):

@@ -1,4 +1,6 @@
-"""Sorts the rows of a table by code, if a task plainly asks for it: by one named column of numbers or ISO dates."""
+"""Sorts the rows of a table by code. This is done only if a task plainly asks for it, and names one column of numbers
+or ISO dates.
+"""
 
 import re
 from decimal import Decimal
@@ -10,9 +12,9 @@ _ISO_DATE = re.compile(r"^\d{4}-\d{2}-\d{2}(?:[T ][\d:.]+Z?)?$")
 
 
 def sorted_rows(block: str, table: TextTable, task: str) -> str | None:
-    """Return the table with its rows sorted as the task says. Each line stays as it is.
+    """Return the text of a table with its rows sorted as the task says. The lines themselves are not changed.
 
-    The result is None if the task does not say plainly how to sort. `block` is the text of the table.
+    `block` is the text of the table. The result is None if the task does not say plainly how to sort.
     """
     if not any(words.speaks_of_sorting.search(task) for words in WORDINGS.values()):
         return None
@@ -31,7 +33,7 @@ def sorted_rows(block: str, table: TextTable, task: str) -> str | None:
 
 
 def _names(task: str, column: str) -> bool:
-    """Return whether the task names a column. In a spaced language, the name must be a whole word."""
+    """Whether the task names a column. In a language with spaces, the name must be a whole word."""
     edge = r"\b" if column.isascii() else ""
     return re.search(rf"{edge}{re.escape(column.strip())}{edge}", task, re.IGNORECASE) is not None
 

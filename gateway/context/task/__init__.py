@@ -1,1 +1,3 @@
-"""Classifies what a task needs of a long text: one place, a summary, all of it, or a transformation of all of it."""
+"""Classifies what a task needs from a long text: one place, a summary, the whole text, or a transformation of the whole
+text.
+"""

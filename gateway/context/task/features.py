@@ -1,4 +1,4 @@
-"""The features of a task: its words, hashed into a fixed number of columns."""
+"""Computes the features of a task. The words of the task are hashed into a fixed number of columns."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ _WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)?|\d+|[?？:：]")
 _BLANK, _DIGITS = re.compile(r"\s+"), re.compile(r"\d+")
 _SENTENCE = re.compile(r"(?<=[.!?;:])\s+(?=\S)|(?<=[。！？；：\n])(?=\S)")
 SHORTEST = 3
-"""The minimum length of a sentence that is judged alone, in characters."""
+"""The minimum length, in characters, of a sentence that is classified on its own."""
 
 
 def columns(text: str, *, spaced: bool) -> set[int]:
-    """Return the columns of the tokens of a text. In an unspaced language, runs of one to three characters take the
-    place of words.
+    """Return the columns of the tokens in a text. In a language without spaces, runs of one to three characters replace
+    the words.
     """
     return {crc32(token.encode()) % COLUMNS for token in (_spaced if spaced else _dense)(text.lower())}
 
 
 def rows(texts: list[str], *, spaced: bool) -> Vectors:
-    """Return the features of texts, [texts, COLUMNS], with rows of length 1."""
+    """Return the features of the texts as an array [texts, COLUMNS]. Each row is a vector of length 1."""
     import numpy as np
 
     made = np.zeros((len(texts), COLUMNS), np.float32)
@@ -41,7 +41,7 @@ def rows(texts: list[str], *, spaced: bool) -> Vectors:
 
 
 def sentences(text: str) -> list[str]:
-    """Return the sentences of a task."""
+    """Return the sentences of a task. Sentences that are too short are left out."""
     return [part for part in map(str.strip, _SENTENCE.split(text.strip())) if len(part) >= SHORTEST]
 
 

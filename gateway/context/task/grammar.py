@@ -1,4 +1,4 @@
-"""Makes training tasks from the patterns in `words/`."""
+"""Generates training tasks from the patterns in `words/`."""
 
 import hashlib
 import random
@@ -12,13 +12,15 @@ from msgspec import Struct
 
 FOLDER = Path(__file__).parent / "words"
 OTHER = "other"
-"""The kind of a sentence that asks for nothing: an introduction, a wish about the form, or a sentence of a text."""
+"""The kind of a sentence that asks for nothing: an introduction, a wish about the form of the answer, or a sentence of
+a text.
+"""
 _CHOICE = re.compile(r"([(\[])([^()\[\]]*)[)\]]")
 _SLOT = re.compile(r"\{(\w+)\}")
 
 
 class TaskFrames(Struct, frozen=True, forbid_unknown_fields=True):
-    """The sentences that may stand before and after a task."""
+    """The sentences that can stand before and after a task."""
 
     before: tuple[str, ...]
     after: tuple[str, ...]
@@ -33,8 +35,8 @@ class TaskPatterns(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class LabelledTask(Struct, frozen=True):
-    """A task with its kind. `pattern` is the number of the pattern that made it. With this number, a fold can leave out
-    a pattern.
+    """A generated task with its kind. `pattern` is the number of the pattern that generated the task. Cross-validation
+    uses this number to leave out whole patterns.
     """
 
     text: str
@@ -53,7 +55,9 @@ def digest() -> str:
 
 
 def tasks(patterns: TaskPatterns, each: int, draw: random.Random) -> Iterator[LabelledTask]:
-    """Make about `each` different tasks from every pattern. Half of them stand alone, the others in a frame."""
+    """Generate about `each` different tasks from every pattern. Half of the tasks stand alone, and the others stand in
+    a frame.
+    """
     number = 0
     for kind, of_kind in patterns.kinds.items():
         for pattern in of_kind:
@@ -65,7 +69,7 @@ def tasks(patterns: TaskPatterns, each: int, draw: random.Random) -> Iterator[La
 
 
 def expand(pattern: str, slots: Mapping[str, Sequence[str]], draw: random.Random) -> str:
-    """Choose among the alternatives of a pattern, and fill its slots."""
+    """Choose one of the alternatives at each choice in a pattern, and fill the slots."""
     while choice := _CHOICE.search(pattern):
         options = choice[2].split("|") if choice[1] == "(" or draw.random() < 0.5 else [""]
         pattern = pattern[: choice.start()] + draw.choice(options) + pattern[choice.end() :]
@@ -75,7 +79,7 @@ def expand(pattern: str, slots: Mapping[str, Sequence[str]], draw: random.Random
 
 
 def _framed(text: str, patterns: TaskPatterns, draw: random.Random) -> str:
-    """Put a task into a frame, before or after a sentence that asks for nothing."""
+    """Put a task into a frame. A sentence that asks for nothing is sometimes added before or after it."""
     before, after = (expand(draw.choice(some), patterns.slots, draw) for some in _frames(patterns))
     joint = "" if not before or before.endswith(("，", "：", "。", "请")) or "一" <= before[-1] <= "鿿" else " "
     framed = f"{before}{joint}{text}"
@@ -88,7 +92,7 @@ def _framed(text: str, patterns: TaskPatterns, draw: random.Random) -> str:
 
 
 def _ended(text: str, draw: random.Random) -> str:
-    """Return the task, perhaps with another ending: some tasks end with a colon, and some without a mark."""
+    """Return the task, sometimes with another ending. Some tasks then end with a colon, and some without a mark."""
     chance = draw.random()
     if chance < 0.2:
         return f"{text.rstrip('.?。？')}{'：' if '一' <= text[0] <= '鿿' else ':'}"

@@ -1,6 +1,7 @@
-"""The trained head: logistic weights that give the kind of a task from its words and, if there is one, its vector.
+"""The trained head: logistic models that give the kind of a task from its words. If the task's vector is known, it is
+used too.
 
-The head is a file of the package; `foreword classifier train-tasks` makes it again.
+The head is a file in the package. `foreword classifier train-tasks` creates the file again.
 """
 
 from __future__ import annotations
@@ -24,16 +25,18 @@ if TYPE_CHECKING:
 
 FILE = Path(__file__).parent / "head.npz"
 SURE = 0.6
-"""A kind with at least this probability counts as certain."""
+"""A kind counts as certain if its probability is at least this."""
 PROBE = "Which task is this?"
-"""A sentence whose vector shows which embedder made it."""
+"""A sentence whose vector shows which embedder computed it."""
 SAME_EMBEDDER = 0.99
 RULE_ODDS, RULE_WEIGHT = 20.0, 3.0
-"""A rule multiplies the odds of its kind, and the weight of its sentence, by these numbers."""
+"""If a rule matches a sentence, the odds of the rule's kind are multiplied by the first number, and the weight of the
+sentence by the second.
+"""
 
 
 class TaskKind(StrEnum):
-    """What a task needs of its text."""
+    """What a task needs from its text."""
 
     PLACE = "place"  # one place of the text is enough
     SUMMARY = "summary"
@@ -47,7 +50,7 @@ ASKING = tuple(kind for kind in TaskKind if kind is not TaskKind.OTHER)
 
 
 class TaskVerdict(Struct, frozen=True):
-    """The most probable kind of a task, with its probability."""
+    """The most probable kind of a task. `trust` is the probability of this kind."""
 
     kind: TaskKind = TaskKind.OTHER
     trust: float = 0.0
@@ -58,13 +61,15 @@ class TaskVerdict(Struct, frozen=True):
 
 
 class LinearModel(Struct, frozen=True):
-    """Weights [features, kinds] and bias [kinds]. The kinds are in the order of `TaskKind`."""
+    """A logistic model with the weights [features, kinds] and the bias [kinds]. The kinds are in the order of
+    `TaskKind`.
+    """
 
     weights: NDArray[np.float32]
     bias: NDArray[np.float32]
 
     def chances(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return the probabilities of the kinds: [texts, kinds]."""
+        """Return the probabilities of the kinds as an array [texts, kinds]."""
         import numpy as np
 
         scores = features @ self.weights + self.bias
@@ -73,9 +78,10 @@ class LinearModel(Struct, frozen=True):
 
 
 class TaskHead:
-    """The models of all languages. `words` reads only words; `both` reads words and vectors of the default embedder.
+    """The models of all languages. A model `words` uses only words. A model `both` uses words, and vectors of the
+    default embedder.
 
-    `trained_on` is the digest of the patterns, and `probe` is the vector of `PROBE`.
+    `trained_on` is the digest of the patterns that the head was trained on. `probe` is the vector of `PROBE`.
     """
 
     def __init__(self, models: dict[str, LinearModel], spaced: frozenset[str], trained_on: str, probe: Vectors) -> None:
@@ -85,15 +91,17 @@ class TaskHead:
         self.probe = probe
 
     def understands(self, probe: Vectors) -> bool:
-        """Whether a vector of `PROBE` comes from the embedder that the head was trained with."""
+        """Whether a vector of `PROBE` was computed by the embedder that the head was trained with."""
         return probe.shape == self.probe.shape and float(probe @ self.probe) > SAME_EMBEDDER
 
     def knows_meaning(self, text: str) -> bool:
-        """Whether vectors say more than words in the language of a text."""
+        """Whether the head has a model that uses vectors for the language of a text."""
         return f"{language_of(text)}.both" in self.models
 
     def asks(self, text: str) -> float:
-        """Return the probability that a text asks for something. If it has several sentences, one of them must ask."""
+        """Return the probability that a text asks for something. If the text has several sentences, one of them must
+        ask.
+        """
         units = self.units(text)
         whole, *parts = [float(1 - row[-1]) for row in self._chances(units, None)]
         if any(is_order(unit, language_of(unit)) for unit in units):
@@ -101,15 +109,16 @@ class TaskHead:
         return (whole + max(parts)) / 2 if parts else whole
 
     def units(self, task: str) -> list[str]:
-        """Return the texts that are judged: the whole task, and its sentences if it has several."""
+        """Return the texts that are classified: the whole task and, if it has several sentences, each of them."""
         parts = sentences(task)
         return [task, *parts] if len(parts) > 1 else [task]
 
     def verdict(self, units: list[str], vectors: Vectors | None = None) -> TaskVerdict:
-        """Return the kind of a task, judged by its units and, if they are known, their vectors [units, dimensions].
+        """Return the kind of a task with these units. `vectors` holds the vectors of the units, [units, dimensions], or
+        is None if they are unknown.
 
         The more probable it is that a sentence asks for something, the more the sentence counts. Each sentence is
-        judged in its own language.
+        classified in its own language.
         """
         chances = self._chances(units, vectors)
         kinds = [ruled(unit, language_of(unit)) for unit in units]
@@ -126,7 +135,7 @@ class TaskHead:
         return TaskVerdict(ASKING[best], float(shares[best]))
 
     def _chances(self, units: list[str], vectors: Vectors | None) -> NDArray[np.float32]:
-        """Return the probabilities of the kinds: [units, kinds]."""
+        """Return the probabilities of the kinds as an array [units, kinds]."""
         import numpy as np
 
         made = [
@@ -147,12 +156,12 @@ class TaskHead:
 
 
 VECTOR_WEIGHT = 2.0
-"""The length of a task's vector. The features of its words have length 1."""
+"""The length of a task's vector among the features. The features of the words have the length 1."""
 
 
 @cache
 def shipped() -> TaskHead:
-    """Return the head that comes with the package."""
+    """Return the head that is part of the package."""
     return load(FILE)
 
 
@@ -170,7 +179,7 @@ def load(path: Path) -> TaskHead:
 
 
 def save(head: TaskHead, path: Path) -> None:
-    """Write a head to its file. The weights have half precision."""
+    """Write a head to its file. The weights are stored with half precision."""
     import numpy as np
 
     arrays: dict[str, NDArray[np.generic]] = {

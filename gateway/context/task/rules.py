@@ -1,4 +1,4 @@
-"""Rules for tasks whose first words leave little doubt. They are in `rules.toml`, by language."""
+"""Rules for tasks whose first words leave little doubt about the kind. `rules.toml` holds the rules by language."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ QUESTION = "place"
 
 
 def ruled(text: str, language: str) -> str:
-    """Return the kind that the beginning of a sentence shows, or ""."""
+    """Return the kind of task that the beginning of a sentence shows, or "" if it shows none."""
     patterns = _patterns().get(language, {})
     return next((kind for kind, pattern in patterns.items() if pattern.match(text)), "")
 
 
 def is_order(text: str, language: str) -> bool:
-    """Whether the beginning of a sentence says what to do with a text. A question does not count, since it may belong
-    to the text.
+    """Whether the beginning of a sentence says what to do with a text. A question does not count, since it may be a
+    part of the text.
     """
     return ruled(text, language) not in ("", QUESTION)
 
@@ -40,7 +40,7 @@ def _wishes() -> Mapping[str, re.Pattern[str]]:
 
 @cache
 def _patterns() -> Mapping[str, Mapping[str, re.Pattern[str]]]:
-    """Return the patterns by language and kind. A polite beginning may stand before each."""
+    """Return the patterns by language and kind. A polite beginning is allowed before each pattern."""
     tables = tomllib.loads(FILE.read_text("utf-8"))
     return {
         language: {

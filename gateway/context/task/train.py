@@ -1,5 +1,5 @@
-"""Trains the head on the tasks of `grammar.py`. Its accuracy is measured on patterns that were left out of the
-training.
+"""Trains the head on the tasks that `grammar.py` generates. The accuracy is measured on patterns that were left out of
+the training.
 """
 
 from __future__ import annotations
@@ -23,20 +23,22 @@ SPACED = {"en": True, "zh": False}
 EMBEDDED = ("en",)
 """The languages that the default embedder knows."""
 EACH = 12
-"""The number of tasks that are made from one pattern."""
+"""The number of tasks that are generated from one pattern."""
 FOLDS = 3
 BATCH = 32
 STRENGTH = {"words": 30.0, "both": 10.0}
-"""The inverse of the penalty on large weights."""
+"""The inverse of the penalty on large weights, which scikit-learn calls `C`."""
 
 
 def made(language: str, each: int = EACH, seed: int = 7) -> list[LabelledTask]:
-    """Return the tasks of a language from which the head learns."""
+    """Return the training tasks of a language."""
     return list(tasks(patterns_of(language), each, random.Random(seed)))
 
 
 def train(embedder: Embedder | None, languages: Sequence[str] = tuple(SPACED)) -> tuple[TaskHead, dict[str, float]]:
-    """Return the head, and for each model the share of tasks from unseen patterns that it classifies correctly."""
+    """Return the trained head, and the accuracy of each model. The accuracy is measured on tasks from patterns that
+    were left out of the training.
+    """
     models, figures = {}, {}
     probe = np.zeros(0, np.float32) if embedder is None else embedder.embed([PROBE])[0]
     for language in languages:
@@ -51,7 +53,9 @@ def train(embedder: Embedder | None, languages: Sequence[str] = tuple(SPACED)) -
 
 
 def _embedded(embedder: Embedder, texts: Sequence[str]) -> NDArray[np.float32]:
-    """Return the vectors of texts, [texts, dimensions]. Texts of similar length are embedded together."""
+    """Return the vectors of the texts as an array [texts, dimensions]. Texts of similar length are embedded
+    together.
+    """
     order = sorted(range(len(texts)), key=lambda place: len(texts[place]))
     made = np.zeros((len(texts), embedder.dimensions), np.float32)
     for start in range(0, len(order), BATCH):
@@ -63,7 +67,9 @@ def _embedded(embedder: Embedder, texts: Sequence[str]) -> NDArray[np.float32]:
 def _fitted(
     features: NDArray[np.float32], examples: Sequence[LabelledTask], strength: float
 ) -> tuple[LinearModel, float]:
-    """Return a model trained on all examples, and its share of correct answers on folds of unseen patterns."""
+    """Return a model that is trained on all examples, and its accuracy. The accuracy is measured by cross-validation
+    that leaves out whole patterns.
+    """
     labels = np.array([list(TaskKind).index(TaskKind(example.kind)) for example in examples])
     folds = np.array([example.pattern % FOLDS for example in examples])
     right = 0
