@@ -1,4 +1,6 @@
-"""Reads the docstrings of a struct's fields from its source. Pages, commands and errors quote them."""
+"""Reads the docstrings of a struct's fields from its source. The documentation, commands and error messages quote these
+docstrings.
+"""
 
 import ast
 import inspect
@@ -13,8 +15,8 @@ from msgspec import Struct
 
 
 def field_texts(struct: type[Struct]) -> dict[str, str]:
-    """Return the docstring of each field as one line, including inherited fields. Fields without a docstring are left
-    out.
+    """Return the docstring of each field as one line, by the name of the field. Inherited fields are included. Fields
+    without a docstring are left out.
     """
     texts: dict[str, str] = {}
     for base in reversed(struct.__mro__):
@@ -34,7 +36,7 @@ def _own_texts(struct: type[Struct]) -> dict[str, str]:
 
 
 def listed_values(of: Any, path: Sequence[str] = ()) -> Iterator[str]:
-    """List the values that the field at `path` may have."""
+    """Yield the values that the field at `path` may have, if they can be listed."""
     kind, inner = get_origin(of), get_args(of)
     if kind is Literal and not path:
         yield from map(str, inner)

@@ -1,28 +1,28 @@
-"""The errors that Foreword raises. Each holds the details that its reader needs to act.
+"""The errors that Foreword raises. Each error holds the details that its reader needs to act.
 
 ForewordError
-├── ConfigError             all the mistakes of a configuration at once
-├── TemplateError           one template file, with line and column
-├── CollectionError         an unusable document or collection
-│   ├── StoreDamaged        a vector store whose files cannot be read
-│   ├── DocumentGone        a document that was deleted while it was being added
+├── ConfigError             a configuration cannot be used; lists all mistakes
+├── TemplateError           a template file cannot be used; gives line and column
+├── CollectionError         a document or a collection cannot be used
+│   ├── StoreDamaged        the files of a vector store cannot be read
+│   ├── DocumentGone        the document was deleted while it was being added
 │   └── CatalogUnavailable  the catalog is locked, read-only or damaged; answered with 503
-├── DatabaseFailed          the records' database cannot be reached or refuses
-│   └── RecordRefused       the database cannot store this record; a retry fails again
-└── RequestError            answered to the client in OpenAI's form
+├── DatabaseFailed          the database of the records cannot be reached or used
+│   └── RecordRefused       the database refuses this record; a retry would fail too
+└── RequestError            sent to the client as OpenAI's error object, with this status
     ├── BadRequest          400
-    ├── ContextTooLong      400  context_length_exceeded
+    │   └── ContextTooLong  400  context_length_exceeded
     ├── NoKey               401
-    ├── NotAllowed          403
+    ├── KeyNotAllowed       403
     ├── NotFound            404
     ├── TimedOut            408
     ├── BodyTooLarge        413
     ├── EncodingNotRead     415
     ├── LimitReached        429
     ├── BackendFailed       502
-    │   ├── AnswerLost      the backend took the request, but its answer is incomplete
+    │   ├── AnswerLost      the backend accepted the request, but its answer is incomplete
     │   ├── CallMissing     the answer lacks the tool call that the request requires
-    │   └── StreamFailed    the backend's stream already sent the error to the client
+    │   └── StreamFailed    the stream from the backend has already brought the error to the client
     ├── NotReady            503
     ├── TooBusy             503
     └── BackendTimeout      504
@@ -38,7 +38,7 @@ class ForewordError(Exception):
 
 
 class Problem(Struct, frozen=True):
-    """One mistake in a file, with its place, its description and a remedy."""
+    """One mistake in a file: its place, its description and a remedy."""
 
     where: str
     what: str
@@ -57,7 +57,7 @@ class ConfigError(ForewordError):
 
 
 class TemplateError(ForewordError):
-    """A template file cannot be used. `line` and `column` count from 1, and are 0 if they are unknown."""
+    """A template file cannot be used. `line` and `column` count from 1. They are 0 if the place is unknown."""
 
     def __init__(self, file: str, what: str, line: int = 0, column: int = 0) -> None:
         place = f"{file}:{line}:{column}" if line else file
@@ -78,27 +78,29 @@ class DocumentGone(CollectionError):
 
 
 class DatabaseFailed(ForewordError):
-    """The database of the records cannot be reached, or refuses to work. Until it works again, the spool keeps the
-    records."""
+    """The database of the records cannot be reached, or refuses to work. The spool keeps the records until the database
+    works again.
+    """
 
 
 class RecordRefused(DatabaseFailed):
-    """The database works but refuses the values of a record, for example a blob over its limit. A retry would fail
-    too."""
+    """The database works but refuses the values of a record, for example a blob over the database's limit. A retry
+    would fail too.
+    """
 
 
 class RequestError(ForewordError):
-    """An error that is sent to the client, as an HTTP status and OpenAI's error object."""
+    """An error that is sent to the client as an HTTP status and OpenAI's error object."""
 
     status = 500
     type = "server_error"
     code: str | None = None
     taken = False
-    """Whether a backend accepted the request before the failure. Sending the request again could then do the work
+    """Whether a backend accepted the request before the failure. If so, sending the request again could do the work
     twice.
     """
     calls: tuple[Any, ...] = ()
-    """The model calls (`exchange.Call`) that were made before the request was refused."""
+    """The model calls (`exchange.Call`) that were made before the error."""
 
     def __init__(
         self, message: str, *, param: str | None = None, code: str | None = None, retry_after_s: float = 0.0
@@ -183,7 +185,7 @@ class BackendFailed(RequestError):
 
 
 class AnswerLost(BackendFailed):
-    """The backend took the request, but its answer is incomplete."""
+    """The backend accepted the request, but its answer is incomplete."""
 
     code = "answer_lost"
     taken = True
@@ -228,8 +230,8 @@ OUTAGES = {
 
 
 def outage_cause(reason: str) -> str:
-    """Describe a database failure for clients. The driver's own message is not shown, since it may contain an
-    address.
+    """Return a description of a database failure for clients. The driver's own message is not shown, since it may
+    contain an address.
     """
     state = next((state for words, state in OUTAGES.items() if words in reason.lower()), "")
     return f": their database is {state}" if state else " at the moment"
@@ -238,7 +240,7 @@ def outage_cause(reason: str) -> str:
 class CatalogUnavailable(CollectionError, NotReady):
     """The catalog's file is read-only, damaged or locked by another process.
 
-    Clients get `message`, which does not name the file. The operator's log gets the error's text, which names it.
+    Clients get `message`, which does not name the file. The operator's log gets `str(error)`, which names the file.
     """
 
     def __init__(self, file: str, reason: str) -> None:

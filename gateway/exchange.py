@@ -1,6 +1,6 @@
 """Defines `Exchange` and the types of its fields. An exchange holds a request and all decisions about it.
 
-All of these values are frozen. A stage takes an `Exchange` and returns a new one, made with `msgspec.structs.replace`.
+All of these types are frozen. A stage takes an `Exchange` and returns a new one, made with `msgspec.structs.replace`.
 If a stage fails, the exchange stays as it was before the stage.
 """
 
@@ -38,9 +38,10 @@ ClientKey.ANONYMOUS = ClientKey()
 
 
 class Intent(Struct, frozen=True):
-    """The classifier's result. `name` is "" for *unknown*.
+    """The classifier's result. `name` is "" if the intent is unknown.
 
-    `confidence` is a calibrated probability; `improvable` is the probability that a rewrite helps.
+    `confidence` is the calibrated probability that `name` is right. `improvable` is the probability that a rewrite
+    helps.
     """
 
     name: str = ""
@@ -50,9 +51,9 @@ class Intent(Struct, frozen=True):
     tier: str = ""
     reasons: tuple[str, ...] = ()
     lacks: tuple[str, ...] = ()
-    """The parts that the prompt lacks, out of task, context, format, constraints and examples."""
+    """The parts that the prompt lacks. Possible parts are task, context, format, constraints and examples."""
     needs: tuple[str, ...] = ()
-    """The things that an answer probably needs, out of context, long context, reasoning and a tool."""
+    """The things that an answer probably needs. Possible things are context, long context, reasoning and a tool."""
 
     UNKNOWN: ClassVar["Intent"]
 
@@ -65,8 +66,8 @@ Intent.UNKNOWN = Intent()
 
 
 class SlotValue(Struct, frozen=True):
-    """A filled slot. The value is the characters [start, end) of the query. `start` and `end` are -1 if the value is
-    not from the query.
+    """The value of one slot in a template. [start, end) is the range of characters of the value in the query. `start`
+    and `end` are -1 if the value does not come from the query.
     """
 
     name: str
@@ -77,7 +78,7 @@ class SlotValue(Struct, frozen=True):
 
 
 class Sampling(Struct, frozen=True):
-    """The template's sampling parameters. A parameter is used only if the client did not set it."""
+    """The sampling parameters of a template. A parameter is used only if the client did not set it."""
 
     max_tokens: int = 0
     temperature: float | None = None
@@ -90,7 +91,7 @@ Sampling.NONE = Sampling()
 
 
 class Rewrite(Struct, frozen=True):
-    """The template that was used, with the values of its slots."""
+    """The template that was used, and the values of its slots."""
 
     template: str = ""
     version: int = 0
@@ -100,15 +101,15 @@ class Rewrite(Struct, frozen=True):
     """The ids of the few-shot examples in the prompt."""
     arm: Arm = Arm.NONE
     controls: float = 0.0
-    """The share of conversations that the experiment keeps as its control, or 0 without an experiment."""
+    """The share of conversations that the experiment keeps as its control. 0 without an experiment."""
     withheld: tuple[Turn, ...] = ()
-    """The rewritten prompt, if it was not sent: because of the arm, the template's policy, or a refusal by the
+    """The rewritten prompt, if it was not sent. The reason is the arm, the template's policy, or a refusal by the
     backend.
     """
     tokens_without: int = 0
     tokens_with: int = 0
-    """The estimated number of tokens with the rewrite; `tokens_without` is the number without it. The estimate is a
-    quarter of the prompt's bytes.
+    """The estimated number of tokens of the prompt with the rewrite. `tokens_without` is the number without the
+    rewrite. The estimate is a quarter of the prompt's bytes.
     """
 
     NONE: ClassVar["Rewrite"]
@@ -118,14 +119,16 @@ Rewrite.NONE = Rewrite()
 
 
 def cited_name(source: str) -> str:
-    """Return the name of a document for clients. A full path is cut to its last part, so that no folder is revealed."""
+    """Return the name that clients see for a document. An absolute path is cut to its last part, so that no folder is
+    revealed.
+    """
     return source.rsplit("/", 1)[-1] if source.startswith("/") else source
 
 
 class Chunk(Struct, frozen=True):
     """A piece of a document. `start` and `end` are character positions in the document's text.
 
-    `score` is the similarity to the query; higher is better.
+    `score` is the similarity to the query. A higher score is better.
     """
 
     id: str
@@ -141,7 +144,7 @@ class Chunk(Struct, frozen=True):
 
     @property
     def cited(self) -> str:
-        """The name of the document for clients and prompts."""
+        """The name of the document in prompts and in answers to clients."""
         return cited_name(self.source)
 
 
@@ -153,12 +156,14 @@ class ContextPlan(Struct, frozen=True):
     prompt_tokens: int = 0
     dropped_turns: int = 0
     reach_tokens: int = 0
-    """The length to which positions are stretched, in tokens of prompt and answer together. All calls of an exchange
-    use the same length.
+    """The length to which positions are stretched, as a number of tokens for prompt and answer together. All calls of
+    an exchange use the same length. 0 if positions are not stretched.
     """
 
     said: str = ""
-    """A short account for the client of what was left out, condensed or read in parts, or ""."""
+    """A short account for the client of what was left out, condensed or read in parts. "" if there is nothing
+    to tell.
+    """
 
     DIRECT: ClassVar["ContextPlan"]
 
@@ -167,8 +172,8 @@ ContextPlan.DIRECT = ContextPlan()
 
 
 class TextPiece(Struct, frozen=True):
-    """A piece of a text, the white space between it and the next piece, and the title row of a table that it
-    continues.
+    """A piece of a text. `gap` is the white space between this piece and the next. If the piece continues a table,
+    `lead` is the title row of the table.
     """
 
     text: str
@@ -177,11 +182,11 @@ class TextPiece(Struct, frozen=True):
 
 
 class PiecePlan(Struct, frozen=True):
-    """How a long text is transformed piece by piece. The client's message is `before`, the pieces with their gaps, and
-    `after`.
+    """A plan to transform a long text piece by piece. The client's message consists of `before`, the pieces with their
+    gaps, and `after`.
 
-    `note` is put before the message of each piece. In it, `{n}` is the number of the piece and `{of}` the number of
-    pieces. `lead_note` introduces the title row of a table.
+    `note` is put before each piece in the message for the piece. In `note`, `{n}` stands for the number of the piece
+    and `{of}` for the number of pieces. `lead_note` introduces the title row of a table.
     """
 
     pieces: tuple[TextPiece, ...]
@@ -190,14 +195,16 @@ class PiecePlan(Struct, frozen=True):
     note: str
     lead_note: str
     answer_tokens: int
-    """The maximum number of tokens of the answer to a piece, if the client sets no limit."""
+    """The maximum number of tokens of the answer to one piece, if the client sets no limit."""
     at_once: int
     """The number of pieces that are processed at the same time."""
     spare_calls: int = 0
-    """The number of calls beyond one for each piece: second tries, and pieces that are made in halves."""
+    """The number of calls that are allowed beyond one call for each piece. These are second tries, and calls for pieces
+    that are transformed in halves.
+    """
 
     def note_for(self, piece: TextPiece, number: int) -> str:
-        """Return the note before piece `number`, counted from 0."""
+        """Return the note before a piece. `number` is the index of the piece, counted from 0."""
         note = self.note.replace("{n}", str(number + 1)).replace("{of}", str(len(self.pieces)))
         lead = f"{self.lead_note}\n{piece.lead}\n\n" if piece.lead else ""
         return f"{note}\n\n{lead}"
@@ -206,9 +213,9 @@ class PiecePlan(Struct, frozen=True):
 class Target(Struct, frozen=True):
     """A backend that can answer, and the name of the model at that backend.
 
-    `window_tokens` is the length of context that the model reads well. `longer` is a target with a longer context: the
-    same engine with stretched positions, or another deployment of the model. `repeat` tells whether a request may be
-    sent again after the backend accepted it.
+    `window_tokens` is the number of tokens, for prompt and answer together, that the model handles well. `longer` is a
+    target with a longer window: the same engine with stretched positions, or another deployment of the model. `repeat`
+    tells whether a request may be sent again after the backend accepted it.
     """
 
     backend: str
@@ -217,15 +224,17 @@ class Target(Struct, frozen=True):
     longer: "Target | None" = None
     repeat: bool = False
     hedge_s: float = 0.0
-    """The time without an answer after which the request is also sent to the next target. 0: never."""
+    """If there is no answer within this time in seconds, the request is also sent to the next target. 0 turns
+    this off.
+    """
 
     def stretches(self, other: "Target") -> bool:
-        """Whether `other` is the same engine with stretched positions."""
+        """Whether this target is the engine of `other` with stretched positions."""
         return (self.backend, self.model) == (other.backend, other.model)
 
 
 class Call(Struct, frozen=True):
-    """One model call, apart from the call whose answer the client gets.
+    """One model call. The call whose answer the client gets is not included.
 
     `purpose` is `refine`, `slots`, the name of a template's first call, `sample`, `retry` or `judge`. Token counts are
     -1 if the backend did not report them.
@@ -251,7 +260,9 @@ class Note(Struct, frozen=True):
 
 
 class Drawn(Struct, frozen=True):
-    """One of several answers to a prompt. `number` identifies it; `tokens` counts prompt and answer."""
+    """One of several answers to a prompt. `number` identifies the answer. `tokens` is the number of tokens of prompt
+    and answer together.
+    """
 
     number: int
     text: str
@@ -259,14 +270,14 @@ class Drawn(Struct, frozen=True):
 
 
 class AnswerDraws(Protocol):
-    """Draws several answers to one exchange, and counts their cost. Raises `RequestError`."""
+    """Draws several answers to one exchange, and counts their cost. The methods raise `RequestError`."""
 
     async def draw(self, purpose: str, follow: Sequence[Turn] = (), temperature: float | None = None) -> Drawn:
         """Draw one more answer. `follow` holds turns that come after the prompt."""
         ...
 
     async def judge(self, turns: Sequence[Turn], model: str = "") -> Drawn:
-        """Ask `model` a question that the gateway wrote. If `model` is "", the exchange's own model is asked."""
+        """Ask `model` a question that the gateway wrote. If `model` is "", the model of the exchange is asked."""
         ...
 
 
@@ -278,7 +289,7 @@ class ChosenAnswer(Struct, frozen=True):
 
 
 class Procedure(Protocol):
-    """What a technique does after the prompt is sent: draw samples, check the answer, ask again."""
+    """What a technique does after the prompt is sent: draw samples, check the answer, or ask again."""
 
     @property
     def several(self) -> bool:
@@ -287,7 +298,9 @@ class Procedure(Protocol):
 
     @property
     def marker(self) -> str:
-        """The text with which the line of the final answer begins. "" if the answer is not split from its reasoning."""
+        """The text at the beginning of the line with the final answer. "" if the answer is not separated from its
+        reasoning.
+        """
         ...
 
     async def settle(self, exchange: "Exchange", asking: AnswerDraws) -> ChosenAnswer: ...
@@ -303,66 +316,75 @@ class Exchange(Struct, frozen=True):
     dry: bool = False
     """Whether this is a preview, for which no model is called."""
     tell: Callable[[str], Awaitable[None]] | None = None
-    """Sends a progress message to the client during slow work. None if the client's stream cannot carry progress
+    """Sends a progress message to the client during slow work. None if the stream to the client cannot carry progress
     messages.
     """
     job: str = ""
-    """The name of the offline job that makes this request, or "" for a client's request."""
+    """The name of the offline job that makes this request. "" for a client's request."""
     started_s: float = 0.0
     trials: tuple[CanaryTrial, ...] = ()
     """The experiments that apply to this route and key."""
     untouchable: str | None = None
-    """Why the prompt must not be changed, or "" if it may be changed. None until the first stage has checked the
-    prompt.
+    """The reason why the prompt must not be changed. "" if it may be changed. None until the first stage has checked
+    the prompt.
     """
     split: Split | None = None
     """The query, split into instruction and text. None until a stage has split the query."""
     recognised: RecognisedPrompt = RecognisedPrompt.NONE
-    """The prompt of an application that built the request, if it is known."""
+    """The known prompt of an application from which the request was built, or `RecognisedPrompt.NONE`."""
     intent: Intent = Intent.UNKNOWN
     turns: tuple[Turn, ...] | None = None
     """The changed prompt, or None if no stage has changed the prompt."""
     sampling: Sampling = Sampling.NONE
     rewrite: Rewrite = Rewrite.NONE
     proven: tuple[str, ...] | None = None
-    """The models on the route that measurably gain from the rewritten prompt, by their names at the backends. All other
-    models get the client's prompt. None if the rewrite may be used without a measurement.
+    """The models on the route for which a measurement showed a gain from the rewritten prompt. They have their names at
+    the backends. All other models get the client's prompt. None if the rewrite may be used without a measurement.
     """
     procedure: Procedure | None = None
     chunks: tuple[Chunk, ...] = ()
     searched: FileSearchResult | None = None
-    """The result of OpenAI's tool `file_search`. None if the request lacks the tool, or if the backend runs the
+    """The result of OpenAI's tool `file_search`. None if the request does not use the tool, or if the backend runs the
     search.
     """
     plan: ContextPlan = ContextPlan.DIRECT
     pieces: PiecePlan | None = None
-    """The pieces of a long text that are transformed one by one. Their answers are joined to one."""
+    """The plan to transform a long text piece by piece. The answers to the pieces are joined into one answer. None if
+    the text is not split.
+    """
     composed: str = ""
-    """The answer, if code has composed it from answers to parts of a long text. No further call is then made."""
+    """The answer, if code has composed it from answers about parts of a long text. The model is then not called
+    again.
+    """
     route: tuple[Target, ...] = ()
     spare: bool = False
-    """Whether more targets, which get another prompt, are tried after all targets of `route` have failed."""
+    """Whether other targets are tried after all targets in `route` have failed. These other targets get another
+    prompt.
+    """
     calls: tuple[Call, ...] = ()
     """The model calls that the gateway made to prepare the prompt or to improve the answer."""
     notes: tuple[Note, ...] = ()
 
     @property
     def prompt(self) -> tuple[Turn, ...]:
-        """The turns after the stages that have run so far."""
+        """The turns as the stages have left them so far."""
         return self.ask.turns if self.turns is None else self.turns
 
     @property
     def sent(self) -> tuple[Turn, ...]:
-        """The turns to send. In shadow mode these are the client's turns.
+        """The turns to send. In shadow mode, these are the client's turns.
 
-        The client itself asks for two kinds of passages, so these are sent even where prompts are not improved: results
-        of `file_search` in every mode, and passages of named collections in the mode `off`.
+        Two kinds of passages are sent even if the mode does not improve prompts, since the client itself asks for them.
+        Results of `file_search` are sent in every mode. Passages of named collections are sent in the mode `off`, and
+        in every mode if the client requires them.
         """
         return self.turns if self.turns is not None and self._improves else self.ask.turns
 
     @property
     def windows(self) -> tuple[str, ...]:
-        """The passages that the engine reads in parallel (NBCE)."""
+        """The passages that the engine reads in parallel (NBCE). Empty if the engine does not read passages in
+        parallel.
+        """
         controls = self.ask.controls
         reads_parallel = controls.strategy in ("", "nbce") and self.plan.strategy in ("direct", "nbce")
         return controls.contexts if reads_parallel else ()
@@ -382,7 +404,9 @@ class Exchange(Struct, frozen=True):
 
     @property
     def may_call(self) -> bool:
-        """Whether a stage may call a model to prepare the prompt. It may not in a preview or in shadow mode."""
+        """Whether a stage may call a model to prepare the prompt. In a preview or in shadow mode, no stage may
+        do this.
+        """
         return self.mode.changes and not self.dry
 
     def noted(self, stage: str, decision: str, reason: str = "", data: Mapping[str, Any] | None = None) -> "Exchange":

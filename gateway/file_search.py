@@ -1,4 +1,4 @@
-"""Values for OpenAI's tool `file_search`: the search that a client asks for, and the results."""
+"""Values for OpenAI's tool `file_search`: the search that a client asks for, and the results of the search."""
 
 from collections.abc import Mapping
 
@@ -8,11 +8,11 @@ from gateway.filters import Filter, Value
 
 
 class FileSearch(Struct, frozen=True):
-    """A search that the client asks for. `called` tells whether `tool_choice` allows the search, `offered`
-    whether it leaves the choice to the model.
+    """A search that the client asks for. `called` tells whether `tool_choice` allows the search. `offered` tells
+    whether `tool_choice` leaves the choice to the model.
 
-    `limit` is the number of results, or 0 for the configured number. `threshold` is the minimum score, or None.
-    `weight` is the share of the vectors in a score; with None, the default share applies.
+    `limit` is the number of results. With 0, the configured number applies. `threshold` is the minimum score, or None.
+    `weight` is the share of the vectors in a score. With None, the default share applies.
 
     `shown` tells whether the client wants to see the results. `query` is the text of the client's last message, without
     images and other parts. `place` is the index of the tool in the list of tools.
@@ -37,7 +37,7 @@ class FileSearch(Struct, frozen=True):
 
 
 class FileSource(Struct, frozen=True):
-    """The file of a passage, with the id and the name that clients use."""
+    """The file of a chunk, with the id and the name that clients use."""
 
     file: str
     name: str
@@ -45,9 +45,7 @@ class FileSource(Struct, frozen=True):
 
 
 class FileSearchResult(Struct, frozen=True):
-    """The queries of a search, and the file of each chunk of the exchange. `queries` is empty if there was no
-    search.
-    """
+    """The queries of a search, and the file of each chunk in the exchange. `queries` is empty if no search was made."""
 
     queries: tuple[str, ...] = ()
     sources: tuple[FileSource, ...] = ()

@@ -1,4 +1,4 @@
-"""Filters on the attributes of documents. A filter is a comparison, or several filters joined by `and` or `or`."""
+"""Filters on the attributes of documents. A filter is a comparison, or joins several filters by `and` or `or`."""
 
 from collections.abc import Callable, Mapping
 from operator import eq, ge, gt, le, lt, ne
@@ -19,8 +19,8 @@ class AttributeComparison(Struct, frozen=True):
     value: Value | tuple[Value, ...]
 
     def holds(self, attributes: Mapping[str, Value]) -> bool:
-        """Whether a document with these attributes matches. A document without the attribute matches only `ne` and
-        `nin`.
+        """Whether a document with these attributes matches. A document that lacks the attribute matches only the types
+        `ne` and `nin`.
         """
         attribute = attributes.get(self.key)
         if self.type in ("in", "nin"):
@@ -32,7 +32,7 @@ class AttributeComparison(Struct, frozen=True):
 
 
 class Compound(Struct, frozen=True):
-    """Combines filters: all must match (`and`), or one of them (`or`)."""
+    """Combines filters. With `and`, all of them must match. With `or`, at least one must match."""
 
     type: Literal["and", "or"]
     filters: tuple["Filter", ...]

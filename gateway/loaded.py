@@ -1,4 +1,4 @@
-"""One value with all parts that load after the start. The stages of a request are built from this value."""
+"""One value that holds all parts that load after the start. The stages of a request are built from this value."""
 
 from msgspec import Struct
 
@@ -10,8 +10,8 @@ from gateway.prompt.library.pools import Pools
 
 
 class Loaded(Struct, frozen=True):
-    """The parts that load after the start. A part is None while it is loading, if loading failed, or if it is not
-    configured.
+    """The parts that load after the start. A part is None while it is loading. It stays None if loading failed or if
+    the part is not configured.
     """
 
     library: Library | None = None

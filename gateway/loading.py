@@ -1,6 +1,6 @@
-"""Loads the slow parts after the port is open: templates, embedder, classifier, examples, collections.
+"""Loads the slow parts after the port is open: templates, embedder, classifier, examples and collections.
 
-Until a part is loaded, its stage leaves the exchange as it is and adds a note.
+Until a part is loaded, the stage that needs this part leaves the exchange as it is and adds a note.
 """
 
 import asyncio
@@ -28,11 +28,11 @@ from gateway.settings.tables import Settings
 log = logging.getLogger("foreword.learning")
 
 SETTLE_S = 0.2
-"""How long files must stay unchanged before they are read again."""
+"""How long files must stay unchanged before they are read again, in seconds."""
 
 
 class ReloadResult(Struct, frozen=True):
-    """The result of reading the templates again. If there are `errors`, the previous library stays in use."""
+    """The result of reading the templates again. If there are `errors`, the previous library is still in use."""
 
     templates: int
     changed: tuple[str, ...] = ()
@@ -42,7 +42,8 @@ class ReloadResult(Struct, frozen=True):
 
 
 class LateLoader:
-    """Loads the slow parts at the start, and again when their files change. `current` is replaced as a whole.
+    """Loads the slow parts at the start, and again when their files change. `current` holds the loaded parts. A change
+    replaces this value as a whole.
 
     `batcher` runs the embedder. Without a batcher, only the templates are loaded, for requests that name a template.
     """
@@ -52,7 +53,7 @@ class LateLoader:
         self.broken: list[TemplateError] = []
         """The mistakes in template files that were left out at the start."""
         self.refused: list[TemplateError] = []
-        """The mistakes in changed files. While there are any, the previous library stays in use."""
+        """The mistakes in changed template files. While this list is not empty, the previous library stays in use."""
         self._settings = settings
         self._batcher = batcher
         self._store = store
@@ -70,11 +71,11 @@ class LateLoader:
 
     @property
     def classifies(self) -> bool:
-        """Whether the gateway classifies prompts that do not ask for it."""
+        """Whether the gateway classifies prompts that name no template."""
         return self._batcher is not None
 
     async def load(self, readiness: Readiness, *, classifier: bool = True) -> None:
-        """Load everything. Independent parts load at the same time.
+        """Load all parts. Independent parts load at the same time.
 
         `classifier` is False for commands that need no classifier, since its training can take minutes.
         """
@@ -116,8 +117,8 @@ class LateLoader:
             await self.reload()
 
     async def reload(self) -> ReloadResult:
-        """Read the templates, and replace the library if no file has a mistake. Then load the examples and the
-        classifier.
+        """Read the templates again. If no file has a mistake, the new library replaces the previous one. The examples
+        and the classifier for the new library are then loaded in the background.
         """
         async with self._one_reload:
             library, errors = await asyncio.to_thread(self._read)
@@ -137,11 +138,13 @@ class LateLoader:
         return ReloadResult(len(there), changed, tuple(ref for ref in known if ref not in there))
 
     def classifier_for(self, library: Library) -> Classifier | None:
-        """Return the gateway's classifier for this library. This call blocks, and may train the classifier."""
+        """Return the gateway's classifier for this library. The result is None if the gateway does not classify. This
+        call blocks, and may train the classifier.
+        """
         return make_classifier(self._settings, library, self._embedding) if self.classifies else None
 
     def reports(self) -> list[str]:
-        """Return messages for the operator about the templates."""
+        """Return messages for the operator about templates, and about other parts that could not be loaded."""
         library = self.current.library
         changed = library.changed if library else ()
         return [
@@ -166,7 +169,9 @@ class LateLoader:
         self.current = replace(self.current, **parts)
 
     def _follow(self) -> None:
-        """Load the examples and the classifier for the current library. Until then, the previous ones stay in use."""
+        """Start to load the examples and the classifier for the current library. Until they are loaded, the previous
+        ones stay in use.
+        """
         if not self.classifies:
             return
         self._behind = True
@@ -256,7 +261,9 @@ def archive_folder(settings: Settings) -> Path:
 
 
 def make_classifier(settings: Settings, library: Library, batcher: Any) -> Classifier:
-    """Train the classifier, or read the stored one if it has the same training data. This call blocks for seconds."""
+    """Return the stored classifier if it has the same training data, or else train a new one. This call blocks for
+    seconds.
+    """
     # imported here, since numpy and scikit-learn take 60 MB
     from gateway.context.embedding.sentence import SentenceEmbedder
     from gateway.context.embedding.static import load_static
