@@ -1,7 +1,8 @@
-"""The frame format of the spool. A segment file is a sequence of frames: length, checksum, payload.
+"""The frame format of the spool. A segment file is a sequence of frames. A frame has a length, a checksum and a
+payload.
 
-A reader stops at the first bad frame and never searches for the next. Payloads hold text from outside, which could
-contain a forged frame.
+A reader stops at the first bad frame and never searches for the next frame, because a payload holds text from outside,
+which could contain a forged frame.
 """
 
 import zlib
@@ -16,7 +17,7 @@ HEADER = Layout("<II")  # payload bytes, checksum
 
 
 class Frame(Struct, array_like=True, frozen=True):
-    """A spooled record and the bytes of the reply, not decoded yet."""
+    """A record to spool, and the bytes of the backend's reply, which are not decoded yet."""
 
     record: ExchangeRecord
     body: bytes = b""
@@ -25,7 +26,8 @@ class Frame(Struct, array_like=True, frozen=True):
 
 
 class StoredFrame(Struct, array_like=True, frozen=True):
-    """A frame whose record is not decoded yet. An older version of Foreword may have written it."""
+    """A frame read from the spool. The record is not decoded yet, because an older version of Foreword may have written
+    it."""
 
     record: Raw
     body: bytes = b""
@@ -34,10 +36,10 @@ class StoredFrame(Struct, array_like=True, frozen=True):
 
 
 class Scan(Struct, frozen=True):
-    """The result of scanning a segment: the first `good` of `total` bytes are readable.
+    """The result of scanning a segment of `total` bytes. The first `good` bytes are readable.
 
-    `torn`: the rest is an unfinished frame, as a killed process leaves. If the reader stops for any other reason, the
-    segment is damaged.
+    `torn` is True if the rest is an incomplete frame, which a killed process leaves behind. Any other rest means that
+    the segment is damaged.
     """
 
     good: int
@@ -53,7 +55,7 @@ _stored = Decoder(StoredFrame)
 
 
 def pack(frame: Frame, buffer: bytearray) -> None:
-    """Write the frame into a reusable buffer."""
+    """Replace the contents of `buffer` by the encoded frame."""
     encoder.encode_into(frame, buffer, HEADER.size)
     size = len(buffer) - HEADER.size
     HEADER.pack_into(buffer, 0, size, 0)
@@ -62,7 +64,7 @@ def pack(frame: Frame, buffer: bytearray) -> None:
 
 
 def unpack(data: bytes) -> tuple[list[memoryview], Scan]:
-    """Return the payloads up to the first bad frame, and the result of the scan."""
+    """Return the payloads before the first bad frame, and the result of the scan."""
     view = memoryview(data)
     payloads: list[memoryview] = []
     at = 0
@@ -80,7 +82,7 @@ def stored(payload: memoryview) -> StoredFrame:
 
 
 def _end(view: memoryview, at: int) -> int:
-    """Return the end of the frame at `at`, or `at` if the frame is incomplete or its checksum is wrong."""
+    """Return the end of the frame that starts at `at`, or `at` if that frame is incomplete or has a wrong checksum."""
     if len(view) - at < HEADER.size:
         return at
     size, checksum = HEADER.unpack_from(view, at)

@@ -1,4 +1,4 @@
-"""The record policy: `full`, `hashed` or `none`, applied before anything is written."""
+"""The record policy (`full`, `hashed` or `none`), which is applied before a record is written."""
 
 import hashlib
 from collections.abc import Iterable, Mapping
@@ -16,7 +16,7 @@ from gateway.settings.tables import Settings
 
 
 class RecordPolicy(StrEnum):
-    """What is stored of an exchange."""
+    """How much of an exchange is stored."""
 
     FULL = "full"  # prompts, answers, figures
     HASHED = "hashed"  # figures, names, and the SHA-256 of each text
@@ -40,7 +40,8 @@ def policy_problems(settings: Settings) -> Iterable[Problem]:
 
 
 def hashed_text(text: str) -> str:
-    """Return `sha256:<hex>:<characters>`. Equal texts have equal hashes; an empty text stays empty.
+    """Return `sha256:<hex>:<length>`, with the length in characters. Equal texts have equal hashes. An empty text stays
+    empty.
 
     A hash does not protect a text that can be guessed, such as "yes" or a phone number.
     """
@@ -50,7 +51,7 @@ def hashed_text(text: str) -> str:
 
 
 def hashed_record(record: ExchangeRecord) -> ExchangeRecord:
-    """Replace texts of users and documents by hashes, or remove them."""
+    """Return the record with the texts of users and documents hashed or removed."""
     return replace(
         record,
         user=hashed_text(record.user),

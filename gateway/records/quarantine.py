@@ -11,17 +11,21 @@ log = logging.getLogger("foreword.drain")
 FOLDER = "quarantine"
 SUFFIX = ".record"
 LIMIT_BYTES = 256 * 1024 * 1024
-"""Once the folder has this size, records are only logged and counted, so that hostile answers cannot fill the disk."""
+"""The largest size of the folder. If the folder is full, records are only logged and counted, so that hostile answers
+cannot fill the disk."""
 
 
 class Quarantine:
-    """A folder beside the segments with one file per record, readable only by its owner."""
+    """A folder next to the segment files, with one file per record. Only the owner can read the folder and files."""
 
     def __init__(self, spool_folder: Path) -> None:
         self.folder = spool_folder / FOLDER
 
     def add(self, name: str, payload: memoryview, reason: str) -> None:
-        """Write a frame's payload to `NAME.record`. Reading a segment again overwrites the same file."""
+        """Write a frame's payload to `NAME.record`, or only log the record if the folder is full.
+
+        If a segment is read again, the same files are overwritten.
+        """
         self.folder.mkdir(mode=0o700, exist_ok=True)
         full = folder_bytes(self.folder) + len(payload) > LIMIT_BYTES
         place = "the log only, because the quarantine is full" if full else f"{FOLDER}/{name}{SUFFIX}"

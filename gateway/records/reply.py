@@ -1,4 +1,5 @@
-"""Reads the bytes of a reply, which may be anything, with a reader that the caller passes."""
+"""Converts the bytes of a reply to an answer. The bytes may be anything. The caller passes the function that reads
+them."""
 
 import logging
 
@@ -13,7 +14,10 @@ MOST_TOKENS = 2**31 - 1
 
 
 def answer_in(read_answer: ReadAnswer, body: bytes, content_type: str, content_encoding: str) -> Answer:
-    """Read the answer in a reply, in a form that can always be stored. If reading fails, the answer is empty."""
+    """Return the answer in a reply, with token counts that the database can store.
+
+    The answer is empty if the reply is empty or cannot be read.
+    """
     if not body:
         return Answer()
     # the bytes come from outside; if the reader fails, the rest of the record can still be stored

@@ -4,17 +4,17 @@ import time
 from collections.abc import Callable
 
 JUMP_S = 3 * 3600.0
-"""If the wall clock runs ahead of the monotonic clock by more than this, somebody has set it, and it is not trusted."""
+"""A wall clock that runs ahead of the monotonic clock by more than this has been set by somebody. It is not trusted."""
 TRUSTED_AFTER_S = 24 * 3600.0
-"""A wall clock that kept pace with the monotonic clock for this long is trusted more than the newest record."""
+"""After this time, the wall clock at the start is trusted more than the time of the newest record."""
 SHARE, FEWEST = 0.1, 1000
-"""One purge deletes at most a tenth of the records, or a thousand if that is more, so a wrong clock can still be
-noticed."""
+"""One purge deletes at most a tenth of the records, or 1,000 records if that is more. A wrong clock can then be noticed
+before all records are gone."""
 
 
 def uptime_s() -> float:
-    """Return the seconds of a clock that cannot be set. If the system supports it, time in which the machine sleeps
-    counts."""
+    """Return the seconds of a clock that nobody can set. If the system supports it, the clock also runs while the
+    machine sleeps."""
     if hasattr(time, "CLOCK_BOOTTIME"):
         return time.clock_gettime(time.CLOCK_BOOTTIME)
     return time.monotonic()
@@ -23,8 +23,8 @@ def uptime_s() -> float:
 class Retention:
     """Computes the time before which records are too old.
 
-    This time never advances faster than the monotonic clock. On the first day it is based on the newest record at the
-    start, so a process that starts with a fast clock deletes nothing.
+    This time can run ahead of the monotonic clock by `JUMP_S` at most. On the first day, it starts from the time of the
+    newest record, so that a process that starts with a fast clock does not delete recent records.
     """
 
     def __init__(
@@ -34,7 +34,7 @@ class Retention:
         clock: Callable[[], float] = time.time,
         uptime: Callable[[], float] = uptime_s,
     ) -> None:
-        """`newest_s` is the time of the newest record in seconds since 1970, or 0.0."""
+        """`newest_s` is the time of the newest record in seconds since 1970, or 0.0 if there are no records."""
         self._retention_s = retention_s
         self._newest_s = newest_s
         self._clock = clock
@@ -51,12 +51,13 @@ class Retention:
         return min(self._clock(), start_s + up_s + JUMP_S) - self._retention_s
 
     def jump_s(self) -> float:
-        """Return how far the wall clock has jumped ahead since the start, in seconds."""
+        """Return how many seconds the wall clock has jumped ahead since the start. Return 0.0 for a jump of up to
+        `JUMP_S`."""
         up_s = self._uptime() - self._start_uptime_s
         ahead_s = self._clock() - self._start_s - up_s
         return ahead_s if ahead_s > JUMP_S else 0.0
 
 
 def most_at_once(records: int) -> int:
-    """Return how many records one purge may delete."""
+    """Return how many of `records` records one purge may delete."""
     return max(FEWEST, int(SHARE * records))

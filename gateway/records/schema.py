@@ -24,11 +24,11 @@ RAW_LIMIT = 64 * 1024
 
 Fields = dict[str, Any]
 UPGRADES: Mapping[int, Callable[[Fields], Fields]] = {}
-"""Converts the fields of version n to those of version n + 1."""
+"""Each function converts the fields of a record from the version of its key to the next version."""
 
 
 class UnknownSchema(ForewordError):
-    """A newer Foreword wrote the record."""
+    """A newer version of Foreword wrote the record."""
 
     def __init__(self, schema: int) -> None:
         super().__init__(
@@ -40,7 +40,7 @@ class UnknownSchema(ForewordError):
 class ExchangeRecord(Struct, frozen=True):
     """One exchange: the request, every decision, the answer, and the outcome.
 
-    Under the policy `hashed` each text is stored as `sha256:<hex>:<characters>`, and `raw` is empty.
+    Under the policy `hashed` each text is stored as `sha256:<hex>:<length>`, and `raw` is empty.
     """
 
     id: str
@@ -73,7 +73,7 @@ class ExchangeRecord(Struct, frozen=True):
     notes: tuple[Note, ...] = ()
     backend: str = ""
     upstream: str = ""
-    """The answering model's name at the backend."""
+    """The backend's name for the model that answered."""
     ending: str = ""
     status: int = 0
     error: str = ""
@@ -82,9 +82,10 @@ class ExchangeRecord(Struct, frozen=True):
     job: str = ""
     """The offline job that made this call, or "" for a client's request."""
     recognised: str = ""
-    """The found prompt that built the request, as `id@version`, or ""."""
+    """The found prompt from which the application built the request, as `id@version`, or "" if no prompt was
+    recognised."""
     answer: Answer = Answer()
-    """Must be the last field, because `entry` appends it to an encoded record."""
+    """Must be the last field, because `entry` replaces the end of an encoded record by the encoded answer."""
 
     @property
     def sent(self) -> tuple[Turn, ...]:
@@ -93,7 +94,7 @@ class ExchangeRecord(Struct, frozen=True):
 
 
 def record_of(exchange: Exchange, outcome: ExchangeOutcome, policy: str) -> ExchangeRecord:
-    """Build the record without the answer, which the drain reads from the reply."""
+    """Build the record of an exchange without the answer, which is read from the reply later."""
     ask = exchange.ask
     return ExchangeRecord(
         id=exchange.id,
@@ -139,7 +140,7 @@ class _ListedRewrite(Struct, frozen=True):
 
 
 class ListedFields(Struct, frozen=True):
-    """The fields that listings filter and show. Decoding skips all others."""
+    """The fields that listings filter and show. Decoding a record to this struct skips all other fields."""
 
     id: str
     schema: int = 1
@@ -157,7 +158,7 @@ class ListedFields(Struct, frozen=True):
 
 
 class StoredRecord(NamedTuple):
-    """A record for the database: the listed fields, and the whole record as `encode` wrote it."""
+    """A record for the database: its listed fields, and the whole encoded record."""
 
     listed: ListedFields | ExchangeRecord
     data: bytes
@@ -192,9 +193,11 @@ def decode(data: bytes | msgspec.Raw) -> ExchangeRecord:
 
 
 def entry(data: bytes | msgspec.Raw, answer: Answer | None = None) -> StoredRecord:
-    """Build the database's entry from an encoded record of any version, and its answer. Raises what `decode` raises.
+    """Build the database entry of an encoded record of any version. If an `answer` is given, it replaces the record's
+    answer. Raises the errors of `decode`.
 
-    A current record is stored almost unchanged: decoding and encoding it would cost more than the rest of the drain.
+    A record of the current version is copied almost unchanged, because decoding and encoding it would cost more than
+    the rest of the drain.
     """
     written = bytes(data)
     listed = _current_listed(written)
@@ -208,7 +211,7 @@ def entry(data: bytes | msgspec.Raw, answer: Answer | None = None) -> StoredReco
 
 
 def _current_listed(written: bytes) -> ListedFields | None:
-    """Return the listed fields, or None if the record is not of the current version."""
+    """Return the listed fields, or None if the record has an older or a newer version."""
     try:
         listed = _listed.decode(written)
     except msgspec.ValidationError:

@@ -13,13 +13,13 @@ from msgspec import Struct
 
 Z95 = 1.959963984540054
 Z_POWER = 0.8416212335729143
-"""The normal quantile for 80 % power."""
+"""The standard normal quantile for a power of 80 %."""
 DIGITS = 3
 RESAMPLES = 5000
 BOOTSTRAP_UP_TO = 1000
-"""With more scores than this on each side, the bootstrap and the normal interval agree."""
+"""If a side has more scores than this, the normal interval is used, because it agrees with the bootstrap."""
 WORTHWHILE = 0.05
-"""Smaller differences do not matter."""
+"""The smallest difference between means that matters."""
 FEWEST = 10
 
 
@@ -52,7 +52,8 @@ class Scores(Struct, frozen=True):
 
 
 class Difference(Struct, frozen=True):
-    """The first mean minus the second, its 95 % interval, and the p-value of no difference."""
+    """The difference between two means (first minus second), its 95 % interval, and the p-value of the hypothesis that
+    the samples do not differ."""
 
     difference: float
     low: float
@@ -60,7 +61,7 @@ class Difference(Struct, frozen=True):
     p: float
     method: str
     needed: int
-    """How many scores each side needs to detect a difference of the observed size in four of five tries."""
+    """How many scores each side needs to detect the difference with 80 % power (see `needed_a_side`)."""
 
 
 def difference(first: Scores, second: Scores, random: Random) -> Difference:
@@ -80,7 +81,7 @@ def difference(first: Scores, second: Scores, random: Random) -> Difference:
 
 
 def wilson(ones: int, n: int) -> tuple[float, float]:
-    """Return the 95 % score interval of the share `ones / n` (Wilson 1927), as lower and upper bound."""
+    """Return the lower and upper bound of the 95 % score interval for the share `ones / n` (Wilson 1927)."""
     if n == 0:
         return 0.0, 1.0
     share, z2 = ones / n, Z95 * Z95
@@ -90,7 +91,8 @@ def wilson(ones: int, n: int) -> tuple[float, float]:
 
 
 def newcombe(ones_a: int, n_a: int, ones_b: int, n_b: int) -> tuple[float, float]:
-    """Return the 95 % interval of a difference of shares, from their Wilson intervals (Newcombe 1998, method 10)."""
+    """Return the 95 % interval of the difference between two shares, computed from the Wilson interval of each share
+    (Newcombe 1998, method 10)."""
     a, b = ones_a / n_a, ones_b / n_b
     low_a, high_a = wilson(ones_a, n_a)
     low_b, high_b = wilson(ones_b, n_b)
@@ -99,7 +101,8 @@ def newcombe(ones_a: int, n_a: int, ones_b: int, n_b: int) -> tuple[float, float
 
 
 def fisher(ones_a: int, n_a: int, ones_b: int, n_b: int) -> float:
-    """Return the two-sided p-value of Fisher's exact test, from all tables at most as probable as the observed one."""
+    """Return the two-sided p-value of Fisher's exact test: the total probability of all tables that are at most as
+    probable as the observed one."""
     ones = ones_a + ones_b
     total = _log_choose(n_a + n_b, ones)
 
@@ -112,7 +115,8 @@ def fisher(ones_a: int, n_a: int, ones_b: int, n_b: int) -> float:
 
 
 def mann_whitney(first: Scores, second: Scores) -> float:
-    """Return the two-sided p-value of the rank-sum test: normal approximation, corrected for ties and continuity."""
+    """Return the two-sided p-value of the rank-sum test, by a normal approximation with corrections for ties and
+    continuity."""
     n_a, n_b = first.n, second.n
     n = n_a + n_b
     u, below, ties = 0.0, 0, 0
@@ -129,15 +133,16 @@ def mann_whitney(first: Scores, second: Scores) -> float:
 
 
 def bootstrap(first: Scores, second: Scores, random: Random) -> tuple[float, float]:
-    """Return the 95 % percentile interval of the difference of the means."""
+    """Return the 95 % percentile interval of the difference between the means."""
     a, b = _means(first, random), _means(second, random)
     return _middle([x - y for x, y in zip(a, b, strict=True)])
 
 
 def needed_a_side(first: Scores, second: Scores) -> int:
-    """Return how many scores each side needs for 80 % power at 5 % two-sided.
+    """Return how many scores each side needs to detect a difference with 80 % power, in a two-sided test at the 5 %
+    level.
 
-    The difference to detect is the observed one, or the smallest worthwhile one if that is larger.
+    The difference is the observed one, but at least `WORTHWHILE`.
     """
     size = max(abs(first.mean - second.mean), WORTHWHILE)
     spread = _cautious(first).variance + _cautious(second).variance
@@ -145,7 +150,8 @@ def needed_a_side(first: Scores, second: Scores) -> int:
 
 
 class Paired(Struct, frozen=True):
-    """The mean difference within pairs, its 95 % bootstrap interval, and the p-value of no difference."""
+    """The mean of the differences within pairs, its 95 % bootstrap interval, and the p-value of the hypothesis that the
+    mean is 0."""
 
     pairs: int
     mean: float
@@ -155,7 +161,10 @@ class Paired(Struct, frozen=True):
 
 
 def paired(differences: Sequence[float], random: Random) -> Paired:
-    """Test differences of pairs, each from -1 to 1. If all are -1, 0 or 1, `p` is McNemar's exact test."""
+    """Test the differences within pairs, each from -1 to 1.
+
+    If all differences are -1, 0 or 1, `p` comes from McNemar's exact test, otherwise from a permutation test.
+    """
     seen = Scores.of(differences)
     if not seen.n:
         return Paired(0, 0.0, -1.0, 1.0, 1.0)
@@ -168,14 +177,15 @@ def paired(differences: Sequence[float], random: Random) -> Paired:
 
 
 def mcnemar(better: int, worse: int) -> float:
-    """Return the two-sided p-value of McNemar's exact test, from the numbers of pairs that differ each way."""
+    """Return the two-sided p-value of McNemar's exact test. `better` and `worse` are the numbers of pairs that differ
+    in each direction."""
     n = better + worse
     tail = math.fsum(math.exp(_log_choose(n, k) - n * math.log(2)) for k in range(min(better, worse) + 1))
     return min(1.0, 2 * tail)
 
 
 def sign_flip(differences: Sequence[float], random: Random) -> float:
-    """Return the two-sided p-value of a permutation test with random signs."""
+    """Return the two-sided p-value of a permutation test that flips the signs of differences at random."""
     sizes = [abs(size) for size in differences if size]
     observed = abs(math.fsum(differences)) - 1e-9
     extreme = 0
@@ -191,14 +201,15 @@ def _means(scores: Scores, random: Random) -> list[float]:
 
 
 def _middle(sample: Sequence[float]) -> tuple[float, float]:
-    """Return the bounds of the middle 95 % of a sample."""
+    """Return the 2.5 % and 97.5 % quantiles of a sample."""
     ordered = sorted(sample)
     last = len(ordered) - 1
     return ordered[round(0.025 * last)], ordered[round(0.975 * last)]
 
 
 def _cautious(scores: Scores) -> Scores:
-    """Count each extreme once more. Three right answers do not prove that all are right."""
+    """Add one score of 0 and one score of 1, so that the variance is not underestimated. Three right answers do not
+    prove that all answers are right."""
     return Scores(Counter(scores.counts) + Counter({0.0: 1, 1.0: 1}))
 
 

@@ -12,32 +12,32 @@ from msgspec import Struct
 
 
 class ScrubRule(Struct, frozen=True):
-    """Replaces each match of a pattern by `<name>`, if `holds` accepts the match. `holds` checks what a pattern
-    cannot."""
+    """Replaces each match of a pattern by `<name>`. `holds` can reject a match, by a check that a pattern cannot
+    express."""
 
     name: str
     pattern: re.Pattern[str]
     holds: Callable[[str], bool] = lambda _: True
     marks: str = ""
-    """Every match contains at least one of these characters. Texts without them are skipped quickly."""
+    """Every match contains at least one of these characters, so texts without any of them are skipped."""
 
 
 def luhn(number: str) -> bool:
-    """Return whether a payment card number has a valid check digit (ISO/IEC 7812)."""
+    """Return whether a payment card number has the right check digit (ISO/IEC 7812)."""
     digits = [int(digit) for digit in number if digit.isdigit()]
     doubled = [2 * digit - 9 * (digit > 4) if index % 2 else digit for index, digit in enumerate(reversed(digits))]
     return len(digits) >= 13 and len(set(digits)) > 1 and sum(doubled) % 10 == 0
 
 
 def iban(text: str) -> bool:
-    """Return whether an account number is valid: rearranged, it is 1 modulo 97 (ISO 13616)."""
+    """Return whether an international bank account number (IBAN) has the right check digits (ISO 13616)."""
     plain = re.sub(r"\s", "", text).upper()
     turned = plain[4:] + plain[:4]
     return len(plain) >= 15 and int("".join(str(int(character, 36)) for character in turned)) % 97 == 1
 
 
 def chinese_id(text: str) -> bool:
-    """Return whether a Chinese resident identity number has a valid check character (GB 11643)."""
+    """Return whether a Chinese resident identity number has the right check character (GB 11643)."""
     weights = (7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2)
     total = sum(weight * int(digit) for weight, digit in zip(weights, text[:17], strict=True))
     return "10X98765432"[total % 11] == text[17].upper()
@@ -98,7 +98,8 @@ RULES = (
 
 
 def scrubbed(text: str, taken: Counter[str] | None = None) -> str:
-    """Replace all matches by `<email>`, `<card>` and so on. `taken` counts the matches of each rule."""
+    """Replace each secret and each piece of personal data by `<email>`, `<card>` and so on. `taken` counts the
+    replacements of each rule."""
     letters = set(text)
     for rule in RULES:
         if rule.marks and letters.isdisjoint(rule.marks):

@@ -23,11 +23,11 @@ log = logging.getLogger("foreword.drain")
 
 BATCH = 500
 BATCH_BYTES = 16 * 1024 * 1024
-"""A batch also ends at this size, to limit memory: records hold decompressed answers."""
+"""A batch also ends when it reaches this size. The limit saves memory, because records hold decompressed answers."""
 
 
 class ReadFrame(Struct, frozen=True):
-    """A frame's bytes, its number in the segment, and its entry for the database."""
+    """A frame that was read: its bytes, its number in the segment, and its entry for the database."""
 
     number: int
     payload: memoryview
@@ -35,10 +35,10 @@ class ReadFrame(Struct, frozen=True):
 
 
 class SegmentReader:
-    """Reads segment files into a database. Blocking. Calls must not overlap.
+    """Reads segment files into a database. Its methods block, and calls must not overlap.
 
-    A segment is inserted in batches. After a crash it is read again from the start; records already in the database
-    stay unchanged.
+    A segment is inserted in batches. After a crash, the segment is read again from its start. Records that are already
+    in the database stay unchanged.
     """
 
     def __init__(self, read_answer: ReadAnswer) -> None:
@@ -61,7 +61,10 @@ class SegmentReader:
         return self.unreadable == unreadable
 
     def take_orphans(self, folder: Path, database: Database) -> None:
-        """Insert and delete the segments of dead writers."""
+        """Insert the records of segments whose writer is dead, and delete these segments.
+
+        A segment with unreadable parts is renamed instead of deleted.
+        """
         for path in segments(folder):
             with claimed(path) as mine:
                 if not mine:
@@ -73,7 +76,8 @@ class SegmentReader:
                     set_aside(path)
 
     def _insert(self, batch: list[ReadFrame], path: Path, database: Database) -> None:
-        """Insert a batch or, if the database refuses it, its records one at a time."""
+        """Insert a batch. If the database refuses the batch, insert its records one at a time and set refused records
+        aside."""
         try:
             self.inserted += database.enter([frame.record for frame in batch])
             return

@@ -28,7 +28,7 @@ class SegmentFile:
         unborn.rename(path)
 
     def append(self, data: bytes | bytearray) -> None:
-        """Append with one write. If the disk is too full, raises `OSError` and leaves the file unchanged."""
+        """Append `data` with one write. If the disk has no space, raise `OSError` and leave the file unchanged."""
         wrote = os.write(self._fd, data)
         if wrote != len(data):
             os.ftruncate(self._fd, self.size)
@@ -56,8 +56,8 @@ def set_aside(path: Path) -> None:
 
 @contextmanager
 def claimed(path: Path) -> Iterator[bool]:
-    """Try to claim a segment. Yields True if the writer is dead; inside the block, no other process can then claim
-    it."""
+    """Try to claim a segment. Yields True if its writer is dead; then no other process can claim the segment inside the
+    block. Yields False if the segment has a writer or does not exist."""
     try:
         fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
     except FileNotFoundError:
@@ -83,7 +83,7 @@ def segments(folder: Path) -> list[Path]:
 
 
 def folder_bytes(folder: Path) -> int:
-    """Return the total size of the files in the folder, including those set aside."""
+    """Return the total size of the files in a folder, damaged segments included. Return 0 if there is no folder."""
     total = 0
     with suppress(FileNotFoundError), os.scandir(folder) as entries:
         for entry in entries:

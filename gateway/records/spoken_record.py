@@ -1,4 +1,5 @@
-"""The few fields of a record that comparisons read. Skipping the others saves most of the decoding time."""
+"""The few fields of a record that comparisons of template versions read. Skipping the other fields saves most of the
+decoding time."""
 
 import msgspec
 from msgspec import Struct
@@ -7,7 +8,7 @@ from gateway.exchange import Arm
 
 
 class SpokenVersion(Struct):
-    """The template version and the arm."""
+    """The template version that was chosen for a request, and the arm of the experiment."""
 
     template: str = ""
     version: int = 0

@@ -21,14 +21,15 @@ log = logging.getLogger("foreword.spool")
 
 MB = 1024 * 1024
 READ_AGAIN_BYTES = 64 * 1024
-"""A write buffer larger than this is not reused, so that the memory of a huge body is freed."""
+"""A write buffer that grew larger than this is replaced, so that the memory of a huge body is freed."""
 
 
 class Spool:
     """Appends finished exchanges to segment files. Only the event loop's thread may use it.
 
-    Without fsync, records survive a crash of the process but not of the machine. `dropped` counts the records that
-    could not be written, and `errors` those that the disk refused. At about `max_spool_mb`, new records are dropped.
+    Records are written without fsync: they survive a crash of the process but not of the machine. `dropped` counts all
+    records that were not written. `errors` counts those that the disk refused or that found the folder full. The folder
+    is full at about `max_spool_mb`.
     """
 
     def __init__(
@@ -57,7 +58,7 @@ class Spool:
         self._complained = False
         folder.mkdir(parents=True, exist_ok=True)
         self.bytes = folder_bytes(folder)
-        """The size of the folder in bytes, exact after each drain. Between drains, only this process's writes are
+        """The size of the folder in bytes. Each drain measures it. Between drains, only the writes of this process are
         added."""
 
     def record(self, exchange: Exchange, outcome: ExchangeOutcome) -> None:
@@ -77,11 +78,11 @@ class Spool:
             self._current = None
 
     def measure(self) -> None:
-        """Measure the folder again. Other workers add files, and drains delete files."""
+        """Measure the size of the folder again, because other workers add files and drains delete files."""
         self.bytes = folder_bytes(self.folder)
 
     def close(self) -> None:
-        """Close all segments. The next process drains what remains."""
+        """Close all segments. The next process to start drains the remaining ones."""
         self.rotate()
         while self.closed:
             self.closed.popleft().close()

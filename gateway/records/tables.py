@@ -1,4 +1,4 @@
-"""The tables of the newest revision. A change here needs a new revision."""
+"""The tables of the database at the newest revision. A change here needs a new revision."""
 
 from sqlalchemy import (
     BigInteger,

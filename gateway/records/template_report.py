@@ -1,4 +1,5 @@
-"""Reports on each template: its uses, why it was not used, scores with and without it, and cost."""
+"""Reports on each template: its uses, the reasons why it was not used, scores with and without it, and its cost in
+tokens."""
 
 from __future__ import annotations
 
@@ -23,10 +24,10 @@ SEED = 20_260_101
 REASONS = 3
 """How many reasons a table row shows."""
 MOST_REASONS = 100
-"""How many distinct reasons are counted per template. Others count as `OTHER`."""
+"""How many distinct reasons are counted per template. Further reasons count as `OTHER`."""
 OTHER = "other reasons"
 NO_TEMPLATE = "(none)"
-"""The row for requests without a template."""
+"""The name of the row for requests without a template."""
 
 _NUMBER = re.compile(r"(?<![\w@.-])\d+(?:\.\d+)?(?![\w-])")  # versions and model names keep their digits
 
@@ -39,7 +40,7 @@ class _DecisionNote(Struct):
 
 
 class DecidedRecord(Struct):
-    """The fields of a record that the report reads. Skipping the others saves most of the decoding time."""
+    """The fields of a record that the report reads. Skipping the other fields saves most of the decoding time."""
 
     rewrite: SpokenVersion = msgspec.field(default_factory=SpokenVersion)
     changed: bool = False
@@ -59,19 +60,20 @@ class TemplateUse(Struct):
     shadow: int = 0
     kept: int = 0
     reasons: Counter[str] = msgspec.field(default_factory=Counter)
-    """How often each reason kept a request unchanged or decided in shadow mode. Numbers in reasons become `N`."""
+    """How often each reason was given for an unchanged prompt or for a decision in shadow mode. Numbers in reasons
+    become `N`."""
     feedback: Counter[float] = msgspec.field(default_factory=Counter)
-    """The scores of rewritten requests."""
+    """How many rewritten requests got each score."""
     held_feedback: Counter[float] = msgspec.field(default_factory=Counter)
-    """The scores of the controls: requests that were held back."""
+    """How many controls got each score. A control is a request that could be rewritten but was held back."""
     tokens_added: Mean = msgspec.field(default_factory=Mean)
-    """The estimated prompt tokens that each rewrite added."""
+    """The mean number of prompt tokens that a rewrite added, by estimate."""
     prompt_tokens: Mean = msgspec.field(default_factory=Mean)
-    """The prompt tokens of rewritten requests, as counted by backends."""
+    """The mean number of prompt tokens in rewritten requests, as counted by backends."""
 
     @property
     def gain(self) -> Difference | None:
-        """The mean score of rewritten requests minus that of the controls, or None without both."""
+        """The mean score of rewritten requests minus that of the controls. None if either group has no scores."""
         rewritten, held = Scores(self.feedback), Scores(self.held_feedback)
         return difference(rewritten, held, Random(SEED)) if rewritten.n and held.n else None
 
@@ -81,7 +83,10 @@ class TemplateUse(Struct):
 
 
 def report(database: Database, *, since_s: float = 0.0) -> list[TemplateUse]:
-    """Report on each template, most used first. Blocking. Memory use does not grow with the number of exchanges."""
+    """Return the uses of each template. The most used template is first; the requests without a template are last.
+
+    The function blocks. Its memory use does not grow with the number of exchanges.
+    """
     uses: dict[str, TemplateUse] = {}
     for row in database.decided(since_s):
         record = read_decided(row.record)

@@ -1,4 +1,4 @@
-"""Creates the tables of exchanges and of their feedback."""
+"""Creates the tables for exchanges and feedback."""
 
 import sqlalchemy as sa
 from alembic import op
