@@ -29,7 +29,7 @@ OWNER = ClientKey(name="local", admin=True)
 
 
 def single_headers(scope: Any) -> dict[bytes, bytes]:
-    """Return the headers by name. If a header occurs several times, the last value counts.
+    """Return the headers by name. If a header occurs several times, its last value is returned.
 
     Raises `BadRequest` for two `Authorization` or two `x-api-key` headers, because a proxy may have checked only the
     first.
@@ -53,10 +53,11 @@ class Access:
         self._state = state
 
     async def admit(self, headers: Mapping[bytes, bytes], *, page: bool = False) -> ClientKey:
-        """Admit a request. With `page`, the key may also be the password of HTTP basic authentication.
+        """Admit a request, and return its key. With `page`, the key may also be the password of HTTP basic
+        authentication.
 
-        Only pages accept a password. Browsers send a remembered password by themselves, even if another web site caused
-        the request.
+        Only pages accept a password, because browsers send a remembered password even if another web site caused the
+        request.
         """
         if not self._keys:
             self._from_this_machine(headers)
@@ -124,7 +125,7 @@ class Access:
 
 
 def _secret(authorization: bytes, page: bool) -> bytes:
-    """Return the bearer token or, for a page, the password. b"" if there is none."""
+    """Return the bearer token or, for a page, the password. Return an empty value if there is none."""
     scheme, _, given = authorization.partition(b" ")
     if not page or scheme.lower() != b"basic":
         return given if scheme.lower() == b"bearer" else b""

@@ -1,4 +1,4 @@
-"""Adds to a stream: the `foreword` object to the first event, and one event before the end mark."""
+"""Adds the `foreword` object to the first event of a stream, and one event before the stream's end mark."""
 
 from gateway.ask import Endpoint
 from gateway.exchange import Exchange
@@ -9,12 +9,15 @@ from gateway.wire.stream_ends import end_at, mark_of
 
 
 class StreamAdditions:
-    """Adds to one stream. Every piece must hold whole events. A compressed stream is not changed."""
+    """Adds the `foreword` object and a closing event to one stream.
+
+    Each piece of the stream must hold whole events. A compressed stream is not changed.
+    """
 
     def __init__(self, exchange: Exchange, reply: Reply, account: bytes, sent: list[bytes], *, closing: bool) -> None:
-        """`account` is the `foreword` object, or b"". `sent` is the list of pieces sent so far.
+        """`account` is the encoded `foreword` object, or b"" to add none. `sent` is the list of the pieces sent so far.
 
-        `closing`: an event may be added at the end of the stream.
+        `closing` allows an event at the end of the stream.
         """
         self.is_over = False
         """Whether the end mark was sent."""
@@ -26,12 +29,13 @@ class StreamAdditions:
         self._closing = closing and self._endpoint not in (Endpoint.RESPONSES, Endpoint.MESSAGES)
         self._packed = is_encoded(reply.headers)
         self.account = b"" if self._packed else account
-        """The `foreword` object until it is added, then b""."""
+        """The `foreword` object that is still to be added, or b""."""
         self.mark = mark_of(self._endpoint)
-        """Once the `foreword` object is added, only pieces with these bytes need to be looked at."""
+        """The bytes that the end mark contains. Once the `foreword` object is added, only pieces with these bytes can
+        change."""
 
     def add(self, piece: bytes) -> bytes:
-        """Return the piece with its additions. Most pieces have none."""
+        """Return the piece with its additions. Most pieces stay unchanged."""
         if self.account:
             piece, is_added = annotate.first_event(piece, self.account)
             self.account = b"" if is_added else self.account
@@ -43,12 +47,14 @@ class StreamAdditions:
         return piece
 
     def end(self) -> bytes:
-        """Return the addition at the end of a stream without an end mark, or b""."""
+        """Return the closing event of a stream that ended without an end mark, or b"" if there is nothing to add."""
         return b"" if self.is_over or self._packed else self._last_event(b"")
 
     def _last_event(self, last: bytes) -> bytes:
-        """Return an event with the data known only at the end, and note the citations. `last` is the unsent last
-        piece."""
+        """Build the closing event, with the data that is known only at the end, and add a note about the citations.
+
+        `last` is the last piece, which is not sent yet. Returns b"" if the stream gets no closing event.
+        """
         exchange, notes = self._exchange, self._reply.notes
         if exchange.chunks:
             notes.append(cited.note(len(exchange.chunks), b"".join((*self._sent, last)), "text/event-stream"))

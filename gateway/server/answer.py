@@ -1,7 +1,7 @@
 """Answers a request: reads it, prepares it, calls the model, sends the reply, and records the exchange.
 
-A plain ASGI handler, not a Litestar handler: it needs no request object and no second validation, and sends pieces as
-they arrive.
+The handler is plain ASGI, not a Litestar handler. It needs no request object, validates the body only once, and sends
+pieces as they arrive.
 """
 
 import asyncio
@@ -67,7 +67,7 @@ class AnswerHandler:
         self._under_way: dict[_AnswerRun, asyncio.Task[Any]] = {}
 
     def cut(self) -> None:
-        """End all running answers with an error. The error is sent to the clients and recorded."""
+        """Stop all running answers with an error, which is sent to the clients and recorded."""
         for run, task in self._under_way.items():
             run.cut = True
             task.cancel()

@@ -40,9 +40,10 @@ from gateway.wire.responses import request as responses
 
 log = logging.getLogger("foreword.server")
 ALIKE = 0.8
-"""The least similarity of a path that is suggested. /v1/moderations and /v1/models are alike to 0.72."""
+"""How similar a known path must be to be suggested for an unknown path. The similarity of /v1/moderations and
+/v1/models is 0.72, which is too low."""
 LONGEST_MISSPELT = 100
-"""Unknown paths are compared with known paths up to this length, in characters."""
+"""An unknown path that is longer than this, in characters, gets no suggestion."""
 ANSWERED = (
     (Endpoint.CHAT, decode.chat),
     (Endpoint.COMPLETION, decode.completion),
@@ -93,17 +94,18 @@ class AsgiFront:
         return self._gateway.metrics.page()
 
     def drain(self) -> None:
-        """Report not ready from now on. Requests are still answered."""
+        """Make `/health/ready` report that the gateway is draining. Requests are still answered."""
         self._gateway.readiness.draining = True
 
     def cut(self) -> None:
-        """End the running answers and record them. A stream ends with an error event, any other answer is a 503."""
+        """Stop and record the running answers. A stream ends with an error event; any other request gets a 503."""
         for handler in self._hot.values():
             handler.cut()
 
 
 def _lists_stored(scope: Scope) -> bool:
-    """Return whether the request lists stored completions. It has the same path as a request for a new one."""
+    """Return whether the request lists stored completions. Such a request has the same path as one for a new
+    completion."""
     return scope["type"] == ScopeType.HTTP and scope["method"] == "GET" and scope["path"] == f"/v1/{Endpoint.CHAT}"
 
 
@@ -216,7 +218,7 @@ def _unrouted(request: ASGIConnection[Any, Any, Any, Any], error: HTTPException)
 def _meant(request: ASGIConnection[Any, Any, Any, Any], path: str) -> str:
     """Return a hint at the path that the client probably meant, or "" if no known path is similar.
 
-    In most wrong paths, /v1 is missing or doubled, because of a wrong base URL.
+    Most wrong paths come from a wrong base URL: /v1 is missing or doubled.
     """
     if len(path) > LONGEST_MISSPELT:
         return ""
@@ -231,7 +233,7 @@ def _meant(request: ASGIConnection[Any, Any, Any, Any], path: str) -> str:
 
 
 def _shown(route: str) -> str:
-    """Return a route without the types of its parameters."""
+    """Return a route without the types of its path parameters."""
     return re.sub(r":[a-z]+}", "}", route)
 
 

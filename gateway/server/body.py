@@ -12,7 +12,10 @@ BOM = b"\xef\xbb\xbf"
 
 
 async def read_body(receive: Receive, headers: Mapping[bytes, bytes], limit: int) -> bytes:
-    """Read the request body. Raises `BodyTooLarge`, before reading if the length is announced."""
+    """Read the request body.
+
+    Raises `BodyTooLarge`. If the announced length is too large, nothing is read before.
+    """
     announced = headers.get(b"content-length")
     if announced is not None and announced.isdigit() and int(announced) > limit:
         raise too_large(limit)

@@ -1,4 +1,4 @@
-"""Notices that a client has left before its answer was complete, and cancels the work on it."""
+"""Notices that a client has left before its answer was complete, and cancels the task that makes the answer."""
 
 import asyncio
 from typing import Any, Protocol
@@ -9,13 +9,13 @@ WATCH_AFTER_S = 0.05
 
 
 class WatchedRun(Protocol):
-    """The answer that is watched. `left` is set when its client leaves."""
+    """The answer to a watched client. `left` is set when the client leaves."""
 
     left: bool
 
 
 class ClientWatch:
-    """Cancels the work when the client leaves."""
+    """Cancels the task `work` when the client leaves."""
 
     __slots__ = ("_of", "_task")
 
@@ -41,10 +41,10 @@ class ClientWatch:
 
 
 class ClientWatches:
-    """Starts watching a client only after one to two times `WATCH_AFTER_S`.
+    """Starts to watch each client with a delay of one to two times `WATCH_AFTER_S`.
 
-    Most answers are complete by then and need no task. A task for each request would cost more CPU than the rest of the
-    handler. One timer serves all clients.
+    Most answers are complete by then, so their clients need no task. A task for each request would cost more CPU than
+    the rest of the handler. One timer serves all clients.
     """
 
     def __init__(self) -> None:

@@ -27,7 +27,7 @@ class Cors:
         return origin is not None and (self._any or origin.lower() in self._origins)
 
     def answering(self, scope: Scope, send: Send) -> Send:
-        """Wrap `send` to add the headers that let the page read the answer, also errors and streams."""
+        """Wrap `send` to add the headers that let a page read the answer. Errors and streams get these headers, too."""
         origin = _header(scope, b"origin")
         head = [VARY]
         if origin is not None and self.allows(origin):
@@ -43,7 +43,7 @@ class Cors:
         return send_with_headers
 
     async def answer_preflight(self, scope: Scope, send: Send) -> bool:
-        """Answer an allowed origin's preflight. Returns False if the request is not a preflight."""
+        """Answer a preflight from an allowed origin. Returns False if the request is anything else."""
         origin, method = _header(scope, b"origin"), _header(scope, b"access-control-request-method")
         if scope["method"] != "OPTIONS" or method is None or origin is None or not self.allows(origin):  # type: ignore[typeddict-item]  # an HTTP scope has a method
             return False

@@ -12,7 +12,7 @@ from gateway.server.handlers import Caller, PathText, Shared, admin_only, json_o
 
 @get("/v1/foreword/engines/variants", summary="The variants of local models", tags=["Foreword"])
 async def list_variants(gateway: Shared, key: Caller) -> Response[bytes]:
-    """The manifest of each variant: source, scheme, perplexity before and after, bytes, speeds. For admin keys."""
+    """The manifest of each variant: source, scheme, perplexity before and after, bytes, speeds. Only for admin keys."""
     admin_only(key, "list variants")
     data = gateway.settings.data_folder
     stored = await asyncio.to_thread(lambda: list(variants.stored_variants(data)))
@@ -21,7 +21,7 @@ async def list_variants(gateway: Shared, key: Caller) -> Response[bytes]:
 
 @get("/v1/foreword/engines/variants/{name:str}", summary="One variant", tags=["Foreword"])
 async def get_variant(gateway: Shared, key: Caller, name: PathText) -> Response[bytes]:
-    """The variant's manifest. For admin keys."""
+    """The variant's manifest. Only for admin keys."""
     admin_only(key, "read a variant")
     try:
         stored = await asyncio.to_thread(variants.stored_variant, gateway.settings.data_folder, name)
@@ -32,7 +32,7 @@ async def get_variant(gateway: Shared, key: Caller, name: PathText) -> Response[
 
 @delete("/v1/foreword/engines/variants/{name:str}", status_code=200, summary="Remove a variant", tags=["Foreword"])
 async def remove_variant(gateway: Shared, key: Caller, name: PathText) -> Response[bytes]:
-    """Deletes the variant's files. Refused while a configured backend uses the variant. For admin keys."""
+    """Deletes the variant's files. Refused while a configured backend uses the variant. Only for admin keys."""
     admin_only(key, "remove a variant")
     try:
         await asyncio.to_thread(variants.remove_variant, gateway.settings, name)

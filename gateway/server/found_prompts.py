@@ -25,14 +25,14 @@ VersionNumber = Annotated[int, QueryParameter(description="The number of a versi
 
 
 class PromptChange(Struct, forbid_unknown_fields=True):
-    """The body of a change: a new name, a new state, or the version of the template that is sent."""
+    """The body of a request that changes a found prompt: a new name, a new state, or the template version to send."""
 
     name: Annotated[str, Meta(pattern="^([a-z0-9][a-z0-9._-]{0,63})?$")] = ""
     state: Literal["", "found", "ignored", "adopted"] = ""
     version: Annotated[int, Meta(ge=0)] | None = None
-    """The version that is sent; 0: the application's own text, in all conversations."""
+    """The version to send. 0 sends the application's own text in all conversations."""
     share: Annotated[float, Meta(gt=0, le=1)] = 0.1
-    """The share of the new conversations that get the version."""
+    """The share of new conversations that get the version."""
 
 
 _change = msgspec.json.Decoder(PromptChange)
@@ -48,7 +48,7 @@ async def list_prompts(gateway: Shared, key: Caller) -> Response[bytes]:
 
 @get("/v1/foreword/prompts/{name:str}", summary="One prompt, with its text", tags=["Foreword"])
 async def get_prompt(gateway: Shared, key: Caller, name: PathText, version: VersionNumber = 0) -> Response[bytes]:
-    """The skeleton, its parts with examples of their values, and the change since the version before."""
+    """The prompt's skeleton, its parts with examples of their values, and the change since the previous version."""
     prompt = _one(await _prompts(gateway, key), name)
     return json_of(_with_change(gateway, prompt, version))
 
@@ -68,7 +68,7 @@ async def export_prompt(gateway: Shared, key: Caller, name: PathText) -> Respons
 @post("/v1/foreword/prompts/{name:str}", status_code=200, summary="Name, ignore or adopt a prompt", tags=["Foreword"])
 async def change_prompt(request: AnyRequest, gateway: Shared, key: Caller, name: PathText) -> Response[bytes]:
     """The body is `{"name": new name}`, `{"state": "found", "ignored" or "adopted"}`, or `{"version": 2, "share": 0.1}`
-    to send a version of an adopted prompt; version 0 takes it back. Only for admin keys."""
+    to send a version of an adopted prompt. Version 0 sends the application's own text again. Only for admin keys."""
     admin_only(key, "change found prompts")
     try:
         change = _change.decode(await request.body())
@@ -95,7 +95,7 @@ def _one(prompts: list[FoundPrompt], name: str) -> FoundPrompt:
 
 
 class PromptWithChange(Struct, frozen=True):
-    """A prompt, and a diff from the version before. The first version has no diff."""
+    """A prompt, and the diff from the previous version. The first version has an empty diff."""
 
     prompt: ShownPrompt
     change: list[str]

@@ -35,7 +35,7 @@ def admin_only(key: ClientKey, what: str) -> None:
 
 
 def intake_of(gateway: Gateway) -> BackgroundIngest:
-    """Return the gateway's collections with their background ingest. Raises `NotFound` without a store."""
+    """Return the gateway's background ingest, which also holds the collections. Raises `NotFound` without a store."""
     if gateway.intake is None:
         raise NotFound("This gateway has no collections: [store] or [embedder] is not configured.")
     return gateway.intake

@@ -8,12 +8,12 @@ from gateway.exchange import Arm, Exchange
 from gateway.ports import Reply
 
 WITHHELD = (Arm.SHADOW, Arm.HELD)
-"""Arms whose rewrite is recorded but not sent. A header must not name the template of such a rewrite."""
+"""Arms in which the rewrite is recorded but not sent. No header may name the template of such a rewrite."""
 _UNPRINTABLE = re.compile("[^ -~]+")
 
 
 def decisions(exchange: Exchange, reply: Reply) -> list[tuple[bytes, bytes]]:
-    """Return the exchange's id, its backend, and one header per decision."""
+    """Return the headers of an answer: the exchange's id, the backend, and one header per decision."""
     head = [(b"x-foreword-id", exchange.id.encode()), (b"x-foreword-backend", reply.backend.encode())]
     if exchange.mode is not Mode.OFF:
         head.append((b"x-foreword-mode", exchange.mode.value.encode()))
@@ -39,7 +39,7 @@ def decisions(exchange: Exchange, reply: Reply) -> list[tuple[bytes, bytes]]:
 
 
 def _ascii(text: str) -> bytes:
-    """Return a header value on one line, cut at 200 characters, with non-ASCII characters percent-encoded."""
+    """Return a header value: one line of at most 200 characters of `text`, with non-ASCII ones percent-encoded."""
     text = text[:200]
     # checking the whole text first is ten times as fast as checking each character
     return (text if text.isascii() and text.isprintable() else _encoded(text)).encode()

@@ -35,8 +35,8 @@ class _UpstreamModel(Struct):
 
 @get("/v1/models", summary="The models that this key may use", tags=["OpenAI"])
 async def list_models(request: AnyRequest, gateway: Shared, key: Caller) -> Response[bytes]:
-    """The configured names, then the models listed by backends with a pattern such as `gpt-*`. A client that sends
-    `anthropic-version` gets them in the form of Anthropic's API.
+    """The configured names, then the models that a backend lists itself if it serves a pattern such as `gpt-*`. A
+    client that sends `anthropic-version` gets the form of Anthropic's API.
 
     Models of a backend that does not answer are left out.
     """
@@ -55,7 +55,7 @@ async def list_models(request: AnyRequest, gateway: Shared, key: Caller) -> Resp
 
 @get("/v1/models/{name:path}", summary="One model", tags=["OpenAI"])
 async def get_model(request: AnyRequest, gateway: Shared, key: Caller, name: PathText) -> Response[bytes]:
-    """404 if the name is unknown or this key may not use it."""
+    """Answers 404 if the name is unknown or this key may not use it."""
     name = name.lstrip("/")
     for known, backend in gateway.routes.names():
         if known == name and _allowed(key, known):

@@ -54,7 +54,7 @@ OURS: dict[str, type[Struct]] = {
     "/v1/vector_stores/{id}/files/{file}": vector_stores.ChangedFile,
     "/v1/vector_stores/{id}/file_batches": vector_stores.NewBatch,
 }
-"""The bodies that handlers decode themselves, which Litestar therefore does not know."""
+"""The bodies that handlers decode themselves. Litestar does not know these bodies."""
 UPLOAD = {
     "type": "object",
     "required": ["file", "purpose"],
@@ -77,7 +77,7 @@ HOT = {
 
 @get("/openapi.json", include_in_schema=False, sync_to_thread=False, opt={"open": True})
 def document(request: Request[Any, Any, Any]) -> Response[dict[str, Any]]:
-    """OpenAPI 3.1 for every route."""
+    """The OpenAPI 3.1 document of all routes."""
     return Response(complete(request.app))
 
 
@@ -98,7 +98,7 @@ def complete(app: Litestar) -> dict[str, Any]:
 
 
 def _refusals(schema: dict[str, Any]) -> None:
-    """Add the errors to every route, and the key to every route that is not open."""
+    """Add the possible errors to every route, and the need for a key to every route that is not open."""
     schema["components"]["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
     schema["security"] = [{"key": []}]
     for path, operations in schema["paths"].items():

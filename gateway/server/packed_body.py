@@ -11,19 +11,19 @@ from litestar.types import Receive, Scope
 from gateway.errors import BadRequest, BodyTooLarge, EncodingNotRead
 
 AUTO = 47
-"""`wbits` for `zlib` to detect gzip and zlib headers by itself."""
+"""The value of `wbits` with which `zlib` detects gzip and zlib headers."""
 MOST_WINDOW = 2**27
 """The largest window of a zstd frame, in bytes. The decoder keeps the window in memory."""
 ZSTD_STEP = 1024
-"""How many compressed bytes one step decompresses: at most 256 blocks of 128 kB."""
+"""How many compressed bytes are decompressed in one step. The output of one step is at most 256 blocks of 128 kB."""
 MOST_CODINGS = 2
 
 
 def unpacking(scope: Scope, receive: Receive, limit: int) -> tuple[Scope, Receive]:
-    """Return a scope and a `receive` that give the decompressed body.
+    """Return a scope and a `receive` that deliver the decompressed body.
 
-    `limit` is the largest size of the body in bytes, compressed and decompressed. The body is read at the first call of
-    `receive`, after the key was checked. That call raises `EncodingNotRead`, `BodyTooLarge` or `BadRequest`.
+    `limit` is the largest size of the body in bytes, before and after decompression. The body is read when `receive` is
+    first called, after the key was checked. This first call raises `EncodingNotRead`, `BodyTooLarge` or `BadRequest`.
     """
     packed = [value for name, value in scope["headers"] if name == b"content-encoding"]
     if not packed:
@@ -111,7 +111,7 @@ def _gzip(raw: bytes, limit: int) -> bytes:
 
 
 def _deflate(raw: bytes, limit: int) -> bytes:
-    """Decompress zlib data, as the standard requires, or raw deflate data, as some clients send."""
+    """Decompress zlib data, which the standard requires, or raw deflate data, which some clients send."""
     try:
         return _gzip(raw, limit)
     except zlib.error:
@@ -125,7 +125,7 @@ def _deflate(raw: bytes, limit: int) -> bytes:
 
 
 def _zstd(raw: bytes, limit: int) -> bytes:
-    """Decompress one or several frames, in small steps that keep each output small."""
+    """Decompress one or several frames in small steps, so that the output of each step is small."""
     pieces: list[bytes] = []
     frame = zstandard.ZstdDecompressor(max_window_size=MOST_WINDOW).decompressobj()
     left = limit

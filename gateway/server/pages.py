@@ -1,4 +1,4 @@
-"""Pages through lists, by OpenAI's parameters `limit`, `after`, `before` and `order`."""
+"""Splits lists into pages, by OpenAI's parameters `limit`, `after`, `before` and `order`."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
@@ -14,7 +14,7 @@ Listed = TypeVar("Listed")
 def page(
     request: Request[Any, Any, Any], oldest_first: Sequence[Listed], id_of: Callable[[Listed], str], most: int = 100
 ) -> tuple[list[Listed], bool]:
-    """Return the requested part of the list, and whether more items follow. Raises `BadRequest`."""
+    """Return the requested page of the list, and whether more items follow. Raises `BadRequest`."""
     query = request.query_params
     rows = list(oldest_first) if _order(query) == "asc" else list(reversed(oldest_first))
     limit = _limit(query, most)

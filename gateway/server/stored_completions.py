@@ -1,6 +1,6 @@
 """Reads, changes and deletes chat completions that a backend stores (`"store": true`).
 
-All keys share the backend's account, so only a key with `admin` may see its completions.
+All keys share the backend's account, so only a key with `admin` may see the stored completions.
 """
 
 from litestar import Response, delete, get, post
@@ -47,7 +47,8 @@ async def delete_stored(request: AnyRequest, gateway: Shared, key: Caller, id: P
 
 
 async def passed_on(request: AnyRequest, gateway: Gateway, key: ClientKey, path: str) -> Response[bytes]:
-    """Forward the request to the backend of the default model. `path` follows `/v1/chat/completions/`."""
+    """Forward the request to the backend of the default model. `path` is the part of the URL after
+    `/v1/chat/completions/`."""
     backend = gateway.backends[gateway.routes.targets("", Endpoint.CHAT)[0].backend]
     if not path and not isinstance(backend, Manageable):
         admin_only(key, "see the objects that a backend stores")
@@ -58,7 +59,10 @@ async def passed_on(request: AnyRequest, gateway: Gateway, key: ClientKey, path:
 
 
 async def ask_backend(request: AnyRequest, key: ClientKey, backend: Backend | None, place: str) -> Response[bytes]:
-    """Forward the request to `place` below a backend's `/v1/`. Raises `NotFound` if the backend stores nothing."""
+    """Forward the request to the path `place` below the backend's `/v1/`.
+
+    Raises `NotFound` if the backend stores nothing.
+    """
     admin_only(key, "see the objects that a backend stores")
     refuse_other_places(place)
     if not isinstance(backend, Manageable):

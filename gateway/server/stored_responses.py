@@ -1,4 +1,4 @@
-"""Serves stored responses: the gateway's own from its records, all others from the backend."""
+"""Serves stored responses. The gateway's own responses come from its records, all others from the backend."""
 
 from typing import Literal
 
@@ -97,8 +97,11 @@ async def _passed_on(request: AnyRequest, gateway: Gateway, key: ClientKey, path
 
 
 def _keeper(gateway: Gateway) -> Backend | None:
-    """Return the backend that keeps responses: that of the default model if it serves `/v1/responses` itself, else the
-    first that does."""
+    """Return the backend that stores responses, or None if there is none.
+
+    This is the backend of the default model if it serves `/v1/responses` itself. Otherwise it is the first backend that
+    does.
+    """
     default = gateway.routes.targets("", Endpoint.RESPONSES)[0]
     if speaks(gateway.backends[default.backend], default.model):
         return gateway.backends[default.backend]

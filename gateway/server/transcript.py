@@ -2,7 +2,7 @@
 
 
 class Transcript:
-    """The bytes of an answer as sent. `cut` is True if some of them were not kept."""
+    """The bytes of an answer, as sent to the client. `cut` is True if some of them were not kept."""
 
     def __init__(self, limit: int) -> None:
         """`limit` is the largest number of bytes to keep. 0 keeps nothing."""

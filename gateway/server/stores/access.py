@@ -17,8 +17,10 @@ from gateway.wire.stores import vector_stores as wire
 
 
 async def store_of(gateway: Gateway, key: ClientKey, id: str, *, expired: bool = False) -> Collection:
-    """Return the store with this id if the key may read it. Raises `NotFound` otherwise, and `BadRequest` for an
-    expired store unless `expired` is true."""
+    """Return the store with this id. Raises `NotFound` if the key may not read the store.
+
+    An expired store raises `BadRequest`, unless `expired` is True.
+    """
     by_id = partial(intake_of(gateway).collections.by_id, id, key, expired=True)
     store = await asyncio.to_thread(by_id)
     if store is None:
@@ -30,7 +32,7 @@ async def store_of(gateway: Gateway, key: ClientKey, id: str, *, expired: bool =
 
 
 async def changeable(gateway: Gateway, key: ClientKey, id: str, *, expired: bool = False) -> Collection:
-    """Return the store with this id if the key may change it. Raises `KeyNotAllowed` otherwise, and the errors of
+    """Return the store with this id. Raises `KeyNotAllowed` if the key may not change the store, and the errors of
     `store_of`."""
     store = await store_of(gateway, key, id, expired=expired)
     if not may_change(key, store):
@@ -41,7 +43,7 @@ async def changeable(gateway: Gateway, key: ClientKey, id: str, *, expired: bool
 
 
 async def files_of(gateway: Gateway, key: ClientKey, places: Mapping[str, str]) -> Mapping[str, UploadedFile]:
-    """Return the files by id. `places` maps each id to the request field that names it.
+    """Return the files with the ids in `places`, by id. `places` maps each id to the request field that contains it.
 
     Raises `NotFound` for a file that the key may not see.
     """
@@ -53,7 +55,7 @@ async def files_of(gateway: Gateway, key: ClientKey, places: Mapping[str, str]) 
 
 
 def attachments_of(store: str, files: Mapping[str, UploadedFile], requests: Sequence[wire.NewFile]) -> list[Attachment]:
-    """Build the attachments of files to a store."""
+    """Build the attachments of the requested files to the store with the id `store`."""
     return [_attachment(store, files[request.file_id], request) for request in requests]
 
 

@@ -45,13 +45,13 @@ async def list_files(request: AnyRequest, gateway: Shared, key: Caller) -> Respo
 
 @get("/v1/files/{id:str}", summary="A file's description", tags=["OpenAI"])
 async def get_file(gateway: Shared, key: Caller, id: PathText) -> Response[bytes]:
-    """404 for a file of another key."""
+    """Answers 404 for a file of another key."""
     return json_bytes(wire.encoded(wire.file(await file_of(gateway, key, id))))
 
 
 @get("/v1/files/{id:str}/content", summary="A file's bytes", tags=["OpenAI"])
 async def get_file_content(gateway: Shared, key: Caller, id: PathText) -> Stream:
-    """The bytes as they were uploaded."""
+    """The file's bytes, as they were uploaded."""
     file = await file_of(gateway, key, id)
     path = intake_of(gateway).uploads.path(file.id)
     headers = {"content-length": str(file.bytes), "content-disposition": "attachment"}
@@ -60,7 +60,7 @@ async def get_file_content(gateway: Shared, key: Caller, id: PathText) -> Stream
 
 @delete("/v1/files/{id:str}", status_code=200, summary="Delete a file", tags=["OpenAI"])
 async def delete_file(gateway: Shared, key: Caller, id: PathText) -> Response[bytes]:
-    """Deletes the file, also from every vector store."""
+    """Deletes the file and removes it from every vector store."""
     file = await file_of(gateway, key, id)
     await asyncio.to_thread(intake_of(gateway).forget, file.id)
     return json_bytes(wire.deleted(file.id, "file"))

@@ -34,7 +34,8 @@ async def attach_file(request: AnyRequest, gateway: Shared, key: Caller, id: Pat
 
 @get(FILES, summary="The files of a vector store", tags=["OpenAI"])
 async def list_store_files(request: AnyRequest, gateway: Shared, key: Caller, id: PathText) -> Response[bytes]:
-    """`filter` is a status. The parameters `limit`, `after`, `before` and `order` work as in OpenAI's API."""
+    """`filter` selects files by their status. The parameters `limit`, `after`, `before` and `order` work as in OpenAI's
+    API."""
     await store_of(gateway, key, id)
     return await _listed(request, gateway, id)
 
@@ -61,7 +62,7 @@ async def change_store_file(
 
 @get(FILES + "/{file:str}/content", summary="A file's text as it was read", tags=["OpenAI"])
 async def get_store_file_content(gateway: Shared, key: Caller, id: PathText, file: PathText) -> Response[bytes]:
-    """The file's chunks, in order."""
+    """The text of the file's chunks, in order."""
     await _attachment(gateway, await store_of(gateway, key, id), file)
     documents = intake_of(gateway).collections.documents(id)
     row = await asyncio.to_thread(documents.live_at, file)
@@ -96,7 +97,7 @@ async def create_batch(request: AnyRequest, gateway: Shared, key: Caller, id: Pa
 
 @get(BATCHES + "/{batch:str}", summary="The progress of a batch", tags=["OpenAI"])
 async def get_batch(gateway: Shared, key: Caller, id: PathText, batch: PathText) -> Response[bytes]:
-    """The number of the batch's files in each status."""
+    """How many files of the batch have each status."""
     return await _batch_shown(gateway, await _batch(gateway, await store_of(gateway, key, id), batch))
 
 

@@ -1,4 +1,4 @@
-"""Reads an upload (`multipart/form-data`) as it arrives: the file goes to disk, the other fields are kept."""
+"""Reads an upload (`multipart/form-data`) as it arrives. The file goes to disk; the other fields stay in memory."""
 
 import asyncio
 import logging
@@ -22,18 +22,18 @@ log = logging.getLogger("foreword.uploads")
 FIELD_BYTES = 4096
 FIELDS = 16
 WRITE_BYTES = 2**20
-"""How many bytes are written at once. Writing runs on a worker thread, because a slow disk would stop all requests."""
+"""How many bytes are written at once. A worker thread writes them, because a slow disk would block all requests."""
 
 
 class Upload(Struct, frozen=True):
-    """The form's fields and the name of its file. The file's bytes are in the draft."""
+    """The fields of the form, and the name of the uploaded file. The file's bytes are in the draft."""
 
     fields: dict[str, str]
     filename: str
 
 
 class _Form:
-    """The part of a form parsed so far. `unwritten` has the bytes of the file that are not on disk yet."""
+    """The part of a form that is parsed so far. `unwritten` holds bytes of the file that are not on disk yet."""
 
     def __init__(self, limit: int) -> None:
         self.unwritten = bytearray()
@@ -70,7 +70,7 @@ class _Form:
 
 
 async def receive(request: Request[Any, Any, Any], draft: Path, limit: int) -> Upload:
-    """Write the form's `file` to `draft`. The caller deletes the draft.
+    """Write the form's `file` to `draft`, and return the other fields. The caller deletes the draft.
 
     Raises `BadRequest` or `BodyTooLarge`, and `NotReady` if the disk cannot take the file.
     """

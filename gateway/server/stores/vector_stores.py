@@ -53,7 +53,7 @@ async def list_stores(request: AnyRequest, gateway: Shared, key: Caller) -> Resp
 
 @get(ONE, summary="A vector store", tags=["OpenAI"])
 async def get_store(gateway: Shared, key: Caller, id: PathText) -> Response[bytes]:
-    """404 for a store of another key. An expired store is shown for a month, with the status `expired`."""
+    """Answers 404 for a store of another key. An expired store is shown for a month, with the status `expired`."""
     return await _shown(intake_of(gateway), await store_of(gateway, key, id, expired=True))
 
 

@@ -23,7 +23,7 @@ class TemplateSummary(Struct, frozen=True):
 
     id: str
     speaks: int
-    """The version in use, or 0."""
+    """The version in use, or 0 if none is in use."""
     versions: tuple[HistoryVersion, ...]
     pointer: Pointer | None
     intent: str
@@ -43,15 +43,18 @@ class TemplateDetail(Struct, frozen=True):
 
 @get("/v1/foreword/templates", summary="The templates, with their versions", tags=["Foreword"])
 async def list_templates(gateway: Shared) -> Response[bytes]:
-    """Status, pointers, lineage and measured scores of each version, without texts. Versions that exist only in the
-    archive are listed by the route of a single template."""
+    """Status, pointers, lineage and measured scores of each version, without texts.
+
+    Versions that exist only in the archive are left out here; the route of a single template lists them.
+    """
     library = _library(gateway)
     return json_of({"data": await asyncio.to_thread(_all, library)})
 
 
 @get("/v1/foreword/templates/{id:str}", summary="One template, with its versions", tags=["Foreword"])
 async def get_template(gateway: Shared, key: Caller, id: PathText) -> Response[bytes]:
-    """The same data for one template. Admin keys also see the messages of the newest version."""
+    """Status, pointers, lineage and measured scores of each version of one template. Admin keys also see the messages
+    of the newest version."""
     library = _library(gateway)
     template = library.get(id)
     if template is None:
@@ -68,7 +71,7 @@ async def reload_templates(gateway: Shared, key: Caller) -> Response[bytes]:
     """Replaces the whole library. If a file is broken, nothing is replaced, and a 409 lists the mistakes. Only for
     admin keys.
 
-    Examples and classifier are then loaded in the background. Other workers see the change within two seconds.
+    The examples and the classifier are then loaded in the background. Other workers see the change within two seconds.
     """
     admin_only(key, "reload the templates")
     done = await _loader(gateway).reload()

@@ -48,7 +48,7 @@ class MoveForm(Struct, frozen=True):
 
 @get(PATH, summary="Templates that are not active yet, as a page", tags=["Foreword"], media_type="text/html")
 async def template_page(gateway: Shared, key: Caller) -> Response[str]:
-    """Candidates and canaries with their scores, changes and buttons. Only for admin keys."""
+    """Drafts, candidates and canaries with their scores, changes and buttons. Only for admin keys."""
     _admin(key)
     return page("Templates", await asyncio.to_thread(_shown, gateway.settings))
 
@@ -75,7 +75,7 @@ HANDLERS = (template_page, move_template)
 
 
 def own_page(headers: Mapping[bytes, bytes]) -> None:
-    """Refuse requests from pages of other sites, because a browser adds a remembered password to those requests, too.
+    """Refuse requests that a page of another site sent. A browser adds a remembered password to such requests, too.
 
     A browser sends the page's origin with each POST. A request with a bearer token comes from a program.
     """
@@ -111,9 +111,9 @@ def _read(body: bytes) -> MoveForm:
 
 
 def _examine(gateway: Gateway) -> moves.Examine | None:
-    """Return a function that checks a template's examples with the classifier.
+    """Return a function that checks a template's examples with the classifier, or None without a classifier.
 
-    Call the function on a thread: it waits for embeddings that the event loop computes.
+    Call the function on a thread, because it waits for embeddings that the event loop computes.
     """
     loader, loop = gateway.loader, asyncio.get_running_loop()
     if loader is None or not loader.classifies:
@@ -130,8 +130,10 @@ def _examine(gateway: Gateway) -> moves.Examine | None:
 
 
 def _move(settings: Settings, form: MoveForm, examine: moves.Examine | None) -> str:
-    """Make the move. The template files are read again first, because another worker or a command may have changed
-    them."""
+    """Make the move, and return the moved template's reference or, for a rollback, its id.
+
+    The template files are read again first, because another worker or a command may have changed them.
+    """
     library, folders, broken = _library(settings)
     if form.do == "rollback":
         moves.rollback(library, folders, form.id)
@@ -197,7 +199,8 @@ def _section(library: Library, template: Template, share: float) -> str:
 
 
 def _parent(library: Library, template: Template) -> Template | None:
-    """Return the template's parent or, if the parent is missing, the version in use."""
+    """Return the template's parent or, if the parent is missing, another version that is in use. Return None if there
+    is neither."""
     try:
         id, version = read_ref(template.provenance.parent)
     except ValueError:
