@@ -42,7 +42,7 @@ class Beat(Struct, frozen=True, tag=True):
 
 
 class Ready(Struct, frozen=True, tag=True):
-    """To the parent, after each change: the status and body of `/health/ready`."""
+    """To the parent, after each change: the new status and body of `/health/ready`."""
 
     status: int
     body: Raw

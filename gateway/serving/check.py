@@ -1,4 +1,4 @@
-"""Checks a new configuration in a process of its own. The parent loads no modules and does not wait."""
+"""Checks a new configuration in a separate process, so that the parent loads no modules and does not wait."""
 
 import os
 import signal
@@ -10,10 +10,10 @@ from gateway.errors import ConfigError
 
 
 class ConfigCheck:
-    """A running check. `done` turns true when the process has reported its result."""
+    """A running check. `done` becomes True when the process has reported its result."""
 
     def __init__(self, check: Callable[[], None], inherited: Iterable[socket.socket]) -> None:
-        """`check` runs in the process and raises `ConfigError`. The process closes the `inherited` sockets."""
+        """`check` runs in the new process and raises `ConfigError`. The new process closes the `inherited` sockets."""
         self.channel, theirs = socket.socketpair()
         self._report = b""
         self.done = False
@@ -33,7 +33,7 @@ class ConfigCheck:
             self.done = not data
 
     def mistakes(self) -> str:
-        """Return the mistakes in the configuration, or ""."""
+        """Return the mistakes in the configuration, or "" if there are none. Call this only after the check is done."""
         report = self._report.decode("utf-8", "replace")
         return "" if report == "fine" else report or "the check ended without a result"
 

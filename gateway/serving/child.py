@@ -24,7 +24,7 @@ READ_BYTES = 1 << 16
 
 
 class Child:
-    """One worker process. Workers are numbered from 1. A replacement gets the same `number`."""
+    """One worker process. Workers are numbered from 1. The replacement of a worker gets the same `number`."""
 
     def __init__(self, number: int, generation: int) -> None:
         self.number = number
@@ -35,7 +35,7 @@ class Child:
         self.draining = False
         self.kill_at = float("inf")
         self.failure = ""
-        """Why the worker could not start, in its own words."""
+        """The worker's own message about why it could not start, or ""."""
         self.ready_status = 503
         self.ready_body = b'{"status":"starting"}'
         self.beat = Beat()
@@ -44,7 +44,7 @@ class Child:
         self._lines = Lines()
 
     def fork(self, work: Callable[[socket.socket], int], inherited: Iterable[socket.socket]) -> None:
-        """Start the process. The process closes the `inherited` sockets of the parent."""
+        """Fork the worker process. The new process closes the `inherited` sockets, which belong to the parent."""
         ours, theirs = socket.socketpair()
         pid = os.fork()
         if pid == 0:
@@ -93,7 +93,7 @@ class Child:
             assert isinstance(report, MetricsPage)
 
     def silent_s(self) -> float:
-        """Return the seconds since the last beat, or 0 before the first."""
+        """Return the seconds since the worker's last message. Return 0.0 before the application has started."""
         return monotonic() - self.heard_at if self.opened else 0.0
 
     def kill(self) -> None:

@@ -17,12 +17,12 @@ WRITE_HIGH_WATER = 64 * 1024
 LINGER_S = 5.0
 """After the last answer, the client's bytes are read and dropped for this long."""
 SLOWEST_BYTES_S = 1000
-"""A client that reads its answer more slowly than this, in bytes per second, counts as not reading."""
+"""The slowest allowed reading, in bytes per second. A client that reads its answer more slowly is disconnected."""
 NEVER = float("inf")
 
 
 class ConnectionOwner(Protocol):
-    """What connections need of their listener."""
+    """The part of the listener that connections use."""
 
     limits: ClientLimits
     draining: bool
@@ -31,8 +31,7 @@ class ConnectionOwner(Protocol):
     def opened(self, connection: "ClientConnection") -> None: ...
     def closed(self, connection: "ClientConnection") -> None: ...
     def waits(self, connection: "ClientConnection") -> None:
-        """Note that the connection waits for its client. Called again whenever the waiting connection receives
-        bytes."""
+        """Note that the connection waits for its client. Called again each time the client sends bytes."""
 
     def works(self, connection: "ClientConnection") -> None:
         """Note that the connection no longer waits for its client."""
@@ -215,7 +214,7 @@ class ClientConnection(asyncio.Protocol):
         self._transport.abort()
 
     def answered(self, *, keep: bool) -> None:
-        """Continue after an answer: start the next request, wait for one, or close the connection."""
+        """Continue after an answer is complete: start the next request, wait for one, or close the connection."""
         request, self._answering = self._answering, None
         if request is None:
             return
@@ -239,7 +238,7 @@ class ClientConnection(asyncio.Protocol):
     def _linger(self) -> None:
         """Close the connection for writing, and drop what the client still sends for `LINGER_S`.
 
-        Closing it completely would reset the connection, and the client could lose the answer.
+        Closing the connection for reading as well would reset it, and the client could lose the answer.
         """
         self._closing = True
         self._reading = None
@@ -261,7 +260,7 @@ class ClientConnection(asyncio.Protocol):
 
     @property
     def resting(self) -> bool:
-        """Whether the connection has no running request."""
+        """Whether the connection has no running request and is not closing."""
         return self._answering is None and not self._closing
 
     def rest_no_more(self) -> None:
@@ -270,7 +269,8 @@ class ClientConnection(asyncio.Protocol):
             self._close()
 
     def expire(self, now: float) -> None:
-        """End the connection, or the slow request, after its deadline."""
+        """Act on a deadline that has passed: answer a slow request with an error, close or abort the connection, or
+        extend the deadline of a client that still reads."""
         if self.paused or self._transport.get_write_buffer_size():
             self._look_at_reader(now)
         elif self._closing:

@@ -70,7 +70,7 @@ class _HealthConnection:
 
 
 class HealthPort:
-    """Serves `routes` on a listening socket. `is_allowed` decides by a request's Host header whether to answer."""
+    """Serves `routes` on a listening socket. `is_allowed` returns whether to answer a request, by its Host header."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""A worker's limits: connections, requests, and how long it waits for a client."""
+"""The limits of a worker: on connections, on requests, and on the time that it waits for a client."""
 
 from msgspec import Struct
 
@@ -21,7 +21,7 @@ class ClientLimits(Struct, frozen=True):
 
 
 def limits_of(server: Server, open_files: int) -> ClientLimits:
-    """Compute the limits. A connection may need two files, so `open_files` limits the connections as well."""
+    """Compute the limits of a worker. A connection may need two files, so `open_files` also limits the connections."""
     return ClientLimits(
         connections=max(1, min(server.max_connections, (open_files - SPARE_FILES) // 2)),
         requests=server.max_requests,
@@ -34,7 +34,7 @@ def limits_of(server: Server, open_files: int) -> ClientLimits:
 
 
 def raise_open_files() -> int:
-    """Raise the soft limit of open files to the hard limit, and return it."""
+    """Raise the soft limit of open files to the hard limit, and return the new limit."""
     import resource  # imported here, because some systems lack this module
 
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

@@ -22,7 +22,7 @@ SWEEP_S = 1.0
 AT_ONCE = 64
 """How many connections are accepted in a row before the event loop handles other events."""
 PAUSE_S = 0.1
-"""How long to pause accepting when the process has too many open files."""
+"""How long to accept no connections after one could not be accepted, usually because too many files are open."""
 RETRY_AFTER_S = 1.0
 ALWAYS = frozenset(("/health/live", "/health/ready", "/metrics"))
 """Paths that are answered under any load."""
@@ -45,7 +45,7 @@ class Listener:
         self._accepting = False
         self._connections: set[ClientConnection] = set()
         self._waiting: dict[ClientConnection, None] = {}
-        """Connections that wait for their client, longest wait first."""
+        """Connections that wait for their client. The connection that has waited longest is first."""
         self._adopting: set[asyncio.Task[None]] = set()
         self._requests: set[asyncio.Task[None]] = set()
         self._idle = asyncio.Event()
@@ -81,7 +81,7 @@ class Listener:
         await self._idle.wait()
 
     async def close(self, timeout_s: float) -> None:
-        """Wait up to `timeout_s` for the last bytes to be sent, then abort the remaining connections."""
+        """Wait up to `timeout_s` until the remaining bytes are sent, then abort the remaining connections."""
         deadline = self._loop.time() + timeout_s
         while self._connections and self._loop.time() < deadline:  # noqa: ASYNC110 - at the end of a process
             await asyncio.sleep(0.02)

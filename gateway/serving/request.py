@@ -23,7 +23,7 @@ FAILED = RequestError("The gateway failed on this request. The gateway's log has
 
 
 class Link(Protocol):
-    """What a request needs of its connection."""
+    """The part of a connection that a request uses."""
 
     @property
     def date(self) -> bytes: ...
@@ -73,7 +73,7 @@ class ServedRequest:
         self.started = False
         self.over = False
         self.error: RequestError | None = None
-        """Raised by `receive` while the application waits for the rest of the body."""
+        """The error that `receive` raises while the application waits for the rest of the body, or None."""
         self.task: asyncio.Task[None] | None = None
         self._link = link
         self._expects = expects

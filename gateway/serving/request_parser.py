@@ -1,6 +1,6 @@
 """Parses the requests on a connection, and passes their parts to the connection.
 
-Uses httptools (llhttp) in strict mode, like the client for backends.
+It uses httptools (llhttp) in strict mode, as the client for backends does.
 """
 
 from typing import Any, Protocol
@@ -24,7 +24,7 @@ class ParserOwner(Protocol):
 
 
 class RequestParser:
-    """Parses a stream of requests. `in_head` is True until a head is complete; `head_size` counts the head's bytes."""
+    """Parses a stream of requests. `in_head` is True while a head is parsed; `head_size` counts the head's bytes."""
 
     __slots__ = (
         "_client",

@@ -28,8 +28,10 @@ def stalled(children: Sequence[Child]) -> list[int]:
 
 
 def live(children: Sequence[Child]) -> tuple[int, bytes]:
-    """Return the status and body of `/health/live`. If a worker is stalled, 503 makes the orchestrator restart the
-    server."""
+    """Return the status and body of `/health/live`.
+
+    The status is 503 if a worker is stalled, so that the orchestrator restarts the server.
+    """
     if still := stalled(children):
         return 503, _encode({"status": "stalled", "workers": still})
     return 200, _encode({"status": "alive"})
@@ -38,7 +40,7 @@ def live(children: Sequence[Child]) -> tuple[int, bytes]:
 def ready(children: Sequence[Child], *, ending: bool) -> tuple[int, bytes]:
     """Return the status and body of `/health/ready`.
 
-    200 if a worker is ready, no worker is stalled, and the server is not shutting down.
+    The status is 200 if at least one worker is ready, no worker is stalled, and the server is not shutting down.
     """
     if ending:
         return 503, _encode({"status": "draining"})

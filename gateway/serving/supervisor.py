@@ -30,11 +30,11 @@ TWICE_S = 5.0
 METRICS_S = 0.5
 """How long to wait for a worker's metrics."""
 SPARE_S = 3.0
-"""A worker is killed this long after its drain time."""
+"""How long a worker may exceed the time planned for its end, before the worker is killed."""
 NEVER = float("inf")
 
 Work = Callable[[socket.socket, Settings], int]
-"""Runs a worker in its process and returns the exit status."""
+"""Runs a worker in its own process, and returns the exit status."""
 Read = Callable[[], Settings]
 """Reads the configuration. Raises `ConfigError`."""
 
@@ -54,9 +54,9 @@ class Supervisor:
         is_allowed: Callable[[str], bool],
     ) -> None:
         """`check` raises `ConfigError` if the configuration on disk cannot be used. After a successful check, `read`
-        loads it.
+        loads the configuration.
 
-        `is_allowed` decides by a request's Host header whether the health port answers.
+        `is_allowed` gets the Host header of a request to the health port and returns whether to answer.
         """
         self._settings = settings
         self._work, self._check, self._read = work, check, read
@@ -65,13 +65,13 @@ class Supervisor:
         self._selector = selectors.DefaultSelector()
         self._children: list[Child] = []
         self._serving = 1
-        """The generation of workers that accept connections."""
+        """The number of the generation whose workers accept connections."""
         self._next: Settings | None = None
-        """The configuration of the next generation, while it starts."""
+        """The new configuration while its workers start, otherwise None."""
         self._deaths: dict[int, float] = {}
         self._restarts = 0
         self._ending: int | None = None
-        """The exit status, set when the shutdown begins."""
+        """The exit status of the server. None until the shutdown begins."""
         self._config: ConfigCheck | None = None
         self._metrics_requests: list[tuple[float, Respond]] = []
         routes = {"/health/live": self._live, "/health/ready": self._ready, "/metrics": self._metrics}
@@ -145,7 +145,7 @@ class Supervisor:
         return self._work(channel, settings)
 
     def _own_sockets(self) -> list[socket.socket]:
-        """Return the sockets that a child must close. Otherwise a connection stays open after the parent closed it."""
+        """Return the sockets that a child must close. A connection stays open as long as a child keeps its socket."""
         health = self._health.sockets() if self._health is not None else []
         return [*self._signals.sockets(), *health, *[child.channel for child in self._children]]
 
@@ -211,8 +211,10 @@ class Supervisor:
     # a new configuration
 
     def _reload(self) -> None:
-        """Check the configuration and start new workers with it. They replace the current workers once all are
-        ready."""
+        """Check the configuration and start new workers with it.
+
+        The new workers replace the current ones once all new workers are ready.
+        """
         if self._ending is not None:
             return
         self._give_up_next()

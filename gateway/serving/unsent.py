@@ -7,7 +7,7 @@ from typing import Any
 
 
 def unsent_bytes(transport: Any) -> int:
-    """Return the bytes in the transport's buffer and in the system's queue."""
+    """Return how many bytes wait in the transport's buffer and in the system's send queue."""
     socket = transport.get_extra_info("socket")
     try:
         (queued,) = struct.unpack("i", fcntl.ioctl(socket.fileno(), termios.TIOCOUTQ, bytes(4)))

@@ -36,7 +36,7 @@ log = logging.getLogger("foreword.serving")
 BEAT_S = 0.5
 AT_ONCE = DrainOrder(0.0, 0.0)
 CUT_S = 5.0
-"""How long cut requests may take to send their last event and to be recorded."""
+"""How long requests that were cut may take to send their last event and to be recorded."""
 FLUSH_S = 2.0
 """How long the last bytes of answers may take to reach their clients."""
 CLOSE_S = 8.0
@@ -52,7 +52,7 @@ class ServedApplication(Protocol):
 
     def metrics_page(self) -> bytes: ...
     def drain(self) -> None:
-        """Report not ready from now on."""
+        """Make `/health/ready` report that the application is draining."""
 
     def cut(self) -> None:
         """End all running requests with an error."""
@@ -145,7 +145,7 @@ class _Lifespan:
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Start the application. Raises `RuntimeError` if it reports that it cannot start."""
+        """Start the application. Raises `RuntimeError` if the application reports that it cannot start."""
         self._task = asyncio.create_task(self._run(), name="lifespan")
         await self._step("lifespan.startup")
 
@@ -170,8 +170,10 @@ class _Lifespan:
 async def _open_channel(
     loop: asyncio.AbstractEventLoop, channel: socket.socket, obey: Callable[[bytes], None], gone: Callable[[], None]
 ) -> Callable[[bytes], None]:
-    """Open the channel. Returns a function that sends bytes to the parent. `gone` is called once the parent has
-    ended."""
+    """Open the channel to the parent, and return a function that sends bytes to the parent.
+
+    `obey` is called with each message, and `gone` is called once the parent has ended.
+    """
 
     class Orders(asyncio.Protocol):
         lines = Lines()
