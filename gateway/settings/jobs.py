@@ -24,7 +24,7 @@ class Jobs(Struct, frozen=True, forbid_unknown_fields=True):
     money: Annotated[float, Meta(ge=0)] = 0.0
     """The highest cost of one job, in the currency of `prices`; 0: no limit."""
     minutes: Annotated[float, Meta(gt=0)] = 120.0
-    """The longest running time of one job, including resumed runs."""
+    """The longest running time of one job. If the job is resumed, the time of its earlier runs counts."""
     prices: dict[str, Price] = {}
     """The prices of models: `prices."gpt-4o" = {prompt = 2.5, completion = 10}`. A model without a price is free."""
     parallel: Count = 2
@@ -36,8 +36,9 @@ class Jobs(Struct, frozen=True, forbid_unknown_fields=True):
     judge: str = ""
     """The model that judges answers if the right answer is unknown. Default: none; such answers are not judged."""
     auto: Literal["off", "candidate", "canary", "active"] = "candidate"
-    """What a job may do with a winner without approval. `off`: leave the winner in the job's folder. `candidate`: write
-    its file. `canary`: also use it for a share of the requests. `active`: also use a good canary for all requests."""
+    """What a job may do without approval with a template that wins. `off`: leave the template in the job's folder.
+    `candidate`: write its file. `canary`: also use it for a share of the requests. `active`: also use a good canary for
+    all requests."""
     share: Annotated[float, Meta(gt=0, le=0.5)] = 0.05
     """The share of requests that a canary gets."""
     canary_answers: Count = 200
@@ -45,7 +46,7 @@ class Jobs(Struct, frozen=True, forbid_unknown_fields=True):
     webhook: Annotated[str, Meta(pattern="^(https?://.*)?$")] = ""
     """Where alerts are sent, as a POST of JSON."""
     mlflow: str = ""
-    """The folder for experiments in MLflow's file format. Default: none are written."""
+    """The folder for experiments in MLflow's file format. Default: no experiments are written."""
     schedules: dict[str, str | list[str]] = {}
     """When each job runs, for `foreword jobs cron`: cron's five fields and the job's arguments, such as
     `schedules.optimise = "0 3 * * sun template=summarise.en"`. A list runs a job several times."""

@@ -25,6 +25,6 @@ class AccessKey(Struct, frozen=True, forbid_unknown_fields=True):
     requests_per_minute: Amount = 0
     """The most requests per minute; 0: no limit."""
     record: str = ""
-    """`full`, `hashed` or `none` for this key. Default: `[records] policy`."""
+    """How much of an exchange with this key is recorded: `full`, `hashed` or `none`. Default: `[records] policy`."""
     admin: bool = False
     """Whether the key may read every exchange, see the objects that backends store, and delete models."""

@@ -11,12 +11,12 @@ from gateway.settings.numbers import Amount, Count, Seconds, Share
 
 
 class Routing(Struct, frozen=True, forbid_unknown_fields=True):
-    """`[routing]`: the models for requests that name none, an unknown one, or a model by another name."""
+    """`[routing]`: the models for requests that name no model, an unknown model, or a model by another name."""
 
     default: str = ""
     """The model for requests that name no model, or `auto`."""
     unknown: str = ""
-    """The model for every name that is unknown here, so that an application's own name works unchanged.
+    """The model for requests that name an unknown model, so that an application can keep its own name for a model.
     Default: none; such a request gets 404."""
     aliases: dict[str, str] = {}
     """Other names for models: `aliases = {"gpt-4o-mini" = "best", "claude-*" = "best"}`. An alias may end in `*`.
@@ -32,8 +32,8 @@ class Routing(Struct, frozen=True, forbid_unknown_fields=True):
     trip_after: Count = 5
     """After this many failures in a row, a deployment is skipped if others can answer."""
     rest_s: Seconds = 10.0
-    """How long a failing deployment is skipped. After it, one request tests the deployment. Each failed test doubles
-    the time, up to two minutes."""
+    """How long a failing deployment is skipped. After this time, one request tests the deployment. Each failed test
+    doubles the time, up to two minutes."""
 
 
 Ability = Literal["tools", "vision", "schema"]
@@ -54,7 +54,7 @@ class Deployment(Struct, frozen=True, forbid_unknown_fields=True):
 
     backend: str
     upstream: str = ""
-    """The model's name at the backend. Default: the same name."""
+    """The model's name at the backend. Default: the name that clients use."""
     weight: Annotated[float, Meta(gt=0)] = 1.0
     """The weight of this deployment. Its share of requests is its weight divided by the sum of all weights."""
     order: Amount = 0
@@ -62,11 +62,13 @@ class Deployment(Struct, frozen=True, forbid_unknown_fields=True):
     tags: tuple[str, ...] = ()
     """Words that requests can ask for in `foreword.tags`, such as `eu`."""
     abilities: tuple[Ability, ...] | None = None
-    """What the deployment can do, of `tools`, `vision` and `schema`. Default: all three."""
+    """Which of `tools`, `vision` and `schema` the deployment supports. Default: all three."""
     price: Price | None = None
-    """The price per million tokens. Default: the price in `[jobs.prices]`, by `upstream` and then by the model."""
+    """The price per million tokens. Default: the price in `[jobs.prices]` for `upstream` or, if there is none, for the
+    model's name."""
     window_tokens: Amount = 0
-    """The context window in tokens, if the backend does not report it."""
+    """The context window in tokens. Default: the window of the model's table or, if there is none, the one that the
+    backend reports."""
 
 
 class ModelTable(Struct, frozen=True, forbid_unknown_fields=True):
@@ -75,7 +77,7 @@ class ModelTable(Struct, frozen=True, forbid_unknown_fields=True):
     backend: str = ""
     """The backend that answers. Required if there are no `deployments`."""
     upstream: str = ""
-    """The model's name at the backend. Default: the same name."""
+    """The model's name at the backend. Default: the name that clients use."""
     deployments: tuple[Deployment, ...] = ()
     """Several backends that answer for this model, instead of `backend`; see `docs/routing.md`."""
     strategy: SpreadStrategy = SpreadStrategy.WEIGHTED
@@ -91,7 +93,7 @@ class ModelTable(Struct, frozen=True, forbid_unknown_fields=True):
     """The shares of conversations that other models answer: `shares = {smollm-int4 = 0.1}`. A conversation stays with
     its model."""
     mode: Mode | None = None
-    """`off`, `shadow`, `proven` or `on` for requests to this model. Default: `[prompt] mode`."""
+    """The mode of requests to this model: `off`, `shadow`, `proven` or `on`. Default: `[prompt] mode`."""
     canary: Share | None = None
     """The share of this model's conversations that are rewritten in the modes `proven` and `on`. Default: `[prompt]
     canary`."""
@@ -99,8 +101,8 @@ class ModelTable(Struct, frozen=True, forbid_unknown_fields=True):
     """The context window in tokens. Set it if the backend does not report it, or if the model works well only with
     fewer tokens."""
     longer: str = ""
-    """Another name for the same model, at a deployment with a longer window. Prompts that are too long for this one go
-    there."""
+    """Another name for the same model, at a deployment with a longer window. Prompts that are too long for this model's
+    window go there."""
     repeat: bool = False
     """Whether to send a request again if the backend took it and then stopped answering: once to the backend, then to
     the fallback. The work may be done, and paid for, twice. A request with an `idempotency-key` header is always

@@ -18,14 +18,14 @@ class PromptTable(Struct, frozen=True, forbid_unknown_fields=True):
     canary: Share = 1.0
     """The share of conversations that are rewritten in the modes `proven` and `on`. The others are controls."""
     controls: Share = 0.3
-    """The share of conversations that stay unchanged as controls of a template that the classifier chose. At most 0.05,
-    once the job `watch` has found the template no worse than its controls. `[templates.x] canary` replaces both.
-    Requests that ask for the mode `on` are never controls."""
+    """The share of conversations that stay unchanged as controls of a template that the classifier chose. The share is
+    at most 0.05 once the job `watch` has found the template no worse than its controls. `[templates.x] canary` takes
+    precedence. Requests that ask for the mode `on` are never controls."""
     gains: Literal["use", "ignore"] = "use"
     """What to do in mode `on` if measurements showed that this model does not gain from a template. `use`: leave the
     prompt unchanged."""
     templates: tuple[str, ...] = ("templates",)
-    """Folders of template files, relative to the config file. Together they are one library."""
+    """Folders of template files, relative to the config file. All their files are one library."""
     languages: tuple[str, ...] = ()
     """Folders of additional languages, relative to the config file. A folder is named by its language code, such as
     `es`. Its contents are described in `docs/languages.md`."""
@@ -38,8 +38,8 @@ class PromptTable(Struct, frozen=True, forbid_unknown_fields=True):
     first_tier: Share = 0.9
     """From this probability on, the static embedding decides alone. Below it, the sentence model is asked as well."""
     improvable: Share = 0.4
-    """The lowest probability that a rewrite helps. Below it, the prompt is left unchanged. If the intent is known, its
-    confidence is this probability."""
+    """The lowest probability that a rewrite helps. Below it, the prompt is left unchanged. If the intent is known, the
+    confidence in the intent is used as this probability."""
     growth_chars: Count = 20_000
     """The most characters that a template, with its examples, may add to a prompt. A template's `growth_chars` takes
     precedence."""

@@ -25,7 +25,7 @@ def load(path: Path) -> Settings:
 
 
 def read_file(path: Path) -> tuple[Settings | None, list[Problem]]:
-    """Return the readable settings, and every mistake. The settings are None if the file cannot be read at all."""
+    """Return the readable settings and all mistakes. The settings are None if the file is unreadable or not TOML."""
     try:
         table = tomllib.loads(path.read_text("utf-8-sig"))
     except FileNotFoundError:
@@ -81,7 +81,8 @@ def read(table: Mapping[str, Any], *, root: Path, file: str = "config.toml") -> 
 
 
 def _readable(table: Any, struct: type[Struct], where: str) -> tuple[Any, list[Problem]]:
-    """Return the readable part of a table, and the mistakes. The part is None if a required key is unreadable."""
+    """Return the readable part of a table, and the mistakes. The part is None if a required key is missing or
+    unreadable."""
     if not isinstance(table, Mapping):
         return None, [Problem(where, f"must be a table, not {type(table).__name__}")]
     values, problems = _fields(table, struct, where)
@@ -105,7 +106,7 @@ def decode(table: Any, struct: type[Struct], where: str) -> tuple[Any, list[Prob
 
 
 def _fields(table: Mapping[str, Any], struct: type[Struct], where: str) -> tuple[dict[str, Any], list[Problem]]:
-    """Return the readable values by field, and the mistakes in the others."""
+    """Return the readable values by field, and one problem for each other key or missing required key."""
     problems: list[Problem] = []
     values: dict[str, Any] = {}
     fields = {info.encode_name: info for info in msgspec.structs.fields(struct)}
@@ -141,7 +142,10 @@ def _kind_table(value: Any, where: str) -> tuple[KindTable | None, list[Problem]
 
 
 def _from_environment(value: Any) -> Any:
-    """Replace `env:NAME`. Raises `KeyError` with the variable's name if the variable is unset or blank."""
+    """Replace a text `env:NAME` by the environment variable `NAME`. Other values stay unchanged.
+
+    Raises `KeyError` with the variable's name if the variable is unset or blank.
+    """
     if isinstance(value, str) and value.startswith("env:"):
         name = value.removeprefix("env:")
         if not os.environ[name].strip():

@@ -43,16 +43,17 @@ class Server(Struct, frozen=True, forbid_unknown_fields=True):
     idle_timeout_s: Seconds = 75.0
     """How long an idle connection stays open for the next request."""
     body_timeout_s: Seconds = 300.0
-    """How long the body of a request may take to arrive. Then the request is refused with 408."""
+    """How long the body of a request may take to arrive. A slower request is refused with 408."""
     body_pause_s: Seconds = 30.0
-    """The longest pause within a body."""
+    """The longest pause while the body of a request arrives."""
     write_timeout_s: Seconds = 30.0
     """A client that reads its answer at less than 1,000 bytes per second for this long is disconnected."""
     drain_notice_s: Annotated[float, Meta(ge=0)] = 1.0
     """When the server stops, `/health/ready` answers 503 for this long before the port closes. Behind a load balancer,
     use a longer time than the interval between its probes."""
     drain_s: Annotated[float, Meta(ge=0)] = 25.0
-    """How long running requests may then take to finish. A stream that is still running gets an error event."""
+    """How long running requests may take to finish after the port has closed. A stream that is still running then gets
+    an error event."""
     allowed_origins: tuple[str, ...] = ()
     """Web origins whose pages may call the gateway (CORS), such as `https://app.example.com`; `*`: any. Default: none.
     A page sends its key as a bearer token."""
@@ -62,7 +63,7 @@ class Server(Struct, frozen=True, forbid_unknown_fields=True):
 
 @lru_cache(maxsize=64)  # called with each request's Host header
 def is_loopback(host: str) -> bool:
-    """Return whether only this machine can reach the address with that name."""
+    """Return whether `host` is `localhost` or a loopback address, so that only this machine can reach it."""
     if host == "localhost":
         return True
     try:

@@ -46,7 +46,7 @@ class Settings(Struct, frozen=True):
     reranker: KindTable | None = None
     state: KindTable = KindTable("[state]", "memory", {})
     broken: frozenset[str] = frozenset()
-    """Tables with mistakes, such as `keys.app`. Here they may be incomplete or missing."""
+    """The tables with mistakes, such as `keys.app`. These tables may be incomplete or missing here."""
 
     @property
     def data_folder(self) -> Path:
