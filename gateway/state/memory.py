@@ -8,7 +8,7 @@ from msgspec import Struct
 from gateway.registry import AdapterKind
 
 SWEEP_AT = 10_000
-"""At this number of blocked keys, expired entries are removed before another is added."""
+"""At this number of blocked keys, expired blocks are removed before another key is blocked."""
 
 
 class MemorySettings(Struct, frozen=True, forbid_unknown_fields=True):
@@ -16,7 +16,7 @@ class MemorySettings(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class MemoryState:
-    """Counts events in fixed time windows. `clock` returns the time in seconds."""
+    """Counts events in fixed time windows, and blocks keys for a time. `clock` returns the time in seconds."""
 
     def __init__(self, clock: Callable[[], float] = monotonic) -> None:
         self._clock = clock

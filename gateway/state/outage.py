@@ -1,7 +1,7 @@
 """Handles an outage of the shared state (Redis). The first request waits for the state, later requests do not.
 
-A background task notices when the state is back. During an outage, no backend is in a cool-down. The setting decides
-whether keys with a limit are answered or refused.
+A background task notices when the state is back. During an outage, no backend is in a cool-down. The setting `[state]
+fail` decides whether requests of keys with a limit are answered or refused.
 """
 
 import asyncio
@@ -18,7 +18,8 @@ log = logging.getLogger("foreword.state")
 T = TypeVar("T")
 RETRY_S = 1.0
 SUSPECT = 0.5
-"""If an operation takes longer than this share of its time limit, new operations do not wait until it succeeds."""
+"""While an operation has taken longer than this share of its time limit, new operations fail at once instead of
+waiting."""
 PROBE = "probe"
 
 
@@ -41,7 +42,7 @@ class GuardedState:
         """If `closed`, requests of keys with a limit are refused with 503 while the state is gone."""
         self.gone = False
         self.on_failure: Callable[[], None] = lambda: None
-        """Called for each operation done without the state."""
+        """Called for each operation that the state did not answer."""
         self._state = state
         self._timeout_s = timeout_s
         self._closed = closed
@@ -51,7 +52,7 @@ class GuardedState:
         self._probing: asyncio.Task[None] | None = None
 
     async def hit(self, key: str, limit: int, window_s: float) -> float:
-        """Like `HotState.hit`. While the state is gone, returns 0.0, or raises `NotReady` if `closed`."""
+        """Like `HotState.hit`. While the state is gone, returns 0.0 or, if `closed`, raises `NotReady`."""
         try:
             return await self._guarded(lambda: self._state.hit(key, limit, window_s))
         except StateGone as error:

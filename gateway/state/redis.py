@@ -33,14 +33,14 @@ class RedisSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """For example `redis://127.0.0.1:6379/0`. Use `env:NAME` to keep a password out of the file."""
     prefix: str = "foreword:"
     timeout_s: Seconds = 0.5
-    """How long the first request waits if Redis does not answer. Later requests do not wait until Redis is back."""
+    """How long the first request waits if Redis does not answer. Until Redis is back, later requests do not wait."""
     fail: Literal["open", "closed"] = "open"
     """What happens while Redis is gone. `open` answers requests without enforcing `requests_per_minute`; `closed`
     answers 503 to keys with that limit."""
 
 
 class RedisState:
-    """Counts events in Redis. Owns the connection pool."""
+    """Counts events and blocks keys in Redis. Owns the connection pool."""
 
     def __init__(self, settings: RedisSettings) -> None:
         # imported here, so that a gateway without Redis does not load the client
