@@ -7,7 +7,7 @@ STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime"
 
 
 class Fields(logging.Formatter):
-    """Formats a record, with its `extra` fields at the end."""
+    """Formats a log record as one line, with its `extra` fields at the end."""
 
     def format(self, record: logging.LogRecord) -> str:
         line = super().format(record)

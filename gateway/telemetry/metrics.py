@@ -1,7 +1,7 @@
 """Prometheus metrics.
 
 Looking up a label takes a lock, so labels are cached. An increment takes a lock, too, so up to `MOST_HELD` exchanges
-are collected and counted together. Reading the page counts them as well.
+are collected and counted together. Before the metrics page is written, the collected exchanges are counted.
 """
 
 from collections.abc import Callable
@@ -21,11 +21,11 @@ MOST_HELD = 256
 
 ReadAnswer: TypeAlias = Callable[[bytes, str, str], Answer]
 _Alike: TypeAlias = tuple[Endpoint, int, str, tuple[tuple[str, str], ...]]
-"""The labels of an exchange: endpoint, status, ending and stage decisions."""
+"""The labels of an exchange: endpoint, status, ending, and the decision of each stage."""
 
 
 class Metrics:
-    """The counters of this worker. `shared`: several workers keep their metrics in one folder."""
+    """The counters of this worker. `shared` means that several workers keep their metrics in one folder."""
 
     def __init__(self, *, shared: bool = False) -> None:
         self._shared = shared
@@ -50,8 +50,8 @@ class Metrics:
             **in_registry,
         )
         self._waiting: dict[_Alike, list[tuple[int, int]]] = {}
-        """Exchanges not counted yet: by labels, the microseconds to the last byte and to the first byte of each
-        exchange."""
+        """The exchanges that are not counted yet. The key is an exchange's labels. The value has, for each exchange,
+        the microseconds to the last byte and to the first byte."""
         self._held = 0
         self._children: dict[tuple[Endpoint, int, str], tuple[Counter, Histogram, Histogram]] = {}
         self._decisions_by: dict[tuple[str, str], Counter] = {}
@@ -99,7 +99,7 @@ class Metrics:
                 self._decided(stage, decision, len(took_us))
 
     def page(self) -> bytes:
-        """Return the metrics in Prometheus' text format, of all workers."""
+        """Return the metrics in Prometheus' text format. With `shared`, the page covers all workers."""
         self._settle()
         if self._shared:
             registry = CollectorRegistry()
