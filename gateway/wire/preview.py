@@ -1,4 +1,4 @@
-"""Encodes the decisions about a request as JSON, for the preview and for `foreword explain`."""
+"""Encodes the gateway's decisions about a request as JSON, for the preview and for `foreword explain`."""
 
 from collections.abc import Mapping
 
@@ -26,8 +26,11 @@ _either = msgspec.json.Decoder(_Either)
 
 
 def ask(raw: bytes, headers: Mapping[bytes, bytes]) -> Ask:
-    """Decode a chat completion request. A body with `input` or `instructions` is a `/v1/responses` request. A body with
-    `system`, or a request with the header `anthropic-version`, is a `/v1/messages` request.
+    """Decode a request of any of three APIs.
+
+    A body with `system`, or a request with the header `anthropic-version`, is a `/v1/messages` request. A body with
+    `input` or `instructions` and without `messages` is a `/v1/responses` request. Any other body is a chat completion
+    request.
     """
     body = decoded(_either, raw)
     if body.system is not UNSET or b"anthropic-version" in headers:
@@ -37,7 +40,8 @@ def ask(raw: bytes, headers: Mapping[bytes, bytes]) -> Ask:
 
 
 def shown(exchange: Exchange, body: bytes) -> bytes:
-    """Encode the decisions, and the messages before and after. `body` is what the first backend would receive."""
+    """Encode the decisions, and the messages before and after them. `body` is the body that the first backend would
+    receive."""
     return _encode(
         {
             "mode": exchange.mode,

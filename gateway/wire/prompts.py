@@ -10,7 +10,8 @@ from gateway.errors import BadRequest
 from gateway.wire.json_fields import decoded, parsed, whole
 
 STORED_ELSEWHERE = "pmpt_"
-"""The prefix of prompts that OpenAI stores. A backend that stores a prompt fills in the values itself."""
+"""The prefix of the ids of prompts that OpenAI stores. The backend that stores such a prompt fills in the values
+itself."""
 
 
 class _PromptObject(Struct):
@@ -29,9 +30,9 @@ _variable = msgspec.json.Decoder(str | int | float | _VariablePart)
 
 
 def prompt_of(raw: Raw | UnsetType) -> tuple[NamedTemplate | None, bool]:
-    """Return the template that the field names, and whether the backend fills in the values.
+    """Return the template that the field `prompt` names, or None, and whether the backend fills in the values.
 
-    A value that is not an object is ignored: the field then belongs to another API, and the backend validates it.
+    If the field is not an object, it is ignored: the field then belongs to another API, and the backend validates it.
     """
     if raw is UNSET or not bytes(raw).startswith(b"{"):
         return None, False
@@ -44,7 +45,7 @@ def prompt_of(raw: Raw | UnsetType) -> tuple[NamedTemplate | None, bool]:
 
 
 def _version(version: str | int | None) -> tuple[int, str]:
-    """Return the version number, 0 if none was given, and an error message if it is invalid."""
+    """Return the version number, or 0 if none was given, and an error message, which is "" for a valid number."""
     text = str(version or "")
     number = whole(text)
     if not text or number:
@@ -57,7 +58,7 @@ def _version(version: str | int | None) -> tuple[int, str]:
 
 
 def _text(name: str, value: Raw) -> str:
-    """Return the text of a variable, sent as a string, a number, or a part of type `input_text`."""
+    """Return the text of a variable. Clients send a string, a number, or a part of type `input_text`."""
     param = f"prompt.variables.{name}"
     try:
         content: Any = parsed(_variable, value)

@@ -1,4 +1,4 @@
-"""Finds out whether a request requires a tool call, and whether the answer contains that call."""
+"""Finds out whether a request requires a tool call, and whether the answer contains the required call."""
 
 from typing import Any
 
@@ -10,26 +10,26 @@ from gateway.wire.chat.completion import CallPart, loose_json, read_completion, 
 
 FIELDS = (b'"tool_choice"', b'"function_call"')
 ANY = ""
-"""Stands for every name: any call is accepted."""
+"""In a set of required names: any call is accepted."""
 KINDS = ("function", "custom")
 CALL = "_call"
-"""Every call in a response has a type with this ending, such as `function_call` and `web_search_call`."""
+"""The ending of the types of all calls in a response, such as `function_call` and `web_search_call`."""
 
 
 class _ChoiceFields(Struct):
     tool_choice: Raw = Raw(b"null")
     function_call: Raw = Raw(b"null")
-    """The older form of `tool_choice`."""
+    """The older form of the field `tool_choice`."""
 
 
 _fields = msgspec.json.Decoder(_ChoiceFields)
 
 
 def required_names(ask: Ask) -> frozenset[str]:
-    """Return the functions that may be called, by name, if the request's `tool_choice` requires a call; otherwise an
-    empty set.
+    """Return the names of the functions that the model may call, if `tool_choice` requires a call.
 
-    `ANY` stands for every tool. The set is also empty for Anthropic's API, which enforces the choice itself.
+    `ANY` stands for every tool. The set is empty if no call is required. The set is also empty for Anthropic's API,
+    which enforces the choice itself.
     """
     if ask.endpoint.is_anthropic or not ask.may_require_call or not any(field in ask.raw for field in FIELDS):
         return frozenset()
@@ -64,13 +64,14 @@ def _older_names(choice: Any) -> frozenset[str]:
 
 
 def _name(tool: dict[str, Any]) -> str:
-    """Return a tool's name, in either API's form. A hosted tool gives `ANY`, because its calls have other names."""
+    """Return a tool's name in the form of either API. Returns `ANY` for a hosted tool, because its calls have other
+    names."""
     inner = next((tool[kind] for kind in KINDS if isinstance(tool.get(kind), dict)), tool)
     return text_of(inner.get("name"))
 
 
 class CallCheck:
-    """Searches an answer for the required call. `read` takes a whole body, or the data of each event."""
+    """Searches an answer for the required call. `read` takes either a whole body or the data of one event."""
 
     def __init__(self, ask: Ask, names: frozenset[str]) -> None:
         self.finish = ""
@@ -82,7 +83,7 @@ class CallCheck:
 
     @property
     def is_met(self) -> bool:
-        """Return whether every choice contains a required call."""
+        """Return whether every choice of the answer contains a required call."""
         return len(self._calling) >= self._choices
 
     def read(self, data: bytes) -> None:
@@ -118,9 +119,9 @@ class CallCheck:
 
 
 def _called(call: CallPart) -> str | None:
-    """Return the name of a call, or None for a chunk that continues a call.
+    """Return the name of the called function, or None for a chunk that continues a call.
 
-    A custom tool gives `ANY`, because its name is in another field.
+    Returns `ANY` for a custom tool, because its name is in another field.
     """
     name = call.function.name if call.function is not None else None
     return name or (ANY if call.id and call.function is None else None)

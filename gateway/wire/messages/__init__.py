@@ -1,1 +1,1 @@
-"""Anthropic's API: requests, answers, streams and errors, and their translation to and from OpenAI's chat."""
+"""Anthropic's API: requests, answers, streams and errors, and how they are translated to and from OpenAI's chat API."""

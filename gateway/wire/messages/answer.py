@@ -31,7 +31,7 @@ class MessageHead(Struct, frozen=True):
 
 
 class _Stopped(Struct):
-    """The stop sequence that ended a choice. vLLM and similar servers report it."""
+    """The stop sequence that ended a choice, or None. Only some servers, such as vLLM, report the stop sequence."""
 
     stop_reason: str | None = None
 
@@ -45,7 +45,7 @@ STOP_REASON = b'"stop_reason"'
 
 
 def message_id(exchange_id: str) -> str:
-    """The id of a translated message. It contains the exchange's id."""
+    """Return the id of a translated message, which contains the exchange's id."""
     return "msg_" + exchange_id.replace("-", "_")
 
 
@@ -70,9 +70,10 @@ def whole(body: bytes, head: MessageHead) -> tuple[bytes, bool]:
 
 
 class MessageTranslator:
-    """Translates the stream of a chat completion. `feed` translates a piece, which must hold whole events.
+    """Translates the stream of a chat completion to the stream of a message.
 
-    If the stream breaks off, `failure` has the reason. No event reports the reason, so the caller must raise `failure`.
+    `feed` translates a piece, which must hold whole events. If the stream breaks off, `failure` has the reason. The
+    events do not report this reason, so the caller must raise `failure`.
     """
 
     def __init__(self, head: MessageHead) -> None:
@@ -154,7 +155,7 @@ def _framed(events: Iterable[Event]) -> bytes:
 
 
 def _stop_sequence(data: bytes) -> str | None:
-    """Return the stop sequence that ended the answer, if the server reports one."""
+    """Return the stop sequence that ended the answer, or None if the server does not report one."""
     if STOP_REASON not in data:
         return None
     try:

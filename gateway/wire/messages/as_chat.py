@@ -1,7 +1,7 @@
 """Translates a `/v1/messages` request to a chat completion request, for backends without `/v1/messages`.
 
-Fields that neither API defines pass unchanged. Chat completions lack some fields. If the answer would mean something
-else without such a field, the request is refused; otherwise the field is left out and a note says so.
+Fields that neither API defines pass unchanged. Chat completions lack some of Anthropic's fields. If the answer would
+mean something else without such a field, the request is refused. Otherwise, the field is left out and a note says so.
 """
 
 from collections.abc import Mapping
@@ -38,7 +38,7 @@ LEFT_OUT = (
     "betas",
 )
 TOOL_FIELDS = ("input_examples", "defer_loading", "eager_input_streaming", "allowed_callers")
-"""Fields of a tool that a function of chat lacks."""
+"""Fields that Anthropic's API defines for a tool, and chat completions do not."""
 TRANSLATED = (
     "system",
     "messages",
@@ -58,7 +58,7 @@ ANSWERED = frozenset((*TRANSLATED, *LEFT_OUT, *REFUSED))
 NOTHING = (b"null", b"false", b"[]", b"{}")
 CACHE_CONTROL = b'"cache_control"'
 LONGEST_USER = 64
-"""OpenAI's limit for `user`, in characters."""
+"""OpenAI's limit for the length of `user`, in characters."""
 SCHEMA_NAME = "answer"
 CHOICES = {"auto": "auto", "any": "required", "none": "none"}
 
@@ -118,7 +118,7 @@ _knobs = msgspec.json.Decoder(_MessageKnobs)
 
 
 class ChatRequest(NamedTuple):
-    """A translated request. `has_choice` says whether it has a `tool_choice`."""
+    """A translated request. `has_choice` says whether the request has a `tool_choice`."""
 
     body: bytes
     messages: list[Message]
@@ -128,7 +128,7 @@ class ChatRequest(NamedTuple):
 def chat_body(body: bytes, losses: Losses, model: str = "", room_tokens: int = 0) -> ChatRequest:
     """Translate the request. Raises `BadRequest` for features that chat completions lack.
 
-    If given, `model` replaces the model's name, and `room_tokens` becomes `max_tokens`, the limit of the answer.
+    A given `model` replaces the name of the client's model. A given `room_tokens` replaces the client's `max_tokens`.
     """
     fields = {name: value for name, value in _object.decode(body).items() if bytes(value) != NULL}
     for name, remedy in REFUSED.items():
@@ -217,10 +217,8 @@ def _choice(choice: _OfferedChoice) -> Any:
 
 
 def _output(knobs: _MessageKnobs, losses: Losses) -> dict[str, Any]:
-    """Translate the reasoning effort and the output format.
-
-    A thinking budget has no counterpart in chat completions: the model decides by itself.
-    """
+    """Translate the reasoning effort and the output format. A thinking budget is dropped: chat completions have no such
+    field, and the model decides by itself."""
     thinking, config = knobs.thinking, knobs.output_config
     if thinking is not None and thinking.type != "disabled":
         losses.add("thinking.budget_tokens" if thinking.budget_tokens else "thinking", "the model decides itself")

@@ -21,7 +21,7 @@ KNOWN = ("text", "tool_use", *THINKING)
 
 
 class CompletionHead(Struct, frozen=True):
-    """The fields of a translated completion that come from the request."""
+    """The fields of a translated completion that are not in the message."""
 
     id: str
     model: str
@@ -55,9 +55,10 @@ def whole(body: bytes, head: CompletionHead, losses: Losses) -> bytes:
 
 
 class CompletionTranslator:
-    """Translates the stream of a message. `feed` translates a piece, which must hold whole events.
+    """Translates the stream of a message to the stream of a chat completion.
 
-    If the stream breaks off, `failure` has the reason. No event reports the reason, so the caller must raise `failure`.
+    `feed` translates a piece, which must hold whole events. If the stream breaks off, `failure` has the reason. The
+    events do not report this reason, so the caller must raise `failure`.
     """
 
     def __init__(self, head: CompletionHead, losses: Losses) -> None:
@@ -90,7 +91,7 @@ class CompletionTranslator:
         return self.fail(BackendFailed("The backend ended its stream without its end mark.", code="stream_cut"))
 
     def fail(self, error: RequestError) -> bytes:
-        """Stop the translation, because the backend's stream broke off."""
+        """Stop translating, because the backend's stream broke off."""
         self.over, self.failure = True, error
         return b""
 
@@ -147,7 +148,8 @@ class CompletionTranslator:
         return b""
 
     def _closed(self) -> bytes:
-        """Send the whole block at the end of a block of thinking. A later request must return the block's signature."""
+        """At the end of a thinking block, send the whole block. A later request must contain the block with its
+        signature."""
         thinking, self._thinking = self._thinking, None
         return self._chunk({"thinking_blocks": [thinking]}) if thinking else b""
 

@@ -15,7 +15,7 @@ DELTAS = {
     "tool_use": ("input_json_delta", "input", {}),
     "server_tool_use": ("input_json_delta", "input", {}),
 }
-"""By type of block: the type of its delta, the field that grows, and the field's first value."""
+"""For each type of block: the type of its deltas, the field that the deltas extend, and the field's first value."""
 
 
 def events(body: bytes) -> list[bytes]:
@@ -40,7 +40,7 @@ def event(kind: str, fields: dict[str, Any]) -> bytes:
 
 
 def _block(index: int, block: dict[str, Any]) -> Iterator[bytes]:
-    """Yield the events of one block. The first event of an unknown block has the whole block."""
+    """Yield the events of one block. If the block's type is unknown, the first event has the whole block."""
     delta = DELTAS.get(text_of(block.get("type")))
     begun = block if delta is None else {**block, delta[1]: delta[2]}
     signature = begun.get("signature")

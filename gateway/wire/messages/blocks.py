@@ -1,7 +1,8 @@
 """Translates the messages of a `/v1/messages` request to chat messages.
 
-A message with tool results becomes one chat message per result, and a user message with the other blocks. A text that
-stands alone stays JSON, since the conversation of a coding agent has many long texts.
+A message with tool results becomes one chat message per result. Its other blocks become a user message. A text that
+need not be joined with another text stays undecoded JSON, because the conversation of a coding agent has many long
+texts.
 """
 
 from collections.abc import Iterator, Sequence
@@ -16,7 +17,7 @@ from gateway.wire.messages.losses import Losses
 
 Message = dict[str, Any]
 Text = str | Raw
-"""A text, or the JSON of a text."""
+"""A decoded text, or the undecoded JSON of a text."""
 EMPTY = Raw(b'""')
 QUOTE = ord('"')
 WHY_CHAT = "This request is sent as a chat completion, because its model's backend has no /v1/messages."
@@ -47,7 +48,7 @@ class _Block(Struct):
 
 
 class GivenMessage(Struct):
-    """A message of the request. Long texts in its blocks stay JSON."""
+    """A message of the request. The texts in its blocks stay undecoded JSON."""
 
     role: str
     content: str | list[_Block]
@@ -58,8 +59,10 @@ _string = msgspec.json.Decoder(str)
 
 
 def messages(system: Raw | None, given: Sequence[GivenMessage], losses: Losses) -> list[Message]:
-    """Translate `system` and the messages. Raises `BadRequest`, which names the block, if chat completions lack a
-    feature."""
+    """Translate `system` and the messages.
+
+    Raises `BadRequest`, which names the block, if chat completions lack a feature.
+    """
     collected: list[Message] = []
     if system is not None and (instructions := _joined(system, "system")) not in ("", EMPTY):
         collected.append({"role": "system", "content": instructions})
@@ -78,7 +81,7 @@ def messages(system: Raw | None, given: Sequence[GivenMessage], losses: Losses) 
 
 
 def _blocks(content: Raw, where: str) -> list[tuple[str, _Block]]:
-    """Return the blocks of some content, each with its path in the request."""
+    """Decode a field `content` and return its blocks, each with its path in the request."""
     blocks = decoded(_content, content, where)
     return _placed(blocks, where)
 
@@ -110,7 +113,7 @@ def _assistant(blocks: list[tuple[str, _Block]], losses: Losses) -> Message:
 
 
 def _user(blocks: list[tuple[str, _Block]], losses: Losses) -> list[Message]:
-    """Translate a user message. Tool results come first: in chat they must directly follow their calls."""
+    """Translate a user message. Tool results come first, because in chat they must directly follow their calls."""
     results: list[Message] = []
     parts: list[dict[str, Any]] = []
     for where, block in blocks:
@@ -127,7 +130,8 @@ def _user(blocks: list[tuple[str, _Block]], losses: Losses) -> list[Message]:
 
 
 def _result(block: _Block, where: str, losses: Losses) -> tuple[Text, list[dict[str, Any]]]:
-    """Return the text of a tool result, and its images and files. Chat allows those only in a user message."""
+    """Return the text of a tool result, and the result's images and files. In chat, only a user message may have images
+    and files."""
     if block.is_error:
         losses.add("tool_result.is_error")
     content = block.content
@@ -143,7 +147,7 @@ def _result(block: _Block, where: str, losses: Losses) -> tuple[Text, list[dict[
 
 
 def _parts(block: _Block, where: str, losses: Losses) -> Iterator[dict[str, Any]]:
-    """Yield the chat parts of one block of a user message."""
+    """Yield the chat parts of one block in a user message."""
     if block.type == "text":
         yield _text(block.text)
     elif block.type == "image":
@@ -190,7 +194,7 @@ def _document(block: _Block, where: str, losses: Losses) -> Iterator[dict[str, A
 
 
 def _joined(content: Raw, where: str) -> Text:
-    """Join content that may hold only texts."""
+    """Join the texts of a field `content` in which only texts are allowed."""
     if _is_text(content):
         return content
     return _only_texts(_blocks(content, where))
@@ -206,7 +210,7 @@ def _only_texts(blocks: list[tuple[str, _Block]]) -> Text:
 
 
 def _one(texts: Sequence[tuple[str, Text]], between: str) -> Text:
-    """Join texts, each of which has its path in the request. A single text is returned as it is."""
+    """Join texts, which are given with their paths in the request. A single text is returned undecoded."""
     if len(texts) == 1:
         return texts[0][1]
     return between.join([_read(text, where) for where, text in texts])

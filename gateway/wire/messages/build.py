@@ -1,7 +1,7 @@
 """Builds a message of Anthropic's API from the pieces of a chat completion, and returns each step as an event.
 
-Blocks of a message follow one another, but chat may interleave parts of several tool calls. So the first call is sent
-as it arrives. Further calls, and text after a call, are sent at the end of the answer.
+The blocks of a message follow one another, but chat may interleave the parts of several tool calls. So only the first
+call is sent as its parts arrive. Further calls, and text after a call, are sent at the end of the answer.
 """
 
 from collections.abc import Iterator
@@ -23,12 +23,13 @@ STOPS = {
 }
 """Chat's finish reasons and the matching stop reasons. Any other finish reason becomes `end_turn`."""
 BROKEN = "INVALID_JSON"
-"""Arguments that are not a JSON object are put into this field of a call's input, as in Anthropic's guide to tools."""
+"""The field of a call's input that holds arguments which are not a JSON object, as in Anthropic's guide to tools."""
 _encode = msgspec.json.Encoder().encode
 
 
 class _SpokenBlock:
-    """A growing block of text or thinking. `kind` is the block's type and the name of its field."""
+    """A block of text or thinking that is still growing. `kind` is the block's type and also the name of its text
+    field."""
 
     def __init__(self, kind: str) -> None:
         self.kind = kind
@@ -55,7 +56,7 @@ class _ToolUse:
 
 
 class MessageBuilder:
-    """Builds one message. `shows_thinking`: the client wants to see the model's reasoning."""
+    """Builds one message. `shows_thinking` says whether the client wants to see the model's reasoning."""
 
     def __init__(self, id: str, model: str, *, shows_thinking: bool) -> None:
         self.hides_thinking = False
@@ -77,7 +78,7 @@ class MessageBuilder:
         yield "ping", {}
 
     def add(self, part: MessagePart, *, whole: bool = False) -> Iterator[Event]:
-        """Add one piece of a message, or a `whole` message. Empty texts add nothing."""
+        """Add one piece of a message, or a `whole` message. Empty texts are skipped."""
         if part.thought and not self._shows_thinking:
             self.hides_thinking = True
         elif part.thought:
@@ -141,7 +142,7 @@ class MessageBuilder:
             yield self._delta({"type": "input_json_delta", "partial_json": arguments})
 
     def _opened(self, call: _ToolUse) -> Iterator[Event]:
-        """Open a call's block and send its arguments so far."""
+        """Open the block of a call, and send the arguments that have arrived so far."""
         call.is_open = True
         yield self._open(call, {**call.as_json(), "input": {}})
         if arguments := "".join(call.texts):
@@ -190,7 +191,7 @@ def usage_of(usage: ReportedUsage | None) -> dict[str, Any]:
 
 
 def input_of(arguments: str) -> dict[str, Any]:
-    """Return the input of a call. Arguments that are not a JSON object are kept as text."""
+    """Return the input of a call. Arguments that are not a JSON object are put into a field as text."""
     if not arguments.strip():
         return {}
     value = loose_json(arguments.encode())

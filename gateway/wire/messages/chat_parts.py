@@ -1,6 +1,6 @@
 """Translates chat messages to the `system` and the messages of a `/v1/messages` request.
 
-Chat has one message per tool result. In Anthropic's API, tool results stand at the start of a user message.
+Chat has one message per tool result. In Anthropic's API, the results are at the start of a user message.
 """
 
 from collections.abc import Sequence
@@ -35,7 +35,7 @@ class _RequestedCall(Struct):
 
 
 class ChatMessage(Struct):
-    """A message of the request. Its long texts stay JSON."""
+    """A message of the request. Long texts stay undecoded JSON."""
 
     role: str
     content: Raw = NOTHING
@@ -79,7 +79,8 @@ class Conversation:
         self.instructions: list[Block] = []
         self.messages: list[dict[str, Any]] = []
         self.lacks_thinking = False
-        """Whether an answer with tool calls lacks the thinking before them. Models with thinking require it."""
+        """Whether an answer with tool calls lacks the thinking before the calls. Models with thinking require this
+        thinking."""
         self._losses = losses
 
     def add(self, message: ChatMessage, where: str) -> None:
@@ -122,7 +123,7 @@ class Conversation:
         self._user([result])
 
     def _user(self, blocks: list[Block]) -> None:
-        """Add a user's blocks. If the last user message holds tool results, the blocks are added to that message."""
+        """Add a user's blocks to the last message if it holds tool results, otherwise as a new message."""
         last = self.messages[-1] if self.messages else {}
         before = last.get("content")
         if last.get("role") == "user" and isinstance(before, list) and before[0].get("type") == "tool_result":
@@ -141,7 +142,7 @@ def conversation(messages: Sequence[ChatMessage], losses: Losses) -> Conversatio
 
 
 def _input(arguments: str) -> Any:
-    """Return the input of a call. A JSON object stays as it is, so that its numbers keep all their digits."""
+    """Return the input of a call. A JSON object stays undecoded, so that its numbers keep all their digits."""
     try:
         _object.decode(arguments)
     except msgspec.DecodeError:
@@ -150,7 +151,7 @@ def _input(arguments: str) -> Any:
 
 
 def _blocks(content: Raw, where: str, losses: Losses) -> list[Block]:
-    """Return the blocks of some content. Empty texts are left out, because Anthropic's API refuses them."""
+    """Return the blocks of a field `content`. Empty texts are left out, because Anthropic's API refuses them."""
     if content in (NOTHING, EMPTY):
         return []
     if memoryview(content)[0] == QUOTE:
@@ -204,7 +205,8 @@ def _data_of(url: str) -> tuple[str, str]:
 
 
 def _shortest(blocks: list[Block]) -> str | Raw | list[Block]:
-    """Return a single text as a string, which every server with this API accepts."""
+    """Return a single text block as a string, and anything else as blocks. Every server with this API accepts a
+    string."""
     if not blocks:
         return ""
     first = blocks[0]

@@ -21,9 +21,9 @@ TYPES = {
     504: "timeout_error",
     529: "overloaded_error",
 }
-"""The type of error for each status. Other statuses use the type of 400 or 500."""
+"""The error type for each status. Any other status uses the type of 400 or of 500."""
 STATUSES = {kind: status for status, kind in TYPES.items()}
-"""The status of each type. In a stream, an error has only a type."""
+"""The status for each error type. An error inside a stream has a type but no status."""
 
 
 def envelope(error: RequestError, request_id: str = "") -> bytes:
@@ -45,12 +45,12 @@ def as_event(body: bytes) -> bytes:
 
 
 def rewritten(body: bytes, status: int, request_id: str = "") -> bytes:
-    """Convert a refusal from OpenAI's form to Anthropic's, and keep the message."""
+    """Convert a refusal from OpenAI's form to Anthropic's. The message is kept."""
     return _written(status, _message_in(body, status), request_id)
 
 
 def fault_in_event(data: bytes) -> CompletionFault:
-    """Read the failure in an `error` event. The type is converted to the matching status."""
+    """Read the failure in an `error` event. Its status is the status that matches the event's error type."""
     fields = loose_json(data)
     error = fields.get("error") if isinstance(fields, dict) else None
     fault = read_fault(error) or CompletionFault(data.decode("utf-8", "replace"))

@@ -1,4 +1,4 @@
-"""Collects what a translation to chat completions leaves out, for a note."""
+"""Collects the fields and blocks that a translation between the two APIs leaves out, for a note."""
 
 from gateway.exchange import Note
 
@@ -6,13 +6,13 @@ STAGE = "translate"
 
 
 class Losses:
-    """Fields and blocks that a translation left out, each once, in the order of the request."""
+    """The fields and blocks that a translation left out. Each is listed once, in the order of the request."""
 
     def __init__(self) -> None:
         self._names: dict[str, str] = {}
 
     def add(self, name: str, why: str = "") -> None:
-        """Record a loss. `why` says what was done, if the field was not simply left out."""
+        """Record a loss. If the field was changed instead of left out, `why` describes the change."""
         self._names.setdefault(name, why)
 
     def note(self) -> Note | None:

@@ -38,7 +38,7 @@ def as_anthropic(body: bytes) -> bytes:
 
 
 def _info(fields: dict[str, Any]) -> dict[str, Any]:
-    """Return the model in Anthropic's form. A model that came in this form keeps its fields."""
+    """Return the model in Anthropic's form. Fields that the model already has in this form are kept."""
     made = datetime.fromtimestamp(fields.get("created") or 0, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     known = {"display_name": fields.get("id"), "created_at": made, "lifecycle": "active"}
     others = {name: value for name, value in fields.items() if name not in ("object", "created", "owned_by")}

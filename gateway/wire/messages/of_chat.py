@@ -1,7 +1,8 @@
 """Translates a chat completion request to a `/v1/messages` request, for backends with Anthropic's API.
 
-Fields that neither API defines pass unchanged. Anthropic's API lacks some fields. If the answer would mean something
-else without such a field, the request is refused; otherwise the field is left out and a note says so.
+Fields that neither API defines pass unchanged. Anthropic's API lacks some fields of chat completions. If the answer
+would mean something else without such a field, the request is refused. Otherwise, the field is left out and a note says
+so.
 """
 
 from typing import Any
@@ -27,7 +28,7 @@ REFUSED = {
     "web_search_options": "Leave it out.",
 }
 HARMLESS = {"n": b"1", "logprobs": b"false", "top_logprobs": b"0", "modalities": b'["text"]'}
-"""Values of unsupported fields that have no effect and are therefore accepted."""
+"""For unsupported fields, the values that have no effect and are therefore accepted."""
 LEFT_OUT = (
     "frequency_penalty",
     "presence_penalty",
@@ -123,7 +124,7 @@ _fields = msgspec.json.Decoder(_ChatFields)
 def messages_body(body: bytes, answer_tokens: int, losses: Losses) -> bytes:
     """Return the body of the messages request. Raises `BadRequest` for features that Anthropic's API lacks.
 
-    Anthropic's API requires a maximum answer length. `answer_tokens` is used if the client sets none.
+    Anthropic's API requires a maximum answer length. If the client sets none, `answer_tokens` is used.
     """
     given = {name: value for name, value in _object.decode(body).items() if bytes(value) != NULL}
     for name, value in given.items():

@@ -1,4 +1,4 @@
-"""Reads text, stop reason and usage of a `/v1/messages` answer for the records, in chat's terms."""
+"""Reads text, stop reason and usage of a `/v1/messages` answer for the records, and converts them to chat's terms."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -7,7 +7,7 @@ from gateway.ports import Answer
 from gateway.wire.chat.completion import loose_json, text_of, tokens_of
 
 MARK = b'"message'
-"""Every answer contains these bytes in its field `type`. So does the first event of every stream."""
+"""Bytes in the field `type` of every message and of the first event of every stream."""
 START, STOP = "message_start", "message_stop"
 FINISH = {
     "end_turn": "stop",
@@ -53,7 +53,8 @@ def read_events(events: Iterable[bytes]) -> Answer | None:
 
 
 def prompt_tokens(usage: dict[str, Any]) -> int | None:
-    """Return all prompt tokens. Anthropic's API counts tokens read from and written to a cache separately."""
+    """Return the number of all prompt tokens. Anthropic's API counts the tokens read from a cache and written to a
+    cache separately."""
     tokens = tokens_of(usage.get("input_tokens"))
     if tokens is None:
         return None

@@ -1,7 +1,7 @@
 """Decodes a `/v1/messages` body to an `Ask`, and writes the turns of an exchange back into the body.
 
-The turns are `system`, if any, followed by the `messages`. A message with tool results becomes a turn of role `tool`,
-as in chat.
+The turns are `system`, if any, followed by the `messages`. A message with tool results becomes a turn with the role
+`tool`, as in chat.
 """
 
 from collections.abc import Mapping, Sequence
@@ -49,7 +49,7 @@ class _ThinkingFields(Struct):
 
 
 class MessagesBody(Struct):
-    """The fields of a `/v1/messages` request that the gateway uses; all others pass through unread."""
+    """The fields of a `/v1/messages` request that the gateway uses. All other fields pass through unread."""
 
     messages: Annotated[list[_MessageFields], Meta(min_length=1)] | UnsetType = UNSET
     """Required, unless `prompt` names a template."""
@@ -112,7 +112,7 @@ def ask(raw: bytes, headers: Mapping[bytes, bytes]) -> Ask:
 
 
 def token_count(raw: bytes, headers: Mapping[bytes, bytes]) -> Ask:
-    """Decode a `/v1/messages/count_tokens` request. It has no turns, because the prompt is counted unchanged."""
+    """Decode a `/v1/messages/count_tokens` request. The `Ask` has no turns, because the prompt is counted unchanged."""
     body: TokenCountBody = decoded(_count, raw)
     return Ask(Endpoint.TOKEN_COUNT, body.model, raw, controls=controls_of(UNSET, headers))
 
@@ -120,8 +120,7 @@ def token_count(raw: bytes, headers: Mapping[bytes, bytes]) -> Ask:
 def put_turns(fields: dict[str, Raw], turns: Sequence[Turn]) -> None:
     """Write `turns` into the body's `system` and `messages`. Unchanged turns stay byte for byte.
 
-    System turns that the gateway added go into `system`. System messages that the client placed among its messages stay
-    there.
+    System turns that the gateway added go into `system`. System messages among the client's `messages` stay there.
     """
     system = fields.pop("system", None)
     own = [] if system is None or bytes(system) in NOTHING else [system]
@@ -171,7 +170,7 @@ def _only_text(blocks: Sequence[Raw]) -> str | None:
 
 
 def _instruction(turn: Turn, own: Sequence[Raw]) -> Raw:
-    """Return the JSON of a system turn, for the field `system`."""
+    """Return the JSON that represents a system turn in the field `system`."""
     if turn.source >= 0:
         return own[turn.source]
     if turn.around >= 0:

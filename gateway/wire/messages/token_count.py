@@ -1,4 +1,5 @@
-"""Collects the text of a prompt of Anthropic's API for counting, for backends that cannot count tokens."""
+"""Collects the text of a prompt in Anthropic's form. The gateway counts its tokens for backends that cannot count
+tokens."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -6,16 +7,16 @@ from typing import Any
 from gateway.wire.chat.completion import loose_json, text_of
 
 FOR_A_MESSAGE = 4
-"""Tokens of the marks around each message."""
+"""The estimated number of tokens that mark the start and the end of a message."""
 FOR_A_PICTURE = 1500
-"""Estimated tokens of an image, or of a page of a document. The true number depends on the model."""
+"""The estimated tokens of an image, or of one page of a document. The true number depends on the model."""
 BASE64_OF_A_PAGE = 60_000
-"""Estimated base64 characters of a page of a document."""
+"""The estimated length in base64 characters of one page of a document."""
 TEXTS = ("text", "thinking", "title", "context", "name")
 
 
 def countable(raw: bytes) -> tuple[str, int]:
-    """Return the texts of a prompt, and the estimated tokens of everything else."""
+    """Return the texts of a prompt, and the estimated number of tokens in everything else."""
     fields = loose_json(raw)
     fields = fields if isinstance(fields, dict) else {}
     texts: list[str] = []
@@ -33,7 +34,7 @@ def countable(raw: bytes) -> tuple[str, int]:
 
 
 def _parts(content: Any, deeper: int = 4) -> Iterator[str | int]:
-    """Yield each text, and the estimated tokens of each part that is not text."""
+    """Yield each text of a field `content`, and the estimated number of tokens of every other part."""
     if isinstance(content, str):
         yield content
     for block in content if isinstance(content, list) and deeper else ():
@@ -53,5 +54,4 @@ def _parts(content: Any, deeper: int = 4) -> Iterator[str | int]:
 
 
 def _told(value: Any) -> str:
-    """Return a JSON value as the text that a model reads."""
     return value if isinstance(value, str) else str(value)
