@@ -1,6 +1,6 @@
 """Cuts a stream into whole server-sent events and reads their data.
 
-Only this module cuts streams. All other code receives pieces of whole events.
+Only this module cuts streams. All other code receives pieces that hold whole events.
 """
 
 import re
@@ -11,7 +11,7 @@ from gateway.errors import BackendFailed
 LONGEST_EVENT = 32 * 1024 * 1024
 BOM = b"\xef\xbb\xbf"
 _COMMENTS = re.compile(rb"(?:[\r\n]|\xef\xbb\xbf|:[^\r\n]*(?:\r\n|\n|\r))*")
-"""Empty lines, comments and byte order marks before an event. They may be sent at once."""
+"""Matches empty lines, comments and byte order marks before an event. These bytes can be sent without waiting."""
 _END = re.compile(rb"(?:\r\n|\n|\r)(?:\r\n|\n|\r)")
 _ENDS = (b"\n\n", b"\n\r\n", b"\n\r", b"\r\r", b"\r\r\n")
 _LINE_END = re.compile(rb"\r\n|\n|\r")
@@ -63,8 +63,8 @@ class EventCutter:
         return self._comments()
 
     def _comments(self) -> bytes:
-        """Return complete comments at the front. Comments keep the connection alive, so they do not wait for an
-        event."""
+        """Return the waiting bytes if they are complete comments, or b"". Comments keep the connection alive, so they
+        do not wait for an event."""
         if len(self.waiting) != 1 or not self.waiting[0].endswith((b"\n", b"\r")):
             return b""
         match = _COMMENTS.fullmatch(self.waiting[0])
@@ -72,7 +72,7 @@ class EventCutter:
 
 
 class SseEvent:
-    """One event in a piece, at the bytes from `start` to `stop`."""
+    """One event in a piece. The event has the bytes from `start` to `stop`."""
 
     __slots__ = ("data", "name", "start", "stop")
 
@@ -83,7 +83,7 @@ class SseEvent:
 def events(piece: bytes) -> Iterator[SseEvent]:
     """Yield the events that have data. `piece` must hold whole events.
 
-    An event's span excludes the comments and empty lines before it.
+    The bytes from an event's `start` to its `stop` exclude the comments and empty lines before the event.
     """
     position, size = 0, len(piece)
     while position < size:
@@ -131,8 +131,8 @@ def _fields(event: bytes) -> tuple[bytes, bytes]:
 
 
 def _last_end(waiting: bytes, piece: bytes) -> int:
-    """Return the position after the last event that ends in a piece, or -1. `waiting` has the bytes before the
-    piece."""
+    """Return the position after the last event that ends in a piece, or -1 if none ends. `waiting` has the bytes before
+    the piece."""
     text = waiting[-1:] + piece
     if b"\r" not in text:
         stop = text.rfind(b"\n\n") + 2

@@ -50,8 +50,8 @@ _encode = msgspec.json.Encoder().encode
 
 
 def head_of(exchange_id: str, ask: Ask, model: str, created_s: int) -> dict[str, Any]:
-    """Build a response without output. The id contains the exchange's id, which shows that the gateway made the
-    response."""
+    """Build a response without output. The response's id contains the exchange's id, which shows that the gateway made
+    the response."""
     request = {name: value for name, value in _object.decode(ask.raw).items() if bytes(value) != b"null"}
     settings = {name: request.get(name, unsaid) for name, unsaid in SETTINGS.items()}
     about = {"id": response_id(exchange_id), "object": "response", "created_at": created_s, "status": "in_progress"}
@@ -66,13 +66,13 @@ def response_id(exchange_id: str) -> str:
 
 
 def exchange_id(response_id: str) -> str:
-    """Return the exchange's id in a response's id, or "" if the gateway did not make the response."""
+    """Return the exchange's id that a response's id contains, or "" if the gateway did not make the response."""
     inner = response_id.removeprefix(ID)
     return inner.replace("_", "-", 1) if response_id.startswith(ID + "fw_") else ""
 
 
 def whole(body: bytes, head: Mapping[str, Any], search: ShownSearch | None = None) -> bytes:
-    """Translate a chat completion, and the search before it, to a response.
+    """Translate a chat completion to a response. A file search that came before is the response's first output item.
 
     Raises `BackendFailed` if the body is not a chat completion.
     """
@@ -92,9 +92,10 @@ def whole(body: bytes, head: Mapping[str, Any], search: ShownSearch | None = Non
 
 
 class Translator:
-    """Translates the stream of a chat completion. `feed` translates a piece, which must hold whole events.
+    """Translates the stream of a chat completion to the stream of a response.
 
-    If the stream breaks off, the last event is `response.failed`, and `failure` has the reason.
+    `feed` translates a piece, which must hold whole events. If the stream breaks off, the last event is
+    `response.failed`, and `failure` has the reason.
     """
 
     def __init__(self, head: Mapping[str, Any], search: ShownSearch | None = None) -> None:

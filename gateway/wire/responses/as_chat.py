@@ -1,7 +1,7 @@
 """Translates a `/v1/responses` request to a chat completion request, for backends without `/v1/responses`.
 
-Fields that neither API defines pass unchanged. A field that chat completions lack is refused; the error names the field
-and a remedy. No field is dropped silently.
+Fields that neither API defines pass unchanged. If chat completions lack a field, the request is refused, and the error
+names the field and a remedy. No field is dropped silently.
 """
 
 from collections.abc import Mapping
@@ -82,10 +82,11 @@ _knobs = msgspec.json.Decoder(_ResponseKnobs)
 
 
 def chat_body(body: bytes, *, searched: bool = False) -> bytes:
-    """Return the body of the chat request. `searched`: the messages contain results of the tool `file_search`.
+    """Return the body of the chat request. `searched` says whether the messages contain results of the tool
+    `file_search`.
 
-    The caller adds the maximum answer length, whose field depends on the backend. Raises `BadRequest` for fields that
-    chat completions lack.
+    The caller adds the maximum answer length, because the name of that field depends on the backend. Raises
+    `BadRequest` for fields that chat completions lack.
     """
     fields = _object.decode(body)
     for name, remedy in REFUSED.items():
@@ -111,8 +112,8 @@ def chat_body(body: bytes, *, searched: bool = False) -> bytes:
 
 
 def left_out(raw: bytes) -> tuple[str, ...]:
-    """Return the values of `include` that are ignored: chat completions cannot provide them, and clients can do
-    without."""
+    """Return the values of `include` that are ignored. Chat completions cannot provide what these values request, and
+    clients work without."""
     return tuple([name for name in decoded(_knobs, raw).include or () if name not in INCLUDED])
 
 

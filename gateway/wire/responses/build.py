@@ -1,7 +1,7 @@
 """Builds a response from the pieces of a chat completion, and returns each step as an event.
 
-A whole chat completion is one piece; the last event then contains the response. Reasoning, text and each function call
-are separate output items, in the order in which they start. The file search, if any, comes first.
+A whole chat completion is one piece, and the last event then contains the response. Reasoning, text and each function
+call are separate output items, in the order in which they start. A file search is the first item.
 """
 
 from collections.abc import Iterator, Mapping
@@ -22,11 +22,11 @@ from gateway.wire.responses.output import (
 from gateway.wire.responses.search import ShownSearch
 
 FINISHED = {"length": "max_output_tokens", "content_filter": "content_filter"}
-"""Chat's finish reasons that make a response incomplete, with the response's reason."""
+"""For each finish reason of chat that makes a response incomplete, the reason in the response."""
 
 
 class Builder:
-    """Builds one response. `head` has all fields except the output."""
+    """Builds one response. `head` has all fields of the response except the output."""
 
     def __init__(self, head: Mapping[str, Any], search: ShownSearch | None = None) -> None:
         self._head = dict(head)
@@ -51,7 +51,7 @@ class Builder:
             yield from self._done(call, "completed")
 
     def add(self, part: MessagePart, logprobs: list[Any], *, whole: bool = False) -> Iterator[Event]:
-        """Add one piece of a message, or a `whole` message. Empty texts add nothing."""
+        """Add one piece of a message, or a `whole` message. Empty texts are skipped."""
         if thought := part.thought:
             yield from self._speak(ReasoningItem, thought, [])
         if part.content:
@@ -72,12 +72,12 @@ class Builder:
         yield f"response.{status}", {"response": self.response(status, usage=usage, incomplete_details=details)}
 
     def failed(self, code: str, message: str) -> Event:
-        """Mark the response as broken off. It keeps the output so far."""
+        """Mark the response as broken off. The response keeps its output so far."""
         error = {"code": code, "message": message}
         return "response.failed", {"response": self.response("failed", error=error)}
 
     def response(self, status: str, **fields: Any) -> dict[str, Any]:
-        """Return the response as it is now."""
+        """Return the response in its current state."""
         open_as = "completed" if status == "completed" else "incomplete"
         output = [
             item.as_json("completed" if item.index in self._closed else open_as)
@@ -99,7 +99,7 @@ class Builder:
         return kind(self._suffix, len(self._items))
 
     def _call(self, number: int, part: CallPart) -> Iterator[Event]:
-        """Add a part of a function call. Parts of several calls may alternate, so every call stays open until the
+        """Add a part of a function call. The parts of several calls may alternate, so every call stays open until the
         end."""
         function = part.function or CalledFunction()
         if number == len(self._calls):

@@ -1,6 +1,7 @@
 """Translates the items of a response's `input` to chat messages.
 
-An answer consists of several items (reasoning, text, function calls) in `input`, but is one assistant message in chat.
+In `input`, an answer consists of several items (reasoning, text, function calls). In chat, an answer is one assistant
+message.
 """
 
 from typing import Any
@@ -51,7 +52,7 @@ TEXTS = ("input_text", "output_text", "text", "summary_text", "reasoning_text")
 
 
 def messages(instructions: Raw | None, given: Raw | None) -> list[Message]:
-    """Translate `instructions` and the `input` (`given`) to chat messages.
+    """Translate `instructions` and `given`, which is the field `input`, to chat messages.
 
     Raises `BadRequest`, which names the item, for content that chat completions lack.
     """
@@ -148,7 +149,8 @@ class _Talk:
 
 
 def _content(content: str | list[Raw], where: str, *, only_text: bool = False) -> Any:
-    """Translate content: a single text to a string, anything else to chat's content parts."""
+    """Translate the content of an item. A single text becomes a string; any other content becomes chat's
+    content parts."""
     if isinstance(content, str):
         return content
     places = [f"{where}[{number}]" for number in range(len(content))]

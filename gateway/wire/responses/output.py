@@ -7,7 +7,7 @@ from gateway.file_search import FileSource
 from gateway.wire.citations.marks import CitationMark, MarkFinder
 
 Event = tuple[str, dict[str, Any]]
-"""An event's type and fields, without the sequence number."""
+"""An event's type and fields. The sequence number is added later."""
 
 
 class OutputItem:
@@ -41,7 +41,7 @@ class OutputItem:
 
 
 class SpokenItem(OutputItem):
-    """An item with one content part. `kind` is the part's type, and `field` is the name of its text field."""
+    """An item with one content part. `kind` is the part's type, and `field` is the name of the part's text field."""
 
     kind: ClassVar[str]
     field: ClassVar[str] = "text"
@@ -73,7 +73,7 @@ class Refusal(SpokenItem):
 
 
 class MessageItem(Refusal):
-    """A message. `sources` are the files that the text can cite; [1] cites the first."""
+    """A message. `sources` are the files that the text can cite: [1] cites the first file."""
 
     prefix, kind, field = "msg", "output_text", "text"
 
@@ -102,7 +102,7 @@ class MessageItem(Refusal):
         yield part
 
     def _cited(self, marks: Iterable[CitationMark]) -> Iterator[Event]:
-        """Add an annotation for each cited file. Numbers without a source are skipped."""
+        """Add an annotation for each file that the text cites. Cited numbers without a file are skipped."""
         for mark in marks:
             sources = [self._sources[number - 1] for number in mark.numbers if 1 <= number <= len(self._sources)]
             for file, name in dict.fromkeys((source.file, source.name) for source in sources):

@@ -1,4 +1,4 @@
-"""Reads text, finish reason and usage of a response for the records, in chat's terms."""
+"""Reads text, finish reason and usage of a response for the records, and converts them to chat's terms."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -14,9 +14,9 @@ from gateway.wire.responses.build import FINISHED
 
 FINISH = {reason: finish for finish, reason in FINISHED.items()}
 STORED = "response"
-"""The key of the response's JSON in `Answer.extra`."""
+"""The key under which `Answer.extra` stores the response's JSON."""
 MARK = b'"response'
-"""Every response contains these bytes in its field `object`. So does the first event of every stream."""
+"""Bytes in the field `object` of every response, which the first event of every stream also contains."""
 _raws = msgspec.json.Decoder(dict[str, Raw])
 
 
@@ -33,7 +33,7 @@ class ResponseEvent(Struct):
 
 
 def event_of(data: bytes) -> ResponseEvent:
-    """Decode an event. If the bytes are not a JSON object, the event is empty."""
+    """Decode an event. Returns an empty event if the bytes are not a JSON object."""
     fields = _object_in(data)
     response = fields.get("response")
     return ResponseEvent(
@@ -48,7 +48,8 @@ def read_body(body: bytes) -> Answer | None:
 
 
 def read_events(events: Iterable[bytes]) -> Answer | None:
-    """Return the answer in a stream. The last event has the whole response; if it is missing, only the text is read."""
+    """Return the answer in a stream. The last event has the whole response. If that event is missing, only the text is
+    read."""
     last: dict[str, Any] | None = None
     last_event = b""
     texts: list[str] = []
@@ -67,7 +68,8 @@ def read_events(events: Iterable[bytes]) -> Answer | None:
 
 
 def _response_in(event: bytes) -> bytes:
-    """Return the bytes of the response in an event, or b"" if only Python's lenient parser could read the event."""
+    """Return the bytes of the response in an event. Returns b"" if only Python's lenient parser could read the
+    event."""
     try:
         return bytes(_raws.decode(event)["response"])
     except (msgspec.DecodeError, UnicodeDecodeError):
@@ -98,10 +100,8 @@ def _text(response: dict[str, Any]) -> str:
 
 
 def _stored(response: dict[str, Any], whole: bytes) -> dict[str, str]:
-    """Return the JSON of a response, which a later request may need.
-
-    The JSON stays unparsed, because it may contain numbers of any size.
-    """
+    """Return the JSON of a response, because a later request may need it. The JSON stays undecoded, because it may
+    contain numbers of any size."""
     ours = exchange_id(text_of(response.get("id"))) and response.get("store") is not False
     return {STORED: whole.decode("utf-8", "replace")} if ours and whole else {}
 

@@ -1,7 +1,7 @@
 """Decodes a `/v1/responses` body to an `Ask`, and writes the turns of an exchange back into the body.
 
-The turns are `instructions`, if any, followed by the items of `input`. `as_chat.py` translates the request for backends
-that have only chat.
+The turns are `instructions`, if any, followed by the items of `input`. For backends that support only chat,
+`as_chat.py` translates the request.
 """
 
 from collections.abc import Mapping, Sequence
@@ -29,7 +29,7 @@ class _RequestedText(Struct):
 
 
 class ResponsesBody(Struct):
-    """The fields of a `/v1/responses` request that the gateway uses; all others pass through unread."""
+    """The fields of a `/v1/responses` request that the gateway uses. All other fields pass through unread."""
 
     model: str = ""
     input: str | list[Raw] | None = None
@@ -144,7 +144,7 @@ def _only_text(parts: Sequence[Raw]) -> str | None:
 
 
 def _sources(fields: Mapping[str, Raw]) -> tuple[list[Raw], int]:
-    """Return the JSON of each turn, and how many turns come from `instructions` (0 or 1)."""
+    """Return the JSON of each turn, and how many of the turns come from `instructions` (0 or 1)."""
     instructions = fields.get("instructions")
     sources = [] if instructions is None or bytes(instructions) in (b"null", b'""') else [instructions]
     offset = len(sources)

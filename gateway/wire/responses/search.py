@@ -1,4 +1,4 @@
-"""Reads the tool `file_search` of a `/v1/responses` request, and shows the search in the response."""
+"""Reads the tool `file_search` of a `/v1/responses` request, and shows the finished search in the response."""
 
 from collections.abc import Sequence
 from typing import Annotated, Any
@@ -17,7 +17,7 @@ from gateway.wire.stores.ranking import Ranking, checked, shown_score
 NAME = "file_search"
 RESULTS = "file_search_call.results"
 MARK = b'"file_search"'
-"""Every request with this tool contains these bytes."""
+"""Bytes in every request with this tool."""
 CALL = b'"file_search_call"'
 
 
@@ -53,10 +53,10 @@ class _SearchedMessage(Struct):
 
 
 class ShownSearch(Struct, frozen=True):
-    """A search as the response shows it.
+    """A search in the form that the response shows.
 
-    `results` is None unless the client requested them. `sources` are the files that the answer can cite; [1] cites the
-    first.
+    `results` is None unless the client requested them. `sources` are the files that the answer can cite: [1] cites the
+    first file.
     """
 
     queries: tuple[str, ...]
@@ -77,7 +77,7 @@ _encode = msgspec.json.Encoder().encode
 def search_of(
     tools: Raw | UnsetType, choice: Raw | UnsetType, include: Raw | UnsetType, given: str | Sequence[Raw] | None
 ) -> FileSearch | None:
-    """Return the tool, or None if the request lacks it.
+    """Return the tool `file_search`, or None if the request lacks it.
 
     A mistake in the tool is recorded instead of raised, because the backend may do the search itself.
     """
@@ -107,7 +107,8 @@ def search_of(
 
 
 def choice_after(choice: Raw | None) -> Raw | None:
-    """Return the `tool_choice` after the search. If the client forced the search, the model may now choose freely."""
+    """Return the `tool_choice` for the time after the search. If the client forced the search, the model may then
+    choose freely."""
     chosen = _decoded(_choice, choice or UNSET, "auto")
     if chosen == "required" or (isinstance(chosen, _ToolChoiceFields) and chosen.type == NAME):
         return None
@@ -119,7 +120,7 @@ def choice_after(choice: Raw | None) -> Raw | None:
 
 
 def shown(exchange: Exchange) -> ShownSearch | None:
-    """Return the search as the response shows it, or None if there was none."""
+    """Return the search in the form that the response shows, or None if there was no search."""
     searched = exchange.searched
     if searched is None or not searched.queries:
         return None
@@ -143,7 +144,7 @@ def shown(exchange: Exchange) -> ShownSearch | None:
 
 
 def without_results(item: Raw) -> Raw:
-    """Remove the search results from an output item, for use in a later request."""
+    """Remove the search results from an output item, which a later request then sends as input."""
     if CALL not in bytes(item) or _kind(item) != "file_search_call":
         return item
     return Raw(_encode({**msgspec.json.decode(item), "results": None}))
@@ -171,7 +172,7 @@ def _is_called(choice: str | _ToolChoiceFields | None) -> bool:
 
 
 def _last_text(given: str | Sequence[Raw] | None) -> str:
-    """Return the text of the last user message, without other parts such as images."""
+    """Return the text of the last user message, without its other parts such as images."""
     if isinstance(given, str):
         return given
     for raw in reversed(given or ()):
@@ -187,7 +188,7 @@ def _kind(raw: Raw) -> str:
 
 
 def _decoded(decoder: Any, raw: Raw | UnsetType, otherwise: Any) -> Any:
-    """Decode JSON, or return `otherwise` if it is invalid: other code validates the field."""
+    """Decode JSON. Returns `otherwise` if the JSON is missing or invalid, because other code validates the field."""
     try:
         return otherwise if raw is UNSET else parsed(decoder, raw)
     except msgspec.ValidationError:

@@ -27,13 +27,13 @@ _response = msgspec.json.Decoder(_StoredResponse)
 
 
 class Lost(ValueError):
-    """A part of the input was not stored."""
+    """Raised if a part of the input was not stored."""
 
 
 def input_of(raw: bytes, turns: Sequence[Turn]) -> list[Raw]:
     """Return the input items of an earlier request, without its instructions. Raises `Lost` if a part was not stored.
 
-    `raw` is empty if the body was too long for the records. Then only the plain text of `turns` is known.
+    `raw` is empty if the body was too long to be stored. In this case, only the plain text of `turns` is known.
     """
     if not raw:
         if not all(turn.plain for turn in turns):
@@ -45,7 +45,8 @@ def input_of(raw: bytes, turns: Sequence[Turn]) -> list[Raw]:
 
 
 def carried_on(ask: Ask, earlier: Sequence[Raw], response: bytes) -> Ask:
-    """Insert the items of an earlier request, and those of its answer `response`, before the items of this request."""
+    """Insert the items of an earlier request and the output items of its `response` before the items of this
+    request."""
     fields = _object.decode(ask.raw)
     del fields["previous_response_id"]
     own = as_items(fields["input"]) if "input" in fields else []
@@ -58,7 +59,8 @@ def carried_on(ask: Ask, earlier: Sequence[Raw], response: bytes) -> Ask:
 def listed(
     items: Sequence[Raw], suffix: str, *, after: str = "", limit: int = PAGE, newest_first: bool = True
 ) -> bytes:
-    """Encode a page of items as OpenAI's list. An item without an id gets one, made from `suffix`."""
+    """Encode a page of items as OpenAI's list. An item without an id gets an id with the end `suffix` and the item's
+    position."""
     full = [_listed(_fields.decode(raw), f"{suffix}_in_{place}") for place, raw in enumerate(items)]
     if newest_first:
         full.reverse()

@@ -1,4 +1,4 @@
-"""Translates the tools of a `/v1/responses` request to those of a chat completion request.
+"""Translates the tools of a `/v1/responses` request to the tools of a chat completion request.
 
 Chat has no equivalent for tools that a provider hosts (file search, web search, …).
 """
@@ -13,7 +13,7 @@ from gateway.wire.json_fields import explained, parsed
 from gateway.wire.responses.items import WHY_CHAT
 
 MEANINGLESS = {"allowed_callers": b'["direct"]', "async": b"false", "defer_loading": b"false"}
-"""Fields that a chat function lacks, each with the value that has no effect. Other values are refused."""
+"""Fields that a chat function lacks, each with the value that has no effect. Any other value is refused."""
 
 
 class _FunctionTool(Struct):
@@ -45,7 +45,7 @@ _choice = msgspec.json.Decoder(str | _ToolChoice)
 def functions(tools: Raw | None, done: str = "") -> list[dict[str, Any]]:
     """Translate the tools to chat's functions. Raises `BadRequest` for any other type of tool.
 
-    Tools of type `done` are left out, because the gateway has used them already.
+    `done` is a type of tool that the gateway has run already. Tools of this type are left out.
     """
     if tools is None or bytes(tools) == b"null":
         return []

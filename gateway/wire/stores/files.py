@@ -66,7 +66,7 @@ def deleted(id: str, kind: str) -> bytes:
 
 
 def purpose_of(fields: dict[str, str]) -> str:
-    """Return the purpose of a file. Raises `BadRequest` if OpenAI has no such purpose."""
+    """Return the purpose of a file. Raises `BadRequest` if OpenAI does not define this purpose."""
     purpose = fields.get("purpose", "")
     if purpose not in PURPOSES:
         known = ", ".join(PURPOSES)
@@ -75,7 +75,7 @@ def purpose_of(fields: dict[str, str]) -> str:
 
 
 def expiry_of(fields: dict[str, str]) -> int:
-    """Return the seconds until the file expires, or 0 if it never does.
+    """Return the seconds until the file expires, or 0 if the file never expires.
 
     Clients send `expires_after[anchor]` and `expires_after[seconds]`.
     """
@@ -96,6 +96,6 @@ def expiry_of(fields: dict[str, str]) -> int:
 
 
 def name_of(filename: str) -> str:
-    """Return a file's name without folders and invisible characters."""
+    """Return a file's name without its folders and without invisible characters."""
     name = filename.replace("\\", "/").rsplit("/", 1)[-1]
     return "".join(char for char in name if char.isprintable())[:255] or "file"

@@ -1,4 +1,4 @@
-"""Decodes OpenAI's attribute filters: comparisons, joined by `and` and `or`."""
+"""Decodes OpenAI's attribute filters: comparisons that are combined with `and` and `or`."""
 
 from typing import Any, get_args
 

@@ -7,7 +7,8 @@ from msgspec import Meta, Struct
 from gateway.errors import BadRequest
 
 RANKERS = ("auto", "default-2024-11-15", "none")
-"""The values of `ranker`. All except `none` select the gateway's own reranker, if there is one."""
+"""The values of the field `ranker`. Every value except `none` selects the gateway's own reranker, if one is
+configured."""
 
 
 class Weights(Struct, forbid_unknown_fields=True):
@@ -26,13 +27,13 @@ class Ranking(Struct, forbid_unknown_fields=True):
 
     @property
     def weight(self) -> float | None:
-        """The weight of the vectors, from 0 to 1. None means the learned weight."""
+        """The weight of the vectors, from 0 to 1. If None, the learned weight is used."""
         weights = self.hybrid_search
         return weights.embedding_weight / (weights.embedding_weight + weights.text_weight) if weights else None
 
 
 def checked(ranking: Ranking | None, where: str = "ranking_options") -> Ranking:
-    """Check what the types cannot. Raises `BadRequest`."""
+    """Check the rules that the types cannot express. Raises `BadRequest` if one is broken."""
     if ranking is None:
         return Ranking()
     if ranking.ranker is not None and ranking.ranker not in RANKERS:

@@ -1,6 +1,6 @@
 """Decodes the bodies of `/v1/vector_stores`, and builds OpenAI's objects from plain values.
 
-Only the gateway reads these bodies, so it refuses unknown fields, as OpenAI does.
+Only the gateway reads these bodies. So it refuses unknown fields, as OpenAI does.
 """
 
 from collections.abc import Mapping, Sequence
@@ -36,7 +36,7 @@ class StaticSizes(Struct, forbid_unknown_fields=True):
 
 
 class Chunking(Struct, forbid_unknown_fields=True):
-    """The sizes of chunks. `auto` means the configured sizes."""
+    """The sizes of chunks. The type `auto` selects the configured sizes."""
 
     type: Literal["auto", "static"]
     static: StaticSizes | None = None
@@ -45,7 +45,7 @@ class Chunking(Struct, forbid_unknown_fields=True):
 class NewStore(Struct, forbid_unknown_fields=True):
     name: Annotated[str, Meta(max_length=256)] | None = None
     description: str | None = None
-    """Accepted but not stored. OpenAI does not return it either."""
+    """This field is accepted but not stored. OpenAI does not return the field either."""
     file_ids: Annotated[list[str], Meta(max_length=500)] = []
     expires_after: ExpiresAfter | None = None
     chunking_strategy: Chunking | None = None
@@ -84,8 +84,11 @@ class SearchBody(Struct, forbid_unknown_fields=True):
 
 
 class StoreSearch(Struct, frozen=True):
-    """A search. `weight` is the weight of the vectors; None selects the default. If `threshold` is None, only queries
-    to which the store is relevant have results."""
+    """A search in a store.
+
+    `weight` is the weight of the vectors; None selects the default. If `threshold` is None, a query to which the store
+    is not relevant has no results.
+    """
 
     queries: tuple[str, ...]
     limit: int
@@ -126,7 +129,7 @@ def changed_file(raw: bytes) -> ChangedFile:
 
 
 def new_batch(raw: bytes) -> list[tuple[NewFile, str]]:
-    """Return the files of a batch with their settings, each with the name of the field that holds its id."""
+    """Return each file of a batch with its settings, and the name of the field that holds the file's id."""
     made: NewBatch = decoded(_new_batch, raw)
     checked(made.chunking_strategy)
     if (made.file_ids is None) == (made.files is None):
@@ -172,7 +175,7 @@ def checked(chunking: Chunking | None, where: str = "chunking_strategy") -> None
 
 
 class Store(Struct, frozen=True):
-    """The values of a vector store's object."""
+    """The values from which a vector store's object is built."""
 
     id: str
     name: str
@@ -209,7 +212,10 @@ def counts(states: Mapping[str, int]) -> dict[str, int]:
 
 
 class StoreFile(Struct, frozen=True):
-    """A store file. `sizes` are the length and overlap of its chunks. `report` says what was read and what was not."""
+    """A file in a store. `sizes` are the length and the overlap of the file's chunks.
+
+    `report` says which parts of the file were read and which were not.
+    """
 
     id: str
     collection: str
@@ -260,7 +266,7 @@ def batch(id: str, collection: str, created: int, cancelled: bool, states: Mappi
 
 
 class Result(Struct, frozen=True):
-    """A chunk in a search result. `about` has fields that OpenAI's API lacks."""
+    """A chunk in a search result. `about` holds fields that OpenAI's API does not define."""
 
     file: str
     name: str
@@ -271,7 +277,7 @@ class Result(Struct, frozen=True):
 
 
 def results(queries: Sequence[str], matches: Sequence[Result]) -> bytes:
-    """Encode a page of results. The field `foreword` of a result says which part of the document it is."""
+    """Encode a page of results. The field `foreword` of each result describes the chunk's place in its document."""
     data = [
         {
             "file_id": result.file,
