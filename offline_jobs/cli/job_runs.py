@@ -1,4 +1,4 @@
-"""Shared by the commands that run a job: their options, the ledger, and the printed estimate and report."""
+"""Code for the commands that run a job: their options, the ledger, and the printed estimate and report."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -26,7 +26,7 @@ LIMITS = {
 
 
 def where_options(command: F) -> F:
-    """Add the options that choose where a job's tasks run."""
+    """Add the options that choose the executor of a job's tasks and how many tasks run at a time."""
     kind = click.option("--executor", type=click.Choice(["local", "ray"]), default="local", show_default=True)
     count = click.option(
         "--processes", default=1, show_default=True, type=click.IntRange(1, 256), help="Tasks to run at a time."
@@ -61,8 +61,8 @@ def run_job(
     executor: str = "local",
     processes: int = 1,
 ) -> None:
-    """Run a job to its end and print its report. Exits with 1 if the job fails, with 3 if it is cancelled or out of
-    budget."""
+    """Run a job to its end and print its report. Exits with 1 if the job fails, with 3 if it is cancelled or runs out
+    of budget."""
     with open_ledger(config) as (settings, ledger):
         cut_off = _cut_off(ledger, kind, table) if continued else None
         if cut_off is not None:
@@ -91,7 +91,7 @@ def _budget(settings: Settings, limits: dict[str, float | None]) -> JobBudget:
 
 
 def with_limits(budget: JobBudget, limits: dict[str, float | None]) -> JobBudget:
-    """Replace the limits that the command line gives."""
+    """Return the budget with the limits that the command line sets. A limit of None does not change the budget."""
     given = {name: value for name, value in limits.items() if value is not None}
     if "minutes" in given:
         given["seconds"] = given.pop("minutes") * 60
@@ -104,7 +104,7 @@ def budget_text(budget: JobBudget) -> str:
 
 
 def _cut_off(ledger: Ledger, kind: str, words: dict[str, Any]) -> LedgerJob | None:
-    """Return the newest job of this kind with these words if it was killed, else None."""
+    """Return the newest job of this kind and with these arguments, if the job was killed. Otherwise, return None."""
     last = ledger.last(kind, words)
     return last if last is not None and last.state == RUNNING and not ledger.running(last.id) else None
 
