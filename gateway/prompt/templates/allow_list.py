@@ -130,7 +130,7 @@ def _check_attribute(node: nodes.Getattr, known: Collection[str], loop: Mapping[
 
 
 def _word(node: nodes.Node) -> str:
-    """Return a word for the node that the template's author knows, such as `set` for an assignment."""
+    """Return the name of a node in the words of a template's author, such as `set` for an assignment."""
     names = {"Call": "a call", "Getitem": "[...]", "Assign": "set", "AssignBlock": "set", "FromImport": "import"}
     name = type(node).__name__
     return names.get(name, name.lower())

@@ -1,6 +1,6 @@
 """Finds mistakes in a template file that `parse` accepts.
 
-If an active template has a mistake of level error, it is not used until its file is corrected.
+A mistake of level error keeps an active template from being used until the file is corrected.
 """
 
 import re

@@ -88,7 +88,7 @@ class SlotType(StrEnum):
 
 
 class IntentSpec(Struct, frozen=True):
-    """The purpose of a template, described by a name and examples. `match` and `not_` train the classifier."""
+    """The intent that a template serves, with its name and examples. `match` and `not_` train the classifier."""
 
     name: str
     match: tuple[str, ...] = ()
@@ -212,7 +212,7 @@ class ReasoningRule(Struct, frozen=True):
 
 
 class Samples(Struct, frozen=True):
-    """Several answers to the same prompt, of which the most frequent result is used."""
+    """Several answers are requested for the same prompt. The most frequent result is used."""
 
     n: int
     temperature: float = 0.7
@@ -236,7 +236,7 @@ class Check(Struct, frozen=True):
     contains: str = ""
     not_contains: str = ""
     judge: str = ""
-    """A yes-or-no question for a model about the answer. The question may use `{{ answer }}` and the slots."""
+    """A question to a judge about the answer. The question may use `{{ answer }}` and the slots."""
     passes: str = "yes"
     """The text that begins the judge's reply if the answer passes."""
     model: str = ""

@@ -59,7 +59,7 @@ def parse(source: str, file: str) -> Template:
 
 
 def digest_of(source: str) -> str:
-    """Return the digest of a file's text. The kind of line ends and a byte order mark make no difference."""
+    """Return the digest of a file's text. Line endings and a byte order mark make no difference."""
     return hashlib.sha256(_plain(source).encode("utf-8", "surrogatepass")).hexdigest()
 
 

@@ -1,7 +1,8 @@
 """Regular expressions that template authors write, with a limit on the time of a search.
 
 A search with Python's `re` cannot be stopped, and a pattern such as `(a+)+$` can run for years. Therefore, the package
-`regex` is used, and a search stops after `LIMIT_S`. In addition, nested repetitions are refused when the file is read.
+`regex` is used, and a search stops after `LIMIT_S`. In addition, nested repetitions are refused when the file is read,
+unless the product of their counts is small.
 """
 
 import re

@@ -85,8 +85,9 @@ class CompiledBody(Struct, frozen=True):
 
 
 def _writes(body: Iterable[nodes.Node]) -> set[int]:
-    """Return how often a rendering may contain the query without a filter: a set of 0, 1 and 2. Here, 2 means more than
-    once.
+    """Return how often the query may occur without a filter in a rendering.
+
+    The result is a set with some of the numbers 0, 1 and 2. Here, 2 means more than once.
     """
     totals = {0}
     for node in body:

@@ -55,7 +55,11 @@ def read_slot(head: FrontMatterHead, name: str, value: Any, reserved: Collection
 
 
 def read_extract(head: FrontMatterHead, extract: Extract | None, slots: Mapping[str, Slot]) -> Extract | None:
-    """Read `extract:`. Raises `TemplateError`, also for a slot without a source if the key is missing."""
+    """Read `extract:`. Return None if the head does not have this key.
+
+    Raises `TemplateError` for a mistake in the key, or for a slot that has no source and that the model call does not
+    fill.
+    """
     for name, slot in slots.items():
         if not slot.sources and (extract is None or (extract.slots and name not in extract.slots)):
             raise head.error(f"slot {name!r} must say `from:`, or be one of the slots of `extract:`", "slots", name)
