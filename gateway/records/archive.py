@@ -27,7 +27,7 @@ ANSWER_S = 1.5
 the request fails.
 """
 OPENING_S = 20.0
-"""How long the first query waits, in seconds. It also loads libraries and upgrades the schema.
+"""How long the first query waits, in seconds. The first query also loads libraries and upgrades the schema.
 
 A locked database is noticed earlier, because the reading connection has a shorter wait for locks.
 """

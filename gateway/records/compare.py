@@ -38,8 +38,8 @@ ScoreText = Callable[[str], float | None]
 class ComparedVersion(Struct, frozen=True):
     """One version of a template.
 
-    With `held`, it means the controls of the version: the prompts that the version would have rewritten, but that
-    stayed unchanged.
+    If `held` is True, the value stands for the controls of the version: the prompts that the version would have
+    rewritten, but that stayed unchanged.
     """
 
     id: str
@@ -101,7 +101,7 @@ class Better(StrEnum):
 class ScoreMeasure(Struct, frozen=True):
     """One kind of score on both sides. `verdict` is the result in words.
 
-    `difference` is the mean of A minus the mean of B, or None if scores are missing.
+    `difference` is the mean of A minus the mean of B, or None if a side has no scores.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Stores the records in a database, which is SQLite by default, or PostgreSQL if the URL says so.
+"""Stores the records in a database: SQLite by default, or PostgreSQL by URL.
 
 All calls block, so only worker threads and commands use this module. The module imports SQLAlchemy. Code that must
 start fast therefore imports this module only when it opens the database.
