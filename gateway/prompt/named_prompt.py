@@ -86,8 +86,8 @@ def find(library: Library, named: NamedTemplate, exchange: Exchange) -> Template
 def fill_named(template: Template, variables: Mapping[str, str]) -> FilledSlots:
     """Fill the slots with the client's values. Raises `BadRequest` if a value is missing, unknown or of the wrong type.
 
-    If the client also sends the whole question, it fills the remaining slots. Otherwise, a required slot without a
-    value gets the value of another slot with the same source.
+    If the client also sends the whole question, the remaining slots are filled from the question. Otherwise, a required
+    slot without a value gets the value of another slot with the same source.
     """
     for name in variables:
         if name not in template.slots and name != QUERY:

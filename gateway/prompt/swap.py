@@ -20,7 +20,7 @@ from gateway.prompt.policy.arms import place, takes_part
 from gateway.settings.prompt import PromptTable
 
 FOUND = "found"
-"""The technique that is recorded for a rewrite by a version of a found prompt."""
+"""The technique that is recorded for a rewrite with a promoted version of an application's prompt."""
 REPLIES = ("assistant", "tool", "function")
 
 

@@ -14,7 +14,7 @@ from gateway.prompt.swap import FOUND
 from gateway.prompt.withdrawal import withdrawn
 
 IN_WHOLE = ("direct", "trimmed")
-"""The strategies that send the messages without changing them."""
+"""The strategies that do not change the text of any message."""
 
 
 class WholeStage:

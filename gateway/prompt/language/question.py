@@ -15,7 +15,7 @@ from gateway.prompt.language.vocabulary import VOCABULARY, Derived, LanguageWord
 
 STEM_CHARS = 5
 GAP = "..."
-"""Replaces the text in a request, so that only the question about the text remains."""
+"""Replaces the text in a request or a wording."""
 
 _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)?")
 _CHARACTER = re.compile(r"[^\W_]")
@@ -96,7 +96,7 @@ def _stem(token: str, words: LanguageWords) -> str:
 
 
 def _starters(text: str, words: LanguageWords) -> set[str]:
-    """Return the words in the text that begin a certain kind of question."""
+    """Return the words in the text that begin a question, such as `who` or `is`."""
     if not words.spaced:
         return {starter for starter in words.question.starters if starter in text}
     return _first_words(text) & set(words.question.starters)
@@ -107,9 +107,9 @@ def _first_words(text: str) -> set[str]:
 
 
 def _missing(labels: frozenset[str], request: str, words: LanguageWords) -> list[str]:
-    """Return the labels that a request omits, if it names any label.
+    """Return the labels that a request does not name, if it names at least one other label.
 
-    A label also counts as named if it contains a named label: a request that names `spam` also names `not spam`.
+    A label also counts as named if it contains a named label. If a request names `spam`, `not spam` counts as named.
     """
     named = [label for label in labels if _has(request, label, words)]
     return sorted(label for label in labels if named and not any(_has(label, name, words) for name in named))

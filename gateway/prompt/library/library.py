@@ -1,8 +1,8 @@
 """All templates in the configured folders, as one frozen value. A reload replaces the whole value.
 
-The version of a template in use is the version that its pointer names. Without a pointer, it is the newest active
-version. If the newest file is a draft, a candidate or a canary, or has mistakes, and no other file is active, the last
-active version in the archive is used.
+A template's pointer names the version in use. Without a pointer, the newest active version is used. If no file is
+active and the newest file is a draft, a candidate or a canary, or has mistakes, the last active version in the archive
+is used.
 """
 
 import logging

@@ -87,7 +87,8 @@ def change_pointer(folder: Path, id: str, change: Callable[[Pointer], Pointer], 
     """Replace one template's pointers by `change(pointers)` while the file is locked, and return the new pointers.
 
     If `change` raises, the file does not change. With `leave_line`, the template keeps a line even if all its pointers
-    are 0. Then no version becomes a canary by the status in its file. Raises `TemplateError` if the file is broken.
+    are 0. While a template has a line, the status in its file cannot start a canary. Raises `TemplateError` if the file
+    is broken.
     """
     file = folder / FILE
     with locked(file):

@@ -48,7 +48,7 @@ class EmbeddedPool(Struct, frozen=True):
     balanced: bool
     budget_tokens: int = 0
     least: float = 0.0
-    """The minimum similarity of a text to its nearest example. A text below the minimum is of a different kind."""
+    """The minimum similarity of a text to its nearest example. A text below the minimum is unlike the examples."""
 
     def likeness(self, vector: Vectors) -> float:
         """Return the similarity of `vector` to the nearest example. `vector` is [dimensions]."""

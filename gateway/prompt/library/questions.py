@@ -37,7 +37,7 @@ to -1 for other questions.
 NEAREST = 0.5
 """The minimum similarity of a request to the nearest wording."""
 STRANGE = 0.02
-"""The share of a pool's own texts that may be below the limit for similarity to other texts of the pool."""
+"""The share of a pool's own texts whose nearest neighbour may be less similar than the limit."""
 SPREAD = 0.05
 """How much lower the limit is for new texts than for the pool's own texts."""
 MOST_FRAMES = 2
@@ -105,9 +105,9 @@ def question_of(template: Template, labels: Sequence[str], embed: Embed) -> Pool
 
 
 def least_likeness(vectors: Vectors) -> float:
-    """Return the minimum similarity of a text to its nearest example. A text below the minimum is of a different kind.
+    """Return the minimum similarity of a text to its nearest example. A text below the minimum is unlike the examples.
 
-    `vectors` is [rows, dimensions].
+    `vectors` is [rows, dimensions]. With fewer than three rows, the minimum is 0.
     """
     import numpy as np
 

@@ -1,6 +1,6 @@
 """Gets answers to raw and rewritten prompts, scores the answers, and turns the scores into rows of the gain table.
 
-There are three sources of a score: the right answer, the checks that the client's prompt states, or a judge that has
+There are three sources of a score: the right answer, the checks that the client's prompt states, and a judge that has
 passed its exam (`known_order`). A template's own checks are not used, since they favour the template.
 """
 
@@ -91,7 +91,11 @@ class PairScorer:
         self.tokens = 0
 
     async def score(self, pair: AnswerPair) -> ScoredPair:
-        """Score one pair. Raises `RequestError` if a call fails, or `OutOfCalls` if the pair would exceed a limit."""
+        """Score one pair.
+
+        Raises `RequestError` if a call fails, or `OutOfCalls` if too few calls are left or the limit on tokens is
+        reached.
+        """
         by = pair.scored_by(self._judge)
         if self.left < (4 if by == JUDGED else 2) or (self._most_tokens and self.tokens >= self._most_tokens):
             raise OutOfCalls

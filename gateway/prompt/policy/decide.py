@@ -1,4 +1,4 @@
-"""Decides what happens to a rewrite: it is sent, held back for a control, only recorded, or skipped.
+"""Decides what happens to a rewrite: it is sent, held back as a control, only recorded, or skipped.
 
 The stage `route` has already combined the modes of the route, the key and the request. `docs/policies.md` gives the
 order of all rules.

@@ -58,7 +58,7 @@ class Gain(Struct, frozen=True):
     low: float
     high: float
     p: float = 1.0
-    """The p-value of the hypothesis that there is no difference. It is not corrected for the number of rows."""
+    """The p-value for the hypothesis that there is no difference. It is not corrected for the number of rows."""
     by: str = ""
     """The source of the scores: `right answers`, `client's checks`, `blind verdicts`, `judge`, or several of these."""
     template: str = ""
@@ -217,7 +217,7 @@ def shipped_gains() -> Gains:
 
 
 def known_gains(path: Path) -> Gains:
-    """Return the rows of the package, replaced by those of the file where both have a row.
+    """Return the rows of the package and of the file. Where both have a row, the row of the file is used.
 
     A file of an earlier version counts as empty.
     """

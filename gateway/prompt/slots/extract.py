@@ -122,7 +122,7 @@ def _grams(query: str) -> list[tuple[int, int]]:
 
 
 def _best(name: str, slot: Slot, scores: Any, grams: Sequence[tuple[int, int]]) -> SlotValue | None:
-    """Return the enum value that is most similar to any word of the query. Return None if the similarity is too low.
+    """Return the enum value with the greatest similarity to a word of the query, or None if the similarity is too low.
 
     `scores` is [grams, words].
     """
@@ -183,10 +183,10 @@ def schema_of(slots: Mapping[str, Slot]) -> dict[str, Any]:
 
 
 def checked(name: str, slot: Slot, words: Any, query: str) -> SlotValue | None:
-    """Return the slot's value in the words of the query, with the place of the words.
+    """Return the slot's value with its place in the query, or None if the model's answer cannot be used.
 
-    `words` is the model's answer for the slot, and may be any JSON value. Return None if the query does not contain the
-    words or they do not fit the slot's type.
+    `words` is the model's answer for the slot, and may be any JSON value. For an enum, the answer must be one of the
+    values. For other types, the query must contain the words, and the words must fit the type.
     """
     if slot.type is SlotType.ENUM:
         if not isinstance(words, str) or words not in slot.values:
