@@ -1,7 +1,7 @@
 """The stage `recognise`. It finds the application's prompt that a request was built from, if a prompt matches exactly.
 
 The stage changes nothing: the client's own bytes are sent. It runs in every mode, so that the use of each prompt is
-counted even if nothing is rewritten.
+recorded even if nothing is rewritten.
 """
 
 from msgspec.structs import replace
