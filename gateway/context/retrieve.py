@@ -32,8 +32,8 @@ MOST_CHUNKS = 50
 SPARE_CHUNKS = 2
 """A search returns this many times the number of chunks that are needed, since duplicates are dropped afterwards."""
 FENCE_TOKENS = 160
-"""The number of tokens of the instruction and the fence around the sources. The Chinese text needs the most tokens, if
-the tokenizer does not know Chinese words.
+"""The number of tokens of the instruction and the fence around the sources. It is the number for the Chinese
+instruction and a tokenizer that does not know Chinese words. All other cases need fewer tokens.
 """
 REQUIRED = "foreword.collections_required"
 LISTED = 20
@@ -245,8 +245,8 @@ class RetrieveStage:
         return RetrievedChunks(chunks, relevance, tight=bool(hits and not chunks))
 
     def _in_one(self, collections: Collections, collection: Collection, wish: Wish, least: float) -> SearchResult:
-        """Return the hits in one collection whose score reaches the configured floor. There are none if the relevance
-        of the collection is below `least`.
+        """Search one collection, and return the hits with at least the configured score. There are none if the
+        relevance of the collection is below `least`.
         """
         result = collections.examine(collection, wish, least)
         collections.catalog.touch(collection)

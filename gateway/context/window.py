@@ -34,7 +34,7 @@ ANSWER_TOKENS = 256
 def lengthened(exchange: Exchange, prompt_tokens: int, stage: str, why: str) -> Exchange | None:
     """Move the exchange to a longer window of the model that fits the prompt. Returns None if there is no such window.
 
-    If positions are stretched, their length covers prompt and answer. It is chosen once and holds for all calls of the
+    If positions are stretched, the length covers prompt and answer. This length is chosen once, for all calls of the
     exchange.
     """
     if exchange.ask.controls.strategy == "trimmed":
@@ -84,8 +84,8 @@ def answer_room(exchange: Exchange, target: Target) -> int:
 
 
 def prompt_room(exchange: Exchange, target: Target) -> int:
-    """Return the maximum number of tokens of a prompt. If the engine can stretch positions, the answer may lie beyond
-    the window.
+    """Return the maximum number of tokens of a prompt. If the engine can stretch positions, the answer may use
+    positions beyond the window.
     """
     longer = target.longer
     if longer is not None and longer.stretches(target):

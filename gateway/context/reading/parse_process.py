@@ -1,6 +1,6 @@
 """Reads documents in another process, with limits on time and memory.
 
-If a parser hangs, crashes or uses too much memory, only this process ends. The file is reported as failed, and a new
+If a parser hangs, crashes or uses too much memory, only that process ends. The file is reported as failed, and a new
 process reads the next file. A process is started for the first file, and reads the later files too.
 """
 

@@ -76,8 +76,8 @@ def read(path: Path, name: str = "") -> Document:
 
 
 def read_bytes(name: Path, raw: bytes, depth: int = 0) -> Document:
-    """Read a file from its bytes. `depth` is the number of files around this one. The text of the document may be
-    empty. Raises `CollectionError` if the file cannot be read.
+    """Read a file from its bytes. `depth` is the number of files that contain this file, one inside the other. The text
+    of the document may be empty. Raises `CollectionError` if the file cannot be read.
     """
     kind = kind_of(name, raw)
 

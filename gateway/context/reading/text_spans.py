@@ -11,7 +11,7 @@ Span = tuple[int, int]
 
 CHARACTERS_A_TOKEN = 12
 """A text with more characters than this for each allowed token never fits, whatever its number of tokens. WordPiece
-counts a word of 10,000 letters as one token.
+counts even a word of 10,000 letters as one token.
 """
 
 # A cut is possible where a match ends. The patterns are ordered from best to worst.
@@ -46,7 +46,8 @@ def split(text: str, start: int, end: int, count: Count, room: int, joined: int,
     space.
 
     `kind` is the index in `PLACES` of the next pattern to cut at. If `kind` is 0, the text may have several paragraphs,
-    and is kept whole only if it has at most `joined` tokens. Spans are also joined up to `joined` tokens.
+    and is kept whole only if it has at most `joined` tokens. Neighbouring spans are joined if they have at most
+    `joined` tokens together.
     """
     start, end = stripped(text, start, end)
     if start == end:

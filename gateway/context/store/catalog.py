@@ -32,7 +32,7 @@ copying these pages would take longer than the search itself.
 """
 DAY_S = 86_400
 TOUCH_S = 60
-"""The interval in seconds at which the time of a collection's last use is written at most."""
+"""The time of a collection's last use is written at most once in this number of seconds."""
 UNAVAILABLE = frozenset(
     (
         sqlite3.SQLITE_PERM,

@@ -115,7 +115,7 @@ class ChromaStore:
             return stored.count() if stored else 0
 
     def mend(self, collection: str) -> None:
-        """Move all files of a damaged folder aside. All collections share these files."""
+        """If the files of the store are unreadable, move them aside. All collections share these files."""
         if self._folder is None:
             return
         try:

@@ -33,9 +33,9 @@ if TYPE_CHECKING:
 log = logging.getLogger("foreword.collections")
 
 CANDIDATES = 240
-"""The minimum number of results that each of the two searches returns. A chunk that only one search returns gets the
-lowest score of the other search. With few results, a chunk that is good in both searches and best in neither would
-therefore rank too low.
+"""The minimum number of results of each of the two searches. If only one search returns a chunk, the chunk gets the
+lowest score of the other search. With few results, this score would be too high. A chunk that is good in both searches
+and best in neither would then rank too low.
 """
 EXPIRED_DAYS = 30
 """The number of days for which clients can still see an expired collection. The collection is then deleted."""
@@ -80,11 +80,11 @@ class Wish(Struct, frozen=True):
     weight: float | None = None
     rerank: bool = True
     refers: bool = False
-    """Whether the query is a message that refers to the message before it. Such a message is short for another reason
-    than others, so its length is no sign of relevance.
+    """Whether the query is a message that refers to the message before it. The length of such a message is no sign of
+    relevance.
     """
     addition: str = ""
-    """The last message, if the query joins this message to the message before it, or ""."""
+    """If the query joins the last message to the message before it, this is the last message. Otherwise it is ""."""
 
 
 class SearchResult(Struct, frozen=True):
@@ -188,8 +188,8 @@ class Collections:
         return self._hits(collection, wish, searches, wish.limit) if searches else []
 
     def examine(self, collection: Collection, wish: Wish, least: float = 0.0) -> SearchResult:
-        """Search as `look_up` does, and estimate whether the collection says anything about the query. If this
-        relevance is below `least`, the result has no hits.
+        """Search as `look_up` does, and estimate whether the collection says anything about the query. If this estimate
+        is below `least`, the result has no hits.
         """
         documents = self.documents(collection.id)
         searches = self._searched(documents, wish)
@@ -329,11 +329,11 @@ class Collections:
 
 
 def reranked(reranker: Reranker, query: str, hits: Sequence[Hit]) -> list[Hit]:
-    """Return the hits with the first `RERANKED` of them in the order of the reranker. If the reranker fails, the hits
-    stay as they are.
+    """Put the first `RERANKED` hits into the order of the reranker. The other hits follow as before. If the reranker
+    fails, all hits stay as they are.
 
-    The scores of the search are kept in descending order: the new first hit gets the highest score, and so on. These
-    scores are compared with floors and with hits in other collections.
+    The scores of the search stay in descending order: the new first hit gets the highest score, and so on. These scores
+    are used, and not the reranker's, since they are compared with floors and with hits in other collections.
     """
     first = hits[:RERANKED]
     if len(first) < 2:

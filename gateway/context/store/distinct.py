@@ -14,9 +14,7 @@ HAS_DIGIT = re.compile(r"\d")
 
 
 def distinct(chunks: Sequence[Chunk]) -> list[Chunk]:
-    """Return the chunks, the best first, without those that repeat a better chunk. The argument must have the same
-    order.
-    """
+    """Return the chunks without those that repeat a better chunk. `chunks` must be sorted, the best first."""
     distinct_chunks: list[Chunk] = []
     seen: list[frozenset[str]] = []
     for chunk in chunks:

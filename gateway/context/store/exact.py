@@ -1,4 +1,4 @@
-"""The built-in vector store. It compares every vector with the query, so it never misses one of the nearest.
+"""The built-in vector store. It compares every vector with the query, so it always finds the nearest vectors.
 
 The store needs only numpy. Several processes can read while one process writes, and a writer can be killed at any
 moment. A search of 100,000 vectors of 384 numbers takes 16 ms on one core. faiss' flat index takes 15.2 ms, and

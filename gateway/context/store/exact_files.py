@@ -1,4 +1,4 @@
-"""The files of a collection in the built-in vector store. A file called the head gives the current generation.
+"""The files of a collection in the built-in vector store. The head (`index.json`) gives the current generation.
 
 A second copy of the vectors, stored by columns, would make searches 12 % faster and need twice the disk space.
 """

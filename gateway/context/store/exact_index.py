@@ -81,7 +81,7 @@ class MappedIndex:
 def _least_of_best(scores: Any, limit: int) -> float:
     """Return a lower bound for the score at rank `limit`. At least `limit` blocks have a score that reaches this bound.
 
-    Only the best score of each block is partitioned. This takes a fraction of the time that partitioning all scores
+    Only the best scores of the blocks are partitioned. This takes a fraction of the time that partitioning all scores
     would take.
     """
     import numpy as np

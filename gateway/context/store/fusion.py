@@ -30,12 +30,12 @@ SUPPORT = 0.5
 that answers a question, several chunks have a score.
 """
 COMMON = 20
-"""When neighbours are compared, the cosine at this rank is subtracted from each cosine. The chunks of a collection have
-about this cosine with any question.
+"""When neighbours are compared, the cosine at this rank is subtracted from each cosine. Most chunks of a collection
+have about this cosine with any question.
 """
 FOLLOWING = 0.2
-"""This share of a chosen chunk's score is added to the scores of the two chunks beside it. These scores do not exceed
-the score of the chosen chunk.
+"""This share of a chosen chunk's score is added to the scores of the two chunks beside it. The raised scores are at
+most the score of the chosen chunk.
 """
 
 

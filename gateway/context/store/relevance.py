@@ -25,7 +25,7 @@ MOST_SHARE, MOST_COVER = 0.35, 0.7
 
 
 LEAST_ADDED = 0.3
-"""The minimum share of the new words in a follow-up that one of the best chunks must contain."""
+"""One of the best chunks must contain at least this share of the new words in a follow-up message."""
 
 
 class Tuning(Struct, frozen=True):

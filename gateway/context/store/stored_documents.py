@@ -184,9 +184,7 @@ class Documents:
             return self.catalog.owners.live(database, self.collection, list(keys))
 
     def chunks(self, keys: Iterable[int]) -> dict[int, tuple[Chunk, DocumentRow]]:
-        """Return the chunks with these keys and their documents, by key. Keys without a chunk of a live document are
-        left out.
-        """
+        """Return (chunk, document) for each key. A key is left out if no live document has a chunk with this key."""
         chunks: dict[int, tuple[Chunk, DocumentRow]] = {}
         with self.catalog.reading() as database:
             for group in groups(list(keys)):
@@ -210,8 +208,8 @@ class Documents:
         return [chunks[key][0] for key in keys if key in chunks]
 
     def sample(self, count: int) -> list[tuple[int, Chunk]]:
-        """Return about `count` chunks with their keys, at even distances in the collection. Each call returns the same
-        chunks.
+        """Return about `count` chunks with their keys, at even distances in the collection. If the collection does not
+        change, each call returns the same chunks.
         """
         with self.catalog.reading() as database:
             query = (

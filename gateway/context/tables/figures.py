@@ -1,7 +1,7 @@
 """Reads tables and lists in a text, and computes figures: counts, sums, averages, extremes, and figures by group.
 
 Nothing is guessed. A column has figures only if each of its cells is a number or empty. The task is not interpreted.
-The figures become a source in the prompt, with the columns first that the task names.
+The figures become a source in the prompt. The columns that the task names come first.
 """
 
 import csv

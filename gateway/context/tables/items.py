@@ -1,4 +1,4 @@
-"""Merges the lists that a model made from the parts of a text. Code counts the items, and not the model."""
+"""Merges the lists that a model made from the parts of a text. Code counts the items; the model does not."""
 
 import re
 from collections import Counter
@@ -23,8 +23,8 @@ class MergedList(Struct, frozen=True):
         return sum(times for _, times in self.items)
 
     def text(self) -> str:
-        """Return a text with one item on each line. If an item was listed several times, the number follows the
-        item.
+        """Return a text with one item on each line. If an item was listed several times, the number of times follows
+        the item.
         """
         return "\n".join(f"- {item}" + (f" (×{times})" if times > 1 else "") for item, times in self.items)
 

@@ -1,5 +1,5 @@
-"""The trained head: logistic models that give the kind of a task from its words. If the task's vector is known, it is
-used too.
+"""The trained head: logistic models that give the kind of a task from its words. If the vector of the task is known,
+the models use it too.
 
 The head is a file in the package. `foreword classifier train-tasks` creates the file again.
 """
@@ -99,8 +99,8 @@ class TaskHead:
         return f"{language_of(text)}.both" in self.models
 
     def asks(self, text: str) -> float:
-        """Return the probability that a text asks for something. If the text has several sentences, one of them must
-        ask.
+        """Return the probability that a text asks for something. In a text with several sentences, the sentence with
+        the highest probability counts as much as the whole text. If a sentence is an order, the probability is 1.
         """
         units = self.units(text)
         whole, *parts = [float(1 - row[-1]) for row in self._chances(units, None)]
@@ -114,8 +114,8 @@ class TaskHead:
         return [task, *parts] if len(parts) > 1 else [task]
 
     def verdict(self, units: list[str], vectors: Vectors | None = None) -> TaskVerdict:
-        """Return the kind of a task with these units. `vectors` holds the vectors of the units, [units, dimensions], or
-        is None if they are unknown.
+        """Return the most probable kind of the task that has these units. `vectors` holds the vectors of the units,
+        [units, dimensions], or is None if they are unknown.
 
         The more probable it is that a sentence asks for something, the more the sentence counts. Each sentence is
         classified in its own language.
@@ -166,7 +166,6 @@ def shipped() -> TaskHead:
 
 
 def load(path: Path) -> TaskHead:
-    """Read a head from its file."""
     import numpy as np
 
     with np.load(path, allow_pickle=False) as file:

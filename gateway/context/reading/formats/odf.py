@@ -28,8 +28,6 @@ def read_odf(path: Path, raw: bytes) -> Document:
 
 
 class _Odf:
-    """Reads the elements of a document."""
-
     def __init__(self, writer: DocumentWriter) -> None:
         self.writer = writer
         self._frames: list[Any] = []

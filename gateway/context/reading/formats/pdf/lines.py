@@ -9,8 +9,8 @@ from msgspec import Struct
 from gateway.context.reading.formats.pdf.words import PageWord
 
 CELL_GAP = 0.85
-"""A gap between two words that is larger than this share of the line's height separates cells or columns. Gaps in
-justified text are smaller.
+"""If the gap between two words is larger than this share of the line's height, the gap separates cells or columns. Gaps
+in justified text are smaller.
 """
 
 
@@ -58,8 +58,8 @@ class TableBlock(Struct, frozen=True):
 
 
 def lines_of(words: Sequence[PageWord]) -> list[TextLine]:
-    """Group words into lines, from top to bottom. Two words are in the same line if they overlap by more than half of
-    their height.
+    """Group words into lines, from top to bottom. Two words are in the same line if they overlap vertically by more
+    than half of the smaller height.
     """
     lines: list[list[PageWord]] = []
     reach: tuple[float, float] = (0.0, 0.0)

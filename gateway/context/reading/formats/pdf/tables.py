@@ -51,7 +51,7 @@ def rows_of(run: Sequence[TextLine], columns: Sequence[tuple[float, float]]) -> 
 
 
 def _row(words: Sequence[PageWord], columns: Sequence[tuple[float, float]]) -> list[str]:
-    """Return the text of a row in each column. Words without a wide gap between them go into the nearest column
+    """Return the texts of a row, one for each column. Words without a wide gap between them go into the nearest column
     together.
     """
     row: list[list[str]] = [[] for _ in columns]
@@ -63,7 +63,7 @@ def _row(words: Sequence[PageWord], columns: Sequence[tuple[float, float]]) -> l
 
 
 def _apart(cell: TextLine, left: float, right: float) -> float:
-    """Return the width of the part of a cell that lies outside a column, in points."""
+    """Return how much of the width of a cell lies outside a column, in points."""
     return max(0.0, (cell.right - cell.left) - max(0.0, min(cell.right, right) - max(cell.left, left)))
 
 
