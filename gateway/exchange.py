@@ -149,7 +149,7 @@ class Chunk(Struct, frozen=True):
 
 
 class ContextPlan(Struct, frozen=True):
-    """How the prompt was made to fit the window, and how much of it was left out."""
+    """How the prompt was made to fit the window, and what was left out."""
 
     strategy: str = "direct"
     window_tokens: int = 0
@@ -199,7 +199,7 @@ class PiecePlan(Struct, frozen=True):
     at_once: int
     """The number of pieces that are processed at the same time."""
     spare_calls: int = 0
-    """The number of calls that are allowed beyond one call for each piece. These are second tries, and calls for pieces
+    """The number of calls that are allowed beyond one call for each piece. They serve for second tries, and for pieces
     that are transformed in halves.
     """
 
@@ -234,7 +234,7 @@ class Target(Struct, frozen=True):
 
 
 class Call(Struct, frozen=True):
-    """One model call. The call whose answer the client gets is not included.
+    """One model call other than the call whose answer the client gets.
 
     `purpose` is `refine`, `slots`, the name of a template's first call, `sample`, `retry` or `judge`. Token counts are
     -1 if the backend did not report them.
@@ -338,8 +338,8 @@ class Exchange(Struct, frozen=True):
     sampling: Sampling = Sampling.NONE
     rewrite: Rewrite = Rewrite.NONE
     proven: tuple[str, ...] | None = None
-    """The models on the route for which a measurement showed a gain from the rewritten prompt. They have their names at
-    the backends. All other models get the client's prompt. None if the rewrite may be used without a measurement.
+    """The names, at the backends, of the models on the route that measurably gain from the rewritten prompt. All other
+    models get the client's prompt. None if the rewrite may be used without a measurement.
     """
     procedure: Procedure | None = None
     chunks: tuple[Chunk, ...] = ()

@@ -71,7 +71,7 @@ class LateLoader:
 
     @property
     def classifies(self) -> bool:
-        """Whether the gateway classifies prompts that name no template."""
+        """Whether the gateway classifies the prompts of requests that name no template."""
         return self._batcher is not None
 
     async def load(self, readiness: Readiness, *, classifier: bool = True) -> None:
