@@ -68,8 +68,8 @@ FREE = ("", ".txt", ".text", ".log", ".bin", ".dat", ".tmp")
 
 
 def kind_of(name: Path, raw: bytes) -> str:
-    """Return the kind of a file. Raises `CollectionError` if files of this kind hold no readable text. The message
-    names a remedy if there is one.
+    """Return the kind of a file. Raises `CollectionError` for a file that holds no readable text, for example a picture
+    or an encrypted file. The message names a remedy if there is one.
     """
     suffix = ALIASES.get(name.suffix.lower(), name.suffix.lower())
     head = raw[:HEAD_BYTES]

@@ -155,7 +155,9 @@ def _file_name(part: "Message[str, str]") -> str:
 
 
 def write_attachment(writer: DocumentWriter, name: str, raw: bytes, read_part: ReadPart, level: int) -> None:
-    """Write the content of an attached file below the file's name. An unreadable file is reported as left out."""
+    """Write the content of an attached file below the file's name. A file that is unreadable or holds no text is
+    reported as left out.
+    """
     try:
         document = read_part(Path(name), raw)
     except CollectionError as error:
