@@ -1,1 +1,1 @@
-"""Makes smaller and faster variants of a local model. Weights are changed in torch and written as GGUF."""
+"""Makes smaller and faster variants of a local model. The weights are changed in torch and written to a GGUF file."""

@@ -47,7 +47,7 @@ SETTINGS = (
     *("group", "symmetric", "searched", "sparsity", "channels", "heads", "layers", "uneven"),
     *("steps", "rate", "dataset", "windows", "evaluated", "window_tokens"),
 )
-"""Options that the manifest records."""
+"""The options that the manifest records."""
 LEFT_OVER = ("*.safetensors", "*.gguf", "*.half", "*.pt")
 VERSIONED = ("torch", "transformers", "xllamacpp", "foreword")
 
@@ -68,7 +68,7 @@ class CompressReport(Struct, frozen=True):
 
 @dataclass(frozen=True)
 class Workshop:
-    """What all stages of one job need. `original` is the source as a file that llama.cpp can read."""
+    """The inputs that all stages of one job share. `original` is the source model in a file that llama.cpp can read."""
 
     run: JobRun
     options: CompressOptions
@@ -119,14 +119,14 @@ def estimate(settings: Settings, options: CompressOptions) -> Spent:
 
 
 def expected(settings: Settings, options: CompressOptions) -> Forecast:
-    """Return the expected sizes and time. Raises `JobFailed` if the source is damaged or a scheme is unknown."""
+    """Return the expected sizes and time. Raises `JobFailed` if the source is damaged or the scheme is unknown."""
     plan = plan_of(options)
     source = open_source(_located(settings, options.source), options.sha256)
     return forecast(source.config, plan, options)
 
 
 def variant_name(options: CompressOptions, source: Path) -> str:
-    """Return the name of the new variant. Raises `JobFailed` if the name cannot be a folder's name."""
+    """Return the name of the new variant. Raises `JobFailed` if the name is not valid as the name of a folder."""
     made = f"{source.stem}-{options.scheme}".lower()
     name = options.name or re.sub(r"[^a-z0-9._-]+", "-", made).strip("-.")
     if not NAME.fullmatch(name) or name == AUTO:
@@ -135,8 +135,8 @@ def variant_name(options: CompressOptions, source: Path) -> str:
 
 
 class _Draft:
-    """A hidden folder beside the variants. `publish` renames it to its final name; `close` deletes an unpublished
-    draft."""
+    """A hidden folder beside the variants. `publish` gives the folder its final name; `close` deletes an unpublished
+    folder."""
 
     def __init__(self, place: Path) -> None:
         place.mkdir(parents=True, exist_ok=True)
@@ -174,8 +174,10 @@ def _workshop(run: JobRun, options: CompressOptions, plan: Plan, source: Source,
 
 
 def _as_gguf(source: Source, file: Path, check: Callable[[], None]) -> Source:
-    """Write the model of a folder as float16 GGUF. Checks that llama.cpp reads the model and tokenizes text as the
-    folder does."""
+    """Write the model of a folder as a float16 GGUF file.
+
+    Checks that llama.cpp can read the file and tokenizes text as the folder's tokenizer does.
+    """
     network = load_network(source)
     pairs = proven_pairs(source.path, source.pairs, file.parent, check)
     half = file.with_suffix(".half")
@@ -220,8 +222,10 @@ def _cache(plan: Plan) -> str:
 
 @torch.no_grad()
 def _changed(shop: Workshop, model: Compressed) -> bool:
-    """Return whether a weight or the size differs from the source. A plan that changes only the cache counts as a
-    change."""
+    """Return whether a weight or the model's size differs from the source.
+
+    A plan that changes only the cache also returns True.
+    """
     if shop.plan.int8_cache and len(shop.plan.schemes) == 1:
         return True
     if shop.plan.cuts is not None and model.bytes < Compressed(shop.source, load_network(shop.source)).bytes:

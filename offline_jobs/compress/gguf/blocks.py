@@ -1,8 +1,8 @@
 """Packs integer codes and scales into the blocks of GGUF's types, and unpacks them.
 
-A block holds 32 numbers of one row. A code `q` stands for the number `scale * q`. In Q4_1 it stands for `scale * q +
-least`, and in IQ4_NL for `scale * CODEBOOK[q]`. Files hold scales as float16. Scales are rounded to float16 before the
-codes are made, so writing the file loses nothing.
+A block holds 32 numbers of one row. A code `q` stands for the number `scale * q`. In Q4_1, a code stands for `scale * q
++ least`, and in IQ4_NL for `scale * CODEBOOK[q]`. Files hold scales as float16. The scales are rounded to float16
+before the codes are made, so writing the file loses no precision.
 """
 
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ Floats = NDArray[np.float32]
 class Coded:
     """A matrix as codes. `codes` is int8 [rows, columns]; `scales` and `least` are float16 [rows, blocks].
 
-    Codes are -127..127 in Q8_0, -8..7 in Q4_0, 0..15 in Q4_1 (the only type with `least`) and IQ4_NL.
+    Codes are -127..127 in Q8_0, -8..7 in Q4_0, and 0..15 in Q4_1 and IQ4_NL. Only Q4_1 has `least`.
     """
 
     type: int
@@ -85,7 +85,7 @@ def read_values(type: int, data: Bytes, shape: tuple[int, ...]) -> Floats:
 
 
 def plain(type: int, numbers: Floats) -> NDArray[Any]:
-    """Convert numbers to F32, F16 or BF16 (rounded to even)."""
+    """Convert numbers to F32, F16 or BF16. BF16 numbers are rounded half to even."""
     if type == F32:
         return np.ascontiguousarray(numbers, np.float32)
     if type == F16:
@@ -107,7 +107,8 @@ def _half_floats(blocks: Bytes) -> NDArray[np.float16]:
 
 
 def _nibbles(codes: NDArray[np.int8], type: int) -> Bytes:
-    """Pack two codes into each byte: the first half of a block in the low bits, the second half in the high bits."""
+    """Pack two codes into each byte. The first half of a block's codes goes to the low bits, the second half to the
+    high bits."""
     raised = (codes + np.int8(8) if type == Q4_0 else codes).astype(np.uint8)
     pairs: Bytes = (raised[:, :, :HALF] | (raised[:, :, HALF:] << 4)).astype(np.uint8)
     return pairs

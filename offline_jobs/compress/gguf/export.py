@@ -20,7 +20,7 @@ from offline_jobs.compress.source import Source
 from offline_jobs.errors import JobFailed
 
 FILE_TYPES = {F16: 1, blocks.Q4_0: 2, blocks.Q4_1: 3, Q8_0: 7, blocks.IQ4_NL: 25}
-"""The value of `general.file_type` by the type of most tensors."""
+"""The value of `general.file_type`, by the GGUF type of most tensors."""
 EMBEDDING_GRID = Grid(8, blocks.BLOCK, searched=False)
 
 
@@ -28,8 +28,8 @@ EMBEDDING_GRID = Grid(8, blocks.BLOCK, searched=False)
 class Compressed:
     """A model whose weights were changed in torch.
 
-    `quantized` holds the codes of each matrix by transformers name. The network holds the numbers for which the codes
-    stand.
+    `quantized` holds the codes of each matrix, by the matrix's name in transformers. The network holds the dequantized
+    values of these codes.
     """
 
     source: Source
@@ -39,7 +39,7 @@ class Compressed:
 
     @property
     def rounded_inputs(self) -> list[str]:
-        """The linear layers whose inputs llama.cpp rounds, by transformers name."""
+        """The names in transformers of the linear layers whose inputs llama.cpp rounds."""
         names = [name.removesuffix(".weight") for name in self.quantized if name != EMBEDDING]
         return [*names, "lm_head"] if EMBEDDING in self.quantized and HEAD not in self._names else names
 
@@ -48,7 +48,7 @@ class Compressed:
         return {name for name, _ in self.network.named_parameters()}
 
     def tensor_types(self) -> dict[str, str]:
-        """Return the type and group size of each tensor by GGUF name, for the manifest."""
+        """Return the type and the group size of each tensor, by the tensor's GGUF name, for the manifest."""
         shown = {}
         for spec, name in self.specs():
             held = self.quantized.get(name)
@@ -57,7 +57,7 @@ class Compressed:
         return shown
 
     def specs(self) -> Iterator[tuple[TensorSpec, str]]:
-        """Yield each tensor of the file with its transformers name."""
+        """Yield each tensor of the file, with the tensor's name in transformers."""
         for name, values in self.network.named_parameters():
             held = self.quantized.get(name)
             type = held.grid.type if held else (F16 if values.dim() > 1 else F32)
@@ -71,7 +71,7 @@ class Compressed:
 
 
 def linear_names(network: Any) -> list[str]:
-    """Return the weights of all linear layers except the head, by transformers name."""
+    """Return the names in transformers of the weights of all linear layers except the head."""
     return [
         f"{name}.weight"
         for name, module in network.named_modules()
@@ -81,10 +81,10 @@ def linear_names(network: Any) -> list[str]:
 
 @torch.no_grad()
 def quantize_network(model: Compressed, grid: Grid, importance: Mapping[str, Tensor] | None = None) -> list[str]:
-    """Quantize in place: every linear layer to `grid`, the embedding and the head to int8 in groups of 32.
+    """Quantize in place: every linear layer to `grid`, and the embedding and the head to int8 in groups of 32.
 
     Matrices that already have codes are not changed. A matrix whose columns cannot be divided into groups stays in
-    float16. Returns the names of those matrices.
+    float16. Returns the names of the matrices that stay in float16.
     """
     plain = []
     parameters = dict(model.network.named_parameters())
@@ -110,7 +110,7 @@ def hold(model: Compressed, name: str, quantized: Quantized) -> None:
 
 
 def round_to_half(network: Any) -> None:
-    """Round every matrix to float16, because the file holds unquantized matrices in float16."""
+    """Round every matrix to float16, because the file stores unquantized matrices in float16."""
     with torch.no_grad():
         for values in network.parameters():
             if values.dim() > 1:
@@ -144,7 +144,7 @@ def _raw(model: Compressed, spec: TensorSpec, name: str) -> NDArray[Any]:
 def write_compressed_tensors(model: Compressed, folder: Path) -> None:
     """Write safetensors in the format `compressed-tensors`, for vLLM. Codes and scales are those of the GGUF file.
 
-    Raises `JobFailed` unless the grid is symmetric and evenly spaced.
+    Raises `JobFailed` if the grid is asymmetric or not evenly spaced.
     """
     from safetensors.torch import save_file
 
@@ -170,7 +170,7 @@ def write_compressed_tensors(model: Compressed, folder: Path) -> None:
 
 
 def _packed_tensors(name: str, held: Quantized) -> dict[str, Tensor]:
-    """Pack unsigned codes into int32 numbers, the first code in the lowest bits."""
+    """Pack unsigned codes into int32 numbers. The first code goes to the lowest bits."""
     bits = held.grid.bits
     rows, columns = held.codes.shape
     raised = (held.codes.to(torch.int64) + (1 << bits - 1)).reshape(rows, -1, 32 // bits)
@@ -184,7 +184,7 @@ def _packed_tensors(name: str, held: Quantized) -> dict[str, Tensor]:
 
 
 def _quantization(model: Compressed, grid: Grid) -> dict[str, Any]:
-    """Return one config group for each group size, with the layers of that size."""
+    """Return one config group for each group size. A group lists the layers whose codes have this group size."""
     groups: dict[int, list[str]] = {}
     for name, held in model.quantized.items():
         if name not in (EMBEDDING, HEAD):

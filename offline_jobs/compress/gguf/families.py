@@ -1,6 +1,7 @@
 """Model families: the names and layouts of their tensors in GGUF and in transformers.
 
-Mistral and SmolLM use Llama's architecture. `deci` is llama.cpp's variant of Llama for layers of different widths.
+Mistral and SmolLM use Llama's architecture. `deci` is llama.cpp's variant of Llama, whose layers may have different
+widths.
 """
 
 import re
@@ -16,7 +17,8 @@ from offline_jobs.errors import JobFailed
 
 EMBEDDING, HEAD = "model.embed_tokens.weight", "lm_head.weight"
 ROPE_FACTORS = "rope_freqs.weight"
-"""Llama 3's scaling factors for rotary frequencies, stored as a tensor. The factors are constants, not weights."""
+"""Llama 3's scaling factors for rotary frequencies. GGUF stores these factors as a tensor, but they are constants, not
+weights."""
 WHOLE = {EMBEDDING: "token_embd.weight", "model.norm.weight": "output_norm.weight", HEAD: "output.weight"}
 LINEARS = {
     "self_attn.q_proj": "attn_q",
@@ -36,15 +38,15 @@ FOUR_NORMS = {
 }
 HEAD_NORMS = {"self_attn.q_norm": "attn_q_norm", "self_attn.k_norm": "attn_k_norm"}
 SLIDING_EVERY = 6
-"""In Gemma 3, every sixth layer uses full attention. The other layers use a sliding window."""
+"""Every sixth layer of Gemma 3 uses full attention. The other layers use a sliding window."""
 
 
 @dataclass(frozen=True)
 class Family:
     """A family of models.
 
-    turned: GGUF orders the rows of q and k differently from transformers (see `interleaved`).
-    raised: GGUF stores the weights of norms plus 1.
+    turned: whether GGUF orders the rows of q and k differently from transformers (see `interleaved`).
+    raised: whether GGUF stores the weights of norms plus 1.
     """
 
     architecture: str
@@ -55,7 +57,7 @@ class Family:
     sliding: bool = False
 
     def gguf_name(self, name: str) -> str:
-        """Convert a transformers name to a GGUF name. Raises `JobFailed` if the family has no such tensor."""
+        """Convert a tensor's name from transformers to GGUF. Raises `JobFailed` if the family has no such tensor."""
         if name in WHOLE:
             return WHOLE[name]
         match = re.fullmatch(r"model\.layers\.(\d+)\.(.+)\.(weight|bias)", name)
@@ -65,7 +67,7 @@ class Family:
         return f"blk.{match[1]}.{part}.{match[3]}"
 
     def torch_name(self, name: str) -> str:
-        """The inverse of `gguf_name`."""
+        """Convert a tensor's name from GGUF to transformers."""
         whole = {to: from_ for from_, to in WHOLE.items()}
         if name in whole:
             return whole[name]
@@ -76,13 +78,13 @@ class Family:
         return f"model.layers.{match[1]}.{part}.{match[3]}"
 
     def to_gguf(self, name: str, values: Tensor, head_width: int) -> Tensor:
-        """Reorder values or codes (rows first) into GGUF's layout. `name` is the transformers name."""
+        """Reorder values or codes, rows first, into GGUF's layout. `name` is the tensor's name in transformers."""
         if self._turns(name):
             return interleaved(values, head_width)
         return values + 1 if self.raised and name.endswith("norm.weight") else values
 
     def to_torch(self, name: str, values: Tensor, head_width: int) -> Tensor:
-        """The inverse of `to_gguf`."""
+        """Reorder values or codes, rows first, into transformers' layout. Inverts `to_gguf`."""
         if self._turns(name):
             return halves(values, head_width)
         return values - 1 if self.raised and name.endswith("norm.weight") else values
@@ -102,7 +104,7 @@ FAMILIES = (
 
 
 def family_of(architecture: str) -> Family:
-    """Find a family by its GGUF architecture. Raises `JobFailed` if the architecture is unknown."""
+    """Return the family with this GGUF architecture. Raises `JobFailed` if the architecture is unknown."""
     for family in FAMILIES:
         if family.architecture == architecture:
             return family
@@ -110,7 +112,7 @@ def family_of(architecture: str) -> Family:
 
 
 def family_of_type(model_type: str) -> Family:
-    """Find a family by transformers' `model_type`. Raises `JobFailed` if the type is unknown."""
+    """Return the family with this `model_type` of transformers. Raises `JobFailed` if the type is unknown."""
     for family in FAMILIES:
         if model_type in family.model_types:
             return family
@@ -122,17 +124,17 @@ def _known() -> str:
 
 
 def interleaved(values: Tensor, head_width: int) -> Tensor:
-    """Reorder the rows of heads from transformers to GGUF.
+    """Reorder the rows of each head from transformers' order to GGUF's.
 
-    Rotary embedding rotates rows in pairs. The rows of a pair are half a head apart in transformers, and adjacent in
-    GGUF.
+    Rotary embedding rotates pairs of rows. The two rows of a pair are half a head apart in transformers, and adjacent
+    in GGUF.
     """
     shape = values.shape
     return values.reshape(-1, 2, head_width // 2, *shape[1:]).transpose(1, 2).reshape(shape)
 
 
 def halves(values: Tensor, head_width: int) -> Tensor:
-    """The inverse of `interleaved`."""
+    """Reorder the rows of each head from GGUF's order to transformers'. Inverts `interleaved`."""
     shape = values.shape
     return values.reshape(-1, head_width // 2, 2, *shape[1:]).transpose(1, 2).reshape(shape)
 
@@ -142,7 +144,8 @@ def head_width_of(config: Any) -> int:
 
 
 def config_of(family: Family, value: Any, tied: bool, vocabulary: int) -> Any:
-    """Build a transformers config from GGUF metadata. `value(key)` returns the value of a key, or None.
+    """Build a transformers config from GGUF metadata. `value(key)` returns the value of a key, or None if the key is
+    missing.
 
     Raises `JobFailed` if the model uses an unsupported kind of position encoding.
     """
@@ -185,7 +188,7 @@ def _rope(family: Family, value: Any) -> dict[str, Any]:
 
 
 def pairs_of(family: Family, config: Any, architecture: str = "") -> dict[str, Pair]:
-    """Build GGUF metadata from a transformers config, without the vocabulary."""
+    """Build GGUF metadata from a transformers config. The vocabulary is not included."""
     prefix = architecture or family.architecture
     rope = config.rope_parameters or {}
     rope = rope.get("full_attention", rope)
@@ -217,7 +220,7 @@ def pairs_of(family: Family, config: Any, architecture: str = "") -> dict[str, P
 
 
 def with_widths(pairs: Mapping[str, Pair], widths: list[int], heads: list[int], kv_heads: list[int]) -> dict[str, Pair]:
-    """Return metadata for the architecture `deci`. Each list has one entry per layer."""
+    """Return metadata for the architecture `deci`. Each of the lists has one entry per layer."""
     changed = {}
     for key, pair in pairs.items():
         prefix, _, rest = key.partition(".")
@@ -230,7 +233,8 @@ def with_widths(pairs: Mapping[str, Pair], widths: list[int], heads: list[int], 
 
 
 def rope_factors(config: Any) -> Tensor | None:
-    """Return Llama 3's frequency factors as float32 [head width / 2], or None for other position encodings."""
+    """Return Llama 3's frequency factors as float32 [head width / 2], or None if the model uses another position
+    encoding."""
     rope = config.rope_parameters or {}
     if rope.get("rope_type") != "llama3":
         return None

@@ -40,7 +40,7 @@ BLOCKS = {
     23: (256, 136),  # IQ4_XS
     30: (1, 2),  # BF16
 }
-"""By tensor type: the numbers in a block, and the bytes of a block."""
+"""For each tensor type, how many numbers and how many bytes a block has."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Pair:
 
     @property
     def value(self) -> Any:
-        """The decoded value: a number, a text or a list. Text that is not valid UTF-8 stays bytes."""
+        """The decoded value: a number, a text or a list. A text that is not valid UTF-8 is returned as bytes."""
         return _decoded(self.kind, self.data, 0)[0]
 
 
@@ -93,10 +93,8 @@ class GgufFile:
 
 
 def bytes_of(type: int, shape: Sequence[int]) -> int:
-    """Return the size of a tensor in bytes.
-
-    Raises `NotAModel` if the type is unknown or a row does not divide into blocks.
-    """
+    """Return the size of a tensor in bytes. Raises `NotAModel` if the type is unknown or a row cannot be divided into
+    blocks."""
     if type not in BLOCKS:
         raise NotAModel(f"tensors of type {type} cannot be read")
     numbers, size = BLOCKS[type]
@@ -106,7 +104,7 @@ def bytes_of(type: int, shape: Sequence[int]) -> int:
 
 
 def read_gguf(path: Path) -> GgufFile:
-    """Read the metadata and map the tensors. Raises `NotAModel` if the file is truncated or not GGUF."""
+    """Read the metadata and map the tensors. Raises `NotAModel` if the file is truncated or is not a GGUF file."""
     with path.open("rb") as file:
         if file.read(4) != MAGIC:
             raise NotAModel(f"{path} is not a GGUF model")
@@ -245,9 +243,10 @@ def _encoded_text(data: bytes) -> bytes:
 def write_gguf(
     path: Path, pairs: Mapping[str, Pair], specs: Sequence[TensorSpec], data: Iterable[NDArray[Any]]
 ) -> None:
-    """Write tensors one at a time, then wait until the file is on the disk. `data` must have the order of `specs`.
+    """Write tensors one at a time, then wait until the file is on the disk. `data` has the tensors in the order of
+    `specs`.
 
-    Raises `ValueError` if a tensor does not have the size of its spec, and `OSError` if the disk is full.
+    Raises `ValueError` if a tensor's size differs from the size in its spec, and `OSError` if the disk is full.
     """
     pairs = {key: pair for key, pair in pairs.items() if key != ALIGNMENT_KEY}
     with path.open("wb") as file:

@@ -1,7 +1,7 @@
 """Converts the vocabulary of a folder with a `tokenizer.json` to GGUF metadata.
 
-llama.cpp identifies a pre-tokenizer by name, but a folder describes it by rules. So the names are tried one after
-another, until llama.cpp makes the same tokens as the folder's tokenizer.
+llama.cpp identifies a pre-tokenizer by name, but a folder describes the pre-tokenizer by rules. So llama.cpp's names
+are tried one after another, until llama.cpp makes the same tokens as the folder's tokenizer.
 """
 
 import json
@@ -27,8 +27,10 @@ SPECIAL = {
 
 
 def vocabulary_pairs(folder: Path, config: Any) -> dict[str, Pair]:
-    """Return tokens, merges and special tokens. Raises `JobFailed` unless `tokenizer.json` exists and is of type
-    BPE."""
+    """Return the metadata with tokens, merges and special tokens.
+
+    Raises `JobFailed` if `tokenizer.json` is missing or its type is not BPE.
+    """
     rules = _json(folder / "tokenizer.json")
     options = _json(folder / "tokenizer_config.json", optional=True)
     model = rules.get("model", {})
@@ -56,7 +58,7 @@ def vocabulary_pairs(folder: Path, config: Any) -> dict[str, Pair]:
 
 
 def candidates(pairs: Mapping[str, Pair]) -> list[Mapping[str, Pair]]:
-    """Return the metadata once for each pre-tokenizer to try."""
+    """Return one copy of the metadata for each pre-tokenizer to try."""
     if "tokenizer.ggml.pre" not in pairs:
         return [pairs]
     return [{**pairs, "tokenizer.ggml.pre": text(cut)} for cut in CUTS]
@@ -104,7 +106,7 @@ def _marks(options: dict[str, Any], tokens: list[str], adds_first: bool) -> dict
 
 
 def _adds_first(rules: dict[str, Any], options: dict[str, Any]) -> bool:
-    """Return whether the tokenizer adds a token at the beginning of each text."""
+    """Return whether the tokenizer adds a special token at the start of each text."""
     if "add_bos_token" in options:
         return bool(options["add_bos_token"])
     after = rules.get("post_processor") or {}
@@ -120,7 +122,8 @@ def _prefixed(rules: dict[str, Any]) -> bool:
 
 
 def _scores(tokens: list[str], merges: list[str]) -> list[float]:
-    """Return a score for each token. llama.cpp merges the highest score first, so earlier merges score higher."""
+    """Return a score for each token. llama.cpp merges the token with the highest score first, so earlier merges score
+    higher."""
     ranks: dict[str, int] = {}
     for rank, merge in enumerate(merges):
         left, _, right = merge.partition(" ")
@@ -134,7 +137,7 @@ def proven_pairs(
 ) -> Mapping[str, Pair]:
     """Return the metadata with which llama.cpp tokenizes `PROBE` exactly as the folder's tokenizer does.
 
-    Raises `JobFailed` if no pre-tokenizer does.
+    Raises `JobFailed` if no known pre-tokenizer gives the same tokens.
     """
     from transformers import AutoTokenizer
 

@@ -6,8 +6,7 @@ from gateway.backends.local.variants import Perplexities
 from offline_jobs.errors import JobFailed
 
 AGREE = 0.01
-"""The largest allowed difference between the perplexities in llama.cpp and in torch, as a share of torch's
-perplexity."""
+"""The maximum difference between the perplexities in llama.cpp and in torch, as a share of torch's perplexity."""
 
 
 def perplexity(losses: list[float]) -> float:
@@ -15,8 +14,8 @@ def perplexity(losses: list[float]) -> float:
 
 
 def rise_of(before: Perplexities, after: Perplexities) -> float:
-    """Return the largest relative rise of perplexity: in torch, in llama.cpp, and with the int8 cache if it was
-    measured."""
+    """Return the largest relative rise of perplexity among the rises in torch, in llama.cpp, and with the int8 cache,
+    if measured."""
     rises = [after.torch / before.torch, after.llamacpp / before.llamacpp]
     if after.llamacpp_int8_cache:
         rises.append(after.llamacpp_int8_cache / before.llamacpp)
@@ -26,7 +25,7 @@ def rise_of(before: Perplexities, after: Perplexities) -> float:
 def pass_gate(before: Perplexities, after: Perplexities, limit: float, *, changed: bool) -> None:
     """Raise `JobFailed` if the variant must not be published.
 
-    A variant fails if its perplexity rises above the limit, if llama.cpp and torch disagree on its perplexity, or if
+    A variant fails if its perplexity rises above the limit, if llama.cpp and torch disagree about its perplexity, or if
     the scheme changed nothing.
     """
     if not changed:

@@ -1,7 +1,7 @@
-"""Calls C functions of llama.cpp that xllamacpp's API lacks: tokenization, and logits of every token.
+"""Calls C functions of llama.cpp that xllamacpp's Python API lacks: tokenization, and the logits of every token.
 
-xllamacpp's own library contains these functions. The layouts of their structs may change with any version, so they are
-checked before use.
+The library that xllamacpp loads contains these functions. The layouts of their structs may change with any version, so
+the layouts are checked before use.
 """
 
 import ctypes
@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 from offline_jobs.errors import JobFailed
 
 CHUNK = 128
-"""The number of tokens whose logits are in memory at the same time."""
+"""The maximum number of tokens whose logits are in memory at the same time."""
 CACHE_TYPES = {"f16": 1, "q8_0": 8}
 FLASH_ON = 1
 ERROR = 4
-"""The level of errors in llama.cpp's log."""
+"""The number of the level "error" in llama.cpp's log."""
 
 I32, U32, F32, PTR, FLAG = ctypes.c_int32, ctypes.c_uint32, ctypes.c_float, ctypes.c_void_p, ctypes.c_bool
 LOGGER = ctypes.CFUNCTYPE(None, ctypes.c_int, ctypes.c_char_p, PTR)
@@ -132,7 +132,8 @@ def _library() -> Any:
 
 
 def _prove(library: Any) -> None:
-    """Raise `JobFailed` if the default values are not at the offsets of the known version."""
+    """Raise `JobFailed` if the structs do not have the layout of the known version. Known default values reveal the
+    layout."""
     context, model = library.llama_context_default_params(), library.llama_model_default_params()
     place = (context.n_ctx, context.n_batch, context.yarn_ext_factor, context.type_k, context.type_v)
     ends = (context.embeddings, context.offload_kqv, context.swa_full, model.n_gpu_layers, model.use_extra_bufts)
@@ -144,13 +145,13 @@ _reasons: list[str] = []
 
 
 def _listen(level: int, line: bytes, _: Any) -> None:
-    """Keep the errors from llama.cpp's log, to explain a refusal."""
+    """Collect the errors in llama.cpp's log, to explain why a model was refused."""
     if level == ERROR:
         _reasons.append(line.decode(errors="replace").strip())
 
 
 _LOG = LOGGER(_listen)
-"""The log callback. The library keeps a pointer to it, so it must not be garbage-collected."""
+"""The log callback. llama.cpp keeps a pointer to the callback, so the callback must not be garbage-collected."""
 
 
 class LoadedModel:
@@ -172,13 +173,13 @@ class LoadedModel:
 
     @property
     def first_token(self) -> int | None:
-        """The token that must begin each text, or None."""
+        """The token that must start each text, or None if there is no such token."""
         if not self._library.llama_vocab_get_add_bos(self._vocabulary):
             return None
         return int(self._library.llama_vocab_bos(self._vocabulary))
 
     def tokens(self, text: str) -> list[int]:
-        """Tokenize a text, without a beginning token. Names of control tokens are treated as plain text."""
+        """Tokenize a text without adding a token at its start. Names of control tokens are treated as plain text."""
         data = text.encode()
         room = len(data) + 8
         into = (I32 * room)()
@@ -220,8 +221,8 @@ class LlamaContext:
     def read(self, tokens: Sequence[int], start: int, *, rows: int = 1, logits: bool = True) -> NDArray[np.float32]:
         """Read `tokens` at position `start` into each of `rows` texts.
 
-        Returns logits [tokens, vocabulary], for every token of every text if `logits` is true, else for the last token
-        of each text. The array is valid until the next call.
+        If `logits` is true, returns the logits [tokens, vocabulary] of every token of every text, otherwise those of
+        the last token of each text. The array is valid until the next call.
         """
         count = len(tokens) * rows
         batch = self._library.llama_batch_init(count, 0, 1)
@@ -241,7 +242,7 @@ class LlamaContext:
 
 
 def losses(context: LlamaContext, window: Sequence[int]) -> NDArray[np.float64]:
-    """Return the negative log-likelihood of each token of a window except the first."""
+    """Return the negative log-likelihood of each token of a window, except the first token."""
     context.clear()
     each = []
     for start in range(0, len(window) - 1, CHUNK):

@@ -26,8 +26,10 @@ T = TypeVar("T")
 
 
 class MeasureRequest(Struct, frozen=True):
-    """A request to the child process. `what` chooses the answer: the tokens of `text`, the losses of `windows`, or
-    speeds."""
+    """A request to the child process.
+
+    `what` selects the result: the tokens of `text`, the losses of `windows`, or the speeds.
+    """
 
     what: Literal["tokens", "losses", "speeds"]
     model: str
@@ -40,7 +42,7 @@ class MeasureRequest(Struct, frozen=True):
 class TextTokens(Struct, frozen=True):
     tokens: list[int]
     first: int | None
-    """The token that must begin each text, or None."""
+    """The token that must start each text, or None if there is no such token."""
 
 
 class WindowLosses(Struct, frozen=True):
@@ -56,18 +58,19 @@ def tokens_of(model: Path, text: str, check: Callable[[], None]) -> TextTokens:
 def losses_of(
     model: Path, windows: Sequence[Sequence[int]], check: Callable[[], None], *, cache: str = "f16", threads: int = 1
 ) -> list[float]:
-    """Return the mean loss of each window. Raises `JobFailed` if llama.cpp cannot load the model."""
+    """Return the mean negative log-likelihood of each window. Raises `JobFailed` if llama.cpp cannot load the model."""
     request = MeasureRequest("losses", str(model), windows=list(map(list, windows)), cache=cache, threads=threads)
     return _measured(request, WindowLosses, check).means
 
 
 def speeds_of(model: Path, check: Callable[[], None], *, cache: str = "f16", threads: int = 1) -> Speeds:
-    """Return the speeds in tokens per second of CPU time."""
+    """Return the speeds of the model, in tokens per second of CPU time."""
     return _measured(MeasureRequest("speeds", str(model), cache=cache, threads=threads), Speeds, check)
 
 
 def _measured(request: MeasureRequest, type: type[T], check: Callable[[], None]) -> T:
-    """Run the request in a child process. If `check` raises, the child is killed."""
+    """Run the request in a child process. `check` is called while the child runs. If `check` raises, the child is
+    killed."""
     program = [sys.executable, "-m", "offline_jobs.compress.measuring.measure"]
     with tempfile.TemporaryFile() as given, tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as errors:
         given.write(msgspec.json.encode(request))
@@ -90,7 +93,7 @@ def _measured(request: MeasureRequest, type: type[T], check: Callable[[], None])
 
 
 def median_speeds(models: Sequence[tuple[Path, str]], threads: int, runs: int) -> list[Speeds]:
-    """Return the median speeds of `runs` measurements for each pair of file and cache type."""
+    """Measure each pair of file and cache type `runs` times, and return the median speeds of each pair."""
     rounds = [
         [speeds_of(path, _unlimited, cache=cache, threads=threads) for path, cache in models] for _ in range(runs)
     ]
@@ -107,7 +110,7 @@ def _median_of(runs: Sequence[Speeds]) -> Speeds:
 
 
 def _unlimited() -> None:
-    """A check that always passes: a measurement from the command line has no budget."""
+    """A check that never raises, because a measurement from the command line has no budget."""
 
 
 def main() -> None:
@@ -142,7 +145,7 @@ def _speeds(model: LoadedModel, request: MeasureRequest) -> Speeds:
 
 
 def _rates(model: LoadedModel, request: MeasureRequest, rows: int) -> tuple[float, float]:
-    """Return prompt tokens and written tokens per CPU second. A first run warms up and is not timed."""
+    """Return the speeds of reading and of writing, in tokens per CPU second. A first run warms up and is not timed."""
     prompt = [2 + place % min(1000, model.vocabulary_size - 2) for place in range(PROMPT // rows)]
     room = len(prompt) + STEPS + 4
     with model.context(room, threads=request.threads, rows=rows, cache=request.cache) as context:

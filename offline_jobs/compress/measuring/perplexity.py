@@ -1,6 +1,6 @@
-"""Measures perplexity in torch, with activations rounded as llama.cpp rounds them.
+"""Measures perplexity in torch, with activations rounded as in llama.cpp.
 
-Before llama.cpp multiplies by a quantized matrix, it rounds the activations to int8 in groups of 32.
+Before llama.cpp multiplies activations by a quantized matrix, it rounds them to int8 in groups of 32.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -17,7 +17,7 @@ from offline_jobs.compress.gguf.blocks import BLOCK
 def round_input(values: Tensor) -> Tensor:
     """Round activations [..., columns] as Q8_0 and Q8_1 do.
 
-    Codes are made with the exact scale. The scale is rounded to float16 afterwards.
+    The codes are made with the exact scale. Afterwards, the scale is rounded to float16.
     """
     blocks = values.reshape(*values.shape[:-1], -1, BLOCK)
     scales = blocks.abs().amax(-1, keepdim=True) / 127
@@ -43,7 +43,7 @@ def rounded_inputs(network: Any, names: Sequence[str]) -> Iterator[None]:
 
 @torch.inference_mode()
 def mean_losses(network: Any, windows: Sequence[Sequence[int]], check: Callable[[], None]) -> list[float]:
-    """Return the mean negative log-likelihood of each window, not counting the first token of a window.
+    """Return the mean negative log-likelihood of each window. The first token of a window is not counted.
 
     `check` is called between windows.
     """
