@@ -1,4 +1,4 @@
-"""Estimates the disk space, memory and time of a compression, and checks that disk and memory suffice."""
+"""Estimates the disk space, memory and time of a compression, and checks that disk and memory are large enough."""
 
 import shutil
 import time
@@ -16,7 +16,7 @@ MEMORY = Path("/proc/meminfo")
 FLOAT32 = 4
 SPARE = 1.15
 PASSES = {"smooth": 2.0, "magnitude": 0.0, "wanda": 2.0, "sparsegpt": 2.0}
-"""How many times each stage reads the calibration text."""
+"""How many times each method reads the calibration text."""
 
 
 class Forecast(Struct, frozen=True):
@@ -39,7 +39,7 @@ class Forecast(Struct, frozen=True):
 
 
 def forecast(config: Any, plan: Plan, options: CompressOptions) -> Forecast:
-    """Estimate sizes from the model's config, and the time from a timed multiplication on this machine."""
+    """Estimate the sizes from the model's config, and the time from a multiplication that is timed on this machine."""
     matrices, embedding = _matrices(config), (config.vocab_size, config.hidden_size)
     copies = 1 if config.tie_word_embeddings else 2
     weights = sum(rows * columns for rows, columns in matrices) + embedding[0] * embedding[1] * copies
@@ -97,7 +97,7 @@ def _seconds(weights: int, plan: Plan, options: CompressOptions) -> float:
 
 
 def look_for_room(expected: Forecast, folder: Path) -> None:
-    """Raise `JobFailed` if disk or memory does not suffice."""
+    """Raise `JobFailed` if the disk space or the memory is too small."""
     place = folder
     while not place.exists():
         place = place.parent

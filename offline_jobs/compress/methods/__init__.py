@@ -1,1 +1,1 @@
-"""Methods that change a model: rounding to grids, smoothing, pruning and fine-tuning."""
+"""Methods that change a model: quantization, smoothing, pruning and fine-tuning."""

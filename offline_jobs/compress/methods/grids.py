@@ -1,7 +1,7 @@
 """Rounds weights [rows, columns] to grids, and searches for good scales.
 
 Files hold scales as float16, so each scale is rounded to float16 before the codes are made. In a search, `weight` is
-the importance of each column: the mean square of the column's inputs, if known.
+the importance of each column. A column's importance is the mean square of its inputs, if known.
 """
 
 from collections.abc import Callable
@@ -16,7 +16,10 @@ from offline_jobs.compress.gguf.blocks import BLOCK, CODEBOOK, IQ4_NL, Q4_0, Q4_
 
 GROUPS = (128, 64, 32)
 STEPS = 20
-"""The number of scales to try, from `NARROWEST` to 1.15 times the scale that fits the largest absolute value."""
+"""The number of scales that a search tries.
+
+The scales range from `NARROWEST` to 1.15 times the scale that fits the largest absolute value.
+"""
 NARROWEST = 0.7
 LEAST = 1e-12
 
@@ -25,8 +28,8 @@ LEAST = 1e-12
 class Grid:
     """The values to which weights are rounded.
 
-    group: the number of columns that share a scale; 0 means the whole row.
-    searched: whether to search for the scale with the least squared error; if not, the largest value sets the scale.
+    group: the number of columns that share a scale; 0 means that a whole row shares a scale.
+    searched: whether to search for the scale with the least squared error. Otherwise, the largest value sets the scale.
     """
 
     bits: int
@@ -45,7 +48,11 @@ class Grid:
         return Q4_0 if self.symmetric else Q4_1
 
     def group_of(self, columns: int) -> int:
-        """Return the group size for a matrix: `group` if it divides `columns`, else a smaller size, else 0."""
+        """Return the group size for a matrix with this number of columns.
+
+        The size is `group` if `group` divides `columns`, else a smaller size that does. Returns 0 if `columns` cannot
+        be divided into groups.
+        """
         if columns % BLOCK:
             return 0
         if not self.group:
@@ -57,8 +64,8 @@ class Grid:
 class Quantized:
     """A matrix as codes [rows, columns].
 
-    Scales and least values are float32 [rows, groups], and float16 can hold each of them exactly. Only asymmetric grids
-    have least values.
+    Scales and least values are float32 [rows, groups], and float16 can hold each of them exactly. Least values are None
+    for symmetric grids.
     """
 
     grid: Grid
@@ -68,7 +75,7 @@ class Quantized:
 
     @property
     def values(self) -> Tensor:
-        """The dequantized values, float32 [rows, columns], bit-equal to llama.cpp's."""
+        """The dequantized values, float32 [rows, columns]. Every bit equals llama.cpp's result."""
         groups = self.codes.reshape(*self.scales.shape, -1)
         numbers = _codebook()[groups.long()] if self.grid.nonlinear else groups.float()
         spread = numbers * self.scales[..., None]
@@ -77,13 +84,14 @@ class Quantized:
         return spread.reshape(self.codes.shape)
 
     def map_rows(self, turn: Callable[[Tensor], Tensor]) -> "Quantized":
-        """Return a copy whose rows are reordered by `turn`."""
+        """Return a copy of the matrix with reordered rows. `turn` reorders the rows of a tensor."""
         least = None if self.least is None else turn(self.least)
         return Quantized(self.grid, turn(self.codes), turn(self.scales), least)
 
     @property
     def coded(self) -> Coded:
-        """The codes for the file. GGUF has one scale per 32 columns, so the scale of a larger group is repeated."""
+        """The matrix as the file stores it. GGUF has one scale per 32 columns, so the scale of a larger group is
+        repeated."""
         repeat = self.codes.shape[1] // self.scales.shape[1] // BLOCK
         scales = _half(self.scales.repeat_interleave(repeat, 1))
         least = None if self.least is None else _half(self.least.repeat_interleave(repeat, 1))
@@ -91,7 +99,7 @@ class Quantized:
 
 
 def quantize(weights: Tensor, grid: Grid, importance: Tensor | None = None) -> Quantized:
-    """Round a matrix to a grid. `importance` is [columns]. 32 must divide the number of columns."""
+    """Round a matrix to a grid. `importance` is [columns]. The number of columns must be a multiple of 32."""
     group = grid.group_of(weights.shape[1])
     groups = weights.float().reshape(weights.shape[0], -1, group)
     weight = torch.ones(groups.shape[1:]) if importance is None else importance.float().reshape(-1, group)
@@ -111,7 +119,7 @@ def to_codes(groups: Tensor, grid: Grid, scales: Tensor, least: Tensor | None) -
 
 
 def limits(grid: Grid) -> tuple[int, int]:
-    """Return the lowest and the highest code of a grid."""
+    """Return the lowest and the highest code of the grid."""
     if grid.bits == 8:
         return -127, 127
     return (-8, 7) if grid.symmetric else (0, 15)
@@ -165,7 +173,7 @@ def _error(groups: Tensor, grid: Grid, scales: Tensor, least: Tensor | None, wei
 
 
 def _signed_most(groups: Tensor) -> Tensor:
-    """Return the value of largest magnitude in each group, with its sign, as [rows, groups]."""
+    """Return the value with the largest magnitude in each group, with its sign, as [rows, groups]."""
     place = groups.abs().argmax(2, keepdim=True)
     return groups.gather(2, place)[..., 0]
 

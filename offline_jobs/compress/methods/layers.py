@@ -16,17 +16,17 @@ Check = Callable[[], None]
 
 @dataclass
 class InputStatistics:
-    """Sums over the inputs of a linear layer. `products` is [columns, columns], and None unless requested."""
+    """Statistics of the inputs of a linear layer. `products` is [columns, columns], or None if it was not requested."""
 
     tokens: int = 0
     squares: Tensor = field(default_factory=lambda: torch.zeros(0))
     highest: Tensor = field(default_factory=lambda: torch.zeros(0))
     products: Tensor | None = None
     sample: Tensor = field(default_factory=lambda: torch.zeros(0))
-    """The inputs of the first tokens, [tokens, columns]."""
+    """The inputs of the first few tokens, [tokens, columns]."""
 
     def add(self, inputs: Tensor, *, products: bool, sample: int) -> None:
-        """Add inputs [..., columns] to the sums."""
+        """Add inputs [..., columns] to the statistics."""
         rows = inputs.reshape(-1, inputs.shape[-1]).float()
         if not self.tokens:
             self.squares, self.highest = torch.zeros(rows.shape[1]), torch.zeros(rows.shape[1])
@@ -44,7 +44,10 @@ class InputStatistics:
 
 
 class Texts:
-    """The hidden states of equally long windows after the layers passed so far. Each state is [tokens, width]."""
+    """The hidden states of equally long windows, after the layers through which the windows have run so far.
+
+    Each state is [tokens, width].
+    """
 
     def __init__(self, network: Any, windows: Sequence[Sequence[int]]) -> None:
         self._layers: list[nn.Module] = list(network.model.layers)
@@ -55,7 +58,7 @@ class Texts:
 
     @torch.inference_mode()
     def statistics(self, check: Check, *, products: bool = False, sample: int = 0) -> dict[str, InputStatistics]:
-        """Return the input statistics of each linear layer in the next layer, by the linear layer's name."""
+        """Return the input statistics of the linear layers inside the next layer, by the name of the linear layer."""
         layer = self._layers[self.place]
         seen = {name: InputStatistics() for name in LINEARS if _has(layer, name)}
         with _watched(layer, seen, products=products, sample=sample):
@@ -79,13 +82,13 @@ class Texts:
 
 
 class LayerFiles:
-    """Stores finished layers in the job's folder, so that a resumed job does not repeat them."""
+    """Stores finished layers in the job's folder, so that a resumed job does not compute these layers again."""
 
     def __init__(self, folder: Path, stage: str) -> None:
         self._folder, self._stage = folder, stage
 
     def restore(self, number: int, layer: nn.Module) -> bool:
-        """Load a layer from its file. Returns False if no earlier run finished the layer."""
+        """Load a layer from its file. Returns False if the layer has no file, because no earlier run finished it."""
         from safetensors.torch import load_file
 
         file = self._file(number)
@@ -107,7 +110,8 @@ class LayerFiles:
 
 @torch.inference_mode()
 def importances(network: Any, windows: Sequence[Sequence[int]], check: Check) -> dict[str, Tensor]:
-    """Return the mean square of the inputs [columns] of every linear layer, by the name of the layer's weight."""
+    """Return the mean square of the inputs [columns] of every linear layer, by the name of the linear layer's
+    weight."""
     texts, means = Texts(network, windows), {}
     for number in range(len(network.model.layers)):
         for name, seen in texts.statistics(check).items():
@@ -134,12 +138,12 @@ def _watched(layer: nn.Module, seen: Mapping[str, InputStatistics], *, products:
 
 
 class _Reached(Exception):  # this exception stops a run, so its name does not end in Error
-    """The run has reached the requested layer."""
+    """Raised when a run has reached the requested layer."""
 
 
 @torch.inference_mode()
 def _arguments(network: Any, window: Sequence[int], index: int) -> dict[str, Any]:
-    """Return the keyword arguments of a layer (positions and masks), without the hidden states."""
+    """Return the keyword arguments that a layer receives, such as positions and masks, without the hidden states."""
     caught: dict[str, Any] = {}
 
     def catch(_: nn.Module, given: tuple[Any, ...], named: dict[str, Any]) -> None:
@@ -162,7 +166,7 @@ def _arguments(network: Any, window: Sequence[int], index: int) -> dict[str, Any
 
 
 class _Skipped(nn.Module):
-    """Replaces a layer and returns its input unchanged. Has the attributes of the layer that some models read."""
+    """Replaces a layer and returns its input unchanged. It has the attributes of the layer that some models read."""
 
     def __init__(self, layer: nn.Module) -> None:
         super().__init__()
@@ -176,7 +180,7 @@ class _Skipped(nn.Module):
 
 @torch.inference_mode()
 def _embedded(network: Any, window: Sequence[int]) -> Tensor:
-    """Return the input of the first layer, [tokens, width]."""
+    """Return the input of the first layer for one window, [tokens, width]."""
     caught: list[Tensor] = []
 
     def catch(_: nn.Module, given: tuple[Any, ...], named: dict[str, Any]) -> None:

@@ -1,6 +1,6 @@
 """Prunes single weights by magnitude, by Wanda (Sun et al., 2023) or by SparseGPT (Frantar and Alistarh, 2023).
 
-`share` is the share of weights that become zero. With 2:4, two of every four columns become zero.
+`share` is the share of weights that become zero. With the pattern 2:4, two of every four columns become zero.
 """
 
 from collections.abc import Iterable, Iterator
@@ -15,14 +15,14 @@ from offline_jobs.compress.methods.layers import Check, InputStatistics, LayerFi
 
 Method = Literal["magnitude", "wanda", "sparsegpt"]
 COLUMNS = 128
-"""SparseGPT's block size, in columns. Masks are chosen and errors are propagated once per block."""
+"""The number of columns in a block. SparseGPT chooses a mask and propagates errors once per block."""
 DAMPING = 0.01
 PATTERN, REMOVED = 4, 2
 
 
 @dataclass(frozen=True)
 class Sparsity:
-    """The weights to remove: a share of all weights, or two of every four (2:4)."""
+    """The weights to remove: a share of all weights, or two of every four weights (2:4)."""
 
     share: float = 0.5
     two_of_four: bool = False
@@ -33,7 +33,7 @@ class Sparsity:
 
 
 def read_sparsity(word: str) -> Sparsity:
-    """Parse a sparsity such as `0.5`, `50%` or `2:4`. Raises `ValueError`."""
+    """Parse a sparsity such as `0.5`, `50%` or `2:4`. Raises `ValueError` for any other text."""
     if word.strip() == "2:4":
         return Sparsity(two_of_four=True)
     share = float(word.rstrip("%")) / (100 if word.endswith("%") else 1)
@@ -45,9 +45,9 @@ def read_sparsity(word: str) -> Sparsity:
 def prune(
     network: Any, windows: list[list[int]], method: Method, sparsity: Sparsity, check: Check, files: LayerFiles
 ) -> Iterator[tuple[int, float]]:
-    """Prune a model in place, layer by layer. Each layer is pruned with the outputs of the pruned layers before it.
+    """Prune a model in place, layer by layer. The inputs of a layer come from the pruned layers before it.
 
-    Yields the number of each finished layer and the layer's share of zeros.
+    Yields the number of each finished layer and the share of zeros in the layer.
     """
     texts = Texts(network, windows) if method != "magnitude" else None
     for number, layer in enumerate(network.model.layers):
@@ -63,7 +63,7 @@ def prune(
 
 
 def zeros_of(matrices: Iterable[Tensor]) -> float:
-    """Return the share of zeros in all matrices together."""
+    """Return the share of zeros among the weights of all matrices."""
     zeros = total = 0
     for matrix in matrices:
         zeros, total = zeros + int((matrix == 0).sum()), total + matrix.numel()
@@ -87,7 +87,7 @@ def prune_matrix(weight: Tensor, seen: InputStatistics | None, method: Method, s
 def lowest(scores: Tensor, sparsity: Sparsity, *, by_row: bool) -> Tensor:
     """Return a mask of the weights with the lowest scores.
 
-    Weights are compared within a row, within the whole matrix, or within each four columns (2:4).
+    Weights are compared within a row, within the whole matrix, or within every four columns (2:4).
     """
     if sparsity.two_of_four:
         fours = scores.reshape(scores.shape[0], -1, PATTERN)
@@ -102,8 +102,8 @@ def lowest(scores: Tensor, sparsity: Sparsity, *, by_row: bool) -> Tensor:
 def sparsegpt(weight: Tensor, products: Tensor, sparsity: Sparsity) -> Tensor:
     """Return the pruned matrix (algorithm 1 of the paper).
 
-    When a column is pruned, the columns to its right are adjusted to compensate. `products` is the sum of x x^T over
-    the inputs, [columns, columns].
+    When a column is pruned, the columns to the right are adjusted to compensate for the error. `products` is the sum of
+    x x^T over the inputs, [columns, columns].
     """
     w, hessian = weight.clone(), products.clone()
     dead = hessian.diagonal() == 0
@@ -119,7 +119,8 @@ def sparsegpt(weight: Tensor, products: Tensor, sparsity: Sparsity) -> Tensor:
 
 
 def _prune_block(block: Tensor, inverse: Tensor, sparsity: Sparsity) -> Tensor:
-    """Prune columns in place. Returns the errors, [rows, columns]."""
+    """Prune a block of columns in place. Returns the errors that the columns to the right must compensate, [rows,
+    columns]."""
     diagonal = inverse.diagonal()
     mask = torch.zeros_like(block, dtype=torch.bool)
     if not sparsity.two_of_four:

@@ -1,8 +1,8 @@
 """Moves outliers from activations into weights, which have finer scales (SmoothQuant, Xiao et al., 2022).
 
-Each input channel is divided by a factor, and the weights of this channel are multiplied by the same factor, so the
-model computes the same function. The module before (a norm, `up_proj` or `v_proj`) takes over the division, so
-inference costs the same.
+Each input channel is divided by a factor, and the channel's weights are multiplied by the same factor, so the model
+computes the same function. The preceding module (a norm, `up_proj` or `v_proj`) includes the division in its own
+weights, so inference costs no more than before.
 """
 
 from collections.abc import Iterator, Mapping
@@ -18,14 +18,15 @@ from offline_jobs.compress.methods.layers import Check, InputStatistics, LayerFi
 
 ALPHAS = (0.0, 0.25, 0.4, 0.5, 0.6, 0.75)
 SAMPLE = 256
-"""The number of tokens on which each alpha is tried."""
+"""The number of tokens on which each value of alpha is tried."""
 INT8 = Grid(8, 0, searched=False)
 SMALLEST = 1e-5
 
 
 @dataclass(frozen=True)
 class Fold:
-    """Linear layers that read the same input, and the module before them, into which the division is folded."""
+    """Linear layers that read the same input, and the module before these layers. The division is folded into that
+    module."""
 
     before: str
     after: tuple[str, ...]
@@ -47,8 +48,9 @@ def smooth(
 ) -> Iterator[dict[str, float]]:
     """Smooth every layer in place. The alpha with the least error after rounding to int8 is chosen.
 
-    Yields the alphas of each layer by the name of the folded module. An alpha of -1 means that smoothing did not reduce
-    the error. Layers that an earlier run finished yield an empty mapping. `raised`: norms multiply by weight + 1.
+    Yields the chosen alphas of each layer, by the name of the module into which the division is folded. An alpha of -1
+    means that smoothing did not reduce the error. For a layer that an earlier run finished, yields an empty mapping.
+    `raised` says whether norms multiply by weight + 1.
     """
     texts = Texts(network, windows)
     for number, layer in enumerate(network.model.layers):
@@ -78,7 +80,10 @@ def _fold(layer: Any, fold: Fold, seen: Mapping[str, InputStatistics], *, raised
 
 
 def channels_of(layer: Any, fold: Fold, columns: int) -> Tensor:
-    """Return the row of the previous module that computes each input channel. Heads that share a value share a row."""
+    """Return, for each input channel, the row of the previous module that computes the channel.
+
+    If several heads share a value, their channels have the same row.
+    """
     if fold.before != "self_attn.v_proj":
         return torch.arange(columns)
     width = layer.self_attn.head_dim
@@ -89,7 +94,7 @@ def channels_of(layer: Any, fold: Fold, columns: int) -> Tensor:
 def _factors(matrices: list[Tensor], highest: Tensor, alpha: float, shared: Tensor) -> Tensor:
     """Return the factors s_j = max|X_j|^alpha / max|W_j|^(1 - alpha), equation 4 of the paper.
 
-    Channels that share a row get the same factor.
+    Channels that the same row computes get the same factor.
     """
     weights = torch.stack([matrix.abs().amax(0) for matrix in matrices]).amax(0)
     rows = int(shared.max()) + 1
@@ -102,7 +107,7 @@ def _factors(matrices: list[Tensor], highest: Tensor, alpha: float, shared: Tens
 
 
 def _loss(matrices: list[Tensor], sample: Tensor, factors: Tensor | None) -> float:
-    """Return the squared error of the outputs after activations and weights are rounded to int8."""
+    """Return the squared error of the outputs that rounding activations and weights to int8 causes."""
     divided = sample if factors is None else sample / factors
     rounded = round_input(divided)
     total = 0.0

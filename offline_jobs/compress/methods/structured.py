@@ -1,7 +1,8 @@
 """Removes the least influential MLP channels, groups of heads and layers (structured pruning).
 
-Structured pruning makes a model smaller and faster in every engine; zeros in single weights do not. Layers of different
-widths need llama.cpp's architecture `deci`, which supports only the Llama family. Other families are cut evenly.
+Structured pruning makes a model smaller and faster in every engine, but zeros in single weights do not. Layers of
+different widths need llama.cpp's architecture `deci`, which supports only the Llama family. In other families, all
+layers are cut to the same width.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,13 +19,13 @@ from offline_jobs.compress.methods.layers import Check, InputStatistics, Texts
 from offline_jobs.errors import JobFailed
 
 MULTIPLE = 32
-"""Widths stay multiples of this number, the size of a GGUF block."""
+"""The size of a GGUF block. Widths stay multiples of this size."""
 NARROWEST = 64
 
 
 @dataclass(frozen=True)
 class Cuts:
-    """The shares of MLP channels and heads, and the number of layers, to remove."""
+    """How much to remove: a share of the MLP channels, a share of the heads, and a number of layers."""
 
     channels: float = 0.25
     heads: float = 0.0
@@ -34,7 +35,7 @@ class Cuts:
 
 @dataclass(frozen=True)
 class Influence:
-    """The influence of the layers, of each layer's MLP channels [channels], and of its groups of heads [groups]."""
+    """The influence of each layer, of its MLP channels [channels], and of its groups of heads [groups]."""
 
     channels: list[Tensor]
     heads: list[Tensor]
@@ -43,7 +44,7 @@ class Influence:
 
 @dataclass(frozen=True)
 class NewShape:
-    """The widths of the layers after a cut."""
+    """The numbers of channels and heads in each layer after a cut."""
 
     widths: list[int]
     heads: list[int]
@@ -77,8 +78,9 @@ def cut(network: Any, windows: Sequence[Sequence[int]], cuts: Cuts, family: Fami
 def measure(network: Any, windows: Sequence[Sequence[int]], check: Check) -> Influence:
     """Measure the influence of channels, heads and layers.
 
-    For channels and heads: the mean square of the output, times the squared weights that read it. For layers: 1 -
-    cosine between input and output (block influence, Men et al., 2024).
+    The influence of a channel or head is the mean square of its output, times the squared weights that read the output.
+    The influence of a layer is 1 minus the cosine between the layer's input and output (block influence, Men et al.,
+    2024).
     """
     texts, channels, heads, layers = Texts(network, windows), [], [], []
     for layer in network.model.layers:
@@ -98,10 +100,10 @@ def _columns(seen: Mapping[str, InputStatistics], name: str, weight: Tensor) -> 
 
 
 def _widths(channels: list[Tensor], share: float, *, uneven: bool) -> list[int]:
-    """Return how many channels each layer keeps, a multiple of 32.
+    """Return how many channels each layer keeps. Each number is a multiple of 32.
 
-    If `uneven`, the weakest channels of the whole model are removed. To compare channels of different layers, their
-    influence is divided by the sum in their layer.
+    If `uneven`, the weakest channels of the whole model are removed. To compare channels of different layers, a
+    channel's influence is divided by the sum over its layer.
     """
     width = len(channels[0])
     if not 0 <= share < 1:
@@ -120,7 +122,7 @@ def _multiple(kept: float, width: int) -> int:
 
 
 def _best_heads(influence: Tensor, share: float) -> Tensor:
-    """Return the groups of heads to keep. The heads of a group share keys and values."""
+    """Return the groups of heads to keep. All heads in a group share keys and values."""
     count = max(1, len(influence) - round(len(influence) * share))
     return influence.topk(count).indices.sort().values
 
@@ -167,7 +169,7 @@ def _shape(network: Any) -> NewShape:
 
 
 def described_shape(pairs: Mapping[str, Pair], architecture: str, shape: NewShape, head_width: int) -> dict[str, Pair]:
-    """Return the GGUF metadata of the cut model."""
+    """Return the GGUF metadata of a model after a cut."""
     changed = dict(pairs)
     changed[f"{architecture}.block_count"] = number(len(shape.widths))
     changed[f"{architecture}.attention.key_length"] = number(head_width)

@@ -1,4 +1,4 @@
-"""Fine-tunes a model briefly during compression: on the export grid, or with pruned weights kept at zero.
+"""Fine-tunes a model briefly during compression, either on the export grid or with pruned weights kept at zero.
 
 Norms and linear layers are trained; the embedding and the head are not. A killed job resumes at its last checkpoint.
 """
@@ -20,10 +20,9 @@ from offline_jobs.compress.methods.prune import Sparsity, lowest
 
 SAVE_EVERY = 20
 WARM_UP = 0.1
-"""The share of steps that warm up the learning rate."""
+"""The share of steps in which the learning rate warms up."""
 SCALES_RATE = 0.1
-"""The learning rate of scales, divided by the learning rate of weights. Scales are trained relative to their first
-value."""
+"""The ratio of the learning rate of scales to that of weights. Scales are trained relative to their first values."""
 CLIP = 1.0
 GROWING = 0.8
 """The share of steps in which sparsity grows. In the remaining steps the model recovers."""
@@ -40,9 +39,9 @@ class LayerTuning:
 
 
 class FakeQuantized(nn.Module):
-    """Rounds a weight to its grid in each forward pass, with scales that are trained (LSQ, Esser et al., 2020).
+    """Rounds a weight to its grid in each forward pass. The scales are trained (LSQ, Esser et al., 2020).
 
-    Gradients ignore the rounding (straight-through estimator). `Grid.nonlinear` is not supported.
+    Gradients ignore the rounding (straight-through estimator). Grids with `Grid.nonlinear` are not supported.
     """
 
     def __init__(self, made: Quantized) -> None:
@@ -50,7 +49,7 @@ class FakeQuantized(nn.Module):
         self.grid = made.grid
         self.unit = nn.Buffer(made.scales.clone())
         self.scale = nn.Parameter(torch.ones_like(made.scales))
-        """The scales divided by `unit`, so that one learning rate suits all."""
+        """The scales divided by `unit`. All quotients start at 1, so that one learning rate suits all of them."""
         self.least = None if made.least is None else nn.Parameter(made.least.clone())
 
     def forward(self, weight: Tensor) -> Tensor:
@@ -80,7 +79,7 @@ class Masked(nn.Module):
     def __init__(self, mask: Tensor) -> None:
         super().__init__()
         self.mask = nn.Buffer(mask)
-        """1 for kept values, 0 for pruned values."""
+        """A mask that is 1 for kept values and 0 for pruned values."""
 
     def forward(self, weight: Tensor) -> Tensor:
         return weight * self.mask
@@ -101,7 +100,8 @@ def tune_on_grid(
 ) -> dict[str, Quantized]:
     """Train the model with weights rounded to the grid (quantization-aware training).
 
-    Returns the codes by weight name. Matrices whose columns cannot be divided into groups are trained unrounded.
+    Returns the codes of each matrix, by the name of its weight. Matrices whose columns cannot be divided into groups
+    are trained without rounding.
     """
     named = [name for name in linear_names(network) if grid.group_of(network.get_parameter(name).shape[1])]
     made = {name: quantize(network.get_parameter(name), grid, importance.get(name)) for name in named}
@@ -120,7 +120,7 @@ def tune_on_grid(
 
 
 def tune(network: Any, windows: Sequence[Sequence[int]], tuning: LayerTuning, file: Path, check: Check) -> None:
-    """Train a pruned model to recover its quality. Zero weights stay zero."""
+    """Train a pruned model to recover its quality. Weights that are zero stay zero."""
     _tune_masked(network, windows, tuning, file, check, None)
 
 
@@ -133,9 +133,10 @@ def tune_sparser(
     sparsity: Sparsity,
     norms: Mapping[str, Tensor],
 ) -> None:
-    """Prune a model gradually (Zhu and Gupta, 2017): sparsity grows on a cubic curve while the remaining weights train.
+    """Prune a model gradually (Zhu and Gupta, 2017).
 
-    Wanda's score chooses the weights to remove. `norms` holds the root mean squares of each matrix's inputs.
+    Sparsity grows on a cubic curve while the remaining weights are trained. Wanda's score chooses the weights to
+    remove. `norms` holds the root mean square of every input of each matrix.
     """
 
     def remask(step: int) -> None:
@@ -180,7 +181,7 @@ def _train(
     check: Check,
     before: Callable[[int], None] | None = None,
 ) -> None:
-    """Train with AdamW, warm-up and linear decay. `before(step)` runs before each step, counted from 1."""
+    """Train with AdamW, warm-up and linear decay. `before(step)` runs before each step. Steps are counted from 1."""
     network.requires_grad_(False)
     weights, scales = _learning(network)
     for parameter in (*weights, *scales):
@@ -207,7 +208,7 @@ def _train(
 
 
 def _learning(network: Any) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
-    """Return the trainable parameters: the weights of linear layers and norms, then the scales of grids."""
+    """Return two lists of trainable parameters: the weights of linear layers and norms, and the scales of grids."""
     weights, scales = [], []
     for name, parameter in network.named_parameters():
         if name.endswith((".scale", ".least")):
@@ -235,7 +236,7 @@ def _save(file: Path, step: int, network: Any, optimiser: Any, schedule: Any) ->
 
 
 def _resumed(file: Path, network: Any, optimiser: Any, schedule: Any) -> int:
-    """Load the last checkpoint, if any. Returns the number of steps done."""
+    """Load the last checkpoint, if any. Returns the number of steps that are already done."""
     if not file.exists():
         return 0
     state = torch.load(file, weights_only=True)
@@ -251,5 +252,5 @@ def _module(network: Any, name: str) -> nn.Module:
 
 
 def norms_of(importance: Mapping[str, Tensor], names: Iterable[str]) -> dict[str, Tensor]:
-    """Compute the root mean squares of the inputs from their mean squares."""
+    """Return the root mean squares of the inputs. `importance` holds their mean squares."""
     return {name: importance[name].sqrt() for name in names}
