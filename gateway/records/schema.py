@@ -1,7 +1,7 @@
 """The exchange record: the stored format that the gateway writes and the offline jobs read.
 
-Records outlive the code that wrote them. A change that breaks old readers or old records must increase `SCHEMA` and add
-an entry to `UPGRADES`, so that records of every version stay readable.
+Records outlive the code that wrote them. A change after which old code cannot read new records, or new code cannot read
+old records, must increase `SCHEMA` and add an entry to `UPGRADES`, so that records of every version stay readable.
 """
 
 from collections.abc import Callable, Mapping
@@ -55,7 +55,7 @@ class ExchangeRecord(Struct, frozen=True):
     conversation: str = ""
     stream: bool = False
     turns: tuple[Turn, ...] = field(default=(), name="asked")
-    """The client's messages. Stored as `asked`, the name in earlier versions."""
+    """The client's messages. The field is stored as `asked`, its name in earlier versions."""
     raw: bytes = b""
     """The request's body, or b"" if it is longer than `RAW_LIMIT`."""
     mode: Mode = Mode.ON
@@ -64,7 +64,7 @@ class ExchangeRecord(Struct, frozen=True):
     prompt: tuple[Turn, ...] | None = None
     """The prompt that the stages made, or None if the client's prompt is unchanged."""
     changed: bool = False
-    """Whether `prompt` was sent. In shadow mode it is only recorded."""
+    """Whether `prompt` was sent. In shadow mode, `prompt` is only recorded."""
     sampling: Sampling = Sampling()
     chunks: tuple[Chunk, ...] = ()
     plan: ContextPlan = ContextPlan.DIRECT

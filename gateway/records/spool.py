@@ -27,9 +27,9 @@ READ_AGAIN_BYTES = 64 * 1024
 class Spool:
     """Appends finished exchanges to segment files. Only the event loop's thread may use it.
 
-    Records are written without fsync: they survive a crash of the process but not of the machine. `dropped` counts all
-    records that were not written. `errors` counts those that the disk refused or that found the folder full. The folder
-    is full at about `max_spool_mb`.
+    Records are written without fsync: they survive a crash of the process but not of the machine. New records are
+    dropped while the folder has about `max_spool_mb` or more. `dropped` counts all dropped records. `errors` counts
+    those that were dropped because the disk refused the write or the folder was full.
     """
 
     def __init__(
