@@ -14,7 +14,7 @@ BOM = b"\xef\xbb\xbf"
 async def read_body(receive: Receive, headers: Mapping[bytes, bytes], limit: int) -> bytes:
     """Read the request body.
 
-    Raises `BodyTooLarge`. If the announced length is too large, nothing is read before.
+    Raises `BodyTooLarge`, without reading anything if the announced length is already too large.
     """
     announced = headers.get(b"content-length")
     if announced is not None and announced.isdigit() and int(announced) > limit:

@@ -40,8 +40,8 @@ _change = msgspec.json.Decoder(PromptChange)
 
 @get("/v1/foreword/prompts", summary="The prompts that applications build", tags=["Foreword"])
 async def list_prompts(gateway: Shared, key: Caller) -> Response[bytes]:
-    """For each prompt found in the key's traffic: its requests, cost, latency and feedback. An admin key sees the
-    prompts of all keys."""
+    """Lists the prompts found in the key's traffic, with the requests, cost, latency and feedback of each prompt. An
+    admin key sees the prompts of all keys."""
     prompts = sorted(await _prompts(gateway, key), key=lambda prompt: (-prompt.use.requests, prompt.id))
     return json_of({"data": [listed(prompt) for prompt in prompts]})
 

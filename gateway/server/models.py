@@ -65,7 +65,7 @@ async def get_model(request: AnyRequest, gateway: Shared, key: Caller, name: Pat
 
 @delete("/v1/models/{name:path}", status_code=200, summary="Delete a fine-tuned model", tags=["OpenAI"])
 async def delete_model(gateway: Shared, key: Caller, name: PathText) -> Response[bytes]:
-    """The request is forwarded to the backend. Only a key with `admin` may send it."""
+    """Forwards the request to the model's backend. Only for admin keys."""
     admin_only(key, "delete models")
     return await _ask(gateway, key, "DELETE", name.lstrip("/"))
 

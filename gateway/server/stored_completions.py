@@ -18,31 +18,31 @@ ONE = "/v1/chat/completions/{id:str}"
 
 @get("/v1/chat/completions", summary="The stored completions", tags=["OpenAI"])
 async def list_stored(request: AnyRequest, gateway: Shared, key: Caller) -> Response[bytes]:
-    """Forwarded to the backend of the default model."""
+    """Forwards the request to the backend of the default model."""
     return await passed_on(request, gateway, key, "")
 
 
 @get(ONE, summary="A stored completion", tags=["OpenAI"])
 async def get_stored(request: AnyRequest, gateway: Shared, key: Caller, id: PathText) -> Response[bytes]:
-    """Forwarded to the backend of the default model."""
+    """Forwards the request to the backend of the default model."""
     return await passed_on(request, gateway, key, id)
 
 
 @get(ONE + "/messages", summary="The messages of a stored completion", tags=["OpenAI"])
 async def get_stored_messages(request: AnyRequest, gateway: Shared, key: Caller, id: PathText) -> Response[bytes]:
-    """Forwarded to the backend of the default model."""
+    """Forwards the request to the backend of the default model."""
     return await passed_on(request, gateway, key, f"{id}/messages")
 
 
 @post(ONE, status_code=200, summary="Change a stored completion's metadata", tags=["OpenAI"])
 async def change_stored(request: AnyRequest, gateway: Shared, key: Caller, id: PathText) -> Response[bytes]:
-    """Forwarded to the backend of the default model."""
+    """Forwards the request to the backend of the default model."""
     return await passed_on(request, gateway, key, id)
 
 
 @delete(ONE, status_code=200, summary="Delete a stored completion", tags=["OpenAI"])
 async def delete_stored(request: AnyRequest, gateway: Shared, key: Caller, id: PathText) -> Response[bytes]:
-    """Forwarded to the backend of the default model."""
+    """Forwards the request to the backend of the default model."""
     return await passed_on(request, gateway, key, id)
 
 

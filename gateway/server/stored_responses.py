@@ -66,7 +66,7 @@ async def list_input(
     limit: FromQuery[int] = PAGE,
     order: FromQuery[Literal["asc", "desc"]] = "desc",
 ) -> Response[bytes]:
-    """The items of the response's input, after the items of `previous_response_id` or of a named prompt."""
+    """The items of the response's input. The items of `previous_response_id` or of a named prompt come first."""
     if not exchange_id(id):
         return await _passed_on(request, gateway, key, f"{id}/input_items")
     record, _ = await _own(gateway, key, id)

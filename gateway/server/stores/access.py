@@ -43,7 +43,8 @@ async def changeable(gateway: Gateway, key: ClientKey, id: str, *, expired: bool
 
 
 async def files_of(gateway: Gateway, key: ClientKey, places: Mapping[str, str]) -> Mapping[str, UploadedFile]:
-    """Return the files with the ids in `places`, by id. `places` maps each id to the request field that contains it.
+    """Return the requested files by id. The keys of `places` are the requested ids. The values are the request fields
+    that contain them.
 
     Raises `NotFound` for a file that the key may not see.
     """

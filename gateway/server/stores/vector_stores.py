@@ -85,8 +85,8 @@ async def delete_store(gateway: Shared, key: Caller, id: PathText) -> Response[b
 
 @post(ONE + "/search", status_code=200, summary="Search a vector store", tags=["OpenAI"])
 async def search_store(request: AnyRequest, gateway: Shared, key: Caller, id: PathText) -> Response[bytes]:
-    """Searches by meaning and by words. `ranking_options.hybrid_search` weighs the two. The field `foreword` of a
-    result gives its position in the document."""
+    """Searches by meaning and by words. `ranking_options.hybrid_search` sets the weights of both searches. The field
+    `foreword` of a result gives its position in the document."""
     intake = intake_of(gateway)
     store = await store_of(gateway, key, id)
     search = wire.search(await request.body())

@@ -77,7 +77,8 @@ HANDLERS = (template_page, move_template)
 def own_page(headers: Mapping[bytes, bytes]) -> None:
     """Refuse requests that a page of another site sent. A browser adds a remembered password to such requests, too.
 
-    A browser sends the page's origin with each POST. A request with a bearer token comes from a program.
+    A browser sends the page's origin with each POST. A request with a bearer token comes from a program, so it needs no
+    origin.
     """
     origin, host = headers.get(b"origin", b"").lower(), headers.get(b"host", b"").lower()
     if origin and origin.partition(b"://")[2] != host:
