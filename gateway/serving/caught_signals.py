@@ -1,4 +1,5 @@
-"""Collects the parent's signals without interrupting its work. A signal only wakes the parent's selector."""
+"""Collects the signals that the parent receives, without interrupting its work. A signal only wakes the parent's
+selector."""
 
 import signal
 import socket

@@ -50,7 +50,7 @@ def scope_of(
 
 
 def address(name: Any) -> Address:
-    """Return host and port from a socket's name, or None."""
+    """Return the host and the port in a socket's name, or None if the name has none, as for a Unix socket."""
     return (str(name[0]), int(name[1])) if isinstance(name, tuple) else None
 
 

@@ -15,7 +15,7 @@ import msgspec
 HEAD_LIMIT = 8192
 PATIENCE_S = 5.0
 MOST = 256
-"""The largest number of connections. Another connection replaces the oldest."""
+"""The largest number of connections. At this number, a new connection replaces the oldest."""
 JSON, TEXT = "application/json", "text/plain; version=0.0.4; charset=utf-8"
 
 Respond = Callable[[int, str, bytes], None]
