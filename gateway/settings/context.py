@@ -15,7 +15,7 @@ class Context(Struct, frozen=True, forbid_unknown_fields=True):
     max_file_mb: Annotated[int, Meta(ge=1, le=64)] = 64
     """The largest file that can be uploaded. A larger file is refused with 413."""
     longest_ingest_s: Seconds = 3600.0
-    """The time limit for reading and adding one attached file. After it, the file fails."""
+    """The time limit for reading and adding one attached file. A file that takes longer fails."""
     top_k: Count = 30
     """The most chunks that a request gets. Usually `budget_tokens` is reached first: if there are many chunks, only
     their best sentences are used."""

@@ -49,4 +49,5 @@ class Jobs(Struct, frozen=True, forbid_unknown_fields=True):
     """The folder for experiments in MLflow's file format. Default: no experiments are written."""
     schedules: dict[str, str | list[str]] = {}
     """When each job runs, for `foreword jobs cron`: cron's five fields and the job's arguments, such as
-    `schedules.optimise = "0 3 * * sun template=summarise.en"`. A list runs a job several times."""
+    `schedules.optimise = "0 3 * * sun template=summarise.en"`. A list of such texts runs the job at each of their
+    times."""

@@ -25,10 +25,10 @@ class Routing(Struct, frozen=True, forbid_unknown_fields=True):
     """How often a request is tried again if all backends refuse it temporarily (429, 503, 529, or no connection). Most
     clients repeat such requests themselves."""
     retry_wait_s: Seconds = 10.0
-    """The longest wait before such a retry. If the backend's `retry-after` is longer, the client gets the refusal."""
+    """The longest wait before a retry. If the backend's `retry-after` is longer, the client gets the refusal."""
     retry_share: Share = 0.2
-    """The largest share of retries among all requests. It keeps retries from multiplying the load of an overloaded
-    backend."""
+    """The largest share of retries among all requests. This limit keeps retries from multiplying the load of an
+    overloaded backend."""
     trip_after: Count = 5
     """After this many failures in a row, a deployment is skipped if others can answer."""
     rest_s: Seconds = 10.0
@@ -87,8 +87,8 @@ class ModelTable(Struct, frozen=True, forbid_unknown_fields=True):
     """After this time without an answer, the request is also sent to the next deployment. The first answer is used,
     and both may be charged. Default: never."""
     fallback: str = ""
-    """Another model, tried if the backend cannot be reached, is overloaded or fails. If that model fails too, its own
-    fallback is tried."""
+    """Another model, which is tried if the backend cannot be reached, is overloaded or fails. If the other model fails
+    too, its own fallback is tried."""
     shares: dict[str, Share] = {}
     """The shares of conversations that other models answer: `shares = {smollm-int4 = 0.1}`. A conversation stays with
     its model."""

@@ -13,8 +13,8 @@ class PromptTable(Struct, frozen=True, forbid_unknown_fields=True):
 
     mode: Mode = Mode.PROVEN
     """`off`: plain proxy. `shadow`: decide and record, but change nothing. `on`: rewrite. `proven`: like `on`, but a
-    template that the classifier chose, and the refiner, may change a prompt only if that was measured to help the
-    answering model."""
+    template that the classifier chose, and the refiner, may change a prompt only if measurements showed that the change
+    helps the answering model."""
     canary: Share = 1.0
     """The share of conversations that are rewritten in the modes `proven` and `on`. The others are controls."""
     controls: Share = 0.3
@@ -22,10 +22,10 @@ class PromptTable(Struct, frozen=True, forbid_unknown_fields=True):
     at most 0.05 once the job `watch` has found the template no worse than its controls. `[templates.x] canary` takes
     precedence. Requests that ask for the mode `on` are never controls."""
     gains: Literal["use", "ignore"] = "use"
-    """What to do in mode `on` if measurements showed that this model does not gain from a template. `use`: leave the
-    prompt unchanged."""
+    """What to do in mode `on` if measurements showed that a template does not help the answering model. `use`: leave
+    the prompt unchanged. `ignore`: rewrite the prompt."""
     templates: tuple[str, ...] = ("templates",)
-    """Folders of template files, relative to the config file. All their files are one library."""
+    """Folders of template files, relative to the config file. Their files together form one library."""
     languages: tuple[str, ...] = ()
     """Folders of additional languages, relative to the config file. A folder is named by its language code, such as
     `es`. Its contents are described in `docs/languages.md`."""
