@@ -18,8 +18,7 @@ log = logging.getLogger("foreword.state")
 T = TypeVar("T")
 RETRY_S = 1.0
 SUSPECT = 0.5
-"""While an operation has taken longer than this share of its time limit, new operations fail at once instead of
-waiting."""
+"""Once a running operation has taken longer than this share of its time limit, new operations fail at once."""
 PROBE = "probe"
 
 

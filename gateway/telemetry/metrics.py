@@ -57,7 +57,7 @@ class Metrics:
         self._decisions_by: dict[tuple[str, str], Counter] = {}
 
     def gauge(self, name: str, text: str, value: Callable[[], float]) -> None:
-        """Add a gauge. Its value is computed when the page is read."""
+        """Add a gauge. Its value is computed when the metrics page is written."""
         if not self._shared:  # a gauge with a callback has no meaning across processes
             Gauge(name, text, registry=self._registry).set_function(value)
 

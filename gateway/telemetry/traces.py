@@ -38,7 +38,8 @@ class Traces:
         self._tracer = self._provider.get_tracer("foreword")
 
     def add(self, exchange: Exchange, outcome: ExchangeOutcome, traceparent: str) -> None:
-        """Export the exchange as a span, with its stages as children. `traceparent` is the caller's trace, if any."""
+        """Export the exchange as a span, with its stages as children. `traceparent` is the header of the caller's
+        trace, or ""."""
         from opentelemetry import trace
         from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
