@@ -1,8 +1,8 @@
 """The table of kinds. Each kind in the configuration, such as `kind = "openai"`, has an entry in this table.
 
-A value is `module:ATTRIBUTE`; the attribute is an `AdapterKind`. A module is imported when its kind is first used, so a
-gateway with remote backends never loads torch. Other packages add kinds as entry points in the groups
-`foreword.backends`, `foreword.embedders`, `foreword.stores`, `foreword.rerankers` and `foreword.state`.
+The value of an entry has the form `module:ATTRIBUTE` and points to an `AdapterKind`. A module is imported when its kind
+is first used, so a gateway with remote backends never loads torch. Other packages add kinds as entry points in the
+groups `foreword.backends`, `foreword.embedders`, `foreword.stores`, `foreword.rerankers` and `foreword.state`.
 """
 
 import importlib
@@ -75,5 +75,6 @@ def find(group: str, kind: str) -> AdapterKind:
 
 
 def known(group: str) -> dict[str, str]:
-    """Return all kinds of a group, the built-in kinds first."""
+    """Return the kinds of a group: a mapping from names to `module:ATTRIBUTE`. A built-in kind takes precedence over
+    one of the same name from another package."""
     return {**{point.name: point.value for point in entry_points(group=f"foreword.{group}")}, **BUILT_IN[group]}
