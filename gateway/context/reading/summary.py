@@ -6,7 +6,9 @@ from gateway.context.reading.document import ReadReport
 
 
 def summary_lines(report: ReadReport) -> list[str]:
-    """Return a line that describes the text, and a line for each omission."""
+    """Return a line with the numbers of pages, tables and pictures, and a line for each omission. The first line is
+    left out if there is nothing to count.
+    """
     counts = (("page", report.pages), ("table", report.tables), ("picture", report.pictures))
     parts = [f"{count} {name}{'' if count == 1 else 's'}" for name, count in counts if count]
     if report.encoding and report.certainty < 1:
