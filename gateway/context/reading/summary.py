@@ -6,8 +6,8 @@ from gateway.context.reading.document import ReadReport
 
 
 def summary_lines(report: ReadReport) -> list[str]:
-    """Return a line with the numbers of pages, tables and pictures, and a line for each omission. The first line is
-    left out if there is nothing to count.
+    """Return a line with the numbers of pages, tables and pictures and with a guessed encoding, and then a line for
+    each omission. The first line is left out if there is nothing to report in it.
     """
     counts = (("page", report.pages), ("table", report.tables), ("picture", report.pictures))
     parts = [f"{count} {name}{'' if count == 1 else 's'}" for name, count in counts if count]
