@@ -32,8 +32,8 @@ async def preview_request(request: AnyRequest, gateway: Shared, key: Caller) -> 
 
 @get("/v1/foreword/exchanges/{id:str}", summary="A recorded exchange", tags=["Foreword"])
 async def get_exchange(gateway: Shared, key: Caller, id: PathText) -> Response[bytes]:
-    """The request, each decision, the prompt as sent, the answer, and its feedback. A key can read only its own
-    exchanges."""
+    """The request, each decision, the prompt as sent, the answer, and its feedback. A key without `admin` can read only
+    its own exchanges."""
     return json_bytes(as_json(await _archive(gateway).get(id, key)))
 
 

@@ -25,7 +25,7 @@ ONE = "/v1/responses/{id:str}"
 async def get_response(
     request: AnyRequest, gateway: Shared, key: Caller, id: PathText, stream: FromQuery[bool] = False
 ) -> Response[bytes]:
-    """The response as it was sent. A key can read only its own responses. Only an admin key can read responses that a
+    """The response as it was sent. A key without `admin` can read only its own responses, and no response that a
     backend stores."""
     if not exchange_id(id):
         return await _passed_on(request, gateway, key, id)

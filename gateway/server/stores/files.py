@@ -1,4 +1,5 @@
-"""Serves `/v1/files`, the files that clients upload for vector stores. A key can see only its own files."""
+"""Serves `/v1/files`, the files that clients upload for vector stores. A key without `admin` can see only its own
+files."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -45,7 +46,7 @@ async def list_files(request: AnyRequest, gateway: Shared, key: Caller) -> Respo
 
 @get("/v1/files/{id:str}", summary="A file's description", tags=["OpenAI"])
 async def get_file(gateway: Shared, key: Caller, id: PathText) -> Response[bytes]:
-    """Answers 404 for a file of another key."""
+    """Answers 404 if the key may not see the file."""
     return json_bytes(wire.encoded(wire.file(await file_of(gateway, key, id))))
 
 

@@ -1,6 +1,7 @@
 """Serves `/v1/vector_stores`: collections through OpenAI's API. `foreword collections` uses the same catalog.
 
-A key can see and change its own stores. It can also read the operator's stores, unless its configuration forbids it.
+A key can see and change its own stores, and an admin key all stores. A key can also read the operator's stores, unless
+its configuration forbids it.
 """
 
 import asyncio
@@ -53,7 +54,8 @@ async def list_stores(request: AnyRequest, gateway: Shared, key: Caller) -> Resp
 
 @get(ONE, summary="A vector store", tags=["OpenAI"])
 async def get_store(gateway: Shared, key: Caller, id: PathText) -> Response[bytes]:
-    """Answers 404 for a store of another key. An expired store is shown for a month, with the status `expired`."""
+    """Answers 404 if the key may not see the store. An expired store can be seen for a month, with the status
+    `expired`."""
     return await _shown(intake_of(gateway), await store_of(gateway, key, id, expired=True))
 
 
