@@ -24,8 +24,6 @@ Route = Callable[[Respond], None]
 
 
 class _HealthConnection:
-    """One request and its answer."""
-
     def __init__(self, port: "HealthPort", client: socket.socket) -> None:
         self.client = client
         self.until = monotonic() + PATIENCE_S

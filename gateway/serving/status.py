@@ -23,7 +23,7 @@ def has_failed(child: Child) -> bool:
 
 
 def stalled(children: Sequence[Child]) -> list[int]:
-    """Return the numbers of stalled workers."""
+    """Return the `number` of each stalled worker."""
     return [child.number for child in children if child.silent_s() >= STALLED_S]
 
 

@@ -75,7 +75,6 @@ class Metrics:
         return read
 
     def count(self, exchange: Exchange, outcome: ExchangeOutcome) -> None:
-        """Count a finished exchange."""
         ask = exchange.ask
         decided = tuple([(note.stage, note.decision) for note in exchange.notes])
         alike = (ask.endpoint, outcome.status, outcome.ending, decided)
