@@ -27,4 +27,5 @@ class AccessKey(Struct, frozen=True, forbid_unknown_fields=True):
     record: str = ""
     """How much of an exchange with this key is recorded: `full`, `hashed` or `none`. Default: `[records] policy`."""
     admin: bool = False
-    """Whether the key may read every exchange, see the objects that backends store, and delete models."""
+    """Whether the key may read the exchanges, files and stores of all keys, change templates and found prompts, delete
+    models and variants, and use the objects that backends store."""
