@@ -1,4 +1,4 @@
-"""Decodes `/v1/embeddings` requests in OpenAI's JSON, and encodes vectors as their answers."""
+"""Decodes `/v1/embeddings` requests in OpenAI's JSON, and encodes vectors as answers to these requests."""
 
 import array
 import base64

@@ -1,4 +1,4 @@
-"""Encodes an error for the client's API: OpenAI's or Anthropic's."""
+"""Encodes an error in the form of the client's API, which is OpenAI's or Anthropic's."""
 
 from gateway.ask import Endpoint
 from gateway.errors import RequestError
@@ -11,12 +11,12 @@ def body_of(error: RequestError, endpoint: Endpoint, exchange_id: str) -> bytes:
 
 
 def last_event(error: RequestError, endpoint: Endpoint, exchange_id: str, last_piece: bytes) -> bytes:
-    """Return the event that ends a broken stream. `last_piece` was the last piece sent."""
+    """Return the event that ends a broken stream. `last_piece` is the last piece that the client received."""
     if endpoint.is_anthropic:
         return error_form.event(error, exchange_id)
     return errors.response_event(error, last_piece) if endpoint is Endpoint.RESPONSES else errors.event(error)
 
 
 def as_event(body: bytes, endpoint: Endpoint) -> bytes:
-    """Convert the body of a refusal to an event, for a client that already got the status."""
+    """Convert the body of a refusal to an event, for a client that has already received the status."""
     return error_form.as_event(body) if endpoint.is_anthropic else errors.as_event(body)

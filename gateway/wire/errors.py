@@ -36,7 +36,8 @@ def event(error: RequestError) -> bytes:
 
 
 def as_event(body: bytes) -> bytes:
-    """Convert an error body to an event, for a client that already got the status. The JSON is put on one line."""
+    """Convert an error body to an event, for a client that has already received the status. The JSON is put on one
+    line."""
     return b"data: " + b" ".join(body.splitlines()) + b"\n\n"
 
 

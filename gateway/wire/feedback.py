@@ -10,7 +10,7 @@ from gateway.wire.json_fields import decoded
 
 
 class FeedbackBody(Struct, frozen=True, forbid_unknown_fields=True):
-    """Feedback on one exchange. At least one of the last four fields is required."""
+    """Feedback on one exchange. The client must send at least one of the last four fields."""
 
     exchange: Annotated[str, Meta(min_length=1, max_length=200)]
     score: Annotated[float, Meta(ge=0, le=1)] | None = None

@@ -38,7 +38,7 @@ def parsed(decoder: "msgspec.json.Decoder[Decoded]", raw: bytes | Raw) -> Decode
 
 
 def _without_nulls(raw: Raw, described: inspect.Type) -> Raw:
-    """Remove null members whose type does not allow null."""
+    """Remove members that are null, if the type of the member does not allow null."""
     if isinstance(described, inspect.UnionType):
         is_object = bytes(raw).lstrip()[:1] == b"{"
         kind = inspect.StructType if is_object else inspect.ListType

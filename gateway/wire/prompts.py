@@ -1,4 +1,4 @@
-"""Reads OpenAI's `prompt` object: the id of a template and the values of its slots."""
+"""Reads OpenAI's `prompt` object, which holds the id of a template and the values of its slots."""
 
 from typing import Any
 

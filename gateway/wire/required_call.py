@@ -75,7 +75,7 @@ class CallCheck:
 
     def __init__(self, ask: Ask, names: frozenset[str]) -> None:
         self.finish = ""
-        """Why the answer ended, in the backend's words."""
+        """The reason why the answer ended, as the backend reports it."""
         self._names = names
         self._is_response = ask.endpoint is Endpoint.RESPONSES
         self._choices = 1 if self._is_response else max(1, ask.choices)

@@ -21,16 +21,18 @@ _LONGEST_COMMENT = 4096
 class EventCutter:
     """Cuts a stream into pieces of whole events, without changing the bytes.
 
-    A piece that ends with an event is not copied. An incomplete event is held back until its end arrives.
+    A piece that ends with the end of an event is not copied. An incomplete event is held back until the rest of it
+    arrives.
     """
 
     def __init__(self) -> None:
         self.waiting: list[bytes] = []
-        """The bytes of an incomplete event."""
+        """The bytes of an event whose end has not arrived."""
         self._size = 0
 
     def feed(self, piece: bytes) -> bytes:
-        """Return the complete events so far, or b"". Raises `BackendFailed` if an event is too long."""
+        """Return the events that are complete now, or b"" if there are none. Raises `BackendFailed` if an event is too
+        long."""
         waiting = self.waiting
         if not waiting and piece.endswith((b"\n\n", b"\r\n\r\n")):
             return piece
@@ -44,7 +46,7 @@ class EventCutter:
         return events + self._comments() if rest.startswith(b":") else events
 
     def rest(self) -> bytes:
-        """Return the incomplete event at the end of the stream."""
+        """Return the incomplete event at the end of the stream, or b""."""
         rest = b"".join(self.waiting)
         self.waiting, self._size = [], 0
         return rest

@@ -49,7 +49,7 @@ def fault_in(piece: bytes, endpoint: Endpoint) -> CompletionFault | None:
 
 
 class StreamStart(NamedTuple):
-    """How a stream starts: with an error, with chunks, or with content."""
+    """How a stream starts: with an error, with chunks that have no content yet, or with content."""
 
     fault: CompletionFault | None = None
     has_chunk: bool = False

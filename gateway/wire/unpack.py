@@ -1,4 +1,4 @@
-"""Decompresses bodies up to a limit, because a few megabytes can expand to gigabytes."""
+"""Decompresses bodies up to a size limit, because a few megabytes can expand to gigabytes."""
 
 import zlib
 

@@ -1,4 +1,4 @@
-"""Adds the gateway's `foreword` object to a reply. All other bytes stay as they are."""
+"""Adds the gateway's `foreword` object to a reply. All other bytes of the reply stay unchanged."""
 
 from collections.abc import Sequence
 

@@ -16,9 +16,9 @@ EVENT_STREAM = "text/event-stream"
 
 
 def read_answer(body: bytes, content_type: str, content_encoding: str = "") -> Answer:
-    """Read the first choice of a completion, a response, or a message of Anthropic's API.
+    """Read the answer in a completion, a response, or a message of Anthropic's API.
 
-    Any other body, such as HTML or an embedding, gives an empty answer.
+    Of several choices, only the first is read. Any other body, such as HTML or an embedding, gives an empty answer.
     """
     plain = unpacked(body, content_encoding)
     if content_type.strip().lower().startswith(EVENT_STREAM):

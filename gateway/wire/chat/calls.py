@@ -23,7 +23,7 @@ class CallSorter:
         self._by_index: dict[int, int] = {}
 
     def number(self, part: CallPart) -> int:
-        """Return the number of the call that this part belongs to. A part that matches no call starts a new one."""
+        """Return the number of the call to which this part belongs. A part that matches no call starts a new call."""
         name = part.function.name if part.function else None
         number = self._match(part, name)
         if number is None:

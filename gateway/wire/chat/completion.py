@@ -1,6 +1,6 @@
 """Reads a chat completion, or a chunk of its stream, in any form that backends send.
 
-Answers, records and translation share this reader. Well-typed JSON is decoded in one step. Otherwise the fields are
+Answers, records and translations all use this reader. Well-typed JSON is decoded in one step. Otherwise, the fields are
 read one by one, and unreadable fields are skipped.
 """
 
@@ -62,7 +62,7 @@ class TokenLogprobs(Struct):
 
 
 class CompletionFault(Struct):
-    """An error that a backend wrote into its answer."""
+    """An error that a backend reports inside an answer."""
 
     message: str | None = None
     code: str | int | None = None
@@ -106,7 +106,7 @@ class TokenDetails(Struct):
 
 
 class ReportedUsage(Struct):
-    """The token counts of a prompt and its answer. A count is None if the backend did not report it."""
+    """The token counts of a prompt and its answer. A count that the backend did not report is None."""
 
     prompt_tokens: TokenCount | None = None
     completion_tokens: TokenCount | None = None
@@ -126,7 +126,7 @@ class ReportedUsage(Struct):
 
 
 class Completion(Struct):
-    """A chat completion, a legacy completion, or one chunk of either."""
+    """A chat completion, a legacy completion, or a chunk of one of the two."""
 
     choices: list[ChoicePart] | None = None
     usage: ReportedUsage | None = None
@@ -134,7 +134,8 @@ class Completion(Struct):
 
     @property
     def first(self) -> ChoicePart | None:
-        """The first choice whose index is 0 or missing, else the first in the list."""
+        """The first choice whose index is 0 or missing. If there is none, the first choice in the list, or None for an
+        empty list."""
         choices = self.choices
         if not choices:
             return None
@@ -167,10 +168,8 @@ def read_completion(data: bytes) -> Completion | None:
 
 
 def loose_json(data: bytes) -> Any:
-    """Parse JSON, and also JSON with NaN, a byte order mark, a lone surrogate, or invalid UTF-8.
-
-    Returns None for bytes that are not JSON.
-    """
+    """Parse JSON. Also accepts NaN, a byte order mark, lone surrogates and invalid UTF-8. Returns None for bytes that
+    are not JSON."""
     try:
         return _any.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -234,7 +233,8 @@ def _message(fields: Any) -> MessagePart | None:
 
 
 def _content(value: Any, deeper: int = 3) -> tuple[str, str]:
-    """Return the text and the reasoning of a field `content`: a string, a part, or a list of parts, possibly nested."""
+    """Return the text and the reasoning of a field `content`. The field holds a string, a part, or a list of parts,
+    which may be nested."""
     if isinstance(value, str):
         return _text(value) or "", ""
     if isinstance(value, list) and deeper:
@@ -283,7 +283,7 @@ def _details(fields: Any) -> TokenDetails | None:
 
 
 def read_fault(value: Any) -> CompletionFault | None:
-    """Read a field `error`: an object, a list, a string or a number. Returns None if the value is empty."""
+    """Read a field `error`, which holds an object, a list, a string or a number. Returns None if the field is empty."""
     if isinstance(value, list):
         value = value[0] if value else None
     if isinstance(value, dict) and value:
@@ -324,7 +324,8 @@ def _number(value: Any) -> int | None:
 
 
 def tokens_of(value: Any) -> int | None:
-    """Read a token count, which may be a float or a string. Returns None for any other value."""
+    """Read a token count. Some servers send a float or a string. Returns None for any other value, or a negative
+    number."""
     if isinstance(value, str):
         return whole(value)
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):

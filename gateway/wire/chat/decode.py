@@ -30,7 +30,7 @@ class _ContentPart(Struct):
 
 
 class ForewordObject(Struct, forbid_unknown_fields=True):
-    """The gateway's own object in a request body."""
+    """The object `foreword` in a request body, which holds the gateway's own options."""
 
     mode: Mode | None = None
     template: str = ""
@@ -56,7 +56,7 @@ class ChatBody(Struct):
     """The fields of a chat request that the gateway uses. All other fields pass through unread."""
 
     messages: Annotated[list[_RequestMessage], Meta(min_length=1)] | UnsetType = UNSET
-    """Required, unless `prompt` names a template."""
+    """This field is required, unless `prompt` names a template."""
     model: str = ""
     stream: bool | None = None
     max_tokens: int | None = None
@@ -203,7 +203,7 @@ def _only_text(part: Raw) -> str | None:
 
 
 def is_given(raw: Raw | UnsetType) -> TypeGuard[Raw]:
-    """Return whether a field has a value other than null or an empty list."""
+    """Return whether the field is present and is neither null nor an empty list."""
     return raw is not UNSET and bytes(raw) not in _NONE
 
 

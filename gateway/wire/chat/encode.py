@@ -1,4 +1,4 @@
-"""Encodes an exchange as a request body. Unchanged parts keep the client's bytes."""
+"""Encodes an exchange as a request body. Parts that no stage changed keep the client's bytes."""
 
 import json
 import re
@@ -84,7 +84,7 @@ def body(exchange: Exchange, model: str, *, force: Mapping[str, Any] | None = No
 
 
 def question(model: str, turns: Sequence[Turn], sampling: Sampling, schema: Mapping[str, Any] | None = None) -> bytes:
-    """Encode the gateway's own chat request. `schema` is the JSON schema of the answer."""
+    """Encode a chat request that the gateway itself sends. `schema` is the JSON schema of the answer."""
     fields: dict[str, Any] = {
         "model": model,
         "messages": [{"role": turn.role, "content": turn.text} for turn in turns],

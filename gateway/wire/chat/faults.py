@@ -22,8 +22,8 @@ def fault_of(data: bytes) -> CompletionFault | None:
 def raised(fault: CompletionFault) -> RequestError:
     """Convert a failure to an error for the client, with the backend's message.
 
-    A numeric code becomes the status. If the backend rejected the request itself, the error is a `BadRequest`: other
-    backends would reject the request, too.
+    A numeric code becomes the status. If the status shows that the backend rejected the request itself, the error is a
+    `BadRequest`, because other backends would reject the request, too.
     """
     code = fault.code if isinstance(fault.code, int) else None
     status = code if code is not None and 400 <= code < 600 else BackendFailed.status

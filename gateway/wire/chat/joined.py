@@ -11,7 +11,7 @@ OF_THE_BODY = frozenset({b"content-type", b"content-length", b"content-encoding"
 
 
 class AnswerHead(Struct, frozen=True):
-    """The fields that every event of an answer repeats."""
+    """The fields that are the same in every event of an answer."""
 
     exchange: str
     created_s: int
@@ -29,13 +29,13 @@ def completion(head: AnswerHead, text: str, usage: tuple[int, int], finish: str)
 
 
 def event(head: AnswerHead, text: str, *, begins: bool = False) -> bytes:
-    """Return an event with a piece of the text. The first event also names the role."""
+    """Return an event with a piece of the text. The first event of an answer also contains the role."""
     delta = {"role": "assistant", "content": text} if begins else {"content": text}
     return _event(head, [{"index": 0, "delta": delta, "finish_reason": None}])
 
 
 def end(head: AnswerHead, finish: str, usage: tuple[int, int] | None) -> list[bytes]:
-    """Return the last events: the finish reason, the usage if requested, and the end mark."""
+    """Return the last events of a stream: the finish reason, the usage if requested, and the end mark."""
     made = [_event(head, [{"index": 0, "delta": {}, "finish_reason": finish}])]
     if usage is not None:
         made.append(_event(head, [], usage=_usage(usage)))

@@ -1,4 +1,5 @@
-"""Moves reasoning from a chat answer's text to `reasoning_content`. `content` then holds only the answer."""
+"""Moves the reasoning in a chat answer's text to the field `reasoning_content`. `content` then holds only the
+answer."""
 
 from collections.abc import AsyncIterator
 from typing import Any
@@ -88,7 +89,7 @@ class SplitStream:
         return b"".join(held)
 
     def _choice(self, choice: dict[str, Any]) -> bool:
-        """Split the text of one choice in place. Returns False if there is nothing to split."""
+        """Split the text of one choice in place. Returns False if the choice has no text to split."""
         delta = choice.get("delta")
         delta = delta if isinstance(delta, dict) else {}
         text, finished = delta.get(CONTENT) or "", choice.get("finish_reason") is not None

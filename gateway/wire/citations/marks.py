@@ -6,12 +6,12 @@ from msgspec import Struct
 
 CITED = re.compile(r"[\[【]\s{0,2}(\d{1,3}(?:\s{0,2}[,，、]\s{0,2}\d{1,3}){0,15})\s{0,2}[\]】]")
 LONGEST_MARK = 160
-"""The maximum length of a mark in characters. A longer bracket is not a mark."""
+"""The maximum length of a mark in characters. A longer text in brackets is not a mark."""
 NUMBER = re.compile(r"\d+")
 FENCE = re.compile(r" {0,3}`{3,}[^`]*$")
-"""A line that opens or closes a code block."""
+"""Matches a line that opens or closes a code block."""
 CODE = re.compile(r"(?<!`)(`+)(?!`).+?(?<!`)\1(?!`)")
-"""Code between backticks within a line."""
+"""Matches code between backticks within a line."""
 
 
 class CitationMark(Struct, frozen=True):
@@ -44,7 +44,7 @@ class MarkFinder:
         return marks if self._in_code else marks + self._look(self._line.partition("`")[0])
 
     def finish(self) -> list[CitationMark]:
-        """Return the remaining marks at the end of the text."""
+        """Return the marks that were still undecided when the text ended."""
         return self._end_line()
 
     def _end_line(self) -> list[CitationMark]:

@@ -1,4 +1,4 @@
-"""Compares the cited numbers in an answer with the sources that the model received."""
+"""Compares the numbers that an answer cites with the sources that the model received."""
 
 from gateway.exchange import Note
 from gateway.wire.chat.answer import read_answer

@@ -1,1 +1,1 @@
-"""Requests to the gateway's own engines, and their answers, as JSON."""
+"""Requests to the engines that run in the gateway's process, and the answers of these engines, as JSON."""

@@ -155,7 +155,7 @@ class _PieceReader:
 
 
 class Events(_PieceReader):
-    """Converts the pieces to server-sent events."""
+    """Converts the pieces of an engine's stream to server-sent events."""
 
     def __init__(self, ask: EngineAsk, model: str) -> None:
         super().__init__(ask, model)
@@ -164,7 +164,7 @@ class Events(_PieceReader):
         """The JSON of the tool call so far, for each choice."""
 
     def event(self, raw: bytes) -> bytes:
-        """Return the event of a piece, or b"" if the piece holds nothing for the client."""
+        """Return the event for a piece, or b"" if the piece holds nothing for the client."""
         read = self.read(raw)
         if self.ask.is_call:
             read = [part for choice in read for part in self._calling(choice)]
@@ -172,7 +172,10 @@ class Events(_PieceReader):
         return self._framed(choices, None) if choices else b""
 
     def _calling(self, choice: _EngineChoice) -> Iterator[_EngineChoice]:
-        """Hold back the choice's text until the engine has finished, then yield it as a tool call."""
+        """Hold back the text of a choice until the engine has finished the choice, then yield the text as a tool call.
+
+        If the text is not a complete call, yields it as plain text.
+        """
         written = self._written.setdefault(choice.index, [])
         delta = choice.delta if choice.delta is not UNSET else _Delta()
         written.append(delta.content or "")

@@ -29,8 +29,11 @@ into one pattern."""
 MOST_DEPTH = 32
 MOST_REPEATS = 1000
 MOST_REPEATS_TOGETHER = 50_000
-"""The maximum number of repetitions in one schema. The engine expands all of them before it reads the prompt, on the
-thread that serves all requests. 1,000 repetitions take 4 ms."""
+"""The maximum number of repetitions in one schema.
+
+Before the engine reads the prompt, it expands all repetitions on the thread that serves all requests. 1,000 repetitions
+take 4 ms.
+"""
 UNSUPPORTED = (
     "not",
     "if",
@@ -80,9 +83,9 @@ def check_format(raw: Raw) -> tuple[str, ...]:
 
 
 def check_schema(schema: Any, where: str, *, strict: bool = False) -> tuple[str, ...]:
-    """Check a schema. Returns the parts that the grammar does not support.
+    """Check a schema. Returns the paths of the parts that the grammar does not support.
 
-    Raises `BadRequest` if the schema is too large, or is `strict` and has unsupported parts.
+    Raises `BadRequest` if the schema is too large, or if it is strict and has unsupported parts.
     """
     if len(msgspec.json.encode(schema)) > MOST_BYTES:
         raise _refused(f"the schema is larger than {MOST_BYTES // 1024} kB.", where)
@@ -150,7 +153,7 @@ def _parts(value: Any, where: str, depth: int = 0) -> Iterator[dict[str, Any]]:
 
 
 def _unsupported(schema: Any, path: str) -> Iterator[str]:
-    """Yield the paths in a schema that the grammar does not support, such as `properties.day.pattern`."""
+    """Yield the paths of the parts of a schema that the grammar does not support, such as `properties.day.pattern`."""
     if not isinstance(schema, dict):
         return
     yield from (path + name for name in UNSUPPORTED if name in schema)

@@ -30,7 +30,7 @@ _encode = msgspec.json.Encoder().encode
 Penalty = Annotated[float, Meta(ge=-2, le=2)]
 SCHEMAS = ("parameters", "schema")
 ASSISTANT = "assistant"
-"""Messages of this role may have tool calls instead of content."""
+"""The role of the messages that may have tool calls instead of content."""
 _BREAK = "\N{ZERO WIDTH SPACE}"
 MOST = 2**31 - 1  # the engine counts in signed 32-bit integers
 _RANDOM_SEED = 0xFFFFFFFF  # the engine's value for a random seed
@@ -73,7 +73,7 @@ _completion_knobs = msgspec.json.Decoder(_CompletionKnobs)
 
 
 class Limits(Struct, frozen=True):
-    """The limits of one engine."""
+    """What one engine supports, and its limits."""
 
     choices: int = 4
     """The number of sequences that the engine can generate at the same time."""
@@ -97,11 +97,11 @@ class EngineAsk(Struct, frozen=True):
     prompts: int = 1
     answer_tokens: int = 0
     top_logprobs: int | None = None
-    """The number of alternatives per token, or None if the client did not ask for log probabilities."""
+    """The number of alternatives to report for each token, or None if the client did not request log probabilities."""
     is_call: bool = False
-    """Whether the answer is the JSON of a tool call."""
+    """Whether the answer must be the JSON of a tool call."""
     notes: tuple[Note, ...] = ()
-    """Notes about parts of the request that the engine ignores."""
+    """Notes about the parts of the request that the engine ignores."""
 
 
 class Neutraliser:
@@ -169,8 +169,8 @@ def _chat(body: bytes, limits: Limits, neutral: Neutraliser) -> EngineAsk:
 def _with_tools(fields: dict[str, Raw], limits: Limits) -> tuple[bool, tuple[Note, ...]]:
     """Convert the tools to a form that the engine supports.
 
-    Returns whether the answer must be a tool call, and notes about ignored parts. Raises `BadRequest` if a required
-    call cannot be enforced.
+    Returns whether the answer must be a tool call, and notes about the parts of the request that are not enforced.
+    Raises `BadRequest` if the engine cannot enforce a required call.
     """
     choice = msgspec.json.decode(fields.pop("tool_choice", Raw(NULL)))
     tools = msgspec.json.decode(fields.get("tools", Raw(NULL)))
@@ -196,7 +196,8 @@ def _with_tools(fields: dict[str, Raw], limits: Limits) -> tuple[bool, tuple[Not
 
 
 def _open_tools(fields: dict[str, Raw], choice: Any, tools: Any, limits: Limits) -> tuple[Note, ...]:
-    """Convert the tools of a request that allows an answer without a call. Returns notes about ignored parts."""
+    """Convert the tools of a request that allows an answer without a call. Returns notes about the parts that are
+    ignored."""
     if isinstance(choice, dict):  # the choice allows only some of the tools
         names = {text_of(function.get("name")) for function in allowed_functions(choice, tools)}
         tools = [tool for tool in tools or () if tool["function"].get("name") in names]

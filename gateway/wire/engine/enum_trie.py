@@ -16,7 +16,7 @@ the model writes."""
 _SPECIAL = frozenset("^$.[]()|{}*+?")
 _END = ""
 UNTOUCHED = ("const", "default", "examples", "enum")
-"""Fields that hold values, not schemas."""
+"""Fields of a schema that hold values and no further schemas."""
 LISTS = ("enum", "anyOf", "oneOf")
 ANNOTATIONS = ("type", "title", "description", "default", "examples")
 CONSTANT = frozenset({"const", "type", "title", "description"})
@@ -25,7 +25,7 @@ Trie = dict[str, Any]
 
 
 def with_tries(schema: Any) -> Any:
-    """Replace each long enumeration of plain texts in a schema by a pattern."""
+    """Return the schema with each long enumeration of plain texts replaced by a pattern."""
     if isinstance(schema, list):
         return [with_tries(each) for each in schema]
     if not isinstance(schema, dict):

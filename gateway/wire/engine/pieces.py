@@ -13,7 +13,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 class SamplingKnobs(Struct):
-    """Sampling settings with OpenAI's defaults."""
+    """Sampling settings, with OpenAI's defaults."""
 
     temperature: float = 1.0
     top_p: float = 1.0
@@ -31,7 +31,8 @@ class EngineMessage(Struct):
 
 
 class EngineRequest(Struct):
-    """A request in the engine's form: `messages` for a chat, `prompts` (texts or token numbers) for a completion."""
+    """A request in the engine's form. A chat has `messages`. A completion has `prompts`, which are texts or token
+    numbers."""
 
     knobs: SamplingKnobs
     max_tokens: int

@@ -80,7 +80,7 @@ class MessageTranslator:
         self.failure: RequestError | None = None
         self.over = False
         self.unreadable = 0
-        """How many events were skipped because they were not JSON objects."""
+        """The number of events that were skipped because they were not JSON objects."""
         self._builder = head.builder()
         self._begun = False
         self._finish = ""
@@ -102,7 +102,7 @@ class MessageTranslator:
         return bytes(frames)
 
     def end(self) -> bytes:
-        """Translate the end of the backend's stream."""
+        """Translate the end of the backend's stream. Called after the last piece."""
         if self.over:
             return b""
         if not self._finish:

@@ -54,7 +54,7 @@ TRANSLATED = (
     "service_tier",
 )
 ANSWERED = frozenset((*TRANSLATED, *LEFT_OUT, *REFUSED))
-"""Fields that are translated here. Every other field passes unchanged."""
+"""The fields that this module translates. Every other field passes unchanged."""
 NOTHING = (b"null", b"false", b"[]", b"{}")
 CACHE_CONTROL = b'"cache_control"'
 LONGEST_USER = 64

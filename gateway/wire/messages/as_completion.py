@@ -65,7 +65,7 @@ class CompletionTranslator:
         self.failure: RequestError | None = None
         self.over = False
         self.unreadable = 0
-        """How many events were skipped because they were not JSON objects."""
+        """The number of events that were skipped because they were not JSON objects."""
         self._head = head
         self._losses = losses
         self._usage: dict[str, Any] = {}
@@ -85,7 +85,7 @@ class CompletionTranslator:
         return bytes(frames)
 
     def end(self) -> bytes:
-        """Translate the end of the backend's stream."""
+        """Translate the end of the backend's stream. Called after the last piece."""
         if self.over:
             return b""
         return self.fail(BackendFailed("The backend ended its stream without its end mark.", code="stream_cut"))

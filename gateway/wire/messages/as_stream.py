@@ -1,4 +1,4 @@
-"""Converts a whole message to the stream that the client asked for."""
+"""Converts a whole message to a stream, if the client asked for a stream."""
 
 from collections.abc import Iterator
 from typing import Any

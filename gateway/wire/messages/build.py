@@ -21,7 +21,7 @@ STOPS = {
     "function_call": "tool_use",
     "content_filter": "refusal",
 }
-"""Chat's finish reasons and the matching stop reasons. Any other finish reason becomes `end_turn`."""
+"""The stop reason for each finish reason of chat. Any other finish reason becomes `end_turn`."""
 BROKEN = "INVALID_JSON"
 """The field of a call's input that holds arguments which are not a JSON object, as in Anthropic's guide to tools."""
 _encode = msgspec.json.Encoder().encode
@@ -92,13 +92,13 @@ class MessageBuilder:
             yield from self._call(self._sorter.begin(call) if whole else self._sorter.number(call), call)
 
     def end(self, finish: str, stop_sequence: str | None, usage: ReportedUsage | None) -> Iterator[Event]:
-        """Send what was held back, close the open block, and report why the answer ended."""
+        """Yield the calls and texts that were held back, close the open block, and report why the answer ended."""
         yield from self._rest()
         yield "message_delta", {"delta": self._stop(finish, stop_sequence), "usage": usage_of(usage)}
         yield "message_stop", {}
 
     def message(self, finish: str, stop_sequence: str | None, usage: ReportedUsage | None) -> dict[str, Any]:
-        """Return the whole message. Call `end` first."""
+        """Return the whole message. `end` must be called first."""
         content = [block.as_json() for block in self._blocks]
         return {**self._head, "content": content, **self._stop(finish, stop_sequence), "usage": usage_of(usage)}
 
@@ -176,7 +176,7 @@ class MessageBuilder:
 
 
 def usage_of(usage: ReportedUsage | None) -> dict[str, Any]:
-    """Convert chat's usage. Anthropic's API counts cached prompt tokens separately."""
+    """Convert chat's usage. In Anthropic's API, cached prompt tokens have a count of their own."""
     usage = usage or ReportedUsage()
     prompt, cached = usage.prompt_tokens or 0, usage.cached or 0
     counts: dict[str, Any] = {

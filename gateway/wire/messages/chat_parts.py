@@ -197,7 +197,7 @@ def _document(file: _File, where: str) -> Block:
 
 
 def _data_of(url: str) -> tuple[str, str]:
-    """Return the media type and the base64 of a data URL. For any other URL, both are ""."""
+    """Return the media type and the base64 text of a data URL. For any other URL, both are ""."""
     head, comma, data = url.partition(",")
     if not comma or not head.startswith("data:"):
         return "", ""

@@ -40,7 +40,8 @@ def event(error: RequestError, request_id: str = "") -> bytes:
 
 
 def as_event(body: bytes) -> bytes:
-    """Convert an error body to an event, for a client that already got the status. The JSON is put on one line."""
+    """Convert an error body to an event, for a client that has already received the status. The JSON is put on one
+    line."""
     return b"event: error\ndata: " + b" ".join(body.splitlines()) + b"\n\n"
 
 

@@ -11,7 +11,8 @@ _encode = msgspec.json.Encoder().encode
 
 
 def as_openai(body: bytes) -> bytes:
-    """Convert a model or a list of models. Other bodies, such as errors, are returned unchanged."""
+    """Convert a model, or a list of models, from Anthropic's form. Any other body, such as an error, is returned
+    unchanged."""
     fields = loose_json(body)
     if not isinstance(fields, dict):
         return body

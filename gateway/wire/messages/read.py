@@ -18,7 +18,7 @@ FINISH = {
     "tool_use": "tool_calls",
     "refusal": "content_filter",
 }
-"""Anthropic's stop reasons and the matching finish reasons of chat."""
+"""The finish reason of chat for each of Anthropic's stop reasons."""
 READ, WRITTEN = "cache_read_input_tokens", "cache_creation_input_tokens"
 
 

@@ -18,7 +18,7 @@ from gateway.wire.prompts import prompt_of
 
 SYSTEM = ("system", "developer")
 TOOL_RESULT = b'"tool_result"'
-"""Every block with a tool result contains these bytes."""
+"""Bytes in every block with a tool result."""
 
 
 class _MessageFields(Struct):
@@ -52,7 +52,7 @@ class MessagesBody(Struct):
     """The fields of a `/v1/messages` request that the gateway uses. All other fields pass through unread."""
 
     messages: Annotated[list[_MessageFields], Meta(min_length=1)] | UnsetType = UNSET
-    """Required, unless `prompt` names a template."""
+    """This field is required, unless `prompt` names a template."""
     model: str = ""
     max_tokens: int | None = None
     system: str | list[Raw] | None = None

@@ -1,1 +1,1 @@
-"""`/v1/responses` in OpenAI's JSON."""
+"""Requests and answers of `/v1/responses` in OpenAI's JSON."""

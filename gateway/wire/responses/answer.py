@@ -102,7 +102,7 @@ class Translator:
         self.failure: RequestError | None = None
         self.over = False
         self.unreadable = 0
-        """How many events were skipped because they were not JSON objects."""
+        """The number of events that were skipped because they were not JSON objects."""
         self._builder = Builder(head, search)
         self._sequence = 0
         self._finish = ""
@@ -120,7 +120,7 @@ class Translator:
         return bytes(frames)
 
     def end(self) -> bytes:
-        """Translate the end of the backend's stream."""
+        """Translate the end of the backend's stream. Called after the last piece."""
         if self.over:
             return b""
         if not self._finish:

@@ -43,7 +43,7 @@ KNOBS = ("reasoning", "include", "top_logprobs", "stream_options")
 # without effect in a chat completion; the stage `fit` does the work of `truncation`
 SAID_BACK = ("metadata", "store", "truncation", "max_tool_calls")
 ANSWERED = frozenset((*TRANSLATED, *KNOBS, *SAID_BACK))
-"""Fields that are translated here or handled by the gateway. Every other field passes unchanged."""
+"""The fields that this module translates or the gateway itself handles. Every other field passes unchanged."""
 NOTHING = (b"null", b"false", b"[]", b"{}")
 LOGPROBS = "message.output_text.logprobs"
 INCLUDED = (LOGPROBS, RESULTS)

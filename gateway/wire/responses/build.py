@@ -62,7 +62,8 @@ class Builder:
             yield from self._call(self._sorter.begin(call) if whole else self._sorter.number(call), call)
 
     def end(self, finish: str, usage: Mapping[str, Any] | None) -> Iterator[Event]:
-        """Close the open items and report why the answer ended. An answer without output gets an empty text."""
+        """Close the open items and report why the answer ended. An answer without output gets an item with an empty
+        text."""
         if not self._items or isinstance(self._items[-1], SearchCall):
             yield from self._open(self._new(MessageItem))
         reason = FINISHED.get(finish)
@@ -118,7 +119,7 @@ class Builder:
         yield from item.open()
 
     def _hush(self) -> Iterator[Event]:
-        """Close the open text or reasoning before another item starts."""
+        """Close the open text or reasoning, because another item starts."""
         if self._speaking is not None:
             yield from self._done(self._speaking, "completed")
             self._speaking = None

@@ -72,7 +72,8 @@ def messages(instructions: Raw | None, given: Raw | None) -> list[Message]:
 
 
 class _Talk:
-    """Collects messages. The last assistant message stays open for further items of the same answer."""
+    """Collects chat messages. The last assistant message stays open, because further items may belong to the same
+    answer."""
 
     def __init__(self, collected: list[Message]) -> None:
         self._messages = collected

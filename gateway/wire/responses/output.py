@@ -1,4 +1,4 @@
-"""The output items of a response while they are generated, and their events."""
+"""Builds the output items of a response while the answer is generated, and their events."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar
@@ -11,7 +11,7 @@ Event = tuple[str, dict[str, Any]]
 
 
 class OutputItem:
-    """One output item. `index` is its position in the output."""
+    """One output item of a response. `index` is the item's position in the output."""
 
     prefix: ClassVar[str]
 

@@ -105,7 +105,7 @@ def put_turns(fields: dict[str, Raw], turns: Sequence[Turn]) -> None:
 
 
 def as_items(given: Raw | None) -> list[Raw]:
-    """Return the items of `input`. A string becomes a user message."""
+    """Return the items of `input`. If `input` is a string, the only item is a user message."""
     if given is None or bytes(given) == b"null":
         return []
     if bytes(given).startswith(b'"'):

@@ -1,1 +1,1 @@
-"""`/v1/vector_stores` and `/v1/files` in OpenAI's JSON."""
+"""Requests and answers of `/v1/vector_stores` and `/v1/files` in OpenAI's JSON."""

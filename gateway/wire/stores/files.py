@@ -1,4 +1,4 @@
-"""`/v1/files` in OpenAI's JSON."""
+"""Requests and answers of `/v1/files` in OpenAI's JSON."""
 
 from collections.abc import Sequence
 from typing import Any, Protocol
@@ -14,7 +14,7 @@ SHORTEST_S, LONGEST_S = 3600, 30 * 24 * 3600
 
 
 class StoredFile(Protocol):
-    """A stored file, as its JSON shows it."""
+    """The values from which the JSON of a file is built."""
 
     @property
     def id(self) -> str: ...
@@ -45,7 +45,7 @@ def file(stored: StoredFile) -> dict[str, Any]:
 
 
 def listed(objects: Sequence[dict[str, Any]], more: bool) -> bytes:
-    """Encode a page of objects that have an `id`."""
+    """Encode a page of objects as OpenAI's list. Each object must have an `id`."""
     return _encode(
         {
             "object": "list",

@@ -48,5 +48,5 @@ def checked(ranking: Ranking | None, where: str = "ranking_options") -> Ranking:
 
 
 def shown_score(score: float) -> float:
-    """Clamp a score to 0..1 and round it, as OpenAI does."""
+    """Round a score, and limit it to the range from 0 to 1, as OpenAI does."""
     return max(0.0, min(1.0, round(score, 6)))
