@@ -1,1 +1,1 @@
-"""Jobs that learn from recorded exchanges, run by `foreword jobs`. The gateway never imports this package."""
+"""Jobs that learn from recorded exchanges. `foreword jobs` runs them. The gateway never imports this package."""

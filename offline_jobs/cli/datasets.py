@@ -11,7 +11,7 @@ from offline_jobs.errors import JobFailed
 
 @click.group()
 def datasets() -> None:
-    """Dataset versions, from harvests and imports."""
+    """Dataset versions, which come from harvests and imports."""
 
 
 @datasets.command("list")

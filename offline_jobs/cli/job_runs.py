@@ -35,7 +35,7 @@ def where_options(command: F) -> F:
 
 
 def budget_options(command: F) -> F:
-    """Add the options of a job's budget."""
+    """Add the options that set the limits of a job's budget."""
     for name, kind in reversed(LIMITS.items()):
         command = click.option(f"--{name}", type=kind, help=f"Overrides [jobs] {name}.")(command)
     return command
@@ -76,7 +76,7 @@ def run_job(
 
 @contextmanager
 def open_ledger(config: Path) -> Iterator[tuple[Settings, Ledger]]:
-    """Load the settings and open the ledger in their data folder."""
+    """Load the settings, and open the ledger in the data folder that the settings name."""
     settings = load_settings(config)
     set_up("warning" if settings.server.log_level == "info" else settings.server.log_level)
     ledger = Ledger(jobs_folder(settings))

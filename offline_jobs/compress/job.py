@@ -53,7 +53,7 @@ VERSIONED = ("torch", "transformers", "xllamacpp", "foreword")
 
 
 class CompressReport(Struct, frozen=True):
-    """The published variant and its figures."""
+    """The name, the sizes and the measured figures of the published variant."""
 
     name: str
     folder: str
@@ -286,7 +286,7 @@ def _versions() -> dict[str, str]:
 
 
 def _clear(folder: Path) -> None:
-    """Delete the files that only a resumed job needs."""
+    """Delete the files that are needed only to resume the job."""
     for file in [file for pattern in LEFT_OVER for file in folder.glob(pattern)]:
         file.unlink()
 

@@ -110,7 +110,7 @@ def look_for_room(expected: Forecast, folder: Path) -> None:
 
 
 def _available() -> int:
-    """Return the available memory in bytes, or 0 if the system does not report it."""
+    """Return the available memory in bytes, or 0 if the operating system does not report it."""
     if not MEMORY.exists():
         return 0
     lines = dict(line.split(":", 1) for line in MEMORY.read_text().splitlines())

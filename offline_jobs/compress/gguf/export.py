@@ -1,4 +1,4 @@
-"""Writes a compressed model as GGUF. Quantized matrices are written as codes; everything else is copied."""
+"""Writes a compressed model as a GGUF file. Quantized matrices are written as codes. All other tensors are copied."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -118,7 +118,7 @@ def round_to_half(network: Any) -> None:
 
 
 def write_model(model: Compressed, path: Path, pairs: Mapping[str, Pair]) -> None:
-    """Write the GGUF file. Raises `OSError` if the disk is full."""
+    """Write the model as a GGUF file. Raises `OSError` if the disk is full."""
     specs = list(model.specs())
     kind = FILE_TYPES[model.grid.type if model.grid and model.quantized else F16]
     described = {**pairs, "general.file_type": number(kind)}

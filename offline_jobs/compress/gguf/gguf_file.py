@@ -58,7 +58,7 @@ class Pair:
 
 @dataclass(frozen=True)
 class GgufTensor:
-    """A tensor in the file. `shape` has rows before columns, as in torch."""
+    """A tensor in the file. As in torch, `shape` gives the rows before the columns."""
 
     name: str
     shape: tuple[int, ...]
@@ -68,7 +68,7 @@ class GgufTensor:
 
 @dataclass(frozen=True)
 class TensorSpec:
-    """A tensor to write."""
+    """The name, shape and type of a tensor that will be written."""
 
     name: str
     shape: tuple[int, ...]
@@ -81,7 +81,7 @@ class TensorSpec:
 
 @dataclass(frozen=True)
 class GgufFile:
-    """An open GGUF file. The file stays mapped while any of its tensors is in use."""
+    """An open GGUF file. The file stays mapped into memory while any of its tensors is in use."""
 
     path: Path
     pairs: Mapping[str, Pair]
@@ -166,7 +166,7 @@ def _text(whole: Any, at: int) -> tuple[bytes, int]:
 
 
 def _skip(whole: Any, at: int, kind: int) -> int:
-    """Return the index of the first byte after the value that begins at `at`."""
+    """Return the position just after the value that starts at `at`."""
     if kind == TEXT:
         return _text(whole, at)[1]
     if kind != ARRAY:

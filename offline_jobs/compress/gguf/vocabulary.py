@@ -14,7 +14,7 @@ from offline_jobs.compress.measuring.measure import tokens_of
 from offline_jobs.errors import JobFailed
 
 CUTS = ("llama-bpe", "qwen2", "smollm", "gpt-2", "tekken", "default")
-"""llama.cpp's names for the pre-tokenizers of the supported families."""
+"""The names by which llama.cpp knows the pre-tokenizers of the supported families."""
 NORMAL, CONTROL, USER, UNUSED, BYTE = 1, 3, 4, 5, 6
 UNKNOWN = 2
 PROBE = "Hello world!  It's 2024, 1234567 apples;\n\n  don't we'll\tstop. Grüße, 你好，世界。 foo_bar(x) -> 'y'"

@@ -1,4 +1,4 @@
-"""Measures a GGUF file with llama.cpp in a child process, because a broken model can crash the library.
+"""Measures a GGUF file with llama.cpp in a child process, because a broken model can crash llama.cpp's library.
 
 The child is started as `python -m offline_jobs.compress.measuring.measure < request.json`.
 """

@@ -109,7 +109,7 @@ def quantize(weights: Tensor, grid: Grid, importance: Tensor | None = None) -> Q
 
 
 def to_codes(groups: Tensor, grid: Grid, scales: Tensor, least: Tensor | None) -> Tensor:
-    """Round values [rows, groups, n] to the nearest codes, int8 of the same shape."""
+    """Return the nearest codes for values [rows, groups, n], as int8 of the same shape."""
     inverse = torch.where(scales == 0, 0.0, 1.0 / torch.where(scales == 0, 1.0, scales))[..., None]
     numbers = (groups if least is None else groups - least[..., None]) * inverse
     if grid.nonlinear:
@@ -163,7 +163,7 @@ def _shares(grid: Grid) -> list[float]:
 
 
 def _error(groups: Tensor, grid: Grid, scales: Tensor, least: Tensor | None, weight: Tensor) -> Tensor:
-    """Return the weighted squared error of each group, [rows, groups]."""
+    """Return the squared error of each group, weighted by importance, as [rows, groups]."""
     codes = to_codes(groups, grid, scales, least)
     numbers = _codebook()[codes.long()] if grid.nonlinear else codes.float()
     values = numbers * scales[..., None]

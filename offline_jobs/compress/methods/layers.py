@@ -69,7 +69,7 @@ class Texts:
 
     @torch.inference_mode()
     def advance(self, check: Check) -> None:
-        """Run the texts through the next layer, with the layer's current weights."""
+        """Run the texts through the next layer. The layer's current weights are used."""
         for row, state in enumerate(self.states):
             check()
             self.states[row] = self._through(state)

@@ -33,7 +33,7 @@ class Fold:
 
 
 def folds_of(layer: nn.Module) -> list[Fold]:
-    """Return the folds of a decoder layer."""
+    """Return the folds inside a decoder layer."""
     feed = "pre_feedforward_layernorm" if hasattr(layer, "pre_feedforward_layernorm") else "post_attention_layernorm"
     return [
         Fold("input_layernorm", ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj")),

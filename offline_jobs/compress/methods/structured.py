@@ -44,7 +44,8 @@ class Influence:
 
 @dataclass(frozen=True)
 class NewShape:
-    """The numbers of channels and heads in each layer after a cut."""
+    """The sizes of each layer after a cut: the MLP's width, the number of heads, and the number of heads of keys and
+    values."""
 
     widths: list[int]
     heads: list[int]

@@ -25,13 +25,13 @@ SCALES_RATE = 0.1
 """The ratio of the learning rate of scales to that of weights. Scales are trained relative to their first values."""
 CLIP = 1.0
 GROWING = 0.8
-"""The share of steps in which sparsity grows. In the remaining steps the model recovers."""
+"""The share of steps in which sparsity grows. In the remaining steps, the model recovers from the pruning."""
 REMASK_EVERY = 5
 
 
 @dataclass(frozen=True)
 class LayerTuning:
-    """Training settings. Each step reads one window. `rate` is AdamW's learning rate."""
+    """Settings for training. Each step trains on one window. `rate` is AdamW's learning rate."""
 
     steps: int
     rate: float
