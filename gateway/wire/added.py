@@ -16,8 +16,8 @@ _encode = msgspec.json.Encoder().encode
 def with_additions(message: Raw, turn: Turn, kind: str) -> bytes:
     """Return the message with the added text.
 
-    `turn.text` is the whole new text. The client's text starts at `turn.offset` in the new text. `kind` is the `type`
-    of a text part at this endpoint.
+    `turn.text` is the new text, in which the client's text starts at `turn.offset`. `kind` is the `type` of a text part
+    at this endpoint.
     """
     fields = _object.decode(message)
     content = fields["content"]

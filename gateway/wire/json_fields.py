@@ -65,7 +65,7 @@ def _takes_null(described: inspect.Type) -> bool:
 
 
 def not_json(error: Exception, raw: bytes = b"") -> BadRequest:
-    """Return the error for a body that is not JSON. The error explains the cause, which is searched for in `raw`."""
+    """Return the error for a body that is not JSON. `raw` is searched for the cause, which the error then explains."""
     why = f"{error}"
     if _HALF_PAIR.search(raw):
         why = (

@@ -10,7 +10,7 @@ from gateway.wire.chat.completion import CallPart, loose_json, read_completion, 
 
 FIELDS = (b'"tool_choice"', b'"function_call"')
 ANY = ""
-"""In a set of required names: any call is accepted."""
+"""A required name that every call matches."""
 KINDS = ("function", "custom")
 CALL = "_call"
 """The ending of the types of all calls in a response, such as `function_call` and `web_search_call`."""

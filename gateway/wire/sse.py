@@ -74,7 +74,7 @@ class EventCutter:
 
 
 class SseEvent:
-    """One event in a piece. The event has the bytes from `start` to `stop`."""
+    """One event in a piece. Its bytes are at the positions from `start` to `stop` in the piece."""
 
     __slots__ = ("data", "name", "start", "stop")
 

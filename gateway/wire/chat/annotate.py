@@ -11,7 +11,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 def account(exchange: Exchange, late_notes: Sequence[Note] = ()) -> bytes:
-    """Encode the `foreword` object, which reports the changes to the request and the sources that were added.
+    """Encode the `foreword` object, which reports the changes to the request and the sources added to the prompt.
 
     `late_notes` are the backend's own notes, such as the source passage of each part of the answer.
     """

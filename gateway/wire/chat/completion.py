@@ -324,8 +324,8 @@ def _number(value: Any) -> int | None:
 
 
 def tokens_of(value: Any) -> int | None:
-    """Read a token count. Some servers send a float or a string. Returns None for any other value, or a negative
-    number."""
+    """Read a token count. Some servers send a float or a string. Returns None for a negative number and for any other
+    value."""
     if isinstance(value, str):
         return whole(value)
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):

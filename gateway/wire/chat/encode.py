@@ -36,7 +36,7 @@ ROUTING = frozenset(
         "preset",
     }
 )
-"""Fields that OpenRouter, LiteLLM and similar servers read to choose another model than the one in `model`."""
+"""Fields that OpenRouter, LiteLLM and similar servers read to choose a model other than the one in `model`."""
 _ANY_ROUTING = re.compile(b'"(?:' + "|".join(sorted(ROUTING)).encode() + b')"', re.IGNORECASE)
 _MODEL = re.compile(rb'"model"\s*:\s*("[^"\\]*")')
 

@@ -31,7 +31,7 @@ MOST_REPEATS = 1000
 MOST_REPEATS_TOGETHER = 50_000
 """The maximum number of repetitions in one schema.
 
-Before the engine reads the prompt, it expands all repetitions on the thread that serves all requests. 1,000 repetitions
+The engine expands all repetitions before it reads the prompt, on the thread that serves all requests. 1,000 repetitions
 take 4 ms.
 """
 UNSUPPORTED = (
@@ -63,7 +63,8 @@ ODD_PATTERN = re.compile(r"\\[a-zA-Z0-9]|\(\?|[*+?}][?+]")
 def check_format(raw: Raw) -> tuple[str, ...]:
     """Check a `response_format`. Returns the parts of a non-strict schema that the engine cannot enforce.
 
-    Raises `BadRequest` if the engine cannot enforce another format.
+    Raises `BadRequest` if the format's type is unknown, if the schema is too large, or if the schema is strict and has
+    unsupported parts.
     """
     form = msgspec.json.decode(raw)
     if form is None:

@@ -105,7 +105,7 @@ class EngineAsk(Struct, frozen=True):
 
 
 class Neutraliser:
-    """Breaks up the model's control tokens that a text contains literally.
+    """Breaks up the model's control tokens, if a text contains their literal names.
 
     The engine parses control tokens in the rendered conversation. A user's `<|im_end|>` would therefore end the user's
     turn, and could open a system turn. An invisible character inside the token turns the token into plain text.

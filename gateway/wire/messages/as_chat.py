@@ -38,7 +38,7 @@ LEFT_OUT = (
     "betas",
 )
 TOOL_FIELDS = ("input_examples", "defer_loading", "eager_input_streaming", "allowed_callers")
-"""Fields that Anthropic's API defines for a tool, and chat completions do not."""
+"""Fields of a tool that Anthropic's API defines and chat completions lack."""
 TRANSLATED = (
     "system",
     "messages",

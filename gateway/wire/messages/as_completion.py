@@ -21,7 +21,7 @@ KNOWN = ("text", "tool_use", *THINKING)
 
 
 class CompletionHead(Struct, frozen=True):
-    """The fields of a translated completion that are not in the message."""
+    """The fields of a translated completion that do not come from the message."""
 
     id: str
     model: str

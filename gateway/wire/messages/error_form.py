@@ -51,7 +51,7 @@ def rewritten(body: bytes, status: int, request_id: str = "") -> bytes:
 
 
 def fault_in_event(data: bytes) -> CompletionFault:
-    """Read the failure in an `error` event. Its status is the status that matches the event's error type."""
+    """Read the failure in an `error` event. The event's error type determines the status."""
     fields = loose_json(data)
     error = fields.get("error") if isinstance(fields, dict) else None
     fault = read_fault(error) or CompletionFault(data.decode("utf-8", "replace"))

@@ -1,5 +1,5 @@
-"""Collects the text of a prompt in Anthropic's form. The gateway counts its tokens for backends that cannot count
-tokens."""
+"""Collects the text of a prompt in Anthropic's form. If a backend cannot count tokens, the gateway counts them in this
+text."""
 
 from collections.abc import Iterator
 from typing import Any

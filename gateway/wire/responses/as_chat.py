@@ -112,8 +112,10 @@ def chat_body(body: bytes, *, searched: bool = False) -> bytes:
 
 
 def left_out(raw: bytes) -> tuple[str, ...]:
-    """Return the values of `include` that are ignored. Chat completions cannot provide what these values request, and
-    clients work without."""
+    """Return the values of `include` that are ignored.
+
+    Chat completions cannot provide the data that these values request, and clients do not depend on this data.
+    """
     return tuple([name for name in decoded(_knobs, raw).include or () if name not in INCLUDED])
 
 

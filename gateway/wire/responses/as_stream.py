@@ -1,4 +1,4 @@
-"""Converts a whole response to a stream, if the client asked for a stream."""
+"""Converts a whole response to a stream, for a client that asked for a stream."""
 
 from collections.abc import Iterator
 from typing import Any

@@ -22,7 +22,7 @@ from gateway.wire.responses.output import (
 from gateway.wire.responses.search import ShownSearch
 
 FINISHED = {"length": "max_output_tokens", "content_filter": "content_filter"}
-"""For each finish reason of chat that makes a response incomplete, the reason in the response."""
+"""Finish reasons of chat that make a response incomplete, each with the reason that the response gives."""
 
 
 class Builder:

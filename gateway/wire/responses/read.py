@@ -16,7 +16,7 @@ FINISH = {reason: finish for finish, reason in FINISHED.items()}
 STORED = "response"
 """The key under which `Answer.extra` stores the response's JSON."""
 MARK = b'"response'
-"""Bytes in the field `object` of every response, which the first event of every stream also contains."""
+"""Bytes in the field `object` of every response. The first event of every stream also contains these bytes."""
 _raws = msgspec.json.Decoder(dict[str, Raw])
 
 

@@ -107,8 +107,8 @@ def search_of(
 
 
 def choice_after(choice: Raw | None) -> Raw | None:
-    """Return the `tool_choice` for the time after the search. If the client forced the search, the model may then
-    choose freely."""
+    """Return the `tool_choice` that applies after the search. If the client forced the search, the model may now choose
+    freely."""
     chosen = _decoded(_choice, choice or UNSET, "auto")
     if chosen == "required" or (isinstance(chosen, _ToolChoiceFields) and chosen.type == NAME):
         return None

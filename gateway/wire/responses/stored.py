@@ -59,7 +59,7 @@ def carried_on(ask: Ask, earlier: Sequence[Raw], response: bytes) -> Ask:
 def listed(
     items: Sequence[Raw], suffix: str, *, after: str = "", limit: int = PAGE, newest_first: bool = True
 ) -> bytes:
-    """Encode a page of items as OpenAI's list. An item without an id gets an id with the end `suffix` and the item's
+    """Encode a page of items as OpenAI's list. An item without an id gets an id that contains `suffix` and the item's
     position."""
     full = [_listed(_fields.decode(raw), f"{suffix}_in_{place}") for place, raw in enumerate(items)]
     if newest_first:

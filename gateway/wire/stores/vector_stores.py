@@ -1,6 +1,6 @@
 """Decodes the bodies of `/v1/vector_stores`, and builds OpenAI's objects from plain values.
 
-Only the gateway reads these bodies. So it refuses unknown fields, as OpenAI does.
+Unknown fields are refused, as in OpenAI's API, because only the gateway reads these bodies.
 """
 
 from collections.abc import Mapping, Sequence
