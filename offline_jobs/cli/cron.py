@@ -107,7 +107,7 @@ def cronjobs(
 
 
 def _names(schedules: Sequence[Schedule]) -> list[str]:
-    """Return the names of the CronJobs: `foreword-KIND`. From the second job of a kind on, a number follows."""
+    """Return the names of the CronJobs: `foreword-KIND`. The second and later jobs of a kind also have a number."""
     kinds = [schedule.kind for schedule in schedules]
     counts = [kinds[: place + 1].count(kind) for place, kind in enumerate(kinds)]
     return [f"foreword-{kind}" + (f"-{count}" if count > 1 else "") for kind, count in zip(kinds, counts, strict=True)]

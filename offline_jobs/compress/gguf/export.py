@@ -39,7 +39,7 @@ class Compressed:
 
     @property
     def rounded_inputs(self) -> list[str]:
-        """The names in transformers of the linear layers whose inputs llama.cpp rounds."""
+        """The transformers names of the linear layers whose inputs llama.cpp rounds."""
         names = [name.removesuffix(".weight") for name in self.quantized if name != EMBEDDING]
         return [*names, "lm_head"] if EMBEDDING in self.quantized and HEAD not in self._names else names
 
@@ -71,7 +71,7 @@ class Compressed:
 
 
 def linear_names(network: Any) -> list[str]:
-    """Return the names in transformers of the weights of all linear layers except the head."""
+    """Find all linear layers except the head. Returns the transformers names of their weights."""
     return [
         f"{name}.weight"
         for name, module in network.named_modules()

@@ -1,7 +1,7 @@
 """Calls C functions of llama.cpp that xllamacpp's Python API lacks: tokenization, and the logits of every token.
 
-The library that xllamacpp loads contains these functions. The layouts of their structs may change with any version, so
-the layouts are checked before use.
+The library that xllamacpp loads contains these functions. The layouts of the structs may change with any version, so
+they are checked before use.
 """
 
 import ctypes

@@ -1,6 +1,6 @@
 """Measures perplexity in torch, with activations rounded as in llama.cpp.
 
-Before llama.cpp multiplies activations by a quantized matrix, it rounds them to int8 in groups of 32.
+llama.cpp rounds activations to int8 in groups of 32 before they are multiplied by a quantized matrix.
 """
 
 from collections.abc import Callable, Iterator, Sequence
