@@ -86,8 +86,8 @@ class SearchBody(Struct, forbid_unknown_fields=True):
 class StoreSearch(Struct, frozen=True):
     """A search in a store.
 
-    `weight` is the weight of the vectors; None selects the default. If `threshold` is None, a query to which the store
-    is not relevant has no results.
+    `weight` is the weight of the vectors; None selects the default. If `threshold` and `weight` are None, a query to
+    which the store is not relevant has no results.
     """
 
     queries: tuple[str, ...]
