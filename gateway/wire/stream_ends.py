@@ -57,8 +57,7 @@ class StreamStart(NamedTuple):
 
 
 def start_of(piece: bytes, endpoint: Endpoint) -> StreamStart:
-    """Classify the start of a piece. Events that are not JSON are skipped, because they only keep the
-    connection alive."""
+    """Classify the start of a piece. Events that are not JSON are skipped, because they only keep the stream alive."""
     has_chunk = False
     for event in events(piece):
         fault = _fault(event, endpoint)

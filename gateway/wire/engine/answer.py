@@ -141,7 +141,10 @@ class _PieceReader:
         return f"call_{self.head['id'].removeprefix('chatcmpl-')[:24]}{index}"
 
     def logprobs(self, choice: _EngineChoice) -> Any:
-        """Return the log probabilities in this endpoint's form, or None if the client or the engine gave none."""
+        """Return the log probabilities in this endpoint's form.
+
+        Returns None if the client did not request log probabilities or the engine did not send any.
+        """
         top = self.ask.top_logprobs
         if top is None or choice.logprobs is None or choice.logprobs.content is None:
             return None

@@ -102,7 +102,7 @@ class MessageTranslator:
         return bytes(frames)
 
     def end(self) -> bytes:
-        """Translate the end of the backend's stream. Called after the last piece."""
+        """Translate the end of the backend's stream. If the stream had no end mark, `failure` gets the reason."""
         if self.over:
             return b""
         if not self._finish:

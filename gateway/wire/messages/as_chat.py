@@ -217,8 +217,10 @@ def _choice(choice: _OfferedChoice) -> Any:
 
 
 def _output(knobs: _MessageKnobs, losses: Losses) -> dict[str, Any]:
-    """Translate the reasoning effort and the output format. A thinking budget is dropped: chat completions have no such
-    field, and the model decides by itself."""
+    """Translate the reasoning effort and the output format.
+
+    A thinking budget is recorded as a loss: chat completions have no such field, and the model decides by itself.
+    """
     thinking, config = knobs.thinking, knobs.output_config
     if thinking is not None and thinking.type != "disabled":
         losses.add("thinking.budget_tokens" if thinking.budget_tokens else "thinking", "the model decides itself")

@@ -85,7 +85,7 @@ class CompletionTranslator:
         return bytes(frames)
 
     def end(self) -> bytes:
-        """Translate the end of the backend's stream. Called after the last piece."""
+        """Translate the end of the backend's stream. If the stream had no end mark, `failure` gets the reason."""
         if self.over:
             return b""
         return self.fail(BackendFailed("The backend ended its stream without its end mark.", code="stream_cut"))

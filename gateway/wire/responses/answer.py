@@ -120,7 +120,8 @@ class Translator:
         return bytes(frames)
 
     def end(self) -> bytes:
-        """Translate the end of the backend's stream. Called after the last piece."""
+        """Translate the end of the backend's stream. If the stream had no end mark, the last event is
+        `response.failed`."""
         if self.over:
             return b""
         if not self._finish:

@@ -57,7 +57,8 @@ def functions(tools: Raw | None, done: str = "") -> list[dict[str, Any]]:
 
 
 def choice(chosen: Raw | None) -> Any:
-    """Translate `tool_choice` to chat's form. None is returned as None."""
+    """Translate `tool_choice` to chat's form. None is returned as None. Raises `BadRequest` for a tool that
+    chat lacks."""
     if chosen is None or bytes(chosen) == b"null":
         return None
     try:

@@ -50,8 +50,8 @@ class Grid:
     def group_of(self, columns: int) -> int:
         """Return the group size for a matrix with this number of columns.
 
-        The size is `group` if `group` divides `columns`, else a smaller size that does. Returns 0 if `columns` cannot
-        be divided into groups.
+        The size is `group` if `group` divides `columns`, else a smaller size that does. If `group` is 0, the size is
+        `columns`. Returns 0 if `columns` is not a multiple of 32.
         """
         if columns % BLOCK:
             return 0
