@@ -39,9 +39,9 @@ class CompressOptions(Struct, frozen=True, forbid_unknown_fields=True):
     symmetric: bool = True
     """Whether `int4-group` is symmetric (Q4_0) or has a least value for each group (Q4_1)."""
     searched: bool = True
-    """Whether to search for the scale with the least error. If not, the largest value sets the scale."""
+    """Whether to search for the scale with the smallest error. If false, the largest value sets the scale."""
     sparsity: str = "0.5"
-    """The share of weights that pruning sets to zero, or 2:4."""
+    """The share of weights that pruning sets to zero, or `2:4` to set two of every four weights to zero."""
     channels: float = 0.25
     """The share of MLP channels that `structured` removes."""
     heads: float = 0.0
@@ -51,11 +51,11 @@ class CompressOptions(Struct, frozen=True, forbid_unknown_fields=True):
     uneven: bool = True
     """Whether `structured` may leave layers with different widths."""
     steps: Annotated[int, Meta(ge=1)] = 100
-    """The number of steps of `tune`, `qat` and `gradual`. Each step reads one window."""
+    """The number of training steps of `tune`, `qat` and `gradual`. Each step reads one window."""
     rate: Annotated[float, Meta(gt=0)] = 1e-4
     """The learning rate of `tune`, `qat` and `gradual`."""
     dataset: str = ""
-    """A dataset of recorded exchanges, from the job `harvest`, to train on. Default: train on the text."""
+    """The dataset of recorded exchanges to train on, made by the job `harvest`. Default: train on the text."""
     windows: Annotated[int, Meta(ge=1)] = 16
     """The number of windows for calibration."""
     evaluated: Annotated[int, Meta(ge=1)] = 8
@@ -63,7 +63,7 @@ class CompressOptions(Struct, frozen=True, forbid_unknown_fields=True):
     window_tokens: Annotated[int, Meta(ge=16)] = 512
     """The length of a window in tokens."""
     limit: Annotated[float, Meta(ge=0)] = 0.03
-    """The largest rise of perplexity at which the variant is still published: 0.03 is 3 %."""
+    """The largest rise of perplexity at which the variant is still published, as a share: 0.03 is 3 %."""
     threads: Annotated[int, Meta(ge=1)] = 1
     """The number of threads."""
     safetensors: bool = False

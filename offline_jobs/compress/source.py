@@ -22,7 +22,8 @@ DIGESTED = (".safetensors", ".json", ".model")
 
 @dataclass(frozen=True)
 class Source:
-    """An open model. `config` is for transformers, `pairs` is the metadata for GGUF. Weights are read on demand."""
+    """An open model. `config` is the configuration for transformers, and `pairs` is the GGUF metadata. Weights are read
+    on demand."""
 
     path: Path
     family: Family
@@ -30,7 +31,7 @@ class Source:
     pairs: Mapping[str, Pair]
     file: GgufFile | None
     factors: Tensor | None = None
-    """Llama 3's factors for rotary frequencies."""
+    """Llama 3's factors for the rotary frequencies, or None if the model has no such factors."""
 
     @property
     def head_width(self) -> int:
@@ -77,7 +78,8 @@ def bytes_in_half(source: Source) -> int:
 
 
 def digest_of(path: Path) -> str:
-    """Return the SHA-256 of a file, or of a folder's weights and descriptions together with their file names."""
+    """Return the SHA-256 of a file. For a folder, the names and contents of its weight and description files are hashed
+    together."""
     whole = hashlib.sha256()
     files = [path] if path.is_file() else sorted(part for part in path.iterdir() if part.suffix in DIGESTED)
     for file in files:
@@ -158,7 +160,7 @@ def load_network(source: Source) -> Any:
 
 
 def _stretch(rotary: Any, source: Source) -> None:
-    """Set Llama 3's frequencies. A config made from a GGUF file lacks them."""
+    """Apply Llama 3's factors to the rotary frequencies. A config made from a GGUF file lacks these factors."""
     assert source.factors is not None
     rope = source.config.rope_parameters
     width = source.head_width

@@ -37,7 +37,7 @@ class Bench:
 
 
 def compressed(source: Source, network: Any, bench: Bench) -> tuple[Compressed, Mapping[str, Pair]]:
-    """Change the model. Returns the model and its GGUF metadata."""
+    """Apply the steps of the plan to the model. Returns the compressed model and its GGUF metadata."""
     plan, pairs = bench.plan, source.pairs
     if plan.cuts is not None:
         shape = structured.cut(network, bench.windows.calibrate, plan.cuts, source.family, bench.check)
@@ -63,7 +63,7 @@ def _prune(network: Any, bench: Bench) -> None:
 
 
 def _tune(network: Any, bench: Bench) -> None:
-    """Prune gradually, or train the model to recover from pruning. Training on the grid happens in `_rounded`."""
+    """Prune gradually, or train the model to recover from pruning. Quantization-aware training runs in `_rounded`."""
     plan, windows = bench.plan, bench.windows
     if plan.qat or not plan.tuning.steps:
         return
