@@ -16,13 +16,13 @@ from offline_jobs.datasets.rows import DatasetRow, What
 
 HALF = 0.5
 READABLE = "full"
-"""The record policy that stores texts."""
+"""The record policy under which records contain readable texts."""
 
 
 @cache
 def library_of(folders: tuple[str, ...]) -> Library:
-    """Return the library of these folders. Each process reads the folders once, so all portions see the same
-    library."""
+    """Return the template library in these folders. Each process reads the folders only once, so all portions see the
+    same library."""
     return load_library([Path(folder) for folder in folders])[0]
 
 
@@ -63,7 +63,7 @@ def row_of(seen: JudgedExchange, library: Library, keep: Collection[str], secret
 
 
 def _worth(seen: JudgedExchange, library: Library, right_answer: str) -> tuple[float, tuple[str, ...]]:
-    """Return the lowest score and the sources of the scores. The score is -1 if there is none."""
+    """Return the lowest score of an exchange, and the sources of its scores. Without a score, the first value is -1."""
     scores: dict[str, float] = {}
     opinions = [opinion.score for opinion in seen.feedback if opinion.score is not None]
     if opinions:

@@ -38,7 +38,7 @@ def signature(text: str) -> Signature:
 
 
 def firsts(signatures: Signature) -> NDArray[np.bool_]:
-    """Return a mask of the texts to keep: a near-duplicate of an earlier kept text is dropped.
+    """Return a mask of the texts to keep. A text is dropped if it is a near-duplicate of an earlier text that is kept.
 
     signatures: [texts, HASHES] -> [texts]
     """
@@ -91,7 +91,8 @@ def _bands(signatures: Signature) -> NDArray[np.uint64]:
 
 
 def _shared(bands: NDArray[np.uint64]) -> NDArray[np.bool_]:
-    """Mark the band numbers that at least two texts share. Only texts that share one can be near-duplicates."""
+    """Return a mask of the band numbers that occur in at least two texts. Near-duplicates have at least one such number
+    in common."""
     shared = np.zeros(bands.shape, np.bool_)
     for band in range(bands.shape[1]):
         _, inverse, counts = np.unique(bands[:, band], return_inverse=True, return_counts=True)

@@ -23,7 +23,7 @@ Place = tuple[float, str]
 
 
 class RecordWindow(Struct, frozen=True):
-    """The exchanges from `since_s` up to, but not including, `until_s`. An empty filter selects everything."""
+    """The exchanges from `since_s` up to, but not including, `until_s`. An empty string turns a filter off."""
 
     since_s: float
     until_s: float
@@ -52,8 +52,8 @@ class JudgedExchange(Struct, frozen=True):
 
 
 def portions(url: str, window: RecordWindow, size: int = PORTION) -> list[Portion]:
-    """Cut a window into portions of `size` exchanges. Updates the database's schema first, then reads only the
-    index."""
+    """Cut a window into portions of `size` exchanges. Updates the database's schema first. Only the index is read, not
+    the records."""
     Database.open(url).close()
     query = select(exchanges.c.time_s, exchanges.c.id).where(*_within(window)).order_by(*_order())
     engine = engine_for(url)

@@ -10,15 +10,15 @@ from offline_jobs.errors import JobFailed
 
 CHOOSE, SEALED = 0.3, 0.4
 FEWEST = 10
-"""The smallest number of sealed rows that is enough for a test."""
+"""The smallest number of sealed rows with which a test is possible."""
 TO_DECIDE = 0.4
 """The largest share of the calls that may be spent on the sealed rows."""
 LOOKS = 6
-"""The calls must allow at least this many candidates to answer all rows to choose by."""
+"""The budget must allow at least this many candidates to answer all rows to choose by."""
 
 
 class SplitSizes(Struct, frozen=True):
-    """How many rows to choose by, and how many sealed rows to decide by."""
+    """The number of rows to choose by, and the number of sealed rows to decide by."""
 
     choose: int
     sealed: int
@@ -31,9 +31,10 @@ class Splits(Struct, frozen=True):
 
 
 def affordable(calls: int, each: int, choose: int, sealed: int) -> SplitSizes:
-    """Return the largest sizes that `calls` allow, up to `choose` and `sealed`. Each row costs `each` calls.
+    """Return the largest sizes that `calls` allow, but at most `choose` and `sealed`. One answer to a row costs `each`
+    calls.
 
-    Raises `JobFailed` if there are too few calls.
+    Raises `JobFailed` if `calls` is too small for a decision.
     """
     sealed = min(sealed, max(FEWEST, int(TO_DECIDE * calls) // (2 * each)))
     left = calls - 2 * each * sealed
@@ -44,7 +45,7 @@ def affordable(calls: int, each: int, choose: int, sealed: int) -> SplitSizes:
 
 
 def split(rows: Sequence[DatasetRow], seed: int, most_choose: int, most_sealed: int) -> Splits:
-    """Split the rows by a hash of the query. A row stays in its part when other rows are added.
+    """Split the rows by a hash of the query. Most rows stay in their part when other rows are added.
 
     Raises `JobFailed` if there are too few rows.
     """
