@@ -19,13 +19,13 @@ LOOKED_AT = 60
 STEADY = 0.9
 _BORDER_END = re.compile(r"\d[\d\-/:.,]*$")
 _BORDER_START = re.compile(r"^(?:[\d\-/:.,]*\d|[^\S\n]?[.?!。？！]+)")
-"""The start of a piece that rather belongs to the value before it: digits of a number, or the mark that ends a
-sentence."""
+"""Matches the start of a piece if the start belongs to the value before the piece: digits of a number, or the mark that
+ends a sentence."""
 _MARKS = re.compile(r'[\n:"|<>#*\[\](){}=]')
 
 
 def aligned(texts: Sequence[str], *, dates_vary: bool = True) -> TextShape:
-    """Return the shape of the texts. Without a common piece, the shape is open.
+    """Return the shape that the texts have in common. If no piece is common, the shape has no fixed text.
 
     If `dates_vary`, dates and times are never fixed text, even if they are equal in all texts: they may differ
     tomorrow.
@@ -46,7 +46,7 @@ def aligned(texts: Sequence[str], *, dates_vary: bool = True) -> TextShape:
 
 
 def _common(cut: Sequence[list[str]]) -> list[str]:
-    """Return the tokens with which almost all token lists begin."""
+    """Return the longest common beginning of almost all token lists. A date ends the beginning."""
     need = SHARE * len(cut)
     alive = list(cut)
     start: list[str] = []
@@ -61,7 +61,8 @@ def _common(cut: Sequence[list[str]]) -> list[str]:
 
 
 def _runs(base: list[str], cut: Sequence[list[str]], head: int, tail: int) -> Iterator[str]:
-    """Yield runs of tokens of `base` whose shingles occur in almost all texts, in order."""
+    """Yield the runs of tokens in `base` that almost all texts contain, from left to right. Texts are compared by
+    shingles, which are `SHINGLE` consecutive tokens."""
     counts: Counter[tuple[str, ...]] = Counter()
     for part in cut:
         counts.update(set(zip(*(part[at:] for at in range(SHINGLE)), strict=False)))
@@ -84,7 +85,8 @@ def _shared(shingle: list[str], counts: Counter[tuple[str, ...]], need: float) -
 
 
 def _steady(run: str, texts: Sequence[str]) -> list[str]:
-    """Return the run if it is steady, else its steady parts: the run without surrounding space, or its lines."""
+    """Return the run if it is steady (see `_is_steady`). Otherwise return its steady parts: the run without surrounding
+    space, or its lines."""
     for parts in ([run], [run.strip()], [line for line in re.split(r"(?<=\n)", run.strip()) if line.strip()]):
         steady = [part for part in parts if _is_steady(part, texts)]
         if steady:
@@ -103,7 +105,8 @@ def _is_steady(piece: str, texts: Sequence[str]) -> bool:
 
 
 def _read(first: str, inner: Sequence[str], last: str, texts: Sequence[str]) -> TextShape:
-    """Add the inner pieces one by one. A piece is left out if the shape would no longer match enough texts."""
+    """Return a shape of the outer pieces and the inner pieces. An inner piece is left out if the shape with this piece
+    matches too few texts."""
     pieces: list[str] = []
     for piece in inner:
         trimmed = _BORDER_START.sub("", _BORDER_END.sub("", piece))

@@ -30,7 +30,8 @@ from offline_jobs.errors import JobFailed
 
 RIGHT = 0.99
 LONGEST = 2000
-"""Longer messages or answers are no examples, because they would make each request too expensive."""
+"""A message or an answer longer than this is not used as an example, because it would make each request too expensive.
+"""
 
 
 class FoundExamplesOptions(Struct, frozen=True, forbid_unknown_fields=True):
@@ -52,7 +53,8 @@ class WorkedExample(Struct, frozen=True):
 
 
 class FoundExamplesReport(Struct, frozen=True):
-    """The result. `commonest` is the share of the most common right answer. A smaller gain improves only the form."""
+    """The result. `commonest` is the share of the most common right answer. A model that always gives this answer gets
+    this score."""
 
     prompt: str
     version: int
@@ -63,7 +65,7 @@ class FoundExamplesReport(Struct, frozen=True):
 
 
 class ExamplesPortion(Struct, frozen=True):
-    """A portion to read for the examples of one prompt."""
+    """A portion of the records, and the prompt for which examples are read from it."""
 
     url: str
     window: RecordWindow
@@ -102,7 +104,7 @@ def estimate(_settings: Settings, _options: FoundExamplesOptions) -> Spent:
 
 
 def rows_of(part: ExamplesPortion) -> list[WorkedExample]:
-    """Return the requests of a portion that the prompt has built and whose right answer is known.
+    """Return the requests of a portion that match the prompt and whose right answer is known.
 
     Texts with a secret or a person's data are left out.
     """
@@ -150,8 +152,8 @@ def choose(rows: Iterable[WorkedExample], count: int) -> list[WorkedExample]:
 
 
 def with_examples(before: FoundTemplate, examples: Sequence[WorkedExample]) -> FoundTemplate:
-    """Return the next version. The examples stand before the conversation, and after the part that a provider may
-    cache."""
+    """Return the next version of the prompt, with the examples. The examples stand before the conversation, and after
+    the part that a provider may cache."""
     at = next(number for number, message in enumerate(before.messages) if message.role == HISTORY)
     # the new examples replace earlier ones
     head = [message for message in before.messages[:at] if message.role == "system"]

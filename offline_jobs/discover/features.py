@@ -1,7 +1,7 @@
-"""Features by which texts with the same skeleton are grouped: lines, sentences, clauses, and the start and end of a
-text.
+"""Features by which similar texts are grouped: lines, sentences, clauses, and the start and end of a text.
 
-A feature is a hash and a weight. Digits do not count. Only the first and the last `REACH` characters are read.
+A feature has a hash and a weight. Numbers are masked, so texts that differ only in numbers have the same features. Only
+the first and the last `REACH` characters of a text are read.
 """
 
 import re
@@ -16,13 +16,13 @@ FEWEST_WORDS = 3
 MOST_WORDS = 8
 """The weight of a feature stops growing at this number of words."""
 EDGES = (8, 12, 16, 24)
-"""The lengths of the start and end features, in words and marks."""
+"""How many words and marks the features for the start and the end of a text cover."""
 AT_EDGE = 2
-"""Features at the start or end of a text weigh this much more, because content seldom stands there alone."""
+"""The factor by which features at the start or end of a text weigh more, because content seldom stands there alone."""
 LABEL = 1
 """The weight of a short label, such as `Title:`. A label counts only if a text has no other feature."""
 MOST_LABELS = 6
-"""The labels at the beginning of lines, in their order, are one feature. So many are read."""
+"""The labels at the beginnings of lines, in their order, are one feature. At most this many labels are read."""
 _LABEL = re.compile(r"[^\W\d_][\w; ]{0,24}:\s*")
 _SENTENCE = re.compile(r"(?<=[.?!])[\"')\]]*\s+")
 _CLAUSE = re.compile(r'[:"\n.?!,;()<>{}\[\]|#*-]')
@@ -31,14 +31,14 @@ _PIECES = re.compile(r"[^\W\d_\u3400-\u9fff]+|\S")
 
 
 class Feature(Struct, frozen=True):
-    """A feature of a text. `weight` counts its words."""
+    """A feature of a text. `weight` grows with the number of its words."""
 
     hash: int
     weight: int
 
 
 def features(text: str, salt: str = "") -> list[Feature]:
-    """Return the distinct features of a text. The `salt` separates sets of traffic that must not share features."""
+    """Return the distinct features of a text. Texts with different `salt` have no features in common."""
     if len(text) > 2 * REACH:
         text = text[:REACH] + "\n" + text[-REACH:]
     seen: dict[str, int] = {}

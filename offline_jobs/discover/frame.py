@@ -1,4 +1,4 @@
-"""A mined shape, and the rule that tells a program's prompt from similar texts by people."""
+"""A mined shape, and the rule that distinguishes a program's prompt from similar texts written by people."""
 
 import re
 
@@ -12,7 +12,7 @@ from offline_jobs.discover.tokens import words
 INSTRUCTION = 5
 """The smallest number of words in an instruction. Shorter pieces are labels."""
 LABELLED = 20
-"""How many requests a shape needs if its only fixed text is a label."""
+"""The smallest number of requests for a shape whose only fixed text is a label."""
 _LABEL = re.compile(r"\s*[^\W\d_][\w; ]{0,24}:\s*")
 _LABELLED = re.compile(r"(?:^|\n)\W*[^\W\d_][\w; ]{0,24}:")
 _BORDER = re.compile(r'[\n:"“”\'‘’(\[{<>|#*=`\]})-]\s*$|\n\s*$')
@@ -31,7 +31,8 @@ def instructs(shape: TextShape) -> bool:
 
 
 def is_frame(shape: TextShape, requests: int = 0) -> bool:
-    """Return whether the fixed text shows that a program built the prompt. People may also start sentences alike."""
+    """Return whether the fixed text shows that a program built the prompt. A few fixed words are not enough, because
+    people also start sentences alike."""
     count, chars = strength(shape), shape.fixed_chars
     if shape.parts == 0:
         return count >= 8 and chars >= 40

@@ -2,7 +2,7 @@
 
 The job reads the records four times: for system messages, for the features of user messages, for messages with a
 frequent feature, and for the use of each prompt. Each portion of each pass is a step, so a killed job resumes where it
-stopped. A later run mines only requests that no known prompt has built.
+stopped. A later run mines only requests that match no known prompt.
 """
 
 import shutil
@@ -59,7 +59,8 @@ class DiscoverOptions(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class DiscoverWindow(Struct, frozen=True):
-    """The window, and the prompts known before. The first run fixes both, so that a resumed job does the same."""
+    """The window, and the prompts known before the job. The first run fixes both, so that a resumed job works on the
+    same data."""
 
     window: RecordWindow
     known: list[FoundPrompt]
@@ -67,7 +68,7 @@ class DiscoverWindow(Struct, frozen=True):
 
 
 class DiscoverReport(Struct, frozen=True):
-    """The result. `hashed` counts records without readable texts, and `unknown` requests that no prompt has built."""
+    """The result. `hashed` counts records without readable texts. `unknown` counts requests that match no prompt."""
 
     records: int
     hashed: int
@@ -78,7 +79,7 @@ class DiscoverReport(Struct, frozen=True):
     """New versions of known or new prompts, as `name@version`."""
     prompts: int
     waiting: int
-    """Texts that look fixed but were seen from too few users or on too few days."""
+    """The number of texts that look fixed but came from too few users or on too few days."""
 
 
 def run(run: JobRun, options: DiscoverOptions) -> DiscoverReport:
@@ -127,7 +128,7 @@ def _parts(run: JobRun, options: DiscoverOptions, window: RecordWindow) -> list[
 
 
 def _each(run: JobRun, name: str, task: Callable[[Any], Any], inputs: Sequence[Any], type: Any) -> list[Any]:
-    """Run a task as one step per portion. Only unfinished portions go to the executor."""
+    """Run a task as one step per portion. Only portions without a stored result go to the executor."""
     waiting = [part for part in inputs if not run.known(name, part)]
     results = run.executor.map(task, waiting)
     done = []
@@ -165,8 +166,8 @@ def _add_counters(parts: Sequence[TrafficPortion], file: Path) -> int:
 def _mined_in_rounds(
     run: JobRun, parts: Sequence[TrafficPortion], known: Sequence[FoundPrompt], systems: Sequence[SystemShape]
 ) -> list[FoundPrompt]:
-    """Mine repeatedly, each time the requests that no prompt so far has built. A rare prompt may look like a frequent
-    one."""
+    """Mine in rounds. Each round mines the requests that match no prompt found so far. Several rounds are needed
+    because a rare prompt may look like a frequent one."""
     new: list[FoundPrompt] = []
     for number in range(ROUNDS):
         write_known(run.folder / "parts" / f"known-{number}.bin", [*known, *new])
@@ -204,7 +205,8 @@ def _named(known: Sequence[FoundPrompt], new: Sequence[FoundPrompt], uses: Seque
 
 
 def _counted(prompt: FoundPrompt, begun: DiscoverWindow, settings: Settings) -> FoundPrompt:
-    """Note until when the use of a prompt is counted, and remove values that the record policy now forbids."""
+    """Set the time up to which the use of a prompt is counted, and remove values that the record policy no longer
+    allows."""
     if begun.window.key in ("", prompt.key):
         # a window may end in the future, where nothing is counted yet
         end_s = min(begun.window.until_s, max(begun.now_s, prompt.use.last_s + MOMENT_S))
@@ -218,7 +220,7 @@ def _counted(prompt: FoundPrompt, begun: DiscoverWindow, settings: Settings) -> 
 
 
 def _stored(content: FoundFile, prompts: Sequence[FoundPrompt], waiting: Sequence[WaitingPrompt]) -> FoundFile:
-    """Put the prompts into the file. Decisions that a person made in the meantime are kept."""
+    """Merge the prompts into the file of found prompts. Decisions that a person made in the meantime are kept."""
     there = {prompt.id: prompt for prompt in content.prompts}
     return replace(put(content, [_decided(prompt, there.get(prompt.id)) for prompt in prompts]), waiting=tuple(waiting))
 

@@ -20,16 +20,17 @@ SENTENCE = re.compile(r"(?<=[.?!])\s+|\n")
 LOOKED_AT = 20
 SLACK = 1.1
 KEPT = 0.6
-"""Shapes are joined if their common shape keeps this share of the fixed text of each."""
+"""Shapes are joined only if their common shape keeps at least this share of the fixed text of each."""
 SIBLINGS = 3
-"""At least this many shapes must differ in one short value to be joined."""
+"""Shapes that differ in one short value are joined only if there are at least this many."""
 STRONG = 5
-"""Shapes are compared by features of at least this weight."""
+"""Only features of at least this weight are used to compare shapes."""
 COVERED = 0.95
 SINGLES = 0.1
-"""If the wider shape also matches this share of the texts without a shape, the narrow shapes differ only in content."""
+"""If the wider shape also matches this share of the texts that match no shape, the narrow shapes differ only in
+content."""
 SHARED = 0.5
-"""What a narrow shape adds counts as content if this share of it also occurs in other prompts."""
+"""Text that only the narrow shape has is content if at least this share of it also occurs in other prompts."""
 
 Known = Mapping[str, Sequence[Feature]]
 
@@ -78,7 +79,7 @@ def _siblings_joined(mined: Sequence[MinedShape]) -> list[MinedShape]:
 
 
 def _common(family: Sequence[MinedShape]) -> MinedShape | None:
-    """Return the common shape of a family, or None if it keeps too little of the fixed text of any member."""
+    """Return the common shape of a family, or None if the common shape keeps too little of a member's fixed text."""
     members = [member for one in family for member in one.members]
     shape = aligned([one.members[at % len(one.members)].text for at in range(8) for one in family])
     if any(shape.fixed_chars < KEPT * one.shape.fixed_chars for one in family):
@@ -145,8 +146,9 @@ def _is_wider(
 
 
 def _quotes(wide: MinedShape, narrow: MinedShape) -> bool:
-    """Return whether the narrow shape is the wide one with one long value after a label or a quotation mark, and
-    without fixed text beside it.
+    """Return whether the narrow shape is the wide shape with a long constant value.
+
+    The value must follow a label or a quotation mark, and the narrow shape may have hardly any other fixed text.
     """
     read = [values for member in narrow.members if (values := wide.shape.values(member.text))]
     constant = {part: column[0] for part, column in enumerate(zip(*read, strict=True)) if len(set(column)) == 1}
@@ -157,7 +159,7 @@ def _quotes(wide: MinedShape, narrow: MinedShape) -> bool:
 
 
 def _adds_content(wide: MinedShape, narrow: MinedShape, outside: str) -> bool:
-    """Return whether most of what the narrow shape adds also occurs in other prompts."""
+    """Return whether most of the text that only the narrow shape has also occurs in other prompts."""
     own = "\n".join(wide.shape.pieces)
     sentences = [part for piece in narrow.shape.pieces for part in SENTENCE.split(piece) if words(part) >= STRONG]
     added = [sentence for sentence in sentences if sentence not in own]

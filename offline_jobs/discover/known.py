@@ -25,7 +25,8 @@ class SystemShape(Struct, frozen=True):
 
 
 class SystemTable:
-    """Finds the shape of a system message. The number of a shape is its position in the file."""
+    """Finds the shape that a system message matches. A shape is identified by its number, which is its position in the
+    file."""
 
     def __init__(self, systems: list[SystemShape]) -> None:
         self._tables: dict[tuple[str, str], ShapeIndex[int]] = {}
@@ -35,14 +36,14 @@ class SystemTable:
             self._tables[place] = ShapeIndex(own)
 
     def number(self, key: str, endpoint: str, system: str) -> int:
-        """Return the number of the matching shape with the most fixed text, or -1."""
+        """Return the number of the matching shape with the most fixed text, or -1 if no shape matches."""
         table = self._tables.get((key, endpoint))
         matches = table.matches(system) if table is not None else []
         return matches[0].meaning if matches else -1
 
 
 def write_known(file: Path, value: Any) -> None:
-    """Write a table's file. Equal values make equal files."""
+    """Write a table's file, completely or not at all. Equal values always produce equal files."""
     draft = file.with_suffix(".tmp")
     draft.write_bytes(msgspec.msgpack.encode(value))
     draft.replace(file)
@@ -60,6 +61,7 @@ def system_table(file: str) -> SystemTable:
 
 @lru_cache(maxsize=2)
 def counters(file: str) -> "np.ndarray[Any, np.dtype[np.uint32]]":
-    """Return the counters of features, uint32 [COUNTERS]. They stay on disk and are read on demand."""
+    """Return the counters of features, uint32 [COUNTERS]. The array is mapped from its file, so only what is used is
+    read."""
     table: np.ndarray[Any, np.dtype[np.uint32]] = np.load(file, mmap_mode="r")
     return table

@@ -43,7 +43,11 @@ def mine(samples: Sequence[SampleText], *, in_system: bool = False) -> list[Mine
 def grouped(
     samples: Sequence[SampleText], known: Mapping[str, Sequence[Feature]], dead: set[int]
 ) -> dict[int, list[SampleText]]:
-    """Group the samples by their most telling feature: that with the largest product of words and requests."""
+    """Group the samples by their most telling feature. This is the feature with the largest product of weight and
+    number of requests.
+
+    Features in `dead` are ignored. Samples without a frequent feature are left out.
+    """
     counts: Counter[int] = Counter()
     for sample in samples:
         for feature in known[sample.text]:
@@ -59,8 +63,8 @@ def grouped(
 def _only_inside(
     members: Sequence[SampleText], samples: Sequence[SampleText], known: Mapping[str, Sequence[Feature]]
 ) -> set[int]:
-    """Return the features that occur almost only in this group. If the group has no shape, none of them can lead to
-    one."""
+    """Return the features that occur almost only in this group. If the group has no shape, these features cannot lead
+    to one."""
     counts, inside = (
         Counter(feature.hash for sample in part for feature in known[sample.text]) for part in (samples, members)
     )
@@ -68,7 +72,7 @@ def _only_inside(
 
 
 def primary(known: Sequence[Feature], counts: Mapping[int, int], dead: set[int] | frozenset[int] = frozenset()) -> int:
-    """Return the hash of the most telling feature, or 0 if no feature is frequent."""
+    """Return the hash of the most telling feature, or 0 if no feature is frequent. Features in `dead` are ignored."""
     frequent = [feature for feature in known if counts[feature.hash] >= FEWEST_REQUESTS and feature.hash not in dead]
     best = max(frequent, key=lambda feature: (counts[feature.hash] * feature.weight, feature.hash), default=None)
     return best.hash if best else 0

@@ -23,18 +23,18 @@ from offline_jobs.discover.traffic import TrafficPortion, TrafficRequest, reques
 MOST_SYSTEMS = 4000
 """How many distinct system messages are kept per key, most frequent first."""
 MOST_OF_GROUP = 200
-"""How many distinct user messages are kept per best feature."""
+"""How many distinct user messages are kept per most telling feature."""
 LONGEST = 400_000
-"""Longer texts are not mined."""
+"""The largest number of characters in a text that is mined."""
 NO_SYSTEM = -1
 
 Place = tuple[str, str]
-"""A key and an endpoint."""
+"""A client key and an endpoint."""
 
 
 class PortionCounts(Struct, frozen=True):
-    """The contents of a portion: all records, records with readable texts, and requests that a known prompt has
-    built."""
+    """How many records a portion has, how many of them have readable texts, and how many requests match known
+    prompts."""
 
     records: int
     readable: int
@@ -50,21 +50,22 @@ class KeptSystems(Struct, frozen=True):
 
 
 class Bucket(Struct, frozen=True):
-    """User messages that may share a shape: those below one system message, or those without one."""
+    """User messages that may share a shape. They all follow system messages of one shape, or have no system message."""
 
     key: str
     endpoint: str
     system: int
-    """The number of the system message's shape, or `NO_SYSTEM`."""
+    """The number of the system message's shape in the `SystemTable`, or `NO_SYSTEM`."""
     requests: int
     groups: dict[int, list[SampleText]]
-    """The kept messages, by their best feature."""
+    """The kept messages, by the hash of their most telling feature."""
     counts: dict[int, int]
-    """The number of requests per best feature, including those whose message was not kept."""
+    """The number of requests by the hash of their most telling feature. Requests whose message was not kept are
+    included."""
 
 
 def collect_systems(part: TrafficPortion) -> PortionCounts:
-    """Write the system messages of a portion, except those of known prompts."""
+    """Write the system messages of a portion to a file, except those of known prompts."""
     index = prompt_index(str(Path(part.folder) / "known-0.bin"))
     kept: defaultdict[Place, dict[str, SampleText]] = defaultdict(dict)
     records = readable = known = 0
@@ -82,7 +83,7 @@ def collect_systems(part: TrafficPortion) -> PortionCounts:
 
 
 def count_features(part: TrafficPortion) -> int:
-    """Write how often each feature occurs in the user messages of a portion. Equal messages count each time."""
+    """Write how often each feature occurs in the user messages of a portion. Repeated messages count every time."""
     hashes = [feature.hash % COUNTERS for _, _, text, salt in _unknown(part) for feature in features(text, salt)]
     places, often = np.unique(np.array(hashes, np.uint32), return_counts=True)
     np.savez(_file(part, "features").with_suffix(".npz"), places=places, often=often.astype(np.uint32))
@@ -90,7 +91,7 @@ def count_features(part: TrafficPortion) -> int:
 
 
 def collect_messages(part: TrafficPortion) -> int:
-    """Write the user messages of a portion that have a frequent feature, by the best such feature."""
+    """Write the user messages of a portion that have a frequent feature, grouped by their most telling feature."""
     table = Frequencies(str(Path(part.folder) / "counters.npy"))
     totals: Counter[tuple[str, str, int]] = Counter()
     groups: defaultdict[tuple[str, str, int], defaultdict[int, dict[str, SampleText]]]
@@ -135,8 +136,8 @@ def _least(texts: Mapping[str, SampleText]) -> list[SampleText]:
 
 
 def with_least_hashes(texts: Mapping[str, SampleText], most: int) -> dict[str, SampleText]:
-    """Return up to `most` of the texts, those with the smallest hashes. So new requests have the same chance as old
-    ones."""
+    """Return up to `most` of the texts, those with the smallest hashes. Whether a text is kept does not depend on its
+    age."""
     if len(texts) <= most:
         return dict(texts)
     return {text: texts[text] for text in sorted(texts, key=hashed)[:most]}
@@ -160,9 +161,9 @@ def read_part(part: TrafficPortion, name: str, type: Any) -> Any:
 
 
 def _unknown(part: TrafficPortion) -> Iterator[tuple[TrafficRequest, int, str, str]]:
-    """Yield the requests that no known prompt has built.
+    """Yield the requests that match no known prompt.
 
-    Each comes with the number of its system message's shape, its text, and the salt of its features.
+    Each tuple is a request, the number of its system message's shape, the text to mine, and the salt for its features.
     """
     folder = Path(part.folder)
     index, systems = prompt_index(str(folder / f"known-{part.round}.bin")), system_table(str(folder / "systems.bin"))

@@ -1,4 +1,4 @@
-"""Makes prompts from mined shapes: system messages, and the user messages below each."""
+"""Makes prompts from the mined shapes of system messages and of the user messages that follow them."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -15,14 +15,15 @@ MOST_SAMPLES = 60_000
 """The most user messages that are mined per bucket."""
 MOST_OF_GROUP = 400
 FRAMED = 0.97
-"""At least this share of the requests below a system message must have a fixed frame. Otherwise users merely write
-alike."""
+"""A frame counts only if at least this share of the requests with the same system message match a frame. If fewer
+match, users merely write alike."""
 LEAST_FRAME = 25
-"""The smallest number of characters in a frame below a system message. A frame with a line break may be shorter."""
+"""The smallest number of characters in the frame of a user message that follows a system message. A frame with a line
+break may be shorter."""
 
 
 def merged_buckets(parts: Iterable[Sequence[Bucket]]) -> list[Bucket]:
-    """Join the buckets of all portions. From a group that is too large, the texts with the smallest hashes are kept."""
+    """Join the buckets of all portions. If a group is too large, only the texts with the smallest hashes are kept."""
     whole: dict[tuple[str, str, int], Bucket] = {}
     for buckets in parts:
         for bucket in buckets:

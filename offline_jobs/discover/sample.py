@@ -1,4 +1,4 @@
-"""A text in the traffic, what is known about its requests, and the rule that tells fixed text from users' data."""
+"""A text in the traffic, what is known about its requests, and the rule that separates fixed text from users' data."""
 
 from collections.abc import Iterable
 
@@ -7,7 +7,7 @@ from msgspec import Struct
 FEWEST_REQUESTS = 10
 FEWEST_SOURCES = 3
 MOST_SOURCES = 8
-"""No more users and days than this are kept per text."""
+"""At most this many users and days are kept per text."""
 
 
 class SampleText(Struct):
@@ -30,7 +30,8 @@ class SampleText(Struct):
 
 
 class Evidence(Struct, frozen=True):
-    """How many requests, users and days share a text. Users and days are counted up to a limit."""
+    """How many requests have a text, from how many users, and on how many days. Users and days are counted up to a
+    limit."""
 
     requests: int
     users: int
@@ -38,19 +39,19 @@ class Evidence(Struct, frozen=True):
 
     @property
     def suffices(self) -> bool:
-        """Whether enough different users sent the text, or on enough days, for it to be fixed text and not one person's
-        data."""
+        """Whether the text counts as fixed text and not as one person's data. Enough requests must have the text, and
+        enough users or days."""
         return self.requests >= FEWEST_REQUESTS and max(self.users, self.days) >= FEWEST_SOURCES
 
     @property
     def dates_vary(self) -> bool:
-        """Whether a date that occurs in every request may be the day of sending. A date that stays the same for days is
-        not."""
+        """Whether a date that occurs in every request may be the day of sending. A date that stays the same for several
+        days is no day of sending."""
         return self.days < FEWEST_SOURCES
 
     @property
     def lacks(self) -> str:
-        """What is still missing, in words, or ""."""
+        """What is missing before the text counts as fixed, in words. Returns "" if nothing is missing."""
         if self.requests < FEWEST_REQUESTS:
             return f"{self.requests} of {FEWEST_REQUESTS} requests"
         if not self.suffices:

@@ -1,4 +1,4 @@
-"""Splits a shape if one of its parts separates different skeletons, or different versions of one skeleton."""
+"""Splits the texts of a shape if the values of one part show different prompts, or different versions of one prompt."""
 
 import re
 from collections import Counter, defaultdict
@@ -11,16 +11,16 @@ from offline_jobs.discover.sample import FEWEST_REQUESTS, SampleText
 from offline_jobs.discover.tokens import words
 
 COVERED = 0.97
-"""A part separates a shape only if its frequent values cover this share of the requests."""
+"""The texts are split by a part only if its frequent values cover at least this share of the requests."""
 MOST_VALUES = 3
 MOST_TEXTS = 12
 _ANNOUNCED = re.compile(r"[:：\"“]\s*$")
 FEWEST_WORDS = 4
 LONGEST = 300
-"""Longer values are content, not instructions."""
+"""The largest number of characters in an instruction. Longer values usually are content."""
 ALIKE = 0.6
 OPENING = 8
-"""How many words of a long value make its beginning or end."""
+"""How many words at the beginning or the end of a long value are compared."""
 LEAST_SHARE = 0.1
 OVERLAP = 0.02
 _MARKERS = re.compile(r"(?:^|\n)[^\S\n]*(?:(\d+)|([A-Za-z]))?([.):*•-])[^\S\n]")
@@ -29,10 +29,10 @@ Groups = list[list[SampleText]]
 
 
 def separated(shape: TextShape, members: Sequence[SampleText], *, in_system: bool = False) -> Groups:
-    """Return the members as one group or, if a part separates them, as several.
+    """Return the members as one group, or as several groups if the values of a part separate them.
 
-    A long beginning that a few groups share is an instruction in a system message. In a user message it may be a
-    document that many requests quote.
+    In a system message, a long beginning that a few groups have is an instruction. In a user message, a long beginning
+    may belong to a document that many requests quote.
     """
     rules = RULES + (((_opening, _are_openings), (_closing, _are_openings)) if in_system else ())
     values = [shape.values(member.text) for member in members]
@@ -50,8 +50,10 @@ def separated(shape: TextShape, members: Sequence[SampleText], *, in_system: boo
 
 
 def _changing_together(columns: Sequence[Sequence[str]], members: Sequence[SampleText]) -> Groups:
-    """Return the groups by which several parts change at the same time, each to a text of its own, or []. One prompt
-    with a few values, such as the name of a language, has the same value in all places.
+    """Return the groups into which several parts with different values divide the members alike, or [] without such
+    parts.
+
+    If the parts have equal values, such as the name of a language, the members are one prompt and are not divided.
     """
     seen: dict[frozenset[frozenset[int]], Sequence[str]] = {}
     for column in columns:
@@ -71,8 +73,9 @@ def is_label(piece: str) -> bool:
 
 
 def _long_texts(column: Sequence[str], members: Sequence[SampleText]) -> Groups:
-    """Return the members by their long value, or [] unless a few long values have almost all members. Such values are
-    the prompts of several applications that begin and end alike.
+    """Group the members by the value of a part, or return [] unless a few long values cover almost all members.
+
+    Such values are the prompts of several applications that begin and end alike.
     """
     groups = _grouped(column, members, str, most=MOST_TEXTS)
     names = [str(name) for name in groups]
@@ -86,7 +89,7 @@ def _grouped(
     class_of: Callable[[str], Hashable],
     most: int = MOST_VALUES,
 ) -> dict[Hashable, list[SampleText]]:
-    """Group the members by the class of their value. Returns {} unless a few classes have almost all members.
+    """Group the members by the class of their value. Returns {} unless two to `most` classes cover almost all members.
 
     Members of other classes are left out.
     """
@@ -107,7 +110,8 @@ def _grouped(
 
 
 def _are_versions(groups: dict[Hashable, list[SampleText]]) -> bool:
-    """Return whether each value came into use after the one before, as when a program is deployed again."""
+    """Return whether each value came into use when the previous value went out of use, as in a new deployment of a
+    program."""
     return follow_each_other(list(groups.values()))
 
 
@@ -151,7 +155,8 @@ def _unlike(values: Sequence[str]) -> bool:
 
 
 def _marker(value: str) -> str:
-    """Return the most frequent kind of list marker in a value, such as `letter.` or `-`, or "" without a list."""
+    """Return the most frequent kind of list marker in a value, such as `letter.` or `-`, or "" if the value has no
+    list."""
     kinds = Counter(("number" if n else "letter" if a else "") + mark for n, a, mark in _MARKERS.findall(value))
     if not kinds:
         return ""
@@ -168,4 +173,5 @@ RULES: tuple[tuple[Callable[[str], Hashable], Callable[[dict[Hashable, list[Samp
     (str, _are_alternatives),
     (_marker, _are_markers),
 )
-"""How values are put into classes, and when these classes are separate prompts."""
+"""Pairs of functions. The first one puts a value into a class. The second one decides whether the classes are separate
+prompts."""

@@ -15,9 +15,9 @@ from offline_jobs.discover.split import separated
 from offline_jobs.discover.tokens import masked, words
 
 KEPT = 0.6
-"""Nearly equal system messages are one prompt if they have this share of the text in common."""
+"""Nearly equal system messages are one prompt only if they have at least this share of the text in common."""
 SHORT = 6
-"""If only a few texts differ, the differing values may have at most this many words."""
+"""If a group has only a few texts, the values in which they differ may have at most this many words."""
 FEW = 3
 LEAST_CHARS = 8
 BANDS = 8

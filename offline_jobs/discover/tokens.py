@@ -12,7 +12,7 @@ _DATE = re.compile(
     re.I,
 )
 DATE = "\0"
-"""Stands for a date or time. A date is no fixed text, even if it is the same in a whole window."""
+"""The token that stands for a date or time. A date is never fixed text, even if it is the same in a whole window."""
 
 
 def tokens(text: str) -> list[str]:
@@ -30,5 +30,5 @@ def words(text: str) -> int:
 
 
 def masked(text: str) -> str:
-    """Replace each date by one `DATE`, and each other number by `0`."""
+    """Replace each date by `DATE`, and each other number by `0`."""
     return re.sub(r"\d+", "0", _DATE.sub(DATE, text))

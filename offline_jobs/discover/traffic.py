@@ -22,7 +22,7 @@ class TrafficPortion(Struct, frozen=True):
     folder: str
     prices: dict[str, tuple[float, float]]
     round: int = 0
-    """The round of mining. A round looks only at requests that no prompt of an earlier round has built."""
+    """The round of mining. A round reads only requests that match no prompt of an earlier round."""
 
     @property
     def number(self) -> int:
@@ -30,7 +30,7 @@ class TrafficPortion(Struct, frozen=True):
 
 
 class TrafficRequest(Struct, frozen=True):
-    """One recorded request. `system` is None without a system message.
+    """One recorded request. `system` is None if the request has no system message.
 
     `user` is a hash of the user or conversation, or 0 if neither is known.
     """
@@ -60,8 +60,8 @@ class TrafficRequest(Struct, frozen=True):
 
 
 def requests(part: TrafficPortion) -> Iterator[TrafficRequest | None]:
-    """Yield the requests of a portion. None stands for a record without readable texts: only hashes, or no plain user
-    message."""
+    """Yield the requests of a portion. Yields None for a record without readable texts, which has only hashes or no
+    plain user message."""
     for seen in read(part.url, part.window, part.portion):
         yield _request(seen, part.prices)
 

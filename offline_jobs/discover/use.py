@@ -85,14 +85,14 @@ class VersionUse(Struct):
 
 
 class CountPortion(Struct, frozen=True):
-    """A portion, and the time until which the use of each known prompt is counted already."""
+    """A portion, and the time up to which the use of each known prompt has already been counted."""
 
     part: TrafficPortion
     counted_s: dict[str, float]
 
 
 class PortionUse(Struct, frozen=True):
-    """The use of prompts in a portion, and the number of requests that no prompt has built."""
+    """The use of prompts in a portion, and the number of requests that match no prompt."""
 
     uses: list[VersionUse]
     unknown: int
@@ -122,7 +122,7 @@ def _count(uses: dict[tuple[str, int], VersionUse], match: PromptMatch, request:
 
 
 def _is_ambiguous(match: PromptMatch, request: TrafficRequest) -> bool:
-    """Return whether the texts match in several ways. In that case, only the application's own bytes may be sent."""
+    """Return whether the texts match in several ways. If so, only the application's original bytes may be sent."""
     version = match.version
     pairs = [(version.last, request.last)]
     if version.system is not None:
@@ -131,7 +131,7 @@ def _is_ambiguous(match: PromptMatch, request: TrafficRequest) -> bool:
 
 
 def total_use(portions: Iterable[PortionUse]) -> dict[tuple[str, int], VersionUse]:
-    """Add up the use in all portions."""
+    """Add up the use of each version over all portions."""
     whole: dict[tuple[str, int], VersionUse] = {}
     for portion in portions:
         for use in portion.uses:
@@ -140,7 +140,7 @@ def total_use(portions: Iterable[PortionUse]) -> dict[tuple[str, int], VersionUs
 
 
 def with_use(prompts: Sequence[FoundPrompt], uses: dict[tuple[str, int], VersionUse]) -> list[FoundPrompt]:
-    """Set the counted use. New prompts without use are left out."""
+    """Add the counted use to the prompts. New prompts without use are left out."""
     used = []
     for prompt in prompts:
         for version in prompt.versions:

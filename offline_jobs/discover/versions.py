@@ -1,4 +1,5 @@
-"""Recognises that a new prompt is the next version of a known one: nearly the same text, in use right after it."""
+"""Recognises a new prompt as the next version of a known prompt. The texts are nearly the same, and the new prompt came
+into use when the known prompt went out of use."""
 
 from collections.abc import Sequence
 from difflib import SequenceMatcher
@@ -9,11 +10,12 @@ from gateway.prompt.found.found_prompt import FoundPrompt, PromptVersion
 
 ALIKE = 0.7
 OVERLAP = 0.05
-"""How long two versions may overlap, as a share of the whole time. A deployment replaces the old version gradually."""
+"""How long two versions may overlap, as a share of the whole time in which they were used. A deployment replaces the
+old version gradually."""
 
 
 def tied(known: Sequence[FoundPrompt], new: Sequence[FoundPrompt]) -> list[FoundPrompt]:
-    """Return all prompts. A new prompt that follows another one becomes a version of that prompt."""
+    """Return the known and new prompts. A new prompt that follows another prompt becomes a version of that prompt."""
     prompts = list(known)
     for prompt in sorted(new, key=lambda one: (one.use.first_s, one.id)):
         before = _predecessor(prompts, prompt)
@@ -26,7 +28,8 @@ def tied(known: Sequence[FoundPrompt], new: Sequence[FoundPrompt]) -> list[Found
 
 
 def _predecessor(prompts: Sequence[FoundPrompt], new: FoundPrompt) -> FoundPrompt | None:
-    """Return the most similar prompt whose use ended when that of the new one began, or None."""
+    """Return the most similar prompt whose use ended when the use of the new prompt began, or None if no prompt
+    qualifies."""
     close = [
         (likeness(one.newest, new.newest), one)
         for one in prompts
