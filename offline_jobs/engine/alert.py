@@ -36,7 +36,10 @@ def metrics_file(data_folder: Path) -> Path:
 
 
 def measure(data_folder: Path, name: str, about: str, values: Mapping[str, float]) -> None:
-    """Write a gauge in Prometheus' text format, one value per label. The file's other metrics stay unchanged."""
+    """Write a gauge to the metrics file in Prometheus' text format, with one value per label.
+
+    Other metrics in the file stay unchanged.
+    """
     file = metrics_file(data_folder)
     others = [line for line in _lines(file) if not line.split(" ")[0].startswith(name) and f" {name} " not in line]
     own = [f"# HELP {name} {about}", f"# TYPE {name} gauge"]

@@ -11,7 +11,7 @@ MILLION = 1_000_000
 
 
 class JobBudget(Struct, frozen=True):
-    """The limits of one job. `money` 0 means no limit."""
+    """The limits of one job. `money` = 0 sets no limit on money."""
 
     calls: int
     tokens: int
@@ -37,14 +37,14 @@ def budget_of(settings: Jobs) -> JobBudget:
 
 
 def cost(prices: Mapping[str, Price], model: str, prompt_tokens: int, completion_tokens: int) -> float:
-    """Return the cost in the currency of the prices. A model without a price is free."""
+    """Return the cost in the currency of the prices. A model without a price counts as free."""
     price = prices.get(model, Price())
     return (prompt_tokens * price.prompt + completion_tokens * price.completion) / MILLION
 
 
 def admit(budget: JobBudget, spent: Spent, tokens: int, money: float) -> None:
-    """Raise `BudgetSpent` if another call could exceed a limit. The call uses up to `tokens` tokens and `money`
-    money."""
+    """Raise `BudgetSpent` if another call could exceed a limit. The call uses at most `tokens` tokens and costs at most
+    `money`."""
     if spent.calls + 1 > budget.calls:
         raise BudgetSpent(f"all {budget.calls:,} calls of the budget are used")
     if spent.tokens + tokens > budget.tokens:

@@ -40,11 +40,12 @@ CREATE TABLE IF NOT EXISTS calls (
 """
 RUNNING, DONE, FAILED, CANCELLED, SPENT = "running", "done", "failed", "cancelled", "out of budget"
 FAILED_CALL = "-failed-"
-"""Marks the keys of failed calls. A failed call counts against the budget, and a resumed job makes the call again."""
+"""The part of a key that marks a failed call. A failed call counts against the budget, and a resumed job makes the call
+again."""
 
 
 class LedgerJob(Struct, frozen=True):
-    """One job. `worked_s` adds up all its runs. `report` is JSON, or "" until the job is done."""
+    """One job. `worked_s` is the total time of all its runs. `report` is JSON, or "" until the job is done."""
 
     id: str
     kind: str
@@ -114,8 +115,8 @@ class Ledger:
         return [job for job in unfinished if self.running(job.id)]
 
     def last(self, kind: str, words: Mapping[str, Any]) -> LedgerJob | None:
-        """Return the newest job of this kind with exactly these words. Without words, return the newest job of this
-        kind."""
+        """Return the newest job of this kind with exactly these words, or None. If `words` is empty, any job of this
+        kind matches."""
         jobs = self._jobs("WHERE kind = ? ORDER BY created_s DESC, id DESC", (kind,))
         return next((job for job in jobs if not words or job.words == words), None)
 
@@ -168,15 +169,17 @@ class Ledger:
         return int(rows[0][0])
 
     def spent(self, job: str) -> Spent:
-        """Return what the job has spent, including the time of the current run up to its last booking."""
+        """Return what the job has spent. The time of the current run is included as far as it has been stored."""
         calls = self._do("SELECT count(*), total(tokens), total(money) FROM calls WHERE job = ?", (job,))[0]
         worked = self._do("SELECT worked_s FROM jobs WHERE id = ?", (job,))[0][0]
         return Spent(calls[0], int(calls[1]), calls[2], worked)
 
     @contextmanager
     def locked(self, id: str) -> Iterator[None]:
-        """Lock a job for this process. Raises `JobFailed` if another process runs the job. A dying process releases the
-        lock."""
+        """Lock a job for this process. Raises `JobFailed` if another process runs the job.
+
+        If the process dies, the operating system releases the lock.
+        """
         folder = self.folder / id
         folder.mkdir(parents=True, exist_ok=True)
         file = os.open(folder / "lock", os.O_CREAT | os.O_RDWR, 0o600)

@@ -1,4 +1,5 @@
-"""Writes a job as a run in MLflow's file format, without needing MLflow, which takes hundreds of megabytes."""
+"""Writes a job as a run in MLflow's file format. The package MLflow, which takes hundreds of megabytes, is not
+needed."""
 
 import time
 from collections.abc import Iterator, Mapping
@@ -15,7 +16,8 @@ FINISHED = 3
 
 
 def log_run(folder: Path, job: LedgerJob, report: Any, artefacts: Path) -> None:
-    """Write one run, named by the job's id. Words become parameters, and numbers of the report become metrics."""
+    """Write one run with the job's id as its name. The job's words become parameters, and the numbers of the report
+    become metrics."""
     experiment = folder / _id(EXPERIMENT, 18)
     run = experiment / _id(job.id, 32)
     for part in ("metrics", "params", "tags", "artifacts"):

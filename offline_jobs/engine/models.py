@@ -66,11 +66,15 @@ class BookedCaller(Caller):
         self._numbers = 0
         self._under_way: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._met: dict[str, tuple[int, float]] = {}
-        """The tokens and money of each call that the job has made so far, in all its runs."""
+        """The tokens and money of each successful call that this run has made or replayed so far, by the key of the
+        call."""
 
     @property
     def used(self) -> Spent:
-        """The cost of all calls of the job so far, including failed calls and earlier runs. Time is not included."""
+        """The cost of all calls that this run has made or replayed so far.
+
+        Failed calls of all runs count as calls, without tokens and money. Time is not included.
+        """
         calls = len(self._met) + self._run.ledger.failed_calls(self._run.job.id)
         tokens = sum(tokens for tokens, _ in self._met.values())
         return Spent(calls, tokens, sum(money for _, money in self._met.values()))
@@ -116,7 +120,10 @@ class BookedCaller(Caller):
 
     @contextmanager
     def _reserve(self, request: bytes, exchange: Exchange) -> Iterator[None]:
-        """Reserve the highest possible cost of a call while the call runs. Raises `BudgetSpent`."""
+        """Reserve the highest possible cost of a call while the call runs.
+
+        Raises `BudgetSpent` if this cost does not fit into the budget.
+        """
         prompt, longest = len(request) // BYTES_A_TOKEN, int(_field(request, "max_tokens") or ANSWER_TOKENS)
         money = cost(self._run.settings.jobs.prices, exchange.ask.model, prompt, longest)
         spent = self._run.spent
@@ -188,13 +195,18 @@ class JobModels:
         return Exchange(id, ask, KEY, started_s=time(), route=route, job=self.run.job.id)
 
     def sampling_of(self, model: str) -> tuple[str, ...]:
-        """Return the decoder settings that a template may set for the model's first backend. Raises `JobFailed`."""
+        """Return the decoder settings that a template may set for the model's first backend.
+
+        Raises `JobFailed` if the model is unknown.
+        """
         first = self.exchange((), model).route[0]
         return accepted_by(self.gateway.backends[first.backend], first.model)
 
     async def say(self, turns: Sequence[Turn], model: str, sampling: Sampling) -> str:
-        """Send `turns` to a model and return the text of its answer. Raises `RequestError`, or `JobFailed` on a
-        refusal."""
+        """Send `turns` to a model and return the text of its answer.
+
+        Raises `RequestError` if the call fails, and `JobFailed` if the model refuses the request.
+        """
         reply = await self.caller.call(self.exchange(turns, model, sampling), ())
         if reply.status >= OK:
             raise JobFailed(f"the model {model!r} refused the request: {reply.body[:200].decode('utf-8', 'replace')}")
@@ -206,7 +218,7 @@ class JobModels:
 
 
 class Loop:
-    """An event loop in a thread. Other threads run a coroutine on it with `do`, which waits for the result."""
+    """An event loop in a thread. Other threads call `do` to run a coroutine on the loop and wait for the result."""
 
     def __init__(self, models: JobModels, loop: asyncio.AbstractEventLoop) -> None:
         self.models = models
@@ -222,7 +234,7 @@ class Loop:
 
 @contextmanager
 def open_models(run: JobRun) -> Iterator[Loop]:
-    """Open the configured gateway without a server. When it closes, all its exchanges are in the database."""
+    """Open the configured gateway without a server. On exit, all its exchanges are written to the database."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, name="models", daemon=True)
     thread.start()

@@ -57,7 +57,7 @@ def kind_of(name: str) -> JobKind:
 
 
 def read_options(name: str, kind: JobKind, words: Mapping[str, Any]) -> Any:
-    """Decode the words of a job into its options. Raises `JobFailed`, which names the wrong word."""
+    """Decode the words of a job into its options. Raises `JobFailed` with the name of a wrong word."""
     options, problems = decode(words, kind.options, name)
     if problems:
         raise JobFailed(str(ConfigError(problems)))

@@ -45,10 +45,10 @@ class JobRun:
         self._over: Cancelled | BudgetSpent | None = None
 
     def step(self, name: str, inputs: Any, do: Callable[[], T], type: Any) -> T:
-        """Run a step: call `do` and store its result. If the ledger has the step already, return the stored result.
+        """Run a step: call `do` and store its result. If the ledger already has the step, return the stored result.
 
-        A step is identified by its name and inputs. The result is decoded as `type`. `do` may write files, if it always
-        writes the same files.
+        A step is identified by its name and inputs. The result is decoded as `type`. `do` may write files, but must
+        write the same files every time.
         """
         known: T | None = self.result(name, inputs, type)
         if known is not None:
@@ -67,14 +67,13 @@ class JobRun:
         return None if encoded is None else msgspec.json.decode(encoded, type=type)
 
     def known(self, name: str, inputs: Any) -> bool:
-        """Return whether the step is done."""
+        """Return whether the ledger has the result of this step."""
         return self.ledger.result(self.job.id, key_of(name, inputs)) is not None
 
     def check(self) -> None:
-        """Raise `Cancelled` if the job was cancelled, or `BudgetSpent` if its time is over. Later calls raise the same
-        error.
+        """Raise `Cancelled` if the job was cancelled, or `BudgetSpent` if its time is used up.
 
-        The ledger is read at most once a second.
+        After the first error, every call raises the same error. The ledger is read at most once a second.
         """
         if self._over is not None:
             raise self._over
@@ -92,7 +91,7 @@ class JobRun:
             raise
 
     def book_time(self) -> None:
-        """Store the time that this run has taken so far. A killed job loses about a second of it."""
+        """Store the time that this run has taken so far. If the job is killed, about a second is lost."""
         with self._booking:
             so_far = self._clock() - self._began
             self.ledger.worked(self.job.id, so_far - self._booked_s)

@@ -1,6 +1,7 @@
-"""Reads the schedules of `[jobs]`. A schedule is cron's five fields followed by the job's words.
+"""Reads the schedules of `[jobs]`.
 
-Example: `optimise = "0 5 * * sun template=summarise.en"`. A list of such texts schedules a job several times.
+A schedule is cron's five fields followed by the job's words. Example: `optimise = "0 5 * * sun template=summarise.en"`.
+A job with several schedules has a list of such texts.
 """
 
 import re

@@ -11,7 +11,8 @@ UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 def at(text: str, now_s: float) -> float:
     """Convert a text to a time in seconds since 1970.
 
-    An age such as `30s`, `15m`, `2h`, `7d` or `1w` is subtracted from now. A date means its first second. "" gives 0.
+    An age such as `30s`, `15m`, `2h`, `7d` or `1w` is subtracted from now. A date without a time means midnight. An
+    empty text returns 0.
     """
     if not text:
         return 0.0

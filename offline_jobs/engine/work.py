@@ -33,7 +33,7 @@ def start(
     budget: JobBudget | None = None,
     **how: Any,
 ) -> LedgerJob:
-    """Run a new job to its end. Wrong words raise `JobFailed`, and no job is recorded."""
+    """Run a new job to its end. If a word is wrong, `JobFailed` is raised and no job is recorded."""
     read_options(name, kind_of(name), words)
     job = ledger.create(name, words, budget or budget_of(settings.jobs))
     return go_on(settings, ledger, job, **how)
