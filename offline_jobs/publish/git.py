@@ -17,8 +17,10 @@ AUTHOR = {
 
 
 def commit(folder: Path, files: Mapping[Path, str], branch: str, message: str) -> str:
-    """Create a branch from HEAD with one commit that writes these files. Returns the commit's id. Raises
-    `JobFailed`."""
+    """Create a branch from HEAD with one commit that writes these files. Returns the commit's id.
+
+    Raises `JobFailed` if git is not installed or reports an error, for example because the branch exists.
+    """
     top = Path(_git(folder, "rev-parse", "--show-toplevel"))
     head = _git(folder, "rev-parse", "HEAD")
     with tempfile.TemporaryDirectory(prefix="foreword-git-") as scratch:

@@ -39,13 +39,13 @@ class Winner(Struct, frozen=True):
 
     @property
     def file(self) -> Path:
-        """The path of the winner's file within the templates."""
+        """The path at which the winner's file is written, beside the parent's file."""
         stem = self.parent_file.name.removesuffix(".prompt.md").partition(".v")[0]
         return self.parent_file.with_name(f"{stem}.v{self.template.version}.prompt.md")
 
     @property
     def others(self) -> Mapping[Path, Path]:
-        """The other files of the winner, each with its path within the templates."""
+        """The winner's other files. Each file is mapped to the path at which it is written."""
         own = {WINNER, LINEAGE}
         return {
             file: self.parent_file.parent / file.name
@@ -74,8 +74,8 @@ def diff(winner: Winner) -> str:
 def promote(settings: Settings, winner: Winner, to: str, by: str, *, branch: str = "") -> Path:
     """Write the winner's files beside the parent's. For `canary` and `active`, also move the pointer.
 
-    With `branch`, the files are committed to that branch instead. Raises `JobFailed` if a job tries more than `[jobs]
-    auto` allows. A person may do everything.
+    With `branch`, the files are committed to that branch instead. Raises `JobFailed` if a job promotes further than
+    `[jobs] auto` allows. A person may promote to every state.
     """
     if by != PERSON and STEPS.index(to) > STEPS.index(settings.jobs.auto):
         raise JobFailed(f'[jobs] auto = "{settings.jobs.auto}" reserves {to} for a person: foreword jobs promote {by}')
@@ -98,7 +98,10 @@ def promote(settings: Settings, winner: Winner, to: str, by: str, *, branch: str
 
 
 def point(settings: Settings, id: str, file: Path, version: int, to: str) -> None:
-    """Point a template to this version, for all requests or (`canary`) for the share `[jobs] share`."""
+    """Set the pointer of a template to this version.
+
+    If `to` is `canary`, only the share `[jobs] share` of the requests gets this version, otherwise all requests.
+    """
     root = library_root(settings, file)
     before = _before(root, id, version)
 
@@ -117,7 +120,10 @@ def take_back(settings: Settings, id: str, file: Path) -> None:
 
 
 def library_root(settings: Settings, file: Path) -> Path:
-    """Return the template folder that contains a file. The folder also has the pointers. Raises `JobFailed`."""
+    """Return the template folder that contains a file. The folder also has the pointers.
+
+    Raises `JobFailed` if no template folder contains the file.
+    """
     for folder in settings.prompt.templates:
         root = (settings.root / folder).resolve()
         if file.resolve().is_relative_to(root):
@@ -126,7 +132,8 @@ def library_root(settings: Settings, file: Path) -> Path:
 
 
 def _before(root: Path, id: str, version: int) -> int:
-    """Return the version that is used without a pointer: the newest active version below `version`, or 0."""
+    """Return the version that requests get if no pointer is set: the newest active version below `version`, or 0 if
+    there is none."""
     library, _ = load_library([root])
     below = [
         other.version for other in library.templates if other.id == id and other.active and other.version < version
