@@ -19,7 +19,7 @@ from gateway.prompt.templates.template import Template
 
 Pieces = dict[str, str]
 """The pieces by name. `system` and `user` are template source, `examples` is a `CandidateExamples` as JSON, and
-`settings` has keys of the front matter."""
+`settings` is JSON with keys of the front matter."""
 
 PIECES = ("system", "user", "examples", "settings")
 SETTINGS = ("technique", "output", "reasoning")
@@ -81,7 +81,7 @@ def examples_in(pieces: Pieces) -> CandidateExamples:
 
 
 def pool_file(examples: CandidateExamples) -> str:
-    """Return the name of the pool file. Equal rows have equal names."""
+    """Return the name of the pool file. The name contains a hash of the rows, so equal rows have equal names."""
     return f"examples-{sha256(examples_text(examples).encode()).hexdigest()[:10]}.jsonl"
 
 
@@ -204,7 +204,7 @@ def _head_value(template: Template, key: str) -> Any:
 
 
 def _flow(value: Any) -> str:
-    """Return the value as JSON, which is valid YAML."""
+    """Return the value as JSON, which is valid YAML. A simple word is returned without quotes."""
     return (
         value
         if isinstance(value, str) and value.isascii() and value.replace("-", "").isalnum()

@@ -2,7 +2,7 @@
 
 The prompt follows the literature: the place of each piece and the slots to keep (PE2), answers with their mistakes
 (ProTeGi, GEPA), earlier attempts with scores (OPRO), and a fixed form for the reply. The reply becomes a candidate,
-which must pass the gate like every candidate.
+which must pass the gate like every other candidate.
 """
 
 import re

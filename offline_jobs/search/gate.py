@@ -13,7 +13,8 @@ from gateway.prompt.templates.template import Template
 
 
 def admitted(source: str, file: Path, limits: Optimise) -> Template | str:
-    """Return the template, or a description of its mistake as feedback for the next proposal."""
+    """Return the parsed template if the candidate is admitted. Otherwise return a description of its mistake, as
+    feedback for the next proposal."""
     try:
         template = parse(source, str(file))
     except TemplateError as error:

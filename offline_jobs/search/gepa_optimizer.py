@@ -2,7 +2,7 @@
 
 The method is by Agrawal et al. 2025, arXiv 2507.19457. Our adapter passes candidates as pieces of template source and
 makes the proposals, so the package itself calls no model and stores no files. A resumed run searches again from the
-start, with all earlier answers from the ledger.
+start, and takes all earlier answers from the ledger.
 """
 
 from collections.abc import Mapping, Sequence
@@ -94,4 +94,4 @@ def _objectives(outcome: AnswerScore) -> dict[str, float]:
 
 class _Silent:
     def log(self, message: str) -> None:
-        """Discard gepa's log. The job's lineage has everything."""
+        """Discard gepa's messages. The job writes its own log of candidates."""

@@ -39,11 +39,12 @@ class SearchProblem(Protocol):
 
     @property
     def settled(self) -> bool:
-        """Return whether the search should end: all rows are right, or too many proposals in a row did not help."""
+        """Return whether the search should end: all rows are right, or too many proposals in a row brought no better
+        score."""
         ...
 
     def weigh(self, pieces: Pieces, rows: Sequence[int]) -> list[AnswerScore]:
-        """Score a candidate on these rows, one score per row. Raises `SearchOver`."""
+        """Score a candidate on these rows, one score per row. Raises `SearchOver` if the search's budget is used up."""
         ...
 
     def propose(self, pieces: Pieces) -> Proposal | None:
@@ -73,7 +74,7 @@ class TriedCandidate(Struct, frozen=True):
 
     @property
     def so_far(self) -> float:
-        """The mean score over all rows that the candidate answered, or -1 if none."""
+        """The mean score over all rows that the candidate answered, or -1 if the candidate answered none."""
         scores = [outcome.score for outcome in self.outcomes.values()]
         return sum(scores) / len(scores) if scores else -1.0
 
@@ -83,7 +84,11 @@ def id_of(pieces: Pieces) -> str:
 
 
 def pareto(tried: Sequence[TriedCandidate], rows: Sequence[int]) -> list[int]:
-    """Return the Pareto front: candidates that no other candidate beats in score, prompt tokens and time together."""
+    """Return the Pareto front, as indices of candidates.
+
+    A candidate is on the front if no other candidate is at least as good in score, prompt tokens and time, and better
+    in one of them.
+    """
     points = {index: point for index, candidate in enumerate(tried) if (point := _point(candidate, rows)) is not None}
     return [
         index
@@ -93,7 +98,10 @@ def pareto(tried: Sequence[TriedCandidate], rows: Sequence[int]) -> list[int]:
 
 
 def _point(candidate: TriedCandidate, rows: Sequence[int]) -> tuple[float, float, float] | None:
-    """Return score, tokens and time, with signs such that higher is better."""
+    """Return score, tokens and time, with signs such that higher is better.
+
+    Returns None if the candidate did not answer all of these rows.
+    """
     mean = candidate.mean(rows)
     if mean is None:
         return None

@@ -38,13 +38,15 @@ class OptimiseReport(Struct, frozen=True):
     """The share of sealed rows with the most common right answer. An answer that is always the same would score
     this."""
     parts: dict[str, float] = {}
-    """The score after each change that led to the winner. It is measured on the rows to choose by, or else on all
-    answered rows."""
+    """The score after each change that led to the winner. Scores are measured on the rows to choose by.
+
+    If a candidate did not answer all of these rows, its score is measured on all rows that it answered.
+    """
     file: str = ""
 
 
 class SearchInputs(Struct, frozen=True):
-    """The template and datasets with their versions. A name alone may mean another version by the time a job is
+    """The template and the datasets, each with its version. A name alone could mean a different version when the job is
     resumed."""
 
     template: str
@@ -59,7 +61,8 @@ def commonest_share(rows: Sequence[DatasetRow]) -> float:
 
 
 def score_path(problem: TemplateSearch, best: int) -> dict[str, float]:
-    """Return the mean score of each candidate on the path from the template to `best`, by proposer."""
+    """Return the mean score of each candidate on the path from the template to `best`. The keys say what proposed the
+    candidate."""
     path: dict[str, float] = {}
     place = best
     while place >= 0:
@@ -79,7 +82,7 @@ def write_lineage(
     report: OptimiseReport,
     model: str,
 ) -> dict[str, Any]:
-    """Write all candidates with parent, proposer, reason and score to a JSON file. Returns the same data."""
+    """Write all candidates to a JSON file, with parent, proposer, reason and score. Returns the written data."""
     parent = problem.trial.parent
     front = set(pareto(problem.log, problem.choose))
     tried = [
@@ -152,7 +155,7 @@ def write_winner(run: JobRun, problem: TemplateSearch, best: int, lineage: dict[
 
 
 def _shown(pieces: Pieces) -> Pieces:
-    """Return the pieces with only the first rows of each pool, for the report."""
+    """Return the pieces for the report, with at most 20 rows of examples."""
     examples = examples_in(pieces)
     few = CandidateExamples(examples.form, examples.k, examples.rows[:20])
     return {**pieces, "examples": json.dumps(msgspec.to_builtins(few), ensure_ascii=False)}

@@ -46,7 +46,7 @@ class ProposalMaterial(Struct, frozen=True):
     nearest: bool
     """Whether an embedding model is available to find the nearest examples."""
     sampling: tuple[str, ...] = ("max_tokens", "temperature", "stop")
-    """The decoder settings that the backend accepts. A proposal with other settings would only repeat the same
+    """The decoder settings that the backend accepts. A proposal with any other setting would only repeat the same
     request."""
 
 
@@ -61,7 +61,8 @@ def material_of(
 
 
 def rules() -> Mapping[str, Rule]:
-    """Return the rules by name, in the order of trial. Rules that show examples of the task come first."""
+    """Return the rules by name, in the order in which they are tried. Rules that show examples of the task come
+    first."""
     return {
         "nearest examples": _nearest,
         "examples as turns": lambda pieces, known, draw: _turns(
@@ -80,7 +81,7 @@ def rules() -> Mapping[str, Rule]:
 
 
 def proposals(pieces: Pieces, known: ProposalMaterial, draw: Random) -> Iterator[tuple[str, Pieces]]:
-    """Apply each rule. Yields the rule's name and the changed pieces, if the rule changes something."""
+    """Apply each rule. If a rule changes something, yield its name and the changed pieces."""
     for name, rule in rules().items():
         changed = rule(pieces, known, draw)
         if changed is not None and changed != pieces:
@@ -157,9 +158,10 @@ def _taken(output: dict[str, Any], known: ProposalMaterial) -> dict[str, Any]:
 
 
 def _enough(known: ProposalMaterial, most: int) -> int:
-    """Return how many examples to show: `most`, or one per label of a small closed set if there are more labels.
+    """Return how many examples to show.
 
-    A model rarely gives a label that it has not seen.
+    The result is `most`, or the number of labels if it is larger than `most` and the labels are a small closed set. A
+    model rarely gives a label that it has not seen.
     """
     labels = len(known.measure.labels)
     return max(most, labels) if labels <= MOST_LABELS_SHOWN else most

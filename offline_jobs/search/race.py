@@ -1,8 +1,8 @@
 """Finds the best of several candidates with few answers, by successive halving.
 
-All candidates answer a few rows. In each later round the better half answers twice as many rows. Earlier answers count
-too, and only the last two candidates answer every row. From Karnin, Koren and Somekh 2013, Almost Optimal Exploration
-in Multi-Armed Bandits.
+All candidates answer a few rows. In each later round, the better half of the candidates answers twice as many rows as
+before. Earlier answers count too, and only the last two candidates answer every row. The method is from Karnin, Koren
+and Somekh 2013, Almost Optimal Exploration in Multi-Armed Bandits.
 """
 
 from collections.abc import Callable, Hashable, Sequence
@@ -13,8 +13,10 @@ SHARE_AT_FIRST, FEWEST = 6, 3
 
 
 def race(arms: Sequence[Arm], rows: int, score: Callable[[Arm, int], float]) -> list[Arm]:
-    """Return the arms, best first. Ties keep their order. `score(arm, n)` is an arm's mean score on the first n
-    rows."""
+    """Return the arms, best first. Arms with equal scores keep their order.
+
+    `score(arm, n)` is an arm's mean score on the first n rows.
+    """
     left, out = list(arms), list[Arm]()
     for seen in _rounds(rows):
         means = {arm: score(arm, seen) for arm in left}
@@ -26,7 +28,7 @@ def race(arms: Sequence[Arm], rows: int, score: Callable[[Arm, int], float]) -> 
 
 
 def answers_needed(arms: int, rows: int) -> int:
-    """Return how many answers a race needs."""
+    """Return the total number of answers in a race of `arms` candidates over `rows` rows."""
     total, before = 0, 0
     for seen in _rounds(rows):
         total += arms * (seen - before)
@@ -35,7 +37,7 @@ def answers_needed(arms: int, rows: int) -> int:
 
 
 def _rounds(rows: int) -> list[int]:
-    """Return how many rows a candidate has answered after each round."""
+    """Return how many rows each remaining candidate has answered after each round."""
     rounds = [min(rows, max(FEWEST, rows // SHARE_AT_FIRST))]
     while rounds[-1] < rows:
         rounds.append(min(rows, 2 * rounds[-1]))

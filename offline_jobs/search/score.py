@@ -1,6 +1,6 @@
 """Scores answers in grades.
 
-The form of answers improves before their content. A score of only right or wrong would hide this progress.
+The form of answers improves before their content. A score that only tells right from wrong would hide this progress.
 """
 
 from collections import Counter
@@ -15,7 +15,7 @@ from offline_jobs.datasets.rows import DatasetRow
 
 VALID, CORRECT, NEAR = 0.25, 0.65, 0.10
 TOKENS_FOR_ALL = 20_000
-"""A prompt of this many tokens lowers the score by 1, a shorter prompt in proportion."""
+"""A prompt of this many tokens lowers the score by 1. A shorter prompt lowers the score in proportion."""
 MOST_LABELS = 64
 SHOWN = 200
 
@@ -36,7 +36,7 @@ class AnswerScore(Struct, frozen=True):
 
 
 class AnswerMeasure(Struct, frozen=True):
-    """Scores the answers for one dataset. `labels` has all right answers, if they are a closed set."""
+    """Scores the answers for one dataset. `labels` has all right answers if they are a closed set, else it is empty."""
 
     labels: tuple[str, ...] = ()
     checks: tuple[Check, ...] = ()
@@ -67,7 +67,7 @@ class AnswerMeasure(Struct, frozen=True):
 def measure_of(rows: Sequence[DatasetRow], checks: Sequence[Check]) -> AnswerMeasure:
     """Return the measure for these rows.
 
-    The right answers count as a closed set of labels if each occurs at least twice on average.
+    The right answers count as a closed set of labels if they are few and each occurs at least twice on average.
     """
     answers = Counter(row.wanted.strip() for row in rows if row.wanted)
     closed = bool(answers) and len(answers) <= MOST_LABELS and 2 * len(answers) <= answers.total()

@@ -5,7 +5,7 @@ from offline_jobs.engine.models import ANSWER_TOKENS, BookedCaller
 from offline_jobs.search.optimizer import SearchOver
 
 MARGIN = 1.25
-"""How much longer answers to sealed rows may be than the answers so far, as a factor."""
+"""The factor by which answers to sealed rows may be longer than the answers so far."""
 
 
 class SearchBudget:
@@ -19,7 +19,7 @@ class SearchBudget:
         self, caller: BookedCaller, budget: JobBudget, calls: int, reserve: int, parallel: int, end: int | None = None
     ) -> None:
         self.reason = ""
-        """Why the budget is used up, or ""."""
+        """Why the search's budget is used up, or "" if it is not used up."""
         self._caller = caller
         self._budget = budget
         self._calls = calls
@@ -34,7 +34,8 @@ class SearchBudget:
         return end - self._caller.used.calls
 
     def take(self, calls: int) -> None:
-        """Raise `SearchOver` unless these calls, and after them the calls for the verdict, fit into the budget."""
+        """Raise `SearchOver` if these calls, together with the calls reserved for the verdict, do not fit into the
+        budget."""
         if calls > self.left:
             self.reason = f"of {self._calls:,} calls, only the {self._reserve:,} reserved for the sealed rows are left"
         elif self._end is None:

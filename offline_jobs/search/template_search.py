@@ -30,8 +30,8 @@ STALE = 12
 USELESS = 3
 """The critic is not asked again after this many useless replies in a row."""
 REMOVAL = WORTHWHILE
-"""A candidate that drops the author's system message must be better by this much. Labels do not measure whether answers
-still follow the message's rules on tone and safety."""
+"""If a candidate drops the author's system message, its score is lowered by this much. Labels do not measure whether
+answers still follow the message's rules on tone and safety."""
 
 
 class OptimiseOptions(Struct, frozen=True, forbid_unknown_fields=True):
@@ -78,7 +78,7 @@ class TemplateSearch(SearchProblem):
         budget: SearchBudget,
         each: int,
     ) -> None:
-        """`looked` are training rows that are answered to find failures. None of them becomes an example.
+        """`looked` are rows to learn from. They are answered to find failures, and none of them becomes an example.
 
         `each` is the number of calls per row.
         """
@@ -107,7 +107,7 @@ class TemplateSearch(SearchProblem):
         self._draw = Random(options.seed)
 
     def affordable_rules(self) -> int:
-        """Return how many of the rules' candidates can race with the calls that are left."""
+        """Return how many of the rules' candidates can race, given the number of calls that are left."""
         before = self._draw.getstate()
         count = len(list(self._rules_for(self.seed)))
         self._draw.setstate(before)  # a resumed job reads the count from its ledger, and must draw the same numbers
@@ -116,7 +116,7 @@ class TemplateSearch(SearchProblem):
         return count
 
     def screen(self, count: int) -> None:
-        """Race the first `count` of the rules' candidates against the template, and start the search from the best."""
+        """Race the template and the first `count` of the rules' candidates. The search starts from the best of them."""
         rules = list(self._rules_for(self.seed))[:count]
         places = [self._logged(proposal, self.seed) for proposal in rules]
         if not places:
@@ -152,7 +152,7 @@ class TemplateSearch(SearchProblem):
         return bool(self.seed["system"].strip()) and not pieces["system"].strip()
 
     def propose(self, pieces: Pieces) -> Proposal | None:
-        """Return a proposal, from the rules and the critic in turn."""
+        """Return a proposal, or None if nothing is left to try. The rules and the critic take turns."""
         self._turn += 1
         sources = [self._by_rule, self._by_critic]
         if self._turn % 2 == 0:
@@ -190,7 +190,7 @@ class TemplateSearch(SearchProblem):
         return next((proposal for proposal in queue if id_of(proposal.pieces) not in self._places), None)
 
     def _rules_for(self, pieces: Pieces) -> Iterator[Proposal]:
-        """Yield the rules' changes to these pieces that are new."""
+        """Yield the changes that the rules make to these pieces, except candidates that are already logged."""
         if not self._options.rules:
             return
         known = set(self._places)
@@ -201,7 +201,10 @@ class TemplateSearch(SearchProblem):
                 yield Proposal(allowed, f"rule: {name}")
 
     def _promise(self, pieces: Pieces) -> Callable[[Proposal], tuple[bool, int]]:
-        """Return a sort key for proposals: first changes that keep the examples, then the best in the race."""
+        """Return a sort key for proposals, which orders them by the rank of their rule in the race.
+
+        If the examples were changed already, proposals that keep these examples come first.
+        """
         shown = pieces["examples"] != self.seed["examples"]
         return lambda proposal: (
             shown and proposal.pieces["examples"] != pieces["examples"],

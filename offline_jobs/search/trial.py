@@ -68,13 +68,13 @@ class CandidateTrial:
         return assembled(self.parent, pieces)
 
     def weigh(self, pieces: Pieces, rows: Sequence[DatasetRow], against: Pieces | None = None) -> list[AnswerScore]:
-        """Score a candidate, one score per row. A candidate that fails the gate scores 0, costs no call, and gets
-        feedback.
+        """Score a candidate, one score per row.
 
-        If `against` is given and there is a judge, the judge compares answers without a right answer with those of
+        A candidate that fails the gate scores 0, costs no call, and gets feedback. If `against` is given and a judge is
+        configured, the judge scores rows without a right answer: it compares the candidate's answer with the answer of
         `against`.
 
-        Raises `JobFailed` if the model is down, which is not the candidate's fault.
+        Raises `JobFailed` if the model is down, because that is not the candidate's fault.
         """
         source = self.source(pieces)
         stage = self._stage(source, pieces)
