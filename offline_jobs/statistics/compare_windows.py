@@ -14,7 +14,7 @@ from scipy import stats
 from sklearn.cluster import KMeans
 
 ALARM = 0.002
-"""The probability of a false alarm for a whole window."""
+"""The highest probability of a false alarm, for all aspects of a window together."""
 FEWEST = 50
 RARE = 0.001
 CLUSTERS, A_CLUSTER = 40, 25
@@ -37,7 +37,8 @@ class ComparedWindow(Struct):
 
 
 class Change(Struct, frozen=True):
-    """The comparison of one aspect. `size` is the effect size, from 0 to 1. An alarm needs at least `needed`."""
+    """The comparison of one aspect. `size` is the effect size, from 0 to 1. An alarm needs an effect size of at least
+    `needed`."""
 
     name: str
     test: str
@@ -51,9 +52,9 @@ class Change(Struct, frozen=True):
 
 
 def counted(name: str, before: Sequence[str], now: Sequence[str], needed: float = 0.1) -> Change | None:
-    """Compare shares of names by chi-squared and Cramér's V. Returns None if there are too few values.
+    """Compare the shares of names in two windows by the chi-squared test and Cramér's V.
 
-    `concerns` lists the names whose share has changed.
+    `concerns` lists the names whose share has changed. Returns None if there are too few values.
     """
     counts = [Counter(before), Counter(now)]
     total = len(before) + len(now)
@@ -81,9 +82,9 @@ def counted(name: str, before: Sequence[str], now: Sequence[str], needed: float 
 
 
 def measured(name: str, before: Sequence[float], now: Sequence[float], needed: float = 0.1) -> Change | None:
-    """Compare numbers by the Kolmogorov-Smirnov test. Returns None if there are too few values.
+    """Compare the numbers of two windows by the Kolmogorov-Smirnov test. Returns None if there are too few values.
 
-    The effect size is the largest distance between the two distributions.
+    The effect size is the largest distance between the two distribution functions.
     """
     if min(len(before), len(now)) < FEWEST:
         return None
@@ -112,7 +113,10 @@ def placed(before: Any, now: Any) -> tuple[Any, Any]:
 
 
 def alarmed(changes: Sequence[Change], alarm: float = ALARM) -> list[Change]:
-    """Set the alarms. A change raises an alarm if it is significant by Holm's procedure and its effect is large."""
+    """Return the changes with their alarms.
+
+    A change raises an alarm if it is significant by Holm's procedure and its effect size is at least `needed`.
+    """
     order = sorted(range(len(changes)), key=lambda place: changes[place].p)
     sure: set[int] = set()
     for rank, place in enumerate(order):

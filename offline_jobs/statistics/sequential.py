@@ -1,17 +1,19 @@
 """Tests whether a canary is worse than the stable version. The test may be repeated after every answer.
 
-It bets against the claim *the canary is no worse*, on blocks of consecutive answers. While the claim is true, the stake
-reaches 1 / ALARM with a probability of at most ALARM, however often it is examined (Ville's inequality). A t-test
-repeated after every answer would exceed its error rate. A block of n_c and n_s answers multiplies the stake by
+The test bets against the claim *the canary is no worse*, on blocks of consecutive answers. While the claim is true, the
+probability that the stake ever reaches 1 / ALARM is at most ALARM, however often the stake is examined (Ville's
+inequality). A t-test repeated after every answer would exceed its error rate. A block has n_c answers of the canary and
+n_s answers of the stable version, with scores y. The block multiplies the stake by
 
-    prod y t_c / t + (1 - y) (1 - t_c) / (1 - t)   over the canary's,   the same with t_s over the stable ones,
+    prod y t_c / t + (1 - y) (1 - t_c) / (1 - t)   over the answers of the canary, and by
+    prod y t_s / t + (1 - y) (1 - t_s) / (1 - t)   over the answers of the stable version,
 
 with t = (n_c t_c + n_s t_s) / (n_c + n_s). The guesses t_c < t_s of the two means come from the answers before the
 block. If both versions have the same mean, the expected factor is at most 1, because its logarithm is concave in the
 mean and largest at t. If the canary is better, the expected factor is smaller. This is the e-variable that grows
 fastest if the guesses are right (Turner, Ly, Grünwald 2024, Generic E-variables for exact sequential k-sample tests,
-CSDA 196). Wrong guesses reduce the power but do not raise the error rate; nor does a change that affects both versions.
-benchmarks/drift.py measures power and false alarms.
+CSDA 196). Wrong guesses reduce the power but do not raise the error rate. A change that affects both versions does not
+raise the error rate either. benchmarks/drift.py measures power and false alarms.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -23,14 +25,14 @@ ALARM = 0.005
 CONTROL_ALARM = 0.03
 """The highest probability of stopping a template that is not worse than its controls.
 
-It is higher than for a canary, because there are few controls. `benchmarks/controls.py` has the figures.
+This limit is higher than `ALARM`, because there are few controls. `benchmarks/controls.py` has the figures.
 """
 LEVEL, LEVEL_WEIGHT = 0.75, 2.0
-"""The first guess of the stable version's mean score, and its weight in answers."""
+"""The first guess of the stable version's mean score. The guess counts as much as this many answers."""
 DROP, DROP_WEIGHT = 0.2, 40.0
-"""The assumed drop of the canary's score, and its weight in answers."""
+"""The first guess of how much lower the canary's mean score is. The guess counts as much as this many answers."""
 LEAST = 0.05
-"""The smallest assumed drop. Real drops of about half its size and more count as evidence."""
+"""The smallest assumed drop. A real drop counts as evidence if it is at least about half as large."""
 EDGE = 0.02
 """Guesses keep this distance from 0 and from 1, so that no single answer decides."""
 
@@ -43,7 +45,8 @@ class ScoredAnswer(Struct, frozen=True):
 
 
 class SequentialVerdict(Struct, frozen=True):
-    """The result of the test. `stake` is the highest stake reached; `worse` means that it reached 1 / `alarm`."""
+    """The result of the test. `stake` is the highest stake that was reached. `worse` means that `stake` reached 1 /
+    `alarm`."""
 
     worse: bool
     answers: int
@@ -58,7 +61,8 @@ class SequentialVerdict(Struct, frozen=True):
 
 
 class AnswerBlock(Struct, frozen=True):
-    """The scores of consecutive answers of both versions. Which version answers is known before the score."""
+    """The scores of consecutive answers of both versions. Which version answers is settled before the score is
+    known."""
 
     canary: Sequence[float]
     stable: Sequence[float]
@@ -67,8 +71,8 @@ class AnswerBlock(Struct, frozen=True):
 def judged(answers: Iterable[ScoredAnswer], before: Sequence[float] = (), alarm: float = ALARM) -> SequentialVerdict:
     """Return the verdict on the answers, in their order. Stops as soon as the canary is known to be worse.
 
-    `before` has earlier scores of the stable version. They improve the first guess and do not count as evidence.
-    `alarm` is the highest probability of calling a canary worse when it is not.
+    `before` has earlier scores of the stable version. They improve the first guess of its mean, but do not count as
+    evidence. `alarm` is the highest probability of calling a canary worse when it is not.
     """
     known = RunningMean(sum(before) + LEVEL * LEVEL_WEIGHT, len(before) + LEVEL_WEIGHT)
     stake, highest, canary, stable = 1.0, 1.0, RunningMean(), RunningMean()
@@ -85,7 +89,8 @@ def judged(answers: Iterable[ScoredAnswer], before: Sequence[float] = (), alarm:
 
 
 def growth(block: AnswerBlock, stable: float, canary: float) -> float:
-    """Return the factor by which this block multiplies the stake, given guesses of the means."""
+    """Return the factor by which this block multiplies the stake. `stable` and `canary` are guesses of the mean
+    scores."""
     t_s = min(1 - EDGE, max(2 * EDGE, stable))
     t_c = max(EDGE, min(canary, t_s - EDGE))
     n_c, n_s = len(block.canary), len(block.stable)

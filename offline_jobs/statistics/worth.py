@@ -1,8 +1,8 @@
 """Values labelled examples for a nearest-neighbour vote, by exact Shapley values.
 
-From theorem 1 of Jia et al. 2019, Efficient task-specific data valuation for nearest neighbor algorithms, PVLDB 12(11).
-The examples are sorted once per query, and no model is called. Removing an example with a value below zero improves the
-vote.
+The method is theorem 1 of Jia et al. 2019, Efficient task-specific data valuation for nearest neighbor algorithms,
+PVLDB 12(11). The examples are sorted once per query, and no model is called. An example with a value below zero harms
+the vote on average.
 """
 
 from typing import Any
@@ -40,7 +40,9 @@ def _values(right: NDArray[np.bool_], k: int) -> Values:
 
 
 def vote(examples: Any, labels: Any, queries: Any, k: int) -> list[Any]:
-    """Return for each query the most frequent label of the `k` nearest examples. The nearest label breaks ties.
+    """Return for each query the most frequent label of the `k` nearest examples.
+
+    If labels are equally frequent, the label of the nearest example wins.
 
     examples: [n, d]; labels: [n]; queries: [m, d]; rows of length 1 -> m labels
     """
