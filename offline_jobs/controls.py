@@ -1,9 +1,9 @@
 """Compares each template in use with its controls, and stops using a template that is worse.
 
 Controls are conversations that the template's experiment left unchanged. Answers to controls and answers to rewritten
-prompts are scored alike: by feedback, else by limits stated in the client's prompt, else by a judge. The judge sees one
-answer, and does not know which kind it is. The template's own checks do not count, because a rewritten prompt asks the
-model to pass them.
+prompts are scored in the same way: by feedback, else by limits stated in the client's prompt, else by a judge. The
+judge sees one answer at a time, and is not told whether the prompt was rewritten. The template's own checks do not
+count, because a rewritten prompt asks the model to pass them.
 """
 
 from collections import defaultdict
@@ -128,7 +128,7 @@ def compared(answers: list[ScoredAnswer], needed: int) -> tuple[StandingState, s
 def _answers(
     settings: Settings, templates: Mapping[str, Template], standings: Standings
 ) -> Mapping[str, list[ScoredAnswer]]:
-    """Return the scored answers of each template, in the order of time."""
+    """Return the scored answers of each template, oldest first."""
     judgements = {row.exchange: row.score for row in _judgements(settings) if row.score >= 0}
     answers: dict[str, list[ScoredAnswer]] = defaultdict(list)
     for spoken, record in _compared_records(settings, templates, standings):
@@ -144,7 +144,8 @@ def _compared_records(
 ) -> Iterator[tuple[SpokenAnswer, SpokenRecord]]:
     """Yield the answers that belong to the experiment.
 
-    Either the current version of the template rewrote the prompt, or chance left the prompt unchanged.
+    These are answers to prompts that the current version of the template rewrote, and answers to prompts that the
+    experiment left unchanged at random.
     """
     database = Database.open(database_url(settings))
     try:

@@ -61,7 +61,8 @@ class DriftOptions(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class DriftReport(Struct, frozen=True):
-    """The result of the comparison. `before` and `now` count exchanges. `webhook` is the webhook's error, or ""."""
+    """The result of the comparison. `before` and `now` are the numbers of exchanges in the windows. `webhook` is the
+    webhook's error, or ""."""
 
     alarm: bool
     verdict: str
@@ -76,7 +77,7 @@ class DriftReport(Struct, frozen=True):
 
 
 class Spans(Struct, frozen=True):
-    """The two windows, fixed when the job starts."""
+    """The two windows. The first run fixes both."""
 
     before: Span
     now: Span
@@ -120,7 +121,7 @@ def run(run: JobRun, options: DriftOptions) -> DriftReport:
 
 
 def _verdict(changes: Sequence[Change]) -> str:
-    """Return the verdict in words. If a window has fewer than `FEWEST` exchanges, there are no changes to judge."""
+    """Return the verdict in words. Changes are judged only if both windows have at least `FEWEST` exchanges."""
     if not changes:
         return TOO_FEW
     return CHANGED if any(change.alarm for change in changes) else NO_CHANGE
@@ -131,7 +132,7 @@ def estimate(_settings: Settings, _options: DriftOptions) -> Spent:
 
 
 def look(part: DriftPortion) -> ComparedWindow:
-    """Read the values of one portion that are compared. Runs on an executor."""
+    """Read the values to compare from the exchanges of one portion. Runs on an executor."""
     window = ComparedWindow()
     for seen in read(part.url, part.span, part.portion):
         record = seen.record
@@ -173,7 +174,7 @@ def _window(run: JobRun, span: Span) -> ComparedWindow:
 
 
 def _some(prompts: list[str]) -> list[str]:
-    """Sample the prompts. The sample does not depend on their order."""
+    """Return a sample of the prompts. The sample does not depend on the order of the prompts."""
     if len(prompts) <= EMBEDDED:
         return prompts
     return sorted(prompts, key=lambda text: int(signature(text)[0]))[:EMBEDDED]
@@ -182,7 +183,11 @@ def _some(prompts: list[str]) -> list[str]:
 def _prompts(
     run: JobRun, before: ComparedWindow, now: ComparedWindow, changes: list[Change]
 ) -> tuple[Names, list[PromptGroup]]:
-    """Cluster the prompts of both windows. Returns each prompt's cluster name, and the clusters that grew."""
+    """Cluster the prompts of both windows. Returns the cluster name of each prompt, and the clusters whose share has
+    grown.
+
+    Without an embedding model or with too few prompts, all results are empty.
+    """
     if run.settings.embedder is None or min(len(before.prompts), len(now.prompts)) < FEWEST:
         return ([], []), []
     embedder = open_embedder(run.settings)

@@ -1,8 +1,8 @@
 """The job `harvest`: makes a dataset version from recorded failures, successes, and prompts that no template fits.
 
-The window is cut into portions. Each portion is read, judged, scrubbed and signed in its own step, on any executor.
-Then near-duplicates are removed and the prompts that no template fits are clustered. Memory holds only signatures, no
-texts.
+The window is cut into portions. Each portion is a step and can run on any executor: its exchanges are read, judged and
+scrubbed, and each row gets a MinHash signature. Then near-duplicates are removed, and the prompts that no template fits
+are clustered. Memory holds only the signatures of rows, not their texts.
 """
 
 import shutil
@@ -30,7 +30,7 @@ from offline_jobs.engine.run import JobRun
 from offline_jobs.engine.since import at
 
 GROUPED = 4000
-"""The most prompts to cluster. Memory grows with the square of this number."""
+"""At most this many prompts are clustered. Memory grows with the square of this number."""
 KINDS = tuple(What)
 _row = msgspec.json.Decoder(DatasetRow)
 
@@ -55,9 +55,9 @@ class HarvestOptions(Struct, frozen=True, forbid_unknown_fields=True):
     keep: tuple[str, ...] = (What.FAILURE, What.SUCCESS, What.UNFITTED)
     """The kinds of rows to keep: failure, success, unfitted, unscored."""
     judge: int = 0
-    """How many unscored answers `[jobs] judge` scores."""
+    """The largest number of unscored answers that the model `[jobs] judge` scores."""
     most: int = 100_000
-    """The most rows of each kind."""
+    """The largest number of rows of each kind."""
     groups: bool = True
     """Whether to cluster the prompts that no template fits."""
     portion: int = PORTION
@@ -76,7 +76,8 @@ class HarvestPortion(Struct, frozen=True):
 
 
 class HarvestedPortion(Struct, frozen=True):
-    """The result for a portion: the file of its rows, and counts of rows, exchanges and secrets."""
+    """The result for a portion: the file with its rows, and the numbers of rows, of exchanges read, and of secrets
+    removed."""
 
     file: str
     rows: int
@@ -154,14 +155,15 @@ def take(part: HarvestPortion) -> HarvestedPortion:
 
 
 def _window(options: HarvestOptions) -> RecordWindow:
-    """Return the window in seconds. The first run fixes the window, so a resumed job reads the same exchanges."""
+    """Return the window of exchanges to read. The first run fixes the window, so a resumed job reads the same
+    exchanges."""
     now = time.time()
     until = at(options.until, now) or now
     return RecordWindow(at(options.since, now), until, options.model, options.intent, options.template, options.key)
 
 
 def _take_all(run: JobRun, parts: Sequence[HarvestPortion]) -> list[HarvestedPortion]:
-    """Run one step per portion. Only unfinished portions go to the executor."""
+    """Run one step per portion. Only portions without a stored result go to the executor."""
     waiting = [part for part in parts if not run.known("portion", part)]
     results = run.executor.map(take, waiting)
     harvested = []
@@ -172,7 +174,7 @@ def _take_all(run: JobRun, parts: Sequence[HarvestPortion]) -> list[HarvestedPor
 
 
 def _table(harvested: Sequence[HarvestedPortion]) -> Mapping[str, Any]:
-    """Join the arrays of all portions. The arrays have one entry per row, without the row's text."""
+    """Join the arrays of all portions. The arrays have one entry per row, and do not contain the texts of rows."""
     parts = [np.load(Path(portion.file).with_suffix(".npz")) for portion in harvested]
     none = {
         "signatures": np.zeros((0, HASHES), np.uint32),
@@ -207,7 +209,7 @@ def _all_rows(harvested: Sequence[HarvestedPortion]) -> Iterator[DatasetRow]:
 
 
 def _judged(run: JobRun, options: HarvestOptions, harvested: Sequence[HarvestedPortion]) -> Mapping[str, DatasetRow]:
-    """Let the judge score rows. Returns the rows by exchange."""
+    """Let the judge score up to `options.judge` rows that have no score. Returns the judged rows by exchange id."""
     if not options.judge:
         return {}
     from offline_jobs.datasets.judge_answers import judge_rows

@@ -1,7 +1,7 @@
 """The job `measure-gains`: measures, within a budget, the templates that have no row in the gain table.
 
-A row holds for one text of a template. When the text changes, mode `proven` stops using the template until the new text
-is measured. Run this job on a schedule to measure such templates.
+A row is valid for one text of a template. When the text changes, mode `proven` stops using the template until the new
+text is measured. Run this job on a schedule to measure such templates.
 """
 
 from collections.abc import Sequence
@@ -19,7 +19,8 @@ from offline_jobs.engine.run import JobRun
 from offline_jobs.errors import BudgetSpent, JobFailed
 
 PROMPT_TOKENS = 250
-"""The approximate number of prompt tokens for a pair of answers to one built-in prompt."""
+"""The approximate number of prompt tokens for two answers to one built-in prompt, one with and one without the
+template."""
 
 
 class MeasureGainsOptions(Struct, frozen=True, forbid_unknown_fields=True):
@@ -28,17 +29,18 @@ class MeasureGainsOptions(Struct, frozen=True, forbid_unknown_fields=True):
     model: str = ""
     """The model to measure. Default: the default model."""
     template: str = ""
-    """Measure only this template, `id` or `id@version`."""
+    """Measure only this template, given as `id` or `id@version`."""
     records: bool = True
-    """Whether to ask recorded exchanges again too, if their answers can be scored."""
+    """Whether to repeat recorded requests as well, if their answers can be scored."""
     again: bool = False
-    """Whether to measure templates again that have a row."""
+    """Whether to measure templates that already have a row."""
     judge: str = ""
-    """A model that compares answers if nothing else can score them. The model is examined first."""
+    """The model that compares answers if nothing else can score them. The model is tested first."""
 
 
 class MeasureGainsReport(Struct, frozen=True):
-    """The rows that were written, and the number of pairs that did not fit into the budget."""
+    """The written rows, and the numbers of pairs that were scored, that did not fit into the budget, and that
+    failed."""
 
     rows: Sequence[Gain]
     scored: int
@@ -78,7 +80,7 @@ def run(run: JobRun, options: MeasureGainsOptions) -> MeasureGainsReport:
 
 
 def estimate(settings: Settings, options: MeasureGainsOptions) -> Spent:
-    """Return an upper bound of the cost: every built-in prompt answered once per arm, as far as the budget allows."""
+    """Return an upper bound of the cost: two answers to every built-in prompt, as far as the budget allows."""
     from gateway.prompt.measure.pairs import ANSWER_TOKENS
     from gateway.prompt.measure.prompts import shipped_prompts
 

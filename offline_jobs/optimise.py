@@ -1,6 +1,6 @@
 """The job `optimise`: searches for a better version of one template.
 
-A dataset is split into three parts. The search sees two of them. A paired test on the third, sealed part decides
+A dataset is split into three parts, of which the search sees only two. A paired test on the third, sealed part decides
 whether the best candidate is better than the template. If not, nothing is written.
 """
 
@@ -47,9 +47,9 @@ from offline_jobs.search.trial import CandidateTrial
 
 LEVEL = 0.05
 LOOKED = 2 * MINIBATCH
-"""The most rows to answer in order to find failures."""
+"""At most this many rows are answered to find failures."""
 JUDGED = 3
-"""The calls per row if a judge compares answers: one for the answer, two for the judge."""
+"""The number of calls per row if a judge compares answers: one call for the answer, two for the judge."""
 
 
 class SearchEnd(Struct, frozen=True):
@@ -104,7 +104,7 @@ def _calls(parent: Parent, budget: int) -> int:
 
 
 def _each(rows: Sequence[DatasetRow], judge: str) -> int:
-    """Return how many calls one row needs."""
+    """Return the number of calls that one row needs."""
     return JUDGED if judge and not all(row.wanted for row in rows) else 1
 
 

@@ -8,7 +8,7 @@ BEFORE, NOW = "#9aa5b1", "#d1495b"
 
 
 def histogram(before: Sequence[float], now: Sequence[float]) -> str:
-    """Draw two histograms of shares, one over the other."""
+    """Draw two overlaid histograms. The height of a bar shows the share of the values in its range."""
     low, high = _range(before, now)
     bars = []
     tops = [_shares(values, low, high) for values in (before, now)]
@@ -27,7 +27,8 @@ def histogram(before: Sequence[float], now: Sequence[float]) -> str:
 
 
 def shares(before: Mapping[str, int], now: Mapping[str, int], most: int = 12) -> str:
-    """Draw two bars per name, with the largest differences first."""
+    """Draw two bars per name, one for each window. The names with the largest differences come first, and at most
+    `most` are drawn."""
     totals = sum(before.values()) or 1, sum(now.values()) or 1
     change = {name: now.get(name, 0) / totals[1] - before.get(name, 0) / totals[0] for name in {*before, *now}}
     names = sorted(change, key=lambda name: (-abs(change[name]), name))[:most]

@@ -1,7 +1,8 @@
 """The job `train-classifier`: trains the classifier on labels from a harvest, and keeps it if it is better.
 
 Labels come from feedback, from templates that gave good answers, and from a judge. Two classifiers, with and without
-the new labels, decide on held-out rows. The new one is kept only if it is right more often.
+the new labels, decide on held-out rows. The classifier with the new labels is kept only if it is right more often than
+the other one.
 """
 
 import asyncio
@@ -61,7 +62,7 @@ class TrainClassifierOptions(Struct, frozen=True, forbid_unknown_fields=True):
     dataset: str = "harvest"
     """The rows to learn from."""
     judge: int = 0
-    """How many unlabelled rows `[jobs] judge` labels."""
+    """The largest number of unlabelled rows that the model `[jobs] judge` labels."""
     seed: int = 0
     """The seed for choosing the held-out rows."""
 
@@ -136,7 +137,10 @@ class _Trainer:
         )
 
     def right(self, classifier: Classifier, rows: Sequence[Labelled]) -> NDArray[np.float64]:
-        """Return 1.0 for each row that is decided right, else 0.0, as [rows]. *Unknown* is a decision too."""
+        """Return an array [rows] with 1.0 for each row that the classifier decides correctly, else 0.0.
+
+        *Unknown* is a decision too.
+        """
 
         async def all_of() -> list[float]:
             return [float((await classifier.classify(row.text)).name == row.intent) for row in rows]
@@ -177,7 +181,8 @@ def _labels(run: JobRun, options: TrainClassifierOptions, library: Library) -> l
 
 
 def _known(row: DatasetRow, library: Library) -> str:
-    """Return the label from feedback, else the intent of the template that gave a good answer, else ""."""
+    """Return the label from feedback. Without such a label, return the intent if a template gave a good answer, else
+    ""."""
     if row.label in library.intents:
         return row.label
     served = row.what is What.SUCCESS and row.score >= GOOD and row.template
@@ -185,7 +190,7 @@ def _known(row: DatasetRow, library: Library) -> str:
 
 
 def _labelled_by_judge(run: JobRun, rows: Sequence[DatasetRow], library: Library) -> list[Labelled]:
-    """Let the judge label rows. A row gets no label if the judge names no intent."""
+    """Let the judge label rows. A row is left out if the judge does not name a known intent."""
     name = run.settings.jobs.judge
     if not name:
         raise JobFailed("no judge is configured: name a model in [jobs] judge")

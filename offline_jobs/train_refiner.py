@@ -55,7 +55,7 @@ class TrainRefinerOptions(Struct, frozen=True, forbid_unknown_fields=True):
     rate: float = 1e-3
     """The learning rate."""
     longest: int = 512
-    """The most tokens of a pair, including its prompt. Longer pairs are left out."""
+    """The largest number of tokens in a pair, including the prompt. Longer pairs are left out."""
     seed: int = 0
     """The seed for choosing the held-out pairs and for shuffling."""
 
@@ -128,7 +128,8 @@ def _pair(row: DatasetRow) -> dict[str, str]:
 
 
 def estimate(_settings: Settings, _options: TrainRefinerOptions) -> Spent:
-    """Return an empty estimate, because no model is called. A default step takes a few seconds of one core."""
+    """Return an empty estimate, because no model is called. With the default options, a training step takes a few
+    seconds on one core."""
     return Spent()
 
 
@@ -176,7 +177,8 @@ def _resume(file: Path, weights: Sequence[nn.Parameter], optimiser: torch.optim.
 def _batches(
     pairs: Sequence[tuple[Tensor, Tensor]], options: TrainRefinerOptions
 ) -> Iterator[list[tuple[Tensor, Tensor]]]:
-    """Yield the remaining batches, shuffled by the seed. A resumed job skips the batches that are done."""
+    """Yield all batches, drawn at random with the seed. A resumed job gets the same batches again, and skips those that
+    are done."""
     draw = Random(options.seed)
     for _ in range(options.steps):
         yield [pairs[draw.randrange(len(pairs))] for _ in range(options.batch)]
@@ -240,7 +242,7 @@ def _table(name: str, folder: Path) -> str:
 
 
 def usable(rows: Sequence[DatasetRow]) -> list[DatasetRow]:
-    """Return the pairs whose ratio of lengths passes the filters of BPO."""
+    """Return the pairs whose ratio of lengths passes the filters of BPO (black-box prompt optimization)."""
     return [row for row in rows if row.wanted and 0.5 <= len(row.wanted) / max(1, len(row.query)) <= 6]
 
 

@@ -1,4 +1,4 @@
-"""The job `train-shots`: finds the labelled examples of a pool that help, and writes them as a new dataset.
+"""The job `train-shots`: finds the helpful examples in a pool of labelled examples, and writes them as a new dataset.
 
 The job values each example for the vote of the nearest examples. Harmful examples are dropped if the vote on held-out
 rows is no worse without them. No model is called.
@@ -29,7 +29,7 @@ WORSE = -0.02
 
 
 class TrainShotsOptions(Struct, frozen=True, forbid_unknown_fields=True):
-    """The options. Rows of the dataset need `wanted`."""
+    """The options. Each row of the dataset must have `wanted`."""
 
     dataset: str
     """The pool of examples."""

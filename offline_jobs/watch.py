@@ -1,6 +1,7 @@
-"""The job `watch`: rolls back worse canaries, and promotes the others if `[jobs] auto` allows it.
+"""The job `watch`: rolls back canaries that are worse than the stable version, and promotes the others if `[jobs] auto`
+allows it.
 
-It also compares the templates in use with their controls (`offline_jobs/controls.py`). Run this job often.
+The job also compares the templates in use with their controls (`offline_jobs/controls.py`). Run this job often.
 """
 
 from collections import deque
@@ -44,7 +45,7 @@ class WatchOptions(Struct, frozen=True, forbid_unknown_fields=True):
     template: str = ""
     """The template to watch. Default: every template with a canary or with controls."""
     judge: Amount = 0
-    """The most answers per run that `[jobs] judge` scores, for the comparison with controls."""
+    """The largest number of answers per run that the model `[jobs] judge` scores, for the comparison with controls."""
 
 
 def run(run: JobRun, options: WatchOptions) -> list[WatchVerdict]:
@@ -63,7 +64,10 @@ def estimate(_settings: Settings, options: WatchOptions) -> Spent:
 
 
 def _canaries(library: Library, root: Path) -> dict[str, int]:
-    """Return the canary version of each template, from the template's pointer or else from the status in its file."""
+    """Return the canary version of each template that has a canary.
+
+    A canary in the pointers file takes precedence over a canary by the status in a template's file.
+    """
     served = (template for pairs in library.canaries.values() for template, _ in pairs)
     pointed = {id: entry.pointer.canary for id, entry in read_pointers(root).items() if entry.pointer.canary}
     return {**{template.id: template.version for template in served}, **pointed}
@@ -98,8 +102,8 @@ def _decided(settings: Settings, answers: list[ScoredAnswer], before: Sequence[f
 
 
 def _answers(settings: Settings, library: Library, id: str, version: int) -> tuple[list[ScoredAnswer], Sequence[float]]:
-    """Return the scored answers of both versions since the canary's first answer, and the stable version's scores just
-    before."""
+    """Return the scored answers of both versions since the canary's first answer, and the last scores of the stable
+    version before that answer."""
     database = Database.open(database_url(settings))
     try:
         answers: list[ScoredAnswer] = []
