@@ -33,11 +33,11 @@ class CompressOptions(Struct, frozen=True, forbid_unknown_fields=True):
     evaluate: str = ""
     """A separate text for evaluation. The perplexity on it decides whether the variant is published."""
     name: str = ""
-    """The name of the variant. Default: the names of the model and the scheme."""
+    """The name of the variant. Default: the name of the model followed by the schemes."""
     group: int = 32
     """How many columns share a scale in `int8-group` and `int4-group`: 32, 64 or 128."""
     symmetric: bool = True
-    """Whether `int4-group` is symmetric (Q4_0) or has a least value for each group (Q4_1)."""
+    """Whether `int4-group` is symmetric (Q4_0), or stores the least value of each group (Q4_1)."""
     searched: bool = True
     """Whether to search for the scale with the smallest error. If false, the largest value sets the scale."""
     sparsity: str = "0.5"
@@ -45,7 +45,7 @@ class CompressOptions(Struct, frozen=True, forbid_unknown_fields=True):
     channels: float = 0.25
     """The share of MLP channels that `structured` removes."""
     heads: float = 0.0
-    """The share of groups of heads that `structured` removes."""
+    """The share of attention-head groups that `structured` removes. A group shares its keys and values."""
     layers: Annotated[int, Meta(ge=0)] = 0
     """The number of layers that `structured` removes."""
     uneven: bool = True
@@ -148,7 +148,7 @@ def _sparsity(word: str) -> Sparsity:
 
 
 def notes_of(plan: Plan) -> list[str]:
-    """Return notes for the manifest about what the schemes do and do not save."""
+    """Return notes for the manifest that say what the schemes save and what they do not save."""
     notes = [KERNEL_NOTE] if plan.grid else []
     if plan.grid and plan.grid.group != 32:
         notes.append("a GGUF block holds 32 numbers and a scale: groups larger than 32 save no bytes")

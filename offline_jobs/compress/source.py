@@ -61,7 +61,10 @@ class Source:
 
 
 def open_source(path: Path, sha256: str = "") -> Source:
-    """Open a model. Raises `JobFailed` if the model is damaged, unsupported, or does not have the digest `sha256`."""
+    """Open a model.
+
+    Raises `JobFailed` if the model is damaged or unsupported, or if its digest is not `sha256`.
+    """
     if not path.exists():
         raise JobFailed(f"{path} does not exist")
     if sha256 and digest_of(path) != sha256.lower():

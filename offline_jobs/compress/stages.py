@@ -27,8 +27,8 @@ log = logging.getLogger("foreword.jobs")
 
 @dataclass(frozen=True)
 class Bench:
-    """What all stages need. `folder` holds the files of finished parts. `check` is called between parts and may
-    raise."""
+    """What all stages need. `folder` holds the files of finished parts. `check` is called between parts, and raises an
+    error if the job must stop."""
 
     plan: Plan
     windows: TextWindows

@@ -33,7 +33,7 @@ def store_q8_0(source: Path, target: Path) -> None:
 
 
 def rounded_to_q8_0(values: Floats) -> Coded:
-    """Round a matrix [rows, columns]. The largest value of each 32 columns sets their scale."""
+    """Round a matrix [rows, columns]. In each row, the largest value of every 32 columns sets their scale."""
     groups = values.reshape(len(values), -1, blocks.BLOCK)
     scales = (np.abs(groups).max(2) / HIGHEST).astype(np.float16)
     divisors = np.where(scales == 0, 1, scales).astype(np.float32)[..., None]
@@ -42,7 +42,8 @@ def rounded_to_q8_0(values: Floats) -> Coded:
 
 
 def _stays(tensor: GgufTensor) -> bool:
-    """Return whether a tensor keeps its type: vectors, Q8_0, and rows that 32 does not divide."""
+    """Return whether a tensor keeps its type. Vectors, Q8_0 tensors, and matrices whose row length is no multiple of 32
+    do."""
     return len(tensor.shape) != 2 or tensor.shape[1] % blocks.BLOCK != 0 or tensor.type == Q8_0
 
 

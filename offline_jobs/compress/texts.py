@@ -16,7 +16,7 @@ from offline_jobs.datasets.dataset import find
 from offline_jobs.errors import JobFailed
 
 CHARACTERS_A_TOKEN = 16
-"""How many characters of text are read for each token that is needed."""
+"""The number of characters of text that are read for each token that is needed."""
 
 
 class TextWindows(Struct, frozen=True):
@@ -66,7 +66,7 @@ def read_windows(options: CompressOptions, settings: Settings, model: Path, chec
 
 
 def _learning_windows(options: CompressOptions) -> int:
-    """Return one window per training step, or 0 if the plan does not train."""
+    """Return the number of training windows, one per step. Returns 0 if the plan does not train."""
     return plan_of(options).tuning.steps
 
 
@@ -75,7 +75,7 @@ def _tokens(model: Path, file: Path, needed: int, check: Callable[[], None]) -> 
 
 
 def _recorded(settings: Settings, name: str) -> str:
-    """Return the questions and answers of a dataset as one text."""
+    """Return the questions and right answers of a dataset as one text."""
     rows = find(settings.data_folder, name).read()
     return "\n\n".join(f"{row.query}\n{row.wanted}" for row in rows)
 
