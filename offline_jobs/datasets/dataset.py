@@ -30,7 +30,7 @@ class Dataset(Struct, frozen=True):
     hash: str
     rows: int
     counts: Mapping[str, int]
-    """How many rows of each kind there are, and how many were left out."""
+    """The number of rows of each kind, and the number of rows that were left out."""
     query: Mapping[str, Any]
     """The options of the harvest or import that made the version."""
     job: str
@@ -142,7 +142,7 @@ def export(dataset: Dataset, file: Path) -> int:
 def rows_in(file: Path, fields: Mapping[str, str] | None = None) -> Iterator[DatasetRow]:
     """Yield the rows of a `.jsonl` or `.parquet` file.
 
-    `fields` maps our field names to the names in the file, such as `{"query": "text"}`.
+    `fields` maps the field names of `DatasetRow` to the names in the file, such as `{"query": "text"}`.
     """
     names = {"query": "query", **(fields or {})}
     for number, line in enumerate(_lines(file), 1):

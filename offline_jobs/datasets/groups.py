@@ -23,7 +23,8 @@ _WORD = re.compile(r"[a-z][a-z]{2,}|[\u4e00-\u9fff]{2}")
 
 
 class PromptGroup(Struct, frozen=True):
-    """A cluster of similar prompts. `examples` are the most central prompts, and suit a template's `match`."""
+    """A cluster of similar prompts. `examples` are the prompts nearest to the cluster's mean, and can be used as a
+    template's `match`."""
 
     name: str
     size: int
@@ -31,7 +32,10 @@ class PromptGroup(Struct, frozen=True):
 
 
 def group(texts: Sequence[str], settings: Settings) -> list[PromptGroup]:
-    """Return the clusters, largest first. Prompts that fit no cluster are left out."""
+    """Cluster the texts, largest cluster first. Texts that fit no cluster are left out.
+
+    Returns an empty list if there are too few texts.
+    """
     if len(texts) < 2 * FEWEST:
         return []
     return grouped(texts, open_embedder(settings).embed(texts))

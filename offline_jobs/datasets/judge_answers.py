@@ -28,7 +28,7 @@ LONGEST = 6000
 
 
 def judge_rows(run: JobRun, rows: Sequence[DatasetRow]) -> list[DatasetRow]:
-    """Let the judge sort rows into failures and successes. Undecided rows are left out."""
+    """Let the judge mark rows as failures or successes. Rows that the judge cannot decide are left out."""
     name = run.settings.jobs.judge
     if not name:
         raise JobFailed("no judge is configured: name a model in [jobs] judge")
@@ -64,5 +64,5 @@ def _with(row: DatasetRow, reply: str) -> DatasetRow | None:
 
 
 def _fenced(text: str) -> str:
-    """Remove runs of `===`, which would end the text's section of the prompt."""
+    """Shorten a text and break up `===`, which would end the text's section of the prompt."""
     return text[:LONGEST].replace("===", "= = =")

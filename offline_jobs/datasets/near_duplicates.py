@@ -91,8 +91,8 @@ def _bands(signatures: Signature) -> NDArray[np.uint64]:
 
 
 def _shared(bands: NDArray[np.uint64]) -> NDArray[np.bool_]:
-    """Return a mask of the band numbers that occur in at least two texts. Near-duplicates have at least one such number
-    in common."""
+    """Return a mask of the band numbers that occur in at least two texts. Only texts with such a number are
+    compared."""
     shared = np.zeros(bands.shape, np.bool_)
     for band in range(bands.shape[1]):
         _, inverse, counts = np.unique(bands[:, band], return_inverse=True, return_counts=True)
@@ -101,5 +101,5 @@ def _shared(bands: NDArray[np.uint64]) -> NDArray[np.bool_]:
 
 
 def likeness(first: str, second: str) -> float:
-    """Return the estimated share of pieces that two texts have in common, from 0 to 1."""
+    """Return the share of pieces that two texts have in common, as estimated from their signatures, from 0 to 1."""
     return float((signature(first) == signature(second)).mean())

@@ -44,6 +44,6 @@ def write_parquet(rows: Iterable[DatasetRow], file: Path) -> int:
 
 
 def read_parquet(file: Path) -> Iterator[dict[str, Any]]:
-    """Yield the rows as they stand in the file."""
+    """Yield the rows in the order of the file, with the file's field names."""
     for portion in pq.ParquetFile(file).iter_batches(PORTION):
         yield from portion.to_pylist()

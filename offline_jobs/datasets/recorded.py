@@ -1,6 +1,6 @@
 """Reads recorded exchanges in portions.
 
-The same window always has the same portions. So a portion can be a step of a job, and any machine can read it.
+The same window always has the same portions. A portion can therefore be a step of a job, and any machine can read it.
 """
 
 from collections import defaultdict
@@ -68,10 +68,8 @@ def portions(url: str, window: RecordWindow, size: int = PORTION) -> list[Portio
 
 
 def read(url: str, window: RecordWindow, portion: Portion) -> Iterator[JudgedExchange]:
-    """Yield the exchanges of a portion, in order.
-
-    Calls made by jobs are left out, so that jobs do not learn from themselves.
-    """
+    """Yield the exchanges of a portion, oldest first. Calls made by jobs are left out, so that jobs do not learn from
+    themselves."""
     engine = engine_for(url)
     try:
         opinions = _feedback(engine, window, portion)
