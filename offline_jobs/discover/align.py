@@ -14,7 +14,8 @@ from offline_jobs.discover.tokens import DATE, dated_tokens, tokens, words
 
 SHINGLE = 3
 SHARE = 0.95
-"""A fixed piece must occur in this share of the texts. The other texts may have come into the group by mistake."""
+"""A fixed piece must occur in at least this share of the texts. The other texts may have come into the group by
+mistake."""
 LOOKED_AT = 60
 STEADY = 0.9
 _BORDER_END = re.compile(r"\d[\d\-/:.,]*$")
@@ -120,5 +121,5 @@ def _readable(shape: TextShape, texts: Sequence[str]) -> bool:
 
 
 def strength(shape: TextShape) -> int:
-    """Return the number of words in the fixed pieces."""
+    """Return the number of words in the fixed pieces of a shape."""
     return sum(map(words, shape.pieces))

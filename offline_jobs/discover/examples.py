@@ -1,7 +1,9 @@
-"""The job `found-examples`: makes the next version of an adopted prompt, with worked examples from its own traffic.
+"""The job `found-examples`: makes the next version of an adopted prompt, with worked examples from the prompt's own
+traffic.
 
-The examples are requests whose right answer is known: feedback gave it, or a full score confirmed the model's answer.
-They come only from the key in whose traffic the prompt was found. Nothing is sent before a person promotes the version.
+The examples are requests whose right answer is known: feedback gave the answer, or a full score confirmed the model's
+answer. They come only from the key in whose traffic the prompt was found. No request gets the new version before a
+person promotes it.
 """
 
 import time
@@ -137,8 +139,10 @@ def _right_answer(seen: JudgedExchange) -> str:
 
 
 def choose(rows: Iterable[WorkedExample], count: int) -> list[WorkedExample]:
-    """Return distinct examples, as many of each answer as possible. Short messages come first, because they cost
-    least."""
+    """Return up to `count` distinct examples, with as many different answers as possible.
+
+    For each answer, short messages are preferred because they cost least.
+    """
     by_answer: defaultdict[str, list[WorkedExample]] = defaultdict(list)
     for row in sorted(set(rows), key=lambda row: (len(row.message), hashed(row.message))):
         by_answer[row.answer].append(row)

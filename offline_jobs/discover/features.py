@@ -20,7 +20,7 @@ EDGES = (8, 12, 16, 24)
 AT_EDGE = 2
 """The factor by which features at the start or end of a text weigh more, because content seldom stands there alone."""
 LABEL = 1
-"""The weight of a short label, such as `Title:`. A label counts only if a text has no other feature."""
+"""The weight of a short label, such as `Title:`. A label is used only if a text has no other feature."""
 MOST_LABELS = 6
 """The labels at the beginnings of lines, in their order, are one feature. At most this many labels are read."""
 _LABEL = re.compile(r"[^\W\d_][\w; ]{0,24}:\s*")

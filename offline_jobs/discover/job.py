@@ -48,8 +48,8 @@ class DiscoverOptions(Struct, frozen=True, forbid_unknown_fields=True):
     """The options of the job."""
 
     since: str = "30d"
-    """The start of the window: an age such as 7d, or a date. Requests before the last run are mined again, but not
-    counted again."""
+    """The start of the window: an age such as 7d, or a date. Requests that an earlier run has read are mined again, but
+    not counted again."""
     until: str = ""
     """The end of the window. Default: now."""
     key: str = ""
@@ -76,7 +76,7 @@ class DiscoverReport(Struct, frozen=True):
     new: list[str]
     """The names of the new prompts."""
     versions: list[str]
-    """New versions of known or new prompts, as `name@version`."""
+    """The new versions of known or new prompts, as `name@version`."""
     prompts: int
     waiting: int
     """The number of texts that look fixed but came from too few users or on too few days."""

@@ -96,7 +96,7 @@ def without_content(
     known: Known,
     shapes_of: Callable[[Sequence[SampleText]], list[MinedShape]],
 ) -> list[MinedShape]:
-    """Join shapes whose fixed text is partly content, such as a document that many requests quote."""
+    """Join shapes that differ only in content, such as a document that many requests quote."""
     kept = list(mined)
     by_feature: defaultdict[int, list[SampleText]] = defaultdict(list)
     for sample in samples:

@@ -1,4 +1,4 @@
-"""Tables for the passes over the records. Each process reads a table's file once."""
+"""Tables that the passes over the records look up. Each process reads a table's file once."""
 
 from functools import lru_cache
 from pathlib import Path
@@ -17,7 +17,7 @@ COUNTERS = 2**24
 
 
 class SystemShape(Struct, frozen=True):
-    """The shape of a system message, for one key and endpoint."""
+    """The shape of a system message that requests with one key send to one endpoint."""
 
     key: str
     endpoint: str

@@ -1,4 +1,4 @@
-"""Mines shapes from texts: groups the texts by their most telling feature, and aligns each group."""
+"""Mines shapes from texts: groups the texts by their most telling feature (see `grouped`), and aligns each group."""
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
@@ -15,9 +15,10 @@ INSIDE = 0.9
 
 
 def mine(samples: Sequence[SampleText], *, in_system: bool = False) -> list[MinedShape]:
-    """Return the shapes in the samples, strongest first.
+    """Return the shapes that the samples share, those with the most fixed text first.
 
-    System messages are instructions, so text that only a few of them share is never treated as content.
+    System messages are instructions. If `in_system`, text that only a few of them share is therefore never treated as
+    content.
     """
     rest = list(samples)
     known = {sample.text: features(sample.text) for sample in samples}
@@ -79,7 +80,8 @@ def primary(known: Sequence[Feature], counts: Mapping[int, int], dead: set[int] 
 
 
 def shapes_of(members: Sequence[SampleText], *, in_system: bool = False) -> list[MinedShape]:
-    """Return the shapes of one group of texts. Texts that do not fit a shape are left out."""
+    """Return the shapes of one group of texts, or [] if the group has none. Texts that do not fit a shape are
+    left out."""
     shared = evidence(members)
     if not shared.suffices:
         return []

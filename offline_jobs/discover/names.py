@@ -14,7 +14,7 @@ _COMMON = frozenset(_COMMON_WORDS.split())
 
 
 def name_of(prompt: FoundPrompt, taken: Collection[str]) -> str:
-    """Return a name of a few words that is not taken."""
+    """Return a name of a few words that is not in `taken`."""
     pieces = [piece for shape in reversed(prompt.newest.shapes) for piece in shape.pieces]
     text = max(pieces, key=lambda piece: min(len(piece), 200), default="")
     words = [word.strip("'") for word in _WORD.findall(text.lower()) if word not in _COMMON]

@@ -21,7 +21,7 @@ from offline_jobs.discover.sample import SampleText
 from offline_jobs.discover.traffic import TrafficPortion, TrafficRequest, requests
 
 MOST_SYSTEMS = 4000
-"""How many distinct system messages are kept per key, most frequent first."""
+"""How many distinct system messages are kept per key and endpoint. The most frequent messages are kept."""
 MOST_OF_GROUP = 200
 """How many distinct user messages are kept per most telling feature."""
 LONGEST = 400_000
@@ -116,7 +116,7 @@ def collect_messages(part: TrafficPortion) -> int:
 
 
 class Frequencies(Mapping[int, int]):
-    """How often each feature occurs in all records."""
+    """The frequency of each feature in all records. Features that share a counter seem more frequent than they are."""
 
     def __init__(self, file: str) -> None:
         self._table = counters(file)
@@ -156,7 +156,7 @@ def is_known(index: PromptIndex, request: TrafficRequest) -> bool:
 
 
 def read_part(part: TrafficPortion, name: str, type: Any) -> Any:
-    """Return what a pass wrote for a portion."""
+    """Return the values that a pass wrote for a portion."""
     return msgspec.msgpack.decode(_file(part, name).read_bytes(), type=type)
 
 

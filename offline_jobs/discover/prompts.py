@@ -12,7 +12,7 @@ from offline_jobs.discover.passes import NO_SYSTEM, Bucket, with_least_hashes
 from offline_jobs.discover.sample import FEWEST_REQUESTS, SampleText
 
 MOST_SAMPLES = 60_000
-"""The most user messages that are mined per bucket."""
+"""At most this many user messages per bucket are mined."""
 MOST_OF_GROUP = 400
 FRAMED = 0.97
 """A frame counts only if at least this share of the requests with the same system message match a frame. If fewer
@@ -74,7 +74,7 @@ def _is_frame_below_system(shape: TextShape) -> bool:
 
 
 def _covered(bucket: Bucket, mined: Sequence[MinedShape]) -> float:
-    """Estimate from the samples how many requests in a bucket match a shape."""
+    """Estimate from the samples how many requests in a bucket match one of the shapes."""
     covered = 0.0
     for feature, samples in bucket.groups.items():
         kept = sum(sample.count for sample in samples)
@@ -84,7 +84,7 @@ def _covered(bucket: Bucket, mined: Sequence[MinedShape]) -> float:
 
 
 def systems_of(places: Iterable[tuple[str, str, Sequence[SampleText]]]) -> dict[tuple[str, str], dict[str, SampleText]]:
-    """Join the system messages of all portions, by key and endpoint."""
+    """Join the system messages of all portions. The result maps a key and an endpoint to messages by their text."""
     whole: defaultdict[tuple[str, str], dict[str, SampleText]] = defaultdict(dict)
     for key, endpoint, samples in places:
         for sample in samples:

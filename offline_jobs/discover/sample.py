@@ -11,8 +11,8 @@ MOST_SOURCES = 8
 
 
 class SampleText(Struct):
-    """A distinct text and its requests. `users` are hashes of user or conversation ids, and `days` are days since
-    1970."""
+    """A distinct text, and the requests that have it. `users` are hashes of user or conversation ids, and `days` are
+    days since 1970."""
 
     text: str
     count: int = 0

@@ -68,7 +68,7 @@ def _changing_together(columns: Sequence[Sequence[str]], members: Sequence[Sampl
 
 
 def is_label(piece: str) -> bool:
-    """Return whether a piece announces content: it ends with a colon or a quotation mark."""
+    """Return whether a fixed piece announces content, which means that it ends with a colon or a quotation mark."""
     return bool(_ANNOUNCED.search(piece))
 
 

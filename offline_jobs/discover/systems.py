@@ -24,7 +24,7 @@ BANDS = 8
 
 
 def system_shapes(samples: Sequence[SampleText]) -> list[MinedShape]:
-    """Return the shapes of the system messages, strongest first."""
+    """Return the shapes of the system messages, those with the most fixed text first."""
     mined: list[MinedShape] = []
     for group in near_groups(samples):
         mined += _group_shapes(group)

@@ -14,7 +14,7 @@ DAY_S = 86_400
 
 
 class TrafficPortion(Struct, frozen=True):
-    """One portion to read. `folder` holds the files of the job."""
+    """A portion to read. `folder` holds the files of the job."""
 
     url: str
     window: RecordWindow

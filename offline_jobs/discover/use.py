@@ -16,7 +16,7 @@ from offline_jobs.discover.known import prompt_index
 from offline_jobs.discover.traffic import TrafficPortion, TrafficRequest, requests
 
 MOST_USERS = 1000
-"""Users are counted up to this number."""
+"""At most this many users are counted."""
 MOST_VALUES = 40
 SHOWN = 5
 LONGEST_SHOWN = 400
