@@ -99,7 +99,8 @@ class Ledger:
         return self.job(id)
 
     def job(self, id: str) -> LedgerJob:
-        """Find a job by its id or by the beginning of its id. Raises `JobFailed` if no job or several jobs match."""
+        """Find a job by its id or the first characters of its id. Raises `JobFailed` if no job or several jobs
+        match."""
         jobs = self._jobs("WHERE id LIKE ? || '%' ORDER BY id = ? DESC, created_s DESC", (id, id))
         if not jobs or (len(jobs) > 1 and jobs[0].id != id):
             raise JobFailed(f"there {'are several jobs' if jobs else 'is no job'} {id!r}; see: foreword jobs list")
@@ -110,7 +111,7 @@ class Ledger:
         return self._jobs("ORDER BY created_s DESC, id DESC LIMIT ?", (limit,))
 
     def under_way(self) -> list[LedgerJob]:
-        """Return the jobs that a process is running, newest first."""
+        """Return the jobs that a process is running now, newest first."""
         unfinished = self._jobs("WHERE state = ? ORDER BY created_s DESC, id DESC", (RUNNING,))
         return [job for job in unfinished if self.running(job.id)]
 
@@ -135,7 +136,7 @@ class Ledger:
         )
 
     def cancel(self, id: str) -> None:
-        """Ask a job to stop. It stops before its next step or call."""
+        """Ask a job to stop. The job stops before its next step or call."""
         self._do("UPDATE jobs SET cancel = 1 WHERE id = ?", (id,))
 
     def cancelled(self, id: str) -> bool:

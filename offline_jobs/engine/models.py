@@ -228,7 +228,7 @@ class Loop:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result()
 
     def all(self, work: Callable[[Any], Coroutine[Any, Any, T]], inputs: Sequence[Any]) -> list[T]:
-        """Run `work` on each input, `[jobs] parallel` at a time. Results come in the order of the inputs."""
+        """Run `work` on each input, at most `[jobs] parallel` at a time. Results come in the order of the inputs."""
         return self.do(_gathered([self.models.limited(work, value) for value in inputs]))
 
 
@@ -264,8 +264,8 @@ async def _closed(gateway: Gateway) -> None:
 
 
 async def _gathered(work: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
-    """Wait for all calls, even if one fails: their replies are paid for and must be stored. Then raise the first
-    error."""
+    """Wait for all calls, even if one fails, because their replies are paid for and must be stored. Then raise the
+    first error."""
     results = await asyncio.gather(*work, return_exceptions=True)
     for result in results:
         if isinstance(result, BaseException):

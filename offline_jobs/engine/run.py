@@ -62,7 +62,7 @@ class JobRun:
         return result
 
     def result(self, name: str, inputs: Any, type: Any) -> Any:
-        """Return the stored result of a step, decoded as `type`, or None."""
+        """Return the stored result of a step, decoded as `type`, or None if the step is not done."""
         encoded = self.ledger.result(self.job.id, key_of(name, inputs))
         return None if encoded is None else msgspec.json.decode(encoded, type=type)
 

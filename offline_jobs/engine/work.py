@@ -71,7 +71,7 @@ def go_on(
 
 
 def finished(job: LedgerJob) -> LedgerJob:
-    """Return the job if it is done, else raise `JobFailed` with the reason."""
+    """Return the job if it is done. Otherwise raise `JobFailed` with the reason."""
     if job.state != DONE:
         raise JobFailed(f"{job.id} is {job.state}: {job.reason}")
     return job
