@@ -14,7 +14,7 @@ class LoggedDecision(Struct, frozen=True):
     template: str
     version: int
     what: str
-    """The decision: `candidate`, `canary`, `active`, `rolled back` or `kept waiting`."""
+    """What was decided: `candidate`, `canary`, `active`, `rolled back` or `kept waiting`."""
     reason: str
     by: str
     time_s: float = 0.0
@@ -25,7 +25,7 @@ def decisions_file(data_folder: Path) -> Path:
 
 
 def log_decision(data_folder: Path, decision: LoggedDecision) -> None:
-    """Append a decision to the log. A decision without a time gets the current time."""
+    """Append a decision to the log. If the decision has no time, the current time is used."""
     file = decisions_file(data_folder)
     file.parent.mkdir(parents=True, exist_ok=True)
     now = msgspec.structs.replace(decision, time_s=decision.time_s or time.time())

@@ -65,7 +65,7 @@ def read_winner(folder: Path) -> Winner:
 
 
 def diff(winner: Winner) -> str:
-    """Return the changes from the parent to the winner, as a unified diff."""
+    """Return the differences between the parent's source and the winner's, as a unified diff."""
     before = winner.parent_file.read_text("utf-8").splitlines(keepends=True)
     after = winner.source.splitlines(keepends=True)
     return "".join(difflib.unified_diff(before, after, str(winner.parent_file), str(winner.file)))
