@@ -122,7 +122,7 @@ def _split(source: str) -> tuple[str, str]:
 
 
 def _body(parent: Parent, body: str, pieces: Pieces, examples: CandidateExamples) -> str:
-    """Return the body: the parts for first calls and retries, then the messages."""
+    """Return the body of the template: the sections for first calls and retries, then the messages."""
     parts = []
     if pieces["system"].strip():
         parts.append(f"# system\n{pieces['system'].strip()}\n")

@@ -70,7 +70,7 @@ def question(
     outcomes: Sequence[AnswerScore],
     earlier: Sequence[tuple[Pieces, float]] = (),
 ) -> tuple[Turn, ...]:
-    """Return the critic's prompt, with the worst answers first."""
+    """Return the prompt for the critic. The worst answers come first."""
     worst = sorted(zip(rows, outcomes, strict=True), key=lambda pair: pair[1].score)[:SHOWN]
     cases = "\n\n".join(
         CASE.format(query=_cut(row.query), answer=_cut(outcome.answer), feedback=_cut(outcome.feedback or "Nothing."))

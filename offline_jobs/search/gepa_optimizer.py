@@ -44,15 +44,15 @@ class Gepa:
 
 
 class _Adapter:
-    """The search problem in gepa's terms: data are indices of rows, trajectories are `AnswerScore`s."""
+    """The search problem in gepa's terms: data are indices of rows, and trajectories are `AnswerScore`s."""
 
     propose_new_texts = None
 
     def __init__(self, problem: SearchProblem) -> None:
         self.idle = 0
         self.over: Exception | None = None
-        """The exception that must end the search. gepa swallows exceptions in a proposal, so `search` raises this one
-        afterwards."""
+        """The exception that must end the search. gepa swallows exceptions raised in a proposal, so `search` raises
+        this one after gepa has returned."""
         self._problem = problem
 
     def evaluate(

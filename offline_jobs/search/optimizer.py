@@ -48,12 +48,12 @@ class SearchProblem(Protocol):
         ...
 
     def propose(self, pieces: Pieces) -> Proposal | None:
-        """Return a changed candidate, or None if nothing is left to try."""
+        """Return a changed candidate, or None if no change is left to try."""
         ...
 
 
 class Optimizer(Protocol):
-    """Searches until nothing is left to try or `SearchOver` is raised. The problem logs all candidates."""
+    """Searches until no change is left to try or `SearchOver` is raised. The problem logs all candidates."""
 
     def search(self, problem: SearchProblem, draw: Random) -> None: ...
 
@@ -68,7 +68,7 @@ class TriedCandidate(Struct, frozen=True):
     outcomes: Mapping[int, AnswerScore]
 
     def mean(self, rows: Sequence[int]) -> float | None:
-        """Return the mean score over these rows, or None if the candidate did not answer all of them."""
+        """Return the mean score over these rows, or None if the candidate did not answer all these rows."""
         scores = [self.outcomes[row].score for row in rows if row in self.outcomes]
         return sum(scores) / len(rows) if rows and len(scores) == len(rows) else None
 
@@ -115,8 +115,8 @@ def _beats(first: tuple[float, ...], second: tuple[float, ...]) -> bool:
 
 
 class Climb:
-    """Hill climbing: tries proposals on a few rows, scores promising ones on all rows to choose by, and continues from
-    the best candidate."""
+    """Hill climbing. Tries each proposal on a few rows, scores promising ones on all rows to choose by, and continues
+    from the best candidate."""
 
     def search(self, problem: SearchProblem, draw: Random) -> None:
         best, score = problem.start, _mean(problem.weigh(problem.start, problem.choose))

@@ -35,8 +35,8 @@ class OptimiseReport(Struct, frozen=True):
     start: float = 0.0
     best: float = 0.0
     commonest: float = 0.0
-    """The share of sealed rows with the most common right answer. An answer that is always the same would score
-    this."""
+    """The share of sealed rows that have the most common right answer. A model that always gives this answer gets this
+    score."""
     parts: dict[str, float] = {}
     """The score after each change that led to the winner. Scores are measured on the rows to choose by.
 
@@ -121,7 +121,8 @@ def write_lineage(
 
 
 def write_winner(run: JobRun, problem: TemplateSearch, best: int, lineage: dict[str, Any]) -> str:
-    """Write the winner's folder: the template, its pool of examples, the lineage. Returns the winner's `id@version`."""
+    """Write the winner's folder with the template, its pool of examples and the lineage. Returns the winner's
+    `id@version`."""
     parent, pieces = problem.trial.parent, problem.log[best].pieces
     test = lineage["sealed"]
     scores = {

@@ -38,7 +38,8 @@ LINES = {
 
 
 class ProposalMaterial(Struct, frozen=True):
-    """The input of the rules. `shots` are pairs of slot value and right answer, from the rows to learn from."""
+    """The input of the rules. `shots` are pairs of a slot value and the right answer, taken from the rows to learn
+    from."""
 
     shots: tuple[tuple[str, str], ...]
     measure: AnswerMeasure
@@ -140,7 +141,7 @@ def _line(pieces: Pieces, known: ProposalMaterial, name: str) -> Pieces:
 
 
 def _shorter(pieces: Pieces, known: ProposalMaterial) -> Pieces:
-    """Limit the length of the answer, with some slack, to that of the longest right answer."""
+    """Limit the length of the answer to that of the longest right answer, with some slack."""
     outputs = [output for _, output in known.shots]
     if not outputs or not known.sampling:
         return pieces
@@ -168,7 +169,7 @@ def _enough(known: ProposalMaterial, most: int) -> int:
 
 
 def _balanced(known: ProposalMaterial, draw: Random, most: int) -> tuple[tuple[str, str], ...]:
-    """Return shuffled examples with as many different answers as possible."""
+    """Return up to `most` examples in random order, with as many different answers as possible."""
     by_answer: dict[str, list[tuple[str, str]]] = {}
     for shot in draw.sample(known.shots, len(known.shots)):
         by_answer.setdefault(shot[1], []).append(shot)

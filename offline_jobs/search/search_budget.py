@@ -9,10 +9,10 @@ MARGIN = 1.25
 
 
 class SearchBudget:
-    """What a search may still spend. Raises `SearchOver` if the next step does not fit.
+    """What a search may still spend. Raises `SearchOver` if the next calls do not fit into the budget.
 
     Replies from the ledger count like new replies, so a resumed job has the same budget at each step. `end` is the
-    number of calls after which an earlier run ended the search. A resumed search ends after the same number.
+    number of calls after which an earlier run ended the search. The resumed search ends after the same number.
     """
 
     def __init__(
@@ -29,7 +29,7 @@ class SearchBudget:
 
     @property
     def left(self) -> int:
-        """How many calls the search may still make."""
+        """The number of calls that the search may still make."""
         end = self._calls - self._reserve if self._end is None else self._end
         return end - self._caller.used.calls
 

@@ -50,15 +50,15 @@ class OptimiseOptions(Struct, frozen=True, forbid_unknown_fields=True):
     judge: str = ""
     """The model that compares answers to rows without `wanted`. Default: `[jobs] judge`."""
     engine: Literal["gepa", "climb"] = "gepa"
-    """The search engine."""
+    """The search engine that tries candidates."""
     rules: bool = True
     """Whether rules also make proposals."""
     nearest: bool = True
     """Whether each request may get its nearest examples."""
     choose: int = 30
-    """The most rows to choose by."""
+    """The largest number of rows to choose by."""
     sealed: int = 60
-    """The most rows to decide by."""
+    """The largest number of rows to decide by."""
     seed: int = 0
     """The seed of the split and of all random choices."""
 
@@ -234,7 +234,7 @@ class TemplateSearch(SearchProblem):
         return None if self._useless else Proposal(changed, "critic", review.text)
 
     def _allowed(self, pieces: Pieces, changed: Pieces) -> Pieces:
-        """Restore the pieces that the author froze. Settings may always change."""
+        """Restore the pieces that the author does not allow to change. Settings may always change."""
         may: Optimise = self.trial.parent.template.optimise
         if not may.components:
             return changed

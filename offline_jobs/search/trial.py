@@ -32,7 +32,7 @@ OK = 300
 
 
 class CandidateAnswer(Struct, frozen=True):
-    """An answer. `unchanged` says why the template was not used, or "" if it was."""
+    """An answer. `unchanged` says why the candidate was not used, or is "" if the candidate was used."""
 
     text: str
     tokens: int
@@ -171,7 +171,7 @@ class CandidateTrial:
     def _preferred(
         self, rows: Sequence[DatasetRow], outcomes: Sequence[AnswerScore], base: Sequence[CandidateAnswer]
     ) -> list[AnswerScore]:
-        """Let a judge compare answers in both orders. A tie scores 0.5."""
+        """Let a judge compare each pair of answers in both orders. A tie scores 0.5."""
 
         async def merit(pair: tuple[DatasetRow, AnswerScore, CandidateAnswer]) -> AnswerScore:
             row, outcome, other = pair
@@ -185,5 +185,5 @@ class CandidateTrial:
 
 
 def _tokens(exchange: Exchange, prompt_tokens: int) -> int:
-    """Return the prompt tokens of an answer, including those of first calls."""
+    """Return the number of prompt tokens of an answer, including those of first calls."""
     return max(0, prompt_tokens) + sum(max(0, call.prompt_tokens) for call in exchange.calls)
