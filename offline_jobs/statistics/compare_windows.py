@@ -18,7 +18,7 @@ ALARM = 0.002
 FEWEST = 50
 RARE = 0.001
 CLUSTERS, A_CLUSTER = 40, 25
-"""The largest number of prompt clusters, and the smallest average number of prompts per cluster."""
+"""The largest number of prompt clusters, and the smallest average number of prompts in a cluster."""
 RESIDUAL = 3.0
 
 
@@ -33,7 +33,7 @@ class ComparedWindow(Struct):
     cost: list[float] = []
     scores: list[float] = []
     prompts: list[str] = []
-    """A sample of the prompts, to be embedded later."""
+    """A sample of the prompts. The prompts are embedded later."""
 
 
 class Change(Struct, frozen=True):
@@ -127,7 +127,8 @@ def alarmed(changes: Sequence[Change], alarm: float = ALARM) -> list[Change]:
 
 
 def compared(before: ComparedWindow, now: ComparedWindow) -> list[Change]:
-    """Compare all aspects except the prompts, which need vectors. Aspects with too few values are left out."""
+    """Compare all aspects except the prompts, for which vectors are needed. Aspects with too few values are
+    left out."""
     changes: Mapping[str, Change | None] = {
         "intents": counted("intents", before.intents, now.intents),
         "templates": counted("templates", before.templates, now.templates),
