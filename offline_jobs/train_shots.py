@@ -36,7 +36,7 @@ class TrainShotsOptions(Struct, frozen=True, forbid_unknown_fields=True):
     name: str = ""
     """The name of the new dataset. Default: the old name with `-helpful`."""
     k: int = 6
-    """How many nearest examples vote."""
+    """The number of nearest examples that vote."""
     seed: int = 0
     """The seed for choosing the held-out rows."""
 
@@ -94,8 +94,10 @@ def _table(rows: Sequence[DatasetRow], vectors: dict[str, Any]) -> tuple[Any, An
 
 
 def _test(learn: tuple[Any, Any], helps: Any, sealed: tuple[Any, Any], options: TrainShotsOptions) -> Paired:
-    """Compare the vote of the helpful examples with the vote of all, on rows that were not used to compute the
-    values."""
+    """Compare the vote of the helpful examples with the vote of all examples.
+
+    The vote is tested on rows that were not used to compute the values.
+    """
     all_of = vote(*learn, sealed[0], options.k)
     helpful = vote(learn[0][helps], learn[1][helps], sealed[0], options.k)
     right = [

@@ -134,7 +134,7 @@ def _checks(library: Library, id: str, version: int) -> Any:
 
 
 def _score(spoken: SpokenAnswer, record: SpokenRecord, checks: Any) -> float | None:
-    """Return the score from feedback, else the share of the checks that pass, else None."""
+    """Return the score from feedback, else the share of the checks that pass, or None if there is neither."""
     if spoken.score is not None:
         return spoken.score
     if checks is None or record.policy != "full":
