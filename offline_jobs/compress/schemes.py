@@ -28,10 +28,10 @@ class CompressOptions(Struct, frozen=True, forbid_unknown_fields=True):
     """Schemes, joined by +: f16, int8-channel, int8-group, int4-group, int4-nl, w8a8, w8a8-smooth; magnitude, wanda,
     sparsegpt, gradual; structured; qat, tune; kv-int8."""
     text: str
-    """A plain text file. Its first part is used for calibration. Its last part is used for evaluation, unless
-    `evaluate` is set."""
+    """A plain text file. The first part of the text is used for calibration. The last part is used for evaluation,
+    unless `evaluate` is set."""
     evaluate: str = ""
-    """A separate text for evaluation. The perplexity on it decides whether the variant is published."""
+    """A separate text file for evaluation. The perplexity on this text decides whether the variant is published."""
     name: str = ""
     """The name of the variant. Default: the name of the model followed by the schemes."""
     group: int = 32

@@ -42,8 +42,8 @@ def rounded_to_q8_0(values: Floats) -> Coded:
 
 
 def _stays(tensor: GgufTensor) -> bool:
-    """Return whether a tensor keeps its type. Vectors, Q8_0 tensors, and matrices whose row length is no multiple of 32
-    do."""
+    """Return whether a tensor keeps its type. True for vectors, for Q8_0 tensors, and for matrices whose row length is
+    not a multiple of 32."""
     return len(tensor.shape) != 2 or tensor.shape[1] % blocks.BLOCK != 0 or tensor.type == Q8_0
 
 
