@@ -1,5 +1,5 @@
-"""Dataset versions. A version is an immutable file of rows with a note of their origin, named by the hash of the
-rows."""
+"""Dataset versions. A version is an immutable file of rows, with a note that describes their origin. The hash of the
+rows identifies the version."""
 
 import json
 import os
