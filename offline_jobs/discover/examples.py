@@ -67,7 +67,7 @@ class FoundExamplesReport(Struct, frozen=True):
 
 
 class ExamplesPortion(Struct, frozen=True):
-    """A portion of the records, and the prompt for which examples are read from it."""
+    """A portion of the records, and the prompt for which examples are read from the portion."""
 
     url: str
     window: RecordWindow

@@ -53,7 +53,7 @@ class DiscoverOptions(Struct, frozen=True, forbid_unknown_fields=True):
     until: str = ""
     """The end of the window. Default: now."""
     key: str = ""
-    """Only requests with this key."""
+    """Mine only requests with this key."""
     portion: int = PORTION
     """The number of exchanges per step."""
 

@@ -20,15 +20,14 @@ SENTENCE = re.compile(r"(?<=[.?!])\s+|\n")
 LOOKED_AT = 20
 SLACK = 1.1
 KEPT = 0.6
-"""Shapes are joined only if their common shape keeps at least this share of the fixed text of each."""
+"""Shapes are joined only if their common shape keeps at least this share of each shape's fixed text."""
 SIBLINGS = 3
 """Shapes that differ in one short value are joined only if there are at least this many."""
 STRONG = 5
 """Only features of at least this weight are used to compare shapes."""
 COVERED = 0.95
 SINGLES = 0.1
-"""If the wider shape also matches this share of the texts that match no shape, the narrow shapes differ only in
-content."""
+"""If at least this share of the wider shape's texts match no narrow shape, the narrow shapes differ only in content."""
 SHARED = 0.5
 """Text that only the narrow shape has is content if at least this share of it also occurs in other prompts."""
 

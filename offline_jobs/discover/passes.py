@@ -1,7 +1,8 @@
 """The passes over the records before mining. Each pass is a task for an executor and reads one portion.
 
-The first pass collects system messages. The second counts the features of user messages. The third then keeps only
-messages with a frequent feature, and only some per feature, so memory does not grow with the number of records.
+The first pass collects system messages. The second pass counts the features of user messages. The third pass keeps only
+messages with a frequent feature, and only some messages per feature, so memory does not grow with the number of
+records.
 """
 
 from collections import Counter, defaultdict

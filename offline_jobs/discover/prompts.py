@@ -15,8 +15,8 @@ MOST_SAMPLES = 60_000
 """At most this many user messages per bucket are mined."""
 MOST_OF_GROUP = 400
 FRAMED = 0.97
-"""A frame counts only if at least this share of the requests with the same system message match a frame. If fewer
-match, users merely write alike."""
+"""Frames count only if together they match at least this share of the requests with the same system message. If fewer
+requests match, users merely write alike."""
 LEAST_FRAME = 25
 """The smallest number of characters in the frame of a user message that follows a system message. A frame with a line
 break may be shorter."""

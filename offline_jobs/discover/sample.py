@@ -39,8 +39,8 @@ class Evidence(Struct, frozen=True):
 
     @property
     def suffices(self) -> bool:
-        """Whether the text counts as fixed text and not as one person's data. Enough requests must have the text, and
-        enough users or days."""
+        """Whether the text counts as fixed text and not as one person's data. Enough requests must have the text, from
+        enough users or on enough days."""
         return self.requests >= FEWEST_REQUESTS and max(self.users, self.days) >= FEWEST_SOURCES
 
     @property

@@ -50,10 +50,10 @@ def separated(shape: TextShape, members: Sequence[SampleText], *, in_system: boo
 
 
 def _changing_together(columns: Sequence[Sequence[str]], members: Sequence[SampleText]) -> Groups:
-    """Return the groups into which several parts with different values divide the members alike, or [] without such
-    parts.
+    """Return the groups into which several parts with different values divide the members alike.
 
-    If the parts have equal values, such as the name of a language, the members are one prompt and are not divided.
+    Returns [] if there are no such parts. If the parts have equal values, such as the name of a language, the members
+    are one prompt and are not divided.
     """
     seen: dict[frozenset[frozenset[int]], Sequence[str]] = {}
     for column in columns:

@@ -40,7 +40,7 @@ class UsedValues(Struct):
 
 
 class VersionUse(Struct):
-    """The use of one version of a prompt, while it is counted."""
+    """The use of one version of a prompt, while the use is being counted."""
 
     id: str
     number: int
