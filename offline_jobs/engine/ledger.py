@@ -45,7 +45,8 @@ again."""
 
 
 class LedgerJob(Struct, frozen=True):
-    """One job. `worked_s` is the total time of all its runs. `report` is JSON, or "" until the job is done."""
+    """One job. `worked_s` is the total time of all its runs, in seconds. `report` is JSON, or "" until the job
+    is done."""
 
     id: str
     kind: str

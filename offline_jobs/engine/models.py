@@ -171,7 +171,7 @@ class BookedCaller(Caller):
 
 
 class JobModels:
-    """The configured models, for the calls of a job."""
+    """Calls the configured models for a job."""
 
     def __init__(self, gateway: Gateway, run: JobRun) -> None:
         self.gateway = gateway

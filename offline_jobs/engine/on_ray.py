@@ -1,4 +1,4 @@
-"""Runs a job's tasks on the Ray cluster at `RAY_ADDRESS`, or on a local one."""
+"""Runs a job's tasks on the Ray cluster at `RAY_ADDRESS`, or on a local cluster if the address is not set."""
 
 from collections.abc import Iterable, Iterator
 from typing import Any
