@@ -1,7 +1,7 @@
 """Promotes a winner to a candidate, a canary or the active version.
 
-A winner is a better template that a job has made. It is stored as a folder with the template, its other files, and
-`lineage.json`.
+A winner is a better template that a job has made. The winner is stored as a folder with the template, its other files,
+and `lineage.json`.
 """
 
 import difflib
