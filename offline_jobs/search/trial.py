@@ -1,4 +1,4 @@
-"""Answers rows with a candidate exactly as the gateway would: slots, guards, examples, first calls and rounds."""
+"""Answers rows with a candidate exactly as the gateway would, with slots, guards, examples, first calls and rounds."""
 
 from collections.abc import Sequence
 from pathlib import Path
