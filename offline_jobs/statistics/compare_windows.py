@@ -1,6 +1,7 @@
 """Compares two windows of exchanges aspect by aspect, with tests from scipy.
 
-An alarm needs a difference that matters and that stays significant after correction for the number of aspects (Holm).
+An alarm needs a difference that is large enough, and that is still significant after Holm's correction for the number
+of aspects.
 """
 
 from collections import Counter
