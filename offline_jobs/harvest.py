@@ -45,13 +45,13 @@ class HarvestOptions(Struct, frozen=True, forbid_unknown_fields=True):
     until: str = ""
     """The end of the window. Default: now."""
     model: str = ""
-    """Only requests for this model."""
+    """Read only requests for this model."""
     intent: str = ""
-    """Only prompts of this intent."""
+    """Read only prompts of this intent."""
     template: str = ""
-    """Only prompts that this template rewrote."""
+    """Read only prompts that this template rewrote."""
     key: str = ""
-    """Only requests with this key."""
+    """Read only requests with this key."""
     keep: tuple[str, ...] = (What.FAILURE, What.SUCCESS, What.UNFITTED)
     """The kinds of rows to keep: failure, success, unfitted, unscored."""
     judge: int = 0

@@ -1,8 +1,8 @@
 """The job `train-refiner`: trains a local model on pairs of plain and better prompts.
 
-The model learns to answer the library's refine template, which the stage `refine` sends. Adapters are trained, merged
-and written as a folder for the backend kind `torch`. The adapters are saved every few steps, so a killed job resumes at
-the last saved step.
+The model learns to answer the library's refine template, which the stage `refine` sends. Adapters are trained and
+merged into the model, which is written as a folder for the backend kind `torch`. The adapters are saved every few
+steps, so a killed job resumes at the last saved step.
 """
 
 import json
