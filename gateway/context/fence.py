@@ -31,7 +31,7 @@ SELECTORS = range(0xE0100, 0xE01F0)
 """Variation selectors. No text needs them, and they can carry a hidden text."""
 
 SOURCE_NUMBER = re.compile(
-    r"^([\s>*_#|~+-]*)[\[［【〔〖〚⟦⁅❲﹝](\s*[\d¹²³⁰⁴-⁹₀-₉①-⑳]+\s*)[\]］】〕〗〛⟧⁆❳﹞]", re.MULTILINE
+    r"^((?:[^\S\n]|[>*_#|~+-])*)[\[［【〔〖〚⟦⁅❲﹝](\s*[\d¹²³⁰⁴-⁹₀-₉①-⑳]+\s*)[\]］】〕〗〛⟧⁆❳﹞]", re.MULTILINE
 )
 """Matches a number in brackets at the start of a line, in any script. A text could use such a number to forge a source.
 """
@@ -83,8 +83,8 @@ def harmless(text: str) -> str:
     """Return the visible characters of the text. Control tokens are broken up. Numbers that look like those of sources
     are put in parentheses instead of brackets.
     """
-    seen = "".join(char for char in text if _is_seen(char))
-    return SOURCE_NUMBER.sub(r"\1(\2)", broken(seen))
+    unseen = {ord(char): None for char in set(text) if not _is_seen(char)}
+    return SOURCE_NUMBER.sub(r"\1(\2)", broken(text.translate(unseen) if unseen else text))
 
 
 def _is_seen(char: str) -> bool:

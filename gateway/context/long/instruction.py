@@ -35,13 +35,13 @@ FENCED_SHARE = 0.6
 LEAD_CHARS = 160
 
 _BLOCK = re.compile(r"\n[ \t]*\n\s*")
-_QUOTES = (
-    re.compile(r"(?<!`)```[^\n`]*\n(?P<text>.*)\n[ \t]*```(?!`)", re.DOTALL),
-    re.compile(r"\"\"\"(?P<text>.*)\"\"\"", re.DOTALL),
-    re.compile(r"'''(?P<text>.*)'''", re.DOTALL),
+_CODE_FENCE = re.compile(r"(?<!`)```[^\n`]*\n"), re.compile(r"\n[ \t]*```(?!`)")
+_RULES = (
+    re.compile(r"^[-=*_#~<>]{3,}[^\n]*\n", re.MULTILINE),
+    re.compile(r"\n[-=*_#~<>]{3,}[^\n]*$", re.MULTILINE),
 )
+_QUOTES = tuple((re.compile(mark), re.compile(mark)) for mark in ('"""', "'''"))
 _TAG = re.compile(r"<(\w[\w-]{0,40})[^<>\n]{0,200}>")
-_RULED = re.compile(r"^[-=*_#~<>]{3,}[^\n]*\n(?P<text>.*)\n[-=*_#~<>]{3,}[^\n]*$", re.DOTALL | re.MULTILINE)
 MOST_TAGS = 5
 """The number of tags near the beginning of a message that are examined."""
 _CODE = re.compile(r"[{}();=<>\[\]|\\_]")
@@ -111,28 +111,38 @@ class TextFence(Struct, frozen=True):
 
 
 def _fences(message: str) -> Iterator[TextFence]:
-    for pattern in _QUOTES:
-        match = pattern.search(message)
-        if match is not None and not _is_doubtful(pattern, match, message):
-            yield TextFence(match.span(), match.span("text"), is_sure=True)
+    yield from _between(_CODE_FENCE, message, is_sure=True)
+    for marks in _QUOTES:
+        if not _is_doubtful(marks[0].pattern, message):
+            yield from _between(marks, message, is_sure=True)
     for tag in list(_TAG.finditer(message, 0, TASK_CHARS))[:MOST_TAGS]:
         closing = f"</{tag[1]}>"
         end = message.rfind(closing)
         if end > tag.end():
             span = tag.start(), end + len(closing)
             yield TextFence(span, span, is_sure=False)
-    match = _RULED.search(message)
-    if match is not None:
-        yield TextFence(match.span(), match.span("text"), is_sure=False)
+    yield from _between(_RULES, message, is_sure=False)
 
 
-def _is_doubtful(pattern: re.Pattern[str], match: re.Match[str], message: str) -> bool:
+def _between(marks: tuple[re.Pattern[str], re.Pattern[str]], message: str, *, is_sure: bool) -> Iterator[TextFence]:
+    """Yield the fence from the first opening mark to the last closing mark, if there is one.
+
+    One pattern for both marks would need quadratic time if an opening mark had no closing mark.
+    """
+    first = marks[0].search(message)
+    if first is None:
+        return
+    closing = list(marks[1].finditer(message, first.end()))[-1:]
+    for last in closing:
+        yield TextFence((first.start(), last.end()), (first.end(), last.start()), is_sure)
+
+
+def _is_doubtful(mark: str, message: str) -> bool:
     """Whether the quotation marks may belong to the text, like those of docstrings.
 
     Marks are not doubtful if there are only two, or if one stands at an end of the message.
     """
-    mark = match[0][:3]
-    if pattern is _QUOTES[0] or message.count(mark) == 2:
+    if message.count(mark) == 2:
         return False
     return not (message.lstrip().startswith(mark) or message.rstrip().endswith(mark))
 

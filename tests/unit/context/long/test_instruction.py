@@ -1,5 +1,7 @@
 """Where the client's own words end and the text begins."""
 
+import time
+
 import pytest
 
 from gateway.context.long.instruction import instruction_of
@@ -46,3 +48,15 @@ def test_in_chinese_too(frame: str) -> None:
 def test_a_text_alone_has_no_task() -> None:
     assert instruction_of(TEXT).task == ""
     assert instruction_of(TABLE).task == ""
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["Use the command ```ls``` or ```cd```\n" + "and so on, " * 8 + "\n", "=" * 3000 + "\n" + "A line.\n" * 3],
+)
+def test_marks_that_open_and_never_close_take_no_quadratic_time(text: str) -> None:
+    began = time.process_time()
+    message = "Translate this into French.\n\n" + (text * 3000 if "```" in text else text + "A line.\n" * 20_000)
+    found = instruction_of(message)
+    assert time.process_time() - began < 2
+    assert found.task == "Translate this into French."
