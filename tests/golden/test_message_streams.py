@@ -148,3 +148,15 @@ def test_a_message_stream_is_the_same_completion() -> None:
     assert [block for part in parts for block in part.get("thinking_blocks", [])] == [thought.to_dict()]
     assert [json.loads(arguments[place]) for place in sorted(arguments)] == [call.input for call in calls]
     assert read_answer(MESSAGE, "text/event-stream") == completion
+
+
+def test_a_message_delta_without_a_stop_reason_does_not_end_the_choice() -> None:
+    delta = b'{"type":"message_delta","delta":{"stop_reason":null},"usage":{"output_tokens":1}}'
+    early = b"event: message_delta\ndata: " + delta + b"\n\n"
+    at = MESSAGE.index(b"event: content_block_start")
+
+    sent = data_in(to_completion().feed(MESSAGE[:at] + early + MESSAGE[at:]))
+
+    choices = [choice for data in sent if data != b"[DONE]" for choice in json.loads(data)["choices"]]
+    assert [choice["finish_reason"] for choice in choices if choice["finish_reason"]] == ["tool_calls"]
+    assert choices[-1]["finish_reason"] == "tool_calls"

@@ -6,6 +6,7 @@ from time import monotonic
 
 from msgspec import Struct
 
+from gateway.backends.by_target import ByTarget
 from gateway.exchange import Target
 from gateway.ports import HotState
 
@@ -45,7 +46,7 @@ class Breaker:
         self._trip_after = trip_after
         self._rest_s = rest_s
         self._clock = clock
-        self._circuits: dict[tuple[str, str], _Circuit] = {}
+        self._circuits = ByTarget[_Circuit]()
 
     async def skips(self, target: Target) -> bool:
         """Whether a request should go to another deployment.
@@ -59,7 +60,7 @@ class Breaker:
         except Exception:
             log.warning("the hot state is gone: every backend is tried")
             return False
-        circuit = self._circuits.get((target.backend, target.model))
+        circuit = self._circuits.get(target)
         if circuit is None or not circuit.rests:
             return False
         now = self._clock()
@@ -70,17 +71,18 @@ class Breaker:
 
     def succeeded(self, target: Target) -> None:
         """Close the circuit."""
-        self._circuits.pop((target.backend, target.model), None)
+        self._circuits.drop(target)
 
     def untested(self, target: Target) -> None:
         """End a test without a result, for example because the client has left."""
-        circuit = self._circuits.get((target.backend, target.model))
+        circuit = self._circuits.get(target)
         if circuit is not None:
             circuit.probed_at = 0.0
 
     async def failed(self, target: Target) -> None:
         """Count a failure. The deployment rests after `trip_after` failures in a row, or after a failed test."""
-        circuit = self._circuits.setdefault((target.backend, target.model), _Circuit())
+        circuit = self._circuits.get(target) or _Circuit()
+        self._circuits.put(target, circuit)
         circuit.failures += 1
         circuit.probed_at = 0.0
         if circuit.failures < self._trip_after:

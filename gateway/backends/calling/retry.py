@@ -38,7 +38,7 @@ def retry_after_s(headers: Headers, now: datetime | None = None) -> float | None
             return seconds
     try:
         date = parsedate_to_datetime(values[b"retry-after"])
-    except (KeyError, ValueError, TypeError):
+    except (KeyError, ValueError, TypeError, OverflowError):
         return None
     date = date if date.tzinfo else date.replace(tzinfo=UTC)
     return max(0.0, (date - (now or datetime.now(UTC))).total_seconds())

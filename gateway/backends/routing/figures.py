@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Protocol, runtime_checkable
 
+from gateway.backends.by_target import ByTarget
 from gateway.exchange import Target
 
 WEIGHT = 0.2
@@ -26,13 +27,12 @@ class LiveFigures:
 
     def __init__(self, backends: Mapping[str, object]) -> None:
         self._backends = {name: backend for name, backend in backends.items() if isinstance(backend, Occupied)}
-        self._first_byte_s: dict[tuple[str, str], float] = {}
+        self._first_byte_s = ByTarget[float]()
 
     def answered(self, target: Target, took_s: float) -> None:
         """Add a measurement: the time until the reply began."""
-        key = (target.backend, target.model)
-        before = self._first_byte_s.get(key)
-        self._first_byte_s[key] = took_s if before is None else before + WEIGHT * (took_s - before)
+        before = self._first_byte_s.get(target)
+        self._first_byte_s.put(target, took_s if before is None else before + WEIGHT * (took_s - before))
 
     def failed(self, target: Target, took_s: float) -> None:
         """Add the time of a failure, or one second if the failure came earlier. Otherwise a server that refuses quickly
@@ -45,4 +45,4 @@ class LiveFigures:
         return backend.running if backend is not None else 0
 
     def first_byte_s(self, target: Target) -> float | None:
-        return self._first_byte_s.get((target.backend, target.model))
+        return self._first_byte_s.get(target)

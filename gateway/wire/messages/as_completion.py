@@ -70,6 +70,7 @@ class CompletionTranslator:
         self._losses = losses
         self._usage: dict[str, Any] = {}
         self._calls = -1
+        self._has_finish = False
         self._thinking: dict[str, Any] | None = None
 
     def feed(self, piece: bytes) -> bytes:
@@ -109,7 +110,7 @@ class CompletionTranslator:
         if kind == "message_delta":
             usage = _object(fields.get("usage"))
             self._usage.update({name: count for name, count in usage.items() if count is not None})
-            return self._chunk({}, _finish(_object(fields.get("delta"))))
+            return self._finished(_object(fields.get("delta")))
         if kind == STOP:
             return self._ended()
         if kind == "error":
@@ -153,10 +154,17 @@ class CompletionTranslator:
         thinking, self._thinking = self._thinking, None
         return self._chunk({"thinking_blocks": [thinking]}) if thinking else b""
 
+    def _finished(self, delta: dict[str, Any]) -> bytes:
+        if not delta.get("stop_reason"):
+            return b""  # this event only reports the usage so far
+        self._has_finish = True
+        return self._chunk({}, _finish(delta))
+
     def _ended(self) -> bytes:
         self.over = True
+        finish = b"" if self._has_finish else self._chunk({}, _finish({}))
         usage = self._framed({"choices": [], "usage": _usage(self._usage)}) if self._head.wants_usage else b""
-        return usage + DONE
+        return finish + usage + DONE
 
     def _chunk(self, delta: dict[str, Any], finish: str | None = None) -> bytes:
         return self._framed({"choices": [{"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}]})

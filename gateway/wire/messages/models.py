@@ -31,7 +31,7 @@ def as_anthropic(body: bytes) -> bytes:
         return body
     if fields.get("object") == "model":
         return _encode(_info(fields))
-    if fields.get("object") != "list":
+    if fields.get("object") != "list" or not isinstance(fields.get("data"), list):
         return body
     models = [_info(each) for each in fields["data"] if isinstance(each, dict)]
     ends = {"first_id": models[0]["id"], "last_id": models[-1]["id"]} if models else {"first_id": None, "last_id": None}
@@ -40,10 +40,19 @@ def as_anthropic(body: bytes) -> bytes:
 
 def _info(fields: dict[str, Any]) -> dict[str, Any]:
     """Return the model in Anthropic's form. Fields that the model already has in this form are kept."""
-    made = datetime.fromtimestamp(fields.get("created") or 0, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    known = {"display_name": fields.get("id"), "created_at": made, "lifecycle": "active"}
+    made = _date(fields.get("created"))
+    known = {"id": None, "display_name": fields.get("id"), "created_at": made, "lifecycle": "active"}
     others = {name: value for name, value in fields.items() if name not in ("object", "created", "owned_by")}
     return {**known, **others, "type": "model"}
+
+
+def _date(seconds: Any) -> str:
+    """Return the date. For any other value, return the start of 1970, as Anthropic's API does for unknown dates."""
+    try:
+        made = datetime.fromtimestamp(seconds or 0, UTC)
+    except (TypeError, ValueError, OverflowError, OSError):
+        made = datetime.fromtimestamp(0, UTC)
+    return made.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _model(fields: dict[str, Any]) -> dict[str, Any]:

@@ -123,7 +123,7 @@ def put_turns(fields: dict[str, Raw], turns: Sequence[Turn]) -> None:
     System turns that the gateway added go into `system`. System messages among the client's `messages` stay there.
     """
     system = fields.pop("system", None)
-    own = [] if system is None or bytes(system) in NOTHING else [system]
+    own = [] if system is None or _is_empty(system) else [system]
     sources = [*own, *_list.decode(fields.get("messages", Raw(b"[]")))]
     instructions, messages = [], []
     for turn in turns:
@@ -135,6 +135,11 @@ def put_turns(fields: dict[str, Raw], turns: Sequence[Turn]) -> None:
     if instructions:
         fields["system"] = _joined(instructions)
     fields["messages"] = Raw(b"[" + b",".join(messages) + b"]")
+
+
+def _is_empty(system: Raw) -> bool:
+    # an empty list may contain blanks
+    return bytes(system) in NOTHING or (memoryview(system)[0] == ord("[") and not _list.decode(system))
 
 
 def _turns(body: MessagesBody) -> tuple[Turn, ...]:

@@ -45,6 +45,8 @@ def _parts(content: Any, deeper: int = 4) -> Iterator[str | int]:
         kind = block.get("type")
         if isinstance(source, dict) and source.get("type") == "text":
             yield data
+        elif isinstance(source, dict) and source.get("type") == "content":
+            yield from _parts(source.get("content"), deeper - 1)
         elif kind in ("image", "document"):
             yield FOR_A_PICTURE * max(1, len(data) // BASE64_OF_A_PAGE if kind == "document" else 1)
         yield from (text_of(block.get(name)) for name in TEXTS if block.get(name))

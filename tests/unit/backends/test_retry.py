@@ -32,6 +32,7 @@ NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
         (b"retry-after", b"nan", None),
         (b"retry-after", b"inf", None),
         (b"retry-after", b"", None),
+        (b"retry-after", b"Mon, 01 Jan 99999999999999 00:00:00 GMT", None),
         (b"date", b"3", None),
     ],
 )
