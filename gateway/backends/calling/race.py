@@ -25,7 +25,8 @@ class Race:
     async def first(self, wait_s: float | None = None) -> Reply | None:
         """Return the first reply that is not a failure, or None if there is no such reply after `wait_s`.
 
-        If all attempts have failed, return the last failed reply or raise the last error.
+        If all attempts have failed, return the last failed reply or raise the last error. But if a backend had accepted
+        the request, raise this backend's error, since the request must not be sent again.
         """
         deadline = None if wait_s is None else asyncio.get_running_loop().time() + wait_s
         while self._running:
@@ -40,6 +41,9 @@ class Race:
             self._lost += [outcome for outcome in outcomes if outcome is not good]
             if good is not None:
                 return good
+        for outcome in self._lost:
+            if isinstance(outcome, RequestError) and outcome.taken:
+                raise outcome
         last = self._lost.pop()
         if isinstance(last, Reply):
             return last

@@ -7,7 +7,7 @@ import pytest
 
 from gateway.ask import Ask, Endpoint
 from gateway.backends.call import Caller
-from gateway.errors import BackendFailed, RequestError
+from gateway.errors import AnswerLost, BackendFailed, RequestError
 from gateway.exchange import Exchange, Target
 from gateway.ports import Reply
 from gateway.state.memory import MemoryState
@@ -72,6 +72,18 @@ async def test_where_both_fail_the_last_target_of_the_route_is_tried() -> None:
 
     assert (await hedged(Timed("a", HEDGE_S * 2, 503), Timed("b", 0.0, 503), third)).backend in ("b", "c")
     assert third.sent == 1
+
+
+@pytest.mark.parametrize("first", [503, BackendFailed("broke")])
+async def test_a_request_that_the_second_has_accepted_is_not_sent_again_when_the_first_fails_too(
+    first: int | RequestError,
+) -> None:
+    second, third = Timed("b", 0.0, AnswerLost("lost")), Timed("c", 0.0)
+
+    with pytest.raises(AnswerLost):
+        await hedged(Timed("a", HEDGE_S * 3, first), second, third)
+
+    assert (second.sent, third.sent) == (1, 0)
 
 
 async def test_a_client_that_leaves_cancels_both() -> None:
