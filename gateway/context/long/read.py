@@ -146,7 +146,9 @@ class LongReader:
         If the answer comes from the cache, the call is None. A failed call has an `error`.
         """
         model = exchange.route[0].model if exchange.route else exchange.ask.model
-        key = hashlib.sha256(f"{model}\0{tokens}\0{prompt}".encode("utf-8", "surrogatepass")).hexdigest()
+        # a client must not learn from the number of calls what another key has sent
+        name = f"{exchange.key.name}\0{model}\0{tokens}\0{prompt}"
+        key = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()
         if key in self._cache:
             self._cache.move_to_end(key)
             return self._cache[key], None
@@ -160,7 +162,8 @@ class LongReader:
                 sampling=Sampling(tokens, 0.0),
                 timeout_s=CALL_S,
             )
-        if not call.error:
+        # an answer at its limit may be cut off, so the next request must see that too
+        if not call.error and call.completion_tokens < tokens:
             self._cache[key] = text
             if len(self._cache) > CACHED_RESULTS:
                 self._cache.popitem(last=False)
@@ -213,8 +216,9 @@ class _Work:
         """Make the calls of one level, and return the results in order, with their tokens counted. Empty results are
         dropped.
         """
-        pairs = zip(prompts, parts, strict=True)
-        texts = await asyncio.gather(*[self._read_part(purpose, prompt, part) for prompt, part in pairs])
+        full = await asyncio.to_thread(lambda: [_full_prompt(*pair) for pair in zip(prompts, parts, strict=True)])
+        reads = zip(prompts, full, parts, strict=True)
+        texts = await asyncio.gather(*[self._read_part(purpose, *one) for one in reads])
         self.unread += sum(text is None for text in texts)
         nothing = self._words.nothing
         useful = [
@@ -230,8 +234,8 @@ class _Work:
         self.levels.append(ReadingLevel(purpose, tuple(results)))
         return results
 
-    async def _read_part(self, purpose: str, prompt: str, part: Chunk) -> str | None:
-        result = await self._twice(purpose, prompt, part.text, part.id)
+    async def _read_part(self, purpose: str, prompt: str, full_prompt: str, part: Chunk) -> str | None:
+        result = await self._twice(purpose, full_prompt)
         if result is not None and self._ends_at_limit(result):
             result = await self._in_halves(purpose, prompt, part, result)
         self._done += 1
@@ -239,9 +243,8 @@ class _Work:
             await self._exchange.tell(f"{purpose}: {self._done} read")
         return result
 
-    async def _twice(self, purpose: str, prompt: str, text: str, stable: str) -> str | None:
-        """Return the result for a text, or None after a failure. A failed call is repeated once if a call is left."""
-        full_prompt = f"{prompt}\n{marked(text, stable=stable)}"
+    async def _twice(self, purpose: str, full_prompt: str) -> str | None:
+        """Return the result of a prompt, or None after a failure. A failed call is repeated once if a call is left."""
         result = await self._try(purpose, full_prompt)
         if result is None and self._spare > 0:
             self._spare -= 1
@@ -254,12 +257,12 @@ class _Work:
 
     async def _in_halves(self, purpose: str, prompt: str, part: Chunk, result: str) -> str:
         """Return the results of both halves of a part, or the given result if the halves cannot be read."""
-        pieces = await asyncio.to_thread(halves, TextPiece(part.text.strip()), len)
+        pieces = await asyncio.to_thread(_prompts_of_halves, prompt, part)
         if self._spare < len(pieces) or len(pieces) < 2:
             self.cut += 1
             return result
         self._spare -= len(pieces)
-        texts = [await self._try(purpose, f"{prompt}\n{marked(one.text, stable=part.id)}") for one in pieces]
+        texts = [await self._try(purpose, one) for one in pieces]
         if any(text is None for text in texts):
             self.cut += 1
             return result
@@ -276,6 +279,17 @@ class _Work:
             return None
         self._written.append((call, result))
         return result
+
+
+def _full_prompt(prompt: str, part: Chunk) -> str:
+    """Return a prompt with the text of a part. Blocking."""
+    return f"{prompt}\n{marked(part.text, stable=part.id)}"
+
+
+def _prompts_of_halves(prompt: str, part: Chunk) -> list[str]:
+    """Return a prompt for each half of a part. Blocking."""
+    pieces = halves(TextPiece(part.text.strip()), len)
+    return [_full_prompt(prompt, replace(part, text=one.text)) for one in pieces]
 
 
 def _titled(words: LongWording, part: Chunk) -> str:

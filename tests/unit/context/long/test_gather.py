@@ -104,6 +104,19 @@ async def test_an_answer_at_its_limit_is_read_again_in_halves_or_said_to_be_cut(
     assert items == 300 or data["cut"] > 0
 
 
+async def test_an_answer_at_its_limit_is_not_kept_and_another_key_gets_no_kept_answer() -> None:
+    model = Says(lambda prompt: "one two three" if prompt == "short" else "word " * 50)
+    reader = LongReader(model, 1)
+    exchange = asked(STORY, "List every port that is mentioned.")
+    other = replace(exchange, key=replace(exchange.key, name="another"))
+    for asking in (exchange, exchange, other):
+        await reader.ask(asking, "long", "map", 20)
+    assert len(model.prompts) == 3
+    for asking in (exchange, exchange, other):
+        await reader.ask(asking, "short", "map", 20)
+    assert model.prompts[3:] == ["short", "short"]
+
+
 async def test_where_no_part_has_anything_the_answer_is_none_and_not_a_few_passages() -> None:
     done = await gathered(asked(STORY, "List all the animals that are mentioned."), Says(lambda prompt: "Nothing."))
     assert done.plan.strategy == "gather"
