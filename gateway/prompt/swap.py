@@ -112,7 +112,7 @@ def _is_ambiguous(match: PromptMatch, turns: tuple[Turn, ...]) -> bool:
     pairs = [(match.version.last, last)]
     if match.version.system is not None:
         pairs.append((match.version.system, system or ""))
-    return any(shape.values(text) != shape.last_values(text) for shape, text in pairs)
+    return any(shape.is_ambiguous(text) for shape, text in pairs)
 
 
 def conversation_id(exchange: Exchange, prompt: str) -> str:

@@ -27,7 +27,7 @@ VersionNumber = Annotated[int, QueryParameter(description="The number of a versi
 class PromptChange(Struct, forbid_unknown_fields=True):
     """The body of a request that changes a found prompt: a new name, a new state, or the template version to send."""
 
-    name: Annotated[str, Meta(pattern="^([a-z0-9][a-z0-9._-]{0,63})?$")] = ""
+    name: Annotated[str, Meta(pattern=r"^([a-z0-9][a-z0-9._-]{0,63})?$(?!\n)")] = ""
     state: Literal["", "found", "ignored", "adopted"] = ""
     version: Annotated[int, Meta(ge=0)] | None = None
     """The version to send. 0 sends the application's own text in all conversations."""
@@ -72,7 +72,7 @@ async def change_prompt(request: AnyRequest, gateway: Shared, key: Caller, name:
     admin_only(key, "change found prompts")
     try:
         change = _change.decode(await request.body())
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise BadRequest(f"The body is not a valid change: {error}") from error
     folder = gateway.settings.data_folder
     changed = await asyncio.to_thread(_changed, folder, name, change)
@@ -128,7 +128,7 @@ def _changed(folder: Path, name: str, change: PromptChange) -> FoundPrompt:
 
     def changed(content: FoundFile) -> FoundFile:
         prompt = _one(list(content.prompts), name)
-        if change.name and any(one.name == change.name for one in content.prompts if one.id != prompt.id):
+        if change.name and any(change.name in (one.name, one.id) for one in content.prompts if one.id != prompt.id):
             raise BadRequest(f"A prompt {change.name!r} exists already.", param="name")
         prompt = replace(prompt, name=change.name or prompt.name, state=PromptState(change.state or prompt.state))
         if change.state == "adopted":

@@ -19,6 +19,7 @@ from gateway.prompt.found.found_prompt import FoundPrompt
 from gateway.prompt.found.store import FoundFile, WaitingPrompt, change_found, found_path, put, read_found
 from gateway.prompt.found.view import may_show_values
 from gateway.records.locations import database_url
+from gateway.records.scrub import scrubbed
 from gateway.settings.tables import Settings
 from offline_jobs.datasets.recorded import PORTION, Portion, RecordWindow, portions
 from offline_jobs.discover import passes
@@ -41,6 +42,8 @@ MinedSystems = tuple[list[SystemShape], list[WaitingPrompt]]
 ROUNDS = 3
 MOST_WAITING = 50
 BEGINNING = 80
+SCRUBBED = 400
+"""Secrets are sought in this many characters, so that none is cut off at the end of the beginning."""
 MOMENT_S = 0.001
 
 
@@ -101,7 +104,8 @@ def run(run: JobRun, options: DiscoverOptions) -> DiscoverReport:
     counted_s = {prompt.id: prompt.counted_s for prompt in begun.known}
     uses = _each(run, "use", count_use, [CountPortion(part, counted_s) for part in parts], PortionUse)
     prompts = [_counted(prompt, begun, run.settings) for prompt in _named(begun.known, new, uses)]
-    change_found(store, lambda content: _stored(content, prompts, waiting))
+    shown = [one for one in waiting if may_show_values(run.settings, one.key)]
+    change_found(store, lambda content: _stored(content, prompts, shown, begun.window.key))
     shutil.rmtree(folder, ignore_errors=True)
     report = _report(begun.known, prompts, counts, uses, waiting)
     if report.versions:
@@ -148,7 +152,8 @@ def _systems(parts: Sequence[TrafficPortion]) -> MinedSystems:
         for sample in samples:
             lacks = evidence([sample]).lacks
             if sample.count >= FEWEST_REQUESTS and lacks:
-                waiting.append(WaitingPrompt(key, endpoint, sample.text[:BEGINNING], sample.count, lacks))
+                begins = scrubbed(sample.text[:SCRUBBED])[:BEGINNING]
+                waiting.append(WaitingPrompt(key, endpoint, begins, sample.count, lacks))
     return systems, sorted(waiting, key=lambda one: -one.requests)[:MOST_WAITING]
 
 
@@ -219,10 +224,17 @@ def _counted(prompt: FoundPrompt, begun: DiscoverWindow, settings: Settings) -> 
     return replace(prompt, versions=tuple(versions))
 
 
-def _stored(content: FoundFile, prompts: Sequence[FoundPrompt], waiting: Sequence[WaitingPrompt]) -> FoundFile:
-    """Merge the prompts into the file of found prompts. Decisions that a person made in the meantime are kept."""
+def _stored(
+    content: FoundFile, prompts: Sequence[FoundPrompt], waiting: Sequence[WaitingPrompt], key: str
+) -> FoundFile:
+    """Merge the prompts into the file of found prompts. Decisions that a person made in the meantime are kept.
+
+    If only the records of `key` were read, the waiting texts of other keys are kept too.
+    """
     there = {prompt.id: prompt for prompt in content.prompts}
-    return replace(put(content, [_decided(prompt, there.get(prompt.id)) for prompt in prompts]), waiting=tuple(waiting))
+    others = [one for one in content.waiting if key and one.key != key]
+    decided = [_decided(prompt, there.get(prompt.id)) for prompt in prompts]
+    return replace(put(content, decided), waiting=(*others, *waiting))
 
 
 def _decided(prompt: FoundPrompt, now: FoundPrompt | None) -> FoundPrompt:

@@ -75,6 +75,11 @@ class VersionUse(Struct):
             own.longest = max(own.longest, more.longest)
         self.ambiguous += other.ambiguous
 
+    def scrub(self) -> None:
+        """Take secrets and personal data out of the values, since the ledger keeps them."""
+        for own in self.values:
+            own.values = {hash: scrubbed(value) for hash, value in own.values.items()}
+
     def _take(self, use: PromptUse, users: set[int], days: set[int]) -> None:
         self.use = self.use.plus(use)
         if len(self.use.models) > MOST_MODELS:
@@ -111,6 +116,8 @@ def count_use(task: CountPortion) -> PortionUse:
             unknown += 1
         elif request.time_s >= task.counted_s.get(match.prompt.id, 0.0):
             _count(uses, match, request)
+    for use in uses.values():
+        use.scrub()
     return PortionUse(list(uses.values()), unknown)
 
 
@@ -127,7 +134,7 @@ def _is_ambiguous(match: PromptMatch, request: TrafficRequest) -> bool:
     pairs = [(version.last, request.last)]
     if version.system is not None:
         pairs.append((version.system, request.system or ""))
-    return any(shape.values(text) != shape.last_values(text) for shape, text in pairs)
+    return any(shape.is_ambiguous(text) for shape, text in pairs)
 
 
 def total_use(portions: Iterable[PortionUse]) -> dict[tuple[str, int], VersionUse]:
@@ -161,5 +168,5 @@ def _used(version: PromptVersion, counted: VersionUse) -> PromptVersion:
 
 def _examples(values: UsedValues) -> PartExamples:
     ordered = [values.values[hash] for hash in sorted(values.values)]
-    shown = tuple(scrubbed(value) for value in ordered if value)[:SHOWN]
+    shown = tuple(value for value in ordered if value)[:SHOWN]
     return PartExamples(part_type(ordered), shown, values.longest)

@@ -140,7 +140,9 @@ def test_list_and_show_by_api(gateway: GatewayProcess) -> None:
 def test_only_an_admin_key_changes_a_prompt(gateway: GatewayProcess) -> None:
     url = f"{gateway.url}/v1/foreword/prompts/{found(gateway)}"
     assert httpx.post(url, json={"name": "triage"}, headers=key("app")).status_code == 403
-    assert httpx.post(url, json={"name": "Not A Name"}, headers=key("root")).status_code == 400
+    for wrong in ({"name": "Not A Name"}, {"name": "triage\n"}):
+        assert httpx.post(url, json=wrong, headers=key("root")).status_code == 400
+    assert httpx.post(url, content=b'{"name": "\xff"}', headers=key("root")).status_code == 400
     assert httpx.post(url, json={"name": "triage"}, headers=key("root")).json()["prompt"]["name"] == "triage"
     adopted = httpx.post(url, json={"state": "adopted"}, headers=key("root")).json()
     assert adopted["prompt"]["state"] == "adopted"

@@ -39,16 +39,17 @@ class TextShape(Struct, frozen=True):
         """Return the values of the parts, or None if the shape does not fit the text. Each inner piece is found at its
         first possible place.
         """
-        return _values(self.pieces, text)
+        return _values(self.pieces, text, REACH)
+
+    def is_ambiguous(self, text: str) -> bool:
+        """Whether a text can be read in more than one way. The whole text is searched for each piece."""
+        return len(self.pieces) > 2 and _values(self.pieces, text, len(text)) != self.last_values(text)
 
     def last_values(self, text: str) -> tuple[str, ...] | None:
-        """Return the values as `values` does, but with each inner piece at its last possible place.
-
-        If both methods return the same values, there is only one way to read the text.
-        """
+        """Return the values with each inner piece at its last possible place in the whole text."""
         if len(self.pieces) < 3:
             return self.values(text)
-        turned = _values(tuple(piece[::-1] for piece in reversed(self.pieces)), text[::-1])
+        turned = _values(tuple(piece[::-1] for piece in reversed(self.pieces)), text[::-1], len(text))
         return None if turned is None else tuple(value[::-1] for value in reversed(turned))
 
     def text(self, values: Sequence[str]) -> str:
@@ -60,7 +61,7 @@ OPEN = TextShape(("", ""))
 """The shape without fixed text, which fits every text."""
 
 
-def _values(pieces: tuple[str, ...], text: str) -> tuple[str, ...] | None:
+def _values(pieces: tuple[str, ...], text: str, reach: int) -> tuple[str, ...] | None:
     if len(pieces) == 1:
         return () if text == pieces[0] else None
     first, *inner, last = pieces
@@ -70,9 +71,9 @@ def _values(pieces: tuple[str, ...], text: str) -> tuple[str, ...] | None:
         return None
     values = []
     for piece in inner:
-        place = text.find(piece, at, min(end, at + REACH + len(piece)))
-        if place < 0 and end - at > REACH:
-            place = text.find(piece, max(at, end - REACH), end)
+        place = text.find(piece, at, min(end, at + reach + len(piece)))
+        if place < 0 and end - at > reach:
+            place = text.find(piece, max(at, end - reach), end)
         if place < 0:
             return None
         values.append(text[at:place])

@@ -60,7 +60,7 @@ def read_found(path: Path) -> FoundFile:
         return FoundFile()
     try:
         content = msgspec.json.decode(data, type=FoundFile)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         remedy = "move it away and run: foreword jobs run discover"
         raise FoundFileBroken(f"{path} cannot be read: {error}; {remedy}") from error
     if content.schema > SCHEMA:

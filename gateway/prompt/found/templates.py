@@ -44,7 +44,7 @@ def read_template(data_folder: Path, prompt: str, version: int) -> FoundTemplate
     file = template_file(data_folder, prompt, version)
     try:
         return msgspec.json.decode(file.read_bytes(), type=FoundTemplate)
-    except (OSError, msgspec.MsgspecError) as error:
+    except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise NoSuchVersion(f"{file} cannot be read: {error}") from error
 
 

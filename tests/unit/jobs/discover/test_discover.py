@@ -77,6 +77,26 @@ def test_what_one_person_wrote_on_two_days_is_no_fixed_text(settings: Settings, 
     assert (waiting.requests, waiting.lacks) == (30, "2 of 3 users or days")
 
 
+def test_texts_that_wait_are_scrubbed_and_stay_if_another_key_is_mined(settings: Settings, run: Run) -> None:
+    mine = f"Write to anna.schmidt@example.org. {SYSTEM}"
+    one = requests(tickets(30), system=mine, users=1, days=2, key="one")
+    discover(settings, run, [*one, *requests(tickets(30), system=SYSTEM, key="two", first=100)])
+    discover(settings, run, [], key="two")
+    (waiting,) = read_found(found_path(settings.data_folder)).waiting
+    assert waiting.key == "one"
+    assert "anna.schmidt" not in waiting.begins
+
+
+def test_no_secret_of_a_value_is_left_in_the_files_of_the_job(settings: Settings, run: Run, ledger: Ledger) -> None:
+    names = ["".join(chr(97 + (at * 7 + place * at) % 26) for place in range(8)) for at in range(30)]
+    texts = [f"{name}@{name[::-1]}.org {text}" for name, text in zip(names, tickets(30), strict=True)]
+    discover(settings, run, requests(texts, system=SYSTEM))
+    files = [file for file in ledger.folder.rglob("*") if file.is_file()]
+    assert files
+    whole = b"".join(file.read_bytes() for file in files)
+    assert [name for name in names if f"{name}@{name[::-1]}.org".encode() in whole] == []
+
+
 def test_fewer_than_ten_requests_are_no_prompt(settings: Settings, run: Run) -> None:
     assert discover(settings, run, requests(tickets(9), system=SYSTEM)) == ()
 

@@ -35,6 +35,15 @@ def test_a_value_with_a_piece_in_it_can_be_read_in_two_ways() -> None:
     assert shape.last_values(text) == ("x\nB: y", "z")
 
 
+def test_a_piece_in_the_middle_of_a_long_text_is_another_way_to_read_the_text() -> None:
+    shape = TextShape(("A: ", "\nB: ", ""))
+    long = "x" * (2 * REACH)
+    text = f"A: quoted\nB: quoted{long}\nB: {long}"
+    assert shape.values(text) is not None
+    assert shape.is_ambiguous(text)
+    assert not shape.is_ambiguous(f"A: {long}\nB: {long}")
+
+
 def test_a_piece_in_the_middle_of_a_long_text_is_not_searched() -> None:
     shape = TextShape(("A: ", "\nB: ", ""))
     near, far = "x" * 100, "x" * (2 * REACH)
