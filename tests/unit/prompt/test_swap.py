@@ -28,7 +28,7 @@ PROMPT = FoundPrompt(
     "chat/completions",
     (PromptVersion(1, SYSTEM, OPEN),),
     PromptState.ADOPTED,
-    PromotedVersion(2, 1.0),
+    spoken=PromotedVersion(2, 1.0),
 )
 BEFORE = identity(PROMPT)
 AFTER = imported(exported(BEFORE).replace(".\n{% endfrozen %}", ".\n{% endfrozen %}Only the label, please."), BEFORE)
