@@ -48,7 +48,7 @@ def _block(index: int, block: dict[str, Any]) -> Iterator[bytes]:
         begun = {**begun, "signature": ""}
     yield event("content_block_start", {"index": index, "content_block": begun})
     if delta is not None:
-        value = block.get(delta[1])
+        value = block.get(delta[1]) or delta[2]
         text = value if isinstance(value, str) else _encode(value).decode()
         field = "partial_json" if delta[1] == "input" else delta[1]
         yield event("content_block_delta", {"index": index, "delta": {"type": delta[0], field: text}})

@@ -1,14 +1,16 @@
-"""Requests of Anthropic's API that are allowed but rare."""
+"""Requests and answers of Anthropic's API that are allowed but rare."""
 
 import json
 
+import pytest
 from msgspec import Raw
 from msgspec.json import decode
 
 from gateway.ask import Turn
-from gateway.wire.messages import request
+from gateway.wire.messages import as_stream, request
 from gateway.wire.messages.request import put_turns
 from gateway.wire.messages.token_count import countable
+from gateway.wire.sse import data_in
 
 
 def test_an_empty_system_with_blanks_is_no_turn() -> None:
@@ -27,3 +29,16 @@ def test_the_texts_of_a_document_in_blocks_are_counted() -> None:
     text, extra = countable(json.dumps({"messages": [{"role": "user", "content": content}]}).encode())
 
     assert text == "many words" and extra < 100
+
+
+@pytest.mark.parametrize(("kind", "field", "empty"), [("text", "text", ""), ("tool_use", "input", "{}")])
+@pytest.mark.parametrize("block", [{}, {"text": None, "input": None}])
+def test_a_block_without_content_is_streamed_as_an_empty_one(
+    kind: str, field: str, empty: str, block: dict[str, object]
+) -> None:
+    message = {"type": "message", "content": [{"type": kind, **block}]}
+
+    sent = b"".join(as_stream.events(json.dumps(message).encode()))
+
+    (delta,) = [json.loads(data)["delta"] for data in data_in(sent) if b"content_block_delta" in data]
+    assert delta["partial_json" if field == "input" else field] == empty
