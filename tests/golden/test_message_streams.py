@@ -160,3 +160,16 @@ def test_a_message_delta_without_a_stop_reason_does_not_end_the_choice() -> None
     choices = [choice for data in sent if data != b"[DONE]" for choice in json.loads(data)["choices"]]
     assert [choice["finish_reason"] for choice in choices if choice["finish_reason"]] == ["tool_calls"]
     assert choices[-1]["finish_reason"] == "tool_calls"
+
+
+@pytest.mark.parametrize("data", [b"boom", b'"error"', b'{"detail": "boom"}'])
+async def test_an_error_event_of_any_form_reaches_the_client_of_a_translation(data: bytes) -> None:
+    fault = b"event: error\ndata: " + data + b"\n\n"
+    begun = MESSAGE[: MESSAGE.index(b"event: content_block_stop")]
+    words = b'data: {"choices":[{"index":0,"delta":{"content":"Hi"}}]}\n\n'
+
+    message = await sent([words, fault], Endpoint.CHAT, to_message)
+    chat = await sent([begun, fault], Endpoint.MESSAGES, to_completion)
+
+    assert message.count(b"event: error\n") == 1 and b"message_stop" not in message
+    assert chat.count(b'"error":') == 1 and b"[DONE]" not in chat

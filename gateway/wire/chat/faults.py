@@ -1,6 +1,6 @@
 """Reads failures that a backend reports inside an answer, even if the status is 200."""
 
-from gateway.errors import BackendFailed, BadRequest, RequestError
+from gateway.errors import BackendFailed, BadRequest, RequestError, StreamFailed
 from gateway.wire.chat.completion import ERROR, NO_REASON, CompletionFault, loose_json, read_completion, read_fault
 
 LONGEST_REASON = 2000
@@ -32,3 +32,9 @@ def raised(fault: CompletionFault) -> RequestError:
     error = kind(text, param=fault.param, code=str(fault.code) if fault.code is not None else None)
     error.status = status
     return error
+
+
+def untold(error: RequestError) -> RequestError:
+    """Return the error for a client that has not received the backend's own error event, because the translation leaves
+    out this event."""
+    return BackendFailed(error.message) if isinstance(error, StreamFailed) else error

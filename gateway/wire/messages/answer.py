@@ -9,7 +9,7 @@ from msgspec import Struct
 from gateway.errors import BackendFailed, RequestError
 from gateway.wire.chat.completion import Completion, ReportedUsage, read_completion
 from gateway.wire.chat.faults import MARK as FAULT
-from gateway.wire.chat.faults import fault_of, raised
+from gateway.wire.chat.faults import fault_of, raised, untold
 from gateway.wire.messages.as_stream import event
 from gateway.wire.messages.build import Event, MessageBuilder
 from gateway.wire.sse import data_in
@@ -111,7 +111,7 @@ class MessageTranslator:
 
     def fail(self, error: RequestError) -> bytes:
         """Stop translating, because the backend's stream broke off."""
-        self.over, self.failure = True, error
+        self.over, self.failure = True, untold(error)
         return b""
 
     def _event(self, data: bytes) -> bytes:

@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from gateway.errors import BackendFailed, RequestError
 from gateway.wire.chat.completion import loose_json, text_of, tokens_of
-from gateway.wire.chat.faults import raised
+from gateway.wire.chat.faults import raised, untold
 from gateway.wire.messages.error_form import fault_in_event
 from gateway.wire.messages.losses import Losses
 from gateway.wire.messages.read import FINISH, READ, START, STOP, WRITTEN, prompt_tokens
@@ -93,7 +93,7 @@ class CompletionTranslator:
 
     def fail(self, error: RequestError) -> bytes:
         """Stop translating, because the backend's stream broke off."""
-        self.over, self.failure = True, error
+        self.over, self.failure = True, untold(error)
         return b""
 
     def _event(self, fields: dict[str, Any], data: bytes) -> bytes:
