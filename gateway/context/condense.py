@@ -148,6 +148,8 @@ class CondenseStage:
             if not task.shape.passages or not task.shape.task:
                 raise CannotRead("the message is not a question with at least three separate passages")
             return with_passages(task, chosen)
+        if chosen.strategy in (Strategy.PIECEWISE, Strategy.GATHER) and not task.shape.text.strip():
+            raise CannotRead("the message has no text beside its task")
         if chosen.strategy is Strategy.PIECEWISE:
             return await self._planner(task, chosen)
         if chosen.strategy is Strategy.GATHER:

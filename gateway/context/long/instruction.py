@@ -37,8 +37,8 @@ LEAD_CHARS = 160
 _BLOCK = re.compile(r"\n[ \t]*\n\s*")
 _CODE_FENCE = re.compile(r"(?<!`)```[^\n`]*\n"), re.compile(r"\n[ \t]*```(?!`)")
 _RULES = (
-    re.compile(r"^[-=*_#~<>]{3,}[^\n]*\n", re.MULTILINE),
-    re.compile(r"\n[-=*_#~<>]{3,}[^\n]*$", re.MULTILINE),
+    re.compile(r"^[-=*_#~<>]{3}[^\n]*\n", re.MULTILINE),
+    re.compile(r"\n[-=*_#~<>]{3}[^\n]*$", re.MULTILINE),
 )
 _QUOTES = tuple((re.compile(mark), re.compile(mark)) for mark in ('"""', "'''"))
 _TAG = re.compile(r"<(\w[\w-]{0,40})[^<>\n]{0,200}>")

@@ -198,6 +198,13 @@ async def test_a_strategy_that_would_leave_nothing_of_the_message_is_refused(str
         await stage()(asked("word " * 40, strategy=strategy))
 
 
+@pytest.mark.parametrize("strategy", ["piecewise", "gather"])
+@pytest.mark.parametrize("message", ["", "  ", "Translate this into French:" + " \n" * 4000])
+async def test_a_message_without_a_text_is_refused(strategy: str, message: str) -> None:
+    with pytest.raises(BadRequest, match="no text beside its task"):
+        await stage(Says(first_name))(asked(message, strategy=strategy))
+
+
 def reaching(exchange: Exchange, tokens: int, backend: str = "up") -> Exchange:
     (target,) = exchange.route
     return replace(exchange, route=(replace(target, longer=Target(backend, "small", tokens)),))

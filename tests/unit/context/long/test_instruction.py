@@ -60,3 +60,9 @@ def test_marks_that_open_and_never_close_take_no_quadratic_time(text: str) -> No
     found = instruction_of(message)
     assert time.process_time() - began < 2
     assert found.task == "Translate this into French."
+
+
+def test_a_long_line_of_dashes_takes_no_quadratic_time() -> None:
+    began = time.process_time()
+    instruction_of("-" * 100_000)
+    assert time.process_time() - began < 2
