@@ -25,6 +25,7 @@ CONFIG = OpenAPIConfig(
 )
 ERROR = {
     "type": "object",
+    "required": ["error"],
     "properties": {
         "error": {
             "type": "object",
@@ -38,11 +39,20 @@ ERROR = {
         }
     },
 }
-ERROR_BODY = {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}
-REFUSALS = {
-    "4XX": {"description": "The request is refused", "content": ERROR_BODY},
-    "5XX": {"description": "No backend answered, or a part of the gateway is not ready", "content": ERROR_BODY},
+MESSAGES_ERROR = {
+    "type": "object",
+    "required": ["type", "error"],
+    "properties": {
+        "type": {"const": "error"},
+        "error": {
+            "type": "object",
+            "required": ["type", "message"],
+            "properties": {"type": {"type": "string"}, "message": {"type": "string"}},
+        },
+        "request_id": {"type": "string"},
+    },
 }
+ERRORS = {"Error": ERROR, "MessagesError": MESSAGES_ERROR}
 OPEN_TO_ALL = ("/health/live", "/health/ready", "/metrics")
 OURS: dict[str, type[Struct]] = {
     "/v1/foreword/preview": ChatBody,
@@ -90,7 +100,7 @@ def complete(app: Litestar) -> dict[str, Any]:
     for path, body in zip(OURS, bodies[len(HOT) :], strict=True):
         schema["paths"][path]["post"]["requestBody"] = _body(body)
     schema["paths"]["/v1/files"]["post"]["requestBody"] = _body(UPLOAD, "multipart/form-data")
-    schema.setdefault("components", {}).setdefault("schemas", {}).update(components | {"Error": ERROR})
+    schema.setdefault("components", {}).setdefault("schemas", {}).update(components | ERRORS)
     for (endpoint, (_, summary)), body in zip(HOT.items(), bodies[: len(HOT)], strict=True):
         schema["paths"].setdefault(f"/v1/{endpoint}", {})["post"] = _operation(endpoint, summary, body)
     _refusals(schema)
@@ -101,13 +111,23 @@ def _refusals(schema: dict[str, Any]) -> None:
     """Add the possible errors to every route, and the need for a key to every route that is not open."""
     schema["components"]["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
     schema["security"] = [{"key": []}]
+    of_anthropic = {f"/v1/{endpoint}" for endpoint in HOT if endpoint.is_anthropic}
     for path, operations in schema["paths"].items():
+        refusals = _responses("MessagesError" if path in of_anthropic else "Error")
         for operation in operations.values():
             if path in OPEN_TO_ALL:
                 operation["security"] = []
                 continue
             responses = {status: response for status, response in operation["responses"].items() if status < "4"}
-            operation["responses"] = responses | REFUSALS
+            operation["responses"] = responses | refusals
+
+
+def _responses(error: str) -> dict[str, Any]:
+    content = {"application/json": {"schema": {"$ref": f"#/components/schemas/{error}"}}}
+    return {
+        "4XX": {"description": "The request is refused", "content": content},
+        "5XX": {"description": "No backend answered, or a part of the gateway is not ready", "content": content},
+    }
 
 
 def _body(schema: dict[str, Any], media_type: str = "application/json") -> dict[str, Any]:

@@ -370,6 +370,17 @@ def test_the_openapi_document_describes_every_route(gateway: GatewayProcess) -> 
         )
 
 
+def test_the_openapi_document_has_errors_in_the_form_of_each_api(gateway: GatewayProcess) -> None:
+    document = httpx.get(gateway.url + "/openapi.json").json()
+    forms = {"chat/completions": "Error", "messages": "MessagesError", "messages/count_tokens": "MessagesError"}
+
+    for path, form in forms.items():
+        refusal = document["paths"][f"/v1/{path}"]["post"]["responses"]["4XX"]
+        assert refusal["content"]["application/json"]["schema"] == {"$ref": f"#/components/schemas/{form}"}
+        sent = httpx.post(f"{gateway.url}/v1/{path}", content=b"{").json()
+        assert set(document["components"]["schemas"][form]["required"]) <= set(sent)
+
+
 @pytest.mark.parametrize("page", ["/openapi", "/openapi/swagger", "/openapi/redoc", "/openapi/elements", "/schema"])
 def test_no_page_loads_scripts_from_other_sites(gateway: GatewayProcess, page: str) -> None:
     assert "<script" not in httpx.get(gateway.url + page).text
