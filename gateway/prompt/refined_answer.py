@@ -1,7 +1,8 @@
 """Reads a refiner's answer. The result is a better prompt, or the answer is rejected with a reason.
 
-Some filters are those of the BPO data set: no residue of the request, and a limited ratio of lengths. The others catch
-frequent failures: the model refuses, answers the prompt, changes its language, or leaves out a part.
+Two filters come from the BPO data set. One rejects leftover markers such as `<prompt>` or `[END]`. The other limits the
+length of the better prompt relative to the original. The remaining filters catch frequent failures: the model refuses,
+answers the prompt, changes the prompt's language, or leaves out a part.
 """
 
 import re

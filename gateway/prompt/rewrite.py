@@ -203,7 +203,7 @@ class RewriteStage:
     ) -> ComposedPrompt:
         """Make the template's first calls, and return the prompt with their answers.
 
-        Where no model may be called, placeholders replace the answers. Raises `KeptAsIs` or `TemplateError`.
+        If no model may be called, placeholders replace the answers. Raises `KeptAsIs` or `TemplateError`.
         """
         template = prompt.template
         if self.completer is None or not exchange.may_call:

@@ -93,7 +93,7 @@ class SwapStage:
 def _is_exact(match: PromptMatch, turns: tuple[Turn, ...]) -> bool:
     """Return whether the fixed text and the values together are exactly the request.
 
-    If they are, a version of the prompt loses nothing.
+    If they are, no text is lost when a version of the prompt replaces the request.
     """
     shapes, rest = match.version.shapes, match.values
     texts = []

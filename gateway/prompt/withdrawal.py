@@ -9,7 +9,7 @@ MADE = ("rewritten", "refined")
 
 
 def withdrawn(exchange: Exchange, decision: str, why: str = "") -> Exchange:
-    """Remove the rewritten messages, the template's decoder settings and its procedure from the exchange.
+    """Remove the rewritten messages from the exchange, and the template's decoder settings and procedure.
 
     The rewritten prompt is recorded in `rewrite.withheld`. In the note of the stage that rewrote the prompt, `decision`
     replaces the decision, and `why` is added to the reason.

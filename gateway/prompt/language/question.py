@@ -15,7 +15,7 @@ from gateway.prompt.language.vocabulary import VOCABULARY, Derived, LanguageWord
 
 STEM_CHARS = 5
 GAP = "..."
-"""Replaces the text in a request or a wording."""
+"""Stands for the text that a question is about, in a request or a wording."""
 
 _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)?")
 _CHARACTER = re.compile(r"[^\W_]")

@@ -32,7 +32,7 @@ class Numbers:
         self._scaled = re.compile(rf"(?P<digits>.*\d)\s?(?P<group>{group})$")
 
     def value(self, text: str) -> Decimal | None:
-        """Return the value of number words, such as `two hundred` and `三百二十`. Digits may come before the last
+        """Return the value of number words, such as `two hundred` or `三百二十`. Digits may come before the last
         word, as in `2.5 million`.
         """
         scaled = self._scaled.match(text)

@@ -44,7 +44,7 @@ class TaskWords(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class KeepWords(Struct, frozen=True, forbid_unknown_fields=True):
-    """Words and patterns that must survive a rewrite, in addition to the literals of every language."""
+    """Words and patterns that must survive a rewrite, like the links, numbers, quotations and code in any language."""
 
     negations: tuple[str, ...] = ()
     negated: int = 2

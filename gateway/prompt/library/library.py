@@ -57,7 +57,7 @@ class Library(Struct, frozen=True):
     changed: tuple[TemplateError, ...] = ()
     """An error for each version whose content has changed since the version was first used."""
     faulty: tuple[TemplateError, ...] = ()
-    """The mistakes that keep an active or canary file from being used, in the words of lint."""
+    """The mistakes that keep an active or canary file from being used, as `foreword templates lint` shows them."""
     archive: VersionArchive | None = None
 
     @property
@@ -251,7 +251,7 @@ class _VersionsInUse:
         return template or self._try(lambda archive: archive.get(id, version))
 
     def _try(self, look: Callable[[VersionArchive], Template | None]) -> Template | None:
-        """Read a template from the archive. A failure is reported, and None is returned."""
+        """Read a template from the archive. If the template cannot be read, report the error and return None."""
         if self._archive is None:
             return None
         try:

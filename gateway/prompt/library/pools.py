@@ -59,8 +59,8 @@ class EmbeddedPool(Struct, frozen=True):
     def nearest(self, vector: Vectors, k: int = 0) -> tuple[Shot, ...]:
         """Return up to `k` examples, with the one most similar to `vector` last.
 
-        Fewer are returned if the token budget is too small. `vector` is [dimensions]. If two examples are equally
-        similar, the one that comes first in the file is preferred.
+        Fewer examples are returned if the token budget is too small. If two examples are equally similar, the one that
+        comes first in the file is preferred. `vector` is [dimensions].
         """
         import numpy as np
 
@@ -100,7 +100,7 @@ class Pools(Struct, frozen=True):
 
 
 def fitting(tokens: Sequence[int], budget: int) -> int:
-    """Return how many of the first examples fit the budget together."""
+    """Return how many examples fit the token budget together, counted from the first example."""
     total = 0
     for count, size in enumerate(tokens):
         total += size
@@ -128,7 +128,7 @@ def of_chunks(chunks: Sequence[Chunk], pool: ExamplePool) -> tuple[Shot, ...]:
 def pool_path(template: Template) -> Path | None:
     """Return the path of the pool's file, or None if the template has no pool in a file.
 
-    The path is relative to the folder `home`, or else to the folder of the template's file.
+    A relative path starts at the template's `home`, or at the folder of the template's file if `home` is "".
     """
     if not isinstance(template.examples, ExamplePool) or not template.examples.pool:
         return None

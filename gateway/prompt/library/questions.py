@@ -3,7 +3,7 @@
 A request must pass three tests:
 
 - All content words of the request occur in the question's wordings.
-- The embedding of the request is near one of the wordings, and nearer to them than to other questions.
+- The embedding of the request is near one of the wordings, and nearer to the wordings than to other questions.
 - The text in the request is similar to the texts of the examples.
 
 The wordings are the pool's `question`, and the template's `match` examples without their texts.

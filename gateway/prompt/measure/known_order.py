@@ -1,4 +1,4 @@
-"""Examines a judge with 200 pairs of a right and a wrong answer.
+"""Examines a judge with 200 pairs. Each pair has a right and a wrong answer.
 
 The judge sees each pair in both orders, and must prefer the right answer both times. A judge may score answers for the
 gain table if it judges three quarters of the pairs correctly.
@@ -53,7 +53,7 @@ def known_pairs() -> Sequence[KnownPair]:
 async def examine(judge: str, target: Target, scorer: PairScorer, tick: Callable[[], None]) -> JudgeExam:
     """Ask the judge about all pairs, and return the result. Raises `RequestError`.
 
-    In every second question, the better answer comes first.
+    In every second pair, the better answer is given to the scorer as the first answer.
     """
     right = 0
     for number, known in enumerate(known_pairs()):

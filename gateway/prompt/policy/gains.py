@@ -152,7 +152,7 @@ def write_gains(path: Path, measured: Sequence[Gain]) -> Gains:
 def corrected(gains: Gains, dropped: int = 0) -> Gains:
     """Return the rows with intervals at the level `1 - ALPHA / rows` (Bonferroni), by Student's t.
 
-    `dropped` is the number of texts that were measured but have no row. They are added to the number of rows.
+    `dropped`, the number of texts that were measured but have no row, is added to the number of rows.
     """
     return {key: _corrected(gain, len(gains) + dropped) for key, gain in gains.items()}
 

@@ -50,8 +50,8 @@ def fill(
     `given` are values from other sources, for slots that the rules leave empty. `parts` is the result of splitting the
     query, if the caller already has it.
 
-    A required slot with a pattern that the body does not use is only a condition for the classifier. If the request
-    names the template (`named`), such a slot may stay empty.
+    If a required slot has a pattern as its source and the body does not use the slot, the slot is only a condition for
+    the classifier. Such a slot may stay empty if the request names the template (`named`).
     """
     reading = QueryReading(parts or split(query), template.language)
     whole = certain(reading.split)
@@ -91,7 +91,7 @@ def read_value(slot: Slot, words: str) -> str | None:
 def _find(name: str, slot: Slot, reading: QueryReading, cut: QueryReading) -> SlotValue | None:
     """Return the value from the first source that finds one, or None.
 
-    Sources in `TAKEN_APART` read `cut`, and other sources read `reading`.
+    The sources in `TAKEN_APART` search `cut`. All other sources search `reading`.
     """
     for source in slot.sources:
         place: Place | None = FINDERS[source](slot, cut if source in TAKEN_APART else reading)

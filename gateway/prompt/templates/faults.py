@@ -125,8 +125,8 @@ def _hand_made_fences(template: Template) -> Iterator[Finding]:
 
 
 def _arrives(template: Template) -> bool:
-    """Return whether the messages contain the words of the query or of a slot for at least one choice
-    of slot values.
+    """Return whether, for at least one choice of slot values, the messages contain the words of the query
+    or of a slot.
     """
     full = {"query": PROBE} | {name: PROBE for name in template.slots}
     chosen = full | {name: value for name, slot in template.slots.items() if (value := _choice(slot))}

@@ -97,7 +97,7 @@ class IntentSpec(Struct, frozen=True):
     near: tuple[str, ...] = ()
     """Other intents whose prompts the template also serves.
 
-    A prompt counts as certain if the classifier hesitates only between the template's own intent and these intents.
+    If the only other likely intents are these, the classifier still counts as certain of the template's own intent.
     """
     always: bool = False
     """Ignored. The key is accepted because older files have it. A template is now used for every prompt
@@ -252,7 +252,7 @@ class Iterate(Struct, frozen=True):
 
     rounds: int = 1
     budget_tokens: int = 0
-    """The number of tokens in answers after which no new round begins. 0 means no limit."""
+    """No new round begins once the answers have this many tokens in total. 0 means no limit."""
 
 
 class ModelPatterns(Struct, frozen=True):
@@ -264,7 +264,7 @@ class ModelPatterns(Struct, frozen=True):
 
 
 class Optimise(Struct, frozen=True):
-    """The components of the template that an optimising job may change, with its limits."""
+    """The components of the template that an optimising job may change, and the limits of the job."""
 
     components: tuple[str, ...] = ()
     max_chars: int = 0

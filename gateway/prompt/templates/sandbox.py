@@ -85,9 +85,9 @@ class CompiledBody(Struct, frozen=True):
 
 
 def _writes(body: Iterable[nodes.Node]) -> set[int]:
-    """Return how often the query may occur without a filter in a rendering.
+    """Return how many times a rendering may contain the query without a filter.
 
-    The result is a set with some of the numbers 0, 1 and 2. Here, 2 means more than once.
+    The result is a set of all possible numbers. The number 2 means more than once.
     """
     totals = {0}
     for node in body:

@@ -18,7 +18,7 @@ SOURCE_OF = {
     SlotType.LANGUAGE: SlotSource.LANGUAGE,
     SlotType.CODE: SlotSource.CODE,
 }
-"""The source of a slot that has a type but no source, by type."""
+"""The default source of a slot, by the type of the slot."""
 
 
 class _SlotFront(Struct, frozen=True):
