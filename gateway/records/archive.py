@@ -32,7 +32,7 @@ OPENING_S = 20.0
 A locked database is noticed earlier, because the reading connection has a shorter wait for locks.
 """
 MARGIN_S = 0.3
-"""The time for a query, in seconds, that remains after `patience_s` has passed."""
+"""How long a query may still take, in seconds, after `patience_s` has passed."""
 
 
 class RecordedExchange(Struct, frozen=True):
@@ -63,8 +63,9 @@ class RecordArchive:
         self._clock = clock
 
     async def get(self, id: str, key: ClientKey, param: str = "id") -> RecordedExchange:
-        """Return an exchange. Raises `NotFound` with `param` as the field in error, or `NotReady` while the database is
-        down.
+        """Return an exchange. Raises `NotFound`, or `NotReady` while the database is down.
+
+        `param` is the field of the request that the `NotFound` error names.
         """
         async with self._in_time():
             return await self._visible(id, key, param)

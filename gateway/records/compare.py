@@ -225,7 +225,7 @@ def compare(
 def _answers(
     database: Database, a: ComparedVersion, b: ComparedVersion, since_s: float
 ) -> Iterator[tuple[SpokenAnswer, SpokenRecord, bool, bool]]:
-    """Yield each answer that belongs to A or B, with its record and two flags: belongs to A, belongs to B."""
+    """Yield each answer that belongs to A or B, with its record and two flags: whether it belongs to A, and to B."""
     arms = (Arm.STABLE, Arm.CANARY) if a.held or b.held else (Arm.STABLE, Arm.CANARY, Arm.NONE)
     for answer in database.spoken(list({a.id, b.id}), since_s):
         record = read_spoken(answer.record)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 JUMP_S = 3 * 3600.0
 """A wall clock that runs ahead of the monotonic clock by more than this has been set by somebody. It is not trusted."""
 TRUSTED_AFTER_S = 24 * 3600.0
-"""For this long after the start, the time of the newest record is trusted more than the wall clock."""
+"""Until this long after the start, the time of the newest record is trusted more than the wall clock."""
 SHARE, FEWEST = 0.1, 1000
 """One purge deletes at most a tenth of the records, or 1,000 records if that is more. A wrong clock can then be noticed
 before all records are gone."""
@@ -23,9 +23,9 @@ def uptime_s() -> float:
 class Retention:
     """Computes the time before which records are too old.
 
-    Of the time by which the wall clock runs ahead of the monotonic clock, only `JUMP_S` counts. On the first day, the
-    computation starts from the time of the newest record, so that a process that starts with a fast clock does not
-    delete recent records.
+    If the wall clock runs ahead of the monotonic clock by more than `JUMP_S`, the excess is ignored. On the first day,
+    the computation starts from the time of the newest record. A process that starts with a fast clock therefore does
+    not delete recent records.
     """
 
     def __init__(

@@ -1,7 +1,7 @@
 """The exchange record: the stored format that the gateway writes and the offline jobs read.
 
-Records outlive the code that wrote them. A change after which old code cannot read new records, or new code cannot read
-old records, must increase `SCHEMA` and add an entry to `UPGRADES`, so that records of every version stay readable.
+Records outlive the code that wrote them, so records of every version must stay readable. If old code cannot read new
+records after a change, or new code cannot read old records, increase `SCHEMA` and add an entry to `UPGRADES`.
 """
 
 from collections.abc import Callable, Mapping
@@ -24,7 +24,7 @@ RAW_LIMIT = 64 * 1024
 
 Fields = dict[str, Any]
 UPGRADES: Mapping[int, Callable[[Fields], Fields]] = {}
-"""Each function converts the fields of a record from the version of its key to the next version."""
+"""The functions that upgrade records. `UPGRADES[n]` converts the fields of a record from version n to n + 1."""
 
 
 class UnknownSchema(ForewordError):
