@@ -74,7 +74,7 @@ class Access:
             self._from_this_machine(headers)
 
     def _from_this_machine(self, headers: Mapping[bytes, bytes]) -> None:
-        """Check that a request comes from this machine. Called only without configured keys.
+        """Check that a request comes from this machine. This check is made only if no keys are configured.
 
         Raises `KeyNotAllowed` if the request came through a proxy, or if a web page could have made a browser send it
         (DNS rebinding, cross-site posts).

@@ -55,7 +55,7 @@ ENDING = TooBusy(
 
 
 class AnswerHandler:
-    """The handler of one endpoint. It keeps nothing of a request after answering it."""
+    """The handler of one endpoint. After the answer, the handler keeps no data of the request."""
 
     def __init__(self, gateway: Gateway, access: Access, endpoint: Endpoint, decode: Decode) -> None:
         self._gateway = gateway

@@ -41,7 +41,7 @@ class ClientWatch:
 
 
 class ClientWatches:
-    """Starts to watch each client with a delay of one to two times `WATCH_AFTER_S`.
+    """Starts to watch each client after one to two times `WATCH_AFTER_S`.
 
     Most answers are complete by then, so their clients need no task. A task for each request would cost more CPU than
     the rest of the handler. One timer serves all clients.

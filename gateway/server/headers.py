@@ -39,7 +39,7 @@ def decisions(exchange: Exchange, reply: Reply) -> list[tuple[bytes, bytes]]:
 
 
 def _ascii(text: str) -> bytes:
-    """Return a header value: one line of at most 200 characters of `text`, with non-ASCII ones percent-encoded."""
+    """Return up to 200 characters of `text` as a header value. All but printable ASCII is percent-encoded."""
     text = text[:200]
     # checking the whole text first is ten times as fast as checking each character
     return (text if text.isascii() and text.isprintable() else _encoded(text)).encode()
