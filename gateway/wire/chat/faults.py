@@ -1,7 +1,17 @@
 """Reads failures that a backend reports inside an answer, even if the status is 200."""
 
 from gateway.errors import BackendFailed, BadRequest, RequestError, StreamFailed
-from gateway.wire.chat.completion import ERROR, NO_REASON, CompletionFault, loose_json, read_completion, read_fault
+from gateway.wire.chat.completion import (
+    ERROR,
+    NO_REASON,
+    ChoicePart,
+    Completion,
+    CompletionFault,
+    MessagePart,
+    loose_json,
+    read_completion,
+    read_fault,
+)
 
 LONGEST_REASON = 2000
 MARK = b'"error"'
@@ -17,6 +27,20 @@ def fault_of(data: bytes) -> CompletionFault | None:
         return completion.fault
     fields = loose_json(data)
     return read_fault(fields) if ERROR in (fields.get("object"), fields.get("type")) else None
+
+
+def whole_answer(body: bytes) -> tuple[Completion, ChoicePart, MessagePart]:
+    """Return a completion, its first choice, and this choice's message. Raises the failure that the body reports, or
+    `BackendFailed` if the body has no message."""
+    completion = read_completion(body)
+    if completion is None:
+        raise BackendFailed("The backend's answer is not a chat completion.")
+    if (fault := fault_of(body)) is not None:
+        raise raised(fault)
+    first = completion.first
+    if first is None or first.message_part is None:
+        raise BackendFailed("The backend's answer holds no message.")
+    return completion, first, first.message_part
 
 
 def raised(fault: CompletionFault) -> RequestError:

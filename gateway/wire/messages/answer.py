@@ -9,7 +9,7 @@ from msgspec import Struct
 from gateway.errors import BackendFailed, RequestError
 from gateway.wire.chat.completion import Completion, ReportedUsage, read_completion
 from gateway.wire.chat.faults import MARK as FAULT
-from gateway.wire.chat.faults import fault_of, raised, untold
+from gateway.wire.chat.faults import fault_of, raised, untold, whole_answer
 from gateway.wire.messages.as_stream import event
 from gateway.wire.messages.build import Event, MessageBuilder
 from gateway.wire.sse import data_in
@@ -54,17 +54,10 @@ def whole(body: bytes, head: MessageHead) -> tuple[bytes, bool]:
 
     Raises `BackendFailed` if the body is not a chat completion.
     """
-    completion = read_completion(body)
-    if completion is None:
-        raise BackendFailed("The backend's answer is not a chat completion.")
-    if (fault := fault_of(body)) is not None:
-        raise raised(fault)
-    first = completion.first
-    if first is None or first.message_part is None:
-        raise BackendFailed("The backend's answer holds no message.")
+    completion, first, part = whole_answer(body)
     builder = head.builder()
     ended = (first.finish_reason or "stop", _stop_sequence(body), completion.usage)
-    for _ in (*builder.add(first.message_part, whole=True), *builder.end(*ended)):
+    for _ in (*builder.add(part, whole=True), *builder.end(*ended)):
         pass  # a whole body has no use for events
     return _encode(builder.message(*ended)), builder.hides_thinking
 

@@ -10,7 +10,7 @@ from gateway.ask import Ask
 from gateway.errors import BackendFailed, RequestError
 from gateway.wire.chat.completion import Completion, ReportedUsage, read_completion
 from gateway.wire.chat.faults import MARK as FAULT
-from gateway.wire.chat.faults import fault_of, raised
+from gateway.wire.chat.faults import fault_of, raised, whole_answer
 from gateway.wire.responses.build import Builder
 from gateway.wire.responses.output import Event
 from gateway.wire.responses.search import ShownSearch
@@ -76,16 +76,9 @@ def whole(body: bytes, head: Mapping[str, Any], search: ShownSearch | None = Non
 
     Raises `BackendFailed` if the body is not a chat completion.
     """
-    completion = read_completion(body)
-    if completion is None:
-        raise BackendFailed("The backend's answer is not a chat completion.")
-    if (fault := fault_of(body)) is not None:
-        raise raised(fault)
-    first = completion.first
-    if first is None or first.message_part is None:
-        raise BackendFailed("The backend's answer holds no message.")
+    completion, first, part = whole_answer(body)
     builder = Builder(head, search)
-    for _ in (*builder.searched(), *builder.add(first.message_part, first.token_logprobs, whole=True)):
+    for _ in (*builder.searched(), *builder.add(part, first.token_logprobs, whole=True)):
         pass  # of the events, only the last is used
     *_, (_, last) = builder.end(first.finish_reason or "stop", _usage(completion.usage))
     return _encode(last["response"])
