@@ -108,7 +108,8 @@ def complete(app: Litestar) -> dict[str, Any]:
 
 
 def _refusals(schema: dict[str, Any]) -> None:
-    """Add the possible errors to every route, and the need for a key to every route that is not open."""
+    """Declare that the routes need a key and list the errors that they can return. Routes in `OPEN_TO_ALL` need no key
+    and get no errors."""
     schema["components"]["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
     schema["security"] = [{"key": []}]
     of_anthropic = {f"/v1/{endpoint}" for endpoint in HOT if endpoint.is_anthropic}

@@ -99,8 +99,8 @@ async def _passed_on(request: AnyRequest, gateway: Gateway, key: ClientKey, path
 def _keeper(gateway: Gateway) -> Backend | None:
     """Return the backend that stores responses, or None if there is none.
 
-    This is the backend of the default model if it serves `/v1/responses` itself. Otherwise it is the first backend that
-    does.
+    This is the backend of the default model if it serves `/v1/responses` itself. Otherwise, the first backend that
+    serves this endpoint is returned.
     """
     default = gateway.routes.targets("", Endpoint.RESPONSES)[0]
     if speaks(gateway.backends[default.backend], default.model):

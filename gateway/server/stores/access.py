@@ -56,7 +56,8 @@ async def files_of(gateway: Gateway, key: ClientKey, places: Mapping[str, str]) 
 
 
 def attachments_of(store: str, files: Mapping[str, UploadedFile], requests: Sequence[wire.NewFile]) -> list[Attachment]:
-    """Build the attachments of the requested files to the store with the id `store`."""
+    """Build one `Attachment` for each requested file. `store` is the id of the store to which the files are
+    attached."""
     return [_attachment(store, files[request.file_id], request) for request in requests]
 
 

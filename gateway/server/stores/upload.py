@@ -22,7 +22,7 @@ log = logging.getLogger("foreword.uploads")
 FIELD_BYTES = 4096
 FIELDS = 16
 WRITE_BYTES = 2**20
-"""How many bytes are written at once. A worker thread writes them, because a slow disk would block all requests."""
+"""How many bytes are written at once. A worker thread writes them, because a slow disk would block the event loop."""
 
 
 class Upload(Struct, frozen=True):

@@ -1,7 +1,7 @@
 """Serves `/v1/vector_stores`: collections through OpenAI's API. `foreword collections` uses the same catalog.
 
-A key can see and change its own stores, and an admin key all stores. A key can also read the operator's stores, unless
-its configuration forbids it.
+A key can see and change its own stores. An admin key can see and change all stores. A key can also read the operator's
+stores, unless its configuration forbids it.
 """
 
 import asyncio

@@ -27,7 +27,7 @@ FORM = """<form><input name="a" value="{a}" aria-label="A" placeholder="summaris
 @get("/v1/foreword/compare", summary="Compare two versions of a template by their records", tags=["Foreword"])
 async def compare_versions(gateway: Shared, key: Caller, a: Ref, b: Ref, since: Since = 0.0) -> Response[bytes]:
     """The scores of both versions, and their difference with its interval. The answer also names the better version, or
-    says how many scored answers are missing to tell. Only for admin keys."""
+    says how many more scored answers are needed to decide. Only for admin keys."""
     return json_bytes(as_json(await _compared(gateway, key, a, b, since)))
 
 

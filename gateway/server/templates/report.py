@@ -17,8 +17,9 @@ Since = Annotated[float, QueryParameter(description="Only requests since this ti
 
 @get("/v1/foreword/templates/report", summary="How each template was used", tags=["Foreword"])
 async def template_report(gateway: Shared, key: Caller, since: Since = 0.0) -> Response[bytes]:
-    """For each template: how often it was chosen, how often it rewrote the prompt, why it did not, the feedback
-    compared with the controls, the result of the job `watch`, and the tokens that it added. Only for admin keys."""
+    """For each template: how often it was chosen, how often and why it left the prompt unchanged, how often it rewrote
+    the prompt, the feedback compared with the controls, the result of the job `watch`, and the tokens that it added.
+    Only for admin keys."""
     admin_only(key, "read the report on templates, because it covers the exchanges of all keys")
     uses = await read_records(gateway, partial(report, since_s=since))
     standings = await asyncio.to_thread(newest_states, standings_path(gateway.settings.data_folder))

@@ -112,7 +112,7 @@ def _read(body: bytes) -> MoveForm:
 
 
 def _examine(gateway: Gateway) -> moves.Examine | None:
-    """Return a function that checks a template's examples with the classifier, or None without a classifier.
+    """Return a function that checks a template's examples with the classifier. Return None if there is no classifier.
 
     Call the function on a thread, because it waits for embeddings that the event loop computes.
     """
@@ -131,7 +131,7 @@ def _examine(gateway: Gateway) -> moves.Examine | None:
 
 
 def _move(settings: Settings, form: MoveForm, examine: moves.Examine | None) -> str:
-    """Make the move, and return the moved template's reference or, for a rollback, its id.
+    """Make the move and return the template's reference. After a rollback, return only the template's id.
 
     The template files are read again first, because another worker or a command may have changed them.
     """
