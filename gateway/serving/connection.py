@@ -283,7 +283,7 @@ class ClientConnection(asyncio.Protocol):
             self._close()
 
     def _look_at_reader(self, now: float) -> None:
-        """Extend the deadline of a client that reads; abort the connection of a client that does not."""
+        """Abort the connection if the client does not read fast enough. Otherwise, extend the deadline."""
         unsent, write_s = unsent_bytes(self._transport), self._owner.limits.write_s
         if self._unsent and self._unsent - unsent < min(self._unsent, SLOWEST_BYTES_S * write_s):
             self.abort()

@@ -50,7 +50,7 @@ def scope_of(
 
 
 def address(name: Any) -> Address:
-    """Return the host and the port in a socket's name, or None if the name has none, as for a Unix socket."""
+    """Return the host and the port in a socket's name. Returns None for a Unix socket, whose name has no port."""
     return (str(name[0]), int(name[1])) if isinstance(name, tuple) else None
 
 

@@ -68,7 +68,8 @@ class _HealthConnection:
 
 
 class HealthPort:
-    """Serves `routes` on a listening socket. `is_allowed` returns whether to answer a request, by its Host header."""
+    """Serves `routes` on a listening socket. `is_allowed` gets the Host header of a request and returns whether to
+    answer the request."""
 
     def __init__(
         self,

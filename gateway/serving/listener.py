@@ -22,7 +22,7 @@ SWEEP_S = 1.0
 AT_ONCE = 64
 """How many connections are accepted in a row before the event loop handles other events."""
 PAUSE_S = 0.1
-"""How long to accept no connections after one could not be accepted, usually because too many files are open."""
+"""How long to wait after `accept` has failed, usually because too many files are open, before accepting again."""
 RETRY_AFTER_S = 1.0
 ALWAYS = frozenset(("/health/live", "/health/ready", "/metrics"))
 """Paths that are answered under any load."""

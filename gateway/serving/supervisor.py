@@ -30,7 +30,7 @@ TWICE_S = 5.0
 METRICS_S = 0.5
 """How long to wait for a worker's metrics."""
 SPARE_S = 3.0
-"""How long a worker may exceed the time planned for its end, before the worker is killed."""
+"""A worker that has not ended this long after its planned end is killed."""
 NEVER = float("inf")
 
 Work = Callable[[socket.socket, Settings], int]
@@ -65,7 +65,8 @@ class Supervisor:
         self._selector = selectors.DefaultSelector()
         self._children: list[Child] = []
         self._serving = 1
-        """The number of the generation whose workers accept connections."""
+        """The generation of the workers that accept connections. Each new configuration starts a new generation of
+        workers."""
         self._next: Settings | None = None
         """The new configuration while its workers start, otherwise None."""
         self._deaths: dict[int, float] = {}

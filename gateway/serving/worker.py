@@ -36,7 +36,7 @@ log = logging.getLogger("foreword.serving")
 BEAT_S = 0.5
 AT_ONCE = DrainOrder(0.0, 0.0)
 CUT_S = 5.0
-"""How long requests that were cut may take to send their last event and to be recorded."""
+"""After `cut`, how long the requests may take to send their last event and to be recorded."""
 FLUSH_S = 2.0
 """How long the last bytes of answers may take to reach their clients."""
 CLOSE_S = 8.0
