@@ -62,7 +62,8 @@ class Metrics:
             Gauge(name, text, registry=self._registry).set_function(value)
 
     def counting_tokens(self, read_answer: ReadAnswer) -> ReadAnswer:
-        """Wrap a reader of answers to count tokens as well. The reader may run on any thread."""
+        """Return a function that reads an answer with `read_answer` and counts its tokens. The function may run on any
+        thread."""
         kinds = {kind: self._tokens.labels(kind) for kind in ("prompt", "completion", "cached", "reasoning")}
 
         def read(body: bytes, content_type: str, content_encoding: str) -> Answer:
