@@ -30,7 +30,8 @@ _variable = msgspec.json.Decoder(str | int | float | _VariablePart)
 
 
 def prompt_of(raw: Raw | UnsetType) -> tuple[NamedTemplate | None, bool]:
-    """Return the template that the field `prompt` names, or None, and whether the backend fills in the values.
+    """Return the template that the field `prompt` names, and whether the backend fills in the values. The template is
+    None if the field is missing or names a prompt that OpenAI stores.
 
     If the field is not an object, it is ignored: the field then belongs to another API, and the backend validates it.
     """
@@ -45,7 +46,8 @@ def prompt_of(raw: Raw | UnsetType) -> tuple[NamedTemplate | None, bool]:
 
 
 def _version(version: str | int | None) -> tuple[int, str]:
-    """Return the version number, or 0 if none was given, and an error message, which is "" for a valid number."""
+    """Return the version number and an error message. The number is 0 if the client gave none. The message is "" unless
+    the version is invalid."""
     text = str(version or "")
     number = whole(text)
     if not text or number:

@@ -10,10 +10,10 @@ from gateway.wire.chat.completion import CallPart, loose_json, read_completion, 
 
 FIELDS = (b'"tool_choice"', b'"function_call"')
 ANY = ""
-"""A required name that every call matches."""
+"""Stands for a required call of any tool, in place of a function's name."""
 KINDS = ("function", "custom")
 CALL = "_call"
-"""The ending of the types of all calls in a response, such as `function_call` and `web_search_call`."""
+"""In a response, the type of every call ends with this, such as `function_call` or `web_search_call`."""
 
 
 class _ChoiceFields(Struct):

@@ -133,8 +133,8 @@ def _fields(event: bytes) -> tuple[bytes, bytes]:
 
 
 def _last_end(waiting: bytes, piece: bytes) -> int:
-    """Return the position after the last event that ends in a piece, or -1 if none ends. `waiting` has the bytes before
-    the piece."""
+    """Return the position in `piece` at which the last complete event ends, or -1 if no event ends there. `waiting` has
+    the bytes before the piece."""
     text = waiting[-1:] + piece
     if b"\r" not in text:
         stop = text.rfind(b"\n\n") + 2

@@ -34,7 +34,7 @@ def events(body: bytes, *, usage: bool) -> list[bytes]:
 
 
 def _parts(place: int, choice: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Split a choice into two deltas: the answer, and the finish reason."""
+    """Split a choice into two: one with the answer, and one with the finish reason."""
     index = choice.pop("index", None)
     end = {"index": place if index is None else index, "finish_reason": choice.pop("finish_reason", None)}
     if "message" not in choice and "text" in choice:

@@ -251,8 +251,8 @@ def _listed(headers: Mapping[bytes, bytes], name: bytes) -> tuple[str, ...]:
 
 
 def _account(headers: Mapping[bytes, bytes], *, default: bool) -> bool:
-    """Return whether to add the `foreword` object to the reply. Without the header `x-foreword-object`, `default`
-    decides."""
+    """Return whether to add the `foreword` object to the reply. Return `default` if the request lacks the header
+    `x-foreword-object`."""
     value = headers.get(b"x-foreword-object")
     if value is None:
         return default

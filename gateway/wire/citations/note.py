@@ -6,7 +6,7 @@ from gateway.wire.citations.marks import marks_in
 
 
 def numbers_in(text: str) -> list[int]:
-    """Return the numbers that a text cites as [1], [2, 3] or 【1】, in the order of the text and each only once."""
+    """Return the numbers that a text cites as [1], [2, 3] or 【1】, without duplicates, in the order of the text."""
     return list(dict.fromkeys(number for mark in marks_in(text) for number in mark.numbers))
 
 

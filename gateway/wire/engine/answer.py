@@ -177,7 +177,7 @@ class Events(_PieceReader):
     def _calling(self, choice: _EngineChoice) -> Iterator[_EngineChoice]:
         """Hold back the text of a choice until the engine has finished the choice, then yield the text as a tool call.
 
-        If the text is not a complete call, yields it as plain text.
+        If the text is not a complete call, yield the text unchanged.
         """
         written = self._written.setdefault(choice.index, [])
         delta = choice.delta if choice.delta is not UNSET else _Delta()

@@ -105,7 +105,7 @@ class EngineAsk(Struct, frozen=True):
 
 
 class Neutraliser:
-    """Breaks up the model's control tokens, if a text contains their literal names.
+    """Breaks up the names of the model's control tokens in the client's texts.
 
     The engine parses control tokens in the rendered conversation. A user's `<|im_end|>` would therefore end the user's
     turn, and could open a system turn. An invisible character inside the token turns the token into plain text.
@@ -196,8 +196,8 @@ def _with_tools(fields: dict[str, Raw], limits: Limits) -> tuple[bool, tuple[Not
 
 
 def _open_tools(fields: dict[str, Raw], choice: Any, tools: Any, limits: Limits) -> tuple[Note, ...]:
-    """Convert the tools of a request that allows an answer without a call. Returns notes about the parts that are
-    ignored."""
+    """Convert the tools of a request that allows an answer without a call. Returns a note if the engine ignores the
+    tools."""
     if isinstance(choice, dict):  # the choice allows only some of the tools
         names = {text_of(function.get("name")) for function in allowed_functions(choice, tools)}
         tools = [tool for tool in tools or () if tool["function"].get("name") in names]

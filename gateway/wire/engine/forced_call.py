@@ -22,8 +22,8 @@ SYSTEM = "system"
 
 
 def allowed_functions(choice: Any, tools: Any) -> list[dict[str, Any]]:
-    """Return the functions that a `tool_choice` allows. Raises `BadRequest` if the choice allows no function in
-    `tools`."""
+    """Return the functions that a `tool_choice` allows. Raises `BadRequest` if `tools` has no functions, or lacks a
+    function that the choice names."""
     functions = [tool["function"] for tool in tools or () if _is_function(tool)]
     names = _chosen(choice)
     known = [text_of(function.get("name")) for function in functions]

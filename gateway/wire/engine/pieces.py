@@ -1,4 +1,4 @@
-"""The types of a request to the gateway's own engines, and of the pieces of an engine's answer."""
+"""Structs for the requests to the gateway's own engines and for the pieces of the engines' answers."""
 
 from typing import Any
 

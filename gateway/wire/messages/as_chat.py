@@ -38,7 +38,7 @@ LEFT_OUT = (
     "betas",
 )
 TOOL_FIELDS = ("input_examples", "defer_loading", "eager_input_streaming", "allowed_callers")
-"""Fields of a tool that Anthropic's API defines and chat completions lack."""
+"""The tool fields that Anthropic's API defines and chat completions lack."""
 TRANSLATED = (
     "system",
     "messages",

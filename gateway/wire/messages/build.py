@@ -23,7 +23,8 @@ STOPS = {
 }
 """The stop reason for each finish reason of chat. Any other finish reason becomes `end_turn`."""
 BROKEN = "INVALID_JSON"
-"""The field of a call's input that holds arguments which are not a JSON object, as in Anthropic's guide to tools."""
+"""If a call's arguments are not a JSON object, its input gets this field with the arguments as text. Anthropic's guide
+to tools recommends this field."""
 _encode = msgspec.json.Encoder().encode
 
 
@@ -191,7 +192,7 @@ def usage_of(usage: ReportedUsage | None) -> dict[str, Any]:
 
 
 def input_of(arguments: str) -> dict[str, Any]:
-    """Return the input of a call. Arguments that are not a JSON object are put into a field as text."""
+    """Return the input of a call. Arguments that are not a JSON object become the text of the field `BROKEN`."""
     if not arguments.strip():
         return {}
     value = loose_json(arguments.encode())

@@ -79,8 +79,8 @@ class Conversation:
         self.instructions: list[Block] = []
         self.messages: list[dict[str, Any]] = []
         self.lacks_thinking = False
-        """Whether an answer with tool calls lacks the thinking before the calls. Models with thinking require this
-        thinking."""
+        """Whether the last assistant message has tool calls but no thinking blocks. When thinking is on, Anthropic's
+        API requires these blocks."""
         self._losses = losses
 
     def add(self, message: ChatMessage, where: str) -> None:
@@ -123,7 +123,7 @@ class Conversation:
         self._user([result])
 
     def _user(self, blocks: list[Block]) -> None:
-        """Add a user's blocks to the last message if it holds tool results, otherwise as a new message."""
+        """Add a user's blocks to the last message if that message holds tool results. Otherwise, add a new message."""
         last = self.messages[-1] if self.messages else {}
         before = last.get("content")
         if last.get("role") == "user" and isinstance(before, list) and before[0].get("type") == "tool_result":

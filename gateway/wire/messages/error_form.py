@@ -21,7 +21,8 @@ TYPES = {
     504: "timeout_error",
     529: "overloaded_error",
 }
-"""The error type for each status. Any other status uses the type of 400 or of 500."""
+"""The error type for each status. Any other status below 500 gets the type of 400, and any other status from 500 the
+type of 500."""
 STATUSES = {kind: status for status, kind in TYPES.items()}
 """The status for each error type. An error inside a stream has a type but no status."""
 

@@ -28,7 +28,7 @@ REFUSED = {
     "web_search_options": "Leave it out.",
 }
 HARMLESS = {"n": b"1", "logprobs": b"false", "top_logprobs": b"0", "modalities": b'["text"]'}
-"""For unsupported fields, the values that have no effect and are therefore accepted."""
+"""Unsupported fields are accepted with these values, which have no effect."""
 LEFT_OUT = (
     "frequency_penalty",
     "presence_penalty",

@@ -32,7 +32,7 @@ def read_body(body: bytes) -> Answer | None:
 
 
 def read_events(events: Iterable[bytes]) -> Answer | None:
-    """Return the answer in a stream, or None if it is not the stream of a message."""
+    """Return the answer in the stream of a message, or None for any other stream."""
     texts: list[str] = []
     usage: dict[str, Any] = {}
     stop, begun = "", False

@@ -11,7 +11,7 @@ FOR_A_MESSAGE = 4
 FOR_A_PICTURE = 1500
 """The estimated tokens of an image, or of one page of a document. The true number depends on the model."""
 BASE64_OF_A_PAGE = 60_000
-"""The estimated length in base64 characters of one page of a document."""
+"""The estimated number of base64 characters in one page of a document."""
 TEXTS = ("text", "thinking", "title", "context", "name")
 
 

@@ -66,13 +66,14 @@ def response_id(exchange_id: str) -> str:
 
 
 def exchange_id(response_id: str) -> str:
-    """Return the exchange's id that a response's id contains, or "" if the gateway did not make the response."""
+    """Read the exchange's id from a response's id. Returns "" if the gateway did not make the response."""
     inner = response_id.removeprefix(ID)
     return inner.replace("_", "-", 1) if response_id.startswith(ID + "fw_") else ""
 
 
 def whole(body: bytes, head: Mapping[str, Any], search: ShownSearch | None = None) -> bytes:
-    """Translate a chat completion to a response. A file search that came before is the response's first output item.
+    """Translate a chat completion to a response. If `search` is given, this file search is the response's first output
+    item.
 
     Raises `BackendFailed` if the body is not a chat completion.
     """

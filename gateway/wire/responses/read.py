@@ -100,8 +100,8 @@ def _text(response: dict[str, Any]) -> str:
 
 
 def _stored(response: dict[str, Any], whole: bytes) -> dict[str, str]:
-    """Return the JSON of a response, because a later request may need it. The JSON stays undecoded, because it may
-    contain numbers of any size."""
+    """Return the response's JSON, which is stored for later requests. Return an empty dict if the response is not the
+    gateway's own or must not be stored. The JSON stays undecoded, because it may contain numbers of any size."""
     ours = exchange_id(text_of(response.get("id"))) and response.get("store") is not False
     return {STORED: whole.decode("utf-8", "replace")} if ours and whole else {}
 

@@ -144,7 +144,8 @@ def shown(exchange: Exchange) -> ShownSearch | None:
 
 
 def without_results(item: Raw) -> Raw:
-    """Remove the search results from an output item, which a later request then sends as input."""
+    """Remove the search results from an output item of an earlier response. The item becomes input of a later
+    request."""
     if CALL not in bytes(item) or _kind(item) != "file_search_call":
         return item
     return Raw(_encode({**msgspec.json.decode(item), "results": None}))

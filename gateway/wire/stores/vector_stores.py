@@ -86,8 +86,8 @@ class SearchBody(Struct, forbid_unknown_fields=True):
 class StoreSearch(Struct, frozen=True):
     """A search in a store.
 
-    `weight` is the weight of the vectors; None selects the default. If `threshold` and `weight` are None, a query to
-    which the store is not relevant has no results.
+    `weight` is the weight of the vectors; None selects the default. If both `threshold` and `weight` are None, a query
+    has no results unless the store is relevant to the query.
     """
 
     queries: tuple[str, ...]
@@ -129,7 +129,8 @@ def changed_file(raw: bytes) -> ChangedFile:
 
 
 def new_batch(raw: bytes) -> list[tuple[NewFile, str]]:
-    """Return each file of a batch with its settings, and the name of the field that holds the file's id."""
+    """Return one pair for each file of a batch: the file with its settings, and the name of the field that holds the
+    file's id."""
     made: NewBatch = decoded(_new_batch, raw)
     checked(made.chunking_strategy)
     if (made.file_ids is None) == (made.files is None):
