@@ -1,5 +1,6 @@
 """`config.toml` as typed structs.
 
-The string below a field is its documentation, from which `docs/configuration.md` is generated. The settings of a kind
-(a backend, an embedder, a store) stand beside the kind's class. Here they are `KindTable`s, which `adapters` decodes.
+The string below a field is its documentation, from which `docs/configuration.md` is generated. The settings of a
+backend, an embedder or a store are defined beside its class. This package reads them as `KindTable`s, which `adapters`
+decodes.
 """

@@ -36,7 +36,7 @@ class Jobs(Struct, frozen=True, forbid_unknown_fields=True):
     judge: str = ""
     """The model that judges answers if the right answer is unknown. Default: none; such answers are not judged."""
     auto: Literal["off", "candidate", "canary", "active"] = "candidate"
-    """What a job may do without approval with a template that wins. `off`: leave the template in the job's folder.
+    """What a job may do without approval when a template wins. `off`: leave the template in the job's folder.
     `candidate`: write its file. `canary`: also use it for a share of the requests. `active`: also use a good canary for
     all requests."""
     share: Annotated[float, Meta(gt=0, le=0.5)] = 0.05

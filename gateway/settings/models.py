@@ -14,7 +14,7 @@ class Routing(Struct, frozen=True, forbid_unknown_fields=True):
     """`[routing]`: the models for requests that name no model, an unknown model, or a model by another name."""
 
     default: str = ""
-    """The model for requests that name no model, or `auto`."""
+    """The model for requests that name no model, or name the model `auto`."""
     unknown: str = ""
     """The model for requests that name an unknown model, so that an application can keep its own name for a model.
     Default: none; such a request gets 404."""
@@ -101,8 +101,8 @@ class ModelTable(Struct, frozen=True, forbid_unknown_fields=True):
     """The context window in tokens. Set it if the backend does not report it, or if the model works well only with
     fewer tokens."""
     longer: str = ""
-    """Another name for the same model, at a deployment with a longer window. Prompts that are too long for this model's
-    window go there."""
+    """The name under which clients get the same model with a longer window. Prompts that are too long for this model's
+    window are sent to that name."""
     repeat: bool = False
     """Whether to send a request again if the backend took it and then stopped answering: once to the backend, then to
     the fallback. The work may be done, and paid for, twice. A request with an `idempotency-key` header is always

@@ -12,9 +12,9 @@ class PromptTable(Struct, frozen=True, forbid_unknown_fields=True):
     """`[prompt]`: classifying and rewriting."""
 
     mode: Mode = Mode.PROVEN
-    """`off`: plain proxy. `shadow`: decide and record, but change nothing. `on`: rewrite. `proven`: like `on`, but a
-    template that the classifier chose, and the refiner, may change a prompt only if measurements showed that the change
-    helps the answering model."""
+    """`off`: plain proxy. `shadow`: decide and record, but change nothing. `on`: rewrite. `proven`: like `on`, but the
+    refiner and the templates that the classifier chooses are used only if measurements showed that they help the
+    answering model."""
     canary: Share = 1.0
     """The share of conversations that are rewritten in the modes `proven` and `on`. The others are controls."""
     controls: Share = 0.3

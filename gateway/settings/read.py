@@ -94,8 +94,8 @@ NO_DIGEST = "is not a SHA-256, which has 64 hex digits"
 
 
 def decode(table: Any, struct: type[Struct], where: str) -> tuple[Any, list[Problem]]:
-    """Decode a table to a struct. If the table has mistakes, return None and one problem for each wrong, unknown or
-    missing key.
+    """Decode a table to a struct, and return the struct and an empty list. If the table has mistakes, return None and
+    one problem for each wrong, unknown or missing key.
 
     A text `env:NAME` is replaced by the environment variable `NAME`.
     """
@@ -106,7 +106,7 @@ def decode(table: Any, struct: type[Struct], where: str) -> tuple[Any, list[Prob
 
 
 def _fields(table: Mapping[str, Any], struct: type[Struct], where: str) -> tuple[dict[str, Any], list[Problem]]:
-    """Return the readable values by field, and one problem for each other key or missing required key."""
+    """Return the readable values by field name. Also return one problem for each unreadable, unknown or missing key."""
     problems: list[Problem] = []
     values: dict[str, Any] = {}
     fields = {info.encode_name: info for info in msgspec.structs.fields(struct)}
