@@ -224,7 +224,7 @@ def _cache(plan: Plan) -> str:
 def _changed(shop: Workshop, model: Compressed) -> bool:
     """Return whether a weight or the model's size differs from the source.
 
-    A plan that changes only the cache also returns True.
+    Also returns True for a plan that changes only the cache.
     """
     if shop.plan.int8_cache and len(shop.plan.schemes) == 1:
         return True

@@ -45,7 +45,7 @@ class CompressOptions(Struct, frozen=True, forbid_unknown_fields=True):
     channels: float = 0.25
     """The share of MLP channels that `structured` removes."""
     heads: float = 0.0
-    """The share of attention-head groups that `structured` removes. A group shares its keys and values."""
+    """The share of attention-head groups that `structured` removes. The heads of a group share keys and values."""
     layers: Annotated[int, Meta(ge=0)] = 0
     """The number of layers that `structured` removes."""
     uneven: bool = True

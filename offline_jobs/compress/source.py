@@ -63,7 +63,8 @@ class Source:
 def open_source(path: Path, sha256: str = "") -> Source:
     """Open a model.
 
-    Raises `JobFailed` if the model is damaged or unsupported, or if its digest is not `sha256`.
+    Raises `JobFailed` if the model is damaged or unsupported, or if the model's SHA-256 differs from `sha256`. An empty
+    `sha256` is not checked.
     """
     if not path.exists():
         raise JobFailed(f"{path} does not exist")

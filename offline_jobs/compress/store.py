@@ -33,7 +33,10 @@ def store_q8_0(source: Path, target: Path) -> None:
 
 
 def rounded_to_q8_0(values: Floats) -> Coded:
-    """Round a matrix [rows, columns]. In each row, the largest value of every 32 columns sets their scale."""
+    """Round a matrix [rows, columns].
+
+    Every 32 columns of a row form a block. The largest absolute value in a block sets the scale of the block.
+    """
     groups = values.reshape(len(values), -1, blocks.BLOCK)
     scales = (np.abs(groups).max(2) / HIGHEST).astype(np.float16)
     divisors = np.where(scales == 0, 1, scales).astype(np.float32)[..., None]
@@ -42,8 +45,10 @@ def rounded_to_q8_0(values: Floats) -> Coded:
 
 
 def _stays(tensor: GgufTensor) -> bool:
-    """Return whether a tensor keeps its type. True for vectors, for Q8_0 tensors, and for matrices whose row length is
-    not a multiple of 32."""
+    """Return whether a tensor keeps its type.
+
+    Vectors, Q8_0 tensors, and matrices whose row length is not a multiple of 32 keep their types.
+    """
     return len(tensor.shape) != 2 or tensor.shape[1] % blocks.BLOCK != 0 or tensor.type == Q8_0
 
 

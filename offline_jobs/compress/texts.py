@@ -16,7 +16,7 @@ from offline_jobs.datasets.dataset import find
 from offline_jobs.errors import JobFailed
 
 CHARACTERS_A_TOKEN = 16
-"""The number of characters of text that are read for each token that is needed."""
+"""The number of characters to read for each required token."""
 
 
 class TextWindows(Struct, frozen=True):

@@ -81,7 +81,7 @@ def linear_names(network: Any) -> list[str]:
 
 @torch.no_grad()
 def quantize_network(model: Compressed, grid: Grid, importance: Mapping[str, Tensor] | None = None) -> list[str]:
-    """Quantize in place: every linear layer to `grid`, and the embedding and the head to int8 in groups of 32.
+    """Quantize the network in place: linear layers to `grid`, the embedding and the head to int8 in groups of 32.
 
     Matrices that already have codes are not changed. A matrix whose columns cannot be divided into groups stays in
     float16. Returns the names of the matrices that stay in float16.

@@ -46,7 +46,7 @@ class Family:
     """A family of models.
 
     turned: whether GGUF orders the rows of q and k differently from transformers (see `interleaved`).
-    raised: whether GGUF stores the weights of norms plus 1.
+    raised: whether GGUF stores norm weights with 1 added.
     """
 
     architecture: str

@@ -14,8 +14,10 @@ def perplexity(losses: list[float]) -> float:
 
 
 def rise_of(before: Perplexities, after: Perplexities) -> float:
-    """Return the largest relative rise among the perplexities in torch, in llama.cpp, and with the int8 cache, if
-    measured."""
+    """Return the largest relative rise among the perplexities in torch and in llama.cpp.
+
+    The perplexity with the int8 cache is included if it was measured.
+    """
     rises = [after.torch / before.torch, after.llamacpp / before.llamacpp]
     if after.llamacpp_int8_cache:
         rises.append(after.llamacpp_int8_cache / before.llamacpp)

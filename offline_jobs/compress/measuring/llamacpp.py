@@ -221,8 +221,8 @@ class LlamaContext:
     def read(self, tokens: Sequence[int], start: int, *, rows: int = 1, logits: bool = True) -> NDArray[np.float32]:
         """Read `tokens` at position `start` into each of `rows` texts.
 
-        If `logits` is true, returns the logits [tokens, vocabulary] of every token of every text, otherwise those of
-        the last token of each text. The array is valid until the next call.
+        If `logits` is true, returns the logits [tokens, vocabulary] of every token of every text. Otherwise, returns
+        the logits of the last token of each text. The array is valid until the next call.
         """
         count = len(tokens) * rows
         batch = self._library.llama_batch_init(count, 0, 1)

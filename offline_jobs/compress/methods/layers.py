@@ -166,7 +166,10 @@ def _arguments(network: Any, window: Sequence[int], index: int) -> dict[str, Any
 
 
 class _Skipped(nn.Module):
-    """Replaces a layer and returns its input unchanged. It has the attributes of the layer that some models read."""
+    """Stands in for a layer and returns the input unchanged.
+
+    Copies those attributes of the layer that some models read.
+    """
 
     def __init__(self, layer: nn.Module) -> None:
         super().__init__()

@@ -49,7 +49,7 @@ def smooth(
     """Smooth every layer in place. The alpha with the least error after rounding to int8 is chosen.
 
     Yields the chosen alphas of each layer, by the name of the module into which the division is folded. An alpha of -1
-    means that smoothing did not reduce the error. For a layer that an earlier run finished, yields an empty mapping.
+    means that smoothing did not reduce the error. Yields an empty mapping for a layer that an earlier run finished.
     `raised` says whether norms multiply by weight + 1.
     """
     texts = Texts(network, windows)
@@ -107,7 +107,7 @@ def _factors(matrices: list[Tensor], highest: Tensor, alpha: float, shared: Tens
 
 
 def _loss(matrices: list[Tensor], sample: Tensor, factors: Tensor | None) -> float:
-    """Return the squared error of the outputs that rounding activations and weights to int8 causes."""
+    """Return the squared error of the outputs after activations and weights are rounded to int8."""
     divided = sample if factors is None else sample / factors
     rounded = round_input(divided)
     total = 0.0
