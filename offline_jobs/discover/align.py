@@ -47,7 +47,7 @@ def aligned(texts: Sequence[str], *, dates_vary: bool = True) -> TextShape:
 
 
 def _common(cut: Sequence[list[str]]) -> list[str]:
-    """Return the longest common beginning of almost all token lists. A date ends the beginning."""
+    """Return the longest common beginning of almost all token lists. The beginning ends before the first date."""
     need = SHARE * len(cut)
     alive = list(cut)
     start: list[str] = []

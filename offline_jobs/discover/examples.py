@@ -2,8 +2,8 @@
 traffic.
 
 The examples are requests whose right answer is known: feedback gave the answer, or a full score confirmed the model's
-answer. They come only from the key in whose traffic the prompt was found. No request gets the new version before a
-person promotes it.
+answer. The examples come only from requests with the key in whose traffic the prompt was found. No request gets the new
+version before a person promotes it.
 """
 
 import time

@@ -16,9 +16,9 @@ FEWEST_WORDS = 3
 MOST_WORDS = 8
 """The weight of a feature stops growing at this number of words."""
 EDGES = (8, 12, 16, 24)
-"""How many words and marks the features for the start and the end of a text cover."""
+"""The numbers of words and marks in the features for the start and the end of a text."""
 AT_EDGE = 2
-"""The factor by which features at the start or end of a text weigh more, because content seldom stands there alone."""
+"""The factor for the weight of features at the start or end of a text. Content seldom stands there alone."""
 LABEL = 1
 """The weight of a short label, such as `Title:`. A label is used only if a text has no other feature."""
 MOST_LABELS = 6

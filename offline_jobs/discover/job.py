@@ -43,7 +43,8 @@ ROUNDS = 3
 MOST_WAITING = 50
 BEGINNING = 80
 SCRUBBED = 400
-"""Secrets are sought in this many characters, so that none is cut off at the end of the beginning."""
+"""Secrets are removed from this many characters at the start of a text. Then the text is cut to `BEGINNING` characters.
+In this order, the cut leaves no part of a secret."""
 MOMENT_S = 0.001
 
 

@@ -29,7 +29,7 @@ COVERED = 0.95
 SINGLES = 0.1
 """If at least this share of the wider shape's texts match no narrow shape, the narrow shapes differ only in content."""
 SHARED = 0.5
-"""Text that only the narrow shape has is content if at least this share of it also occurs in other prompts."""
+"""The narrow shape's additional text is content if at least this share of that text also occurs in other prompts."""
 
 Known = Mapping[str, Sequence[Feature]]
 
@@ -158,7 +158,7 @@ def _quotes(wide: MinedShape, narrow: MinedShape) -> bool:
 
 
 def _adds_content(wide: MinedShape, narrow: MinedShape, outside: str) -> bool:
-    """Return whether most of the text that only the narrow shape has also occurs in other prompts."""
+    """Return whether other prompts contain most of the narrow shape's additional text."""
     own = "\n".join(wide.shape.pieces)
     sentences = [part for piece in narrow.shape.pieces for part in SENTENCE.split(piece) if words(part) >= STRONG]
     added = [sentence for sentence in sentences if sentence not in own]

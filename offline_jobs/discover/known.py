@@ -1,4 +1,4 @@
-"""Tables that the passes over the records look up. Each process reads a table's file once."""
+"""Lookup tables for the passes over the records. Each process reads a table's file once."""
 
 from functools import lru_cache
 from pathlib import Path
@@ -61,7 +61,7 @@ def system_table(file: str) -> SystemTable:
 
 @lru_cache(maxsize=2)
 def counters(file: str) -> "np.ndarray[Any, np.dtype[np.uint32]]":
-    """Return the counters of features, uint32 [COUNTERS]. The array is mapped from its file, so only what is used is
-    read."""
+    """Return the counters of features, uint32 [COUNTERS]. The array is mapped from its file, so only the used
+    parts are read."""
     table: np.ndarray[Any, np.dtype[np.uint32]] = np.load(file, mmap_mode="r")
     return table

@@ -15,10 +15,10 @@ INSIDE = 0.9
 
 
 def mine(samples: Sequence[SampleText], *, in_system: bool = False) -> list[MinedShape]:
-    """Return the shapes that the samples share, those with the most fixed text first.
+    """Return the shapes that the samples share. Shapes with the most fixed text come first.
 
-    System messages are instructions. If `in_system`, text that only a few of them share is therefore never treated as
-    content.
+    If `in_system` is true, the samples are system messages. Text that only a few system messages share is never treated
+    as content, because system messages are instructions.
     """
     rest = list(samples)
     known = {sample.text: features(sample.text) for sample in samples}

@@ -24,7 +24,7 @@ from offline_jobs.discover.traffic import TrafficPortion, TrafficRequest, reques
 MOST_SYSTEMS = 4000
 """How many distinct system messages are kept per key and endpoint. The most frequent messages are kept."""
 MOST_OF_GROUP = 200
-"""How many distinct user messages are kept per most telling feature."""
+"""The number of distinct user messages to keep among those with the same most telling feature."""
 LONGEST = 400_000
 """The largest number of characters in a text that is mined."""
 NO_SYSTEM = -1

@@ -23,7 +23,10 @@ break may be shorter."""
 
 
 def merged_buckets(parts: Iterable[Sequence[Bucket]]) -> list[Bucket]:
-    """Join the buckets of all portions. If a group is too large, only the texts with the smallest hashes are kept."""
+    """Join the buckets of all portions.
+
+    If too many texts have the same most telling feature, only those with the smallest hashes are kept.
+    """
     whole: dict[tuple[str, str, int], Bucket] = {}
     for buckets in parts:
         for bucket in buckets:
@@ -84,7 +87,10 @@ def _covered(bucket: Bucket, mined: Sequence[MinedShape]) -> float:
 
 
 def systems_of(places: Iterable[tuple[str, str, Sequence[SampleText]]]) -> dict[tuple[str, str], dict[str, SampleText]]:
-    """Join the system messages of all portions. The result maps a key and an endpoint to messages by their text."""
+    """Join the system messages of all portions.
+
+    For each pair of client key and endpoint, returns a mapping from the text of a message to its sample.
+    """
     whole: defaultdict[tuple[str, str], dict[str, SampleText]] = defaultdict(dict)
     for key, endpoint, samples in places:
         for sample in samples:

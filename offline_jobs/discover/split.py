@@ -50,10 +50,10 @@ def separated(shape: TextShape, members: Sequence[SampleText], *, in_system: boo
 
 
 def _changing_together(columns: Sequence[Sequence[str]], members: Sequence[SampleText]) -> Groups:
-    """Return the groups into which several parts with different values divide the members alike.
+    """Group the members by the value of a part, if another part with different values gives the same groups.
 
-    Returns [] if there are no such parts. If the parts have equal values, such as the name of a language, the members
-    are one prompt and are not divided.
+    Returns [] if there are no such parts. If the two parts have equal values, such as the name of a language, the
+    members are one prompt and are not divided.
     """
     seen: dict[frozenset[frozenset[int]], Sequence[str]] = {}
     for column in columns:
@@ -73,7 +73,7 @@ def is_label(piece: str) -> bool:
 
 
 def _long_texts(column: Sequence[str], members: Sequence[SampleText]) -> Groups:
-    """Group the members by the value of a part, or return [] unless a few long values cover almost all members.
+    """Group the members by the value of a part if a few long values cover almost all requests. Otherwise, return [].
 
     Such values are the prompts of several applications that begin and end alike.
     """
@@ -89,9 +89,9 @@ def _grouped(
     class_of: Callable[[str], Hashable],
     most: int = MOST_VALUES,
 ) -> dict[Hashable, list[SampleText]]:
-    """Group the members by the class of their value. Returns {} unless two to `most` classes cover almost all members.
+    """Group the members by the class of their value. Rare classes are left out, and at most `most` classes are kept.
 
-    Members of other classes are left out.
+    Returns {} if fewer than two classes are kept, or if the kept classes do not cover almost all requests.
     """
     classes = [class_of(value) for value in column]
     counts: Counter[Hashable] = Counter()

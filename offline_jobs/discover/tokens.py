@@ -1,4 +1,7 @@
-"""Cuts a text into tokens: words, numbers, line breaks, spaces and single marks. The tokens joined are the text."""
+"""Cuts a text into tokens: words, numbers, line breaks, spaces and single marks.
+
+The text is the concatenation of its tokens.
+"""
 
 import re
 

@@ -76,7 +76,7 @@ class VersionUse(Struct):
         self.ambiguous += other.ambiguous
 
     def scrub(self) -> None:
-        """Take secrets and personal data out of the values, since the ledger keeps them."""
+        """Remove secrets and personal data from the values, because the ledger keeps the values."""
         for own in self.values:
             own.values = {hash: scrubbed(value) for hash, value in own.values.items()}
 
