@@ -40,8 +40,8 @@ CREATE TABLE IF NOT EXISTS calls (
 """
 RUNNING, DONE, FAILED, CANCELLED, SPENT = "running", "done", "failed", "cancelled", "out of budget"
 FAILED_CALL = "-failed-"
-"""The part of a key that marks a failed call. A failed call counts against the budget, and a resumed job makes the call
-again."""
+"""The part of a call's key that marks the call as failed. A failed call counts against the budget, and a resumed job
+makes the call again."""
 
 
 class LedgerJob(Struct, frozen=True):

@@ -21,7 +21,7 @@ LOOK_EVERY_S = 1.0
 
 
 class JobRun:
-    """One run of a job. A resumed job has several runs, which share its folder."""
+    """One run of a job. A resumed job has several runs, which share the job's folder."""
 
     def __init__(
         self,

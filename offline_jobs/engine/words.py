@@ -9,7 +9,10 @@ from offline_jobs.errors import JobFailed
 
 
 def read_words(words: Iterable[str]) -> dict[str, Any]:
-    """Convert words such as `name=value` to a table. Values that are JSON are decoded. Raises `JobFailed`."""
+    """Convert words such as `name=value` to a table. Values that are JSON are decoded.
+
+    Raises `JobFailed` if a word has no `=`.
+    """
     table: dict[str, Any] = {}
     for word in words:
         name, equals, value = word.partition("=")
