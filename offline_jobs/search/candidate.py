@@ -81,7 +81,10 @@ def examples_in(pieces: Pieces) -> CandidateExamples:
 
 
 def pool_file(examples: CandidateExamples) -> str:
-    """Return the name of the pool file. The name contains a hash of the rows, so equal rows have equal names."""
+    """Return the name of the file with the candidate's examples.
+
+    The name contains a hash of the examples, so files with equal examples have equal names.
+    """
     return f"examples-{sha256(examples_text(examples).encode()).hexdigest()[:10]}.jsonl"
 
 

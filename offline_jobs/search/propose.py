@@ -161,8 +161,8 @@ def _taken(output: dict[str, Any], known: ProposalMaterial) -> dict[str, Any]:
 def _enough(known: ProposalMaterial, most: int) -> int:
     """Return how many examples to show.
 
-    The result is `most`, or the number of labels if it is larger than `most` and the labels are a small closed set. A
-    model rarely gives a label that it has not seen.
+    The result is usually `most`. If a small closed set has more than `most` labels, the result is the number of labels,
+    because a model rarely gives a label that it has not seen.
     """
     labels = len(known.measure.labels)
     return max(most, labels) if labels <= MOST_LABELS_SHOWN else most

@@ -1,6 +1,7 @@
 """Scores answers in grades.
 
-The form of answers improves before their content. A score that only tells right from wrong would hide this progress.
+During a search, the form of answers improves before their content. A score that only tells right from wrong would hide
+this progress.
 """
 
 from collections import Counter

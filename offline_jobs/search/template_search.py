@@ -1,6 +1,7 @@
 """The search for a better version of one template, as a problem for an optimizer.
 
-The search starts with a race between the template and one candidate per rule. The optimizer continues from the best.
+The search starts with a race between the template and one candidate per rule. The optimizer continues from
+the winner of the race.
 """
 
 from collections.abc import Callable, Iterator, Sequence
