@@ -15,7 +15,7 @@ from scipy import stats
 from sklearn.cluster import KMeans
 
 ALARM = 0.002
-"""The highest probability of a false alarm, for all aspects of a window together."""
+"""The limit on the probability of a false alarm, for all aspects of a window together."""
 FEWEST = 50
 RARE = 0.001
 CLUSTERS, A_CLUSTER = 40, 25

@@ -21,18 +21,18 @@ from collections.abc import Iterable, Iterator, Sequence
 from msgspec import Struct
 
 ALARM = 0.005
-"""The highest probability of rolling back a canary that is not worse."""
+"""The limit on the probability of rolling back a canary that is not worse."""
 CONTROL_ALARM = 0.03
-"""The highest probability of stopping a template that is not worse than its controls.
+"""The limit on the probability of stopping a template that is not worse than its controls.
 
 This limit is higher than `ALARM`, because there are few controls. `benchmarks/controls.py` has the figures.
 """
 LEVEL, LEVEL_WEIGHT = 0.75, 2.0
-"""The first guess of the stable version's mean score. The guess counts as much as this many answers."""
+"""The first guess of the stable version's mean score, and the weight of this guess as a number of answers."""
 DROP, DROP_WEIGHT = 0.2, 40.0
-"""The first guess of how much lower the canary's mean score is. The guess counts as much as this many answers."""
+"""The first guess of how much lower the canary's mean score is, and the weight of this guess as a number of answers."""
 LEAST = 0.05
-"""The smallest assumed drop. A real drop counts as evidence if it is at least about half as large."""
+"""The smallest assumed drop. A real drop counts as evidence if it is at least about half of this drop."""
 EDGE = 0.02
 """Guesses keep this distance from 0 and from 1, so that no single answer decides."""
 
@@ -61,8 +61,8 @@ class SequentialVerdict(Struct, frozen=True):
 
 
 class AnswerBlock(Struct, frozen=True):
-    """The scores of consecutive answers of both versions. Which version answers is settled before the score is
-    known."""
+    """The scores of consecutive answers of both versions. The version that gives an answer is chosen
+    before the answer is scored."""
 
     canary: Sequence[float]
     stable: Sequence[float]
@@ -72,7 +72,7 @@ def judged(answers: Iterable[ScoredAnswer], before: Sequence[float] = (), alarm:
     """Return the verdict on the answers, in their order. Stops as soon as the canary is known to be worse.
 
     `before` has earlier scores of the stable version. They improve the first guess of its mean, but do not count as
-    evidence. `alarm` is the highest probability of calling a canary worse when it is not.
+    evidence. `alarm` limits the probability of calling a canary worse when it is not.
     """
     known = RunningMean(sum(before) + LEVEL * LEVEL_WEIGHT, len(before) + LEVEL_WEIGHT)
     stake, highest, canary, stable = 1.0, 1.0, RunningMean(), RunningMean()

@@ -16,7 +16,9 @@ Values = NDArray[np.float64]
 def worth(examples: Any, labels: Any, queries: Any, answers: Any, k: int) -> Values:
     """Return the Shapley value of each example for the vote of the `k` nearest examples.
 
-    examples: [n, d]; labels: [n]; queries: [m, d]; answers: [m], the right labels; rows of length 1 -> [n]
+    The rows of `examples` and `queries` are unit vectors.
+
+    examples: [n, d]; labels: [n]; queries: [m, d]; answers: [m], the right labels -> [n]
     """
     n = len(examples)
     total = np.zeros(n, np.float64)
@@ -42,9 +44,10 @@ def _values(right: NDArray[np.bool_], k: int) -> Values:
 def vote(examples: Any, labels: Any, queries: Any, k: int) -> list[Any]:
     """Return for each query the most frequent label of the `k` nearest examples.
 
-    If labels are equally frequent, the label of the nearest example wins.
+    If labels are equally frequent, the label of the nearest example wins. The rows of `examples` and `queries` are unit
+    vectors.
 
-    examples: [n, d]; labels: [n]; queries: [m, d]; rows of length 1 -> m labels
+    examples: [n, d]; labels: [n]; queries: [m, d] -> m labels
     """
     votes = []
     for query in queries:
