@@ -32,7 +32,7 @@ class PromptGroup(Struct, frozen=True):
 
 
 def group(texts: Sequence[str], settings: Settings) -> list[PromptGroup]:
-    """Cluster the texts, largest cluster first. Texts that fit no cluster are left out.
+    """Return the clusters of the texts. The largest cluster comes first. Texts that fit no cluster are left out.
 
     Returns an empty list if there are too few texts.
     """

@@ -14,7 +14,7 @@ FEWEST = 10
 TO_DECIDE = 0.4
 """The largest share of the calls that may be spent on the sealed rows."""
 LOOKS = 6
-"""The budget must allow at least this many candidates to answer all rows to choose by."""
+"""The budget must be large enough for this many candidates. Each candidate answers all rows to choose by."""
 
 
 class SplitSizes(Struct, frozen=True):
