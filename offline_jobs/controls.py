@@ -72,7 +72,7 @@ _scored = cache(ScoredAnswer)
 
 
 def compared_with_controls(run: JobRun, only: str = "", judge: int = 0) -> list[WatchVerdict]:
-    """Compare every template in use with its controls, or only the template `only`.
+    """Compare every template in use with its controls. If `only` is set, compare only this template.
 
     The judge scores at most `judge` of the answers that have no other score. Templates without controls get no verdict.
     """
@@ -110,9 +110,10 @@ def _decided(run: JobRun, template: Template, standings: Standings, answers: lis
 
 
 def compared(answers: list[ScoredAnswer], needed: int) -> tuple[StandingState, str]:
-    """Decide from the scored answers. `canary` marks answers to rewritten prompts. Returns the state and its reason.
+    """Return the new state of a template, and the reason.
 
-    A template is settled only after `needed` scored answers to rewritten prompts.
+    In `answers`, the field `canary` is true for answers to rewritten prompts. A template is settled only after `needed`
+    scored answers to rewritten prompts.
     """
     verdict = judged(answers, alarm=CONTROL_ALARM)
     if verdict.worse:

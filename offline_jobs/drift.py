@@ -77,7 +77,7 @@ class DriftReport(Struct, frozen=True):
 
 
 class Spans(Struct, frozen=True):
-    """The two windows. The first run fixes both."""
+    """The two windows. The first run sets both, so that a resumed job compares the same windows."""
 
     before: Span
     now: Span

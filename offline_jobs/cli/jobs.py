@@ -160,7 +160,7 @@ def list_(limit: int, as_json: bool, config: Path) -> None:
 @click.option("--json", "as_json", is_flag=True)
 @config_option
 def show(id: str, as_json: bool, config: Path) -> None:
-    """Show the arguments (words), steps, spending and report of a job."""
+    """Show the arguments, steps, spending and report of a job."""
     with open_ledger(config) as (_, ledger):
         job = ledger.job(id)
         if as_json:
