@@ -92,7 +92,7 @@ def document(request: Request[Any, Any, Any]) -> Response[dict[str, Any]]:
 
 
 def complete(app: Litestar) -> dict[str, Any]:
-    """Return Litestar's document with the hot routes added."""
+    """Add the routes that bypass Litestar to its document, and return the document."""
     schema: dict[str, Any] = app.openapi_schema.to_schema()
     bodies, components = msgspec.json.schema_components(
         [*[body for body, _ in HOT.values()], *OURS.values()], ref_template="#/components/schemas/{name}"

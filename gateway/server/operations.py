@@ -38,5 +38,6 @@ def readiness_of(gateway: Gateway) -> tuple[int, dict[str, object]]:
 
 @get("/metrics", summary="Metrics in Prometheus' text format", tags=["operations"], media_type="text/plain", opt=OPEN)
 async def metrics(gateway: Shared) -> Response[bytes]:
-    """Metrics in Prometheus' text format: requests, durations, decisions of the stages, and the spool's lag."""
+    """Metrics in Prometheus' text format: requests, durations, the stages' decisions, and how much of the spool is not
+    in the database yet."""
     return Response(gateway.metrics.page(), headers={"content-type": CONTENT_TYPE})
