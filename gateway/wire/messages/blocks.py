@@ -1,8 +1,8 @@
 """Translates the messages of a `/v1/messages` request to chat messages.
 
-A message with tool results becomes one chat message per result. Its other blocks become a user message. A text that
-need not be joined with another text stays undecoded JSON, because the conversation of a coding agent has many long
-texts.
+A message with tool results becomes one chat message per result. Its other blocks become a user message. A text that is
+not joined with another text stays undecoded JSON. This saves time, because the conversation of a coding agent has many
+long texts.
 """
 
 from collections.abc import Iterator, Sequence
