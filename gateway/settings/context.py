@@ -29,7 +29,8 @@ class Context(Struct, frozen=True, forbid_unknown_fields=True):
     floor: Annotated[float, Meta(ge=-1, le=1)] = -1.0
     """Chunks with a lower score are not used."""
     budget_ms: Count = 2000
-    """The time limit of retrieval. When it is over, the request goes on without chunks, and a note says so."""
+    """The time limit of retrieval. If retrieval takes longer, the request goes on without chunks, and a note says
+    so."""
     strategy: Literal["auto", "off"] = "auto"
     """What to do with a prompt that is longer than the model's window. `auto`: search the prompt or read it in parts,
     depending on the task. `off`: drop the oldest turns of the conversation, unless the request names a strategy."""

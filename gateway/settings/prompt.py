@@ -32,7 +32,8 @@ class PromptTable(Struct, frozen=True, forbid_unknown_fields=True):
     watch_s: Annotated[float, Meta(ge=0)] = 1.0
     """How often the files are checked for changes; 0: only on `POST /v1/foreword/reload`."""
     budget_ms: Count = 300
-    """The time limit of classifying, and also of rewriting. When it is over, the client's prompt is sent unchanged."""
+    """The time limit of classifying, and also of rewriting. If classifying or rewriting takes longer, the client's
+    prompt is sent unchanged."""
     confidence: Share = 0.85
     """The lowest calibrated probability for an intent. Below it, the intent is *unknown* and nothing is rewritten."""
     first_tier: Share = 0.9
@@ -67,7 +68,7 @@ class Refiner(Struct, frozen=True, forbid_unknown_fields=True):
     model: str = ""
     """Any model of the gateway, including a locally trained one. Default: none; nothing is refined."""
     budget_ms: Count = 4000
-    """The time limit of the refiner. When it is over, the client's prompt is sent unchanged."""
+    """The time limit of the refiner. If the refiner takes longer, the client's prompt is sent unchanged."""
     max_tokens: Count = 800
     """The longest answer of the refiner, in tokens."""
     improvable: Share = 0.5

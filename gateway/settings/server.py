@@ -25,9 +25,9 @@ class Server(Struct, frozen=True, forbid_unknown_fields=True):
     """Whether chat streams with sources may end with an extra event, whose `choices` are empty. A request can override
     this with `foreword.closing_event`."""
     secret: str = ""
-    """The secret from which the marks around retrieved passages are made (`env:NAME`). With the same secret, the same
-    passages get the same marks, so a model's prompt cache recognises them. Gateways that share a model's cache need
-    the same secret. Default: the gateway makes a secret once and keeps it in the data folder."""
+    """The marks around retrieved passages are made from this secret (`env:NAME`). With the same secret, the same
+    passages get the same marks, so a model's prompt cache recognises them. Gateways that share a model's cache need the
+    same secret. Default: the gateway makes a secret once and keeps it in the data folder."""
     health_port: Annotated[int, Meta(ge=0, le=65535)] | None = None
     """A second port with `/health/live`, `/health/ready` and `/metrics`. It answers even if the first port is
     overloaded. Default: `port` + 1, if free; 0: none."""
