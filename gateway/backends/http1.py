@@ -2,8 +2,8 @@
 the pieces of the body.
 
 A gateway passes answers on unchanged, so this module does without redirects, cookies, decompression and proxies.
-httptools (llhttp) parses the answers. General HTTP clients take two to five times the CPU time; `docs/benchmarks.md`
-has the figures. `connection_pool.py` pools the connections.
+httptools (llhttp) parses the answers. General HTTP clients take two to five times as much CPU time as this module;
+`docs/benchmarks.md` has the figures. `connection_pool.py` pools the connections.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ HIGH_WATER = 256 * 1024
 
 
 class UpstreamFault(Exception):
-    """The reason why an answer is missing or incomplete. The text never contains the upstream's address."""
+    """The reason why an answer is missing or incomplete. The error's text never contains the upstream's address."""
 
 
 class Unreachable(UpstreamFault):
@@ -116,7 +116,7 @@ class Connection(asyncio.Protocol):
             raise self._error
 
     async def piece(self) -> bytes:
-        """Return the bytes of the body since the last call, unchanged, or b"" at the end."""
+        """Return the bytes of the body that arrived since the last call, unchanged, or b"" at the end."""
         while not self._pieces:
             if self._error is not None:
                 raise self._error

@@ -34,8 +34,8 @@ HELD_S = 1.0
 answer if an error follows.
 """
 TELL_AFTER_S = 10.0
-"""If the upstream has sent only comments for this long, the client gets a comment for each further one, so that the
-client keeps waiting.
+"""If the upstream has sent only comments for this long, the gateway passes a comment to the client for each further
+comment, so that the client keeps waiting.
 """
 BROKE_OFF = "broke off in the middle of its stream"
 _FIRST_FIELD = re.compile(rb"(?:\xef\xbb\xbf)?[\r\n]*(?:data|event|id|retry)?:")

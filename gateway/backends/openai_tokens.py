@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from tiktoken import Encoding
 
 MARGIN = 1.15
-"""A count with cl100k_base is multiplied by this margin for a model with another encoding. For nearly every text
-o200k_base needs fewer tokens than cl100k_base, but for some texts a few more.
+"""A count with cl100k_base is multiplied by this margin for a model with another encoding. o200k_base needs fewer
+tokens than cl100k_base for nearly every text, and a few more for some texts.
 """
 
 DEFAULT_MODEL = "gpt-4o"
@@ -49,7 +49,7 @@ class Counter:
 
     def count(self, text: str) -> int:
         """Return the number of tokens in `text`. The number is exact if the model's encoding is on this machine.
-        Otherwise it is an estimate that is rather too high than too low.
+        Otherwise the number is an estimate, which is usually too high.
         """
         self._load()
         if self._encoding is None:

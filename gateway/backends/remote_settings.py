@@ -44,7 +44,9 @@ class HostSettings(Struct, frozen=True, forbid_unknown_fields=True):
     total_timeout_s: Seconds = 1800.0
     """The longest time from the request to the answer's last byte. This limit applies to streams too."""
     max_answer_mb: Count = 64
-    """A larger answer ends with an error. Embeddings of 2,048 texts as decimal numbers can take 100 MB."""
+    """The maximum size of an answer. A larger answer ends with an error. Embeddings of 2,048 texts as decimal numbers
+    can take 100 MB.
+    """
     max_connections: Count = 1000
     """The maximum number of connections. Further requests wait for `connect_timeout_s`, and then get 503 with
     `retry-after`.
@@ -55,7 +57,8 @@ class HostSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """
     sampling: tuple[Literal["max_tokens", "temperature", "stop"], ...] = ()
     """The decoder settings that a template may add to a request if the client sets none. By default a template may add
-    none, since some models refuse such settings. vLLM, llama.cpp and Ollama accept all three.
+    none, since some models refuse such settings. vLLM, llama.cpp and Ollama accept `max_tokens`, `temperature` and
+    `stop`.
     """
 
 
@@ -63,8 +66,8 @@ class RemoteSettings(HostSettings, frozen=True, forbid_unknown_fields=True):
     """`[backends.x] kind = "openai"`: OpenAI, vLLM, llama.cpp, Ollama, or another gateway."""
 
     room_field: str = "max_tokens"
-    """The request field for a limit of the answer's length that the gateway sets, and not the client. OpenAI's
-    reasoning models need `max_completion_tokens`.
+    """The request field for the limit on the answer's length, if the gateway and not the client sets this limit.
+    OpenAI's reasoning models need `max_completion_tokens`.
     """
     done_marker: bool = True
     """Whether the backend's streams end with `[DONE]`. If so, a stream without this mark counts as broken."""

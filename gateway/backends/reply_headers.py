@@ -45,8 +45,8 @@ NOT_PASSED_BACK = frozenset(
 OF_THE_CODING = (b"content-encoding", b"etag", b"content-md5")
 """Headers that describe the compressed bytes. They are removed if the answer was decompressed."""
 PREFIXES = (b"x-foreword-", b"access-control-", b"cross-origin-")
-"""Headers with these prefixes are dropped. If the upstream is another Foreword, the client would take its ids for ids
-of this one.
+"""Headers with these prefixes are dropped. If the upstream is another Foreword, the client would take that upstream's
+ids for ids of this gateway.
 """
 
 

@@ -12,7 +12,8 @@ from gateway.ports import Backend
 def within(exchange: Exchange, accepted: Collection[str]) -> Exchange:
     """Remove the decoder settings that the backend does not accept.
 
-    If the client limits the length of the answer, the limit stays, as in a translated `/v1/responses` request.
+    `max_tokens` stays if the client limits the length of the answer. For example, a translated `/v1/responses` request
+    can have such a limit.
     """
     wished = exchange.sampling
     if wished == Sampling.NONE:

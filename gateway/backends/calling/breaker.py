@@ -27,7 +27,7 @@ class _Circuit(Struct):
 
 
 class Breaker:
-    """The circuits of all deployments. Through the hot state, all workers know how long each deployment rests.
+    """The circuits of all deployments. All workers learn from the hot state how long each deployment rests.
 
     A circuit is open while its deployment rests, that is, while the deployment gets no requests. After that the circuit
     is half open: one request at a time tests the deployment, and other requests still skip the deployment, until a test
@@ -49,7 +49,7 @@ class Breaker:
         self._circuits = ByTarget[_Circuit]()
 
     async def skips(self, target: Target) -> bool:
-        """Whether a request should go to another deployment.
+        """Whether a request should skip this deployment.
 
         If the circuit is half open and the result is False, the request is the test. The caller must then report how
         the request ended, with `succeeded`, `failed` or `untested`.

@@ -67,8 +67,7 @@ class Retries:
         self._credit = min(CREDIT, self._credit + self._share)
 
     def wait_s(self, number: int, outcome: Reply | RequestError) -> float | None:
-        """Return the seconds to wait before a retry. Returns None if there is no retry, so that the client gets this
-        outcome.
+        """Return the seconds to wait before a retry. Returns None if there is no retry; the client then gets `outcome`.
 
         `number` counts the earlier retries of the request.
         """

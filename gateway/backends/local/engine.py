@@ -26,7 +26,7 @@ log = logging.getLogger("foreword.llamacpp")
 ERRORS_ONLY = 1
 PROMPT_BATCH = 256  # prompt tokens that are read in one step
 PROGRESS = b'"prompt_progress":{'
-"""The bytes that identify a report on how far the prompt is read. Generated text cannot contain these bytes, since its
+"""The bytes that identify a progress report on reading the prompt. Generated text cannot contain these bytes, since its
 quotes are escaped.
 """
 
@@ -107,10 +107,11 @@ def instructions() -> str:
 
 
 def _with_progress(body: bytes) -> bytes:
-    """Return the request body with progress reports turned on. The body is a JSON object, and a report comes after each
-    batch of the prompt.
+    """Return the request body with progress reports turned on. The body must be a JSON object. The engine then sends a
+    report after each batch of the prompt.
 
-    Without reports the engine notices late that a client has left, since it checks this only when it sends output.
+    The engine checks whether the client has left only when the engine sends output. Without reports, the first output
+    comes after the whole prompt is read.
     """
     return body.rstrip()[:-1] + b',"return_progress":true}'
 

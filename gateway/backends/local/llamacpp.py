@@ -34,8 +34,8 @@ class LlamaCppSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """The GGUF file: a path, or `package:name/file` inside an installed Python package."""
     variant: str = ""
     """A variant made by `foreword engines compress`, which is used in place of `model`. With `auto`, `model` must be
-    set too. Each start then uses the fastest variant of this model whose perplexity rose by at most `accepted_rise`. If
-    there is none, the model itself is used.
+    set too. Among the variants of this model that raise the perplexity by at most `accepted_rise`, each start then uses
+    the fastest. If there is no such variant, the model itself is used.
     """
     accepted_rise: Annotated[float, Meta(ge=0)] = 0.01
     """The rise of perplexity that `variant = "auto"` accepts: 0.01 is 1 %."""
@@ -46,8 +46,8 @@ class LlamaCppSettings(Struct, frozen=True, forbid_unknown_fields=True):
     batch_tokens: Annotated[int, Meta(ge=32, le=4096)] = 256
     """How many tokens of a prompt are read in one step. Between two steps, other requests get their next token."""
     reuse_tokens: Annotated[int, Meta(ge=0)] = 0
-    """The minimum length, in tokens, of a part of an earlier prompt that can be reused although the text before it
-    differs. 0: no such part is reused.
+    """A part of an earlier prompt can be reused even if the text before that part differs. This is the minimum length
+    of such a part in tokens. 0: no such part is reused.
     """
     speculation: Literal["off", "ngram", "draft"] = "off"
     """How the next tokens are guessed. `ngram` guesses from the request's own text, `draft` with the model in `draft`.

@@ -23,7 +23,9 @@ class LengthProfile(Struct, frozen=True):
 
 
 class LookUp(Struct, frozen=True):
-    """How many of `keys` the model found (`right`), in a text of `length` tokens with many similar keys."""
+    """The result for texts of `length` tokens with many similar keys. The model was asked for `keys` of them, and found
+    `right`.
+    """
 
     length: int
     right: int = field(name="found")

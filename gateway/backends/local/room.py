@@ -1,7 +1,7 @@
 """Limits how many requests an engine runs, and how many tokens they need in its cache.
 
 llama.cpp breaks off all running answers when its cache overflows. So a request waits until its longest possible answer
-fits beside the others.
+fits into the cache beside the running requests.
 """
 
 import asyncio
@@ -21,8 +21,8 @@ class EngineRoom:
         return len(self._queue)
 
     async def take(self, tokens: int) -> None:
-        """Wait for a slot and for `tokens` tokens. `tokens` must not exceed the whole cache. The caller returns both
-        with `give(tokens)`.
+        """Wait for a slot and for `tokens` tokens. `tokens` must not exceed the whole cache. The caller returns the
+        slot and the tokens with `give(tokens)`.
         """
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._queue.append((tokens, turn))

@@ -1,4 +1,4 @@
-"""Keeps the process's signal handlers while a C library is loaded that installs its own handlers.
+"""Keeps the process's signal handlers while a C library loads and installs its own handlers.
 
 llama.cpp's server installs handlers for SIGINT and SIGTERM, so the gateway would no longer get these signals. Python's
 module `signal` works only on the main thread, but the C function `sigaction` works on any thread.

@@ -41,7 +41,7 @@ class Perplexities(Struct, frozen=True):
 
 
 class TextDigest(Struct, frozen=True):
-    """Identifies the text of a measurement by the number and the SHA-256 of its tokens."""
+    """Identifies the text that was measured: the SHA-256 of its tokens, and their number."""
 
     sha256: str = ""
     tokens: int = 0
@@ -67,7 +67,7 @@ class VariantManifest(Struct, frozen=True):
     scheme: tuple[str, ...]
     settings: dict[str, str | int | float | bool]
     tensors: dict[str, str]
-    """The type of each tensor, with the number of columns that share a scale, such as `Q8_0/576`."""
+    """Maps each tensor to its type and the number of columns that share a scale, for example `Q8_0/576`."""
     before: Perplexities
     after: Perplexities
     rise: float

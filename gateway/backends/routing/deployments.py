@@ -12,8 +12,8 @@ from gateway.exchange import Exchange, Note, Target
 from gateway.settings.models import Ability, SpreadStrategy
 
 EXPLORED = 0.05
-"""Under the strategy `fastest`, the share of requests that try a randomly chosen deployment first, since its speed may
-have changed.
+"""Under the strategy `fastest`, this share of the requests tries a randomly chosen deployment first, since the speed of
+that deployment may have changed.
 """
 PREFIX_CHARS = 4096
 """A conversation without an id is recognised by this many characters from the start of each of its first messages."""
@@ -93,10 +93,10 @@ def _tagged(group: DeploymentGroup, tags: Sequence[str]) -> tuple[RoutedDeployme
 
 
 def _suitable(deployments: tuple[RoutedDeployment, ...], exchange: Exchange) -> tuple[RoutedDeployment, ...]:
-    """Return the deployments that have the abilities that the request needs, and a window that is long enough for the
-    prompt and the answer.
+    """Return the deployments that have all abilities the request needs, and a window long enough for the prompt and the
+    answer.
 
-    If no deployment meets one of these conditions, the condition is ignored, and the backend decides.
+    A condition that no deployment meets is ignored. The backend then decides whether to answer.
     """
     if any(deployment.abilities is not None for deployment in deployments):
         needs = needs_of(exchange)
@@ -167,7 +167,8 @@ def _race(weight: float, number: float) -> float:
 def _place(unit: str, target: Target) -> float:
     """Return a number from 0 to 1 that is fixed for a conversation and a target (rendezvous hashing).
 
-    If a deployment is added or removed, only the conversations that this deployment answers move.
+    If a deployment is added or removed, only the conversations of this deployment move. All others keep their
+    deployment.
     """
     digest = sha256(f"{target.backend}\n{target.model}\n{unit}".encode()).digest()
     return int.from_bytes(digest[:6], "big") / 2**48

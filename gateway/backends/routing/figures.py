@@ -7,8 +7,8 @@ from gateway.backends.by_target import ByTarget
 from gateway.exchange import Target
 
 WEIGHT = 0.2
-"""The weight of the latest measurement in the running mean. With this weight, the last ten measurements together have
-90 %.
+"""The weight of the latest measurement in the running mean. With this weight, the last ten measurements together make
+up 90 % of the mean.
 """
 
 
@@ -21,8 +21,8 @@ class Occupied(Protocol):
 
 
 class LiveFigures:
-    """The figures that one worker has measured. Workers do not exchange them, since deployments serve all workers
-    alike.
+    """The figures that one worker has measured. Workers do not exchange these figures, since deployments serve all
+    workers alike.
     """
 
     def __init__(self, backends: Mapping[str, object]) -> None:

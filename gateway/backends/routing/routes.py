@@ -101,8 +101,8 @@ class Routes:
         return None if model is None or model.canary is None else CanaryTrial(f"models.{name}", model.canary)
 
     def shared(self, name: str, unit: str) -> str:
-        """Return the model to which `[models.x] shares` gives a conversation. Returns "" if the model `name` itself
-        answers the conversation.
+        """Return the model that answers this conversation in place of model `name`, because of `[models.x] shares`.
+        Returns "" if the model `name` itself answers.
         """
         name = self._meaning(name)
         model = self._models.get(name)
@@ -281,8 +281,8 @@ class Routes:
         return first.window_tokens or model.window_tokens or (card.window_tokens if card else 0)
 
     def _longer_problems(self, where: str, name: str, model: ModelTable) -> list[Problem]:
-        """Return the mistakes in `longer`. The window of the model in `longer` must be longer than the model's own,
-        which also rules out cycles.
+        """Return the mistakes in `longer`. The model in `longer` must have a longer window than the model itself, which
+        also rules out cycles.
         """
         if not self._serves(model.longer):
             return [Problem(where, f"no model {model.longer!r}", self._known_models())]

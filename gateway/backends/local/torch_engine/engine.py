@@ -123,8 +123,8 @@ class TorchEngine:
     def _ids(self, prompt: str | list[int]) -> list[int]:
         """Return the token numbers of a prompt.
 
-        Raises `BadRequest` for an empty prompt and for invalid numbers. An invalid number would make a whole step fail,
-        with the other requests in this step.
+        Raises `BadRequest` for an empty prompt and for invalid numbers. A single invalid number would make all requests
+        in the same step fail.
         """
         ids = self.tokens.prompt(prompt) if isinstance(prompt, str) else prompt
         if not ids:

@@ -62,7 +62,7 @@ class Mixer:
         return self._last
 
     def far(self, numbers: list[int]) -> set[int]:
-        """Return the rows that were further behind the best row than `FAR` in every step so far. At least `FEW`
+        """Return the rows that were behind the best row by more than `FAR` in every step so far. At least `FEW`
         passages are kept. Returns no rows before step `PATIENCE`.
         """
         if self._steps < PATIENCE:
@@ -71,7 +71,9 @@ class Mixer:
         return {number for number in ranked[FEW:] if self._near[number] > FAR}
 
     def worst(self, logits: Tensor, numbers: list[int], most: int) -> set[int]:
-        """Return the rows to drop so that `most` rows are left. The logits of the first token decide."""
+        """Return the rows to drop so that `most` rows are left. The logits of the first token decide which rows are
+        dropped.
+        """
         surplus = len(numbers) - max(most, FEW + 1)
         if surplus <= 0:
             return set()

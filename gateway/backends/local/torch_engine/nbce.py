@@ -112,7 +112,7 @@ def expert(lp: Tensor, lp_0: Tensor, weight: Tensor, beta: float, mask: float = 
 
     Returns the mixture [vocab], and each token's context [vocab]. A context counts for a token only if it gives the
     token at least `mask` times the probability of the context's best token. `weight` [contexts] is gamma log(retrieval
-    score). `lp` is whole, `lp_0` floored.
+    score). `lp` is not truncated. `lp_0` is floored.
     """
     plausible = lp >= lp.max(-1, keepdim=True).values + math.log(mask)
     scores = mix(lp, lp_0, beta) + weight[:, None]

@@ -12,7 +12,7 @@ from gateway.backends.local.torch_engine.positions import Variant
 class Prefixes:
     """The most recently used prefixes. Only the engine's thread may use this cache.
 
-    An entry belongs to its tokens and to the variant of their positions, since values that were computed for one
+    An entry is found by its tokens and by the variant of their positions, since values that were computed for one
     variant are wrong for another.
     """
 

@@ -42,7 +42,7 @@ KINDS = ("red", "old", "tiny", "cold", "loud", "soft", "green", "round")
 BEARABLE = 1.25
 """The perplexity may grow by at most this factor within the usable window."""
 WELL = 0.75
-"""The share of facts that the model must find among similar sentences, for a length within the effective window."""
+"""A length is within the effective window if the model finds at least this share of facts among similar sentences."""
 PASSAGE_TOKENS = 120
 SHORTEST = 512
 LOOK_UPS = 8
@@ -53,11 +53,11 @@ NEVER_CHOSEN: frozenset[str] = frozenset({"native", "linear"})
 
 
 Question = tuple[list[int], list[int]]
-"""The tokens of the beginning of a sentence about a number, and the tokens of the digits that complete the sentence."""
+"""Two lists of tokens: the beginning of a sentence about a number, and the digits that complete the sentence."""
 
 
 class PassKey(Struct):
-    """The tokens of a sentence that states a number, of the text after it, and of the question about the number."""
+    """Tokens of three texts: a sentence that states a number, the text after it, and a question about the number."""
 
     statement: list[int]
     behind: list[int]
@@ -83,7 +83,7 @@ class ProbeText(Struct):
 
 
 def pass_keys(tokens: Tokens, count: int, seed: int = 0) -> list[tuple[list[int], Question]]:
-    """Return sentences that each state a number, and the questions about them."""
+    """Return pairs of a sentence that states a number, and the question about that number."""
     dice = random.Random(seed)
     made = []
     for subject in SUBJECTS[:count]:
@@ -230,7 +230,7 @@ def _beyond(measured: Sequence[LengthProfile], method: str, trained: int) -> lis
 
 
 def _usable(rows: Sequence[LengthProfile], base: LengthProfile) -> int:
-    """Return the longest length in tokens for which this and all shorter lengths have acceptable results, or 0."""
+    """Return the longest length in tokens up to which all results are acceptable, or 0 if there is no such length."""
     borne = takewhile(lambda profile: _bearable(profile, base), sorted(rows, key=lambda profile: profile.length))
     return max((profile.length for profile in borne), default=0)
 

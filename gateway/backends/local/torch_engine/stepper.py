@@ -92,7 +92,7 @@ class _Running:
         return self._advance(logits)
 
     def left(self) -> bool:
-        """Return whether the caller is gone. If so, the run is ended."""
+        """End the run if the caller is gone, and return whether the caller is gone."""
         if not self._gone():
             return False
         self._run = None

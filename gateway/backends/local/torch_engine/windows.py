@@ -28,7 +28,7 @@ READ_AT_ONCE = 1024
 GROUP = 32
 """The number of rows in a block. Rows of similar length share a block, so that they need little padding."""
 JUDGED = 128
-"""The number of tokens at the end of the question whose likelihood is measured. The likelihood shows how well a passage
+"""The likelihood is measured for this many tokens at the end of the question. The likelihood shows how well a passage
 explains the question.
 """
 SHARE = 4
@@ -38,8 +38,8 @@ rows.
 
 
 class PassageSpan(Struct):
-    """The part of the answer's text from `start` to `end` to which one passage contributed most. `context` is the
-    number of the passage, counted from 1.
+    """The part of an answer that begins at character `start` and ends before `end`. The passage with number `context`,
+    counted from 1, contributed most to this part.
     """
 
     context: int
@@ -134,7 +134,7 @@ def _speak(
 
 
 def _spoken_up_to(spans: list[PassageSpan], context: int, length: int) -> None:
-    """Add the answer's new text, up to character `length`, to the spans, as text from passage `context`.
+    """Record in `spans` that the answer's new text, up to character `length`, comes from passage `context`.
 
     If a stop text has shortened the answer, the spans are cut at `length`.
     """
