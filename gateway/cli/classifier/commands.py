@@ -63,10 +63,10 @@ def train(
 ) -> None:
     """Train now, and print the quality on held-out examples.
 
-    A prompt has no intent if its label is `oos`, `none` or "", or if its file is named oos*. From 100 or
-    more such prompts, the classifier learns to leave prompts alone. Labelled prompts are kept in the data folder and
-    used by later trainings, until new ones or --forget replace them. confusion.txt and report.json are written beside
-    the model.
+    A prompt has no intent if its label is `oos`, `none` or "", or if its file is named oos*. With at least 100 such
+    prompts, the classifier learns from them which prompts to leave unchanged. Labelled prompts are kept in the data
+    folder and used by later trainings, until new ones or --forget replace them. confusion.txt and report.json are
+    written beside the model.
 
     \b
     Examples:

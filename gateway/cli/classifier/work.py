@@ -223,8 +223,8 @@ def _keep(labelled: Sequence[Labelled], file: Path) -> None:
 def train_tasks(settings: Settings, file: Path) -> dict[str, float]:
     """Train the head that classifies what tasks need, and write it to `file`.
 
-    Returns for each of the head's models the share of tasks that the model classifies correctly. The patterns of these
-    tasks are not used for training.
+    Returns the share of tasks that each of the head's models classifies correctly. The patterns of these tasks are not
+    used for training.
     """
     head, shares = train_head(_sentence_embedder(settings))
     save_head(head, file)

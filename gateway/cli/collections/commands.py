@@ -103,8 +103,6 @@ def search(collection: str, query: str, limit: int, weight: float | None, as_jso
     """List the best chunks for a query, best first, with their scores. A request uses these chunks only if the
     collection is relevant enough to the query.
 
-    A request uses them if the collection is relevant enough to the query.
-
     \b
     Example:  foreword collections search handbook "Who signs a leave form?"
     """

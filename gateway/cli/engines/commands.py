@@ -86,7 +86,8 @@ def show(name: str, config: Path) -> None:
 def compare(names: tuple[str, ...], plot: Path | None, config: Path) -> None:
     """Compare the named variants, or all, by perplexity. The best comes first.
 
-    Only variants of the same source that were measured on the same text can be compared. Others are listed separately.
+    Only variants of the same source model that were measured on the same text can be compared. Other variants are
+    listed separately.
     """
     data = load_settings(config).data_folder
     chosen = [variants.stored_variant(data, name) for name in names] or list(variants.stored_variants(data))

@@ -109,7 +109,7 @@ def show(id: str, as_json: bool, config: Path) -> None:
 
 
 def _whole_id(database: Database, start: str) -> str:
-    """Return the id that begins with `start`, or `start` itself if there is none. Exits if several ids match.
+    """Return the id that begins with `start`, or `start` itself if no id begins so. Exits if several ids match.
 
     Tables may show only the first characters of an id.
     """
@@ -121,7 +121,7 @@ def _whole_id(database: Database, start: str) -> str:
 
 @contextmanager
 def opened(settings: Settings) -> Iterator[Database]:
-    """Open the database, after adding the records that stopped servers left in the spool."""
+    """Open the database. Records that stopped servers left in the spool are added to it first."""
     from gateway.records.database import Database
     from gateway.records.segment_reader import SegmentReader
     from gateway.wire.chat.answer import read_answer

@@ -33,8 +33,9 @@ def prompts() -> None:
     See what a deployment changed: foreword prompts diff ticket-triage
     Make a template of a prompt:   foreword prompts adopt ticket-triage
 
-    A text counts as a prompt after ten requests from three users or on three days. `list` shows what other texts still
-    lack. A request with a found prompt has the prompt's id in the header x-foreword-recognise and in its record.
+    A text counts as a prompt after ten requests from three users or on three days. For texts that do not count yet,
+    `list` shows what they still lack. A request with a found prompt has the prompt's id in the header
+    x-foreword-recognise and in its record.
     """
 
 

@@ -98,8 +98,8 @@ def show(id: str, query: str, folders: tuple[Path, ...], as_json: bool, config: 
     foreword templates show summarise.en
     foreword templates show summarise.en --query "Summarise this: The sea is wide."
 
-    If the template has a pool of examples, --query shows the first examples of the pool. A request gets the examples
-    that are nearest to its text.
+    If the template selects its examples from a pool, --query shows the first examples of the pool. A request gets the
+    examples that are nearest to its text.
     """
     library, errors = open_library(folders, config)
     template = find_template(library, id)
@@ -174,8 +174,8 @@ def lint_(
     foreword templates lint --folder my-templates --strict
     foreword templates lint --json | jq -r '.[] | select(.code == "secret") | .file'
 
-    Lint finds unknown slots, templates that are never used, examples of two intents, missing translations, bodies over
-    their budget, bodies without the user's text, changes without a new version number, and secrets.
+    Lint finds unknown slots, templates that are never used, examples that two intents share, missing translations,
+    bodies over their budget, bodies without the user's text, changes without a new version number, and secrets.
     """
     if paths:
         folder = next((path for path in (paths[0], *paths[0].parents) if path.is_dir()), Path())

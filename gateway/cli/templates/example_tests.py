@@ -48,8 +48,9 @@ def run(chosen: Sequence[Template], settings: Settings | None) -> TemplateTestRe
 
 
 def examine_with(settings: Settings) -> Examine:
-    """Return a function that checks a template's examples, with a classifier trained for the library after the
-    promotion."""
+    """Return a function that checks a template's examples. The function trains a classifier for the library as the
+    promotion would leave it.
+    """
 
     def examine(library: Library, template: Template) -> list[str]:
         with Console(stderr=True).status("training the classifier"):

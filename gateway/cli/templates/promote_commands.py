@@ -64,8 +64,8 @@ def promote(
 
     A candidate is used only by requests that name it. A canary gets its share of the requests; the previous version
     gets the rest. An active version gets all requests. Before the steps to canary and active, a classifier is trained
-    for the new library and must pass `foreword templates test`; the gateway then uses this model. The command edits one
-    word of the file and one line of pointers.yaml. A running gateway reads both within seconds.
+    for the new library and must pass `foreword templates test`; the gateway then uses this classifier. The command
+    edits one word of the file and one line of pointers.yaml. A running gateway reads both within seconds.
     """
     library, errors = open_library(folders, config)
     template = find_template(library, ref)

@@ -41,8 +41,9 @@ def preview(
     foreword templates preview refund.en@2 --query "refund order 12" --slots tone=formal
     cat letter.txt | foreword templates preview polish-text.en --query -
 
-    No model is called. If the template has a pool of examples, the first ones are shown; a request gets the nearest
-    examples. Tokens are counted with the encoding of recent OpenAI models. Other models differ a little.
+    No model is called. If the template selects its examples from a pool, the first examples of the pool are shown. A
+    request gets the examples nearest to its text. Tokens are counted with the encoding of recent OpenAI models. Other
+    models differ a little.
     """
     library, errors = open_library(folders, config)
     template = find_template(library, ref)
