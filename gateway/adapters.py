@@ -137,8 +137,8 @@ def _decoded(kind: registry.AdapterKind, table: KindTable, parts: Parts) -> tupl
 
 
 def _problems_of_nearest(group: str, table: KindTable, parts: Parts) -> list[Problem]:
-    """Return the other mistakes in a table whose kind is unknown. The table is checked as the known kind with the most
-    similar name. If no name is similar, the list is empty.
+    """Return the other mistakes in a table whose kind is unknown. The table is checked as if it were of the known kind
+    with the most similar name. If no kind has a similar name, the list is empty.
     """
     meant = difflib.get_close_matches(table.kind, registry.known(group), 1)
     try:

@@ -55,11 +55,12 @@ class Mode(StrEnum):
 class Turn(Struct, frozen=True):
     """One message. `text` is "" if the content is not plain text (images, audio, tool calls).
 
-    A turn that repeats a message of the client byte for byte has the index of that message in `source`. Otherwise
-    `source` is -1.
+    If the turn repeats a message of the client byte for byte, `source` is the index of that message. Otherwise `source`
+    is -1.
 
-    A turn that adds text to a message of the client has the index of that message in `around`. Otherwise `around` is
-    -1. The client's text begins at character `offset` of `text`. All other fields of the client's message are kept.
+    If the turn adds text to a message of the client, `around` is the index of that message. The client's text then
+    begins at character `offset` of `text`, and all other fields of the client's message are kept. Otherwise `around` is
+    -1.
     """
 
     role: str
@@ -74,9 +75,9 @@ class Nbce(Struct, frozen=True):
     """How the engine mixes passages that it reads in parallel. The formulas are in
     `backends/local/torch_engine/nbce.py`.
 
-    `scores` holds the relevance of each passage, from 0 to 1. If `scores` is empty, the gateway's embedder computes the
-    scores, if there is an embedder. If `pooling` is "", the engine uses `expert` if it has scores, and `min_entropy` if
-    it has none.
+    `scores` holds the relevance of each passage, from 0 to 1. If `scores` is empty and the gateway has an embedder, the
+    embedder computes the scores. If `pooling` is "", the engine uses `expert` if it has scores, and `min_entropy` if it
+    has none.
     """
 
     pooling: str = ""
@@ -118,8 +119,8 @@ class Controls(Struct, frozen=True):
 class NamedTemplate(Struct, frozen=True):
     """A template that the request names by its id, with the values of the template's slots (OpenAI's `prompt`).
 
-    `id` names a template or a family. A `version` of 0 means the version in use. `filled` is true once the ask's turns
-    begin with the template's messages. `fault` says what is wrong with the requested version, or is "".
+    `id` names a template or a family. A `version` of 0 means the version in use. `filled` is true once the template's
+    messages are at the start of the ask's turns. `fault` says what is wrong with the requested version, or is "".
     """
 
     id: str
@@ -184,7 +185,7 @@ class Ask(Struct, frozen=True):
 
 
 class ClientKey(Struct, frozen=True):
-    """A client and its rights. An empty tuple in `models` or `collections` allows all of them."""
+    """A client and its rights. If `models` or `collections` is empty, all models or all collections are allowed."""
 
     name: str = "anonymous"
     mode: Mode = Mode.ON

@@ -191,7 +191,7 @@ class Gateway:
             log.info(told)
 
     def _log_unproven(self) -> None:
-        """Log for each model which templates are not proven, and what measuring them would cost."""
+        """Log for each model which templates are not yet measured to help, and what measuring them would cost."""
         library, settings = self.loaded.library, self.settings
         if library is None or settings.prompt.mode is not Mode.PROVEN:
             return
