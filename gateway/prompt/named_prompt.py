@@ -181,7 +181,7 @@ def _one_of(slot: Slot, words: str, param: str) -> str:
 
 
 def _check_whole(template: Template, filled: FilledSlots) -> None:
-    """Raise `BadRequest` if the template uses the whole question or another variable that the request does not give."""
+    """Raise `BadRequest` if the template uses a variable without a value. The variable may be the whole question."""
     if filled.values[QUERY]:
         return
     given = {name: value for name, value in filled.values.items() if name != QUERY}

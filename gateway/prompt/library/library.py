@@ -205,8 +205,8 @@ class _VersionsInUse:
     def stable(self, id: str) -> Iterator[Template]:
         """Yield the versions in use for all requests.
 
-        If a pointer names a version, only that version is in use. Otherwise, all active versions in the files are. If
-        no file is active, the last active version in the archive may be used.
+        If a pointer names a version, only that version is in use. Otherwise, all active versions in the files are
+        in use. If no file is active, the last active version in the archive may be used.
         """
         named = self._of_pointer(id, "production")
         if named is not None:

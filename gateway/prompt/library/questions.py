@@ -37,7 +37,7 @@ to -1 for other questions.
 NEAREST = 0.5
 """The minimum similarity of a request to the nearest wording."""
 STRANGE = 0.02
-"""The share of a pool's own texts whose nearest neighbour may be less similar than the limit."""
+"""The share of a pool's own texts whose similarity to the nearest other text may be below the limit."""
 SPREAD = 0.05
 """How much lower the limit is for new texts than for the pool's own texts."""
 MOST_FRAMES = 2
@@ -45,7 +45,7 @@ MOST_FRAMES = 2
 frame.
 """
 SAMPLED = 600
-"""The approximate number of a pool's texts whose similarities are compared."""
+"""About this many of a pool's texts are compared with each other."""
 
 
 class PoolQuestion(Struct, frozen=True):

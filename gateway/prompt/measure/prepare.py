@@ -46,7 +46,7 @@ async def pairs_of_prompts(
 ) -> list[AnswerPair]:
     """Return the pairs in the order of `prompts`.
 
-    A prompt has one pair for each template that changes it and has the same intent and language.
+    Each prompt gets one pair for every template that has its intent and language and changes the prompt.
     """
     pairs: dict[str, list[AnswerPair]] = {prompt.id: [] for prompt in prompts}
     for template in templates:

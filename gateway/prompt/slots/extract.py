@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 Embed = Callable[[Sequence[str]], Awaitable["Vectors"]]
 
 MOST_GRAMS = 32
-"""The maximum number of single words and word pairs, taken together, that are compared with the values of an enum."""
+"""At most this many words and word pairs of the query, counted together, are compared with the values of an enum."""
 
 _GRAM = re.compile(r"[^\W\d_][\w'’-]{2,}|[\u3400-\u9fff]{2}")
 _ANSWER = re.compile(r"\{.*\}", re.DOTALL)

@@ -114,7 +114,7 @@ class Slot(Struct, frozen=True):
     max_chars: int = 0
     pattern: Pattern | None = None
     values: Mapping[str, tuple[str, ...]] = {}
-    """The values of a slot from `choice` or `section`. Each value has the words in the query that mean it."""
+    """The values of a slot from `choice` or `section`, each with the words that stand for the value in a query."""
     type: SlotType | None = None
     """The type to which the words are converted. With None, the words are used unchanged."""
     nearest: float = 0.0
@@ -172,7 +172,7 @@ class ExamplePool(Struct, frozen=True):
     if there is none.
     """
     question: str = ""
-    """The question about a text that all examples answer, or "" if they answer several questions."""
+    """The one question that all examples answer about their texts, or "" if they answer several questions."""
     labels: tuple[str, ...] = ()
     """The possible answers to the question. The default is all outputs of the examples."""
     required: bool | None = None
