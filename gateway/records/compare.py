@@ -1,4 +1,4 @@
-"""Compares the recorded answers of two template versions, or those of one version with answers to raw prompts.
+"""Compares the recorded answers of two template versions. A version can also be compared with raw prompts.
 
 Scores come from feedback. If the caller passes a function for scoring, there are also scores from the template's
 checks. If both versions belong to the same template, only answers from the time in which both were used are compared.

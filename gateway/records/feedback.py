@@ -1,4 +1,4 @@
-"""Feedback on an exchange, and which keys may see an exchange."""
+"""Feedback on an exchange, and the check whether a key may see an exchange."""
 
 from msgspec import Struct
 from msgspec.structs import replace

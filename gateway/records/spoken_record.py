@@ -1,5 +1,5 @@
-"""The few fields of a record that comparisons of template versions read. Skipping the other fields saves most of the
-decoding time."""
+"""The record fields that are needed to compare template versions. Skipping the other fields saves most of the decoding
+time."""
 
 import msgspec
 from msgspec import Struct
