@@ -245,9 +245,9 @@ def _batches(lengths: Sequence[int]) -> list[list[int]]:
 
 
 def _runs(lengths: Sequence[int], heads: int) -> list[tuple[int, int, int]]:
-    """Group neighbours of the same length whose attention scores fit the cache.
+    """Group neighbouring texts of the same length. The attention scores of a group fit the processor's cache.
 
-    Each group is (first token, number of texts, tokens of each text).
+    Each group is (index of its first token, number of texts, tokens of each text).
     """
     runs: list[tuple[int, int, int]] = []
     start = 0

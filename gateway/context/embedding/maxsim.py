@@ -25,7 +25,9 @@ class MaxSimSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """`[reranker] kind = "maxsim"`: compares token by token, with the model of `[embedder] kind = "sentence"`."""
 
     weight: Share = 0.35
-    """The weight of these scores in the final score, from 0 to 1. The search's own scores have the remaining weight."""
+    """The weight of the reranker's scores in the final score, from 0 to 1. The search's own scores have the remaining
+    weight.
+    """
 
 
 class TokenStates(Protocol):

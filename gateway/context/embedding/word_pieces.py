@@ -1,8 +1,9 @@
 """Looks up the word pieces of a text word by word. BERT's tokenizer always splits the same word in the same way.
 
 A tokenizer takes some 130 µs for 300 characters, since it records the position of each piece. Words repeat, so looking
-them up takes a sixth of that time. A text that is not plain ASCII is split at its spaces. Only BERT's lower-casing
-tokenizer allows this. With any other tokenizer, the whole text is tokenized each time.
+them up takes a sixth of that time. A text that is not plain ASCII is split into words only at its spaces. Only BERT's
+lower-casing tokenizer can be replaced by such a look-up. With any other tokenizer, the whole text is tokenized each
+time.
 """
 
 from __future__ import annotations
