@@ -94,8 +94,8 @@ class Attachments:
         return self._rows(condition, collection, batch, batch, status, status)
 
     def next_waiting(self, served: str = "", busy: Sequence[Attachment] = ()) -> Attachment | None:
-        """Return the oldest waiting file of the next key after `served`, or None. Keys take turns in this way. Files in
-        `busy` are skipped.
+        """Return the oldest waiting file of the client key that comes after `served`, or None. Client keys take turns
+        in this way. Files in `busy` are skipped.
         """
         owner = "coalesce((SELECT owner FROM collections WHERE id = attachments.collection), '')"
         order = f"{owner} <= ?, {owner}, created, rowid"

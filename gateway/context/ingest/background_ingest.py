@@ -259,8 +259,8 @@ def _too_slow(longest_s: float) -> CollectionError:
 
 
 class IngestTurn:
-    """One turn of a file. The turn ends `duration_s` after the first batch, or later if the first batch took longer
-    than that.
+    """One turn of a file. The turn ends `duration_s` after the first batch. If the first batch took longer than
+    `duration_s`, the rest of the turn may take as long as that batch.
     """
 
     def __init__(self, duration_s: float) -> None:

@@ -220,8 +220,8 @@ class Ingest(Struct, frozen=True):
         )
 
     def _begun(self, documents: Documents, item: IngestItem, recipe: str) -> int:
-        """Return the key of the staged document. If an interrupted ingest began this document, its key is returned,
-        else a new one.
+        """Return the key of the unfinished document. If an interrupted ingest began this document, the document keeps
+        its key. Otherwise a new document is begun.
         """
         for row in documents.at(item.source):
             if row.state == "staged" and row.recipe == recipe:

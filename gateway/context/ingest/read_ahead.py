@@ -1,4 +1,4 @@
-"""Reads waiting files before the ingest needs them, several at a time. Keys take turns."""
+"""Reads waiting files before the ingest needs them, several at a time. Client keys take turns."""
 
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -14,14 +14,14 @@ LOOK_S = 0.5
 
 Load = Callable[[Attachment], Document]
 Next = Callable[[str, list[Attachment]], tuple[Attachment, str] | None]
-"""A function that returns the next file to read and the file's key, or None.
+"""A function that returns the next file to read and the client key that owns the file, or None.
 
-Its arguments are the key that was served last, and the files that are being read.
+The arguments are the client key that was served last, and the files that are being read.
 """
 
 
 class FileBeingRead:
-    """An attached file, its key, and the future result of reading it."""
+    """An attached file, the client key that owns the file, and the future of its document."""
 
     def __init__(self, attachment: Attachment, owner: str, document: Future[Document]) -> None:
         self.attachment = attachment
@@ -48,7 +48,7 @@ class ReadAhead:
         self._served = ""
 
     def fill(self, following: Next) -> None:
-        """Start to read more files. A single key may not occupy the last free reader."""
+        """Start to read more files. A single client key may not occupy the last free reader."""
         while len(self._files) < self._count:
             chosen = following(self._served, [file.attachment for file in self._files])
             if chosen is None:
