@@ -32,8 +32,8 @@ class Strategy(StrEnum):
 
 
 class Powers(Struct, frozen=True):
-    """What is possible. `calls` tells whether a model may be called for notes, and `logits` whether the answering
-    engine can read passages in parallel.
+    """What is possible. `calls` tells whether a model may be called with parts of the text, and `logits` whether the
+    answering engine can read passages in parallel.
     """
 
     calls: bool = False
@@ -57,8 +57,8 @@ def choose(
     """Return the strategy for a prompt over its window, or None if none is possible.
 
     `parts` is the number of parts into which the text would be split. `prompt_tokens` counts prompt and answer.
-    `text_tokens` is the number of tokens of the text. It is added for a transformation, whose answer is as long as the
-    text.
+    `text_tokens` is the number of tokens of the text. For a transformation, `text_tokens` is added to `prompt_tokens`,
+    since the answer is as long as the text.
     """
     stretches = powers.stretched_tokens >= prompt_tokens
     if talk:

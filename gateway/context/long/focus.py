@@ -25,8 +25,8 @@ PIECE_TOKENS = 200
 FEWEST = 4
 """At least this many pieces must fit the prompt. If the window is small, pieces are made smaller."""
 EMBEDDED = 64
-"""The number of pieces that are compared by meaning. The best pieces by words are chosen, since each comparison takes
-milliseconds.
+"""The number of pieces that are compared by meaning. These are the pieces that match best by words. The other pieces
+are not compared by meaning, since each comparison takes milliseconds.
 """
 MEANING_SHARE = 0.7
 """The weight of meaning in a piece's score. Words have the remaining weight."""

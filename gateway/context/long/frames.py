@@ -17,7 +17,7 @@ Count = Callable[[str], int]
 
 
 def around_part(words: LongWording, count: Count) -> int:
-    """Return the tokens of the longest prompt around a part, without the task. Blocking."""
+    """Return the number of tokens of the longest prompt for a part, without the part itself and the task. Blocking."""
     numbers = {"n": LONGEST_NUMBER, "of": LONGEST_NUMBER, "task": "", "title": ""}
     prompts = [prompt.format(**numbers) for prompt in (words.map, words.reduce, words.refine)]
     title = TITLE_TOKENS
@@ -25,5 +25,5 @@ def around_part(words: LongWording, count: Count) -> int:
 
 
 def around_sources(instruction: str, language: str, count: Count) -> int:
-    """Return the tokens of the last prompt without the sources. Blocking."""
+    """Return the number of tokens of the last prompt, without the sources. Blocking."""
     return count(fenced((), language, instruction=instruction)) + JOIN_TOKENS

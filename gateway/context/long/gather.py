@@ -28,7 +28,9 @@ TABLE_SHARE = 0.8
 """If tables are at least this share of the text, their figures are enough for a task that asks for figures."""
 WHOLE_SHARE = 0.98
 FIGURES_SHARE = 2
-"""If the answers from parts are also sources, figures may take the free room of the last prompt divided by this."""
+"""If the last prompt also has the answers from the parts, the figures may take only a share of the prompt's free room.
+This share is 1 divided by the number.
+"""
 FEWEST_ITEMS = 5
 
 
@@ -115,7 +117,7 @@ def _figures(task: LongTask, tables: Sequence[TextTable], room: int, words: Long
     """Return the figures of all tables, as sources of at most `room` tokens in total, and the number of lines that did
     not fit.
 
-    If the text has no table but a list, the number of list items is a source. Blocking.
+    If the text has a list and no table, the number of list items is a source. Blocking.
     """
     made, left_out = [], 0
     for table in tables:

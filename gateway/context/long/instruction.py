@@ -12,7 +12,7 @@ from gateway.context.task.rules import is_order, is_wish
 TASK_CHARS = 1200
 """The maximum length of a task in characters. A longer paragraph belongs to the text."""
 DENSE_SHARE = 3
-"""A task in Chinese may have `TASK_CHARS` divided by this number of characters."""
+"""The maximum length of a task in Chinese is `TASK_CHARS` divided by this number."""
 LINE_CHARS = 400
 """The maximum length of a task that is only the first line, the last line, or the words before a colon."""
 ASKS = 0.5
@@ -29,7 +29,9 @@ SENTENCE = 0.05
 """Subtracted from the score for each sentence after the first, since a text has more sentences than a task."""
 GOES_ON = 0.6
 MOST_FURTHER = 2
-"""The maximum number of further paragraphs of a task. Each of them must give an order or introduce the text."""
+"""The maximum number of paragraphs that a task may have after its first paragraph. Each of them must give an order or
+introduce the text.
+"""
 FENCED_SHARE = 0.6
 """If a fenced part is at least this share of the message, the fenced part is the text."""
 LEAD_CHARS = 160
@@ -43,7 +45,7 @@ _RULES = (
 _QUOTES = tuple((re.compile(mark), re.compile(mark)) for mark in ('"""', "'''"))
 _TAG = re.compile(r"<(\w[\w-]{0,40})[^<>\n]{0,200}>")
 MOST_TAGS = 5
-"""The number of tags near the beginning of a message that are examined."""
+"""At most this many tags near the beginning of a message are examined."""
 _CODE = re.compile(r"[{}();=<>\[\]|\\_]")
 _COLON = re.compile(r":\s|：|:(?=\n)")
 _KINDS = "passage|document|source|context|article|excerpt|段落|文档|资料|文章"
@@ -72,7 +74,7 @@ def instruction_of(message: str) -> Instruction:
 
 
 def is_plain(task: str) -> bool:
-    """Whether a task asks in words that leave no doubt: it says what to do with a text, wishes for something, or is a
+    """Whether a task asks in words that leave no doubt: it says what to do with a text, expresses a wish, or is a
     question.
     """
     units = shipped().units(task)

@@ -36,7 +36,7 @@ def as_one(group: Sequence[Chunk]) -> Chunk:
 
 
 def merge_groups(level: Sequence[Chunk], size: int) -> list[Sequence[Chunk]]:
-    """Divide the results of a level into groups of neighbours. One call merges each group.
+    """Divide the results of a level into groups of neighbours. Each group is merged by one call.
 
     All results of a group belong to one document, unless every document has only one result.
     """
@@ -51,7 +51,7 @@ def level_tokens(level: Sequence[Chunk]) -> int:
 
 
 def tokens_in_prompt(level: Sequence[Chunk]) -> int:
-    """Return the tokens that the results take in the last prompt."""
+    """Return the number of tokens that the results take in the last prompt."""
     return level_tokens(level) + SOURCE_TOKENS * len(level)
 
 

@@ -1,4 +1,6 @@
-"""Judges a task by its meaning in addition to its words. This needs the embedder with which the head was trained."""
+"""Judges a task by its meaning in addition to its words. This requires the embedder that was used to train the
+classifier.
+"""
 
 from msgspec.structs import replace
 
@@ -11,8 +13,8 @@ from gateway.errors import NotReady
 async def with_meaning(shape: RequestShape, embed: Embed | None) -> RequestShape:
     """Return the shape with a verdict that is based on words and meaning.
 
-    Returns the shape unchanged if the head judges the task's language only by words. The same holds if `embed` is None,
-    not ready, or uses another model than the head.
+    Returns the shape unchanged if the classifier judges tasks in this language only by words. The same holds if `embed`
+    is None, is not ready, or uses a model with which the classifier was not trained.
     """
     head = shipped()
     if embed is None or not shape.task or not any(map(head.knows_meaning, head.units(shape.task))):

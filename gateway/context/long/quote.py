@@ -46,7 +46,7 @@ class WindowRoom(Struct, frozen=True):
 class Quote(Struct, frozen=True):
     """The cost of a strategy, without the last call, which answers the request.
 
-    If `spare` is 0, failures can add a quarter of the calls.
+    If `spare` is 0, second tries after failures can add up to a quarter of `calls`.
     """
 
     strategy: str

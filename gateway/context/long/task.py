@@ -39,7 +39,7 @@ class LongTask(Struct, frozen=True):
         return max(0, self.tokens - PROMPT_TOKENS - self.beside)
 
     def free_beside(self, instruction: str) -> int:
-        """Return the number of tokens that the last prompt has left for sources, beside the instruction. Blocking."""
+        """Return the number of tokens that remain for sources in the last prompt, beside the instruction. Blocking."""
         frame = around_sources(instruction, self.shape.language, self.count)
         return self.room - PROMPT_TOKENS - TURN_TOKENS - frame - self.beside
 

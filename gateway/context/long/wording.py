@@ -34,9 +34,9 @@ class LongWording(Struct, frozen=True, forbid_unknown_fields=True, dict=True):
     counted: str
     """The title of a merged list, with `{total}` and `{different}`."""
     sorts: tuple[str, ...]
-    """Words of a task that sorts rows."""
+    """Words of a task that asks for sorted rows."""
     falls: tuple[str, ...]
-    """Words of a task that sorts rows from the greatest to the least."""
+    """Words of a task that asks for rows in descending order."""
     items: str
     """The sentence that states the number of list items of a text, with `{total}`."""
     computes: tuple[str, ...]
