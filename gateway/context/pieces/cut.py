@@ -18,7 +18,7 @@ FULL, HARDLY_FULL = 0.5, 0.1
 code block.
 """
 Rank = tuple[float, list[int]]
-"""How full a piece must be to end at one of the places, and the places."""
+"""The share of its maximum size that a piece must reach to end at one of the places, and these places."""
 _PLACES = (
     re.compile(r"\n[ \t]*\n\s*"),
     re.compile(r"\n\s*"),
@@ -86,7 +86,7 @@ def _end(text: str, start: int, furthest: int, ranks: list[Rank]) -> int:
 
 
 def _ranks(text: str) -> list[Rank]:
-    """Return the ranks with their places in ascending order, the best rank first.
+    """Return the ranks, the best rank first. The places in each rank are in ascending order.
 
     A place in a code block ranks below the blank lines, line ends and sentence ends outside code blocks.
     """
