@@ -172,7 +172,7 @@ class _Section:
         return self._packed([*spans, *split(self._text, at, end, self._count, room, joined)])
 
     def _packed(self, spans: list[Span]) -> list[Span]:
-        """Join neighbouring spans if they fit together with the head that the first one repeats."""
+        """Join neighbouring spans if the joined span fits, including the head that its first span repeats."""
         packed: list[Span] = []
         room = self._joined
         for start, end in spans:
@@ -185,8 +185,8 @@ class _Section:
 
 
 MOST_NESTED = 8
-"""How many heads before a position are searched for the one that applies to it. In a nested list, several heads may
-overlap.
+"""To find the head that applies to a position, at most this many heads before the position are examined. In a nested
+list, several tables or lists may enclose the position.
 """
 
 

@@ -205,8 +205,8 @@ INSIDE = re.compile(rf"(?<=[^\W\d_])[{SIGNS}](?=[^\W\d_])|[¢-§©¬-´¶-¹¼-�
 
 
 def _plausible(sample: bytes, encoding: str) -> bool:
-    """Whether the text is plausible in this encoding. Hardly any signs stand within words, and hardly any capitals
-    after small letters beyond ASCII.
+    """Whether the text is plausible in this encoding. In a plausible text, signs hardly ever stand within words. A
+    capital hardly ever follows a small letter if one of the two is beyond ASCII.
     """
     text = _strict(sample, encoding)
     if text is None:

@@ -6,8 +6,8 @@ from gateway.context.reading.document import ReadReport
 
 
 def summary_lines(report: ReadReport) -> list[str]:
-    """Return a line with the numbers of pages, tables and pictures and with a guessed encoding, and then a line for
-    each omission. The first line is left out if there is nothing to report in it.
+    """Return the lines of the report. The first line gives the numbers of pages, tables and pictures, and the encoding
+    if it was guessed. This line is missing if it would be empty. Each omission has a line of its own.
     """
     counts = (("page", report.pages), ("table", report.tables), ("picture", report.pictures))
     parts = [f"{count} {name}{'' if count == 1 else 's'}" for name, count in counts if count]

@@ -123,7 +123,7 @@ def _is_number(cell: str) -> bool:
 
 
 def _caption_rows(rows: Sequence[Sequence[str]]) -> int:
-    """Return the number of rows above the titles that have a single filled cell, such as the title of a sheet."""
+    """Return the number of rows with a single filled cell that stand above the titles, such as the title of a sheet."""
     count = 0
     while count < min(MOST_TITLE_ROWS, len(rows) - 2) and len(rows[count]) > 1 and sum(map(bool, rows[count])) == 1:
         count += 1

@@ -6,7 +6,8 @@ from gateway.context.reading.document import Document, Heading, Lead, ReadReport
 from gateway.context.reading.table import Table
 
 MOST_LINES = 50
-"""The maximum number of lines about omissions. If there are more, the last line gives the number of the others."""
+"""The maximum number of lines about omissions. If there are more, the last line says how many omissions are not listed.
+"""
 
 
 class DocumentWriter:
@@ -109,7 +110,9 @@ class DocumentWriter:
             self.paragraph(f"[Picture: {' '.join(description.split())}]")
 
     def leave_out(self, what: str) -> None:
-        """Report an omission. An omission that is reported several times gets one line with its number."""
+        """Report an omission. An omission that is reported several times gets a single line, which says how often it
+        was reported.
+        """
         self._left_out[what] = self._left_out.get(what, 0) + 1
 
     def append(self, document: Document, level: int = 0) -> None:
@@ -144,7 +147,7 @@ class DocumentWriter:
 
 
 def left_out(counts: dict[str, int]) -> tuple[str, ...]:
-    """Return a line for each kind of omission. If the omission occurred several times, the line gives the number."""
+    """Return a line for each kind of omission. If the omission occurred several times, the line says how often."""
     lines = [what if count == 1 else f"{what} ({count} times)" for what, count in counts.items()]
     if len(lines) > MOST_LINES:
         lines = [*lines[: MOST_LINES - 1], f"and {len(lines) - MOST_LINES + 1} more"]

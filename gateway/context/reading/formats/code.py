@@ -42,7 +42,7 @@ GOES_ON = tuple(",=>&|+.<:(")
 WORD = re.compile(r"\w")
 NEWLINE = re.compile(r"\n")
 MOST_PIECES = 200
-"""The number of tokens that are kept of the header before a block. The title of the block needs fewer."""
+"""At most this many tokens of the header before a block are kept. The title of the block needs fewer."""
 MOST_INDENT = 1000
 DEEPEST = 8
 """Blocks that are nested more deeply than this get no heading."""

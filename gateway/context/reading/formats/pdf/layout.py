@@ -90,7 +90,9 @@ def _gutter(lines: Sequence[TextLine]) -> float | None:
 
 
 def _is_prose(side: Sequence[TextLine]) -> bool:
-    """Whether a column is prose. Its lines must have several words on average, and most must have no wide gap."""
+    """Whether a column is prose. The lines of the column must have several words on average, and most of the lines must
+    have no wide gap.
+    """
     if len(side) < PROSE_LINES:
         return False
     return sum(len(line.words) for line in side) / len(side) >= PROSE_WORDS and sum(
