@@ -100,7 +100,7 @@ class Catalog:
         self._idle: list[tuple[int, sqlite3.Connection]] = []
 
     def open(self) -> None:
-        """Read the owners of all chunks, which every search needs."""
+        """Read which document each chunk belongs to. Every search needs this."""
         with self.reading() as database:
             self.owners.read(database)
 

@@ -37,7 +37,7 @@ OURS = "vs_"
 DAMAGE = re.compile(r"code: (?:11|26)\b|malformed|not a database|hnsw|corrupt|index file", re.IGNORECASE)
 """Matches Chroma's errors about unreadable files. Other errors, such as a full disk, do not damage the files."""
 HNSW: Any = {"space": "cosine", "ef_search": 200}
-"""A search with `ef_search` at Chroma's default of 100 misses more of the nearest vectors."""
+"""A search with Chroma's default of 100 for `ef_search` misses more of the nearest vectors than a search with 200."""
 
 
 class ChromaSettings(Struct, frozen=True, forbid_unknown_fields=True):

@@ -81,7 +81,7 @@ def _live(database: sqlite3.Connection, collection: str, documents: Sequence[int
 
 
 def groups(values: Sequence[T]) -> Iterable[Sequence[T]]:
-    """Split the values into groups that fit into one statement."""
+    """Split the values into groups. Each group fits into one statement."""
     return (values[first : first + AT_ONCE] for first in range(0, len(values), AT_ONCE))
 
 

@@ -33,9 +33,9 @@ if TYPE_CHECKING:
 log = logging.getLogger("foreword.collections")
 
 CANDIDATES = 240
-"""The minimum number of results of each of the two searches. If only one search returns a chunk, the chunk gets the
-lowest score of the other search. With few results, this score would be too high. A chunk that is good in both searches
-and best in neither would then rank too low.
+"""The minimum number of results of each of the two searches. If only the search by words returns a chunk, the chunk
+gets the lowest cosine of the search by vectors. With few results, this cosine would be too high. A chunk that is good
+in both searches and best in neither would then rank too low.
 """
 EXPIRED_DAYS = 30
 """The number of days for which clients can still see an expired collection. The collection is then deleted."""
@@ -43,8 +43,8 @@ RERANKED = 30
 """The maximum number of hits that a reranker scores. They are the best hits of the search."""
 
 OPERATOR = ClientKey(name="", admin=True)
-"""The key of commands on the machine. It is the owner of the collections that these commands create, which all keys
-share.
+"""The key of commands on the machine. It owns the collections that these commands create. All keys share these
+collections.
 """
 
 
@@ -333,7 +333,8 @@ def reranked(reranker: Reranker, query: str, hits: Sequence[Hit]) -> list[Hit]:
     fails, all hits stay as they are.
 
     The scores of the search stay in descending order: the new first hit gets the highest score, and so on. These scores
-    are used, and not the reranker's, since they are compared with floors and with hits in other collections.
+    are used, and not the reranker's, since they are compared with the minimum score and with the scores of hits in
+    other collections.
     """
     first = hits[:RERANKED]
     if len(first) < 2:

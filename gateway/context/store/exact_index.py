@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from gateway.ports import Vectors
 
 GONE = -1
-"""Stands for the key of the chunk and the key of the document at an empty place."""
+"""At an empty place, this value stands for the key of the chunk and for the key of the document."""
 TOGETHER = 64
-"""The number of scores in a block. The best scores of the blocks give a lower bound for the results."""
+"""The number of scores in a block. The best scores of the blocks give a lower bound for the scores of the results."""
 FEW = 0.25
 """If the candidates are less than this share of all vectors, it is faster to gather them than to compare all
 vectors.

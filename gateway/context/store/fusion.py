@@ -30,8 +30,8 @@ SUPPORT = 0.5
 that answers a question, several chunks have a score.
 """
 COMMON = 20
-"""When neighbours are compared, the cosine at this rank is subtracted from each cosine. Most chunks of a collection
-have about this cosine with any question.
+"""When the order of the results is computed, the cosine at this rank is subtracted from each cosine. Most chunks of a
+collection have about this cosine with any question.
 """
 FOLLOWING = 0.2
 """This share of a chosen chunk's score is added to the scores of the two chunks beside it. The raised scores are at
@@ -44,7 +44,8 @@ def fused(dense: Ranked, words: Ranked, weight: float, *, complete: bool = False
     BM25.
 
     A chunk that is missing in `dense` gets the lowest cosine in `dense`. A chunk that is missing in `words` gets the
-    share 0. `complete` says that `dense` was not cut off. A chunk that is missing in `dense` then gets the cosine 0.
+    share 0. `complete` says that `dense` was not cut off. In this case, a chunk that is missing in `dense` gets the
+    cosine 0 instead of the lowest cosine.
     """
     keys, cosines, shares = _columns(dense, words, complete)
     return _best_first(keys, weight * cosines + (1 - weight) * shares)
@@ -71,7 +72,7 @@ def gathered(
     """Return the best `limit` results of both searches, in the order in which to use them.
 
     The order and the scores are computed separately. The n-th result gets the n-th highest score of `supported`, so
-    that a floor has the same meaning in all collections.
+    that a minimum score has the same meaning in all collections.
     """
     import numpy as np
 
@@ -117,10 +118,10 @@ def _best_first(keys: Keys, scores: Any) -> list[tuple[int, float]]:
 
 
 def _near(keys: Keys, owners: Keys) -> tuple[Any, Any]:
-    """For each step in `STEPS` and each key, find the key that lies this number of places away.
+    """For each step in `STEPS` and each key, find the key that is equal to the sum of the key and the step.
 
-    Return the index of that key, and whether the key exists in the same document. Both arrays have the shape [steps,
-    keys]. `keys` ascend.
+    Return the index of the key that was found, and whether this key exists and is in the same document. Both arrays
+    have the shape [steps, keys]. `keys` ascend.
     """
     import numpy as np
 

@@ -89,7 +89,7 @@ def create(database: Database, collection: str) -> None:
 
 def create_counts(database: Database, collection: str) -> None:
     """Create the table of counts. The table holds the size of the index under `CHUNKS` and `WORDS`, and the number of
-    chunks with each common word. Under "" it holds the number of chunks at the time of counting.
+    chunks with each common word. Under the key "", the table holds the number of chunks at the time of counting.
     """
     table = f"counts_{collection} (term TEXT PRIMARY KEY, chunks INTEGER NOT NULL) STRICT, WITHOUT ROWID"
     database.execute(f"CREATE TABLE IF NOT EXISTS {table}")
@@ -97,7 +97,7 @@ def create_counts(database: Database, collection: str) -> None:
 
 
 def measure(database: Database, collection: str) -> None:
-    """Compute and store the size of an index that an earlier version created without it."""
+    """Compute and store the size of an index. Earlier versions of the gateway did not store this size."""
     chunks = "SELECT count(*) FROM documents d JOIN chunks c ON c.document = d.key WHERE d.collection = ?"
     words = f"SELECT coalesce(sum(cnt), 0) FROM rarity_{collection}"
     database.execute(f"UPDATE counts_{collection} SET chunks = ({chunks}) WHERE term = '{CHUNKS}'", (collection,))
@@ -127,7 +127,7 @@ def remove(database: Database, collection: str, texts: Iterable[tuple[int, str]]
 
 
 def _extend(database: Database, collection: str, rows: Sequence[tuple[int, str]], sign: int) -> None:
-    """Add the rows to the stored size of the index, or subtract them if `sign` is -1. BM25 needs this size."""
+    """Increase the stored size of the index by the rows, or decrease it if `sign` is -1. BM25 needs the size."""
     sizes = (len(rows), CHUNKS), (sum(len(words.split()) for _, words in rows), WORDS)
     for size, term in sizes:
         database.execute(f"UPDATE counts_{collection} SET chunks = chunks + ? WHERE term = ?", (sign * size, term))

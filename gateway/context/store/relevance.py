@@ -21,7 +21,7 @@ from gateway.context.store.words import IS_SPACELESS, STOP, terms_of, words_of
 COVERED = 3
 """The words of a question are searched for in this many of the best chunks."""
 MOST_SHARE, MOST_COVER = 0.35, 0.7
-"""The highest values of `share` and `cover` that count. Values above them prove no more."""
+"""The limits of `share` and `cover`. A value above its limit counts as the limit, since it proves no more."""
 
 
 LEAST_ADDED = 0.3
@@ -57,8 +57,8 @@ class SearchSigns(Struct, frozen=True):
 
 
 class RelevanceWeights(Struct, frozen=True):
-    """The weights of the logistic model. `headroom` is the weight of the cosine. The model takes the difference between
-    this cosine and the usual cosine, as a share of the greatest possible difference.
+    """The weights of the logistic model. `headroom` is the weight of the difference between the question's cosine and
+    the usual cosine. The difference is given as a share of the greatest possible difference.
     """
 
     bias: float
@@ -77,7 +77,7 @@ SPACELESS = RelevanceWeights(-3.861, 0.0, 8.547, 8.94, -0.053, 12)
 
 
 def relevance(signs: SearchSigns, tuning: Tuning) -> float:
-    """Return the estimate, from 0 to 1. The relevance of a question that consists of stop words is 0."""
+    """Return the estimate, from 0 to 1. The relevance of a question that consists only of stop words is 0."""
     if not signs.words:
         return 0.0
     weights = SPACELESS if signs.spaceless else SPACED if signs.cosine is not None else SPACED_BY_WORDS
