@@ -1,8 +1,8 @@
-"""The stage that shortens a prompt over its window, with as little loss as possible.
+"""The stage that shortens a prompt that is too long for the model's window, with as little loss as possible.
 
 The request names a strategy, or the chooser picks one. The cost of a strategy is known before a model is called. A
-strategy that exceeds the operator's limits does not start. If the prompt is still too long afterwards, the stage `fit`
-shortens it.
+strategy whose cost exceeds the operator's limits does not start. If the prompt is still too long afterwards, the stage
+`fit` shortens it.
 """
 
 import asyncio
@@ -50,8 +50,8 @@ ALL_OF_IT = (TaskKind.WHOLE, TaskKind.TRANSFORM)
 class CondenseStage:
     """The stage `condense`. Without `embed`, texts are compared only by words.
 
-    The stage is built anew after each load of a part. The caller passes the same `reader` again, so that the reader's
-    cache is kept.
+    The stage is built again whenever the gateway has loaded the embedder or another part. The caller passes the same
+    `reader` each time, so that the reader's cache is kept.
     """
 
     name = "condense"
@@ -165,7 +165,7 @@ class CondenseStage:
         return longer
 
     async def _otherwise(self, task: LongTask, why: str, failed: Strategy) -> Exchange:
-        """Search the text instead, if a few passages are enough for the task, or else leave the prompt to the stage
+        """If a few passages are enough for the task, search the text for them. Otherwise leave the prompt to the stage
         `fit`. `why` is the reason why the strategy failed.
         """
         if task.talk or not task.shape.task or task.shape.kind in ALL_OF_IT:
@@ -237,8 +237,8 @@ class CondenseStage:
         return with_sources(task, chosen, in_message(reading.results, task.shape.start), words.final, data)
 
     def _room(self, task: LongTask, words: LongWording, instruction: str, talk: bool) -> WindowRoom:
-        """Return how each window is divided between the gateway's words, the text and the result. Blocking, because
-        tokens are counted.
+        """Return how the window of each call is divided between the gateway's own words, the text and the result.
+        Blocking, because tokens are counted.
         """
         result = min(self._settings.note_tokens, task.target.window_tokens // 8)
         prompt = PROMPT_TOKENS + around_part(words, task.count) + task.count(instruction) + PIECES * JOIN_TOKENS

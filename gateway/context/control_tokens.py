@@ -1,4 +1,5 @@
-"""Control tokens of common model families, and a function that breaks up such tokens in text from outside.
+"""Control tokens of common model families, and a function that breaks up such tokens in text that the gateway did not
+write.
 
 Some tokenizers read a control token in the text of a message as the real token: the end of a turn, a tool call, the
 start of the reasoning. The model behind a remote server is unknown. Therefore a space breaks up the tokens of all
@@ -47,7 +48,7 @@ IN_ANGLES = {
 """For each family, patterns of the names between `<` and `>`. A `/` may stand before a name."""
 
 IN_CAPITALS = {"Code Llama": ("PRE", "SUF", "MID", "EOT")}
-"""More names between `<` and `>`. Only capital letters count, since `<pre>` is HTML."""
+"""More names between `<` and `>`. These names match only in capital letters, since `<pre>` is HTML."""
 
 IN_BRACKETS = {
     "Llama 2, Mistral": ("INST", "SYSTEM_PROMPT"),
@@ -93,7 +94,7 @@ CONTROL = re.compile(
     rf"|{'|'.join(_ahead(token) for tokens in WHOLE.values() for token in tokens)}",
     re.IGNORECASE,
 )
-"""Matches the character of a control token after which a space is inserted."""
+"""Matches one character of a control token. `broken` inserts a space after this character."""
 
 
 def broken(text: str) -> str:

@@ -14,8 +14,8 @@ FEW_WORDS = 3
 FEW_CHARS = 8
 """The same limit in characters, for a message in a script without spaces."""
 TASK_WORDS, QUESTION_WORDS = 25, 150
-"""The minimum length of a text that stands beside a task, and of a text that stands beside a question. The latter is
-longer, since a question may need some lines of explanation.
+"""The minimum number of words in a text beside a task, and in a text beside a question. The second number is larger,
+since a question may need some lines of explanation.
 """
 CHARS_PER_WORD = 2
 """In scripts without spaces, this many characters count as one word."""

@@ -28,8 +28,8 @@ PART_TOKENS = 64
 WORDS_SHARE = 0.6
 """The weight of the query's words in the value of a part.
 
-The value is this weight times the part's share of the query's words, plus the score of the passage minus the lowest
-score of all passages.
+The value is this weight times the part's share of the query's words, plus the amount by which the score of the passage
+exceeds the lowest score of all passages.
 """
 ADJOINING = 200
 """Two passages with at most this many characters between them are neighbours. A heading may stand between them."""
@@ -43,7 +43,7 @@ as in BM25.
 class ExcerptPart(Struct, frozen=True):
     """Characters `start` to `end` of chunk number `chunk`.
 
-    If the chunk repeats the head of a table, counting starts after the head.
+    If the chunk repeats the head of a table, positions are counted from the end of the head.
     """
 
     chunk: int
@@ -73,7 +73,9 @@ def excerpts(chunks: Sequence[Chunk], budget: SourceBudget, shares: Shares) -> l
 
 
 def parts_of(number: int, chunk: Chunk) -> list[ExcerptPart]:
-    """Split a chunk into sentences and lines. The tokens are divided among the parts by length."""
+    """Split a chunk into sentences and lines. The tokens of the chunk are divided among the parts in proportion to the
+    lengths of the parts.
+    """
     text, rate = chunk.text[lead_length(chunk) :], chunk.tokens / max(1, len(chunk.text))
     spans = sentences(text, PART_TOKENS, lambda some: math.ceil(len(some) * rate))
     # white space after a part is included in the part
@@ -107,8 +109,8 @@ def _shares_of(chunks: Sequence[Chunk], parts: Sequence[ExcerptPart], shares: Sh
 
 
 def _places(chunks: Sequence[Chunk], parts: Sequence[ExcerptPart]) -> NDArray[np.int64]:
-    """Number the parts in ascending order. The number grows by 1 from a part to its neighbour in the document,
-    otherwise by 2.
+    """Number the parts in ascending order. The numbers of two successive parts differ by 1 if the parts are neighbours
+    in a document, and otherwise by 2.
     """
     import numpy as np
 

@@ -22,7 +22,7 @@ from gateway.ports import Vectors
 
 SEARCH_S = 30.0
 NO_LIMIT = 10**9
-"""The limit on the results' tokens if the request limits the number of results instead. In practice only the model's
+"""The limit on the tokens of the results if the request limits only the number of results. In practice only the model's
 window limits the tokens.
 """
 
@@ -31,8 +31,8 @@ class FileSearchStage:
     """The stage `search`. `collections` is None if this gateway has no stores. `hosts` tells whether a target searches
     stores itself.
 
-    `retrieve` is the stage that searches collections. Its embedder is used here, and its code fits the results into the
-    window.
+    `retrieve` is the stage that searches collections. This stage uses the embedder of `retrieve`, and its code for
+    fitting results into the window.
     """
 
     name = "search"

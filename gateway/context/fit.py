@@ -70,8 +70,8 @@ class FitStage:
     async def _more_than_text(self, exchange: Exchange, target: Target) -> Exchange:
         """Handle a prompt with tool calls or images, whose tokens cannot be counted.
 
-        If the model has a longer window, the tokens of the request's JSON are counted. If there are too many for the
-        present window, the longer one is used.
+        If the model has a longer window, the tokens of the request's JSON are counted. If these tokens do not fit the
+        present window, the longer window is used.
         """
         if target.longer is not None:
             raw = exchange.ask.raw.decode("utf-8", "replace")

@@ -33,7 +33,7 @@ def pack(chunks: Sequence[Chunk], budget: SourceBudget) -> tuple[Chunk, ...]:
 
 
 def citations(chunks: Sequence[Chunk]) -> list[dict[str, Any]]:
-    """Return the chunk behind each number in the answer, for the client and the record."""
+    """Describe the chunk behind each source number, for the client and the record."""
     return [
         {
             "n": number,

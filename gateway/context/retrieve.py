@@ -247,7 +247,7 @@ class RetrieveStage:
         return RetrievedChunks(chunks, relevance, tight=bool(hits and not chunks))
 
     def _in_one(self, collections: Collections, collection: Collection, wish: Wish, least: float) -> SearchResult:
-        """Search one collection, and return the hits with at least the configured score. There are none if the
+        """Search one collection, and return the hits with at least the configured score. The result has no hits if the
         relevance of the collection is below `least`.
         """
         result = collections.examine(collection, wish, least)
