@@ -65,8 +65,8 @@ def _holding(exchange: Exchange, target: Target | None, prompt_tokens: int) -> T
 
 
 def longest_tokens(target: Target) -> int:
-    """Return the number of tokens in the model's longest window beyond the window of this target. The number is 0 if
-    there is no longer window. An unknown window counts as unlimited.
+    """Return the number of tokens of the model's longest window, if that window is longer than this target's. Otherwise
+    return 0. An unknown window counts as unlimited.
     """
     longest = 0
     while target.longer is not None:

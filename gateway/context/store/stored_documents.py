@@ -22,7 +22,7 @@ COLUMNS = "key, source, file, recipe, state, attributes, title, label"
 
 
 class DocumentRow(Struct, frozen=True):
-    """A document. `recipe` is a hash of the document's bytes and of its chunking. `state` is `staged`, `live` or
+    """A document. `recipe` is a hash of everything that the document's chunks depend on. `state` is `staged`, `live` or
     `retired`.
 
     `label` is put before each chunk of the document in the word index. Documents of earlier versions have the label "".
@@ -130,8 +130,8 @@ class Documents:
             self._retire(database, documents)
 
     def clear(self, documents: Sequence[int]) -> int:
-        """Delete documents with their chunks and words. Delete the vectors of the documents before this. Returns the
-        number of deleted chunks.
+        """Delete documents with their chunks and words, and return the number of deleted chunks. The vectors of the
+        documents must be deleted before this call.
         """
         count = 0
         for document in documents:
@@ -177,9 +177,7 @@ class Documents:
             lexical.count(database, self.collection)
 
     def owners(self, keys: Iterable[int]) -> dict[int, int]:
-        """Return the key of each chunk's live document, by the key of the chunk. Chunks without a live document are
-        left out.
-        """
+        """Map the key of each chunk to the key of its live document. Chunks without a live document are left out."""
         with self.catalog.reading() as database:
             return self.catalog.owners.live(database, self.collection, list(keys))
 

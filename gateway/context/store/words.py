@@ -22,8 +22,8 @@ ASKING = re.compile(
 
 
 def terms_of(query: str) -> list[str]:
-    """Return the distinct words of a query, without stop words and Chinese question words. If the query has no other
-    words, they are kept.
+    """Return the distinct words of a query, without stop words and Chinese question words. If the query has only such
+    words, they are returned.
     """
     words = list(dict.fromkeys(words_of(ASKING.sub(" ", query)) or words_of(query)))
     return [word for word in words if word not in STOP] or words

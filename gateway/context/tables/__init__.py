@@ -1,1 +1,1 @@
-"""Finds what code can count in a text: tables, lists, and the separate documents in the text."""
+"""Finds the parts of a text in which items can be counted without a model: tables, lists and separate documents."""

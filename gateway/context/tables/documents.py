@@ -32,7 +32,7 @@ class TextDocument(Struct, frozen=True):
 
 
 def documents_in(text: str) -> list[TextDocument]:
-    """Return the documents in a text. If there are no marks between documents, the text is one document without a
+    """Return the documents in a text. If no marks show where documents begin, the whole text is one document without a
     title.
     """
     for pattern in _MARKS:

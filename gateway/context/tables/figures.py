@@ -52,7 +52,7 @@ class TextTable(Struct, frozen=True):
 
 
 class TextLead(Struct, frozen=True):
-    """The title row of a table, with the range of characters [start, end) of the table in a text."""
+    """The title row of a table in a text. [start, end) is the range of characters of the whole table."""
 
     start: int
     end: int
@@ -163,7 +163,9 @@ def _list(pairs: Sequence[tuple[str, object]]) -> str:
 
 
 def _row(table: TextTable, place: int) -> str:
-    """Return the first cell of a row that is not a number. If there is none, return `row` and the number of the row."""
+    """Return a row's first cell that is not empty and not a number. If there is none, return `row` and the number of
+    the row.
+    """
     names = [cell.strip() for cell in table.rows[place] if cell.strip() and number_in(cell) is None]
     return names[0][:40] if names else f"row {place + 1}"
 

@@ -1,5 +1,5 @@
-"""Sorts the rows of a table by code. This is done only if a task plainly asks for it, and names one column of numbers
-or ISO dates.
+"""Sorts the rows of a table without a model. This is done only if a task plainly asks for it, and names one column of
+numbers or ISO dates.
 """
 
 import re

@@ -55,8 +55,8 @@ def digest() -> str:
 
 
 def tasks(patterns: TaskPatterns, each: int, draw: random.Random) -> Iterator[LabelledTask]:
-    """Generate about `each` different tasks from every pattern. Half of the tasks stand alone, and the others stand in
-    a frame.
+    """Generate at most `each` tasks from every pattern, all of them different. Tasks of the kind `OTHER` stand alone.
+    Of the other tasks, half stand alone and half stand in a frame.
     """
     number = 0
     for kind, of_kind in patterns.kinds.items():

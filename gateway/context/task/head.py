@@ -30,8 +30,8 @@ PROBE = "Which task is this?"
 """A sentence whose vector shows which embedder computed it."""
 SAME_EMBEDDER = 0.99
 RULE_ODDS, RULE_WEIGHT = 20.0, 3.0
-"""If a rule matches a sentence, the odds of the rule's kind are multiplied by the first number, and the weight of the
-sentence by the second.
+"""If a rule matches a sentence, the first number multiplies the odds of the rule's kind, and the second number
+multiplies the weight of the sentence.
 """
 
 
@@ -156,7 +156,7 @@ class TaskHead:
 
 
 VECTOR_WEIGHT = 2.0
-"""The length of a task's vector among the features. The features of the words have the length 1."""
+"""The length to which a task's vector is scaled beside the features of the words, whose length is 1."""
 
 
 @cache

@@ -14,7 +14,7 @@ QUESTION = "place"
 
 
 def ruled(text: str, language: str) -> str:
-    """Return the kind of task that the beginning of a sentence shows, or "" if it shows none."""
+    """Return the kind of task that is shown by the beginning of a sentence, or "" if the beginning shows no kind."""
     patterns = _patterns().get(language, {})
     return next((kind for kind, pattern in patterns.items() if pattern.match(text)), "")
 
