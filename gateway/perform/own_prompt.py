@@ -14,7 +14,7 @@ from gateway.prompt.withdrawal import withdrawn
 def split_route(exchange: Exchange) -> tuple[tuple[Target, ...], tuple[Target, ...]]:
     """Return the targets that get the rewritten prompt, and the targets that get the client's own prompt.
 
-    From the first target whose model is not proven, all targets get the client's own prompt.
+    The first target whose model is not proven gets the client's own prompt, and so do all targets after it.
     """
     if exchange.proven is None or not exchange.changed:
         return exchange.route, ()

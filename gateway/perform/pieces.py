@@ -244,6 +244,8 @@ def _together(spent: tuple[int, int], parts: Sequence[TextPiece], answers: Seque
 
 
 def _shortened(text: str, share: float) -> str:
-    """Return the text without about this share of its end. The text is cut after a word if possible."""
+    """Return the text without its end. About the share `share` of the text is removed. The text is cut after a word if
+    possible.
+    """
     shorter = text[: int(len(text) * max(0.0, 1 - share))]
     return shorter[: shorter.rfind(" ") + 1].rstrip() or shorter
