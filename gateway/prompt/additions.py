@@ -25,8 +25,8 @@ COMPARED_WORDS = 12
 LIMITED_WORDS = 30
 """In a prompt with more words than this, a refiner may add a limit such as `only`."""
 COMPARED_CHARACTERS = 24
-"""In a language without blanks between words, prompts are compared only up to this many characters. The limit takes the
-place of `COMPARED_WORDS`.
+"""In a language without blanks between words, prompts are compared only if they have at most this many characters. The
+limit takes the place of `COMPARED_WORDS`.
 """
 STEM_CHARS = 4
 """Two forms of a word must have at least this many first characters in common."""
@@ -123,8 +123,8 @@ def _new_items(before: RewrittenPrompt, refined: str, language: str) -> Iterator
 
 
 def _are_in(text: str, low: str) -> bool:
-    """Return whether at least half of the words in a name or quotation are the client's, or whether it is an
-    abbreviation of the client's words. A refiner may capitalise, quote or abbreviate the client's words.
+    """Return whether a name or quotation comes from the client's words. At least half of its words must be the
+    client's, or it must be an abbreviation of the client's words. A refiner may capitalise, quote or abbreviate these.
     """
     words = _WORD.findall(folded(text))
     own = set(_WORD.findall(low))
@@ -160,7 +160,9 @@ def _lost_characters(before: str, refined: str, words: LanguageWords) -> tuple[s
 
 
 def _is_lost(run: str, refined: str) -> bool:
-    """Return whether the refined prompt lacks a Latin run as a whole, or two neighbouring characters of another run."""
+    """Return whether the refined prompt lacks a run. A Latin run must occur as a whole. Any other run is lost if two of
+    its neighbouring characters do not occur.
+    """
     if run.isascii():
         return run not in refined
     gone = [character not in refined for character in run]

@@ -41,8 +41,8 @@ def passed(answer: str, checks: Sequence[Check]) -> float | None:
 
 
 def yardstick(library: Library, versions: Sequence[tuple[str, int]]) -> Callable[[str], float | None] | None:
-    """Return a function that scores answers by the checks of the newest version that has checks. The function serves
-    all versions. Return None if no version has checks.
+    """Return a function that scores the answers of all versions by the same checks: those of the newest version that
+    has checks. Return None if no version has checks.
     """
     for id, version in sorted(versions, key=lambda ref: ref[1], reverse=True):
         try:

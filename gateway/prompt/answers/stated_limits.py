@@ -11,7 +11,7 @@ from gateway.prompt.language.answer_words import LimitPattern, LimitWords
 from gateway.prompt.language.vocabulary import VOCABULARY, Derived
 
 OUTER = " \t\r\n.。!！\"“”'‘’「」*`"
-"""Characters around an answer or a quotation that are not part of it."""
+"""Characters that may stand around an answer or a quotation, and do not belong to it."""
 MOST_OPTIONS = 12
 _Q = r"[\"“”'‘’「」『』]"
 _QUOTED = rf"{_Q}([^\"“”「」『』\n]{{1,60}}?){_Q}"

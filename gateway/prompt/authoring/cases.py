@@ -39,16 +39,16 @@ def run_cases(template: Template) -> tuple[Failure, ...]:
 
 
 def render_for(template: Template, query: str) -> tuple[Turn, ...]:
-    """Return the messages for a query. The first examples of a pool stand in for the nearest ones. Raises `KeptAsIs` or
-    `TemplateError`.
+    """Return the messages for a query. The first examples of a pool take the place of the examples nearest to the
+    query. Raises `KeptAsIs` or `TemplateError`.
     """
     keep_if_hostile(template, query)
     return compose(template, fill_or_keep(template, query), query, *sample(template)).turns
 
 
 def sample(template: Template) -> tuple[tuple[Shot, ...], tuple[str, ...]]:
-    """Return the template's own examples or the first `k` of its pool, and all labels. If the examples are in a
-    collection, both results are empty.
+    """Return examples, and all labels. The examples are the template's own, or the first `k` of its pool. If the
+    examples are in a collection, both results are empty.
     """
     if not isinstance(template.examples, ExamplePool):
         return template.examples, fixed_labels(template)

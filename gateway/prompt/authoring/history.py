@@ -38,8 +38,8 @@ class HistoryVersion(Struct, frozen=True):
 
     @property
     def parent(self) -> str:
-        """`id@version` of the parent. If the file names no parent, the previous version is the parent. "" stands for no
-        parent.
+        """`id@version` of the parent. If the file names no parent, the previous version is the parent. Version 1 then
+        has the parent "".
         """
         return self.provenance.parent or (f"{self.id}@{self.version - 1}" if self.version > 1 else "")
 

@@ -33,7 +33,7 @@ class _Example(Struct, frozen=True):
 
 
 def near(templates: Iterable[Template]) -> Iterator[Finding]:
-    """Yield a finding for each two match examples of different intents that have nearly the same words.
+    """Yield a finding for each pair of match examples of different intents that have nearly the same words.
 
     Two examples that overlap by `SHARED` have at least one of their rarest words in common. Only such pairs are
     compared (prefix filtering), which takes seconds for thousands of templates. Comparing all pairs would take hours.
@@ -55,7 +55,7 @@ def near(templates: Iterable[Template]) -> Iterator[Finding]:
 
 
 def alike(templates: Iterable[Template], embed: Embed) -> Iterator[Finding]:
-    """Yield a finding for each two match examples of different intents that have nearly the same embedding. Only
+    """Yield a finding for each pair of match examples of different intents that have nearly the same embedding. Only
     examples in the embedder's language are compared.
     """
     import numpy as np

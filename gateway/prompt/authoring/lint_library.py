@@ -49,7 +49,7 @@ def _shadowed(group: Sequence[Template]) -> Iterator[Finding]:
     """Yield a finding for each template that is never chosen, because an earlier template of the group fits all its
     models.
 
-    `group` is in the order in which templates are tried. Templates for one question are left out.
+    `group` is in the order in which templates are tried. Templates that serve only one question are left out.
     """
     group = [member for member in group if not member.one_question]
     for index, later in enumerate(group):

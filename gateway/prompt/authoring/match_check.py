@@ -19,7 +19,7 @@ class MatchTally(Struct, frozen=True):
 
 
 async def check_examples(templates: Iterable[Template], classify: Classify) -> MatchTally:
-    """Check that each `match` example gets the intent of its template, and that no `not` example does."""
+    """Check that each `match` example gets the intent of its template, and that no `not` example gets that intent."""
     examples = 0
     failures: list[Failure] = []
     for template in templates:

@@ -26,7 +26,9 @@ from gateway.prompt.templates.template import Template
 
 NEXT = {Status.DRAFT: Status.CANDIDATE, Status.CANDIDATE: Status.CANARY, Status.CANARY: Status.ACTIVE}
 Examine = Callable[[Library, Template], Sequence[str]]
-"""A function that gets the library after the step and the template. It returns the reasons against the step."""
+"""A function that examines a step. It gets the library as the step would leave it, and the template. It returns the
+reasons against the step.
+"""
 STATUS = re.compile(r"^(status[ \t]*:[ \t]*)([\"']?)[\w-]+\2(?=[ \t]*(?:#.*)?\r?$)")
 
 

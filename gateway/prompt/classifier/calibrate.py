@@ -187,8 +187,8 @@ def _gate(signs: Array, within: NDArray[np.bool_], share_outside: float | None) 
 def figures(trust: Array, right: NDArray[np.bool_], within: NDArray[np.bool_], floor: float = 0.6) -> dict[str, float]:
     """Return named figures for the quality of a classifier on held-out cases.
 
-    `trust`, `right` and `within` are [cases]; `within` tells whether a case has an intent. `floor` is the least
-    confidence with which an intent is accepted, by default that of `[prompt] confidence`.
+    `trust`, `right` and `within` are [cases]; `within` tells whether a case has an intent. An intent is accepted if its
+    confidence is at least `floor`. The default of `floor` is that of `[prompt] confidence`.
     """
     from sklearn.metrics import roc_auc_score
 
@@ -221,8 +221,8 @@ def calibration_error(trust: NDArray[np.floating], right: NDArray[np.bool_], bin
 
 
 def _temperature(scores: Array, labels: NDArray[np.intp]) -> float:
-    """Return the temperature: the divisor of the scores that makes the right classes of the held-out cases most
-    probable.
+    """Return the temperature, by which scores are divided. It is the value that makes the right classes of the held-out
+    cases most probable.
 
     `scores` is [cases, classes], and `labels` [cases] holds indices of classes.
     """

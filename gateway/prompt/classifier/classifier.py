@@ -130,8 +130,8 @@ class Classifier:
         return verdict.confidence >= self._settings.first_tier or verdict.none >= enough
 
     def _listed_in(self, text: str) -> str:
-        """Return the language of the templates that list exactly this prompt as an example, or "". Used where the
-        detector finds no language.
+        """Return the language of the templates that list exactly this prompt as an example, or "". This language is
+        used if the detector finds none.
         """
         for code, tiers in self.model.tiers.items():
             if next(iter(tiers.values())).recall(look(text, None, self.model.instructions.get(code))):

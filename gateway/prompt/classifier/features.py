@@ -28,7 +28,9 @@ CONSTRAINTS, FORMAT, DETAIL, AUDIENCE, POLITE, LINKING = range(6)
 
 @Derived
 def _words() -> tuple[dict[str, int], dict[tuple[str, str], int]]:
-    """Return two maps to kinds: one from counted words, and one from counted pairs of neighbouring words."""
+    """Return two dictionaries. The first maps each counted word to its place in `COUNTED`. The second does the same for
+    pairs of neighbouring words.
+    """
     ones: dict[str, int] = {}
     twos: dict[tuple[str, str], int] = {}
     for words in VOCABULARY.values():

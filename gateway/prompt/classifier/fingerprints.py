@@ -34,8 +34,8 @@ def weight(text: str) -> float:
 class FixedSentences:
     """Finds fixed sentences in texts.
 
-    A text is searched for sentences only if it contains the longest inner word of at least one sentence. Looking up
-    words is much cheaper than searching for sentences.
+    A sentence with inner words is searched for only if the text contains the longest inner word of such a sentence.
+    Looking up words is much cheaper than searching for sentences.
     """
 
     def __init__(self, sentences: Iterable[str]) -> None:

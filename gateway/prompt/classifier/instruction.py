@@ -43,7 +43,7 @@ class InstructionModel:
 
     def instruction(self, text: str, parts: Split) -> str:
         """Return the lines with the request, at the start of the prompt or else at its end. The result is "" if there
-        are none, or if the rules already found the instruction.
+        are no such lines, or if the prompt is one line and the rules have already found its instruction.
         """
         if "\n" not in text.strip():
             return "" if parts.payload else self._before_colon(text)

@@ -117,7 +117,7 @@ def read_seeds(folder: Path = SEED) -> Seeds:
 
 
 def read_prompts(file: Path, language: str) -> tuple[SeedPrompt, ...]:
-    """Read the seed prompts of one language, or return none if there is no such file. Raises `LanguageUnusable`."""
+    """Read the seed prompts of one language. The result is empty if there is no file. Raises `LanguageUnusable`."""
     if not file.exists():
         return ()
     try:
@@ -180,8 +180,8 @@ def _of(
 
 
 def _seed_cases(prompts: Sequence[SeedPrompt], known: Container[str], read: Callable[[str], Look]) -> Iterator[Lesson]:
-    """Yield the seed prompts as cases, and each instruction also with the payload of another prompt. Of the cases that
-    look the same to the classifier, only the first is yielded.
+    """Yield the seed prompts as cases. Each instruction is also yielded with the payload of another prompt. Of the
+    cases that look the same to the classifier, only the first is yielded.
     """
     seen: set[tuple[str, str, tuple[str, ...]]] = set()
     kinds = Counter(prompt.intent for prompt in prompts)

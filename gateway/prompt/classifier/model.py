@@ -138,7 +138,7 @@ class Tier:
         self._gate, self._gate_bias = gate[:-1], gate[-1]
 
     def recall(self, seen: Look) -> TierVerdict | None:
-        """Return a certain verdict if the prompt's request equals the request of an example, else None."""
+        """Return a verdict with confidence 1 if the prompt's request equals the request of an example, else None."""
         request = plain(seen.request)
         name = self.names.requests.get(request)
         if name is None or name in self.names.barred.get(plain(seen.text), ()):
@@ -219,8 +219,8 @@ class Tier:
         return logistic(sum(map(mul, signs.signs, self._gate)) + self._gate_bias)
 
     def share(self, signs: Signs) -> float:
-        """Return the probability of the top class, given that the prompt has an intent. Intents that the top class's
-        template serves too count as part of the top class.
+        """Return the probability of the top class, given that the prompt has an intent. If the template of the top
+        class also serves other intents, these count as part of the top class.
         """
         return signs.signs[0] / max(1.0 - signs.signs[6], 1e-9)
 

@@ -54,8 +54,8 @@ class Training(Struct, frozen=True):
 
 
 def trained(library: Library, embedders: Embedders, data_folder: Path, seeds: Seeds | None = None) -> ClassifierModel:
-    """Return the model for this library, these embedders, these seeds and the labelled prompts. A stored model is
-    loaded. Otherwise the model is trained and stored.
+    """Return the model for this library, these embedders, these seeds and the labelled prompts. If this model is
+    stored, it is loaded. Otherwise the model is trained and stored.
 
     This call blocks. Training takes some seconds on one core, and loading takes milliseconds.
     """

@@ -134,8 +134,8 @@ def _nearly_all(lesson: Lessons, have: Callable[[Look], bool], share: float) -> 
 def _barred(lesson: Lessons) -> dict[str, tuple[str, ...]]:
     """Return the intents that each `not` example excludes.
 
-    The keys are the example's whole text, and its request without the payload. If an example of an intent has the same
-    request, the request does not exclude that intent.
+    The keys are the example's whole text, and its request without the payload. The request does not exclude an intent
+    if a case of that intent has the same request.
     """
     requests = {(plain(case.seen.request), case.intent) for case in lesson.cases}
     barred: dict[str, set[str]] = {}

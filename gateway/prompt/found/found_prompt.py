@@ -111,8 +111,8 @@ class PromotedVersion(Struct, frozen=True):
 
 
 class FoundPrompt(Struct, frozen=True):
-    """A prompt that an application builds. The prompt is recognised only in requests of the key in whose traffic it was
-    found.
+    """A prompt that an application builds. The prompt was found in the traffic of one key, and is recognised only in
+    requests of this key.
     """
 
     id: str

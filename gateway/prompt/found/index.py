@@ -1,4 +1,5 @@
-"""Finds the prompt that built a request: exactly, among thousands, in microseconds.
+"""Finds the prompt from which a request was built. The match is exact, and a search among thousands of prompts takes
+microseconds.
 
 A shape is looked up by its first piece and by the end of its last piece. The pieces are sorted, so that a binary search
 finds the longest known prefix of a text. Each prefix has a link to the next shorter one. `benchmarks/discover.py`
@@ -46,7 +47,9 @@ class PrefixTable(Generic[T]):
 
 
 def _links(starts: Sequence[str]) -> list[int]:
-    """Return, for each of the sorted keys, the index of the longest other key with which it begins, or -1."""
+    """Return an index for each of the sorted keys: the place of the longest other key that is a prefix of this key, or
+    -1.
+    """
     links: list[int] = []
     open_: list[int] = []
     for at, start in enumerate(starts):
@@ -133,7 +136,7 @@ def _edges(text: str) -> tuple[int, str, str]:
 
 
 class PromptMatch(Struct, frozen=True):
-    """A request that was built by a found prompt. `values` holds the values of the parts of the system message,
+    """A request that was built from a found prompt. `values` holds the values of the parts of the system message,
     followed by those of the parts of the last user message.
     """
 
@@ -159,13 +162,15 @@ class PromptIndex:
         return (key, endpoint) in self._tables
 
     def find(self, key: str, endpoint: str, turns: Sequence[Turn]) -> PromptMatch | None:
-        """Return the prompt that built these turns, or None."""
+        """Return the prompt from which these turns were built, or None."""
         table = self._tables.get((key, endpoint))
         parts = readable(turns) if table is not None else None
         return table.find(*parts) if table is not None and parts is not None else None
 
     def find_texts(self, key: str, endpoint: str, system: str | None, last: str) -> PromptMatch | None:
-        """Return the prompt that built these two texts, or None. The texts must be as `readable` returns them."""
+        """Return the prompt from which these two texts were built, or None. The texts must be as `readable` returns
+        them.
+        """
         table = self._tables.get((key, endpoint))
         return table.find(system, last) if table is not None else None
 

@@ -9,13 +9,13 @@ from itertools import chain, zip_longest
 from msgspec import Struct
 
 REACH = 4096
-"""An inner piece is searched for only in this many characters after the previous piece, and in this many characters
-before the last piece. This limits the work for a long text.
+"""An inner piece is searched for within this many characters after the previous piece. If it is not there, it is
+searched for within this many characters before the last piece. This limits the work for a long text.
 """
 
 
 class TextShape(Struct, frozen=True):
-    """The fixed pieces of a text, with a part between every two pieces.
+    """The fixed pieces of a text, with a part between every two neighbouring pieces.
 
     The text begins with the first piece and ends with the last; both may be "". A single piece is a constant text.
     """

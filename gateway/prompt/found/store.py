@@ -27,7 +27,7 @@ class FoundFileBroken(ForewordError):
 
 
 class NoSuchPrompt(ForewordError):
-    """No found prompt has this name or id, or several have it."""
+    """No found prompt has this name or id, or several found prompts may be meant."""
 
 
 class FoundFile(Struct, frozen=True):
@@ -84,7 +84,9 @@ def put(content: FoundFile, prompts: Iterable[FoundPrompt]) -> FoundFile:
 
 
 def one_of(prompts: Sequence[FoundPrompt], name: str) -> FoundPrompt:
-    """Return the prompt with this name or id, or the only prompt whose id begins with it. Raises `NoSuchPrompt`."""
+    """Return the prompt with this name or id, or else the only prompt whose id begins with `name`. Raises
+    `NoSuchPrompt`.
+    """
     exact = [prompt for prompt in prompts if name in (prompt.id, prompt.name)]
     begins = exact or [prompt for prompt in prompts if name and prompt.id.startswith(name)]
     if len(begins) == 1:

@@ -31,7 +31,7 @@ class ShownPart(Struct, frozen=True):
 
 
 class ShownUse(Struct, frozen=True):
-    """The use of a prompt. `tokens` and `ms` are means for one request."""
+    """The use of a prompt. `tokens` and `ms` are means per request."""
 
     requests: int
     users: int

@@ -56,8 +56,8 @@ _FORMULA_VERBS = ("factorise", "factorize", "simplify", "differentiate", "integr
 _ENGLISH_VERBS = frozenset((*VOCABULARY["en"].task.verbs, *VOCABULARY["en"].refine.asks, *_FORMULA_VERBS))
 
 ENOUGH = 4
-"""With this many English function words and fewer foreign ones, the request is English. A foreign text on the same line
-does not change that.
+"""A request with at least this many English function words, and with fewer foreign ones, is English. A foreign text on
+the same line does not change that.
 """
 SURE = 0.3
 """If at least this share of the words are English function words and verbs, the text is English. Otherwise the detector

@@ -11,8 +11,8 @@ from gateway.prompt.language.language_names import LANGUAGE_WORD
 from gateway.prompt.language.vocabulary import VOCABULARY, Derived, GivenWords, LanguageWords, any_of, folded
 
 HEAD_CHARS, TAIL_CHARS = 1_200, 600
-"""The maximum length of a text that is read whole. Of a longer text, only the start and the end are read, where
-requests usually are.
+"""The maximum length of a text that is read whole. Of a longer text, only the start and the end are read, since
+requests are usually there.
 """
 
 FIELDS = GivenWords.__struct_fields__
