@@ -199,8 +199,8 @@ class CallMissing(BackendFailed):
 
 
 class StreamFailed(BackendFailed):
-    """The backend's stream ended with an error event. The client has already received this event, so the gateway adds
-    no other.
+    """The backend's stream ended with an error event. The client has already received this event, so the gateway sends
+    no error of its own.
     """
 
 

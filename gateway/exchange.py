@@ -161,8 +161,7 @@ class ContextPlan(Struct, frozen=True):
     """
 
     said: str = ""
-    """A short account for the client of what was left out, condensed or read in parts. "" if there is nothing
-    to tell.
+    """A short text that tells the client what was left out, condensed or read in parts. "" if there is nothing to tell.
     """
 
     DIRECT: ClassVar["ContextPlan"]
@@ -199,8 +198,8 @@ class PiecePlan(Struct, frozen=True):
     at_once: int
     """The number of pieces that are processed at the same time."""
     spare_calls: int = 0
-    """The number of calls that are allowed beyond one call for each piece. They serve for second tries, and for pieces
-    that are transformed in halves.
+    """The number of calls that are allowed in addition to one call for each piece. Second tries use these calls, and so
+    do pieces that are transformed in halves.
     """
 
     def note_for(self, piece: TextPiece, number: int) -> str:
@@ -234,7 +233,7 @@ class Target(Struct, frozen=True):
 
 
 class Call(Struct, frozen=True):
-    """One model call other than the call whose answer the client gets.
+    """A model call whose answer the client does not get.
 
     `purpose` is `refine`, `slots`, the name of a template's first call, `sample`, `retry` or `judge`. Token counts are
     -1 if the backend did not report them.
@@ -338,7 +337,7 @@ class Exchange(Struct, frozen=True):
     sampling: Sampling = Sampling.NONE
     rewrite: Rewrite = Rewrite.NONE
     proven: tuple[str, ...] | None = None
-    """The names, at the backends, of the models on the route that measurably gain from the rewritten prompt. All other
+    """The models on the route that measurably gain from the rewritten prompt, by their names at the backends. All other
     models get the client's prompt. None if the rewrite may be used without a measurement.
     """
     procedure: Procedure | None = None

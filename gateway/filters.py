@@ -1,4 +1,6 @@
-"""Filters on the attributes of documents. A filter is a comparison, or joins several filters by `and` or `or`."""
+"""Filters on the attributes of documents. A filter is either one comparison, or several filters joined by `and` or
+`or`.
+"""
 
 from collections.abc import Callable, Mapping
 from operator import eq, ge, gt, le, lt, ne

@@ -144,7 +144,7 @@ class LateLoader:
         return make_classifier(self._settings, library, self._embedding) if self.classifies else None
 
     def reports(self) -> list[str]:
-        """Return messages for the operator about templates, and about other parts that could not be loaded."""
+        """Return messages for the operator: mistakes in templates, and other parts that could not be loaded."""
         library = self.current.library
         changed = library.changed if library else ()
         return [

@@ -27,8 +27,8 @@ def split(text: str, marker: str) -> tuple[str, str] | None:
 
 
 class Splitter:
-    """Splits an answer that arrives in pieces, as `split` does with a whole answer. The last line is held back for as
-    long as it may still begin with the marker.
+    """Splits an answer that arrives in pieces. The results, joined, are those of `split` for the whole answer. The last
+    line is held back for as long as it may still begin with the marker.
     """
 
     def __init__(self, marker: str) -> None:

@@ -116,6 +116,6 @@ class _StartedCoroutine:
 
 
 def _timed(exchange: Exchange, took_us: int) -> Exchange:
-    """Write the time that a step took into the note that the step has added, which is the last one."""
+    """Write the time that a step took into the last note, which the step has added."""
     note: Note = replace(exchange.notes[-1], took_us=took_us)
     return replace(exchange, notes=(*exchange.notes[:-1], note))
