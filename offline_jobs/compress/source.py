@@ -82,8 +82,10 @@ def bytes_in_half(source: Source) -> int:
 
 
 def digest_of(path: Path) -> str:
-    """Return the SHA-256 of a file. For a folder, the names and contents of its weight and description files are hashed
-    together."""
+    """Return the SHA-256 of a file or a folder.
+
+    For a folder, the names and contents of the files with an extension in `DIGESTED` are hashed together.
+    """
     whole = hashlib.sha256()
     files = [path] if path.is_file() else sorted(part for part in path.iterdir() if part.suffix in DIGESTED)
     for file in files:

@@ -93,7 +93,7 @@ def _measured(request: MeasureRequest, type: type[T], check: Callable[[], None])
 
 
 def median_speeds(models: Sequence[tuple[Path, str]], threads: int, runs: int) -> list[Speeds]:
-    """Measure each pair of file and cache type `runs` times, and return the median speeds of each pair."""
+    """Return the median speeds of each pair of file and cache type. Each pair is measured `runs` times."""
     rounds = [
         [speeds_of(path, _unlimited, cache=cache, threads=threads) for path, cache in models] for _ in range(runs)
     ]

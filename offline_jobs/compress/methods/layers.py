@@ -44,7 +44,7 @@ class InputStatistics:
 
 
 class Texts:
-    """The hidden states of equally long windows, after the layers through which the windows have run so far.
+    """The hidden states of windows of equal length, after the layers that have run so far.
 
     Each state is [tokens, width].
     """
