@@ -39,8 +39,10 @@ class SearchProblem(Protocol):
 
     @property
     def settled(self) -> bool:
-        """Return whether the search should end: all rows are right, or too many proposals in a row brought no better
-        score."""
+        """Return whether the search should end.
+
+        The search ends if all rows are answered correctly, or if too many proposals in a row brought no better score.
+        """
         ...
 
     def weigh(self, pieces: Pieces, rows: Sequence[int]) -> list[AnswerScore]:
