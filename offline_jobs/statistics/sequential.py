@@ -5,8 +5,8 @@ probability that the stake ever reaches 1 / ALARM is at most ALARM, however ofte
 inequality). A t-test repeated after every answer would exceed its error rate. A block has n_c answers of the canary and
 n_s answers of the stable version, with scores y. The block multiplies the stake by
 
-    prod y t_c / t + (1 - y) (1 - t_c) / (1 - t)   over the answers of the canary, and by
-    prod y t_s / t + (1 - y) (1 - t_s) / (1 - t)   over the answers of the stable version,
+    prod (y t_c / t + (1 - y) (1 - t_c) / (1 - t))   over the answers of the canary, and by
+    prod (y t_s / t + (1 - y) (1 - t_s) / (1 - t))   over the answers of the stable version,
 
 with t = (n_c t_c + n_s t_s) / (n_c + n_s). The guesses t_c < t_s of the two means come from the answers before the
 block. If both versions have the same mean, the expected factor is at most 1, because its logarithm is concave in the

@@ -1,4 +1,4 @@
-"""Values labelled examples for a nearest-neighbour vote, by exact Shapley values.
+"""Computes exact Shapley values of labelled examples in a nearest-neighbour vote.
 
 The method is theorem 1 of Jia et al. 2019, Efficient task-specific data valuation for nearest neighbor algorithms,
 PVLDB 12(11). The examples are sorted once per query, and no model is called. An example with a value below zero harms
