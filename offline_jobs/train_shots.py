@@ -1,7 +1,7 @@
 """The job `train-shots`: finds the helpful examples in a pool of labelled examples, and writes them as a new dataset.
 
-The job values each example for the vote of the nearest examples. Harmful examples are dropped if the vote on held-out
-rows is no worse without them. No model is called.
+The job computes the value of each example for the vote of the nearest examples. Harmful examples are dropped if the
+vote on held-out rows is no worse without these examples. No model is called.
 """
 
 from collections.abc import Sequence

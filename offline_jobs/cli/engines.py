@@ -109,7 +109,7 @@ def bench(names: tuple[str, ...], threads: int, runs: int, as_json: bool, config
 @click.argument("source", default=DEFAULT)
 @config_option
 def store(source: str, config: Path) -> None:
-    """Convert a GGUF model to Q8_0, from which llama.cpp reads prompts about twice as fast as from Q4_1.
+    """Convert a GGUF model to Q8_0. With Q8_0, llama.cpp reads prompts about twice as fast as with Q4_1.
 
     The conversion takes seconds, needs no torch and measures nothing. The default SOURCE is the packaged model.
     """

@@ -48,7 +48,7 @@ class JobsGroup(click.Group):
     @staticmethod
     @contextmanager
     def reported() -> Iterator[None]:
-        """Convert errors of jobs that are raised inside the `with` block to command-line errors without a traceback."""
+        """Convert job errors raised inside the `with` block to command-line errors without a traceback."""
         try:
             yield
         except ForewordError as error:
