@@ -7,8 +7,9 @@ from typing import Any
 import msgspec
 import numpy as np
 from msgspec import Struct
+from msgspec.structs import replace
 
-from gateway.prompt.found.found_prompt import FoundPrompt
+from gateway.prompt.found.found_prompt import FoundPrompt, PromptState
 from gateway.prompt.found.index import PromptIndex, ShapeIndex
 from gateway.prompt.found.shape import TextShape
 
@@ -51,7 +52,9 @@ def write_known(file: Path, value: Any) -> None:
 
 @lru_cache(maxsize=4)
 def prompt_index(file: str) -> PromptIndex:
-    return PromptIndex(msgspec.msgpack.decode(Path(file).read_bytes(), type=list[FoundPrompt]))
+    """Return the index of the prompts in a file, with the ignored ones, since they must not be mined again."""
+    prompts = msgspec.msgpack.decode(Path(file).read_bytes(), type=list[FoundPrompt])
+    return PromptIndex(replace(prompt, state=PromptState.FOUND) for prompt in prompts)
 
 
 @lru_cache(maxsize=4)

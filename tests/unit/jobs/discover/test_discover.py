@@ -97,6 +97,19 @@ def test_no_secret_of_a_value_is_left_in_the_files_of_the_job(settings: Settings
     assert [name for name in names if f"{name}@{name[::-1]}.org".encode() in whole] == []
 
 
+def test_requests_of_an_ignored_prompt_are_not_mined_again(settings: Settings, run: Run) -> None:
+    discover(settings, run, requests(tickets(30), system=SYSTEM), until="2027-02-01")
+    change_found(
+        found_path(settings.data_folder),
+        lambda content: put(content, [replace(content.prompts[0], state=PromptState.IGNORED)]),
+    )
+    texts = [f"A new ticket of today:\n\n{text}\n\nAnswer with its label." for text in tickets(30)]
+    later = [replace(one, time_s=one.time_s + 40 * DAY_S) for one in requests(texts, system=SYSTEM, first=100)]
+    (prompt,) = discover(settings, run, later, since="2027-02-01")
+    assert prompt.state is PromptState.IGNORED
+    assert (len(prompt.versions), prompt.use.requests) == (1, 60)
+
+
 def test_fewer_than_ten_requests_are_no_prompt(settings: Settings, run: Run) -> None:
     assert discover(settings, run, requests(tickets(9), system=SYSTEM)) == ()
 
