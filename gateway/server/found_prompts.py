@@ -131,6 +131,9 @@ def _changed(folder: Path, name: str, change: PromptChange) -> FoundPrompt:
         if change.name and any(change.name in (one.name, one.id) for one in content.prompts if one.id != prompt.id):
             raise BadRequest(f"A prompt {change.name!r} exists already.", param="name")
         prompt = replace(prompt, name=change.name or prompt.name, state=PromptState(change.state or prompt.state))
+        if prompt.state is not PromptState.ADOPTED:
+            # otherwise a later adoption would send a promoted version at once
+            prompt = replace(prompt, spoken=None)
         if change.state == "adopted":
             try:
                 write_identity(folder, prompt)

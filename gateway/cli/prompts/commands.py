@@ -125,7 +125,8 @@ def ignore_prompt(name: str, undo: bool, config: Path) -> None:
     state = PromptState.FOUND if undo else PromptState.IGNORED
 
     def changed(content: FoundFile) -> FoundFile:
-        return put(content, [replace(one_of(content.prompts, name), state=state)])
+        # otherwise a later `adopt` would send a promoted version at once
+        return put(content, [replace(one_of(content.prompts, name), state=state, spoken=None)])
 
     change_found(found_path(load_settings(config).data_folder), changed)
     click.echo(f"{name}: {state}")

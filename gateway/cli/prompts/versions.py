@@ -87,7 +87,11 @@ def add_version(name: str, file: Path, unlock: bool, config: Path) -> None:
     folder = load_settings(config).data_folder
     prompt = _adopted(one_of(read_found(found_path(folder)).prompts, name))
     before = newest_template(folder, prompt.id)
-    template = imported(file.read_text("utf-8"), before, unlocked=unlock)
+    try:
+        text = file.read_bytes().decode()  # `read_text` would change the line ends of frozen text
+    except UnicodeDecodeError as error:
+        raise click.ClickException(f"{file} is not UTF-8 text: {error}; save it as UTF-8") from error
+    template = imported(text, before, unlocked=unlock)
     write_template(folder, template)
     click.echo(f"{prompt.name} has version {template.version}; send it with: foreword prompts promote {prompt.name}")
 

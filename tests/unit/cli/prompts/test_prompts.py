@@ -9,7 +9,7 @@ from click.testing import CliRunner, Result
 from gateway.cli.main import main
 from gateway.prompt.found.found_prompt import FoundPrompt, PartExamples, PromptUse, PromptVersion
 from gateway.prompt.found.shape import OPEN, TextShape
-from gateway.prompt.found.store import FoundFile, WaitingPrompt, change_found, found_path
+from gateway.prompt.found.store import FoundFile, WaitingPrompt, change_found, found_path, one_of, put, read_found
 
 SYSTEM = "You sort tickets. Today is {}."
 
@@ -100,3 +100,25 @@ def test_an_adopted_prompt_has_a_template_that_can_be_exported(config: Path) -> 
     target = config.parent / "other.md"
     call(config, "export", "other", "--to", str(target))
     assert "{% frozen %}You sort tickets. Today is {% endfrozen %}{{ part1 }}" in target.read_text()
+
+
+def test_adopting_an_ignored_prompt_again_sends_nothing_else(config: Path) -> None:
+    call(config, "adopt", "sort-tickets")
+    assert call(config, "promote", "sort-tickets", "--version", "1").exit_code == 0
+    call(config, "ignore", "sort-tickets")
+    call(config, "ignore", "sort-tickets", "--undo")
+    call(config, "adopt", "sort-tickets")
+    assert one_of(read_found(found_path(config.parent / "data")).prompts, "sort-tickets").spoken is None
+
+
+def test_a_text_with_carriage_returns_can_be_edited(config: Path) -> None:
+    version = PromptVersion(1, TextShape(("You sort\r\ntickets.\r\n",)), OPEN)
+    prompt = FoundPrompt("p-3333333333", "windows", "app", "chat/completions", (version,))
+    change_found(found_path(config.parent / "data"), lambda content: put(content, [prompt]))
+    file = config.parent / "windows.md"
+    call(config, "adopt", "windows")
+    call(config, "export", "windows", "--to", str(file))
+    result = call(config, "add", "windows", str(file))
+    assert result.exit_code == 0, result.output
+    file.write_bytes(b"\xff")
+    assert "UTF-8" in call(config, "add", "windows", str(file)).output
