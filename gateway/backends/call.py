@@ -118,8 +118,8 @@ class Caller:
         return await self._try(exchange, last, headers)
 
     async def _hedged(self, exchange: Exchange, target: Target, other: Target, headers: Headers) -> Reply:
-        """Send the request to `other` too if `target` has not answered after its `hedge_s`. Return the first reply that
-        is not a failure, and cancel the other request.
+        """Send the request to `other` too if `target` has not answered after `target.hedge_s` seconds. Return the first
+        reply that is not a failure, and cancel the other request.
         """
         replies = Race([self._try(exchange, target, headers)])
         try:

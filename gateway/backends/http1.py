@@ -28,8 +28,8 @@ class UpstreamFault(Exception):
 
 
 class Unreachable(UpstreamFault):
-    """There is no connection, or it broke before the whole request was written. The upstream cannot have acted on the
-    request.
+    """No connection could be opened, or the connection broke before the whole request was written. The upstream cannot
+    have acted on the request.
     """
 
 

@@ -26,7 +26,7 @@ CREDIT = 10.0
 def retry_after_s(headers: Headers, now: datetime | None = None) -> float | None:
     """Return the wait in seconds that the headers ask for, or None if they ask for none.
 
-    `retry-after` is a number of seconds or a date (RFC 9110, 10.2.3). OpenAI adds `retry-after-ms`.
+    `retry-after` is a number of seconds or a date (RFC 9110, 10.2.3). OpenAI also sends `retry-after-ms`.
     """
     values = {name: value.decode("latin-1").strip() for name, value in headers if name.startswith(b"retry-after")}
     for name, unit in ((b"retry-after-ms", 1000.0), (b"retry-after", 1.0)):

@@ -1,7 +1,7 @@
 """Backend kind `scripted`: answers from the configuration, without a model or a network.
 
-Use it in demonstrations and in tests of an application. This is also the shortest example of a kind: settings, a class
-that implements `ports.Backend`, and the `KIND` that joins the two.
+Use it in demonstrations and in tests of an application. This module is also the shortest example of a backend kind:
+settings, a class that implements `ports.Backend`, and the `KIND` that joins the two.
 """
 
 import re
@@ -29,8 +29,8 @@ class ScriptedSettings(Struct, frozen=True, forbid_unknown_fields=True):
     name: str = "scripted"
     """The name by which clients request the model."""
     answers: dict[str, str] = {}
-    """Regular expressions and their answers. The first expression that matches the last message decides. In an answer,
-    `{prompt}` stands for that message.
+    """Regular expressions and their answers. The first expression that matches the last message selects the answer. In
+    an answer, `{prompt}` stands for that message.
     """
     otherwise: str = "{prompt}"
     """The answer if no expression matches. By default the message is repeated."""

@@ -134,7 +134,8 @@ def _keys(
 ) -> list[tuple[float, float]]:
     """Return a key for each deployment. The deployment with the smallest key is tried first.
 
-    Under a strategy that compares figures, deployments with equal figures are drawn by weight.
+    Under a strategy that compares figures, deployments with equal figures are ordered at random, in proportion to their
+    weights.
     """
     drawn = [_race(deployment.weight, chance()) for deployment in deployments]
     match strategy:

@@ -35,8 +35,8 @@ class LiveFigures:
         self._first_byte_s.put(target, took_s if before is None else before + WEIGHT * (took_s - before))
 
     def failed(self, target: Target, took_s: float) -> None:
-        """Add the time of a failure, or one second if the failure came earlier. Otherwise a server that refuses quickly
-        would seem fast.
+        """Add a measurement for a failure: the time until the failure, but at least one second. Otherwise a server that
+        refuses quickly would seem fast.
         """
         self.answered(target, max(1.0, took_s))
 

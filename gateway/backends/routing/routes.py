@@ -184,8 +184,8 @@ class Routes:
         return "" if name in self._own else self._aliases.of(name)
 
     def _meaning(self, name: str) -> str:
-        """Return the name of the model that `name` stands for. This is `name` itself, if neither the default nor
-        `[routing]` maps it to a model.
+        """Return the name of the model that `name` stands for. If `name` is not in `AUTO` and `[routing]` does not map
+        it to a model, `name` itself is returned.
         """
         if name in AUTO:
             return self._default
@@ -257,7 +257,9 @@ class Routes:
         )
 
     def _default_for(self, endpoint: Endpoint) -> str:
-        """Return the configured default. If it does not serve the endpoint, return the first model that does."""
+        """Return the default model. If the configured default does not serve the endpoint, return the first model that
+        does.
+        """
         if any(offer.serves(self._default, endpoint) for offer in self._offers) or self._default in self._models:
             return self._default
         for offer in self._offers:
@@ -306,8 +308,8 @@ class Routes:
         return f"Known: {_list(list(dict.fromkeys([*configured, *(offer.card.name for offer in offers)])))}."
 
     def _answers(self, name: str, endpoint: Endpoint) -> bool:
-        """Whether a configured model serves the endpoint. A model that its backend does not list is assumed to serve
-        it.
+        """Whether a configured model serves the endpoint. A configured model that the backend does not list is assumed
+        to serve the endpoint.
         """
         cards = [self._card(entry.backend, entry.upstream or name) for entry in deployments_of(self._models[name])]
         return any(card is None or card.answers(endpoint) for card in cards)

@@ -77,7 +77,7 @@ class TorchNetwork:
 
 
 def _logit_places(segments: Sequence[TokenSegment]) -> list[Tensor]:
-    """Return the places of the tokens that need logits, among the concatenated tokens."""
+    """Return the indices of the tokens that need logits. The indices count all concatenated tokens."""
     places_of_segments, start = [], 0
     for segment in segments:
         rows, count = segment.ids.shape

@@ -2,8 +2,8 @@
 
 Reading 32,768 tokens takes half an hour on a small machine, so distances are simulated. A shorter text is read. Its
 first half is at the beginning, and the positions of its second half are moved to the end of the tested length. A
-pass-key with some text around it is inserted between the halves. This tests positions, but not the effect of a long
-text.
+pass-key with some text around it is inserted between the halves. The simulation tests positions, but not the effect of
+a long text.
 """
 
 import math

@@ -182,7 +182,7 @@ def _ask(
     """Read the question after the prefix of every row. -> logits [rows, vocab], and log p of the question's last
     `judged` tokens [rows]
 
-    No log p is known for the first token of the question.
+    The first token of the question is left out, since its probability is not known.
     """
     ids = torch.tensor([question]).expand(block.rows, -1)
     first, last = max(1, len(question) - judged), len(question)
