@@ -39,7 +39,9 @@ log = logging.getLogger("foreword.assembly")
 
 
 class Recording(Struct):
-    """The parts that keep records. The spool takes exchanges, the drain stores them, the archive reads them."""
+    """The parts that keep records. The spool receives finished exchanges, the drain moves them to the database, and the
+    archive reads them there.
+    """
 
     spool: Spool
     drain: Drain
