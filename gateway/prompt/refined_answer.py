@@ -19,8 +19,8 @@ from gateway.prompt.language.vocabulary import VOCABULARY, Derived, LanguageWord
 SHRINKS = 0.5
 """The minimum length of a refined prompt, as a share of the original. A shorter prompt has left something out."""
 SHORT_CHARS = 60
-"""A shorter prompt may grow as much as a prompt of this length, since improving "haiku?" takes more than six times its
-letters.
+"""Any shorter prompt may grow to the same size as a prompt of this length. A good prompt for "haiku?" has more than six
+times the letters of "haiku?".
 """
 SHARED = 0.3
 """The minimum share of the original's words in a refined prompt. If fewer remain, the model has answered the prompt

@@ -1,4 +1,6 @@
-"""Splits a query into an instruction and the text that it is about, as in `Translate to French: good morning`.
+"""Splits a query into an instruction and the text that the instruction is about.
+
+In `Translate to French: good morning`, that text is `good morning`. It is called the payload.
 
 The rules run from the most certain (a code fence) to the least certain (a verb and its object). If none applies, there
 is no payload, and a template that needs a payload is not used.

@@ -74,7 +74,7 @@ class TemplateReader:
 def _with_pool(template: Template) -> Template:
     """Return the template with the current digest of its examples file.
 
-    No error is raised for an unreadable examples file. Loading the examples reports it later.
+    An unreadable examples file raises no error here. The error is reported when the examples are loaded.
     """
     path = pool_path(template)
     if path is None:

@@ -1,6 +1,6 @@
 """The archive of templates in the data folder. It has a file for each version of each template that was ever loaded.
 
-An example is `summarise.en@3.1-1f2e3d4c5b6a.prompt.md`. Here, 3 is the version, 1 is the number of the content, and the
+An example is `summarise.en@3.1-1f2e3d4c5b6a.prompt.md`. Here, 3 is the version, 1 stands for its first content, and the
 rest is the beginning of the content's digest. Only drafts may change without a new version. If the content of version
 3 changes nevertheless, the new content is reported and stored as `3.2-...`. Drafts are not stored.
 """
