@@ -44,7 +44,7 @@ def engine_for(url: str, wait_s: float = WAIT_S) -> Engine:
 
 
 def upgraded(engine: Engine) -> str:
-    """Upgrade the schema. Return the revision from before the upgrade, or "" if the database was empty.
+    """Upgrade the schema. Return the revision that the database had before, or "" if the database was empty.
 
     Several workers may call this at the same time: the first worker upgrades, and the others find nothing to do.
     """
