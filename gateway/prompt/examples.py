@@ -48,7 +48,8 @@ class ExampleChooser:
     async def choose(self, template: Template, filled: FilledSlots, key: ClientKey, *, named: bool) -> Examples:
         """Return the examples for a request. Raises `KeptAsIs`.
 
-        `named` tells whether the client named the template. Such a request gets the nearest examples, whatever it asks.
+        `named` tells whether the client named the template. If so, the request gets the nearest examples,
+        whatever the request asks.
         """
         pool = template.examples
         if not isinstance(pool, ExamplePool):

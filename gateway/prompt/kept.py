@@ -6,7 +6,7 @@ from gateway.prompt.templates.template import Template
 
 
 class KeptAsIs(Exception):
-    """The prompt stays unchanged. The message is the reason for the note.
+    """The prompt stays unchanged. The message becomes the reason in the note.
 
     If the client named the template, `refusal` is the error that the client gets.
     """

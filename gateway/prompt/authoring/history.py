@@ -15,7 +15,7 @@ from gateway.prompt.templates.template import Template
 
 
 class HistoryVersion(Struct, frozen=True):
-    """The content of one version. `count` is over 1 if the content changed without a new version number."""
+    """One content of a version. `count` is over 1 if the content replaced another without a new version number."""
 
     id: str
     version: int

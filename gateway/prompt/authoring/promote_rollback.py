@@ -33,7 +33,7 @@ STATUS = re.compile(r"^(status[ \t]*:[ \t]*)([\"']?)[\w-]+\2(?=[ \t]*(?:#.*)?\r?
 
 
 class MoveRefused(ForewordError):
-    """The version keeps its status. Each reason says what to do about it."""
+    """A version keeps its status, for the reasons in `reasons`."""
 
     def __init__(self, *reasons: str) -> None:
         super().__init__("\n".join(reasons))

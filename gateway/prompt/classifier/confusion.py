@@ -19,8 +19,8 @@ class Mistake(Struct, frozen=True):
 
 
 class Confusion(Struct, frozen=True):
-    """Counts prompts by right intent and by given intent, in `table[right][given]`. Both indices are positions in
-    `names`.
+    """Counts prompts by their right intent and by the intent that the classifier gave them, in `table[right][given]`.
+    Both indices are positions in `names`.
     """
 
     names: tuple[str, ...]

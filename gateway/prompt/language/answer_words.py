@@ -74,6 +74,7 @@ class LimitWords(Struct, frozen=True, forbid_unknown_fields=True):
     join: str = ""
     """The pattern of what stands between two answers."""
     splits: str = ""
-    """In an `options` pattern without `{LIST}`, the pattern of what may stand between two answers."""
+    """For an `options` pattern without `{LIST}`: the pattern of what may stand between two answers in the matched text.
+    """
     end: str = ""
     """The pattern of what follows a list."""
