@@ -134,7 +134,9 @@ class Backend(Protocol):
 
 @runtime_checkable
 class Manageable(Protocol):
-    """A backend that stores objects, such as completions or models that are not in the gateway's configuration."""
+    """A backend that stores objects. Examples are completions, and models that the gateway's configuration does not
+    name.
+    """
 
     async def manage(self, method: str, path: str, query: str = "", body: bytes = b"") -> tuple[int, bytes]:
         """Send a request about a stored object to a path below `/v1/`. Returns the status and the JSON body.

@@ -43,7 +43,7 @@ class Draws:
         self._count = 0
 
     def calls(self, chosen: int = -1) -> tuple[Call, ...]:
-        """Return all calls except the draw with the number `chosen`. With -1, return all calls."""
+        """Return all calls except the call for the draw with the number `chosen`. With -1, return all calls."""
         return (*(call for number, call in sorted(self._drawn.items()) if number != chosen), *self._judged)
 
     async def draw(self, purpose: str, follow: Sequence[Turn] = (), temperature: float | None = None) -> Drawn:

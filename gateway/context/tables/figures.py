@@ -223,8 +223,8 @@ def _separated(block: str) -> Cells | None:
 
 
 def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Cells | None:
-    """Return the column names and the rows, or None if they are not a table. Each row must have a cell for each column.
-    The column names must be distinct and short, and must not be numbers.
+    """Return the column names and the rows, or None if these cells are no table. Each row must have a cell for each
+    column. The column names must be distinct and short, and must not be numbers.
     """
     names = tuple(column.strip() for column in columns)
     if len(rows) < FEWEST_ROWS or len(names) < 2 or len(set(names)) < len(names) or not all(names):
