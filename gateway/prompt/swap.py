@@ -39,8 +39,8 @@ class SwapStage:
         if template is None:
             return exchange
         match = self._found.index.find(exchange.key.name, exchange.ask.endpoint, exchange.ask.turns)
-        if match is None or match.prompt.spoken is None:
-            return exchange  # the file was read again meanwhile
+        if match is None or match.prompt.spoken is None or match.prompt.spoken.version != template.version:
+            return exchange  # the file is being read again
         reason = self._why_identity(exchange, match, template)
         if reason:
             return exchange.noted(self.name, "identity", reason)
@@ -62,7 +62,8 @@ class SwapStage:
         if not _is_exact(match, ask.turns):
             self._found.matches[match.prompt.id] = 0
             return "the identity does not render the request"
-        if _is_ambiguous(match, ask.turns):
+        texts = readable(ask.turns)
+        if texts is None or match.is_ambiguous(*texts):
             return "the text can be read in several ways"
         seen = self._found.matches[match.prompt.id] = self._found.matches[match.prompt.id] + 1
         if seen <= self._settings.found_matches:
@@ -102,17 +103,6 @@ def _is_exact(match: PromptMatch, turns: tuple[Turn, ...]) -> bool:
         rest = rest[shape.parts :]
     system, last = readable(turns) or (None, "")
     return texts == ([last] if system is None else [system, last])
-
-
-def _is_ambiguous(match: PromptMatch, turns: tuple[Turn, ...]) -> bool:
-    texts = readable(turns)
-    if texts is None:
-        return True
-    system, last = texts
-    pairs = [(match.version.last, last)]
-    if match.version.system is not None:
-        pairs.append((match.version.system, system or ""))
-    return any(shape.is_ambiguous(text) for shape, text in pairs)
 
 
 def conversation_id(exchange: Exchange, prompt: str) -> str:

@@ -114,7 +114,7 @@ def without_content(
             continue
         tried.add(group)
         wide = shapes_of(texts)
-        if len(wide) == 1 and _is_wider(wide[0], readers, texts, samples, known):
+        if len(wide) == 1 and _is_wider(wide[0], readers, texts, samples):
             kept = [one for one in kept if one not in readers and not _reads(wide[0], one)] + wide
             reader |= {text: wide[0] for text in reader if wide[0].shape.values(text) is not None}
     return kept
@@ -129,7 +129,6 @@ def _is_wider(
     narrow: Sequence[MinedShape],
     texts: Sequence[SampleText],
     samples: Sequence[SampleText],
-    known: Known,
 ) -> bool:
     if not instructs(wide.shape) or len(wide.members) < COVERED * len(texts):
         return False

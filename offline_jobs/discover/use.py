@@ -125,16 +125,7 @@ def _count(uses: dict[tuple[str, int], VersionUse], match: PromptMatch, request:
     place = (match.prompt.id, match.version.number)
     use = uses.setdefault(place, VersionUse(*place))
     use.count(match, request)
-    use.ambiguous += _is_ambiguous(match, request)
-
-
-def _is_ambiguous(match: PromptMatch, request: TrafficRequest) -> bool:
-    """Return whether the texts match in several ways. If so, only the application's original bytes may be sent."""
-    version = match.version
-    pairs = [(version.last, request.last)]
-    if version.system is not None:
-        pairs.append((version.system, request.system or ""))
-    return any(shape.is_ambiguous(text) for shape, text in pairs)
+    use.ambiguous += match.is_ambiguous(request.system, request.last)
 
 
 def total_use(portions: Iterable[PortionUse]) -> dict[tuple[str, int], VersionUse]:

@@ -144,6 +144,11 @@ class PromptMatch(Struct, frozen=True):
     version: PromptVersion
     values: tuple[str, ...]
 
+    def is_ambiguous(self, system: str | None, last: str) -> bool:
+        """Whether the two texts can be read in more than one way. Then only the application's own bytes may be sent."""
+        shape = self.version.system
+        return self.version.last.is_ambiguous(last) or (shape is not None and shape.is_ambiguous(system or ""))
+
 
 class PromptIndex:
     """All found prompts that can be recognised, by key and endpoint."""

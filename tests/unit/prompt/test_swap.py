@@ -110,6 +110,15 @@ async def test_a_take_back_ends_the_version_in_all_conversations(tmp_path: Path)
     assert not (await gateway(*talk())).changed
 
 
+async def test_nothing_changes_while_the_file_is_read_again(tmp_path: Path) -> None:
+    gateway = Gateway(tmp_path)
+    before = gateway.found.spoken
+    write_template(tmp_path, replace(AFTER, version=3))
+    gateway.use(replace(PROMPT, spoken=PromotedVersion(3, 1.0)))
+    gateway.found.spoken = before
+    assert not (await gateway(*asked())).changed
+
+
 async def test_the_share_is_that_of_conversations(tmp_path: Path) -> None:
     gateway = Gateway(tmp_path, replace(PROMPT, spoken=PromotedVersion(2, 0.3)))
     arms = [(await gateway(*asked(f"ticket {n}"))).rewrite.arm for n in range(400)]
@@ -129,7 +138,7 @@ async def test_a_text_that_can_be_read_in_several_ways_goes_on_as_it_came(tmp_pa
     shape = TextShape(("Text: ", "\nQuestion: ", ""))
     prompt = replace(PROMPT, versions=(PromptVersion(1, None, shape),))
     gateway = Gateway(tmp_path, prompt)
-    gateway.found.spoken["p-1"] = identity(prompt)
+    gateway.found.spoken["p-1"] = replace(identity(prompt), version=2)
     exchange = await gateway(Turn("user", "Text: a\nQuestion: b\nQuestion: c", 0))
     assert not exchange.changed
     assert "several ways" in exchange.notes[-1].reason
