@@ -198,7 +198,7 @@ class Drain:
         if deleted:
             log.info("deleted %d exchanges that were older than the retention", deleted)
         if deleted == most:
-            log.warning("more exchanges are older than the retention; one purge deletes at most %d", most)
+            log.warning("exchanges older than the retention may remain, because one purge deletes at most %d", most)
 
     def _report_jump(self, jump_s: float) -> None:
         if jump_s and not self._jumped:

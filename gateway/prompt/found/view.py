@@ -73,7 +73,7 @@ def part_names(version: PromptVersion) -> list[str]:
 
 
 def messages(version: PromptVersion) -> tuple[ShownMessage, ...]:
-    """Return the messages of the skeleton, without the conversation between them."""
+    """Return the system message and the last user message, with marks for the parts."""
     names = iter(part_names(version))
     shown = [("system", version.system)] if version.system is not None else []
     shown.append(("user", version.last))

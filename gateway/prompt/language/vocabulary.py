@@ -44,7 +44,9 @@ class TaskWords(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class KeepWords(Struct, frozen=True, forbid_unknown_fields=True):
-    """Words and patterns that must survive a rewrite, like the links, numbers, quotations and code in any language."""
+    """The words and patterns of one language that must survive a rewrite. Links, numbers, quotations and code must survive
+    in every language.
+    """
 
     negations: tuple[str, ...] = ()
     negated: int = 2

@@ -90,7 +90,7 @@ class Library(Struct, frozen=True):
     def alternatives(
         self, intent: str, language: str, model: str = "", window_tokens: int = 0
     ) -> tuple[OfferedVersions, ...]:
-        """Return one entry for each template that answers only one question, and a last entry for all other requests.
+        """Return one entry for each template that answers only one question, and a last entry for all other templates.
 
         The versions in each entry are chosen as in `candidates`.
         """

@@ -24,7 +24,7 @@ from gateway.prompt.templates.template import Template
 NAME = re.compile(r"(?P<id>[a-z0-9._-]+)@(?P<version>\d+)\.(?P<count>\d+)-(?P<content>[0-9a-f]{12})\.prompt\.md")
 ACTIVE = re.compile(r"^status[ \t]*:[ \t]*[\"']?active\b", re.MULTILINE)
 HOMES = "homes.json"
-"""The file that stores where the examples of each template are. Only templates with a pool have an entry."""
+"""The file that stores, for each template with a pool of examples, the folder of those examples."""
 SHORT = 12  # the number of digits of the digest in a file name
 
 
