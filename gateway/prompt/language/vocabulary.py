@@ -44,8 +44,8 @@ class TaskWords(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class KeepWords(Struct, frozen=True, forbid_unknown_fields=True):
-    """The words and patterns of one language that must survive a rewrite. Links, numbers, quotations and code must survive
-    in every language.
+    """The words and patterns of one language that must survive a rewrite. Links, numbers, quotations and code must
+    survive in every language.
     """
 
     negations: tuple[str, ...] = ()
