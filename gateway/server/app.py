@@ -229,6 +229,8 @@ def _meant(request: ASGIConnection[Any, Any, Any, Any], path: str) -> str:
     close = difflib.get_close_matches(path, [route for route in known if "{" not in route], 1, ALIKE)
     if not close:
         return ""
+    if close[0].startswith(f"/v1/{Endpoint.MESSAGES}"):
+        return f". Did you mean {close[0]}? The base URL of Anthropic's clients does not end in /v1."
     return f". Did you mean {close[0]}?" + (" A client's base URL ends in /v1." if close[0].startswith("/v1") else "")
 
 

@@ -317,6 +317,12 @@ def test_an_unknown_path_is_refused_in_openais_form(gateway: GatewayProcess, pat
     assert "Did you mean" not in answer.json()["error"]["message"]
 
 
+def test_a_doubled_v1_of_anthropics_client_is_explained(gateway: GatewayProcess) -> None:
+    answer = httpx.post(gateway.url + "/v1/v1/messages", json={})
+
+    assert "The base URL of Anthropic's clients does not end in /v1." in answer.text
+
+
 @pytest.mark.parametrize("path", ["/chat/completions", "/v1/v1/chat/completions", "/v1/chat/completion"])
 def test_a_path_that_is_nearly_right_names_the_right_one(gateway: GatewayProcess, path: str) -> None:
     answer = httpx.post(gateway.url + path, json={})

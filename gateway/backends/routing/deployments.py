@@ -57,6 +57,10 @@ class DeploymentGroup(Struct, frozen=True):
         by_order = sorted(self.deployments, key=lambda deployment: deployment.order)
         return tuple([deployment.target for deployment in by_order])
 
+    def has_tags(self, tags: Sequence[str]) -> bool:
+        """Return whether a deployment has all of these tags."""
+        return any(deployment.tags.issuperset(tags) for deployment in self.deployments)
+
 
 Chance = Callable[[], float]
 """Returns a random number that is at least 0 and less than 1."""

@@ -64,7 +64,10 @@ class RouteStage:
         route = self.routes.route(name, exchange.ask.endpoint)
         if route.is_fixed and not exchange.ask.controls.tags:
             return route.targets, ()
-        groups = [sorted_targets(group, exchange, self._live, self._chance) for group in route.groups]
+        tags, (own, *fallbacks) = exchange.ask.controls.tags, route.groups
+        # a fallback without the tags is left out, since the model's own deployments may answer
+        chosen = [own, *[group for group in fallbacks if group.has_tags(tags)]]
+        groups = [sorted_targets(group, exchange, self._live, self._chance) for group in chosen]
         # the note is about the model itself, since its fallbacks are used only if it fails
         notes = () if groups[0][1] is None else (groups[0][1],)
         return tuple([target for targets, _ in groups for target in targets]), notes

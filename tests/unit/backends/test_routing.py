@@ -291,3 +291,12 @@ async def test_the_choice_of_a_deployment_is_a_note() -> None:
 
     assert [target.backend for target in exchange.route] == ["local", "openai"]
     assert exchange.notes[0].data == {"backend": "local", "model": "smol", "deployments": 2}
+
+
+async def test_a_fallback_without_the_tags_is_left_out_and_does_not_refuse_the_request() -> None:
+    model = ModelTable(deployments=(Deployment("openai", "gpt-4o", tags=("eu",)),), fallback="smol")
+    stage = RouteStage(routes({"chat": model}), Mode.ON)
+
+    exchange = await stage(Exchange("x", Ask(Endpoint.CHAT, "chat", b"{}", controls=Controls(tags=("eu",)))))
+
+    assert [target.model for target in exchange.route] == ["gpt-4o"]
