@@ -53,7 +53,8 @@ class RouteStage:
         if ask.model not in AUTO and meant != ask.model:
             notes = (Note("route", "alias", meant), *notes)
         other = self.routes.shared(ask.model, ask.controls.conversation or ask.user or exchange.id)
-        if not other:
+        # like a fallback, a model without the tags is left out
+        if not other or not self.routes.route(other, ask.endpoint).groups[0].has_tags(ask.controls.tags):
             return targets, notes
         preferred, chosen = self._sorted(exchange, other)
         note = Note("route", "share", data={"model": other})

@@ -300,3 +300,12 @@ async def test_a_fallback_without_the_tags_is_left_out_and_does_not_refuse_the_r
     exchange = await stage(Exchange("x", Ask(Endpoint.CHAT, "chat", b"{}", controls=Controls(tags=("eu",)))))
 
     assert [target.model for target in exchange.route] == ["gpt-4o"]
+
+
+async def test_a_model_that_takes_a_share_is_left_out_if_it_has_no_deployment_with_the_tags() -> None:
+    model = ModelTable(deployments=(Deployment("openai", "gpt-4o", tags=("eu",)),), shares={"smol": 1.0})
+    stage = RouteStage(routes({"chat": model}), Mode.ON)
+
+    exchange = await stage(Exchange("x", Ask(Endpoint.CHAT, "chat", b"{}", controls=Controls(tags=("eu",)))))
+
+    assert [target.model for target in exchange.route] == ["gpt-4o"]
