@@ -165,11 +165,12 @@ class Caller:
             self._breaker.untested(target)
             raise
         took_s = perf_counter() - started
-        if is_failure(reply.status):
-            self._figures.failed(target, took_s)
-        else:
+        if not is_failure(reply.status):
             self._figures.answered(target, took_s)
-        if reply.status >= 500 and is_failure(reply.status):
+            self._breaker.succeeded(target)
+            return reply
+        self._figures.failed(target, took_s)
+        if reply.status >= 500:
             await self._breaker.failed(target)
         else:
             self._breaker.succeeded(target)
@@ -189,3 +190,8 @@ class Caller:
 def is_repeatable(target: Target, headers: Headers) -> bool:
     """Whether a request may be sent again after a backend has accepted it."""
     return target.repeat or any(name == REPEATABLE for name, _ in headers)
+
+
+def without_idempotency_key(headers: Headers) -> Headers:
+    """Return the headers for a further request. A server may answer a known key with its first answer."""
+    return tuple([header for header in headers if header[0] != REPEATABLE])

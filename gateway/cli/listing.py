@@ -1,10 +1,11 @@
 """Prints tables without truncating cells to the terminal's width."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from rich.table import Table
     from rich.text import Text
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
@@ -15,6 +16,18 @@ def plain(value: str, style: str = "") -> "Text":
     from rich.text import Text
 
     return Text(_CONTROL.sub("\ufffd", value), style=style)
+
+
+def facts_table(facts: Mapping[str, str]) -> "Table":
+    """Return a table with a line for each fact: the name in bold, and the value."""
+    from rich.table import Table
+
+    table = Table(box=None, show_header=False, pad_edge=False)
+    table.add_column(style="bold")
+    table.add_column()
+    for name, value in facts.items():
+        table.add_row(name, plain(value))
+    return table
 
 
 def print_rows(columns: Sequence[str], rows: Iterable[Sequence[object]], *, right: Sequence[str] = ()) -> None:

@@ -6,7 +6,7 @@ from time import perf_counter_ns
 from msgspec.structs import replace
 
 from gateway.ask import Mode, Turn
-from gateway.backends.call import Caller
+from gateway.backends.call import Caller, without_idempotency_key
 from gateway.errors import BackendFailed, RequestError
 from gateway.exchange import Call, Drawn, Exchange, Sampling
 from gateway.own_call import own_call
@@ -36,8 +36,7 @@ class Draws:
         self._judged: list[Call] = []
         self._exchange = exchange
         self._headers = headers
-        # without the idempotency key, since a server may answer a known key with its first answer
-        self._fresh = tuple(header for header in headers if header[0] != b"idempotency-key")
+        self._fresh = without_idempotency_key(headers)
         self._caller = caller
         self._completer = completer
         self._count = 0

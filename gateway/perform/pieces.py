@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from gateway.ask import Mode, Turn
 from gateway.backends.as_events import streamed_headers
-from gateway.backends.call import Caller
+from gateway.backends.call import Caller, without_idempotency_key
 from gateway.context.pieces.cut import halves
 from gateway.context.pieces.stitch import Stitcher
 from gateway.errors import AnswerLost, BackendFailed
@@ -60,8 +60,7 @@ class PieceWork:
     ) -> None:
         self._exchange = exchange
         self._plan = plan
-        # without the idempotency key, since a server may answer a known key with its first answer
-        self._headers = tuple(header for header in headers if header[0] != b"idempotency-key")
+        self._headers = without_idempotency_key(headers)
         self._caller = caller
         self._at_once = at_once
         self._stitcher = Stitcher()

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from gateway.ask import Endpoint
 from gateway.backends import messages_over_chat
-from gateway.backends.call import HANDED_OVER, is_repeatable
+from gateway.backends.call import HANDED_OVER, is_repeatable, without_idempotency_key
 from gateway.backends.calling.retry import is_failure
 from gateway.backends.chat_over_messages import as_messages
 from gateway.backends.responses import as_chat, as_response, speaks
@@ -67,8 +67,7 @@ class Responder:
             if reply.status not in REFUSALS or not may_go_unchanged(exchange):
                 return done, reply
             own = unchanged(done, reply.status, cause_of(reply.body), reply.backend, reply.model)
-        # without the idempotency key, since a server may answer a known key with its first refusal
-        return await self._answer(own, tuple([header for header in headers if header[0] != b"idempotency-key"]))
+        return await self._answer(own, without_idempotency_key(headers))
 
     async def _answer(self, exchange: Exchange, headers: Headers) -> tuple[Exchange, Reply]:
         endpoint = exchange.ask.endpoint

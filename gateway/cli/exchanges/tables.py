@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gateway.ask import Turn
-from gateway.cli.listing import plain, print_rows
+from gateway.cli.listing import facts_table, plain, print_rows
 from gateway.exchange import Note
 from gateway.records.archive import RecordedExchange
 from gateway.records.database import Summary
@@ -66,12 +66,7 @@ def _facts(record: ExchangeRecord) -> Table:
         "tokens": usage,
         "took": f"{record.total_us / 1000:.1f} ms, first byte after {record.first_byte_us / 1000:.1f} ms",
     }
-    table = Table(box=None, show_header=False, pad_edge=False)
-    table.add_column(style="bold")
-    table.add_column()
-    for name, value in facts.items():
-        table.add_row(name, plain(value))
-    return table
+    return facts_table(facts)
 
 
 def _notes(notes: Iterable[Note]) -> Table:

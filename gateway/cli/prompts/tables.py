@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.panel import Panel
 from rich.table import Table
 
-from gateway.cli.listing import plain, print_rows
+from gateway.cli.listing import facts_table, plain, print_rows
 from gateway.prompt.found.store import WaitingPrompt
 from gateway.prompt.found.view import ShownPrompt, ShownUse
 
@@ -78,12 +78,7 @@ def _facts(prompt: ShownPrompt) -> Table:
     }
     if prompt.ambiguous:
         facts["read in several ways"] = f"{prompt.ambiguous} requests; only the identity may be sent for them"
-    table = Table(box=None, show_header=False, pad_edge=False)
-    table.add_column(style="bold")
-    table.add_column()
-    for name, value in facts.items():
-        table.add_row(name, plain(value))
-    return table
+    return facts_table(facts)
 
 
 def _shortened(value: str) -> str:

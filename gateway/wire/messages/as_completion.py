@@ -9,6 +9,7 @@ from msgspec import Struct
 from gateway.errors import BackendFailed, RequestError
 from gateway.wire.chat.completion import loose_json, text_of, tokens_of
 from gateway.wire.chat.faults import raised, untold
+from gateway.wire.loose_objects import object_of
 from gateway.wire.messages.error_form import fault_in_event
 from gateway.wire.messages.losses import Losses
 from gateway.wire.messages.read import FINISH, READ, START, STOP, WRITTEN, prompt_tokens
@@ -99,18 +100,18 @@ class CompletionTranslator:
     def _event(self, fields: dict[str, Any], data: bytes) -> bytes:
         kind = fields.get("type")
         if kind == START:
-            self._usage.update(_object(_object(fields.get("message")).get("usage")))
+            self._usage.update(object_of(object_of(fields.get("message")).get("usage")))
             return self._chunk({"role": "assistant", "content": ""})
         if kind == "content_block_start":
-            return self._begun(_object(fields.get("content_block")))
+            return self._begun(object_of(fields.get("content_block")))
         if kind == "content_block_delta":
-            return self._grown(_object(fields.get("delta")))
+            return self._grown(object_of(fields.get("delta")))
         if kind == "content_block_stop":
             return self._closed()
         if kind == "message_delta":
-            usage = _object(fields.get("usage"))
+            usage = object_of(fields.get("usage"))
             self._usage.update({name: count for name, count in usage.items() if count is not None})
-            return self._finished(_object(fields.get("delta")))
+            return self._finished(object_of(fields.get("delta")))
         if kind == STOP:
             return self._ended()
         if kind == "error":
@@ -193,10 +194,10 @@ def _finish(fields: Mapping[str, Any]) -> str:
 
 
 def _usage(value: Any) -> dict[str, Any]:
-    usage = _object(value)
+    usage = object_of(value)
     prompt, completion = prompt_tokens(usage) or 0, tokens_of(usage.get("output_tokens")) or 0
     cached, written = tokens_of(usage.get(READ)) or 0, tokens_of(usage.get(WRITTEN)) or 0
-    details = _object(usage.get("output_tokens_details"))
+    details = object_of(usage.get("output_tokens_details"))
     counts: dict[str, Any] = {
         "prompt_tokens": prompt,
         "completion_tokens": completion,
@@ -206,7 +207,3 @@ def _usage(value: Any) -> dict[str, Any]:
     if (reasoning := tokens_of(details.get("thinking_tokens"))) is not None:
         counts["completion_tokens_details"] = {"reasoning_tokens": reasoning}
     return counts
-
-
-def _object(value: Any) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}

@@ -5,6 +5,7 @@ from typing import Any
 
 from gateway.ports import Answer
 from gateway.wire.chat.completion import loose_json, text_of, tokens_of
+from gateway.wire.loose_objects import object_of, objects_of
 
 MARK = b'"message'
 """Bytes in the field `type` of every message and of the first event of every stream."""
@@ -24,11 +25,11 @@ READ, WRITTEN = "cache_read_input_tokens", "cache_creation_input_tokens"
 
 def read_body(body: bytes) -> Answer | None:
     """Return the answer in a body, or None if the body is not a message."""
-    message = _object(loose_json(body))
+    message = object_of(loose_json(body))
     if message.get("type") != "message":
         return None
-    texts = [text_of(block.get("text")) for block in _objects(message.get("content")) if block.get("type") == "text"]
-    return _answer("".join(texts), text_of(message.get("stop_reason")), _object(message.get("usage")))
+    texts = [text_of(block.get("text")) for block in objects_of(message.get("content")) if block.get("type") == "text"]
+    return _answer("".join(texts), text_of(message.get("stop_reason")), object_of(message.get("usage")))
 
 
 def read_events(events: Iterable[bytes]) -> Answer | None:
@@ -37,18 +38,18 @@ def read_events(events: Iterable[bytes]) -> Answer | None:
     usage: dict[str, Any] = {}
     stop, begun = "", False
     for data in events:
-        fields = _object(loose_json(data))
+        fields = object_of(loose_json(data))
         kind = fields.get("type")
         if kind == START:
             begun = True
-            usage.update(_object(_object(fields.get("message")).get("usage")))
+            usage.update(object_of(object_of(fields.get("message")).get("usage")))
         elif kind == "content_block_start":
-            texts.append(text_of(_object(fields.get("content_block")).get("text")))
+            texts.append(text_of(object_of(fields.get("content_block")).get("text")))
         elif kind == "content_block_delta":
-            texts.append(text_of(_object(fields.get("delta")).get("text")))
+            texts.append(text_of(object_of(fields.get("delta")).get("text")))
         elif kind == "message_delta":
-            stop = text_of(_object(fields.get("delta")).get("stop_reason")) or stop
-            usage.update({name: count for name, count in _object(fields.get("usage")).items() if count is not None})
+            stop = text_of(object_of(fields.get("delta")).get("stop_reason")) or stop
+            usage.update({name: count for name, count in object_of(fields.get("usage")).items() if count is not None})
     return _answer("".join(texts), stop, usage) if begun else None
 
 
@@ -62,7 +63,7 @@ def prompt_tokens(usage: dict[str, Any]) -> int | None:
 
 
 def _answer(text: str, stop: str, usage: dict[str, Any]) -> Answer:
-    details = _object(usage.get("output_tokens_details"))
+    details = object_of(usage.get("output_tokens_details"))
     counts = [
         prompt_tokens(usage),
         tokens_of(usage.get("output_tokens")),
@@ -72,11 +73,3 @@ def _answer(text: str, stop: str, usage: dict[str, Any]) -> Answer:
     prompt, completion, cached, reasoning = [-1 if count is None else count for count in counts]
     finish = FINISH.get(stop, stop)
     return Answer(text, finish, prompt, completion, cached_tokens=cached, reasoning_tokens=reasoning)
-
-
-def _object(value: Any) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}
-
-
-def _objects(value: Any) -> list[dict[str, Any]]:
-    return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from gateway.ports import Answer
 from gateway.wire.chat.completion import CompletionFault, loose_json, read_fault, text_of, tokens_of
+from gateway.wire.loose_objects import object_of, objects_of
 from gateway.wire.responses.answer import exchange_id
 from gateway.wire.responses.build import FINISHED
 
@@ -77,24 +78,24 @@ def _response_in(event: bytes) -> bytes:
 
 
 def _read(response: dict[str, Any], whole: bytes) -> Answer:
-    usage = _object(response.get("usage"))
+    usage = object_of(response.get("usage"))
     return Answer(
         _text(response),
         _finish(response),
         _tokens(usage, "input_tokens"),
         _tokens(usage, "output_tokens"),
         _stored(response, whole),
-        _tokens(_object(usage.get("input_tokens_details")), "cached_tokens"),
-        _tokens(_object(usage.get("output_tokens_details")), "reasoning_tokens"),
+        _tokens(object_of(usage.get("input_tokens_details")), "cached_tokens"),
+        _tokens(object_of(usage.get("output_tokens_details")), "reasoning_tokens"),
     )
 
 
 def _text(response: dict[str, Any]) -> str:
     parts = [
         part
-        for item in _objects(response.get("output"))
+        for item in objects_of(response.get("output"))
         if item.get("type") == "message"
-        for part in _objects(item.get("content"))
+        for part in objects_of(item.get("content"))
     ]
     return "".join(text_of(part.get("text")) or text_of(part.get("refusal")) for part in parts)
 
@@ -109,9 +110,9 @@ def _stored(response: dict[str, Any], whole: bytes) -> dict[str, str]:
 def _finish(response: dict[str, Any]) -> str:
     status = text_of(response.get("status"))
     if status == "completed":
-        calls = any(item.get("type") == "function_call" for item in _objects(response.get("output")))
+        calls = any(item.get("type") == "function_call" for item in objects_of(response.get("output")))
         return "tool_calls" if calls else "stop"
-    reason = text_of(_object(response.get("incomplete_details")).get("reason"))
+    reason = text_of(object_of(response.get("incomplete_details")).get("reason"))
     return FINISH.get(reason, status)
 
 
@@ -121,12 +122,4 @@ def _tokens(fields: dict[str, Any], name: str) -> int:
 
 
 def _object_in(data: bytes) -> dict[str, Any]:
-    return _object(loose_json(data))
-
-
-def _object(value: Any) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}
-
-
-def _objects(value: Any) -> list[dict[str, Any]]:
-    return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []
+    return object_of(loose_json(data))
