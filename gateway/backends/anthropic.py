@@ -61,8 +61,8 @@ class Anthropic(Remote):
             headers = (*headers, (VERSION, self._version))
         return await super().send(exchange, model, headers)
 
-    def path(self, ask: Ask) -> bytes:
-        own = super().path(ask)
+    def path(self, ask: Ask, model: str) -> bytes:
+        own = super().path(ask, model)
         return own + b"?" + ask.query_string if PRINTABLE.fullmatch(ask.query_string) else own
 
     def managing_headers(self) -> dict[str, str]:

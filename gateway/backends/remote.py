@@ -85,8 +85,13 @@ class Remote:
         others = [name for name in settings.models if all(name != card.name for card in cards)]
         return cards + [ModelCard(name, SPOKEN, window, sampling=sampling) for name in others]
 
-    def path(self, ask: Ask) -> bytes:
+    def path(self, ask: Ask, model: str) -> bytes:
+        """Return the path and the query of a request. `model` is the backend's name for the model."""
         return self._paths[ask.endpoint]
+
+    async def fresh_headers(self, path: bytes, content: bytes) -> Headers:
+        """Return headers that are made anew for each request, such as a signature or a token that expires."""
+        return ()
 
     def credentials(self) -> dict[str, str]:
         """Return the header with the server's key, or nothing if the server needs no key."""
@@ -107,8 +112,10 @@ class Remote:
         # a later part will read or change the answer
         if exchange.changed or exchange.ask.stream or exchange.ask.controls.account:
             headers = tuple([header for header in headers if header[0] != b"accept-encoding"])
+        path = self.path(exchange.ask, model)
+        fresh = await self.fresh_headers(path, content)
         try:
-            answer = await self._pool.post(self.path(exchange.ask), content, headers)
+            answer = await self._pool.post(path, content, (*headers, *fresh))
         except UpstreamFault as error:
             raise self._failure(error, "sent no answer") from error
         return await self._reply(answer, exchange, model, headers)
@@ -119,7 +126,8 @@ class Remote:
 
         settings = self._settings
         url = f"{settings.base_url.rstrip('/')}/{quote(path)}" + (f"?{query}" if query else "")
-        headers = {"content-type": "application/json", **settings.headers, **self.managing_headers()}
+        fresh = {name.decode(): value.decode() for name, value in await self.fresh_headers(url.encode(), body)}
+        headers = {"content-type": "application/json", **settings.headers, **self.managing_headers(), **fresh}
         timeout = httpx.Timeout(MANAGE_S, connect=settings.connect_timeout_s)
         try:
             async with httpx.AsyncClient(trust_env=False, timeout=timeout) as client:

@@ -98,8 +98,8 @@ def check(settings: RemoteSettings, root: Path) -> Iterable[Problem]:
             yield Problem("responses", f"{name!r} is not among the models", "Name it there too.")
 
 
-def check_host(settings: HostSettings, _root: Path) -> Iterable[Problem]:
-    """Check the settings that every remote server has."""
+def check_host(settings: HostSettings, _root: Path, *, versioned: bool = True) -> Iterable[Problem]:
+    """Check the settings that every remote server has. With `versioned`, the address must end in a version."""
     parts = urlsplit(settings.base_url)
     if parts.scheme not in ("http", "https") or not parts.netloc:
         remedy = "For example https://api.openai.com/v1"
@@ -108,7 +108,7 @@ def check_host(settings: HostSettings, _root: Path) -> Iterable[Problem]:
         yield Problem("base_url", f"{settings.base_url!r} has no usable port")
     elif parts.path.rstrip("/").endswith(ENDPOINTS):
         yield Problem("base_url", "names one endpoint; base_url is the part that all endpoints share", "End it in /v1.")
-    elif not parts.path.endswith("/") and not VERSION.search(parts.path):
+    elif versioned and not parts.path.endswith("/") and not VERSION.search(parts.path):
         remedy = f"Write {settings.base_url}/v1, or end it in / if this server's API is really there."
         yield Problem("base_url", f"{settings.base_url!r} does not end in /v1", remedy)
     if parts.query or parts.fragment:

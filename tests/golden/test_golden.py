@@ -36,6 +36,20 @@ kind = "anthropic"
 base_url = "http://127.0.0.1:{upstream}/v1"
 api_key = "sk-ant-upstream-secret"
 models = ["claude-*"]
+[backends.azure]
+kind = "azure"
+base_url = "http://127.0.0.1:{upstream}"
+api_key = "azure-upstream-secret"
+api_version = "2024-10-21"
+models = ["azure-*"]
+[backends.azure-v1]
+kind = "azure"
+base_url = "http://127.0.0.1:{upstream}"
+token_command = ["echo", "entra-upstream-secret"]
+models = ["azure-v1-*"]
+[models.azure-renamed]
+backend = "azure"
+upstream = "team a/gpt-4o"
 [models.claude-renamed]
 backend = "claude"
 upstream = "claude-4-2026-01-01"

@@ -1,0 +1,1 @@
+"""Backends for the APIs of cloud providers, and the tokens and signatures that they need."""

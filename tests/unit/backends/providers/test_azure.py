@@ -1,0 +1,121 @@
+"""The backend kind `azure` against a stub of Azure, which the official client accepts too."""
+
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import openai
+import pytest
+
+from gateway.ask import Endpoint
+from gateway.backends.providers.azure import Azure, AzureSettings, check
+from gateway.exchange import Exchange
+from gateway.wire.chat import decode
+from tests.doubles.upstream import Script, Upstream
+
+CHAT = b'{"model":"m","messages":[{"role":"user","content":"Hi"}]}'
+ANSWER = json.dumps(
+    {
+        "id": "chatcmpl-1",
+        "object": "chat.completion",
+        "created": 1,
+        "model": "gpt-4o-2024-11-20",
+        "prompt_filter_results": [{"prompt_index": 0, "content_filter_results": {"hate": {"filtered": False}}}],
+        "choices": [
+            {
+                "index": 0,
+                "message": {"role": "assistant", "content": "Hello", "refusal": None},
+                "finish_reason": "stop",
+                "logprobs": None,
+                "content_filter_results": {"hate": {"filtered": False, "severity": "safe"}},
+            }
+        ],
+        "usage": {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2},
+    }
+).encode()
+
+
+@pytest.fixture
+async def stub() -> AsyncIterator[tuple[Upstream, int]]:
+    double = Upstream()
+    port = await double.start()
+    yield double, port
+    await double.stop()
+
+
+async def sent(port: int, **fields: Any) -> Any:
+    settings = AzureSettings(base_url=f"http://127.0.0.1:{port}", models=("*",), **fields)
+    assert list(check(settings, Path())) == []
+    backend = Azure("azure", settings, Path())
+    await backend.open()
+    try:
+        return await backend.send(Exchange("fw-1", decode.chat(CHAT, {})), "m", ())
+    finally:
+        await backend.aclose()
+
+
+@pytest.mark.parametrize("version", ["v1", "2024-10-21"])
+async def test_the_official_client_and_the_backend_send_to_the_same_path(
+    stub: tuple[Upstream, int], version: str
+) -> None:
+    double, port = stub
+    double.play(Script(pieces=[ANSWER]))
+    reply = await sent(port, api_key="k", api_version=version)
+    if version == "v1":
+        client: Any = openai.AsyncOpenAI(base_url=f"http://127.0.0.1:{port}/openai/v1", api_key="k")
+    else:
+        client = openai.AsyncAzureOpenAI(
+            azure_endpoint=f"http://127.0.0.1:{port}", api_key="k", api_version=version, azure_deployment="m"
+        )
+    async with client:
+        answer = await client.chat.completions.create(model="m", messages=[{"role": "user", "content": "Hi"}])
+
+    own, official = double.received
+    assert reply.body == ANSWER
+    assert answer.choices[0].message.content == "Hello"
+    assert own.line == official.line
+    assert own.headers["api-key"] == "k"
+
+
+async def test_a_managed_identity_gets_a_token_that_is_used_for_later_requests(
+    stub: tuple[Upstream, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    double, port = stub
+    token = {"access_token": "entra-1", "expires_on": "4102444800", "resource": "r", "token_type": "Bearer"}
+    double.play(Script(pieces=[json.dumps(token).encode()]), Script(pieces=[ANSWER]))
+    monkeypatch.setenv("IDENTITY_ENDPOINT", f"http://127.0.0.1:{port}/msi/token")
+    monkeypatch.setenv("IDENTITY_HEADER", "secret-of-the-machine")
+
+    reply = await sent(port, identity="managed", client_id="app-1")
+
+    asked, answered = double.received
+    assert reply.status == 200
+    assert asked.line.startswith("GET /msi/token?") and "cognitiveservices.azure.com" in asked.line
+    assert "app-1" in asked.line
+    assert answered.headers["authorization"] == "Bearer entra-1"
+    assert "api-key" not in answered.headers
+
+
+@pytest.mark.parametrize(
+    ("fields", "where"),
+    [
+        ({"base_url": "https://x.openai.azure.com/openai/v1"}, "base_url"),
+        ({"api_version": ""}, "api_version"),
+        ({"identity": "managed", "api_key": "k"}, "identity"),
+        ({"identity": "secret", "client_id": "c", "client_secret": "s"}, "tenant"),
+        ({"models": ()}, "models"),
+    ],
+)
+def test_a_mistake_in_the_settings_is_named(fields: dict[str, Any], where: str) -> None:
+    given = {"base_url": "https://x.openai.azure.com", "models": ("*",), **fields}
+
+    assert [problem.where for problem in check(AzureSettings(**given), Path())] == [where]
+
+
+@pytest.mark.parametrize(("version", "native"), [("v1", True), ("2024-10-21", False)])
+def test_responses_are_native_at_the_v1_path_alone(version: str, native: bool) -> None:
+    settings = AzureSettings(base_url="https://x.openai.azure.com", models=("gpt-*",), api_version=version)
+    (card,) = Azure("azure", settings, Path()).models()
+
+    assert (Endpoint.RESPONSES in card.endpoints) is native
