@@ -36,11 +36,12 @@ class Stage(Protocol):
 
 
 class StreamEnd(Struct):
-    """Tells whether the end mark of a stream has arrived. The code that checks the stream sets `is_reached`, and later
-    readers of the stream use it.
+    """Tells whether the end mark of a stream has arrived, and whether an error came before it. The code that checks the
+    stream sets both fields before it returns the piece, and later readers of the stream use them.
     """
 
     is_reached: bool = False
+    has_fault: bool = False
 
 
 class Reply(Struct):

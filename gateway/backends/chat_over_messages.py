@@ -68,4 +68,4 @@ async def as_completion(exchange: Exchange, reply: Reply, losses: Losses) -> Rep
         await reply.aclose()
         raise BackendFailed(f"The backend {reply.backend!r} compresses its streams, which cannot be translated.")
     pieces = TranslatedStream(reply.pieces, CompletionTranslator(head, late), reply.notes, late.note)
-    return replace(reply, headers=translated_headers(reply, EVENTS), pieces=pieces, end=None)
+    return replace(reply, headers=translated_headers(reply, EVENTS), pieces=pieces, end=pieces.end_mark)

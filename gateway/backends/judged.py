@@ -176,6 +176,7 @@ class JudgedStream:
             self._end.is_reached = True
         if self._fault is None:
             self._fault = fault_in(events, self._endpoint)
+            self._end.has_fault = self._fault is not None
 
     def _finish(self) -> NoReturn:
         self._answer.close()

@@ -126,7 +126,7 @@ async def as_message(exchange: Exchange, reply: Reply) -> Reply:
     pieces = TranslatedStream(
         reply.pieces, translator, reply.notes, lambda: UNSEEN if translator.hides_thinking else None
     )
-    return replace(reply, headers=translated_headers(reply, EVENTS), pieces=pieces, end=None)
+    return replace(reply, headers=translated_headers(reply, EVENTS), pieces=pieces, end=pieces.end_mark)
 
 
 def chat_headers(headers: Headers) -> Headers:

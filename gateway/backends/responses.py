@@ -62,7 +62,7 @@ async def as_response(exchange: Exchange, reply: Reply) -> Reply:
         await reply.aclose()
         raise BackendFailed(f"The backend {reply.backend!r} compresses its streams, which cannot be translated.")
     pieces = TranslatedStream(reply.pieces, Translator(head, search), reply.notes)
-    return replace(reply, headers=translated_headers(reply, EVENTS), pieces=pieces, end=None)
+    return replace(reply, headers=translated_headers(reply, EVENTS), pieces=pieces, end=pieces.end_mark)
 
 
 def as_chat(exchange: Exchange, model: str) -> Exchange:

@@ -5,7 +5,7 @@ from typing import Protocol
 
 from gateway.errors import RequestError
 from gateway.exchange import Note
-from gateway.ports import Headers, Reply
+from gateway.ports import Headers, Reply, StreamEnd
 
 JSON: Headers = ((b"content-type", b"application/json"),)
 EVENTS: Headers = ((b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-cache"))
@@ -44,11 +44,13 @@ class TranslatedStream:
         late: Callable[[], Note | None] = lambda: None,
     ) -> None:
         """`late` is called at the end of the stream. It returns a note that could not be made earlier, or None."""
+        self.end_mark = StreamEnd()
         self._late = late
         self._pieces = pieces
         self._notes = notes
         self._translator = translator
         self._ended = False
+        self._is_noted = False
 
     def __aiter__(self) -> "TranslatedStream":
         return self
@@ -61,22 +63,34 @@ class TranslatedStream:
             if self._ended:
                 raise StopAsyncIteration
             events = await self._more()
+        self.end_mark.is_reached = self._translator.over
+        self.end_mark.has_fault = self._translator.failure is not None
         return events
 
     async def _more(self) -> bytes:
         try:
-            return self._translator.feed(await anext(self._pieces))
+            events = self._translator.feed(await anext(self._pieces))
+            if self._translator.over:
+                # the exchange is recorded before the end mark is sent, with its notes
+                self._note()
+            return events
         except StopAsyncIteration:
             self._ended = True
-            if count := self._translator.unreadable:
-                self._notes.append(Note("stream", "passed over", f"{count} events were not JSON objects"))
-            if (late := self._late()) is not None:
-                self._notes.append(late)
+            self._note()
             return self._translator.end()
         except RequestError as error:
             # a failure after the end mark does not affect the answer
             self._ended = True
             return b"" if self._translator.over else self._translator.fail(error)
+
+    def _note(self) -> None:
+        if self._is_noted:
+            return
+        self._is_noted = True
+        if count := self._translator.unreadable:
+            self._notes.append(Note("stream", "passed over", f"{count} events were not JSON objects"))
+        if (late := self._late()) is not None:
+            self._notes.append(late)
 
     async def aclose(self) -> None:
         close = getattr(self._pieces, "aclose", None)

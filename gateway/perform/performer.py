@@ -64,7 +64,7 @@ def _split(exchange: Exchange, reply: Reply) -> Reply:
         return reply
     marker = procedure.marker if ask.endpoint is Endpoint.CHAT else ""
     if reply.pieces is not None:
-        return replace(reply, pieces=SplitStream(reply.pieces, marker), end=None) if marker else reply
+        return replace(reply, pieces=SplitStream(reply.pieces, marker)) if marker else reply
     body = split_body(reply.body, marker) if marker else reply.body
     if not ask.stream:
         return replace(reply, body=body)

@@ -48,6 +48,7 @@ TRAVELLING = (
 JSON = (b"content-type", b"application/json")
 EVENT_STREAM = (b"content-type", b"text/event-stream; charset=utf-8")
 WRONG_METHOD = 405
+LEFT = 499
 FAILED = RequestError("The gateway failed on this request. The gateway's log has the reason.")
 ENDING = TooBusy(
     "The gateway is shutting down and could not finish this answer. Send the request again.", retry_after_s=1.0
@@ -120,53 +121,53 @@ class _AnswerRun:
         self._whole = False
         self._last = b""
         self._reply: Reply | None = None
+        self._exchange: Exchange
+        self._headers: Mapping[bytes, bytes]
+        self._is_recorded = False
+        self._is_over = False
 
     async def answer(self, exchange: Exchange, headers: Mapping[bytes, bytes]) -> None:
+        """Answer the request, and record the exchange before the last bytes of the answer are sent.
+
+        A client that has its whole answer can thus rely on the record, even if the gateway is killed right after.
+        """
         gateway = self._gateway
         gateway.in_flight += 1
-        recorded = gateway.keeping is not None and is_recorded(exchange.key, gateway.settings.records.policy)
+        self._exchange, self._headers = exchange, headers
+        self._is_recorded = gateway.keeping is not None and is_recorded(exchange.key, gateway.settings.records.policy)
         most = gateway.settings.records.max_answer_kb * 1024
-        self._transcript = Transcript(most if recorded else 0)
-        ending, error_text, status = "finished", "", 0
+        self._transcript = Transcript(most if self._is_recorded else 0)
         try:
-            exchange = await gateway.prepare(exchange)
-            exchange, reply = await gateway.perform(exchange, _travelling(headers))
-            self._reply = reply
-            status = reply.status
-            if exchange.chunks and not recorded:
+            self._exchange = exchange = await gateway.prepare(exchange)
+            self._exchange, self._reply = await gateway.perform(exchange, _travelling(headers))
+            if self._exchange.chunks and not self._is_recorded:
                 # the whole answer is needed to compare its citations with the sources
                 self._transcript = Transcript(most)
-            await self._pass_on(exchange, reply)
+            await self._pass_on(self._exchange, self._reply)
         except StreamFailed as error:
-            ending, error_text = "failed", error.message
+            self._record("failed", error.message)
             await self._send({"type": "http.response.body", "body": b"", "more_body": False})
         except RequestError as error:
-            ending, error_text, status = "failed", error.message, status or error.status
             if error.calls:
-                exchange = replace(exchange, calls=(*exchange.calls, *error.calls))
-            await self._fail(error, exchange.ask.endpoint)
+                self._exchange = replace(self._exchange, calls=(*self._exchange.calls, *error.calls))
+            await self._fail(error)
         except asyncio.CancelledError:
             if self.cut and not self.left and not self._whole:
-                ending, error_text, status = "failed", ENDING.message, status or ENDING.status
-                await self._fail(ENDING, exchange.ask.endpoint)
+                await self._fail(ENDING)
                 return
-            # a client that leaves after the end mark has the whole answer
-            ending, status = "finished" if self._whole else "left", status or 499
             if not self.left:
                 raise
         except Exception as error:
-            log.exception("the gateway itself failed", extra={"exchange": exchange.id})
-            ending, error_text, status = "failed", type(error).__name__, status or 500
-            await self._fail(FAILED, exchange.ask.endpoint)
+            log.exception("the gateway itself failed", extra={"exchange": self.id})
+            await self._fail(FAILED, type(error).__name__)
         finally:
             gateway.in_flight -= 1
-            if self._reply is not None and self._reply.pieces is not None:
-                await self._reply.aclose()
-            if self._reply is not None and self._reply.notes:
-                exchange = replace(exchange, notes=(*exchange.notes, *self._reply.notes))
-            if recorded and self._transcript.cut:
-                exchange = exchange.noted("record", "truncated", "the answer is longer than [records] max_answer_kb")
-            self._record(exchange, headers, ending, error_text, status)
+            try:
+                if self._reply is not None and self._reply.pieces is not None:
+                    await self._reply.aclose()
+            finally:
+                # does nothing for an answer that was sent to its end
+                self._record("left", "", LEFT)
 
     async def tell(self, what: str) -> None:
         """Send a comment on the stream.
@@ -196,6 +197,9 @@ class _AnswerRun:
         head.append((b"content-length", str(len(body)).encode()))
         await self._start(reply.status, head)
         self._transcript.add(body)
+        # from here on the server has the whole answer, and sends it even if the gateway shuts down
+        self._whole = True
+        self._record("finished", "")
         await self._send({"type": "http.response.body", "body": body, "more_body": False})
 
     async def _stream(
@@ -221,10 +225,13 @@ class _AnswerRun:
                 piece = additions.add(piece)
                 self._whole = additions.is_over
             transcript.add(piece)
+            if self._whole and not (end and end.has_fault):
+                self._record("finished", "")
             await send({"type": "http.response.body", "body": piece, "more_body": True})
             self._last = piece
         last = additions.end()
         transcript.add(last)
+        self._record("finished", "")
         await send({"type": "http.response.body", "body": last, "more_body": False})
 
     async def _start(self, status: int, head: list[tuple[bytes, bytes]]) -> None:
@@ -232,23 +239,36 @@ class _AnswerRun:
         self._started = True
         await self._send({"type": "http.response.start", "status": status, "headers": head})
 
-    async def _fail(self, error: RequestError, endpoint: Endpoint) -> None:
+    async def _fail(self, error: RequestError, reason: str = "") -> None:
+        """Record the failure and tell the client. `reason` stands in the record instead of the error's message."""
+        endpoint, reason = self._exchange.ask.endpoint, reason or error.message
         if not self._started:
+            self._record("failed", reason, error.status)
             await refuse(self._send, error, self.id, endpoint)
             return
         # the status was sent, so the failure becomes an event; without [DONE], no client takes the answer for complete
         if self._reply is not None and is_encoded(self._reply.headers):
+            self._record("failed", reason, error.status)
             return  # no event can be added, so the server closes the connection, which tells the client
         last = last_event(error, endpoint, self.id, self._last)
         self._transcript.add(last)
+        self._record("failed", reason, error.status)
         await self._send({"type": "http.response.body", "body": last, "more_body": False})
 
-    def _record(self, exchange: Exchange, headers: Mapping[bytes, bytes], ending: str, error: str, status: int) -> None:
-        reply = self._reply
+    def _record(self, ending: str, error: str, status: int = 0) -> None:
+        """Record the exchange. Only the first call has an effect. `status` is for an exchange without a reply."""
+        if self._is_over:
+            return
+        self._is_over = True
+        exchange, reply = self._exchange, self._reply
+        if reply is not None and reply.notes:
+            exchange = replace(exchange, notes=(*exchange.notes, *reply.notes))
+        if self._is_recorded and self._transcript.cut:
+            exchange = exchange.noted("record", "truncated", "the answer is longer than [records] max_answer_kb")
         headers_of_reply = dict(reply.headers) if reply else {}
         outcome = ExchangeOutcome(
             ending=ending,
-            status=status,
+            status=(reply.status if reply else 0) or status,
             backend=reply.backend if reply else "",
             model=reply.model if reply else "",
             content_type=headers_of_reply.get(b"content-type", b"").decode("latin-1"),
@@ -258,7 +278,7 @@ class _AnswerRun:
             first_byte_us=self._first_byte_us,
             total_us=(perf_counter_ns() - self._began) // 1000,
         )
-        self._gateway.over(exchange, outcome, headers.get(b"traceparent", b"").decode("latin-1"))
+        self._gateway.over(exchange, outcome, self._headers.get(b"traceparent", b"").decode("latin-1"))
 
 
 async def refuse(send: Send, error: RequestError, exchange_id: str, endpoint: Endpoint) -> None:
