@@ -13,8 +13,9 @@ from gateway.errors import BackendFailed
 from gateway.exchange import Exchange, Sampling
 from gateway.ports import Headers, ModelCard, Reply, is_encoded
 from gateway.wire.chat import encode, next_draw
+from gateway.wire.chat.chunks import CompletionHead
 from gateway.wire.errors import rewritten
-from gateway.wire.messages.as_completion import CompletionHead, CompletionTranslator, whole
+from gateway.wire.messages.as_completion import CompletionTranslator, whole
 from gateway.wire.messages.losses import Losses
 from gateway.wire.messages.of_chat import messages_body
 

@@ -31,6 +31,7 @@ BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 ADDRESS = "http://127.0.0.1:8080"
 HANDBOOK = "# Collections\n\nA request names a collection in its `foreword` object: `collections`, a list of names.\n"
 LEAVE = "# Leave\n\nA trainee has 24 days of annual leave. Everybody else has 28 days of leave.\n"
+KEYS = ("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "AZURE_OPENAI_API_KEY", "GEMINI_API_KEY", "AWS_BEARER_TOKEN_BEDROCK")
 ROUTES = ("chat/completions", "responses", "messages", "foreword/feedback", "foreword/preview", "models", "embeddings")
 
 
@@ -105,8 +106,8 @@ def test_python_runs(code: str, gateway: DocumentedGateway, monkeypatch: pytest.
 
 @pytest.mark.parametrize("text", blocks("toml"))
 def test_toml_is_a_valid_configuration(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("OPENAI_API_KEY", "sk-documented")
-    monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-documented")
+    for name in KEYS:
+        monkeypatch.setenv(name, "sk-documented")
     monkeypatch.setenv("APP_KEY_SHA256", "0" * 64)
     settings, problems = read(tomllib.loads(text), root=ROOT)
     for name, table in settings.backends.items():

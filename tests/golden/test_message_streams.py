@@ -21,9 +21,10 @@ from gateway.backends.judged import JudgedStream
 from gateway.backends.translated import StreamTranslator, TranslatedStream
 from gateway.errors import RequestError, StreamFailed
 from gateway.wire.chat.answer import read_answer
+from gateway.wire.chat.chunks import CompletionHead
 from gateway.wire.error_forms import last_event
 from gateway.wire.messages.answer import MessageHead, MessageTranslator
-from gateway.wire.messages.as_completion import CompletionHead, CompletionTranslator
+from gateway.wire.messages.as_completion import CompletionTranslator
 from gateway.wire.messages.losses import Losses
 from gateway.wire.sse import data_in
 from tests.doubles.pieces import PieceAnswer, cut_everywhere, whole_events

@@ -3,10 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-import msgspec
-from msgspec import Struct
-
 from gateway.errors import BackendFailed, RequestError
+from gateway.wire.chat.chunks import ChunkWriter, CompletionHead, arguments_of, usage_of, whole_completion
 from gateway.wire.chat.completion import loose_json, text_of, tokens_of
 from gateway.wire.chat.faults import raised, untold
 from gateway.wire.loose_objects import object_of
@@ -15,19 +13,8 @@ from gateway.wire.messages.losses import Losses
 from gateway.wire.messages.read import FINISH, READ, START, STOP, WRITTEN, prompt_tokens
 from gateway.wire.sse import data_in
 
-_encode = msgspec.json.Encoder().encode
-DONE = b"data: [DONE]\n\n"
 THINKING = ("thinking", "redacted_thinking")
 KNOWN = ("text", "tool_use", *THINKING)
-
-
-class CompletionHead(Struct, frozen=True):
-    """The fields of a translated completion that do not come from the message."""
-
-    id: str
-    model: str
-    created_s: int
-    wants_usage: bool = False
 
 
 def whole(body: bytes, head: CompletionHead, losses: Losses) -> bytes:
@@ -51,8 +38,7 @@ def whole(body: bytes, head: CompletionHead, losses: Losses) -> bytes:
         answer["tool_calls"] = calls
     finish = _finish(message)
     choice = {"index": 0, "message": answer, "logprobs": None, "finish_reason": finish}
-    about = {"id": head.id, "object": "chat.completion", "created": head.created_s, "model": head.model}
-    return _encode({**about, "choices": [choice], "usage": _usage(message.get("usage"))})
+    return whole_completion(head, [choice], _usage(message.get("usage")))
 
 
 class CompletionTranslator:
@@ -67,7 +53,7 @@ class CompletionTranslator:
         self.over = False
         self.unreadable = 0
         """The number of events that were skipped because they were not JSON objects."""
-        self._head = head
+        self._writer = ChunkWriter(head)
         self._losses = losses
         self._usage: dict[str, Any] = {}
         self._calls = -1
@@ -101,7 +87,7 @@ class CompletionTranslator:
         kind = fields.get("type")
         if kind == START:
             self._usage.update(object_of(object_of(fields.get("message")).get("usage")))
-            return self._chunk({"role": "assistant", "content": ""})
+            return self._writer.begin()
         if kind == "content_block_start":
             return self._begun(object_of(fields.get("content_block")))
         if kind == "content_block_delta":
@@ -125,24 +111,24 @@ class CompletionTranslator:
             self._calls += 1
             call = {**_call(block), "index": self._calls}
             call["function"] = {**call["function"], "arguments": ""}
-            return self._chunk({"tool_calls": [call]})
+            return self._writer.chunk({"tool_calls": [call]})
         if kind in THINKING:
             self._thinking = dict(block)
         text = text_of(block.get("text")) if kind == "text" else ""
-        return self._chunk({"content": text}) if text else b""
+        return self._writer.chunk({"content": text}) if text else b""
 
     def _grown(self, delta: dict[str, Any]) -> bytes:
         kind = delta.get("type")
         if kind == "text_delta":
-            return self._chunk({"content": text_of(delta.get("text"))})
+            return self._writer.chunk({"content": text_of(delta.get("text"))})
         if kind == "input_json_delta":
             part = text_of(delta.get("partial_json"))
             call = {"index": self._calls, "function": {"arguments": part}}
-            return self._chunk({"tool_calls": [call]}) if part else b""
+            return self._writer.chunk({"tool_calls": [call]}) if part else b""
         if kind == "thinking_delta" and self._thinking is not None:
             text = text_of(delta.get("thinking"))
             self._thinking["thinking"] = text_of(self._thinking.get("thinking")) + text
-            return self._chunk({"reasoning_content": text}) if text else b""
+            return self._writer.chunk({"reasoning_content": text}) if text else b""
         if kind == "signature_delta" and self._thinking is not None:
             self._thinking["signature"] = text_of(delta.get("signature"))
         elif kind == "citations_delta":
@@ -153,27 +139,18 @@ class CompletionTranslator:
         """At the end of a thinking block, send the whole block. A later request must contain the block with its
         signature."""
         thinking, self._thinking = self._thinking, None
-        return self._chunk({"thinking_blocks": [thinking]}) if thinking else b""
+        return self._writer.chunk({"thinking_blocks": [thinking]}) if thinking else b""
 
     def _finished(self, delta: dict[str, Any]) -> bytes:
         if not delta.get("stop_reason"):
             return b""  # this event only reports the usage so far
         self._has_finish = True
-        return self._chunk({}, _finish(delta))
+        return self._writer.chunk({}, _finish(delta))
 
     def _ended(self) -> bytes:
         self.over = True
-        finish = b"" if self._has_finish else self._chunk({}, _finish({}))
-        usage = self._framed({"choices": [], "usage": _usage(self._usage)}) if self._head.wants_usage else b""
-        return finish + usage + DONE
-
-    def _chunk(self, delta: dict[str, Any], finish: str | None = None) -> bytes:
-        return self._framed({"choices": [{"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}]})
-
-    def _framed(self, fields: dict[str, Any]) -> bytes:
-        head = self._head
-        about = {"id": head.id, "object": "chat.completion.chunk", "created": head.created_s, "model": head.model}
-        return b"data: " + _encode({**about, **fields}) + b"\n\n"
+        finish = b"" if self._has_finish else self._writer.chunk({}, _finish({}))
+        return finish + self._writer.done(_usage(self._usage))
 
 
 def _note_losses(block: Mapping[str, Any], losses: Losses) -> None:
@@ -184,8 +161,7 @@ def _note_losses(block: Mapping[str, Any], losses: Losses) -> None:
 
 
 def _call(block: Mapping[str, Any]) -> dict[str, Any]:
-    arguments = _encode(block.get("input") or {}).decode()
-    function = {"name": text_of(block.get("name")), "arguments": arguments}
+    function = {"name": text_of(block.get("name")), "arguments": arguments_of(block.get("input"))}
     return {"id": text_of(block.get("id")), "type": "function", "function": function}
 
 
@@ -198,12 +174,4 @@ def _usage(value: Any) -> dict[str, Any]:
     prompt, completion = prompt_tokens(usage) or 0, tokens_of(usage.get("output_tokens")) or 0
     cached, written = tokens_of(usage.get(READ)) or 0, tokens_of(usage.get(WRITTEN)) or 0
     details = object_of(usage.get("output_tokens_details"))
-    counts: dict[str, Any] = {
-        "prompt_tokens": prompt,
-        "completion_tokens": completion,
-        "total_tokens": prompt + completion,
-        "prompt_tokens_details": {"cached_tokens": cached, "cache_write_tokens": written},
-    }
-    if (reasoning := tokens_of(details.get("thinking_tokens"))) is not None:
-        counts["completion_tokens_details"] = {"reasoning_tokens": reasoning}
-    return counts
+    return usage_of(prompt, completion, cached, written, tokens_of(details.get("thinking_tokens")))

@@ -12,14 +12,13 @@ import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
 from gateway.errors import BadRequest
+from gateway.wire.chat.request import EMPTY, QUOTE
 from gateway.wire.json_fields import NULL, decoded
 from gateway.wire.messages.losses import Losses
 
 Message = dict[str, Any]
 Text = str | Raw
 """A decoded text, or the undecoded JSON of a text."""
-EMPTY = Raw(b'""')
-QUOTE = ord('"')
 WHY_CHAT = "This request is sent as a chat completion, because its model's backend has no /v1/messages."
 KNOWN = "text, images, documents, search results, thinking, tool_use and tool_result"
 

@@ -7,68 +7,27 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
-from msgspec import UNSET, Raw, Struct, UnsetType
+from msgspec import UNSET, Raw
 
 from gateway.errors import BadRequest
-from gateway.wire.json_fields import decoded
-from gateway.wire.messages.blocks import EMPTY, QUOTE
+from gateway.wire.chat.request import (
+    EMPTY,
+    SYSTEM,
+    TEXTS,
+    ChatMessage,
+    ContentPart,
+    StoredOrGivenFile,
+    data_of,
+    read_parts,
+)
 from gateway.wire.messages.build import input_of
 from gateway.wire.messages.losses import Losses
 
 Block = dict[str, Any]
-NOTHING = Raw(b"null")
 WHY_MESSAGES = "This request is sent to Anthropic's API, because its model's backend has no chat completions."
 KNOWN = "text, images and files"
-TEXTS = ("text", "input_text", "output_text")
-SYSTEM = ("system", "developer")
 
 
-class _Function(Struct, frozen=True):
-    name: str = ""
-    arguments: str = ""
-
-
-class _RequestedCall(Struct):
-    id: str = ""
-    type: str = "function"
-    function: _Function = _Function()
-
-
-class ChatMessage(Struct):
-    """A message of the request. Long texts stay undecoded JSON."""
-
-    role: str
-    content: Raw = NOTHING
-    tool_calls: list[_RequestedCall] | None = None
-    tool_call_id: str = ""
-    thinking_blocks: list[Raw] | None = None
-    reasoning_content: str | None = None
-    reasoning: Any = None
-    refusal: str | None = None
-    function_call: Raw | UnsetType = UNSET
-
-
-class _ImageUrl(Struct):
-    url: str
-    detail: str | None = None
-
-
-class _File(Struct):
-    file_data: str = ""
-    filename: str | None = None
-    file_id: str | None = None
-
-
-class _Part(Struct):
-    type: str = ""
-    text: Raw = EMPTY
-    refusal: str = ""
-    image_url: _ImageUrl | None = None
-    file: _File | None = None
-    cache_control: Raw | UnsetType = UNSET
-
-
-_parts = msgspec.json.Decoder(list[_Part])
 _object = msgspec.json.Decoder(dict[str, Raw])
 
 
@@ -152,13 +111,8 @@ def _input(arguments: str) -> Any:
 
 def _blocks(content: Raw, where: str, losses: Losses) -> list[Block]:
     """Return the blocks of a field `content`. Empty texts are left out, because Anthropic's API refuses them."""
-    if content in (NOTHING, EMPTY):
-        return []
-    if memoryview(content)[0] == QUOTE:
-        return [{"type": "text", "text": content}]
     blocks = []
-    parts = decoded(_parts, content, where)
-    for place, part in enumerate(parts):
+    for place, part in enumerate(read_parts(content, where)):
         block = _block(part, f"{where}[{place}]", losses)
         if block.get("text") in ("", EMPTY):
             continue
@@ -166,7 +120,7 @@ def _blocks(content: Raw, where: str, losses: Losses) -> list[Block]:
     return blocks
 
 
-def _block(part: _Part, where: str, losses: Losses) -> Block:
+def _block(part: ContentPart, where: str, losses: Losses) -> Block:
     if part.type in TEXTS:
         return {"type": "text", "text": part.text}
     if part.type == "refusal":
@@ -183,25 +137,17 @@ def _block(part: _Part, where: str, losses: Losses) -> Block:
 
 
 def _source(url: str) -> Block:
-    media_type, data = _data_of(url)
+    media_type, data = data_of(url)
     return {"type": "base64", "media_type": media_type, "data": data} if data else {"type": "url", "url": url}
 
 
-def _document(file: _File, where: str) -> Block:
-    media_type, data = _data_of(file.file_data)
+def _document(file: StoredOrGivenFile, where: str) -> Block:
+    media_type, data = data_of(file.file_data)
     data = data or file.file_data
     if media_type not in ("", "application/pdf"):
         raise _unsupported(f"{where}.file.file_data", media_type, "PDF files; send other text as a part of type 'text'")
     block: Block = {"type": "document"} | ({"title": file.filename} if file.filename else {})
     return {**block, "source": {"type": "base64", "media_type": "application/pdf", "data": data}}
-
-
-def _data_of(url: str) -> tuple[str, str]:
-    """Return the media type and the base64 text of a data URL. For any other URL, both are ""."""
-    head, comma, data = url.partition(",")
-    if not comma or not head.startswith("data:"):
-        return "", ""
-    return head[5:].partition(";")[0], data
 
 
 def _shortest(blocks: list[Block]) -> str | Raw | list[Block]:

@@ -8,14 +8,14 @@ so.
 from typing import Any
 
 import msgspec
-from msgspec import UNSET, Raw, Struct, UnsetType
+from msgspec import UNSET
 
 from gateway.errors import BadRequest
-from gateway.wire.json_fields import NULL, decoded, missing
-from gateway.wire.messages.chat_parts import WHY_MESSAGES, ChatMessage, conversation
+from gateway.wire.chat.request import NO_SCHEMA, ChatFields, ChatTool, ToolChoice, given_fields, read_fields
+from gateway.wire.json_fields import NULL
+from gateway.wire.messages.chat_parts import WHY_MESSAGES, conversation
 from gateway.wire.messages.losses import Losses
 
-_object = msgspec.json.Decoder(dict[str, Raw])
 _encode = msgspec.json.Encoder().encode
 
 REFUSED = {
@@ -64,61 +64,6 @@ NOTHING = (NULL, b"[]", b"{}", b"0", b"0.0", b"false", b'"auto"')
 EFFORTS = {"minimal": "low", "low": "low", "medium": "medium", "high": "high", "xhigh": "xhigh", "max": "max"}
 TIERS = {"auto": "auto", "default": "standard_only"}
 CHOICES = {"auto": "auto", "required": "any", "none": "none"}
-NO_SCHEMA = Raw(b'{"type":"object","properties":{}}')
-
-
-class _FunctionSpec(Struct, frozen=True):
-    name: str = ""
-    description: Raw | UnsetType = UNSET
-    parameters: Raw | UnsetType = UNSET
-    strict: Raw | UnsetType = UNSET
-
-
-class _ChatTool(Struct):
-    type: str = "function"
-    function: _FunctionSpec = _FunctionSpec()
-    cache_control: Raw | UnsetType = UNSET
-
-
-class _Allowed(Struct, frozen=True):
-    mode: str = "auto"
-    tools: list[_ChatTool] = []
-
-
-class _Choice(Struct):
-    type: str = "function"
-    function: _FunctionSpec = _FunctionSpec()
-    allowed_tools: _Allowed = _Allowed()
-
-
-class _AnswerSchema(Struct):
-    schema: Raw = NO_SCHEMA
-
-
-class _ResponseFormat(Struct):
-    type: str = "text"
-    json_schema: _AnswerSchema | None = None
-
-
-class _ChatFields(Struct):
-    messages: list[ChatMessage] = []
-    max_tokens: int | None = None
-    max_completion_tokens: int | None = None
-    stop: str | list[str] | None = None
-    stream: bool | None = None
-    temperature: float | None = None
-    tools: list[_ChatTool] | None = None
-    tool_choice: str | _Choice | None = None
-    parallel_tool_calls: bool | None = None
-    response_format: _ResponseFormat | None = None
-    reasoning_effort: str | None = None
-    user: str | None = None
-    safety_identifier: str | None = None
-    service_tier: str | None = None
-    thinking: Raw | UnsetType = UNSET
-
-
-_fields = msgspec.json.Decoder(_ChatFields)
 
 
 def messages_body(body: bytes, answer_tokens: int, losses: Losses) -> bytes:
@@ -126,17 +71,15 @@ def messages_body(body: bytes, answer_tokens: int, losses: Losses) -> bytes:
 
     Anthropic's API requires a maximum answer length. If the client sets none, `answer_tokens` is used.
     """
-    given = {name: value for name, value in _object.decode(body).items() if bytes(value) != NULL}
+    given = given_fields(body)
     for name, value in given.items():
         if name in (*REFUSED, "modalities") and bytes(value) not in (*NOTHING, HARMLESS.get(name)):
             raise _unsupported(name, REFUSED.get(name, "Leave it out."))
         if name in LEFT_OUT and bytes(value) not in NOTHING:
             losses.add(name)
-    fields = decoded(_fields, body)
-    if not fields.messages:
-        raise missing("messages")
+    fields = read_fields(body)
     talk = conversation(fields.messages, losses)
-    limit = fields.max_completion_tokens or fields.max_tokens
+    limit = fields.limit
     if not limit:
         losses.add("max_tokens", f"not set, so {answer_tokens} of the backend's answer_tokens")
     thinking: dict[str, Any] = {}
@@ -164,12 +107,11 @@ def _system(instructions: list[dict[str, Any]]) -> Any:
     return only["text"] if set(only) == {"type", "text"} else instructions
 
 
-def _stops(fields: _ChatFields) -> dict[str, Any]:
-    stops = [fields.stop] if isinstance(fields.stop, str) else fields.stop
-    return {"stop_sequences": stops} if stops else {}
+def _stops(fields: ChatFields) -> dict[str, Any]:
+    return {"stop_sequences": fields.stops} if fields.stops else {}
 
 
-def _temperature(fields: _ChatFields, losses: Losses) -> dict[str, Any]:
+def _temperature(fields: ChatFields, losses: Losses) -> dict[str, Any]:
     if fields.temperature is None:
         return {}
     if fields.temperature > 1:
@@ -177,10 +119,10 @@ def _temperature(fields: _ChatFields, losses: Losses) -> dict[str, Any]:
     return {"temperature": min(fields.temperature, 1.0)}
 
 
-def _tools(fields: _ChatFields) -> dict[str, Any]:
+def _tools(fields: ChatFields) -> dict[str, Any]:
     choice = fields.tool_choice
     tools = fields.tools or []
-    if isinstance(choice, _Choice) and choice.type == "allowed_tools":
+    if isinstance(choice, ToolChoice) and choice.type == "allowed_tools":
         names = {tool.function.name for tool in choice.allowed_tools.tools}
         tools = [tool for tool in tools if tool.function.name in names]
         choice = choice.allowed_tools.mode
@@ -193,7 +135,7 @@ def _tools(fields: _ChatFields) -> dict[str, Any]:
     return translated | ({"tool_choice": chosen} if chosen else {})
 
 
-def _tool(tool: _ChatTool, place: int) -> dict[str, Any]:
+def _tool(tool: ChatTool, place: int) -> dict[str, Any]:
     if tool.type != "function":
         raise BadRequest(
             f"Unsupported value: 'tools[{place}].type' is {tool.type!r}. Describe it as a function. {WHY_MESSAGES}",
@@ -212,10 +154,10 @@ def _tool(tool: _ChatTool, place: int) -> dict[str, Any]:
     return {"name": function.name, **kept}
 
 
-def _choice(choice: str | _Choice | None) -> dict[str, Any] | None:
+def _choice(choice: str | ToolChoice | None) -> dict[str, Any] | None:
     if choice is None:
         return None
-    if isinstance(choice, _Choice):
+    if isinstance(choice, ToolChoice):
         return {"type": "tool", "name": choice.function.name}
     if choice not in CHOICES:
         raise BadRequest(
@@ -226,7 +168,7 @@ def _choice(choice: str | _Choice | None) -> dict[str, Any] | None:
     return {"type": CHOICES[choice]}
 
 
-def _output(fields: _ChatFields, losses: Losses) -> dict[str, Any]:
+def _output(fields: ChatFields, losses: Losses) -> dict[str, Any]:
     config: dict[str, Any] = {}
     form = fields.response_format
     if form is not None and form.type == "json_schema" and form.json_schema is not None:
@@ -244,7 +186,7 @@ def _output(fields: _ChatFields, losses: Losses) -> dict[str, Any]:
     return extra | ({"output_config": config} if config else {})
 
 
-def _about(fields: _ChatFields, losses: Losses) -> dict[str, Any]:
+def _about(fields: ChatFields, losses: Losses) -> dict[str, Any]:
     extra: dict[str, Any] = {}
     if user := fields.safety_identifier or fields.user:
         extra["metadata"] = {"user_id": user}

@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from gateway.errors import RequestError
+from gateway.wire.chat.chunks import CompletionHead
 from gateway.wire.messages import answer, as_completion, as_stream, read, request
 from gateway.wire.messages.as_chat import chat_body
 from gateway.wire.messages.losses import Losses
@@ -52,7 +53,7 @@ def encoded(value: Any) -> bytes:
     return json.dumps(value).encode()
 
 
-HEAD = as_completion.CompletionHead("c", "m", 7)
+HEAD = CompletionHead("c", "m", 7)
 REQUESTS: dict[str, tuple[str, Callable[[bytes], Any]]] = {
     "messages decoded": ("messages-translated", lambda raw: request.ask(raw, {})),
     "messages to chat": ("messages-translated", lambda raw: chat_body(raw, Losses())),

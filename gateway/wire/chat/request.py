@@ -1,0 +1,202 @@
+"""The fields of a chat completion request that translations to other APIs read.
+
+Long texts stay undecoded JSON. Fields that are not listed here are read by their names where they are translated.
+"""
+
+from typing import Any
+
+import msgspec
+from msgspec import UNSET, Raw, Struct, UnsetType
+
+from gateway.wire.json_fields import NULL, decoded, missing
+
+NOTHING = Raw(NULL)
+EMPTY = Raw(b'""')
+QUOTE = ord('"')
+NO_SCHEMA = Raw(b'{"type":"object","properties":{}}')
+TEXTS = ("text", "input_text", "output_text")
+"""The types of content parts that hold text."""
+SYSTEM = ("system", "developer")
+"""The roles of messages with instructions."""
+
+
+class Function(Struct, frozen=True):
+    """The name and the arguments of a call."""
+
+    name: str = ""
+    arguments: str = ""
+
+
+class RequestedCall(Struct):
+    """A call in an assistant's message."""
+
+    id: str = ""
+    type: str = "function"
+    function: Function = Function()
+    extra_content: Any = None
+
+
+class ChatMessage(Struct):
+    """A message of the request."""
+
+    role: str
+    content: Raw = NOTHING
+    tool_calls: list[RequestedCall] | None = None
+    tool_call_id: str = ""
+    name: str = ""
+    thinking_blocks: list[Raw] | None = None
+    reasoning_content: str | None = None
+    reasoning: Any = None
+    refusal: str | None = None
+    function_call: Raw | UnsetType = UNSET
+    is_error: bool | None = None
+    """Whether the result of a tool is an error. Only the gateway's own translation of Anthropic's API writes this."""
+
+
+class ImageUrl(Struct):
+    url: str
+    detail: str | None = None
+
+
+class StoredOrGivenFile(Struct):
+    file_data: str = ""
+    filename: str | None = None
+    file_id: str | None = None
+
+
+class GivenAudio(Struct):
+    data: str = ""
+    format: str = ""
+
+
+class ContentPart(Struct):
+    """One part of a message's content."""
+
+    type: str = ""
+    text: Raw = EMPTY
+    refusal: str = ""
+    image_url: ImageUrl | None = None
+    file: StoredOrGivenFile | None = None
+    input_audio: GivenAudio | None = None
+    cache_control: Raw | UnsetType = UNSET
+
+
+class FunctionSpec(Struct, frozen=True):
+    name: str = ""
+    description: Raw | UnsetType = UNSET
+    parameters: Raw | UnsetType = UNSET
+    strict: Raw | UnsetType = UNSET
+
+
+class ChatTool(Struct):
+    type: str = "function"
+    function: FunctionSpec = FunctionSpec()
+    cache_control: Raw | UnsetType = UNSET
+
+
+class AllowedTools(Struct, frozen=True):
+    mode: str = "auto"
+    tools: list[ChatTool] = []
+
+
+class ToolChoice(Struct):
+    type: str = "function"
+    function: FunctionSpec = FunctionSpec()
+    allowed_tools: AllowedTools = AllowedTools()
+
+
+class AnswerSchema(Struct):
+    name: str = "answer"
+    description: str | None = None
+    schema: Raw = NO_SCHEMA
+
+
+class ResponseFormat(Struct):
+    type: str = "text"
+    json_schema: AnswerSchema | None = None
+
+
+class Thinking(Struct):
+    """Anthropic's setting of a model's reasoning, which chat completions may carry too."""
+
+    type: str = ""
+    budget_tokens: int | None = None
+
+
+class ChatFields(Struct):
+    messages: list[ChatMessage] = []
+    max_tokens: int | None = None
+    max_completion_tokens: int | None = None
+    stop: str | list[str] | None = None
+    stream: bool | None = None
+    temperature: float | None = None
+    tools: list[ChatTool] | None = None
+    tool_choice: str | ToolChoice | None = None
+    parallel_tool_calls: bool | None = None
+    response_format: ResponseFormat | None = None
+    reasoning_effort: str | None = None
+    user: str | None = None
+    safety_identifier: str | None = None
+    service_tier: str | None = None
+    thinking: Raw | UnsetType = UNSET
+
+    @property
+    def limit(self) -> int | None:
+        """The longest answer in tokens, or None if the request sets no limit."""
+        return self.max_completion_tokens or self.max_tokens or None
+
+    @property
+    def reasoning(self) -> Thinking:
+        """The field `thinking`, decoded. Raises `BadRequest` for a wrong type."""
+        given = self.thinking
+        return Thinking() if given is UNSET or bytes(given) == NULL else decoded(_thinking, given, "thinking")
+
+    @property
+    def stops(self) -> list[str]:
+        return [self.stop] if isinstance(self.stop, str) else self.stop or []
+
+
+_fields = msgspec.json.Decoder(ChatFields)
+_thinking = msgspec.json.Decoder(Thinking)
+_parts = msgspec.json.Decoder(list[ContentPart])
+_object = msgspec.json.Decoder(dict[str, Raw])
+_text = msgspec.json.Decoder(str)
+
+
+def read_fields(body: bytes) -> ChatFields:
+    """Decode a request. Raises `BadRequest`, which names the field, for a wrong type or for missing messages."""
+    fields = decoded(_fields, body)
+    if not fields.messages:
+        raise missing("messages")
+    return fields
+
+
+def given_fields(body: bytes) -> dict[str, Raw]:
+    """Return the fields of a request that are not null, undecoded."""
+    return {name: value for name, value in _object.decode(body).items() if bytes(value) != NULL}
+
+
+def read_parts(content: Raw, where: str) -> list[ContentPart]:
+    """Return the parts of a field `content`. A text is one part, and a missing content has none."""
+    if content in (NOTHING, EMPTY):
+        return []
+    if is_text(content):
+        return [ContentPart("text", content)]
+    return decoded(_parts, content, where)
+
+
+def read_text(text: Raw, where: str) -> str:
+    """Decode a text. Raises `BadRequest` if it is something else."""
+    return decoded(_text, text, where)
+
+
+def is_text(content: Raw) -> bool:
+    return memoryview(content)[0] == QUOTE  # not a copy of a long text
+
+
+def data_of(url: str) -> tuple[str, str]:
+    """Return the media type and the base64 text of a data URL. For any other URL, both are ""."""
+    head, comma, data = url.partition(",")
+    if not comma or not head.startswith("data:"):
+        return "", ""
+    return head[5:].partition(";")[0], data
