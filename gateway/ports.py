@@ -91,6 +91,10 @@ class ModelCard(Struct, frozen=True):
     longest_tokens: int = 0
     sampling: tuple[str, ...] = ("max_tokens", "temperature", "stop")
     answer_tokens: int = 0
+    keeps_thinking: bool = False
+    """Whether the backend's chat completions take and give what Anthropic's API has beyond OpenAI's: `thinking`,
+    `thinking_blocks` with their signatures, `cache_control`, and images in the results of tools.
+    """
 
     def answers(self, endpoint: Endpoint) -> bool:
         """Whether the model can answer requests to this endpoint, directly or through translation."""

@@ -47,6 +47,15 @@ kind = "azure"
 base_url = "http://127.0.0.1:{upstream}"
 token_command = ["echo", "entra-upstream-secret"]
 models = ["azure-v1-*"]
+[backends.gemini]
+kind = "gemini"
+base_url = "http://127.0.0.1:{upstream}/v1beta"
+api_key = "google-upstream-secret"
+models = ["gemini-*"]
+[models.gemini-then-gpt]
+backend = "gemini"
+upstream = "gemini-2.5-flash"
+fallback = "renamed"
 [models.azure-renamed]
 backend = "azure"
 upstream = "team a/gpt-4o"

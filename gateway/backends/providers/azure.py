@@ -7,7 +7,7 @@ from urllib.parse import quote, urlsplit
 
 from gateway.ask import Ask
 from gateway.backends.providers.fresh import Fresh
-from gateway.backends.providers.tokens import FetchedToken, TokenSettings, check_tokens, own_token
+from gateway.backends.providers.tokens import FetchedToken, TokenSettings, check_tokens, is_installed, own_token
 from gateway.backends.remote import SPOKEN, Remote
 from gateway.backends.remote_settings import HostSettings, RemoteSettings, check_host
 from gateway.errors import Problem
@@ -131,7 +131,7 @@ def check(settings: AzureSettings, root: Path) -> Iterable[Problem]:
         yield Problem("base_url", "must end before /openai", "The gateway adds /openai/v1 or /openai/deployments.")
     if settings.identity != "none" and (settings.api_key or settings.token_command or settings.token_file):
         yield Problem("identity", "cannot be used together with a key or another token", "Keep one of them.")
-    if settings.identity != "none" and not _is_installed("azure.identity"):
+    if settings.identity != "none" and not is_installed("azure.identity"):
         yield Problem("identity", "needs the package azure-identity", "Run pip install 'foreword[azure]'.")
     if settings.identity == "secret":
         for field in BY_SECRET:
@@ -139,15 +139,6 @@ def check(settings: AzureSettings, root: Path) -> Iterable[Problem]:
                 yield Problem(field, 'is required for identity = "secret"')
     if not settings.api_version:
         yield Problem("api_version", "is empty", f'Write "{V1}", or a date such as "2024-10-21".')
-
-
-def _is_installed(module: str) -> bool:
-    from importlib.util import find_spec
-
-    try:
-        return find_spec(module) is not None
-    except ModuleNotFoundError:
-        return False
 
 
 def build(name: str, settings: AzureSettings, parts: Any) -> Azure:

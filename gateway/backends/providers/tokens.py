@@ -3,6 +3,7 @@
 import subprocess
 import time
 from collections.abc import Callable, Iterable
+from importlib.util import find_spec
 from pathlib import Path
 
 from gateway.backends.remote_settings import HostSettings
@@ -46,6 +47,14 @@ def check_tokens(settings: TokenSettings, root: Path) -> Iterable[Problem]:
         yield Problem("token_file", f"there is no file {settings.token_file!r}")
     if settings.api_key and (settings.token_command or settings.token_file):
         yield Problem("api_key", "cannot be used together with a token", "Keep one of the two.")
+
+
+def is_installed(module: str) -> bool:
+    """Whether a module of an optional package can be imported."""
+    try:
+        return find_spec(module) is not None
+    except ModuleNotFoundError:
+        return False
 
 
 def _printed(command: tuple[str, ...]) -> str:

@@ -1,0 +1,1 @@
+"""Google's Gemini API, `generateContent`: translations from and to chat completions."""

@@ -1,0 +1,189 @@
+"""Translates chat messages to `systemInstruction` and `contents` of the Gemini API."""
+
+import mimetypes
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+from msgspec import UNSET, Raw
+
+from gateway.errors import BadRequest
+from gateway.wire.chat.completion import text_of
+from gateway.wire.chat.request import (
+    EMPTY,
+    SYSTEM,
+    TEXTS,
+    ChatMessage,
+    ContentPart,
+    StoredOrGivenFile,
+    data_of,
+    is_text,
+    read_parts,
+    read_text,
+)
+from gateway.wire.gemini.signatures import MISSING, OF_GEMINI, parts_of_id, signature_beside
+from gateway.wire.json_fields import NULL
+from gateway.wire.loose_objects import object_of
+from gateway.wire.messages.build import input_of
+from gateway.wire.messages.losses import Losses
+
+Part = dict[str, Any]
+WHY = "This request is sent to Gemini's API."
+KNOWN = "text, images, audio and files"
+AUDIO = {"wav": "audio/wav", "mp3": "audio/mp3"}
+PDF = "application/pdf"
+_object = msgspec.json.Decoder(dict[str, Raw])
+_any = msgspec.json.Decoder()
+
+
+class Contents:
+    """The translated messages."""
+
+    def __init__(self, losses: Losses, *, must_be_signed: bool) -> None:
+        """`must_be_signed` tells whether the model refuses calls without a signature."""
+        self.instructions: list[Part] = []
+        self.contents: list[dict[str, Any]] = []
+        self._losses = losses
+        self._must_be_signed = must_be_signed
+        self._names: dict[str, str] = {}
+
+    def add(self, message: ChatMessage, where: str) -> None:
+        """Translate one message. Raises `BadRequest`, which names the part, for content that the API lacks."""
+        if message.role in SYSTEM:
+            if self.contents:
+                self._losses.add("place of a system message", "moved to the front")
+            self.instructions += self._parts(message.content, f"{where}.content")
+        elif message.role == "assistant":
+            self._add("model", self._assistant(message, where))
+        elif message.role == "tool":
+            self._add("user", self._result(message, where))
+        elif message.role == "user":
+            self._add("user", self._parts(message.content, f"{where}.content"))
+        else:
+            raise unsupported(f"{where}.role", message.role, "system, user, assistant and tool")
+
+    def _add(self, role: str, parts: list[Part]) -> None:
+        """Add parts. Results of tools are joined, because the API wants those of one turn in one content."""
+        last = self.contents[-1] if self.contents else {}
+        joins = last.get("role") == role and parts and "functionResponse" in parts[0]
+        if joins and "functionResponse" in last["parts"][0]:
+            last["parts"] += parts
+        elif parts:
+            self.contents.append({"role": role, "parts": parts})
+
+    def _assistant(self, message: ChatMessage, where: str) -> list[Part]:
+        if message.function_call is not UNSET and bytes(message.function_call) != NULL:
+            raise unsupported(f"{where}.function_call", "an older form", "'tool_calls'")
+        parts = self._parts(message.content, f"{where}.content")
+        if message.refusal:
+            parts.append({"text": message.refusal})
+        parts += self._signatures(message)
+        has_signature = not self._must_be_signed
+        for place, call in enumerate(message.tool_calls or ()):
+            if call.type != "function":
+                raise unsupported(f"{where}.tool_calls[{place}].type", call.type, "functions")
+            own, signature = parts_of_id(call.id)
+            signature = signature or signature_beside(call.extra_content)
+            # of parallel calls only the first one is signed
+            if not signature and not has_signature:
+                signature = MISSING
+                self._losses.add("signature of a call", "another model made the call, or the client cut its id")
+            has_signature = True
+            self._names[call.id] = call.function.name
+            called = {"name": call.function.name, "args": _arguments(call.function.arguments)}
+            part: Part = {"functionCall": called | ({"id": own} if own else {})}
+            parts.append(part | ({"thoughtSignature": signature} if signature else {}))
+        return parts
+
+    def _signatures(self, message: ChatMessage) -> list[Part]:
+        """Return parts with the signatures of texts. A model reads its earlier reasoning from them alone."""
+        blocks = [object_of(_any.decode(block)) for block in message.thinking_blocks or ()]
+        signatures = [text_of(block.get("signature")) for block in blocks]
+        own = [signature for signature in signatures if signature.startswith(OF_GEMINI)]
+        if not own and (blocks or message.reasoning_content or message.reasoning):
+            self._losses.add("reasoning_content", "a Gemini model reads only its own signed reasoning")
+        return [{"text": "", "thoughtSignature": signature.removeprefix(OF_GEMINI)} for signature in own]
+
+    def _result(self, message: ChatMessage, where: str) -> list[Part]:
+        name = self._names.get(message.tool_call_id) or message.name
+        if not name:
+            raise BadRequest(
+                f"Invalid value for '{where}.tool_call_id': no earlier message has a call with this id, and Gemini's "
+                "API needs the function's name. Send the assistant's message with the call, or the field 'name'.",
+                param=f"{where}.tool_call_id",
+                code="invalid_value",
+            )
+        texts, others = [], []
+        for place, part in enumerate(read_parts(message.content, f"{where}.content")):
+            inner = f"{where}.content[{place}]"
+            if part.type in TEXTS:
+                texts.append(read_text(part.text, f"{inner}.text") if len(bytes(part.text)) else "")
+            else:
+                others.append(self._part(part, inner))
+        own, _ = parts_of_id(message.tool_call_id)
+        response = {"name": name, "response": {"error" if message.is_error else "output": "\n".join(texts)}}
+        return [{"functionResponse": response | ({"id": own} if own else {})}, *others]
+
+    def _parts(self, content: Raw, where: str) -> list[Part]:
+        if is_text(content):
+            return [] if content == EMPTY else [{"text": content}]
+        return [self._part(part, f"{where}[{place}]") for place, part in enumerate(read_parts(content, where))]
+
+    def _part(self, part: ContentPart, where: str) -> Part:
+        if part.type in TEXTS:
+            return {"text": part.text}
+        if part.type == "refusal":
+            return {"text": part.refusal}
+        if part.type == "image_url" and part.image_url is not None:
+            if part.image_url.detail not in (None, "auto"):
+                self._losses.add("image_url.detail")
+            return _media(part.image_url.url)
+        if part.type == "input_audio" and part.input_audio is not None:
+            kind = part.input_audio.format
+            if kind not in AUDIO:
+                raise unsupported(f"{where}.input_audio.format", kind, " and ".join(AUDIO))
+            return {"inlineData": {"mimeType": AUDIO[kind], "data": part.input_audio.data}}
+        if part.type == "file" and part.file is not None and part.file.file_data:
+            return self._file(part.file)
+        if part.type == "file":
+            raise unsupported(f"{where}.file", "a stored file", "files by 'file_data'")
+        raise unsupported(f"{where}.type", part.type, KNOWN)
+
+    def _file(self, file: StoredOrGivenFile) -> Part:
+        if file.filename:
+            self._losses.add("file.filename")
+        kind, data = data_of(file.file_data)
+        return {"inlineData": {"mimeType": kind or PDF, "data": data or file.file_data}}
+
+
+def contents_of(messages: Sequence[ChatMessage], losses: Losses, *, must_be_signed: bool) -> Contents:
+    """Translate the messages of a chat request."""
+    translated = Contents(losses, must_be_signed=must_be_signed)
+    for place, message in enumerate(messages):
+        translated.add(message, f"messages[{place}]")
+    return translated
+
+
+def _media(url: str) -> Part:
+    kind, data = data_of(url)
+    if data:
+        return {"inlineData": {"mimeType": kind, "data": data}}
+    guessed, _ = mimetypes.guess_type(url.partition("?")[0])
+    return {"fileData": {"fileUri": url} | ({"mimeType": guessed} if guessed else {})}
+
+
+def _arguments(arguments: str) -> Any:
+    """Return the arguments of a call. A JSON object stays undecoded, so that its numbers keep all their digits."""
+    try:
+        _object.decode(arguments)
+    except (msgspec.DecodeError, RecursionError):
+        return input_of(arguments)
+    return Raw(arguments.encode())
+
+
+def unsupported(param: str, value: str, known: str) -> BadRequest:
+    return BadRequest(
+        f"Unsupported value: '{param}' is {value!r}, and Gemini's API takes {known}. {WHY}",
+        param=param,
+        code="unsupported_value",
+    )

@@ -1,0 +1,205 @@
+"""Translates a chat completion request to a `generateContent` request of the Gemini API.
+
+Fields that neither API defines pass unchanged, such as `safetySettings` or `cachedContent`. If the answer would mean
+something else without a field that the API lacks, the request is refused. Otherwise, the field is left out and a note
+says so.
+"""
+
+import re
+from typing import Any
+
+import msgspec
+from msgspec import UNSET, Raw
+
+from gateway.errors import BadRequest
+from gateway.wire.chat.request import ChatFields, ChatTool, ToolChoice, given_fields, read_fields
+from gateway.wire.gemini.contents import WHY, contents_of, unsupported
+from gateway.wire.json_fields import NULL
+from gateway.wire.messages.losses import Losses
+
+_encode = msgspec.json.Encoder().encode
+REFUSED = {
+    "audio": "Leave it out.",
+    "modalities": "Leave it out.",
+    "functions": "Send 'tools'.",
+    "function_call": "Send 'tool_choice'.",
+    "web_search_options": "Leave it out.",
+}
+HARMLESS = {"modalities": b'["text"]'}
+LEFT_OUT = (
+    "logit_bias",
+    "store",
+    "metadata",
+    "prediction",
+    "prompt_cache_key",
+    "prompt_cache_retention",
+    "verbosity",
+    "user",
+    "safety_identifier",
+)
+RENAMED = {
+    "temperature": "temperature",
+    "top_p": "topP",
+    "top_k": "topK",
+    "n": "candidateCount",
+    "seed": "seed",
+    "presence_penalty": "presencePenalty",
+    "frequency_penalty": "frequencyPenalty",
+    "logprobs": "responseLogprobs",
+    "top_logprobs": "logprobs",
+}
+"""The fields of `generationConfig` that have another name in chat, and the same values."""
+TRANSLATED = (
+    "model",
+    "messages",
+    "max_tokens",
+    "max_completion_tokens",
+    "stop",
+    "stream",
+    "stream_options",
+    "tools",
+    "tool_choice",
+    "parallel_tool_calls",
+    "response_format",
+    "reasoning_effort",
+    "thinking",
+    "service_tier",
+    "generationConfig",
+)
+ANSWERED = frozenset((*TRANSLATED, *LEFT_OUT, *REFUSED, *RENAMED))
+NOTHING = (NULL, b"[]", b"{}", b"0", b"0.0", b"false", b'"auto"')
+CHOICES = {"auto": "AUTO", "required": "ANY", "none": "NONE"}
+JSON = "application/json"
+LEVELS = {"minimal": "MINIMAL", "low": "LOW", "medium": "MEDIUM", "high": "HIGH", "xhigh": "HIGH", "max": "HIGH"}
+BUDGETS = {"none": 0, "minimal": 1024, "low": 1024, "medium": 8192, "high": 24576, "xhigh": 24576, "max": 24576}
+"""The numbers of tokens that Google's own chat completions use for each effort."""
+BY_BUDGET = re.compile(r"gemini-(1|2)\b")
+"""Models that take a budget of tokens for their reasoning, and no level."""
+SIGNING = re.compile(r"gemini-(?!1|2)\d")
+"""Models that refuse calls without their signatures."""
+_config = msgspec.json.Decoder(dict[str, Raw])
+
+
+def generate_body(body: bytes, model: str, losses: Losses) -> bytes:
+    """Return the body of the `generateContent` request. Raises `BadRequest` for features that the API lacks."""
+    given = given_fields(body)
+    for name, value in given.items():
+        if name in REFUSED and bytes(value) not in (*NOTHING, HARMLESS.get(name)):
+            raise BadRequest(
+                f"Unsupported parameter: Gemini's API has no '{name}'. {REFUSED[name]} {WHY}",
+                param=name,
+                code="unsupported_parameter",
+            )
+        if name in LEFT_OUT and bytes(value) not in NOTHING:
+            losses.add(name)
+    if b'"cache_control"' in body:
+        losses.add("cache_control", "Gemini models cache by themselves")
+    fields = read_fields(body)
+    talk = contents_of(fields.messages, losses, must_be_signed=SIGNING.search(model) is not None)
+    config = {**_config_of(fields, given, model, losses), **_own_config(given)}
+    unchanged = {name: value for name, value in given.items() if name not in ANSWERED}
+    written: dict[str, Any] = {
+        **({"systemInstruction": {"parts": talk.instructions}} if talk.instructions else {}),
+        "contents": talk.contents,
+        **_tools(fields, losses),
+        **({"generationConfig": config} if config else {}),
+        **_tier(fields.service_tier, losses),
+    }
+    return _encode({**unchanged, **written})
+
+
+def _own_config(given: dict[str, Raw]) -> dict[str, Any]:
+    """Return the fields of the client's own `generationConfig`, which replace those that are translated."""
+    own = given.get("generationConfig")
+    if own is None:
+        return {}
+    try:
+        return _config.decode(own)
+    except msgspec.ValidationError:
+        raise unsupported("generationConfig", bytes(own[:40]).decode("utf-8", "replace"), "an object") from None
+
+
+def _config_of(fields: ChatFields, given: dict[str, Raw], model: str, losses: Losses) -> dict[str, Any]:
+    config: dict[str, Any] = {name: given[field] for field, name in RENAMED.items() if field in given}
+    if fields.limit:
+        config["maxOutputTokens"] = fields.limit
+    if fields.stops:
+        config["stopSequences"] = fields.stops
+    form = fields.response_format
+    if form is not None and form.type == "json_schema" and form.json_schema is not None:
+        config |= {"responseMimeType": JSON, "responseJsonSchema": form.json_schema.schema}
+    elif form is not None and form.type == "json_object":
+        config["responseMimeType"] = JSON
+    elif form is not None and form.type != "text":
+        raise unsupported("response_format.type", form.type, "text, json_object and json_schema")
+    thinking = _thinking(fields, model, losses)
+    return config | ({"thinkingConfig": thinking} if thinking else {})
+
+
+def _thinking(fields: ChatFields, model: str, losses: Losses) -> dict[str, Any]:
+    """Translate the effort or the budget of the reasoning. Whoever asks for reasoning gets a summary of it."""
+    effort, thinking = fields.reasoning_effort, fields.reasoning
+    if thinking.type == "disabled" or (effort == "none" and not thinking.type):
+        return {"thinkingBudget": 0}
+    shown = {"includeThoughts": True}
+    if thinking.budget_tokens:
+        return {**shown, "thinkingBudget": thinking.budget_tokens}
+    if not effort or effort == "none":
+        return shown if thinking.type else {}
+    if effort not in LEVELS:
+        losses.add("reasoning_effort", f"{effort[:20]!r} has no counterpart")
+        return shown
+    if BY_BUDGET.search(model):
+        return {**shown, "thinkingBudget": BUDGETS[effort]}
+    if LEVELS[effort] != effort.upper():
+        losses.add("reasoning_effort", f"{effort} is sent as high")
+    return {**shown, "thinkingLevel": LEVELS[effort]}
+
+
+def _tools(fields: ChatFields, losses: Losses) -> dict[str, Any]:
+    tools, choice = fields.tools or [], fields.tool_choice
+    names: list[str] = []
+    if isinstance(choice, ToolChoice) and choice.type == "allowed_tools":
+        allowed = {tool.function.name for tool in choice.allowed_tools.tools}
+        tools = [tool for tool in tools if tool.function.name in allowed]
+        choice = choice.allowed_tools.mode
+    elif isinstance(choice, ToolChoice):
+        names = [choice.function.name]
+        choice = "required"
+    if not tools:
+        return {}
+    if fields.parallel_tool_calls is False:
+        losses.add("parallel_tool_calls", "the model may make several calls at once")
+    translated: dict[str, Any] = {"tools": [{"functionDeclarations": _declarations(tools, losses)}]}
+    if choice is None:
+        return translated
+    if choice not in CHOICES:
+        raise BadRequest(
+            f"Invalid value for 'tool_choice': {choice!r}. Supported: {', '.join(CHOICES)}, or a function.",
+            param="tool_choice",
+            code="invalid_value",
+        )
+    calling = {"mode": CHOICES[choice]} | ({"allowedFunctionNames": names} if names else {})
+    return {**translated, "toolConfig": {"functionCallingConfig": calling}}
+
+
+def _declarations(tools: list[ChatTool], losses: Losses) -> list[dict[str, Any]]:
+    declared = []
+    for place, tool in enumerate(tools):
+        if tool.type != "function":
+            raise unsupported(f"tools[{place}].type", tool.type, "functions")
+        function = tool.function
+        if function.strict is not UNSET and bytes(function.strict) == b"true":
+            losses.add("tools.strict")
+        schema = {"description": function.description, "parametersJsonSchema": function.parameters}
+        kept = {name: value for name, value in schema.items() if value is not UNSET and bytes(value) != NULL}
+        declared.append({"name": function.name, **kept})
+    return declared
+
+
+def _tier(tier: str | None, losses: Losses) -> dict[str, Any]:
+    if tier in ("flex", "priority"):
+        return {"serviceTier": tier}
+    if tier and tier not in ("auto", "default"):
+        losses.add("service_tier")
+    return {}
