@@ -160,6 +160,8 @@ class Ask(Struct, frozen=True):
     """Whether a client of Anthropic's API wants to see the model's reasoning."""
     may_require_call: bool = True
     """Whether the body may require a tool call. If False, the body certainly requires none."""
+    is_extended: bool = False
+    """Whether the gateway wrote Anthropic's own fields into a chat body. Most backends do not take these fields."""
     owns_room: bool = False
     """Whether the gateway itself wrote `max_tokens` into the body. For some backends, this field must be renamed."""
     named: NamedTemplate | None = None

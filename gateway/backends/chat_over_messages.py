@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from msgspec.structs import replace
 
 from gateway.ask import Endpoint, Mode
+from gateway.backends.messages_over_chat import keeps_thinking
 from gateway.backends.responses import ModelSender, speaks
 from gateway.backends.routing.aliases import matches
 from gateway.backends.sampling import within
@@ -16,6 +17,7 @@ from gateway.wire.chat import encode, next_draw
 from gateway.wire.chat.chunks import CompletionHead
 from gateway.wire.errors import rewritten
 from gateway.wire.messages.as_completion import CompletionTranslator, whole
+from gateway.wire.messages.extensions import plain_body
 from gateway.wire.messages.losses import Losses
 from gateway.wire.messages.of_chat import messages_body
 
@@ -31,11 +33,22 @@ class ChatOverMessages:
 
     async def send(self, exchange: Exchange, model: str, headers: Headers) -> Reply:
         if exchange.ask.endpoint is not Endpoint.CHAT or not speaks(self._backend, model, Endpoint.MESSAGES):
+            if exchange.ask.is_extended and not keeps_thinking(self._backend, model):
+                return await self._send_plain(exchange, model, headers)
             return await self._backend.send(exchange, model, headers)
         losses = Losses()
         translated = as_messages(exchange, model, self._backend, losses)
         reply = await self._backend.send(translated, model, uncompressed(headers))
         return await as_completion(exchange, reply, losses)
+
+    async def _send_plain(self, exchange: Exchange, model: str, headers: Headers) -> Reply:
+        """Send a request that was translated for another backend, without the fields that only that backend takes."""
+        losses = Losses()
+        raw = plain_body(exchange.ask.raw, losses)
+        plain = replace(exchange, ask=replace(exchange.ask, raw=raw, is_extended=False))
+        reply = await self._backend.send(plain, model, headers)
+        reply.notes.extend(filter(None, (losses.note(),)))
+        return reply
 
 
 def as_messages(exchange: Exchange, model: str, backend: ModelSender, losses: Losses) -> Exchange:

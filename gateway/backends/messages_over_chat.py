@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from gateway.ask import Endpoint, Mode, Turn
 from gateway.backends.responses import ModelSender, speaks
+from gateway.backends.routing.aliases import matches
 from gateway.backends.routing.routes import AUTO
 from gateway.backends.translated import EVENTS, JSON, TranslatedStream, translated_headers, uncompressed
 from gateway.errors import BackendFailed
@@ -57,7 +58,7 @@ class MessagesOverChat:
             return await self._backend.send(exchange, model, headers)
         if endpoint is Endpoint.TOKEN_COUNT:
             return await self._counted(exchange, model)
-        chat = as_chat(exchange, model)
+        chat = as_chat(exchange, model, extended=keeps_thinking(self._models, model))
         reply = await self._backend.send(chat, model, chat_headers(headers))
         reply.notes.extend(chat.notes[len(exchange.notes) :])
         return await as_message(exchange, reply)
@@ -70,25 +71,32 @@ class MessagesOverChat:
         return Reply(200, JSON, body, backend=exchange.route[0].backend, model=model, notes=[note])
 
 
-def as_chat(exchange: Exchange, model: str) -> Exchange:
-    """Translate the request to a chat completion. A note lists the fields that were left out.
+def keeps_thinking(backend: ModelSender, model: str) -> bool:
+    """Whether the backend's chat completions take and give Anthropic's own fields for this model."""
+    return any(card.keeps_thinking and matches(model, card.name) for card in backend.models())
+
+
+def as_chat(exchange: Exchange, model: str, *, extended: bool = False) -> Exchange:
+    """Translate the request to a chat completion. A note lists the fields that were left out. With `extended`, the
+    backend's chat completions take Anthropic's own fields too.
 
     Raises `BadRequest` for fields that chat completions lack.
     """
     ask, losses = exchange.ask, Losses()
     if not (exchange.changed or ask.marked or exchange.key.models):
-        made = chat_body(ask.raw, losses, model, ask.room_tokens)
+        made = chat_body(ask.raw, losses, model, ask.room_tokens, extended=extended)
         chat = replace(ask, endpoint=Endpoint.CHAT, model=model, raw=made.body, turns=(), owns_room=True)
-        chat = replace(chat, may_require_call=made.has_choice)
+        chat = replace(chat, may_require_call=made.has_choice, is_extended=extended)
         return replace(
             exchange, ask=chat, turns=None, sampling=Sampling.NONE, procedure=None, notes=_noted(exchange, losses)
         )
     # not in the body: the field for the answer's length has another name in each backend
-    made = chat_body(encode.body(replace(exchange, sampling=Sampling.NONE), model), losses)
+    made = chat_body(encode.body(replace(exchange, sampling=Sampling.NONE), model), losses, extended=extended)
     turns = tuple([Turn(message["role"], "", place, plain=False) for place, message in enumerate(made.messages)])
     wished = exchange.sampling if exchange.changed else Sampling.NONE
     sampling = replace(wished, max_tokens=exchange.ask.room_tokens or wished.max_tokens)
     chat = replace(exchange.ask, endpoint=Endpoint.CHAT, raw=made.body, turns=turns, named=None, marked=False)
+    chat = replace(chat, is_extended=extended)
     procedure = exchange.procedure if exchange.changed else None
     return replace(
         exchange,

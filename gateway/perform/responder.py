@@ -74,7 +74,7 @@ class Responder:
         if endpoint not in TRANSLATED or self._passes(exchange):
             return await self._perform(exchange, headers)
         if endpoint is Endpoint.MESSAGES:
-            translated = messages_over_chat.as_chat(exchange, exchange.route[0].model)
+            translated = self._as_chat(exchange)
             chat, reply = await self._perform(translated, messages_over_chat.chat_headers(headers))
             done = replace(exchange, calls=chat.calls, notes=chat.notes)
             return done, await messages_over_chat.as_message(exchange, reply)
@@ -89,12 +89,20 @@ class Responder:
         model = exchange.route[0].model
         exchange = within(exchange, accepted_by(self._backends[exchange.route[0].backend], model))
         if exchange.ask.endpoint in TRANSLATED and not self._passes(exchange):
-            to_chat = messages_over_chat.as_chat if exchange.ask.endpoint is Endpoint.MESSAGES else as_chat
-            exchange = to_chat(exchange, model)
+            is_messages = exchange.ask.endpoint is Endpoint.MESSAGES
+            exchange = self._as_chat(exchange) if is_messages else as_chat(exchange, model)
         backend = self._backends[exchange.route[0].backend]
         if exchange.ask.endpoint is Endpoint.CHAT and speaks(backend, model, Endpoint.MESSAGES):
             exchange = as_messages(exchange, model, backend, Losses())
         return encode.body(exchange, model)
+
+    def _as_chat(self, exchange: Exchange) -> Exchange:
+        """Translate a messages request for the first target. A later target gets the same chat request, from which
+        `ChatOverMessages` removes what that target does not take.
+        """
+        first = exchange.route[0]
+        extended = messages_over_chat.keeps_thinking(self._backends[first.backend], first.model)
+        return messages_over_chat.as_chat(exchange, first.model, extended=extended)
 
     def _passes(self, exchange: Exchange) -> bool:
         first, procedure = exchange.route[0], exchange.procedure if exchange.changed else None

@@ -44,7 +44,9 @@ class GeminiSettings(TokenSettings, frozen=True, forbid_unknown_fields=True):
     location: str = "global"
     """The location at Vertex AI."""
     credentials_file: str = ""
-    """A file with the credentials of a service account or a workload. The default is what Google's library finds."""
+    """A file with the key of a service account. The default is what Google's library finds, for example through
+    `GOOGLE_APPLICATION_CREDENTIALS`.
+    """
 
 
 class Gemini(TranslatedRemote):
@@ -129,7 +131,8 @@ def _google_token(settings: GeminiSettings, root: Path) -> Callable[[], FetchedT
         if credentials is None:
             if settings.credentials_file:
                 file = str(root / settings.credentials_file)
-                credentials, _ = auth.load_credentials_from_file(file, scopes=[SCOPE])
+                account: Any = import_module("google.oauth2.service_account")
+                credentials = account.Credentials.from_service_account_file(file, scopes=[SCOPE])
             else:
                 credentials, _ = auth.default(scopes=[SCOPE])
         credentials.refresh(requests.Request())

@@ -45,6 +45,8 @@ class MessagePart(Struct):
     tool_calls: list[CallPart] | None = None
     function_call: CalledFunction | None = None
     """The message's only call. Older servers use this field instead of `tool_calls`."""
+    thinking_blocks: list[Any] | None = None
+    """Blocks of Anthropic's API with the signatures of the reasoning. Some backends send them beside the reasoning."""
 
     @property
     def thought(self) -> str:
@@ -229,6 +231,7 @@ def _message(fields: Any) -> MessagePart | None:
         refusal=_text(fields.get("refusal")),
         tool_calls=[_call(call) for call in _objects(fields.get("tool_calls"))],
         function_call=_function(fields.get("function_call")),
+        thinking_blocks=_list(fields.get("thinking_blocks")),
     )
 
 

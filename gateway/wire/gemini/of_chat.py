@@ -14,7 +14,7 @@ from msgspec import UNSET, Raw
 from gateway.errors import BadRequest
 from gateway.wire.chat.request import ChatFields, ChatTool, ToolChoice, given_fields, read_fields
 from gateway.wire.gemini.contents import WHY, contents_of, unsupported
-from gateway.wire.json_fields import NULL
+from gateway.wire.json_fields import NULL, decoded
 from gateway.wire.messages.losses import Losses
 
 _encode = msgspec.json.Encoder().encode
@@ -108,15 +108,11 @@ def generate_body(body: bytes, model: str, losses: Losses) -> bytes:
     return _encode({**unchanged, **written})
 
 
-def _own_config(given: dict[str, Raw]) -> dict[str, Any]:
+def _own_config(given: dict[str, Raw]) -> dict[str, Raw]:
     """Return the fields of the client's own `generationConfig`, which replace those that are translated."""
     own = given.get("generationConfig")
-    if own is None:
-        return {}
-    try:
-        return _config.decode(own)
-    except msgspec.ValidationError:
-        raise unsupported("generationConfig", bytes(own[:40]).decode("utf-8", "replace"), "an object") from None
+    config: dict[str, Raw] = {} if own is None else decoded(_config, own, "generationConfig")
+    return config
 
 
 def _config_of(fields: ChatFields, given: dict[str, Raw], model: str, losses: Losses) -> dict[str, Any]:

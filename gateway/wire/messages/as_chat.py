@@ -73,6 +73,7 @@ class _OfferedTool(Struct):
     defer_loading: Raw | UnsetType = UNSET
     eager_input_streaming: Raw | UnsetType = UNSET
     allowed_callers: Raw | UnsetType = UNSET
+    cache_control: Raw | UnsetType = UNSET
 
 
 class _OfferedChoice(Struct):
@@ -125,8 +126,12 @@ class ChatRequest(NamedTuple):
     has_choice: bool
 
 
-def chat_body(body: bytes, losses: Losses, model: str = "", room_tokens: int = 0) -> ChatRequest:
+def chat_body(
+    body: bytes, losses: Losses, model: str = "", room_tokens: int = 0, *, extended: bool = False
+) -> ChatRequest:
     """Translate the request. Raises `BadRequest` for features that chat completions lack.
+
+    With `extended`, the backend's chat completions take `thinking`, `thinking_blocks` and `cache_control`.
 
     A given `model` replaces the name of the client's model. A given `room_tokens` replaces the client's `max_tokens`.
     """
@@ -137,22 +142,24 @@ def chat_body(body: bytes, losses: Losses, model: str = "", room_tokens: int = 0
     for name in LEFT_OUT:
         if name in fields and bytes(fields[name]) not in NOTHING:
             losses.add(name)
-    if CACHE_CONTROL in body:
+    if CACHE_CONTROL in body and not extended:
         losses.add("cache_control")
     knobs = decoded(_knobs, body)
-    turns = messages(fields.get("system"), knobs.messages, losses)
+    turns = messages(fields.get("system"), knobs.messages, losses, extended=extended)
     if not turns:
         raise missing("messages")
     written: dict[str, Any] = {
         "messages": turns,
         **_stops(knobs),
-        **_tools(knobs, losses),
-        **_output(knobs, losses),
+        **_tools(knobs, losses, extended),
+        **_output(knobs, losses, extended),
         **_about(knobs, losses),
     }
     if knobs.stream:
         # the last chunk of the stream then holds the usage
         written |= {"stream": True, "stream_options": {"include_usage": True}}
+    if extended and "thinking" in fields:
+        written["thinking"] = fields["thinking"]
     if room_tokens:
         written["max_tokens"] = room_tokens
     if model:
@@ -173,10 +180,10 @@ def _stops(knobs: _MessageKnobs) -> dict[str, Any]:
     return {"stop": knobs.stop_sequences} if knobs.stop_sequences else {}
 
 
-def _tools(knobs: _MessageKnobs, losses: Losses) -> dict[str, Any]:
+def _tools(knobs: _MessageKnobs, losses: Losses, extended: bool) -> dict[str, Any]:
     if not knobs.tools:
         return {}
-    functions = [_function(tool, place) for place, tool in enumerate(knobs.tools)]
+    functions = [_function(tool, place, extended) for place, tool in enumerate(knobs.tools)]
     for name in TOOL_FIELDS:
         if any(getattr(tool, name) is not UNSET for tool in knobs.tools):
             losses.add(f"tools.{name}")
@@ -189,7 +196,7 @@ def _tools(knobs: _MessageKnobs, losses: Losses) -> dict[str, Any]:
     return {"tools": functions, **extra}
 
 
-def _function(tool: _OfferedTool, place: int) -> dict[str, Any]:
+def _function(tool: _OfferedTool, place: int, extended: bool) -> dict[str, Any]:
     if tool.type not in (None, "custom"):
         raise BadRequest(
             f"Unsupported value: 'tools[{place}].type' is {tool.type!r}, and the tools of chat completions are "
@@ -200,7 +207,8 @@ def _function(tool: _OfferedTool, place: int) -> dict[str, Any]:
         )
     optional = {"description": tool.description, "parameters": tool.input_schema, "strict": tool.strict}
     given = {name: value for name, value in optional.items() if value is not UNSET and bytes(value) != NULL}
-    return {"type": "function", "function": {"name": tool.name, **given}}
+    mark = {"cache_control": tool.cache_control} if extended and tool.cache_control is not UNSET else {}
+    return {"type": "function", "function": {"name": tool.name, **given}, **mark}
 
 
 def _choice(choice: _OfferedChoice) -> Any:
@@ -216,13 +224,13 @@ def _choice(choice: _OfferedChoice) -> Any:
     return CHOICES[choice.type]
 
 
-def _output(knobs: _MessageKnobs, losses: Losses) -> dict[str, Any]:
+def _output(knobs: _MessageKnobs, losses: Losses, extended: bool) -> dict[str, Any]:
     """Translate the reasoning effort and the output format.
 
     A thinking budget is recorded as a loss: chat completions have no such field, and the model decides by itself.
     """
     thinking, config = knobs.thinking, knobs.output_config
-    if thinking is not None and thinking.type != "disabled":
+    if thinking is not None and thinking.type != "disabled" and not extended:
         losses.add("thinking.budget_tokens" if thinking.budget_tokens else "thinking", "the model decides itself")
     extra: dict[str, Any] = {}
     if config is not None and config.effort == "max":

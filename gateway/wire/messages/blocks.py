@@ -35,6 +35,8 @@ class _Block(Struct):
     type: str
     text: Raw = EMPTY
     thinking: str = ""
+    signature: str = ""
+    data: str = ""
     id: str = ""
     name: str = ""
     input: Raw | UnsetType = UNSET
@@ -44,6 +46,7 @@ class _Block(Struct):
     source: str | _BlockSource | None = None
     title: str | None = None
     context: str | None = None
+    cache_control: Raw | UnsetType = UNSET
 
 
 class GivenMessage(Struct):
@@ -57,13 +60,14 @@ _content = msgspec.json.Decoder(list[_Block])
 _string = msgspec.json.Decoder(str)
 
 
-def messages(system: Raw | None, given: Sequence[GivenMessage], losses: Losses) -> list[Message]:
-    """Translate `system` and the messages.
+def messages(system: Raw | None, given: Sequence[GivenMessage], losses: Losses, *, extended: bool) -> list[Message]:
+    """Translate `system` and the messages. With `extended`, the backend's chat completions take Anthropic's own fields
+    (`ports.ModelCard.keeps_thinking`).
 
     Raises `BadRequest`, which names the block, if chat completions lack a feature.
     """
     collected: list[Message] = []
-    if system is not None and (instructions := _joined(system, "system")) not in ("", EMPTY):
+    if system is not None and (instructions := _instructions(system, extended)) not in ("", EMPTY, []):
         collected.append({"role": "system", "content": instructions})
     for place, message in enumerate(given):
         if isinstance(message.content, str):
@@ -71,11 +75,11 @@ def messages(system: Raw | None, given: Sequence[GivenMessage], losses: Losses) 
             continue
         blocks = _placed(message.content, f"messages[{place}].content")
         if message.role == "assistant":
-            collected.append(_assistant(blocks, losses))
+            collected.append(_assistant(blocks, losses, extended))
         elif message.role == "system":
             collected.append({"role": "system", "content": _only_texts(blocks)})
         else:
-            collected += _user(blocks, losses)
+            collected += _user(blocks, losses, extended)
     return collected
 
 
@@ -89,43 +93,91 @@ def _placed(blocks: Sequence[_Block], where: str) -> list[tuple[str, _Block]]:
     return [(f"{where}[{number}]", block) for number, block in enumerate(blocks)]
 
 
-def _assistant(blocks: list[tuple[str, _Block]], losses: Losses) -> Message:
-    texts: list[tuple[str, Text]] = []
-    thoughts, calls = [], []
+def _assistant(blocks: list[tuple[str, _Block]], losses: Losses, extended: bool) -> Message:
+    texts: list[tuple[str, _Block]] = []
+    thoughts, signed, calls = [], [], []
     for where, block in blocks:
         if block.type == "text":
-            texts.append((where, block.text))
+            texts.append((where, block))
+        elif block.type == "thinking" and extended and block.signature:
+            signed.append({"type": block.type, "thinking": block.thinking, "signature": block.signature})
         elif block.type == "thinking":
             thoughts.append(block.thinking)
+        elif block.type == "redacted_thinking" and extended:
+            signed.append({"type": block.type, "data": block.data})
         elif block.type == "redacted_thinking":
             losses.add("redacted_thinking")
         elif block.type == "tool_use":
+            if extended and block.cache_control is not UNSET:
+                losses.add("cache_control of a call")
             arguments = "{}" if block.input is UNSET else bytes(block.input).decode()
             function = {"name": block.name, "arguments": arguments}
             calls.append({"id": block.id, "type": "function", "function": function})
         else:
             raise _unknown(f"{where}.type", block.type, KNOWN)
-    message: Message = {"role": "assistant", "content": _one(texts, "") if texts or not calls else None}
+    message: Message = {"role": "assistant", "content": _spoken(texts, "", extended) if texts or not calls else None}
     if thought := "\n\n".join(filter(None, thoughts)):
         message["reasoning_content"] = thought
+    if signed:
+        message["thinking_blocks"] = signed
     return message | ({"tool_calls": calls} if calls else {})
 
 
-def _user(blocks: list[tuple[str, _Block]], losses: Losses) -> list[Message]:
+def _user(blocks: list[tuple[str, _Block]], losses: Losses, extended: bool) -> list[Message]:
     """Translate a user message. Tool results come first, because in chat they must directly follow their calls."""
     results: list[Message] = []
     parts: list[dict[str, Any]] = []
     for where, block in blocks:
-        if block.type == "tool_result":
+        if block.type == "tool_result" and extended:
+            results.append(_whole_result(block, f"{where}.content", losses))
+        elif block.type == "tool_result":
             text, others = _result(block, f"{where}.content", losses)
             results.append({"role": "tool", "tool_call_id": block.tool_use_id, "content": text})
             parts += others
         else:
-            parts += _parts(block, where, losses)
+            parts += _marked(list(_parts(block, where, losses)), block, extended)
     if not parts:
         return results
-    alone = len(parts) == 1 and parts[0]["type"] == "text"
+    alone = len(parts) == 1 and set(parts[0]) == {"type", "text"}
     return [*results, {"role": "user", "content": parts[0]["text"] if alone else parts}]
+
+
+def _whole_result(block: _Block, where: str, losses: Losses) -> Message:
+    """Return a tool result with its images, files and marks, for a backend that takes them in a tool's message."""
+    content = block.content
+    given = [] if bytes(content) == NULL else [_text(content)]
+    if not _is_text(content) and bytes(content) != NULL:
+        blocks = _blocks(content, where)
+        given = [part for place, each in blocks for part in _marked(list(_parts(each, place, losses)), each, True)]
+    parts = _marked(given, block, True)
+    alone = len(parts) == 1 and set(parts[0]) == {"type", "text"}
+    message: Message = {"role": "tool", "tool_call_id": block.tool_use_id}
+    message["content"] = parts[0]["text"] if alone else parts or EMPTY
+    return message | ({"is_error": True} if block.is_error else {})
+
+
+def _marked(parts: list[dict[str, Any]], block: _Block, extended: bool) -> list[dict[str, Any]]:
+    """Put the block's `cache_control` on the last of its parts."""
+    if not extended or block.cache_control is UNSET or not parts:
+        return parts
+    return [*parts[:-1], {**parts[-1], "cache_control": block.cache_control}]
+
+
+def _instructions(system: Raw, extended: bool) -> Text | list[dict[str, Any]]:
+    if not extended or _is_text(system):
+        return _joined(system, "system")
+    blocks = _blocks(system, "system")
+    for where, block in blocks:
+        if block.type != "text":
+            raise _unknown(f"{where}.type", block.type, "only text here")
+    return _spoken(blocks, "\n\n", extended)
+
+
+def _spoken(texts: list[tuple[str, _Block]], between: str, extended: bool) -> Text | list[dict[str, Any]]:
+    """Join texts. If one of them has a `cache_control` that the backend takes, they stay parts."""
+    if extended and any(block.cache_control is not UNSET for _, block in texts):
+        return [part for _, block in texts for part in _marked([_text(block.text)], block, extended)]
+    return _one([(where, block.text) for where, block in texts], between)
 
 
 def _result(block: _Block, where: str, losses: Losses) -> tuple[Text, list[dict[str, Any]]]:

@@ -10,7 +10,8 @@ from typing import Any
 import msgspec
 
 from gateway.wire.chat.calls import CallSorter
-from gateway.wire.chat.completion import CalledFunction, CallPart, MessagePart, ReportedUsage, loose_json
+from gateway.wire.chat.completion import CalledFunction, CallPart, MessagePart, ReportedUsage, loose_json, text_of
+from gateway.wire.loose_objects import objects_of
 
 Event = tuple[str, dict[str, Any]]
 """An event's type and its other fields."""
@@ -35,13 +36,24 @@ class _SpokenBlock:
     def __init__(self, kind: str) -> None:
         self.kind = kind
         self.texts: list[str] = []
+        self.signature = ""
+        """The signature proves to a model that it wrote the thinking. Many models have none."""
 
     def as_json(self) -> dict[str, Any]:
-        return self.shown("".join(self.texts))
+        return self.shown("".join(self.texts), self.signature)
 
-    def shown(self, text: str) -> dict[str, Any]:
-        # a signature proves to Anthropic's models that they wrote the thinking; other models have no signature
-        return {"type": self.kind, self.kind: text} | ({"signature": ""} if self.kind == "thinking" else {})
+    def shown(self, text: str, signature: str = "") -> dict[str, Any]:
+        return {"type": self.kind, self.kind: text} | ({"signature": signature} if self.kind == "thinking" else {})
+
+
+class _RedactedThinking:
+    """A block of reasoning that is encrypted."""
+
+    def __init__(self, data: str) -> None:
+        self.data = data
+
+    def as_json(self) -> dict[str, Any]:
+        return {"type": "redacted_thinking", "data": self.data}
 
 
 class _ToolUse:
@@ -65,11 +77,11 @@ class MessageBuilder:
         self._head = {"id": id, "type": "message", "role": "assistant", "model": model}
         self._suffix = id.removeprefix("msg_")
         self._shows_thinking = shows_thinking
-        self._blocks: list[_SpokenBlock | _ToolUse] = []
+        self._blocks: list[_SpokenBlock | _ToolUse | _RedactedThinking] = []
         self._speaking: _SpokenBlock | None = None
         self._sorter = CallSorter()
         self._calls: list[_ToolUse] = []
-        self._after: list[tuple[str, str]] = []
+        self._after: list[tuple[str, Any]] = []
         self._refused = False
         self._is_open = False
 
@@ -80,10 +92,18 @@ class MessageBuilder:
 
     def add(self, part: MessagePart, *, whole: bool = False) -> Iterator[Event]:
         """Add one piece of a message, or a `whole` message. Empty texts are skipped."""
-        if part.thought and not self._shows_thinking:
-            self.hides_thinking = True
-        elif part.thought:
+        signed = objects_of(part.thinking_blocks)
+        # a whole message has the texts of its blocks once more in its reasoning
+        texts = [text_of(block.get("thinking")) for block in signed] if whole else []
+        if (part.thought or signed) and not self._shows_thinking:
+            self.hides_thinking |= bool(part.thought)
+            signed = []
+        elif part.thought and not any(texts):
             yield from self._text("thinking", part.thought)
+        for place, block in enumerate(signed):
+            if texts and texts[place]:
+                yield from self._text("thinking", texts[place])
+            yield from self._sign(block)
         if part.content:
             yield from self._text("text", part.content)
         if part.refusal:
@@ -123,7 +143,29 @@ class MessageBuilder:
             speaking = self._speaking = _SpokenBlock(kind)
             yield self._open(speaking, speaking.shown(""))
         speaking.texts.append(text)
-        yield self._delta({"type": f"{kind}_delta", kind: text})
+        if text:
+            yield self._delta({"type": f"{kind}_delta", kind: text})
+
+    def _sign(self, block: dict[str, Any]) -> Iterator[Event]:
+        """Close the open block of thinking with its signature. A signature without thinking gets a block of its own."""
+        if self._calls:
+            self._after.append(("signed", block))
+            return
+        if block.get("type") == "redacted_thinking":
+            yield from self._close()
+            redacted = _RedactedThinking(text_of(block.get("data")))
+            yield self._open(redacted, redacted.as_json())
+            yield from self._close()
+            return
+        signature = text_of(block.get("signature"))
+        if not signature:
+            return
+        if self._speaking is None or self._speaking.kind != "thinking":
+            yield from self._text("thinking", "")
+        assert self._speaking is not None
+        self._speaking.signature = signature
+        yield self._delta({"type": "signature_delta", "signature": signature})
+        yield from self._close()
 
     def _call(self, number: int, part: CallPart) -> Iterator[Event]:
         function = part.function or CalledFunction()
@@ -156,12 +198,12 @@ class MessageBuilder:
                 yield from self._opened(call)
         yield from self._close()
         after, self._after, calls, self._calls = self._after, [], self._calls, []
-        for kind, text in after:
-            yield from self._text(kind, text)
+        for kind, value in after:
+            yield from self._sign(value) if kind == "signed" else self._text(kind, value)
         yield from self._close()
         self._calls = calls
 
-    def _open(self, block: _SpokenBlock | _ToolUse, shown: dict[str, Any]) -> Event:
+    def _open(self, block: _SpokenBlock | _ToolUse | _RedactedThinking, shown: dict[str, Any]) -> Event:
         self._blocks.append(block)
         self._is_open = True
         return "content_block_start", {"index": len(self._blocks) - 1, "content_block": shown}

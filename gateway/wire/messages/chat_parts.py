@@ -79,7 +79,7 @@ class Conversation:
     def _result(self, message: ChatMessage, where: str) -> None:
         content = _shortest(_blocks(message.content, f"{where}.content", self._losses))
         result: Block = {"type": "tool_result", "tool_use_id": message.tool_call_id, "content": content}
-        self._user([result])
+        self._user([result | ({"is_error": True} if message.is_error else {})])
 
     def _user(self, blocks: list[Block]) -> None:
         """Add a user's blocks to the last message if that message holds tool results. Otherwise, add a new message."""
