@@ -264,8 +264,16 @@ class ExchangeOutcome(Struct, frozen=True):
     total_us: int = 0
 
 
+class ToolCall(Struct, frozen=True):
+    """A tool call in an answer. `arguments` is JSON text, as the model wrote it."""
+
+    name: str = ""
+    arguments: str = ""
+
+
 class Answer(Struct, frozen=True):
-    """The contents of a reply: the text, the reason why the text ended, and the usage in tokens (-1 if unknown).
+    """The contents of a reply: the text, the tool calls, the reason why the answer ended, and the usage in tokens (-1
+    if unknown).
 
     `cached_tokens` counts prompt tokens that the backend took from a cache. `reasoning_tokens` counts the tokens of the
     reasoning within the answer.
@@ -278,6 +286,7 @@ class Answer(Struct, frozen=True):
     extra: dict[str, Any] = {}
     cached_tokens: int = -1
     reasoning_tokens: int = -1
+    calls: tuple[ToolCall, ...] = ()
 
 
 class Completed(Struct, frozen=True):

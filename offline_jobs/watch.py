@@ -1,7 +1,8 @@
 """The job `watch`: rolls back canaries that are worse than the stable version, and promotes the others if `[jobs] auto`
 allows it.
 
-The job also compares the templates in use with their controls (`offline_jobs/controls.py`). Run this job often.
+Canaries of found prompts are in `offline_jobs/found/watch.py`. The job also compares the templates in use with their
+controls (`offline_jobs/controls.py`). Run this job often.
 """
 
 from collections import deque
@@ -29,6 +30,7 @@ from offline_jobs.controls import WatchVerdict, compared_with_controls
 from offline_jobs.engine.budget import Spent
 from offline_jobs.engine.registry import JobKind
 from offline_jobs.engine.run import JobRun
+from offline_jobs.found import watch as found_canaries
 from offline_jobs.publish.decisions import LoggedDecision, log_decision
 from offline_jobs.publish.winner import point, take_back
 from offline_jobs.statistics.sequential import ScoredAnswer, judged
@@ -43,7 +45,8 @@ class WatchOptions(Struct, frozen=True, forbid_unknown_fields=True):
     """The options of a watch."""
 
     template: str = ""
-    """The template to watch. Default: every template with a canary or with controls."""
+    """The template to watch; `found:NAME` for a prompt that was found in traffic. Default: all with a canary or with
+    controls."""
     judge: Amount = 0
     """The largest number of answers per run that the model `[jobs] judge` scores, for the comparison with controls."""
 
@@ -56,7 +59,8 @@ def run(run: JobRun, options: WatchOptions) -> list[WatchVerdict]:
         for id, version in sorted(_canaries(library, root).items()):
             if options.template in ("", id):
                 verdicts.append(_watched(run, library, root, id, version))
-    return verdicts + compared_with_controls(run, options.template, options.judge)
+    found = found_canaries.watched(run, options.template)
+    return verdicts + found + compared_with_controls(run, options.template, options.judge)
 
 
 def estimate(_settings: Settings, options: WatchOptions) -> Spent:

@@ -44,11 +44,13 @@ class SwapStage:
         reason = self._why_identity(exchange, match, template)
         if reason:
             return exchange.noted(self.name, "identity", reason)
-        if not await self._takes_part(exchange, match):
-            rewrite = Rewrite(template_name(match.prompt), template.version, FOUND, arm=Arm.HELD)
-            reason = "the conversation is a control, or began before the version was sent"
-            return replace(exchange, rewrite=rewrite).noted(self.name, Arm.HELD, reason)
-        return _swapped(exchange, match, template)
+        if await self._takes_part(exchange, match):
+            return _swapped(exchange, match, template)
+        if _is_drawn(exchange, match):
+            return exchange.noted(self.name, "identity", "the conversation began before the version was sent")
+        controls = 1 - match.prompt.spoken.share
+        rewrite = Rewrite(template_name(match.prompt), template.version, FOUND, arm=Arm.HELD, controls=controls)
+        return replace(exchange, rewrite=rewrite).noted(self.name, Arm.HELD, "the conversation is a control")
 
     def _why_identity(self, exchange: Exchange, match: PromptMatch, template: FoundTemplate) -> str:
         """Return the reason why the request must be sent unchanged, or "" if the version may be sent."""
@@ -77,18 +79,24 @@ class SwapStage:
         """
         spoken = match.prompt.spoken
         assert spoken is not None  # the caller has checked this
-        conversation = conversation_id(exchange, match.prompt.id)
-        memory = f"found:{match.prompt.id}:{spoken.version}:{conversation}"
+        memory = f"found:{match.prompt.id}:{spoken.version}:{conversation_id(exchange, match.prompt.id)}"
         if any(turn.role in REPLIES for turn in exchange.ask.turns):
             taking_part = await self._state.blocked(memory) > 0
         else:
-            experiment = f"{match.prompt.id}@{spoken.version}"
-            taking_part = place(experiment, conversation) < spoken.share
-            taking_part = taking_part and all(takes_part(exchange, trial) for trial in exchange.trials)
+            taking_part = _is_drawn(exchange, match)
         if taking_part:
             # a block in the hot state serves as a flag that expires, in the process or in Redis
             await self._state.block(memory, self._settings.found_ttl_s)
         return taking_part
+
+
+def _is_drawn(exchange: Exchange, match: PromptMatch) -> bool:
+    """Return whether the draw of a conversation is the version. Otherwise, the conversation is a control."""
+    spoken = match.prompt.spoken
+    assert spoken is not None  # the caller has checked this
+    experiment = f"{match.prompt.id}@{spoken.version}"
+    drawn = place(experiment, conversation_id(exchange, match.prompt.id)) < spoken.share
+    return drawn and all(takes_part(exchange, trial) for trial in exchange.trials)
 
 
 def _is_exact(match: PromptMatch, turns: tuple[Turn, ...]) -> bool:

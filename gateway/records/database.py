@@ -155,6 +155,13 @@ class Database:
             for row in rows:
                 yield SpokenAnswer(*row)
 
+    def spoken_for(self, prefix: str, since_s: float = 0.0) -> Iterator[SpokenAnswer]:
+        """Yield the complete answers of all templates whose names begin with `prefix`, the oldest first."""
+        with _translated(), self._engine.connect() as connection, connection.begin():
+            query = _spoken((), since_s).where(exchanges.c.template.startswith(prefix, autoescape=True))
+            for row in connection.execution_options(yield_per=PORTION).execute(query):
+                yield SpokenAnswer(*row)
+
     def decided(self, since_s: float = 0.0) -> Iterator[SpokenAnswer]:
         """Yield the exchanges that have a known intent or a template, with the oldest first.
 

@@ -105,4 +105,5 @@ def _figures(value: Any) -> Any:
 
 
 def _answer(answer: Answer) -> Answer:
-    return replace(answer, text=hashed_text(answer.text), extra={})
+    calls = tuple(replace(call, arguments=hashed_text(call.arguments)) for call in answer.calls)
+    return replace(answer, text=hashed_text(answer.text), extra={}, calls=calls)

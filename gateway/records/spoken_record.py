@@ -5,6 +5,7 @@ import msgspec
 from msgspec import Struct
 
 from gateway.exchange import Arm
+from gateway.ports import ToolCall
 
 
 class SpokenVersion(Struct):
@@ -20,6 +21,8 @@ class SpokenVersion(Struct):
 
 class SpokenText(Struct):
     text: str = ""
+    finish: str = ""
+    calls: tuple[ToolCall, ...] = ()
 
 
 class SpokenRecord(Struct):
@@ -27,6 +30,8 @@ class SpokenRecord(Struct):
     answer: SpokenText = msgspec.field(default_factory=SpokenText)
     changed: bool = False
     policy: str = "full"
+    recognised: str = ""
+    """The found prompt that built the request, as `id@version`, or ""."""
 
 
 read_spoken = msgspec.msgpack.Decoder(SpokenRecord).decode

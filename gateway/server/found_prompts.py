@@ -15,7 +15,10 @@ from gateway.ask import ClientKey
 from gateway.assembly.gateway import Gateway
 from gateway.errors import BadRequest, NotFound
 from gateway.prompt.found.adopt import NotAdopted, identity
+from gateway.prompt.found.contract import AnswerContract
+from gateway.prompt.found.contract_file import ContractBroken, replace_contract
 from gateway.prompt.found.found_prompt import FoundPrompt, PromotedVersion, PromptState
+from gateway.prompt.found.shown_contract import with_contract
 from gateway.prompt.found.store import FoundFile, NoSuchPrompt, change_found, found_path, one_of, put, read_found
 from gateway.prompt.found.templates import NoSuchVersion, exported, read_template, write_identity
 from gateway.prompt.found.view import ShownPrompt, difference, listed, may_show_values, shown
@@ -33,6 +36,8 @@ class PromptChange(Struct, forbid_unknown_fields=True):
     """The version to send. 0 sends the application's own text in all conversations."""
     share: Annotated[float, Meta(gt=0, le=1)] = 0.1
     """The share of new conversations that get the version."""
+    contract: AnswerContract | None = None
+    """The contract of the answers, in place of the present one. A contract without claims removes it."""
 
 
 _change = msgspec.json.Decoder(PromptChange)
@@ -50,7 +55,7 @@ async def list_prompts(gateway: Shared, key: Caller) -> Response[bytes]:
 async def get_prompt(gateway: Shared, key: Caller, name: PathText, version: VersionNumber = 0) -> Response[bytes]:
     """The prompt's skeleton, its parts with examples of their values, and the change since the previous version."""
     prompt = _one(await _prompts(gateway, key), name)
-    return json_of(_with_change(gateway, prompt, version))
+    return json_of(await asyncio.to_thread(_with_change, gateway, prompt, version))
 
 
 @get("/v1/foreword/prompts/{name:str}/export", summary="A prompt as a template file", tags=["Foreword"])
@@ -68,7 +73,8 @@ async def export_prompt(gateway: Shared, key: Caller, name: PathText) -> Respons
 @post("/v1/foreword/prompts/{name:str}", status_code=200, summary="Name, ignore or adopt a prompt", tags=["Foreword"])
 async def change_prompt(request: AnyRequest, gateway: Shared, key: Caller, name: PathText) -> Response[bytes]:
     """The body is `{"name": new name}`, `{"state": "found", "ignored" or "adopted"}`, or `{"version": 2, "share": 0.1}`
-    to send a version of an adopted prompt. Version 0 sends the application's own text again. Only for admin keys."""
+    to send a version of an adopted prompt. Version 0 sends the application's own text again. `{"contract": {...}}`
+    replaces the contract of the answers. Only for admin keys."""
     admin_only(key, "change found prompts")
     try:
         change = _change.decode(await request.body())
@@ -76,7 +82,7 @@ async def change_prompt(request: AnyRequest, gateway: Shared, key: Caller, name:
         raise BadRequest(f"The body is not a valid change: {error}") from error
     folder = gateway.settings.data_folder
     changed = await asyncio.to_thread(_changed, folder, name, change)
-    return json_of(_with_change(gateway, changed, 0))
+    return json_of(await asyncio.to_thread(_with_change, gateway, changed, 0))
 
 
 HANDLERS = (list_prompts, get_prompt, export_prompt, change_prompt)
@@ -108,6 +114,7 @@ def _with_change(gateway: Gateway, prompt: FoundPrompt, number: int) -> PromptWi
         raise NotFound(f"{prompt.name} has no version {number}; its newest is {prompt.newest.number}.")
     before = [one for one in prompt.versions if one.number < wanted]
     view = shown(prompt, version, values=may_show_values(gateway.settings, prompt.key))
+    view = with_contract(view, gateway.settings.data_folder)
     return PromptWithChange(view, difference(before[-1], version) if before else [])
 
 
@@ -121,6 +128,15 @@ def _spoken(folder: Path, prompt: FoundPrompt, change: PromptChange) -> Promoted
     except NoSuchVersion as error:
         raise BadRequest(f"{prompt.name} has no template version {change.version}.", param="version") from error
     return PromotedVersion(change.version, change.share, time())
+
+
+def _write_contract(folder: Path, prompt: FoundPrompt, contract: AnswerContract) -> None:
+    if prompt.state is not PromptState.ADOPTED:
+        raise BadRequest(f"{prompt.name} is not adopted.", param="contract")
+    try:
+        replace_contract(folder, prompt.id, contract)
+    except ContractBroken as error:
+        raise BadRequest(str(error), param="contract") from error
 
 
 def _changed(folder: Path, name: str, change: PromptChange) -> FoundPrompt:
@@ -141,6 +157,8 @@ def _changed(folder: Path, name: str, change: PromptChange) -> FoundPrompt:
                 raise BadRequest(str(error)) from error
         if change.version is not None:
             prompt = replace(prompt, spoken=_spoken(folder, prompt, change))
+        if change.contract is not None:
+            _write_contract(folder, prompt, change.contract)
         made.append(prompt)
         return put(content, [prompt])
 

@@ -16,6 +16,7 @@ from offline_jobs.errors import JobFailed
 KINDS = {
     "discover": "offline_jobs.discover.job:JOB",
     "found-examples": "offline_jobs.discover.examples:JOB",
+    "learn-contract": "offline_jobs.found.learn_contract:JOB",
     "harvest": "offline_jobs.harvest:JOB",
     "optimise": "offline_jobs.optimise:JOB",
     "watch": "offline_jobs.watch:JOB",

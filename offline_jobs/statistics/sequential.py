@@ -13,7 +13,7 @@ block. If both versions have the same mean, the expected factor is at most 1, be
 mean and largest at t. If the canary is better, the expected factor is smaller. This is the e-variable that grows
 fastest if the guesses are right (Turner, Ly, Grünwald 2024, Generic E-variables for exact sequential k-sample tests,
 CSDA 196). Wrong guesses reduce the power but do not raise the error rate. A change that affects both versions does not
-raise the error rate either. benchmarks/drift.py measures power and false alarms.
+raise the error rate either. benchmarks/drift.py and benchmarks/contracts.py measure power and false alarms.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -27,14 +27,27 @@ CONTROL_ALARM = 0.03
 
 This limit is higher than `ALARM`, because there are few controls. `benchmarks/controls.py` has the figures.
 """
-LEVEL, LEVEL_WEIGHT = 0.75, 2.0
-"""The first guess of the stable version's mean score, and the weight of this guess as a number of answers."""
-DROP, DROP_WEIGHT = 0.2, 40.0
-"""The first guess of how much lower the canary's mean score is, and the weight of this guess as a number of answers."""
-LEAST = 0.05
-"""The smallest assumed drop. A real drop counts as evidence if it is at least about half of this drop."""
-EDGE = 0.02
-"""Guesses keep this distance from 0 and from 1, so that no single answer decides."""
+
+
+class FirstGuess(Struct, frozen=True):
+    """What is assumed before the first answers. Wrong guesses only reduce the power."""
+
+    level: float = 0.75
+    """The stable version's mean score."""
+    level_weight: float = 2.0
+    """The weight of this guess as a number of answers."""
+    drop: float = 0.2
+    """How much lower the canary's mean score is."""
+    drop_weight: float = 40.0
+    """The weight of this guess as a number of answers."""
+    least: float = 0.05
+    """The smallest assumed drop. A real drop counts as evidence if it is at least about half of this drop."""
+    edge: float = 0.02
+    """Guesses keep this distance from 0 and from 1, so that no single answer decides."""
+
+
+SCORES = FirstGuess()
+"""The guess for scores from feedback, checks and judges."""
 
 
 class ScoredAnswer(Struct, frozen=True):
@@ -54,6 +67,8 @@ class SequentialVerdict(Struct, frozen=True):
     canary: float
     stable: float
     alarm: float = ALARM
+    own: int = 0
+    """The number of answers of the canary among `answers`."""
 
     def __str__(self) -> str:
         means = f"{self.canary:.3f} against {self.stable:.3f} over {self.answers} answers"
@@ -68,31 +83,37 @@ class AnswerBlock(Struct, frozen=True):
     stable: Sequence[float]
 
 
-def judged(answers: Iterable[ScoredAnswer], before: Sequence[float] = (), alarm: float = ALARM) -> SequentialVerdict:
+def judged(
+    answers: Iterable[ScoredAnswer],
+    before: Sequence[float] = (),
+    alarm: float = ALARM,
+    guess: FirstGuess = SCORES,
+) -> SequentialVerdict:
     """Return the verdict on the answers, in their order. Stops as soon as the canary is known to be worse.
 
     `before` has earlier scores of the stable version. They improve the first guess of its mean, but do not count as
     evidence. `alarm` limits the probability of calling a canary worse when it is not.
     """
-    known = RunningMean(sum(before) + LEVEL * LEVEL_WEIGHT, len(before) + LEVEL_WEIGHT)
+    known = RunningMean(sum(before) + guess.level * guess.level_weight, len(before) + guess.level_weight)
     stake, highest, canary, stable = 1.0, 1.0, RunningMean(), RunningMean()
     for block in blocks(answers):
-        guess = (canary.total + DROP_WEIGHT * (known.mean - DROP)) / (canary.count + DROP_WEIGHT)
-        stake *= growth(block, known.mean, min(guess, known.mean - LEAST))
+        expected = canary.total + guess.drop_weight * (known.mean - guess.drop)
+        expected /= canary.count + guess.drop_weight
+        stake *= growth(block, known.mean, min(expected, known.mean - guess.least), guess.edge)
         known, stable = known.with_all(block.stable), stable.with_all(block.stable)
         canary = canary.with_all(block.canary)
         highest = max(highest, stake)
         if highest >= 1 / alarm:
             break
     count = int(canary.count + stable.count)
-    return SequentialVerdict(highest >= 1 / alarm, count, highest, canary.mean, stable.mean, alarm)
+    return SequentialVerdict(highest >= 1 / alarm, count, highest, canary.mean, stable.mean, alarm, int(canary.count))
 
 
-def growth(block: AnswerBlock, stable: float, canary: float) -> float:
+def growth(block: AnswerBlock, stable: float, canary: float, edge: float = SCORES.edge) -> float:
     """Return the factor by which this block multiplies the stake. `stable` and `canary` are guesses of the mean
     scores."""
-    t_s = min(1 - EDGE, max(2 * EDGE, stable))
-    t_c = max(EDGE, min(canary, t_s - EDGE))
+    t_s = min(1 - edge, max(2 * edge, stable))
+    t_c = max(edge, min(canary, t_s - edge))
     n_c, n_s = len(block.canary), len(block.stable)
     t = (n_c * t_c + n_s * t_s) / (n_c + n_s)
     grown = 1.0

@@ -150,6 +150,20 @@ def test_only_an_admin_key_changes_a_prompt(gateway: GatewayProcess) -> None:
     assert file.stat().st_mode & 0o077 == 0
 
 
+def test_a_contract_is_read_and_replaced_by_api(gateway: GatewayProcess) -> None:
+    url = f"{gateway.url}/v1/foreword/prompts/{found(gateway)}"
+    assert command(gateway, "prompts", "adopt", found(gateway)).exit_code == 0
+    own = {"contract": {"labels": ["card", "loan"]}}
+    assert httpx.post(url, json=own, headers=key("app")).status_code == 403
+    for wrong in ({"lables": []}, {"pattern": "("}, {"json_schema": {"type": 3}}, {"longest": "x"}):
+        assert httpx.post(url, json={"contract": wrong}, headers=key("root")).status_code == 400
+    shown = httpx.post(url, json=own, headers=key("root")).json()["prompt"]
+    assert (shown["contract"]["labels"], shown["contract_by"]) == (["card", "loan"], "a person")
+    assert httpx.get(url, headers=key("app")).json()["prompt"]["contract"]["labels"] == ["card", "loan"]
+    gone = httpx.post(url, json={"contract": {}}, headers=key("root")).json()["prompt"]
+    assert gone["contract"] is None
+
+
 def test_an_ignored_prompt_is_not_recognised_any_more(gateway: GatewayProcess, upstream: UpstreamInThread) -> None:
     upstream.double.play(Script(pieces=[ANSWER]))
     assert command(gateway, "prompts", "ignore", found(gateway)).exit_code == 0

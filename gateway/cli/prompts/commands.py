@@ -10,8 +10,9 @@ import msgspec
 from msgspec.structs import replace
 
 from gateway.cli.config import config_option, load_settings
-from gateway.cli.prompts import versions
+from gateway.cli.prompts import contracts, versions
 from gateway.prompt.found.found_prompt import FoundPrompt, PromptState, PromptVersion
+from gateway.prompt.found.shown_contract import with_contract
 from gateway.prompt.found.store import FoundFile, change_found, found_path, one_of, put, read_found
 from gateway.prompt.found.view import difference, listed, may_show_values, shown
 
@@ -39,7 +40,7 @@ def prompts() -> None:
     """
 
 
-for command in versions.COMMANDS:
+for command in (*versions.COMMANDS, *contracts.COMMANDS):
     prompts.add_command(command)
 
 
@@ -75,13 +76,14 @@ def list_prompts(key: str, ignored: bool, as_json: bool, config: Path) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @config_option
 def show_prompt(name: str, version: int | None, as_json: bool, config: Path) -> None:
-    """Show the prompt NAME: its skeleton, its parts with examples of their values, and its use.
+    """Show the prompt NAME: its skeleton, its parts with examples of their values, its use, and its answer contract.
 
     NAME is a name or an id of `foreword prompts list`. The first characters of an id are enough.
     """
     settings = load_settings(config)
     prompt = one_of(read_found(found_path(settings.data_folder)).prompts, name)
     view = shown(prompt, version_of(prompt, version), values=may_show_values(settings, prompt.key))
+    view = with_contract(view, settings.data_folder)
     if as_json:
         click.echo(msgspec.json.format(msgspec.json.encode(view), indent=2))
         return

@@ -8,6 +8,7 @@ from rich.panel import Panel
 from rich.table import Table
 
 from gateway.cli.listing import facts_table, plain, print_rows
+from gateway.prompt.found.shown_contract import claims
 from gateway.prompt.found.store import WaitingPrompt
 from gateway.prompt.found.view import ShownPrompt, ShownUse
 
@@ -51,6 +52,8 @@ def print_prompt(prompt: ShownPrompt) -> None:
     console.print(_facts(prompt))
     for message in prompt.messages:
         console.print(Panel(plain(message.text), title=plain(message.role, "bold"), title_align="left"))
+    if prompt.contract is not None or prompt.contract_problem:
+        print_contract(console, prompt)
     if not prompt.parts:
         return
     table = Table(box=None, header_style="bold", pad_edge=False)
@@ -60,6 +63,13 @@ def print_prompt(prompt: ShownPrompt) -> None:
         values = " · ".join(_shortened(value) for value in part.values)
         table.add_row(plain(part.name), plain(part.type), str(part.longest), plain(values or "-"))
     console.print(table)
+
+
+def print_contract(console: Console, prompt: ShownPrompt) -> None:
+    """Print what the answers must keep to, or why the contract cannot be used."""
+    lines = [prompt.contract_problem] if prompt.contract is None else list(claims(prompt.contract))
+    title = f"answer contract, by {prompt.contract_by}" if prompt.contract_by else "answer contract"
+    console.print(Panel(plain("\n".join(lines)), title=plain(title, "bold"), title_align="left"))
 
 
 def _facts(prompt: ShownPrompt) -> Table:

@@ -2,10 +2,11 @@
 
 from collections.abc import Iterator, Sequence
 from difflib import unified_diff
-from typing import Any
+from typing import Any, Literal
 
 from msgspec import Struct
 
+from gateway.prompt.found.contract import AnswerContract
 from gateway.prompt.found.found_prompt import FoundPrompt, PartExamples, PromptUse, PromptVersion
 from gateway.prompt.found.shape import TextShape
 from gateway.records.policy import RecordPolicy
@@ -65,6 +66,12 @@ class ShownPrompt(Struct, frozen=True):
     parts: tuple[ShownPart, ...] = ()
     ambiguous: int = 0
     """The number of this version's sampled requests whose values can be read in more than one way."""
+    contract: AnswerContract | None = None
+    """The contract of the answers, or None if there is none."""
+    contract_by: Literal["", "recorded answers", "a person"] = ""
+    """Who has written the contract."""
+    contract_problem: str = ""
+    """The reason why the file of the contract cannot be used, or ""."""
 
 
 def part_names(version: PromptVersion) -> list[str]:

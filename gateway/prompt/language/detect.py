@@ -55,6 +55,8 @@ _ENGLISH, _FOREIGN = frozenset(_ENGLISH_WORDS.split()), frozenset(_FOREIGN_WORDS
 _FORMULA_VERBS = ("factorise", "factorize", "simplify", "differentiate", "integrate")
 _ENGLISH_VERBS = frozenset((*VOCABULARY["en"].task.verbs, *VOCABULARY["en"].refine.asks, *_FORMULA_VERBS))
 
+ANY_WORDS = 6
+"""The detector is often wrong about fewer words."""
 ENOUGH = 4
 """A request with at least this many English function words, and with fewer foreign ones, is English. A foreign text on
 the same line does not change that.
@@ -132,6 +134,17 @@ def _added(text: str) -> str:
         return ""
     code = _detected(text[:DETECTED_CHARS])
     return code if code in VOCABULARY.folders else ""
+
+
+def any_language(text: str) -> str:
+    """Return the code of the text's language, also of a language without templates. "" stands for a text that is too
+    short to tell.
+    """
+    plain = _PAYLOAD.sub(" ", text[:LONGEST])
+    words = _WORD.findall(plain)
+    if _HAN.search(plain) is None and len(words) < ANY_WORDS:
+        return ""
+    return _detected(plain[:DETECTED_CHARS])
 
 
 def load_detector() -> None:

@@ -5,8 +5,8 @@ Replies are read in the background task that writes records, so no request waits
 
 from collections.abc import Iterable
 
-from gateway.ports import Answer
-from gateway.wire.chat.completion import Completion, ReportedUsage, read_completion
+from gateway.ports import Answer, ToolCall
+from gateway.wire.chat.completion import CallPart, Completion, ReportedUsage, read_completion
 from gateway.wire.messages import read as messages_read
 from gateway.wire.responses import read as responses_read
 from gateway.wire.sse import data_in
@@ -44,6 +44,7 @@ def _joined(completions: Iterable[Completion]) -> Answer:
     is read."""
     texts: dict[int, list[str]] = {}
     finishes: dict[int, str] = {}
+    calls: dict[int, CallPieces] = {}
     usage = ReportedUsage()
     for completion in completions:
         usage = completion.usage or usage
@@ -52,6 +53,8 @@ def _joined(completions: Iterable[Completion]) -> Answer:
             texts.setdefault(index, []).append(choice.words)
             if choice.finish_reason:
                 finishes[index] = choice.finish_reason
+            if choice.message_part is not None and choice.message_part.calls:
+                calls.setdefault(index, CallPieces()).add(choice.message_part.calls)
     first = min(texts, default=0)
     return Answer(
         "".join(texts.get(first, ())),
@@ -60,7 +63,28 @@ def _joined(completions: Iterable[Completion]) -> Answer:
         _tokens(usage.completion_tokens),
         cached_tokens=_tokens(usage.cached),
         reasoning_tokens=_tokens(usage.reasoning),
+        calls=calls[first].whole() if first in calls else (),
     )
+
+
+class CallPieces:
+    """Joins the pieces of tool calls. A stream sends the arguments of a call in many pieces, marked with the call's
+    index."""
+
+    def __init__(self) -> None:
+        self._names: dict[int, str] = {}
+        self._arguments: dict[int, list[str]] = {}
+
+    def add(self, parts: Iterable[CallPart]) -> None:
+        for place, part in enumerate(parts):
+            if part.function is None:
+                continue
+            index = place if part.index is None else part.index
+            self._names[index] = part.function.name or self._names.get(index, "")
+            self._arguments.setdefault(index, []).append(part.function.arguments or "")
+
+    def whole(self) -> tuple[ToolCall, ...]:
+        return tuple(ToolCall(self._names[index], "".join(self._arguments[index])) for index in sorted(self._names))
 
 
 def _tokens(count: int | None) -> int:

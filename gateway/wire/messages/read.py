@@ -1,9 +1,10 @@
 """Reads text, stop reason and usage of a `/v1/messages` answer for the records, and converts them to chat's terms."""
 
+import json
 from collections.abc import Iterable
 from typing import Any
 
-from gateway.ports import Answer
+from gateway.ports import Answer, ToolCall
 from gateway.wire.chat.completion import loose_json, text_of, tokens_of
 from gateway.wire.loose_objects import object_of, objects_of
 
@@ -28,14 +29,22 @@ def read_body(body: bytes) -> Answer | None:
     message = object_of(loose_json(body))
     if message.get("type") != "message":
         return None
-    texts = [text_of(block.get("text")) for block in objects_of(message.get("content")) if block.get("type") == "text"]
-    return _answer("".join(texts), text_of(message.get("stop_reason")), object_of(message.get("usage")))
+    blocks = objects_of(message.get("content"))
+    texts = [text_of(block.get("text")) for block in blocks if block.get("type") == "text"]
+    calls = [
+        ToolCall(text_of(block.get("name")), json.dumps(object_of(block.get("input")), ensure_ascii=False))
+        for block in blocks
+        if block.get("type") == "tool_use"
+    ]
+    return _answer("".join(texts), text_of(message.get("stop_reason")), object_of(message.get("usage")), calls)
 
 
 def read_events(events: Iterable[bytes]) -> Answer | None:
     """Return the answer in the stream of a message, or None for any other stream."""
     texts: list[str] = []
     usage: dict[str, Any] = {}
+    names: dict[int, str] = {}
+    arguments: dict[int, str] = {}
     stop, begun = "", False
     for data in events:
         fields = object_of(loose_json(data))
@@ -44,13 +53,19 @@ def read_events(events: Iterable[bytes]) -> Answer | None:
             begun = True
             usage.update(object_of(object_of(fields.get("message")).get("usage")))
         elif kind == "content_block_start":
-            texts.append(text_of(object_of(fields.get("content_block")).get("text")))
+            block, index = object_of(fields.get("content_block")), tokens_of(fields.get("index")) or 0
+            texts.append(text_of(block.get("text")))
+            if block.get("type") == "tool_use":
+                names[index] = text_of(block.get("name"))
         elif kind == "content_block_delta":
-            texts.append(text_of(object_of(fields.get("delta")).get("text")))
+            delta, index = object_of(fields.get("delta")), tokens_of(fields.get("index")) or 0
+            texts.append(text_of(delta.get("text")))
+            arguments[index] = arguments.get(index, "") + text_of(delta.get("partial_json"))
         elif kind == "message_delta":
             stop = text_of(object_of(fields.get("delta")).get("stop_reason")) or stop
             usage.update({name: count for name, count in object_of(fields.get("usage")).items() if count is not None})
-    return _answer("".join(texts), stop, usage) if begun else None
+    calls = [ToolCall(name, arguments.get(index, "")) for index, name in names.items()]
+    return _answer("".join(texts), stop, usage, calls) if begun else None
 
 
 def prompt_tokens(usage: dict[str, Any]) -> int | None:
@@ -62,7 +77,7 @@ def prompt_tokens(usage: dict[str, Any]) -> int | None:
     return tokens + (tokens_of(usage.get(READ)) or 0) + (tokens_of(usage.get(WRITTEN)) or 0)
 
 
-def _answer(text: str, stop: str, usage: dict[str, Any]) -> Answer:
+def _answer(text: str, stop: str, usage: dict[str, Any], calls: Iterable[ToolCall]) -> Answer:
     details = object_of(usage.get("output_tokens_details"))
     counts = [
         prompt_tokens(usage),
@@ -72,4 +87,6 @@ def _answer(text: str, stop: str, usage: dict[str, Any]) -> Answer:
     ]
     prompt, completion, cached, reasoning = [-1 if count is None else count for count in counts]
     finish = FINISH.get(stop, stop)
-    return Answer(text, finish, prompt, completion, cached_tokens=cached, reasoning_tokens=reasoning)
+    return Answer(
+        text, finish, prompt, completion, cached_tokens=cached, reasoning_tokens=reasoning, calls=tuple(calls)
+    )

@@ -7,7 +7,7 @@ import msgspec
 from msgspec import Raw, Struct
 from msgspec.structs import replace
 
-from gateway.ports import Answer
+from gateway.ports import Answer, ToolCall
 from gateway.wire.chat.completion import CompletionFault, loose_json, read_fault, text_of, tokens_of
 from gateway.wire.loose_objects import object_of, objects_of
 from gateway.wire.responses.answer import exchange_id
@@ -87,7 +87,13 @@ def _read(response: dict[str, Any], whole: bytes) -> Answer:
         _stored(response, whole),
         _tokens(object_of(usage.get("input_tokens_details")), "cached_tokens"),
         _tokens(object_of(usage.get("output_tokens_details")), "reasoning_tokens"),
+        _calls(response),
     )
+
+
+def _calls(response: dict[str, Any]) -> tuple[ToolCall, ...]:
+    items = (item for item in objects_of(response.get("output")) if item.get("type") == "function_call")
+    return tuple(ToolCall(text_of(item.get("name")), text_of(item.get("arguments"))) for item in items)
 
 
 def _text(response: dict[str, Any]) -> str:

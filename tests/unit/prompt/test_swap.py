@@ -92,7 +92,7 @@ async def test_a_promotion_moves_no_running_conversation(tmp_path: Path) -> None
     gateway.use(PROMPT)
     exchange = await gateway(*talk())
     assert not exchange.changed
-    assert exchange.rewrite.arm is Arm.HELD
+    assert exchange.rewrite.arm is Arm.NONE  # it is no control either: it was not drawn when it began
 
 
 async def test_a_conversation_keeps_its_version_in_later_turns(tmp_path: Path) -> None:

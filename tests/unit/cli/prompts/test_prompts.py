@@ -7,6 +7,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from gateway.cli.main import main
+from gateway.prompt.found.contract_file import contract_path
 from gateway.prompt.found.found_prompt import FoundPrompt, PartExamples, PromptUse, PromptVersion
 from gateway.prompt.found.shape import OPEN, TextShape
 from gateway.prompt.found.store import FoundFile, WaitingPrompt, change_found, found_path, one_of, put, read_found
@@ -122,3 +123,58 @@ def test_a_text_with_carriage_returns_can_be_edited(config: Path) -> None:
     assert result.exit_code == 0, result.output
     file.write_bytes(b"\xff")
     assert "UTF-8" in call(config, "add", "windows", str(file)).output
+
+
+def adopted(config: Path) -> None:
+    assert call(config, "adopt", "sort-tickets").exit_code == 0
+
+
+def test_a_contract_is_shown_edited_and_removed(config: Path, tmp_path: Path) -> None:
+    own = tmp_path / "own.json"
+    own.write_text(
+        '{"json_schema": {"type": "object", "properties": {"label": {"enum": ["a", "b"]}}}, "fence": "never"}'
+    )
+    assert "not adopted" in call(config, "contract", "sort-tickets", "--from", str(own)).output
+    adopted(config)
+    assert "has no contract" in call(config, "contract", "sort-tickets").output
+    assert call(config, "contract", "sort-tickets", "--from", str(own)).exit_code == 0
+    output = call(config, "show", "sort-tickets").output
+    assert "answer contract, by a person" in output
+    assert "JSON, without a code block: {label?: one of a, b}" in output
+    own.write_text(call(config, "contract", "sort-tickets", "--json").output.replace("never", "always"))
+    assert "in a code block" in call(config, "contract", "sort-tickets", "--from", str(own)).output
+    own.write_text("{}")
+    assert "has no contract" in call(config, "contract", "sort-tickets", "--from", str(own)).output
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("{", "Input data was truncated"),
+        ('{"lables": []}', "lables"),
+        ('{"pattern": "("}', "not a regular expression"),
+        ('{"json_schema": {"type": 3}}', "not a JSON schema"),
+        ('{"json_schema": {"$ref": "http://example.org/x"}}', "$ref"),
+        ('{"tools": {"find": {"type": "sting"}}}', "find"),
+        ('{"longest": -1}', "longest"),
+        ('{"schema": 99, "longest": 3}', "Upgrade"),
+        ("\xff", "malformed"),
+    ],
+)
+def test_a_wrong_contract_is_refused_with_its_reason(config: Path, tmp_path: Path, text: str, reason: str) -> None:
+    adopted(config)
+    own = tmp_path / "own.json"
+    own.write_bytes(text.encode("latin-1"))
+    result = call(config, "contract", "sort-tickets", "--from", str(own))
+    assert result.exit_code == 1
+    assert reason in result.output
+    assert "has no contract" in call(config, "contract", "sort-tickets").output
+
+
+def test_a_file_that_was_broken_in_an_editor_is_told_with_its_place(config: Path) -> None:
+    adopted(config)
+    path = contract_path(config.parent / "data", "p-1111111111")
+    path.write_text('{"labels": 3}')
+    output = " ".join(call(config, "show", "sort-tickets").output.split())
+    assert "$.labels" in output
+    assert "learn-contract" in output

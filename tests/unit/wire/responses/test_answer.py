@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from gateway.errors import BackendFailed
-from gateway.ports import Answer
+from gateway.ports import Answer, ToolCall
 from gateway.wire.chat.answer import read_answer
 from gateway.wire.responses import request as responses
 from gateway.wire.responses.answer import Translator, exchange_id, head_of, response_id, whole
@@ -220,7 +220,16 @@ def test_no_bytes_break_the_translator(noise: bytes) -> None:
 
 def test_records_read_a_response_as_they_read_a_chat() -> None:
     body = whole(WHOLE, HEAD)
-    said = Answer("Gr\u00fc\u00df dich", "tool_calls", 5, 3, {STORED: body.decode()}, 2, 1)
+    said = Answer(
+        "Gr\u00fc\u00df dich",
+        "tool_calls",
+        5,
+        3,
+        {STORED: body.decode()},
+        2,
+        1,
+        (ToolCall("f", '{"a":1}'), ToolCall("g", "{}")),
+    )
     translator = Translator(HEAD)
     stream = translator.feed(STREAM)
     cut = stream[: stream.index(b"event: response.output_text.done")]

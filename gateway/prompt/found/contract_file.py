@@ -1,0 +1,106 @@
+"""The file of an answer contract, beside the template's versions. A person may edit it."""
+
+from collections.abc import Iterator
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import regex  # type: ignore[import-untyped]
+from msgspec.structs import replace
+
+from gateway.atomic_file import write_whole
+from gateway.errors import ForewordError
+from gateway.prompt.found.contract import SCHEMA, AnswerContract, JsonSchema
+from gateway.prompt.found.templates import template_file
+
+REMEDY = "Correct it, or delete it and run: foreword jobs run learn-contract prompt={}"
+
+
+class ContractBroken(ForewordError):
+    """The file of a contract cannot be used. The message gives the place and a remedy."""
+
+
+def contract_path(data_folder: Path, prompt: str) -> Path:
+    """Return the file of the contract. `prompt` is the id of the found prompt."""
+    return template_file(data_folder, prompt).with_name("contract.json")
+
+
+def read_contract(data_folder: Path, prompt: str) -> AnswerContract | None:
+    """Read the contract of a prompt, or return None if there is none. Raises `ContractBroken`."""
+    file = contract_path(data_folder, prompt)
+    try:
+        data = file.read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise ContractBroken(f"{file} cannot be read: {error}") from error
+    try:
+        return checked(msgspec.json.decode(data, type=AnswerContract))
+    except (msgspec.MsgspecError, UnicodeDecodeError, ContractBroken) as error:
+        raise ContractBroken(f"{file}: {error}. {REMEDY.format(prompt)}") from error
+
+
+def write_contract(data_folder: Path, prompt: str, contract: AnswerContract) -> Path:
+    """Write a contract so that only its owner may read it. Raises `ContractBroken` if it cannot be used."""
+    file = contract_path(data_folder, prompt)
+    write_whole(file, msgspec.json.format(msgspec.json.encode(checked(contract)), indent=1).decode() + "\n")
+    for folder in (file.parent, file.parent.parent, file.parent.parent.parent):
+        folder.chmod(0o700)
+    return file
+
+
+def replace_contract(data_folder: Path, prompt: str, contract: AnswerContract) -> None:
+    """Write a contract that a person has made. A contract without claims removes the file. Raises `ContractBroken`."""
+    if contract.is_empty:
+        contract_path(data_folder, prompt).unlink(missing_ok=True)
+    else:
+        write_contract(data_folder, prompt, replace(contract, learned=""))
+
+
+def checked(contract: AnswerContract) -> AnswerContract:
+    """Return the contract if its schemas and its pattern are valid. Raises `ContractBroken`."""
+    if contract.schema > SCHEMA:
+        raise ContractBroken(f"`schema` is {contract.schema}; this version knows {SCHEMA}. Upgrade Foreword")
+    try:
+        regex.compile(contract.pattern)
+    except regex.error as error:
+        raise ContractBroken(f"`pattern` is not a regular expression: {error}") from error
+    for name, schema in (("json_schema", contract.json_schema), *contract.tools.items()):
+        if schema:
+            _check_schema(name, schema)
+    if contract.longest < 0:
+        raise ContractBroken("`longest` is negative")
+    return contract
+
+
+def _check_schema(name: str, schema: JsonSchema) -> None:
+    from jsonschema import Draft202012Validator, SchemaError
+
+    if "$ref" in _words(schema) or "$dynamicRef" in _words(schema):
+        raise ContractBroken(f"`{name}` has a $ref; write out the schema that it refers to")
+    try:
+        Draft202012Validator.check_schema(schema)
+    except SchemaError as error:
+        raise ContractBroken(f"`{name}` is not a JSON schema: at {error.json_path}: {error.message}") from error
+
+
+def _words(value: Any) -> Iterator[str]:
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            yield name
+            yield from _words(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _words(inner)
+
+
+def digest(contract: AnswerContract) -> str:
+    """Return the digest of what a contract claims."""
+    claims = replace(contract, learned="", answers=0, keeps=0.0)
+    return sha256(msgspec.json.encode(claims, order="deterministic")).hexdigest()[:12]
+
+
+def is_edited(contract: AnswerContract) -> bool:
+    """Return whether a person has written or edited the contract."""
+    return contract.learned != digest(contract)

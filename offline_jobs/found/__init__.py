@@ -1,0 +1,1 @@
+"""Jobs on prompts that were found in traffic: answer contracts, rows, better versions, and their canaries."""
