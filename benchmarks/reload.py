@@ -1,9 +1,12 @@
-"""Reloads two thousand templates while the gateway answers: seconds, dropped requests, the slowest request.
+"""Reloads two thousand templates, or a hundred configurations, while the gateway answers: seconds, dropped requests,
+the slowest request.
 
-Several connections keep sending requests through the whole path (classify, rewrite, a local upstream). Meanwhile POST
-/v1/foreword/reload is called: with nothing changed, with one file changed, with every file touched, and with the text
-and version of every file changed. The library is this repository's templates and numbered copies of them. The copies
-are candidates, so the classifier need not be trained again.
+Templates: several connections keep sending requests through the whole path (classify, rewrite, a local upstream).
+Meanwhile POST /v1/foreword/templates/reload is called: with nothing changed, with one file changed, with every file
+touched, and with the text and version of every file changed. The library is this repository's templates and numbered
+copies of them. The copies are candidates, so the classifier need not be trained again.
+
+Configurations: `harness/config_reloads.py`.
 """
 
 import asyncio
@@ -17,6 +20,7 @@ from pathlib import Path
 import click
 import httpx
 from harness import foreword
+from harness.config_reloads import HEADS, config_reloads
 from harness.processes import HOST, Process, free_port
 from harness.report import table
 
@@ -65,8 +69,16 @@ class Asking:
 @click.command()
 @click.option("--templates", default=2000, show_default=True)
 @click.option("--connections", default=4, show_default=True)
-def main(templates: int, connections: int) -> None:
-    """Print the table of docs/benchmarks.md, section *Reload*."""
+@click.option("--configs", default=0, help="Reload this many configurations, and no templates.")
+@click.option("--workers", default=1, show_default=True, help="Workers of the gateway, with --configs.")
+def main(templates: int, connections: int, configs: int, workers: int) -> None:
+    """Print the tables of docs/benchmarks.md, section *Reload*."""
+    if configs:
+        with tempfile.TemporaryDirectory(prefix="foreword-reload-") as name:
+            rows, line = config_reloads(Path(name), configs, workers)
+        click.echo(f"{line}; {workers} workers\n")
+        click.echo(table(HEADS, rows))
+        return
     with tempfile.TemporaryDirectory(prefix="foreword-reload-") as name:
         folder = Path(name)
         library = folder / "library"
@@ -113,7 +125,7 @@ async def measure(url: str, process: Process, library: Path, connections: int) -
         prepare()
         async with Asking(url, connections) as asking, httpx.AsyncClient(timeout=600) as client:
             began, idle = time.monotonic(), process.cpu_s()
-            answer = (await client.post(f"{url}/v1/foreword/reload")).raise_for_status().json()
+            answer = (await client.post(f"{url}/v1/foreword/templates/reload")).raise_for_status().json()
             took, used = time.monotonic() - began, process.cpu_s() - idle
         rows.append([name, f"{took:.2f}", f"{used:.2f}", str(len(answer["changed"])), *figures(asking)])
     return rows

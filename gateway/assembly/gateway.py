@@ -6,7 +6,7 @@ which takes microseconds.
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 
 from msgspec import Struct
@@ -29,6 +29,7 @@ from gateway.records.archive import RecordArchive
 from gateway.records.drain import Drain
 from gateway.records.spool import Spool
 from gateway.settings.prompt import PromptTable
+from gateway.settings.reload import POSTED, ReloadOutcome
 from gateway.settings.tables import Settings
 from gateway.state.outage import GuardedState
 from gateway.telemetry import names
@@ -49,6 +50,8 @@ class Recording(Struct):
 
 
 RequestPath = Callable[[Loaded], tuple[PipelineStep, ...]]
+ReloadConfig = Callable[[str | None], Awaitable[ReloadOutcome]]
+"""Replaces the configuration of the whole server by this text or, without a text, by the file's."""
 
 
 class Gateway:
@@ -83,6 +86,8 @@ class Gateway:
         self.traces = None if settings.telemetry.traces == "off" else Traces(settings.telemetry)
         self.readiness = Readiness()
         self.in_flight = 0
+        self.reload_config: ReloadConfig | None = None
+        """Set by a server that can replace its configuration, else None."""
         self._policy = policy
         self._path = path
         self._built_from, self._steps = NOTHING, path(NOTHING)
@@ -158,6 +163,8 @@ class Gateway:
         """Return messages about problems for the operator. A gateway that is ready can have problems too."""
         reports = self.loader.reports() if self.loader else []
         reports += [self.found.problem] if self.found.problem else []
+        if self.settings.file == POSTED:
+            reports.append("the configuration came over HTTP; after a restart, the file is in use again")
         library = self.loaded.library
         if library is not None:
             reports += self._policy.unknown_templates({template.id for template in library.templates})

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from gateway.cli.config import config_option, report
 from gateway.cli.main import GROUP
 from gateway.errors import ConfigError, Problem
-from gateway.settings.read import load, read_file
+from gateway.settings.read import load, read_file, read_posted
 from gateway.settings.tables import Settings
 
 
@@ -70,14 +70,14 @@ def command_problems(config: Path) -> Iterator[Problem]:
             yield from problems(settings)
 
 
-def mistakes(config: Path, server: Mapping[str, Any] | None = None) -> list[Problem]:
+def mistakes(config: Path, server: Mapping[str, Any] | None = None, posted: str | None = None) -> list[Problem]:
     """Return the mistakes in the file and in the parts that it configures.
 
-    `server` holds values from the command line, which replace those in `[server]`.
+    `server` holds values from the command line, which replace those in `[server]`. `posted` stands in for the file.
     """
     from gateway.adapters import problems_of
 
-    settings, problems = read_file(config)
+    settings, problems = read_file(config) if posted is None else read_posted(posted, config)
     if settings is None:
         return problems
     settings = replace(settings, server=replace(settings.server, **(server or {})))

@@ -16,7 +16,7 @@ import click
 from gateway.cli.check import mistakes, unwritable
 from gateway.cli.config import config_option, load_settings, report
 from gateway.errors import ConfigError, Problem
-from gateway.settings.read import load, read_file
+from gateway.settings.read import load, load_posted, read_file
 from gateway.settings.server import is_loopback
 from gateway.settings.tables import Settings
 
@@ -123,9 +123,9 @@ def _prepare_process(settings: Settings) -> None:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 
-def _check_again(config: Path, given: dict[str, Any]) -> Callable[[], None]:
-    def check() -> None:
-        problems = mistakes(config, given)
+def _check_again(config: Path, given: dict[str, Any]) -> Callable[[str | None], None]:
+    def check(posted: str | None) -> None:
+        problems = mistakes(config, given, posted)
         if problems:
             raise ConfigError(problems)
 
@@ -147,8 +147,8 @@ def _serve(config: Path, settings: Settings, given: dict[str, Any]) -> int:
             lambda: create(taken), limits_of(taken.server, files), listening, channel, drain_s=taken.server.drain_s
         )
 
-    def read() -> Settings:
-        return _with(load(config), given)
+    def read(posted: str | None) -> Settings:
+        return _with(load(config) if posted is None else load_posted(posted, config), given)
 
     log.info("serving", extra={"url": f"http://{settings.server.host}:{settings.server.port}", "pid": os.getpid()})
     return Supervisor(

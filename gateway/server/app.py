@@ -17,9 +17,9 @@ from litestar.types import Receive, Scope, Send
 
 from gateway.ask import ClientKey, Endpoint
 from gateway.assembly.assemble import assemble
-from gateway.assembly.gateway import Gateway
+from gateway.assembly.gateway import Gateway, ReloadConfig
 from gateway.errors import RequestError
-from gateway.server import engine_variants, foreword, found_prompts, models, openapi, operations
+from gateway.server import engine_variants, foreword, found_prompts, models, openapi, operations, reload
 from gateway.server import stored_completions as stored
 from gateway.server import stored_responses as stored_responses
 from gateway.server.access import Access, single_headers
@@ -97,6 +97,10 @@ class AsgiFront:
         """Make `/health/ready` report that the gateway is draining. Requests are still answered."""
         self._gateway.readiness.draining = True
 
+    def reload_with(self, reload: ReloadConfig) -> None:
+        """Set the function that replaces the configuration of the whole server."""
+        self._gateway.reload_config = reload
+
     def cut(self) -> None:
         """Stop and record the running answers. A stream ends with an error event; any other request gets a 503."""
         for handler in self._hot.values():
@@ -170,6 +174,7 @@ def application(gateway: Gateway) -> AsgiFront:
             operations.live,
             operations.ready,
             operations.metrics,
+            reload.reload_config,
             openapi.document,
         ],
         guards=[admitted],

@@ -5,20 +5,33 @@ from typing import TypeVar
 import msgspec
 from msgspec import Raw, Struct
 
+from gateway.settings.reload import ReloadOutcome
+
 
 class Accept(Struct, frozen=True, tag=True):
     """To a worker: accept connections from now on."""
 
 
 class DrainOrder(Struct, frozen=True, tag=True):
-    """To a worker: shut down. Keep the port open for `notice_s`, then finish running requests within `drain_s`."""
+    """To a worker: shut down. Keep the port open for `notice_s`, then finish running requests within `drain_s`.
+
+    With `replaced`, other workers accept connections on the port from now on.
+    """
 
     notice_s: float
     drain_s: float
+    replaced: bool = False
 
 
 class AskMetrics(Struct, frozen=True, tag=True):
     """To a worker: send your metrics."""
+
+
+class ReloadEnded(Struct, frozen=True, tag=True):
+    """To a worker: the result of its `AskReload` with this number."""
+
+    number: int
+    outcome: ReloadOutcome
 
 
 class Opened(Struct, frozen=True, tag=True):
@@ -54,8 +67,15 @@ class MetricsPage(Struct, frozen=True, tag=True):
     text: str
 
 
-ToWorker = Accept | DrainOrder | AskMetrics
-FromWorker = Opened | Failed | Beat | Ready | MetricsPage
+class AskReload(Struct, frozen=True, tag=True):
+    """To the parent: take this configuration or, if `config` is None, read the file again."""
+
+    number: int
+    config: str | None
+
+
+ToWorker = Accept | DrainOrder | AskMetrics | ReloadEnded
+FromWorker = Opened | Failed | Beat | Ready | MetricsPage | AskReload
 Message = TypeVar("Message", ToWorker, FromWorker)
 
 _encode = msgspec.json.Encoder().encode

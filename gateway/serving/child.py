@@ -8,6 +8,7 @@ from contextlib import suppress
 from time import monotonic
 
 from gateway.serving.channel import (
+    AskReload,
     Beat,
     Failed,
     FromWorker,
@@ -90,7 +91,7 @@ class Child:
         elif isinstance(report, Beat):
             self.beat = report
         else:
-            assert isinstance(report, MetricsPage)
+            assert isinstance(report, MetricsPage | AskReload)
 
     def silent_s(self) -> float:
         """Return the seconds since the worker's last message. Return 0.0 before the application has started."""

@@ -26,6 +26,8 @@ class ConnectionOwner(Protocol):
 
     limits: ClientLimits
     draining: bool
+    rest_s: float
+    """While the owner drains: how long a connection may stay idle before it is closed."""
     date: bytes
 
     def opened(self, connection: "ClientConnection") -> None: ...
@@ -37,6 +39,8 @@ class ConnectionOwner(Protocol):
         """Note that the connection no longer waits for its client."""
 
     def start(self, request: ServedRequest) -> None: ...
+    def rests(self) -> None:
+        """Note that a connection of a draining owner became idle, and that its client may send another request."""
 
 
 class ClientConnection(asyncio.Protocol):
@@ -219,7 +223,7 @@ class ClientConnection(asyncio.Protocol):
         if request is None:
             return
         now, limits = self._loop.time(), self._owner.limits
-        if not keep or self._owner.draining:
+        if not keep or (self._owner.draining and not self._owner.rest_s):
             self._closing = True
             self._queue.clear()
             if self._reading is request or self._spoiled:
@@ -231,6 +235,10 @@ class ClientConnection(asyncio.Protocol):
             if not self._queue:
                 self._transport.resume_reading()
             self._begin(following)
+        elif self._owner.draining:
+            # the head of this answer did not tell the client that the connection closes
+            self.deadline = now + self._owner.rest_s
+            self._owner.rests()
         else:
             self.deadline = now + limits.idle_s
             self._owner.waits(self)
@@ -264,8 +272,12 @@ class ClientConnection(asyncio.Protocol):
         return self._answering is None and not self._closing
 
     def rest_no_more(self) -> None:
-        """Close the connection if it is idle. Its client can connect to another worker."""
-        if self.resting:
+        """Close the connection if it is idle, at once or after `rest_s`. Its client can connect to another worker."""
+        if not self.resting:
+            return
+        if self._owner.rest_s:
+            self.deadline = min(self.deadline, self._loop.time() + self._owner.rest_s)
+        else:
             self._close()
 
     def expire(self, now: float) -> None:

@@ -37,6 +37,7 @@ class Listener:
         """`sweep_s` is the interval at which deadlines are checked."""
         self.limits = limits
         self.draining = False
+        self.rest_s = 0.0
         self.date = _date()
         self.refused = self.evicted = self.expired = 0
         self._application = application
@@ -50,6 +51,8 @@ class Listener:
         self._requests: set[asyncio.Task[None]] = set()
         self._idle = asyncio.Event()
         self._idle.set()
+        self._rests_end = 0.0
+        """While the listener drains: when the last idle connection is closed, on the loop's clock."""
         self._sweep_s = sweep_s
         self._sweep: asyncio.TimerHandle | None = None
 
@@ -66,18 +69,38 @@ class Listener:
         self._resume()
         self._sweep = self._loop.call_later(self._sweep_s, self._look)
 
-    def drain(self) -> None:
-        """Stop accepting connections. Close each connection as soon as it has no running request."""
-        self.draining = True
+    def drain(self, rest_s: float = 0.0) -> None:
+        """Stop accepting connections. Close each connection after its next answer, or once it has been idle for
+        `rest_s`. A client that was not told that its connection closes could just be sending a request.
+        """
+        self.draining, self.rest_s = True, rest_s
         self._pause()
         if self._socket is not None:
             self._socket.close()
             self._socket = None
         for connection in tuple(self._connections):
             connection.rest_no_more()
+        if rest_s:
+            self.rests()
+
+    def rests(self) -> None:
+        """Wait `rest_s` for another request on idle connections. Called while the listener drains."""
+        self._idle.clear()
+        self._rests_end = self._loop.time() + self.rest_s
+        self._loop.call_later(self.rest_s, self._end_rests)
+
+    def _end_rests(self) -> None:
+        now = self._loop.time()
+        for connection in [connection for connection in self._connections if connection.deadline <= now]:
+            connection.expire(now)
+        self._look_idle()
+
+    def _look_idle(self) -> None:
+        if not self._requests and self._loop.time() >= self._rests_end:
+            self._idle.set()
 
     async def finished(self) -> None:
-        """Wait until no request is running."""
+        """Wait until no request is running, and until idle connections may be closed."""
         await self._idle.wait()
 
     async def close(self, timeout_s: float) -> None:
@@ -174,8 +197,7 @@ class Listener:
 
     def _done(self, task: asyncio.Task[None]) -> None:
         self._requests.discard(task)
-        if not self._requests:
-            self._idle.set()
+        self._look_idle()
         with contextlib.suppress(asyncio.CancelledError):
             if error := task.exception():
                 log.error("a request failed in the server", exc_info=error)

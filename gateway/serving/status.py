@@ -1,6 +1,6 @@
 """Reports on the workers: liveness, readiness, and metrics in Prometheus' text format."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 from msgspec import Struct
@@ -68,8 +68,8 @@ FIGURES: tuple[tuple[str, str, str, Callable[[Child], float]], ...] = (
 )
 
 
-def figures(children: Sequence[Child], restarts: int) -> str:
-    """Return metrics about the parent and its workers."""
+def figures(children: Sequence[Child], restarts: int, reloads: Mapping[str, int]) -> str:
+    """Return metrics about the parent and its workers. `reloads` counts new configurations by their result."""
     lines = []
     for name, kind, text, value in FIGURES:
         sample = f"{name}_total" if kind == "counter" else name
@@ -77,4 +77,6 @@ def figures(children: Sequence[Child], restarts: int) -> str:
         lines += [f'{sample}{{worker="{child.number}"}} {float(value(child)):g}' for child in children]
     lines += ["# HELP foreword_worker_restarts_total Workers that died and were replaced."]
     lines += ["# TYPE foreword_worker_restarts_total counter", f"foreword_worker_restarts_total {restarts}"]
+    lines += ["# HELP foreword_reloads_total New configurations.", "# TYPE foreword_reloads_total counter"]
+    lines += [f'foreword_reloads_total{{result="{result}"}} {count}' for result, count in reloads.items()]
     return "\n".join(lines) + "\n"

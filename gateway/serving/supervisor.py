@@ -15,11 +15,22 @@ from time import monotonic
 from gateway.errors import ConfigError
 from gateway.serving import status
 from gateway.serving.caught_signals import CaughtSignals
-from gateway.serving.channel import Accept, AskMetrics, DrainOrder, FromWorker, MetricsPage, Opened, Ready
-from gateway.serving.check import ConfigCheck
+from gateway.serving.channel import (
+    Accept,
+    AskMetrics,
+    AskReload,
+    DrainOrder,
+    FromWorker,
+    MetricsPage,
+    Opened,
+    Ready,
+    ReloadEnded,
+)
 from gateway.serving.child import Child
+from gateway.serving.config_swap import ConfigSwap, Hear
 from gateway.serving.health import JSON, TEXT, HealthPort, Respond
-from gateway.serving.worker import CLOSE_S, CUT_S, FLUSH_S
+from gateway.serving.worker import CLOSE_S, CUT_S, FLUSH_S, REST_S
+from gateway.settings.reload import ReloadOutcome
 from gateway.settings.tables import Settings
 
 log = logging.getLogger("foreword.supervisor")
@@ -35,8 +46,12 @@ NEVER = float("inf")
 
 Work = Callable[[socket.socket, Settings], int]
 """Runs a worker in its own process, and returns the exit status."""
-Read = Callable[[], Settings]
-"""Reads the configuration. Raises `ConfigError`."""
+Check = Callable[[str | None], None]
+"""Checks the given configuration or, if it is None, the file. Raises `ConfigError`."""
+Read = Callable[[str | None], Settings]
+"""Reads the given configuration or, if it is None, the file. Raises `ConfigError`."""
+REPLACED = ReloadOutcome("replaced", "A later change of the configuration came before this one was in use.")
+ENDS = ReloadOutcome("replaced", "The server is shutting down.")
 
 
 class Supervisor:
@@ -47,14 +62,13 @@ class Supervisor:
         settings: Settings,
         work: Work,
         *,
-        check: Callable[[], None],
+        check: Check,
         read: Read,
         listening: socket.socket,
         health: socket.socket | None,
         is_allowed: Callable[[str], bool],
     ) -> None:
-        """`check` raises `ConfigError` if the configuration on disk cannot be used. After a successful check, `read`
-        loads the configuration.
+        """`check` runs in a process of its own. After a successful check, `read` loads the configuration.
 
         `is_allowed` gets the Host header of a request to the health port and returns whether to answer.
         """
@@ -67,13 +81,13 @@ class Supervisor:
         self._serving = 1
         """The generation of the workers that accept connections. Each new configuration starts a new generation of
         workers."""
-        self._next: Settings | None = None
-        """The new configuration while its workers start, otherwise None."""
+        self._swap: ConfigSwap | None = None
+        """The attempt to take a new configuration, until it has succeeded or failed."""
+        self._swaps = {"taken": 0, "refused": 0}
         self._deaths: dict[int, float] = {}
         self._restarts = 0
         self._ending: int | None = None
         """The exit status of the server. None until the shutdown begins."""
-        self._config: ConfigCheck | None = None
         self._metrics_requests: list[tuple[float, Respond]] = []
         routes = {"/health/live": self._live, "/health/ready": self._ready, "/metrics": self._metrics}
         self._health = HealthPort(self._selector, health, routes, is_allowed) if health is not None else None
@@ -128,7 +142,7 @@ class Supervisor:
             log.info("draining", extra={"notice_s": server.drain_notice_s, "drain_s": server.drain_s})
             self._ending = exit_status
             self._close_at = monotonic() + server.drain_notice_s
-            self._give_up_next()
+            self._give_up_next(ENDS)
         for child in self._children:
             self._drain(child, server.drain_notice_s)
 
@@ -165,12 +179,16 @@ class Supervisor:
             self._look_at_next(child)
         elif isinstance(report, MetricsPage):
             self._answer_metrics(report.text)
+        elif isinstance(report, AskReload):
+            number = report.number
+            self._reload(report.config, lambda outcome: child.send(ReloadEnded(number, outcome)))
 
-    def _drain(self, child: Child, notice_s: float) -> None:
+    def _drain(self, child: Child, notice_s: float, *, replaced: bool = False) -> None:
         drain_s = self._settings.server.drain_s
         child.draining = True
-        child.kill_at = min(child.kill_at, monotonic() + notice_s + drain_s + CUT_S + FLUSH_S + CLOSE_S + SPARE_S)
-        child.send(DrainOrder(notice_s, drain_s))
+        wait_s = notice_s + REST_S + drain_s + CUT_S + FLUSH_S + CLOSE_S + SPARE_S
+        child.kill_at = min(child.kill_at, monotonic() + wait_s)
+        child.send(DrainOrder(notice_s, drain_s, replaced))
 
     def _reap(self) -> None:
         for child in tuple(self._children):
@@ -188,7 +206,7 @@ class Supervisor:
             return
         how = f"was ended by signal {-exit_code}" if exit_code < 0 else f"ended with status {exit_code}"
         if child.generation > self._serving:
-            self._refuse_next(child.failure or f"its worker {how}")
+            self._refuse_next(ReloadOutcome("failed", child.failure or f"its worker {how}"))
             return
         now = monotonic()
         last, self._deaths[child.number] = self._deaths.get(child.number), now
@@ -211,75 +229,84 @@ class Supervisor:
 
     # a new configuration
 
-    def _reload(self) -> None:
+    def _reload(self, text: str | None = None, hear: Hear | None = None) -> None:
         """Check the configuration and start new workers with it.
 
-        The new workers replace the current ones once all new workers are ready.
+        The new workers replace the current ones once all new workers are ready. `hear` gets the result.
         """
         if self._ending is not None:
+            if hear is not None:
+                hear(ENDS)
             return
-        self._give_up_next()
-        log.info("SIGHUP: reading the configuration again")
-        config = self._config = ConfigCheck(self._check, self._own_sockets())
-        self._selector.register(config.channel, selectors.EVENT_READ, self._hear_check)
+        self._give_up_next(REPLACED)
+        log.info("reading the configuration again" if text is None else "a new configuration came over HTTP")
+        swap = self._swap = ConfigSwap(text, hear, self._check, self._own_sockets())
+        assert swap.check is not None
+        self._selector.register(swap.check.channel, selectors.EVENT_READ, lambda: self._hear_check(swap))
 
-    def _hear_check(self) -> None:
-        config = self._config
-        assert config is not None
-        config.read()
-        if not config.done:
+    def _hear_check(self, swap: ConfigSwap) -> None:
+        assert swap.check is not None
+        swap.check.read()
+        if not swap.check.done:
             return
-        mistakes = config.mistakes()
-        self._end_check()
+        mistakes = swap.check.mistakes()
+        self._end_check(swap)
         if mistakes:
-            self._refuse_next(mistakes)
+            self._refuse_next(ReloadOutcome("mistakes", mistakes))
             return
         try:
-            settings = self._read()
+            settings = self._read(swap.text)
         except ConfigError as error:
-            self._refuse_next(str(error))
+            self._refuse_next(ReloadOutcome("mistakes", str(error)))
             return
         if (settings.server.workers > 1) != (self._settings.server.workers > 1):
-            self._refuse_next("a change between one worker and several needs a restart")
+            self._refuse_next(ReloadOutcome("failed", "a change between one worker and several needs a restart"))
             return
-        self._next = settings
+        swap.settings = settings
         for number in range(1, settings.server.workers + 1):
             self._spawn(number, self._serving + 1, settings)
 
-    def _end_check(self) -> None:
-        config, self._config = self._config, None
-        if config is not None:
-            self._selector.unregister(config.channel)
-            config.close()
+    def _end_check(self, swap: ConfigSwap) -> None:
+        if (check := swap.end_check()) is not None:
+            self._selector.unregister(check.channel)
+            check.close()
 
     def _look_at_next(self, child: Child) -> None:
-        if self._next is None or child.draining:
+        swap = self._swap
+        if swap is None or swap.settings is None or child.draining:
             return
         coming = [worker for worker in self._children if worker.generation > self._serving and not worker.draining]
         current = self._current()
         was_ready = any(worker.ready_status == 200 for worker in current)
         if status.has_failed(child) and was_ready:
-            self._refuse_next(f"a new worker does not become ready: {child.ready_body.decode()}")
-        elif len(coming) == self._next.server.workers and all(
+            why = f"a new worker does not become ready: {child.ready_body.decode()}"
+            self._refuse_next(ReloadOutcome("failed", why))
+        elif len(coming) == swap.settings.server.workers and all(
             worker.ready_status == 200 or (status.has_failed(worker) and not was_ready) for worker in coming
         ):
-            self._settings, self._next = self._next, None
+            before, self._settings, self._swap = self._settings.server, swap.settings, None
             self._serving += 1
+            self._swaps["taken"] += 1
             self._deaths.clear()
             for worker in coming:
                 worker.send(Accept())
+            # the worker that asked must hear the result before it is drained
+            swap.taken(before)
             for worker in current:
-                self._drain(worker, 0.0)
+                self._drain(worker, 0.0, replaced=True)
             log.info("the new configuration is in use")
 
-    def _refuse_next(self, why: str) -> None:
-        log.error("the new configuration cannot be used, and the old one stays in use: %s", why)
-        self._give_up_next()
+    def _refuse_next(self, outcome: ReloadOutcome) -> None:
+        log.error("the new configuration cannot be used, and the old one stays in use: %s", outcome.text)
+        self._swaps["refused"] += 1
+        self._give_up_next(outcome)
 
-    def _give_up_next(self) -> None:
+    def _give_up_next(self, outcome: ReloadOutcome) -> None:
         """End the workers that were started for a new configuration."""
-        self._next = None
-        self._end_check()
+        swap, self._swap = self._swap, None
+        if swap is not None:
+            self._end_check(swap)
+            swap.refused(outcome)
         for child in self._children:
             if child.generation > self._serving and not child.draining:
                 child.draining = True
@@ -307,6 +334,6 @@ class Supervisor:
 
     def _answer_metrics(self, page: str) -> None:
         waiting, self._metrics_requests = self._metrics_requests, []
-        body = (page + status.figures(self._current(), self._restarts)).encode()
+        body = (page + status.figures(self._current(), self._restarts, self._swaps)).encode()
         for _, respond in waiting:
             respond(200, TEXT, body)

@@ -8,7 +8,7 @@ import contextlib
 import logging
 import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
 from msgspec import Raw
@@ -17,6 +17,7 @@ from gateway.errors import ConfigError
 from gateway.serving.channel import (
     Accept,
     AskMetrics,
+    AskReload,
     Beat,
     DrainOrder,
     Failed,
@@ -25,16 +26,22 @@ from gateway.serving.channel import (
     MetricsPage,
     Opened,
     Ready,
+    ReloadEnded,
     line,
     read_order,
 )
 from gateway.serving.limits import ClientLimits
 from gateway.serving.listener import Listener
+from gateway.settings.reload import ReloadOutcome
 
 log = logging.getLogger("foreword.serving")
 
 BEAT_S = 0.5
 AT_ONCE = DrainOrder(0.0, 0.0)
+REST_S = 1.5
+"""How long the idle connections of a replaced worker stay open. A client that sends a request at the moment when its
+connection closes would lose the request.
+"""
 CUT_S = 5.0
 """After `cut`, how long the requests may take to send their last event and to be recorded."""
 FLUSH_S = 2.0
@@ -57,6 +64,9 @@ class ServedApplication(Protocol):
     def cut(self) -> None:
         """End all running requests with an error."""
 
+    def reload_with(self, reload: Callable[[str | None], Awaitable[ReloadOutcome]]) -> None:
+        """Set the function that asks the parent to take another configuration."""
+
 
 class Worker:
     """Runs until a `DrainOrder` arrives or the parent has ended."""
@@ -70,6 +80,9 @@ class Worker:
         self._ready: tuple[int, bytes] | None = None
         self._drain: asyncio.Future[DrainOrder] = self._loop.create_future()
         self._hurry = asyncio.Event()
+        self._reloads: dict[int, asyncio.Future[ReloadOutcome]] = {}
+        self._reload_number = 0
+        application.reload_with(self._ask_reload)
 
     async def run(self, channel: socket.socket, drain_s: float) -> None:
         self._reports = await _open_channel(self._loop, channel, self._obey, self._end)
@@ -85,8 +98,22 @@ class Worker:
             self._listener.listen(self._listening)
         elif isinstance(message, AskMetrics):
             self._report(MetricsPage(self._application.metrics_page().decode()))
+        elif isinstance(message, ReloadEnded):
+            if (waiting := self._reloads.get(message.number)) is not None and not waiting.done():
+                waiting.set_result(message.outcome)
         else:
             self._end(message)
+
+    async def _ask_reload(self, config: str | None) -> ReloadOutcome:
+        self._reload_number += 1
+        number = self._reload_number
+        waiting = self._reloads[number] = self._loop.create_future()
+        try:
+            self._report(AskReload(number, config))
+            outcome: ReloadOutcome = await waiting
+            return outcome
+        finally:
+            del self._reloads[number]
 
     def _end(self, drain: DrainOrder = AT_ONCE) -> None:
         """Begin to drain. A second call cuts the running requests."""
@@ -96,10 +123,11 @@ class Worker:
             self._drain.set_result(drain)
 
     async def _leave(self, drain: DrainOrder) -> None:
-        self._application.drain()
-        self._tell_readiness()
+        if not drain.replaced:
+            self._application.drain()
+            self._tell_readiness()
         await self._unless_hurried(asyncio.sleep(drain.notice_s))
-        self._listener.drain()
+        self._listener.drain(REST_S if drain.replaced else 0.0)
         await self._unless_hurried(asyncio.wait_for(self._listener.finished(), drain.drain_s))
         if self._listener.requests:
             log.warning("drain time is over: running requests are cut", extra={"requests": self._listener.requests})

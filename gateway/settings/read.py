@@ -13,6 +13,7 @@ from msgspec import Struct
 from gateway.documented import listed_values
 from gateway.errors import ConfigError, Problem
 from gateway.settings.numbers import DIGEST_PATTERN
+from gateway.settings.reload import POSTED
 from gateway.settings.tables import KINDS, NAMED, PLAIN, KindTable, Settings
 
 
@@ -24,18 +25,37 @@ def load(path: Path) -> Settings:
     return settings
 
 
+def load_posted(text: str, path: Path) -> Settings:
+    """Do the same for a configuration that came over HTTP and stands in for the file at `path`."""
+    settings, problems = read_posted(text, path)
+    if settings is None or problems:
+        raise ConfigError(problems)
+    return settings
+
+
 def read_file(path: Path) -> tuple[Settings | None, list[Problem]]:
     """Return the readable settings and all mistakes. The settings are None if the file is unreadable or not TOML."""
     try:
-        table = tomllib.loads(path.read_text("utf-8-sig"))
+        text = path.read_text("utf-8-sig")
     except FileNotFoundError:
         remedy = "Copy config.toml from the repository, or pass --config PATH."
         return None, [Problem(str(path), "there is no such file", remedy)]
     except (OSError, UnicodeDecodeError) as error:
         return None, [Problem(str(path), f"cannot be read: {error}")]
+    try:
+        table = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         return None, [Problem(str(path), f"is not valid TOML: {error}")]
     return read(table, root=path.resolve().parent, file=path.name)
+
+
+def read_posted(text: str, path: Path) -> tuple[Settings | None, list[Problem]]:
+    """Do as `read_file` does, with a configuration that came over HTTP and stands in for the file at `path`."""
+    try:
+        table = tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        return None, [Problem(POSTED, f"is not valid TOML: {error}")]
+    return read(table, root=path.resolve().parent, file=POSTED)
 
 
 def read(table: Mapping[str, Any], *, root: Path, file: str = "config.toml") -> tuple[Settings, list[Problem]]:

@@ -140,7 +140,7 @@ def test_nobody_else_moves_anything(gateway: GatewayProcess) -> None:
     assert sent(as_browser(gateway, "null")) == 403
     assert sent(without_origin) == 403
     # the password that a browser sends along by itself opens the pages and nothing else
-    assert sent(as_browser(gateway), "/v1/foreword/reload") == 401
+    assert sent(as_browser(gateway), "/v1/foreword/templates/reload") == 401
     assert served(gateway)["status"] == "candidate"
     asked = httpx.get(f"{gateway.url}{PAGE}")
     assert (asked.status_code, asked.headers["www-authenticate"][:6]) == (401, "Basic ")

@@ -76,8 +76,8 @@ def test_versions_lineage_and_scores_are_shown_but_not_what_a_template_says(gate
 def test_nobody_without_a_key_sees_them_and_only_an_admin_reloads(gateway: GatewayProcess) -> None:
     assert httpx.get(f"{gateway.url}/v1/foreword/templates").status_code == 401
     assert httpx.get(f"{gateway.url}/v1/foreword/templates/nothing.en", headers=key("app")).status_code == 404
-    assert httpx.post(f"{gateway.url}/v1/foreword/reload").status_code == 401
-    assert httpx.post(f"{gateway.url}/v1/foreword/reload", headers=key("app")).status_code == 403
+    assert httpx.post(f"{gateway.url}/v1/foreword/templates/reload").status_code == 401
+    assert httpx.post(f"{gateway.url}/v1/foreword/templates/reload", headers=key("app")).status_code == 403
 
 
 def test_a_change_is_taken_over_and_a_broken_file_keeps_the_last_good_library(
@@ -93,13 +93,13 @@ def test_a_change_is_taken_over_and_a_broken_file_keeps_the_last_good_library(
     assert [(one["version"], one["speaks"], one["kept"]) for one in versions] == [(1, False, True), (2, True, False)]
 
     write(tmp_path / "mine", "refund", source("# user\n{{ nobody }}", version=3))
-    answer = httpx.post(f"{gateway.url}/v1/foreword/reload", headers=key("admin"))
+    answer = httpx.post(f"{gateway.url}/v1/foreword/templates/reload", headers=key("admin"))
     assert (answer.status_code, "refund.prompt.md:23:4: no slot 'nobody'" in answer.json()["errors"][0]) == (409, True)
     assert speaks() == 2
     reports = httpx.get(f"{gateway.url}/health/ready").json()["reports"]
     assert any("the last good ones stay in use" in report and "refund.prompt.md:23:4" in report for report in reports)
 
     write(tmp_path / "mine", "refund", source(version=3))
-    answer = httpx.post(f"{gateway.url}/v1/foreword/reload", headers=key("admin"))
+    answer = httpx.post(f"{gateway.url}/v1/foreword/templates/reload", headers=key("admin"))
     assert answer.status_code == 200
     assert speaks() == 3

@@ -145,7 +145,7 @@ def reload(url: str, key: str, as_json: bool, config: Path) -> None:
     exits with 1. The gateway also checks its files every second, unless watch_s is 0.
     """
     server = load_settings(config).server
-    status, answer = _post(f"{url or f'http://{_host(server.host)}:{server.port}'}/v1/foreword/reload", key)
+    status, answer = _post(f"{url or f'http://{_host(server.host)}:{server.port}'}/v1/foreword/templates/reload", key)
     if as_json:
         echo_json(answer)
     elif status == 200:

@@ -1,4 +1,5 @@
-"""The template library over HTTP: versions, pointers, lineage, measured scores, and reloading."""
+"""The template library over HTTP: versions, pointers, lineage, measured scores, and reading the files
+again."""
 
 import asyncio
 from collections.abc import Sequence
@@ -66,7 +67,7 @@ async def get_template(gateway: Shared, key: Caller, id: PathText) -> Response[b
     return json_of(TemplateDetail(listed, messages))
 
 
-@post("/v1/foreword/reload", status_code=200, summary="Read the templates again", tags=["Foreword"])
+@post("/v1/foreword/templates/reload", status_code=200, summary="Read the templates again", tags=["Foreword"])
 async def reload_templates(gateway: Shared, key: Caller) -> Response[bytes]:
     """Replaces the whole library. If a file is broken, nothing is replaced, and a 409 lists the mistakes. Only for
     admin keys.

@@ -395,3 +395,44 @@ async def _until(condition: Callable[[], bool], limit_s: float = 5.0) -> None:
     async with asyncio.timeout(limit_s):
         while not condition():  # noqa: ASYNC110 - what is waited for tells nobody
             await asyncio.sleep(0.01)
+
+
+async def test_a_client_that_was_not_told_of_the_end_may_send_one_more_request() -> None:
+    """The head of a stream is sent before the listener drains, so the client believes that the connection stays."""
+    block = asyncio.Event()
+
+    async def streams(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"one", "more_body": True})
+        await block.wait()
+        await send({"type": "http.response.body", "body": b"two", "more_body": False})
+
+    async with place(streams, ClientLimits()) as there:
+        reader, writer = await there.connect()
+        writer.write(post())
+        first = await reader.readuntil(b"one\r\n")
+        there.listener.drain(0.3)
+        block.set()
+        await reader.readuntil(b"0\r\n\r\n")
+        await asyncio.sleep(0.1)
+        writer.write(post())
+        second = await asyncio.wait_for(reader.read(), 5)
+        await asyncio.wait_for(there.listener.finished(), 5)
+        writer.close()
+
+    assert b"connection: close" not in first
+    assert status(second) == 200
+    assert b"connection: close" in second
+
+
+async def test_a_connection_that_rests_while_the_listener_drains_is_closed_after_its_time() -> None:
+    async with place(echo, ClientLimits()) as there:
+        reader, writer = await there.connect()
+        began = asyncio.get_running_loop().time()
+        there.listener.drain(0.3)
+        rest = await asyncio.wait_for(reader.read(), 5)
+        took_s = asyncio.get_running_loop().time() - began
+        await asyncio.wait_for(there.listener.finished(), 5)
+        writer.close()
+
+    assert (rest, 0.2 < took_s < 1.0) == (b"", True)

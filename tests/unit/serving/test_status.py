@@ -46,7 +46,8 @@ def test_a_server_that_ends_is_not_ready() -> None:
 
 
 def test_figures_are_one_sample_a_worker() -> None:
-    page = status.figures([worker(1), worker(2)], restarts=3)
+    page = status.figures([worker(1), worker(2)], restarts=3, reloads={"taken": 4})
 
     assert 'foreword_worker_up{worker="1"} 1\nforeword_worker_up{worker="2"} 1\n' in page
-    assert page.endswith("foreword_worker_restarts_total 3\n")
+    assert "foreword_worker_restarts_total 3\n" in page
+    assert page.endswith('foreword_reloads_total{result="taken"} 4\n')
