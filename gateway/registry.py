@@ -20,6 +20,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "openai": "gateway.backends.remote:KIND",
         "anthropic": "gateway.backends.anthropic:KIND",
         "azure": "gateway.backends.providers.azure:KIND",
+        "bedrock": "gateway.backends.providers.bedrock:KIND",
         "gemini": "gateway.backends.providers.gemini:KIND",
         "llamacpp": "gateway.backends.local.llamacpp:KIND",
         "torch": "gateway.backends.local.torch_engine.backend:KIND",

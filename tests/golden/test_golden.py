@@ -52,6 +52,23 @@ kind = "gemini"
 base_url = "http://127.0.0.1:{upstream}/v1beta"
 api_key = "google-upstream-secret"
 models = ["gemini-*"]
+[backends.bedrock]
+kind = "bedrock"
+base_url = "http://127.0.0.1:{upstream}"
+region = "us-east-1"
+api_key = "bedrock-upstream-secret"
+models = ["us.*", "amazon.*"]
+[backends.signed-bedrock]
+kind = "bedrock"
+base_url = "http://127.0.0.1:{upstream}"
+region = "us-east-1"
+access_key_id = "AKIA1"
+secret_access_key = "signing-upstream-secret"
+models = ["signed"]
+[models.signed-then-gpt]
+backend = "signed-bedrock"
+upstream = "eu.anthropic.claude-4:0"
+fallback = "renamed"
 [models.gemini-then-gpt]
 backend = "gemini"
 upstream = "gemini-2.5-flash"

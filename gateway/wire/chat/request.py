@@ -69,7 +69,7 @@ class GivenAudio(Struct):
     format: str = ""
 
 
-class ContentPart(Struct):
+class RequestPart(Struct):
     """One part of a message's content."""
 
     type: str = ""
@@ -99,7 +99,7 @@ class AllowedTools(Struct, frozen=True):
     tools: list[ChatTool] = []
 
 
-class ToolChoice(Struct):
+class ChosenTool(Struct):
     type: str = "function"
     function: FunctionSpec = FunctionSpec()
     allowed_tools: AllowedTools = AllowedTools()
@@ -116,7 +116,7 @@ class ResponseFormat(Struct):
     json_schema: AnswerSchema | None = None
 
 
-class Thinking(Struct):
+class GivenThinking(Struct):
     """Anthropic's setting of a model's reasoning, which chat completions may carry too."""
 
     type: str = ""
@@ -131,7 +131,7 @@ class ChatFields(Struct):
     stream: bool | None = None
     temperature: float | None = None
     tools: list[ChatTool] | None = None
-    tool_choice: str | ToolChoice | None = None
+    tool_choice: str | ChosenTool | None = None
     parallel_tool_calls: bool | None = None
     response_format: ResponseFormat | None = None
     reasoning_effort: str | None = None
@@ -146,10 +146,10 @@ class ChatFields(Struct):
         return self.max_completion_tokens or self.max_tokens or None
 
     @property
-    def reasoning(self) -> Thinking:
+    def reasoning(self) -> GivenThinking:
         """The field `thinking`, decoded. Raises `BadRequest` for a wrong type."""
         given = self.thinking
-        return Thinking() if given is UNSET or bytes(given) == NULL else decoded(_thinking, given, "thinking")
+        return GivenThinking() if given is UNSET or bytes(given) == NULL else decoded(_thinking, given, "thinking")
 
     @property
     def stops(self) -> list[str]:
@@ -157,8 +157,8 @@ class ChatFields(Struct):
 
 
 _fields = msgspec.json.Decoder(ChatFields)
-_thinking = msgspec.json.Decoder(Thinking)
-_parts = msgspec.json.Decoder(list[ContentPart])
+_thinking = msgspec.json.Decoder(GivenThinking)
+_parts = msgspec.json.Decoder(list[RequestPart])
 _object = msgspec.json.Decoder(dict[str, Raw])
 _text = msgspec.json.Decoder(str)
 
@@ -176,12 +176,12 @@ def given_fields(body: bytes) -> dict[str, Raw]:
     return {name: value for name, value in _object.decode(body).items() if bytes(value) != NULL}
 
 
-def read_parts(content: Raw, where: str) -> list[ContentPart]:
+def read_parts(content: Raw, where: str) -> list[RequestPart]:
     """Return the parts of a field `content`. A text is one part, and a missing content has none."""
     if content in (NOTHING, EMPTY):
         return []
     if is_text(content):
-        return [ContentPart("text", content)]
+        return [RequestPart("text", content)]
     return decoded(_parts, content, where)
 
 

@@ -31,7 +31,7 @@ STATUSES = {
 WRONG_KEY = "API_KEY_INVALID"
 
 
-class Refusal(NamedTuple):
+class GoogleRefusal(NamedTuple):
     """A refusal in OpenAI's form. `retry_after_s` is 0 if the backend names no time."""
 
     status: int
@@ -49,7 +49,7 @@ def fault_of(answer: dict[str, Any]) -> CompletionFault | None:
     return CompletionFault(message, _status(error, kind), kind or None)
 
 
-def refusal(body: bytes, status: int) -> Refusal:
+def refusal(body: bytes, status: int) -> GoogleRefusal:
     """Translate the body of a refusal. Some servers send it as a list."""
     answer = loose_json(body)
     if isinstance(answer, list):
@@ -62,7 +62,7 @@ def refusal(body: bytes, status: int) -> Refusal:
     kinds = {True: "rate_limit_error" if told == 429 else "invalid_request_error", False: "upstream_error"}
     message = (fault.message if fault else None) or f"The backend refused the request with status {status}."
     written = {"message": message, "type": kinds[told < 500], "param": None, "code": kind or None}
-    return Refusal(told, _encode({"error": written}), _retry_s(error))
+    return GoogleRefusal(told, _encode({"error": written}), _retry_s(error))
 
 
 def _status(error: dict[str, Any], kind: str) -> int:

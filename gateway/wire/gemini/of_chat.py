@@ -12,7 +12,7 @@ import msgspec
 from msgspec import UNSET, Raw
 
 from gateway.errors import BadRequest
-from gateway.wire.chat.request import ChatFields, ChatTool, ToolChoice, given_fields, read_fields
+from gateway.wire.chat.request import ChatFields, ChatTool, ChosenTool, given_fields, read_fields
 from gateway.wire.gemini.contents import WHY, contents_of, unsupported
 from gateway.wire.json_fields import NULL, decoded
 from gateway.wire.messages.losses import Losses
@@ -155,11 +155,11 @@ def _thinking(fields: ChatFields, model: str, losses: Losses) -> dict[str, Any]:
 def _tools(fields: ChatFields, losses: Losses) -> dict[str, Any]:
     tools, choice = fields.tools or [], fields.tool_choice
     names: list[str] = []
-    if isinstance(choice, ToolChoice) and choice.type == "allowed_tools":
+    if isinstance(choice, ChosenTool) and choice.type == "allowed_tools":
         allowed = {tool.function.name for tool in choice.allowed_tools.tools}
         tools = [tool for tool in tools if tool.function.name in allowed]
         choice = choice.allowed_tools.mode
-    elif isinstance(choice, ToolChoice):
+    elif isinstance(choice, ChosenTool):
         names = [choice.function.name]
         choice = "required"
     if not tools:

@@ -11,7 +11,7 @@ import msgspec
 from msgspec import UNSET
 
 from gateway.errors import BadRequest
-from gateway.wire.chat.request import NO_SCHEMA, ChatFields, ChatTool, ToolChoice, given_fields, read_fields
+from gateway.wire.chat.request import NO_SCHEMA, ChatFields, ChatTool, ChosenTool, given_fields, read_fields
 from gateway.wire.json_fields import NULL
 from gateway.wire.messages.chat_parts import WHY_MESSAGES, conversation
 from gateway.wire.messages.losses import Losses
@@ -122,7 +122,7 @@ def _temperature(fields: ChatFields, losses: Losses) -> dict[str, Any]:
 def _tools(fields: ChatFields) -> dict[str, Any]:
     choice = fields.tool_choice
     tools = fields.tools or []
-    if isinstance(choice, ToolChoice) and choice.type == "allowed_tools":
+    if isinstance(choice, ChosenTool) and choice.type == "allowed_tools":
         names = {tool.function.name for tool in choice.allowed_tools.tools}
         tools = [tool for tool in tools if tool.function.name in names]
         choice = choice.allowed_tools.mode
@@ -154,10 +154,10 @@ def _tool(tool: ChatTool, place: int) -> dict[str, Any]:
     return {"name": function.name, **kept}
 
 
-def _choice(choice: str | ToolChoice | None) -> dict[str, Any] | None:
+def _choice(choice: str | ChosenTool | None) -> dict[str, Any] | None:
     if choice is None:
         return None
-    if isinstance(choice, ToolChoice):
+    if isinstance(choice, ChosenTool):
         return {"type": "tool", "name": choice.function.name}
     if choice not in CHOICES:
         raise BadRequest(

@@ -1,0 +1,1 @@
+"""Amazon Bedrock's Converse API: translations from and to chat completions."""
