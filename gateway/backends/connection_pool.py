@@ -1,6 +1,7 @@
 """Pools the connections to one upstream server. Idle connections are kept for later requests."""
 
 import asyncio
+import socket
 import ssl
 import sys
 from collections import deque
@@ -241,7 +242,7 @@ class ConnectionPool:
         except TimeoutError as error:
             raise Unreachable("no connection in time") from error
         except OSError as error:
-            raise Unreachable(str(error)) from error
+            raise Unreachable(_kind_of(error)) from error
         return connection
 
     def _distrust(self) -> None:
@@ -270,6 +271,20 @@ class ConnectionPool:
                 resting.popleft().close()
         if self._used or self._settled or self._settling:
             self._sweep_later()
+
+
+def _kind_of(error: OSError) -> str:
+    """Describe why a connection could not be opened, without an address."""
+    match error:
+        case ConnectionRefusedError():
+            return "the connection was refused"
+        case socket.gaierror():
+            return "its name cannot be resolved"
+        case ssl.SSLCertVerificationError():
+            return "its certificate is not trusted"
+        case ssl.SSLError():
+            return "TLS failed"
+    return "no connection could be opened"
 
 
 def _is_sick(status: int) -> bool:

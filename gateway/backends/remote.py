@@ -1,5 +1,6 @@
 """A backend for any OpenAI-compatible server. Bytes pass through unchanged."""
 
+import logging
 import ssl
 from collections.abc import Sequence
 from urllib.parse import quote, urlsplit
@@ -33,6 +34,8 @@ from gateway.ports import Headers, ModelCard, Reply, StreamEnd
 from gateway.registry import AdapterKind
 from gateway.wire.chat import encode
 
+log = logging.getLogger("foreword.remote")
+
 EVENT_STREAM = b"text/event-stream"
 SPOKEN = (Endpoint.CHAT, Endpoint.COMPLETION, Endpoint.EMBEDDING)
 """The endpoints of every OpenAI-compatible server. Some models also have `/v1/responses`."""
@@ -47,6 +50,8 @@ class Remote:
         self.name = name
         self._settings = settings
         self._origin = urlsplit(settings.base_url)
+        self._place = f"{self._origin.hostname}:{self._origin.port or self._origin.scheme}"
+        """The address for the log, without a password."""
         base = self._origin.path.rstrip("/")
         self._paths = {endpoint: f"{base}/{endpoint}".encode() for endpoint in Endpoint}
         self._counter = Counter(next((name for name in settings.models if not name.endswith("*")), "gpt-4o"))
@@ -220,7 +225,12 @@ class Remote:
                     retry_after_s=1.0,
                 )
             case Unreachable():
-                return BackendFailed(f"The backend {name!r} cannot be reached.", code=UNREACHABLE)
+                # the address is for the operator; clients get only the kind of failure
+                log.warning("backend %s cannot be reached at %s: %s", name, self._place, error.__cause__ or error)
+                return BackendFailed(
+                    f"The backend {name!r} cannot be reached: {error}. The gateway's log has its address.",
+                    code=UNREACHABLE,
+                )
             case Empty():
                 return BackendFailed(f"The backend {name!r} {what}.", code=code)
             case Idle():

@@ -96,6 +96,11 @@ class Access:
     def _find(self, headers: Mapping[bytes, bytes], page: bool) -> ClientKey:
         # Anthropic's clients send `x-api-key`; some send a bearer token as well, which then counts
         secret = _secret(headers.get(b"authorization", b""), page).strip() or headers.get(b"x-api-key", b"").strip()
+        if not secret and headers.get(b"authorization", b"").strip():
+            raise NoKey(
+                "The header Authorization has no bearer token. Write the word Bearer before the key: Authorization: "
+                "Bearer YOUR_KEY."
+            )
         if not secret:
             raise NoKey(
                 "You didn't provide an API key. Send it as a header: Authorization: Bearer YOUR_KEY, or x-api-key: "

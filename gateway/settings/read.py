@@ -3,9 +3,10 @@
 import difflib
 import os
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from types import UnionType
+from typing import Any, Union, get_args, get_origin
 
 import msgspec
 from msgspec import Struct
@@ -135,6 +136,9 @@ def _fields(table: Mapping[str, Any], struct: type[Struct], where: str) -> tuple
         if info is None:
             problems.append(Problem(f"{where} {key}", "unknown key", _suggest(key, fields)))
             continue
+        if inner := list(_inner_problems(value, info.type, f"{where} {key}")):
+            problems += inner
+            continue
         try:
             values[info.name] = msgspec.convert(_from_environment(value), info.type)
         except KeyError as error:
@@ -150,6 +154,27 @@ def _fields(table: Mapping[str, Any], struct: type[Struct], where: str) -> tuple
         if info.required and info.encode_name not in table
     )
     return values, problems
+
+
+def _inner_problems(value: Any, of: Any, where: str) -> Iterator[Problem]:
+    """Yield the mistakes in the tables inside a value, which msgspec would report one at a time and without remedy.
+
+    `of` is the type of the value: a struct, or a list, tuple, dict or union with structs in it.
+    """
+    if isinstance(of, type) and issubclass(of, Struct):
+        if isinstance(value, Mapping):
+            yield from _fields(value, of, where)[1]
+        return
+    kind, inner = get_origin(of), get_args(of)
+    if kind is dict and isinstance(value, Mapping):
+        for name, entry in value.items():
+            yield from _inner_problems(entry, inner[1], f"{where} {name!r}")
+    elif kind in (list, tuple) and isinstance(value, list):
+        for place, entry in enumerate(value, 1):
+            yield from _inner_problems(entry, inner[0], f"{where}, number {place}")
+    elif kind in (Union, UnionType):
+        for member in inner:
+            yield from _inner_problems(value, member, where)
 
 
 def _kind_table(value: Any, where: str) -> tuple[KindTable | None, list[Problem]]:

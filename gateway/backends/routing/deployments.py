@@ -6,6 +6,7 @@ from hashlib import sha256
 from typing import Protocol
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from gateway.errors import BadRequest
 from gateway.exchange import Exchange, Note, Target
@@ -57,9 +58,22 @@ class DeploymentGroup(Struct, frozen=True):
         by_order = sorted(self.deployments, key=lambda deployment: deployment.order)
         return tuple([deployment.target for deployment in by_order])
 
-    def has_tags(self, tags: Sequence[str]) -> bool:
-        """Return whether a deployment has all of these tags."""
-        return any(deployment.tags.issuperset(tags) for deployment in self.deployments)
+
+def with_tags(groups: Sequence[DeploymentGroup], tags: Sequence[str]) -> tuple[DeploymentGroup, ...]:
+    """Return the groups with only those deployments that have all of these tags. A group without any is left out."""
+    if not tags:
+        return tuple(groups)
+    kept = [(group, tuple([each for each in group.deployments if each.tags.issuperset(tags)])) for group in groups]
+    return tuple([replace(group, deployments=deployments) for group, deployments in kept if deployments])
+
+
+def no_such_tags(group: DeploymentGroup, tags: Sequence[str]) -> BadRequest:
+    """Return the error for a request whose model has no deployment with all of these tags."""
+    known = ", ".join(sorted({tag for deployment in group.deployments for tag in deployment.tags})) or "none"
+    return BadRequest(
+        f"No deployment of the model {group.name!r} has the tags {', '.join(tags)}. Known tags: {known}.",
+        param="foreword.tags",
+    )
 
 
 Chance = Callable[[], float]
@@ -69,31 +83,16 @@ Chance = Callable[[], float]
 def sorted_targets(
     group: DeploymentGroup, exchange: Exchange, live: Live, chance: Chance
 ) -> tuple[tuple[Target, ...], Note | None]:
-    """Return the targets in the order in which to try them, and a note on the choice. Raises `BadRequest` if no
-    deployment has the tags of the request.
-    """
+    """Return the targets in the order in which to try them, and a note on the choice."""
     if len(group.deployments) == 1 and not exchange.ask.controls.tags:
         return (group.deployments[0].target,), None
-    suitable = _suitable(_tagged(group, exchange.ask.controls.tags), exchange)
+    suitable = _suitable(group.deployments, exchange)
     keys = _keys(group.strategy, suitable, exchange, live, chance)
     by_key = sorted(zip(keys, suitable, strict=True), key=lambda pair: (pair[1].order, pair[0]))
     targets = tuple([deployment.target for _, deployment in by_key])
     first = targets[0]
     data = {"backend": first.backend, "model": first.model, "deployments": len(targets)}
     return targets, Note("route", "deployment", f"{group.name}: {group.strategy.value}", data)
-
-
-def _tagged(group: DeploymentGroup, tags: Sequence[str]) -> tuple[RoutedDeployment, ...]:
-    if not tags:
-        return group.deployments
-    tagged = tuple([deployment for deployment in group.deployments if deployment.tags.issuperset(tags)])
-    if not tagged:
-        known = ", ".join(sorted({tag for deployment in group.deployments for tag in deployment.tags})) or "none"
-        raise BadRequest(
-            f"No deployment of the model {group.name!r} has the tags {', '.join(tags)}. Known tags: {known}.",
-            param="foreword.tags",
-        )
-    return tagged
 
 
 def _suitable(deployments: tuple[RoutedDeployment, ...], exchange: Exchange) -> tuple[RoutedDeployment, ...]:

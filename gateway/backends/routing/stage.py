@@ -5,7 +5,7 @@ import random
 from msgspec.structs import replace
 
 from gateway.ask import ClientKey, Mode
-from gateway.backends.routing.deployments import Chance, Live, sorted_targets
+from gateway.backends.routing.deployments import Chance, Live, no_such_tags, sorted_targets, with_tags
 from gateway.backends.routing.figures import LiveFigures
 from gateway.backends.routing.routes import AUTO, Routes, check_model
 from gateway.exchange import CanaryTrial, Exchange, Note, Target
@@ -42,36 +42,41 @@ class RouteStage:
         return replace(exchange, route=targets, mode=mode, trials=trials, notes=(*exchange.notes, *notes))
 
     def _targets(self, exchange: Exchange) -> tuple[tuple[Target, ...], tuple[Note, ...]]:
-        """Return the targets for this conversation in order, with notes.
+        """Return the targets for this conversation in order, with notes. Raises `BadRequest` if the model has no
+        deployment with the request's tags.
 
         If another model takes a share of the requested model's traffic, the other model's targets may come first. The
         targets of the requested model are then fallbacks.
         """
         ask = exchange.ask
-        targets, notes = self._sorted(exchange, ask.model)
+        found = self._sorted(exchange, ask.model)
+        if found is None:
+            raise no_such_tags(self.routes.route(ask.model, ask.endpoint).groups[0], ask.controls.tags)
+        targets, notes = found
         meant = self.routes.name(ask.model, ask.endpoint)
         if ask.model not in AUTO and meant != ask.model:
             notes = (Note("route", "alias", meant), *notes)
         other = self.routes.shared(ask.model, ask.controls.conversation or ask.user or exchange.id)
-        # like a fallback, a model without the tags is left out
-        if not other or not self.routes.route(other, ask.endpoint).groups[0].has_tags(ask.controls.tags):
+        preferred = self._sorted(exchange, other) if other else None
+        if preferred is None:
             return targets, notes
-        preferred, chosen = self._sorted(exchange, other)
         note = Note("route", "share", data={"model": other})
-        return (*preferred, *targets), (note, *chosen, *notes)
+        return (*preferred[0], *targets), (note, *preferred[1], *notes)
 
-    def _sorted(self, exchange: Exchange, name: str) -> tuple[tuple[Target, ...], tuple[Note, ...]]:
-        """Return the targets of a model, sorted by the strategies of the model and of its fallbacks."""
-        route = self.routes.route(name, exchange.ask.endpoint)
-        if route.is_fixed and not exchange.ask.controls.tags:
+    def _sorted(self, exchange: Exchange, name: str) -> tuple[tuple[Target, ...], tuple[Note, ...]] | None:
+        """Return the targets of a model, sorted by the strategies of the model and of its fallbacks. Returns None if
+        the model itself has no deployment with the request's tags. Fallbacks without one are left out.
+        """
+        tags, route = exchange.ask.controls.tags, self.routes.route(name, exchange.ask.endpoint)
+        if route.is_fixed and not tags:
             return route.targets, ()
-        tags, (own, *fallbacks) = exchange.ask.controls.tags, route.groups
-        # a fallback without the tags is left out, since the model's own deployments may answer
-        chosen = [own, *[group for group in fallbacks if group.has_tags(tags)]]
-        groups = [sorted_targets(group, exchange, self._live, self._chance) for group in chosen]
+        groups = with_tags(route.groups, tags)
+        if not groups or groups[0].name != route.groups[0].name:
+            return None
+        found = [sorted_targets(group, exchange, self._live, self._chance) for group in groups]
         # the note is about the model itself, since its fallbacks are used only if it fails
-        notes = () if groups[0][1] is None else (groups[0][1],)
-        return tuple([target for targets, _ in groups for target in targets]), notes
+        notes = () if found[0][1] is None else (found[0][1],)
+        return tuple([target for targets, _ in found for target in targets]), notes
 
     def _trials(self, exchange: Exchange) -> tuple[CanaryTrial, ...]:
         """Return the experiments in which the request takes part: the route's and the key's. If the request itself sets

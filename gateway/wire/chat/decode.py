@@ -1,6 +1,7 @@
 """Decodes OpenAI's request bodies to `Ask`. Only the fields that the gateway uses are parsed. The raw bytes are
 kept."""
 
+import difflib
 import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, TypeGuard
@@ -109,6 +110,7 @@ _HEADERS = frozenset(
         b"x-foreword-tags",
     }
 )
+_PREFIX = b"x-foreword-"
 BOOLEANS = {b"true": True, b"1": True, b"false": False, b"0": False}
 _NONE = (b"null", b"[]")
 _ZERO = (b"0", b"0.0")
@@ -217,6 +219,9 @@ def controls_of(body: ForewordObject | UnsetType | None, headers: Mapping[bytes,
     """Read the controls from the `foreword` object. A control that the object lacks is read from its `x-foreword-*`
     header."""
     given = body if isinstance(body, ForewordObject) else ForewordObject()
+    # joining the names is four times as fast as looking at each
+    if b"\n" + _PREFIX in b"\n".join([b"", *headers]):
+        _check_names(headers)
     if not isinstance(body, ForewordObject) and headers.keys().isdisjoint(_HEADERS):
         return _NOTHING
     mode = given.mode
@@ -243,6 +248,17 @@ def controls_of(body: ForewordObject | UnsetType | None, headers: Mapping[bytes,
         closing_event=given.closing_event,
         tags=tuple(given.tags) or _listed(headers, b"x-foreword-tags"),
     )
+
+
+def _check_names(headers: Mapping[bytes, bytes]) -> None:
+    """Raise `BadRequest` for a header of ours that does not exist, as for an unknown field of the `foreword` object."""
+    for name in headers:
+        if name.startswith(_PREFIX) and name not in _HEADERS:
+            text = name.decode("latin-1")
+            known = {header.removeprefix(_PREFIX).decode(): header.decode() for header in sorted(_HEADERS)}
+            close = difflib.get_close_matches(text.removeprefix(_PREFIX.decode()), known, 1)
+            hint = f"Did you mean {known[close[0]]}?" if close else f"Known: {', '.join(known.values())}."
+            raise BadRequest(f"Unknown header {text}. {hint}", param=text, code="unknown_parameter")
 
 
 def _listed(headers: Mapping[bytes, bytes], name: bytes) -> tuple[str, ...]:

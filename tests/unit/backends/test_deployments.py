@@ -7,7 +7,13 @@ from typing import Any
 import pytest
 
 from gateway.ask import Ask, ClientKey, Controls, Endpoint, Turn
-from gateway.backends.routing.deployments import DeploymentGroup, RoutedDeployment, sorted_targets
+from gateway.backends.routing.deployments import (
+    DeploymentGroup,
+    RoutedDeployment,
+    no_such_tags,
+    sorted_targets,
+    with_tags,
+)
 from gateway.backends.routing.figures import LiveFigures
 from gateway.errors import BadRequest
 from gateway.exchange import Exchange, Target
@@ -38,7 +44,10 @@ def order(
     random: Random | None = None,
 ) -> list[str]:
     group = DeploymentGroup("chat", strategy, deployments)
-    targets, _ = sorted_targets(group, exchange or request(), live or LiveFigures({}), (random or Random(1)).random)
+    asking = exchange or request()
+    if not (groups := with_tags((group,), asking.ask.controls.tags)):
+        raise no_such_tags(group, asking.ask.controls.tags)
+    targets, _ = sorted_targets(groups[0], asking, live or LiveFigures({}), (random or Random(1)).random)
     return [target.backend for target in targets]
 
 

@@ -1,5 +1,6 @@
 """What a client is told where an upstream's answer has no end, is lost, or has to wait; and which headers it sees."""
 
+import logging
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -140,3 +141,16 @@ def test_headers_that_speak_in_the_gateways_name_do_not_pass() -> None:
         b"x-accel-redirect",
     ]
     assert passed_back([*kept, *[(name, b"evil") for name in foreign]]) == kept
+
+
+async def test_a_server_that_refuses_is_told_with_the_reason_and_logged_with_its_address(
+    rig: Rig, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logging.getLogger("foreword"), "propagate", True)
+    with RawServer(endless(JSON)) as server:
+        remote = await rig.remote(server)
+    with pytest.raises(RequestError, match="cannot be reached: the connection was refused") as refused:
+        await remote.send(EXCHANGE, "m", ())
+
+    assert "127.0.0.1" not in refused.value.message
+    assert f"cannot be reached at 127.0.0.1:{server.port}: " in caplog.text

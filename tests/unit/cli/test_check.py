@@ -108,3 +108,31 @@ def test_one_mistake_is_not_counted_twice(tmp_path: Path, broken: str, words: st
     config = BACKEND + '[prompt]\ntemplates = []\n[models.z]\nbackend = "up"\nfallback = "x"\n' + broken
     (problem,) = found(tmp_path, config)
     assert words in problem
+
+
+def test_every_mistake_inside_inner_tables_is_found_with_its_place_and_remedy(tmp_path: Path) -> None:
+    inner = """
+[models.chat]
+strategy = "weighted"
+[[models.chat.deployments]]
+backend = "up"
+upstrem = "m"
+wieght = 2
+[[models.chat.deployments]]
+upstream = "m"
+abilities = ["tolls"]
+price = {prompt = 1.0, completoin = 2.0}
+[jobs.prices."m"]
+promt = 1.0
+"""
+    problems = "\n".join(found(tmp_path, BACKEND + "[prompt]\ntemplates = []\n" + inner))
+
+    for words in (
+        "[models.chat] deployments, number 1 upstrem: unknown key\n    Did you mean 'upstream'?",
+        "[models.chat] deployments, number 1 wieght: unknown key\n    Did you mean 'weight'?",
+        "[models.chat] deployments, number 2 backend: is required",
+        "[models.chat] deployments, number 2 abilities: ",
+        "[models.chat] deployments, number 2 price completoin: unknown key\n    Did you mean 'completion'?",
+        "[jobs] prices 'm' promt: unknown key\n    Did you mean 'prompt'?",
+    ):
+        assert words in problems

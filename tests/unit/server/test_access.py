@@ -196,3 +196,32 @@ async def test_a_stream_is_readable_by_the_page() -> None:
     head = sent[0]["headers"]
     assert [value for name, value in head if name.lower() == b"access-control-allow-origin"] == [APP.encode()]
     assert sent[1]["body"] == b"data: a\n\n"
+
+
+@pytest.mark.parametrize("scheme", ["", "Token ", "Basic "])
+async def test_a_key_without_bearer_is_told_what_is_wrong_and_is_not_repeated(browse: Browse, scheme: str) -> None:
+    answer = await browse(KEYED).get("/v1/models", headers={"authorization": f"{scheme}key-of-the-app"})
+
+    assert answer.status_code == 401
+    assert "Write the word Bearer before the key" in answer.json()["error"]["message"]
+    assert "key-of-the-app" not in answer.text
+
+
+@pytest.mark.parametrize(
+    ("header", "said"),
+    [("x-foreword-mod", "Did you mean x-foreword-mode?"), ("x-foreword-quite-else", "Known: x-foreword-collections")],
+)
+async def test_an_unknown_header_of_ours_is_refused_on_every_endpoint(browse: Browse, header: str, said: str) -> None:
+    page = browse(KEYED)
+    bodies = {
+        "chat/completions": CHAT,
+        "completions": {"model": "m", "prompt": "a"},
+        "embeddings": {"model": "m", "input": "a"},
+        "responses": {"model": "m", "input": "a"},
+        "messages": {**CHAT, "max_tokens": 5},
+    }
+    for endpoint, body in bodies.items():
+        answer = await page.post(f"/v1/{endpoint}", json=body, headers={**BEARER, header: "off"})
+        assert (endpoint, answer.status_code) == (endpoint, 400)
+        assert f"Unknown header {header}" in answer.json()["error"]["message"]
+        assert said in answer.json()["error"]["message"]
