@@ -18,6 +18,7 @@ from gateway.prompt.found.adopt import NotAdopted, identity
 from gateway.prompt.found.contract import AnswerContract
 from gateway.prompt.found.contract_file import ContractBroken, replace_contract
 from gateway.prompt.found.found_prompt import FoundPrompt, PromotedVersion, PromptState
+from gateway.prompt.found.frozen import WrongTemplate, with_locks
 from gateway.prompt.found.shown_contract import with_contract
 from gateway.prompt.found.store import FoundFile, NoSuchPrompt, change_found, found_path, one_of, put, read_found
 from gateway.prompt.found.templates import NoSuchVersion, exported, read_template, write_identity
@@ -36,6 +37,10 @@ class PromptChange(Struct, forbid_unknown_fields=True):
     """The version to send. 0 sends the application's own text in all conversations."""
     share: Annotated[float, Meta(gt=0, le=1)] = 0.1
     """The share of new conversations that get the version."""
+    unlock: tuple[int, ...] = ()
+    """The numbers of fixed texts that versions may change or leave out."""
+    lock: tuple[int, ...] = ()
+    """The numbers of fixed texts to lock again."""
     contract: AnswerContract | None = None
     """The contract of the answers, in place of the present one. A contract without claims removes it."""
 
@@ -64,7 +69,7 @@ async def export_prompt(gateway: Shared, key: Caller, name: PathText) -> Respons
     secret."""
     prompt = _one(await _prompts(gateway, key), name)
     try:
-        text = exported(identity(prompt))
+        text = exported(identity(prompt), prompt.unlocked)
     except NotAdopted as error:
         raise BadRequest(str(error)) from error
     return Response(text.encode(), media_type="text/markdown; charset=utf-8")
@@ -74,7 +79,8 @@ async def export_prompt(gateway: Shared, key: Caller, name: PathText) -> Respons
 async def change_prompt(request: AnyRequest, gateway: Shared, key: Caller, name: PathText) -> Response[bytes]:
     """The body is `{"name": new name}`, `{"state": "found", "ignored" or "adopted"}`, or `{"version": 2, "share": 0.1}`
     to send a version of an adopted prompt. Version 0 sends the application's own text again. `{"contract": {...}}`
-    replaces the contract of the answers. Only for admin keys."""
+    replaces the contract of the answers, and `{"unlock": [2]}` allows versions to change a fixed text. Only for admin
+    keys."""
     admin_only(key, "change found prompts")
     try:
         change = _change.decode(await request.body())
@@ -157,6 +163,10 @@ def _changed(folder: Path, name: str, change: PromptChange) -> FoundPrompt:
                 raise BadRequest(str(error)) from error
         if change.version is not None:
             prompt = replace(prompt, spoken=_spoken(folder, prompt, change))
+        try:
+            prompt = with_locks(prompt, change.unlock, change.lock)
+        except WrongTemplate as error:
+            raise BadRequest(str(error), param="unlock" if change.unlock else "lock") from error
         if change.contract is not None:
             _write_contract(folder, prompt, change.contract)
         made.append(prompt)

@@ -17,7 +17,7 @@ from gateway.prompt.found.adopt import HISTORY, FoundTemplate, SkeletonPart, Tem
 from gateway.prompt.found.found_prompt import FoundPrompt
 from gateway.prompt.found.index import PromptIndex
 from gateway.prompt.found.store import found_path, one_of, read_found
-from gateway.prompt.found.templates import newest_template, write_template
+from gateway.prompt.found.templates import add_template, newest_template
 from gateway.records.locations import database_url
 from gateway.records.scrub import scrubbed
 from gateway.settings.tables import Settings
@@ -78,7 +78,7 @@ class ExamplesPortion(Struct, frozen=True):
 def run(run: JobRun, options: FoundExamplesOptions) -> FoundExamplesReport:
     folder = run.settings.data_folder
     prompt = one_of(read_found(found_path(folder)).prompts, options.prompt)
-    before = newest_template(folder, prompt.id)
+    newest_template(folder, prompt.id)
     now = time.time()
     window = run.step(
         "window", options, lambda: RecordWindow(at(options.since, now), now, key=prompt.key), RecordWindow
@@ -93,8 +93,7 @@ def run(run: JobRun, options: FoundExamplesOptions) -> FoundExamplesReport:
         remedy = "send feedback with the right `answer`, or with the score 1, for some of its requests"
         raise JobFailed(f"{prompt.name} has no request with a right answer; {remedy}")
     chosen = choose(rows, options.count)
-    version = with_examples(before, chosen)
-    write_template(folder, version)
+    version, _ = add_template(folder, prompt.id, lambda before: with_examples(before, chosen))
     commonest = Counter(row.answer for row in rows).most_common(1)[0][1] / len(rows)
     chars = sum(len(one.message) + len(one.answer) for one in chosen)
     return FoundExamplesReport(prompt.name, version.version, len(rows), round(commonest, 3), len(chosen), chars)

@@ -239,7 +239,11 @@ def _stored(
 
 
 def _decided(prompt: FoundPrompt, now: FoundPrompt | None) -> FoundPrompt:
-    return prompt if now is None else replace(prompt, name=now.name, state=now.state, spoken=now.spoken)
+    return (
+        prompt
+        if now is None
+        else replace(prompt, name=now.name, state=now.state, spoken=now.spoken, unlocked=now.unlocked)
+    )
 
 
 def _report(

@@ -24,7 +24,8 @@ may follow the language of the request."""
 SLACK = 1.25
 """The claimed length is the longest answer times this."""
 LONGEST_CLAIM = 4000
-SHARE = 0.005
+COMMON = 0.02
+"""A label that occurs in a smaller share of the answers does not decide whether the set is complete."""
 _BROKEN = object()
 
 
@@ -111,14 +112,18 @@ def _label_claims(contract: AnswerContract, texts: Sequence[str], fixed_text: st
     counts: dict[str, int] = {}
     for text in texts:
         counts[text] = counts.get(text, 0) + 1
-    common = {text for text, count in counts.items() if count >= max(2, SHARE * len(texts))}
-    labelled = [text in common for text in texts]
+    common = {text for text, count in counts.items() if count >= max(2, COMMON * len(texts))}
     labels = alternatives([text for text in texts if text in common])
-    if len(labels) < 2 or not is_formed(labelled) or not all(map(_is_label, labels)):
+    if len(labels) < 2 or not is_formed([text in common for text in texts]) or not all(map(_is_label, labels)):
         return None
-    # a rare label need not have occurred often, if the prompt itself lists it
-    listed = {text for text in counts if _is_label(text) and len(text) > 1 and text in fixed_text}
-    return replace(contract, labels=tuple(sorted({*labels, *listed})))
+    # claiming too many labels does no harm: those that occur seldom, and those that the prompt itself lists
+    words = max(len(label.split()) for label in labels)
+    seldom = {
+        text
+        for text, count in counts.items()
+        if _is_label(text) and ((count > 1 and len(text.split()) <= words) or (len(text) > 1 and text in fixed_text))
+    }
+    return replace(contract, labels=tuple(sorted({*labels, *seldom})))
 
 
 def _is_label(text: str) -> bool:

@@ -65,9 +65,10 @@ def answered(number: int, answer: str, arm: Arm = Arm.NONE) -> ExchangeRecord:
 
 
 def trial(
-    canary: Say, stable: Say, count: int, share: float, draw: Random, first: int = 0
+    canary: Say, stable: Say, count: int, share: float, draw: Random, first: int = 0, rated: float = 1.0
 ) -> tuple[list[ExchangeRecord], list[Feedback]]:
-    """Return records until the canary has given `count` answers, and feedback that likes the canary better."""
+    """Return records until the canary has given `count` answers, and feedback that likes the canary better. `rated` is
+    the share of answers with feedback."""
     records: list[ExchangeRecord] = []
     opinions = []
     own = 0
@@ -75,6 +76,8 @@ def trial(
         arm = Arm.CANARY if draw.random() < share else Arm.HELD
         own += arm is Arm.CANARY
         records.append(answered(first + len(records), (canary if arm is Arm.CANARY else stable)(draw), arm))
+        if rated < 1 and draw.random() >= rated:
+            continue
         right = 0.9 if arm is Arm.CANARY else 0.7
         opinions.append(Feedback(records[-1].id, score=float(draw.random() < right)))
     return records, opinions

@@ -160,6 +160,10 @@ def test_a_contract_is_read_and_replaced_by_api(gateway: GatewayProcess) -> None
     shown = httpx.post(url, json=own, headers=key("root")).json()["prompt"]
     assert (shown["contract"]["labels"], shown["contract_by"]) == (["card", "loan"], "a person")
     assert httpx.get(url, headers=key("app")).json()["prompt"]["contract"]["labels"] == ["card", "loan"]
+    unlocked = httpx.post(url, json={"unlock": [1]}, headers=key("root")).json()["prompt"]["unlocked"]
+    assert unlocked == [SYSTEM]
+    assert httpx.post(url, json={"lock": [1]}, headers=key("root")).json()["prompt"]["unlocked"] == []
+    assert httpx.post(url, json={"unlock": [9]}, headers=key("root")).status_code == 400
     gone = httpx.post(url, json={"contract": {}}, headers=key("root")).json()["prompt"]
     assert gone["contract"] is None
 

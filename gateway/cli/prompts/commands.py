@@ -10,7 +10,7 @@ import msgspec
 from msgspec.structs import replace
 
 from gateway.cli.config import config_option, load_settings
-from gateway.cli.prompts import contracts, versions
+from gateway.cli.prompts import contracts, unlock, versions
 from gateway.prompt.found.found_prompt import FoundPrompt, PromptState, PromptVersion
 from gateway.prompt.found.shown_contract import with_contract
 from gateway.prompt.found.store import FoundFile, change_found, found_path, one_of, put, read_found
@@ -40,7 +40,7 @@ def prompts() -> None:
     """
 
 
-for command in (*versions.COMMANDS, *contracts.COMMANDS):
+for command in (*versions.COMMANDS, *contracts.COMMANDS, *unlock.COMMANDS):
     prompts.add_command(command)
 
 

@@ -14,12 +14,12 @@ from gateway.prompt.found.adopt import FoundTemplate, identity
 from gateway.prompt.found.found_prompt import FoundPrompt, PromotedVersion, PromptState
 from gateway.prompt.found.store import FoundFile, change_found, found_path, one_of, put, read_found
 from gateway.prompt.found.templates import (
+    add_template,
     exported,
     imported,
     newest_template,
     read_template,
     write_identity,
-    write_template,
 )
 
 
@@ -63,9 +63,9 @@ def export_prompt(name: str, version: int | None, to: Path | None, config: Path)
     prompt = one_of(read_found(found_path(folder)).prompts, name)
     template = identity(prompt) if version is None else read_template(folder, prompt.id, version)
     if to is None:
-        click.echo(exported(template), nl=False)
+        click.echo(exported(template, prompt.unlocked), nl=False)
     else:
-        write_whole(to, exported(template))
+        write_whole(to, exported(template, prompt.unlocked))
         click.echo(f"{to}")
 
 
@@ -86,13 +86,11 @@ def add_version(name: str, file: Path, unlock: bool, config: Path) -> None:
     """
     folder = load_settings(config).data_folder
     prompt = _adopted(one_of(read_found(found_path(folder)).prompts, name))
-    before = newest_template(folder, prompt.id)
     try:
         text = file.read_bytes().decode()  # `read_text` would change the line ends of frozen text
     except UnicodeDecodeError as error:
         raise click.ClickException(f"{file} is not UTF-8 text: {error}; save it as UTF-8") from error
-    template = imported(text, before, unlocked=unlock)
-    write_template(folder, template)
+    template, _ = add_template(folder, prompt.id, lambda before: imported(text, before, prompt, unlocked=unlock))
     click.echo(f"{prompt.name} has version {template.version}; send it with: foreword prompts promote {prompt.name}")
 
 

@@ -60,6 +60,8 @@ class FoundTemplate(Struct, frozen=True):
     base: int = 1
     """The version of the found prompt from which the slots were made. Requests of other versions stay unchanged."""
     match: str = EXACT
+    unlocked: bool = False
+    """Whether a person has added this version with the right to change frozen text."""
     schema: int = SCHEMA
 
     def render(self, values: Mapping[str, str]) -> list[tuple[str, str]]:

@@ -125,6 +125,8 @@ class FoundPrompt(Struct, frozen=True):
     """The time until which the prompt's use is counted, in seconds since 1970."""
     spoken: PromotedVersion | None = None
     """The template version that is sent to a share of the conversations. None if every request stays unchanged."""
+    unlocked: tuple[str, ...] = ()
+    """The fixed texts that versions of the template may change or leave out. The prompt's owner has unlocked them."""
 
     @property
     def newest(self) -> PromptVersion:

@@ -6,8 +6,9 @@ from collections import Counter
 from pathlib import Path
 
 from gateway.errors import ForewordError
-from gateway.prompt.found.adopt import FoundTemplate
-from gateway.prompt.found.found_prompt import PromptState
+from gateway.prompt.found.adopt import FoundTemplate, NotAdopted, identity
+from gateway.prompt.found.found_prompt import FoundPrompt, PromptState
+from gateway.prompt.found.frozen import WrongTemplate, refuse_changes
 from gateway.prompt.found.index import PromptIndex
 from gateway.prompt.found.store import FoundFile, read_found
 from gateway.prompt.found.templates import NoSuchVersion, read_template
@@ -54,8 +55,8 @@ class FoundTable:
         for prompt in content.prompts:
             if prompt.spoken is not None and prompt.state is PromptState.ADOPTED:
                 try:
-                    spoken[prompt.id] = read_template(self._path.parent.parent, prompt.id, prompt.spoken.version)
-                except NoSuchVersion as error:
+                    spoken[prompt.id] = _checked(self._path.parent.parent, prompt, prompt.spoken.version)
+                except (NoSuchVersion, WrongTemplate, NotAdopted) as error:
                     problems.append(f"{prompt.name} goes on as it came: {error}")
         self.problem = "; ".join(problems)
         self.spoken = spoken
@@ -73,3 +74,12 @@ class FoundTable:
         except OSError:
             return None
         return stat.st_mtime_ns, stat.st_size, stat.st_ino
+
+
+def _checked(data_folder: Path, prompt: FoundPrompt, version: int) -> FoundTemplate:
+    """Read a version, and refuse it if it has lost fixed text. A file may have been edited by hand."""
+    template = read_template(data_folder, prompt.id, version)
+    if not template.unlocked:
+        own = next((one for one in prompt.versions if one.number == template.base), None)
+        refuse_changes(template, identity(prompt, own), prompt)
+    return template

@@ -1,28 +1,28 @@
 """The folder of adopted templates in the data folder, and their export as files for people and other tools."""
 
 import re
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 import msgspec
 from msgspec.structs import replace
 
-from gateway.atomic_file import write_whole
+from gateway.atomic_file import locked, write_whole
 from gateway.errors import ForewordError
 from gateway.prompt.found.adopt import HISTORY, FoundTemplate, SkeletonPart, TemplateMessage, identity
 from gateway.prompt.found.found_prompt import FoundPrompt
+from gateway.prompt.found.frozen import WrongTemplate, refuse_changes
 
 FROZEN = "{% frozen %}", "{% endfrozen %}"
 _HEAD = re.compile(r"\A---\n.*?\n---\n", re.S)
 _PIECE = re.compile(r"\{% frozen %\}(?P<frozen>.*?)\{% endfrozen %\}|\{\{ *(?P<slot>\w+) *\}\}|(?P<other>.)", re.S)
+_KEY = re.compile(r"^(\w+):", re.M)
+HEAD_KEYS = ("id", "version", "found", "key", "endpoint", "match", "slots")
 _SECTION = re.compile(r"(?:\A|\n)# (system|user|assistant|history)\n")
 
 
 class NoSuchVersion(ForewordError):
     """The version of a template does not exist, or its file is broken."""
-
-
-class WrongTemplate(ForewordError):
-    """The file is not a version of the prompt's template. The message says what to change."""
 
 
 def template_file(data_folder: Path, prompt: str, version: int = 1) -> Path:
@@ -55,13 +55,27 @@ def write_identity(data_folder: Path, prompt: FoundPrompt) -> Path:
     the newest template already belongs to the prompt's newest version, nothing is written. Raises `NotAdopted`.
     """
     template = identity(prompt)
-    try:
-        newest = newest_template(data_folder, prompt.id)
-    except NoSuchVersion:
-        return write_template(data_folder, template)
-    if newest.base == template.base:
-        return template_file(data_folder, prompt.id, newest.version)
-    return write_template(data_folder, replace(template, version=newest.version + 1))
+    with locked(template_file(data_folder, prompt.id)):
+        try:
+            newest = newest_template(data_folder, prompt.id)
+        except NoSuchVersion:
+            return write_template(data_folder, template)
+        if newest.base == template.base:
+            return template_file(data_folder, prompt.id, newest.version)
+        return write_template(data_folder, replace(template, version=newest.version + 1))
+
+
+def add_template(
+    data_folder: Path, prompt: str, change: Callable[[FoundTemplate], FoundTemplate]
+) -> tuple[FoundTemplate, Path]:
+    """Write the next version of a template, and return it with its file. `change` makes it of the newest version.
+
+    A lock is held, so that two processes never take the same number. Raises `NoSuchVersion`.
+    """
+    with locked(template_file(data_folder, prompt)):
+        newest = newest_template(data_folder, prompt)
+        template = replace(change(newest), version=newest.version + 1)
+        return template, write_template(data_folder, template)
 
 
 def newest_template(data_folder: Path, prompt: str) -> FoundTemplate:
@@ -73,49 +87,59 @@ def newest_template(data_folder: Path, prompt: str) -> FoundTemplate:
     return read_template(data_folder, prompt, max(numbers))
 
 
-def exported(template: FoundTemplate) -> str:
-    """Return a template as Markdown: a head, and a section for each message. Each frozen text stands between the
-    two marks of `FROZEN`.
+def exported(template: FoundTemplate, unlocked: Collection[str] = ()) -> str:
+    """Return a template as Markdown: a head, and a section for each message. Each frozen text that is not in
+    `unlocked` stands between the two marks of `FROZEN`.
     """
     slots = "".join(f"  {slot.name}: {{type: {slot.type}}}\n" for slot in template.slots)
     head = (
         f"---\nid: {template.id}\nversion: {template.version}\nfound: {template.prompt}\nkey: {_quoted(template.key)}\n"
         f"endpoint: {template.endpoint}\nmatch: {template.match}\n" + (f"slots:\n{slots}" if slots else "") + "---\n"
     )
-    return head + "".join(f"\n# {message.role}\n\n{_body(message.parts)}\n" for message in template.messages)
+    return head + "".join(f"\n# {message.role}\n\n{_body(message.parts, unlocked)}\n" for message in template.messages)
 
 
-def _body(parts: tuple[SkeletonPart, ...]) -> str:
-    return "".join(map(_written, parts))
+def _body(parts: tuple[SkeletonPart, ...], unlocked: Collection[str]) -> str:
+    return "".join(_written(part, unlocked) for part in parts)
 
 
-def _written(part: SkeletonPart) -> str:
+def _written(part: SkeletonPart, unlocked: Collection[str]) -> str:
     if part.slot:
         return f"{{{{ {part.slot} }}}}"
-    return f"{FROZEN[0]}{part.text}{FROZEN[1]}" if part.frozen else part.text
+    return f"{FROZEN[0]}{part.text}{FROZEN[1]}" if part.frozen and part.text not in unlocked else part.text
 
 
 def _quoted(text: str) -> str:
     return msgspec.json.encode(text).decode()
 
 
-def imported(text: str, before: FoundTemplate, *, unlocked: bool = False) -> FoundTemplate:
+def imported(
+    text: str, before: FoundTemplate, prompt: FoundPrompt | None = None, *, unlocked: bool = False
+) -> FoundTemplate:
     """Read an edited export as the next version of a template.
 
-    Raises `WrongTemplate` if the slots differ from those of `before`, or if a frozen text has changed. `unlocked`
-    allows changes of frozen texts.
+    Raises `WrongTemplate` if the slots differ from those of `before`, if a frozen text has changed that `prompt` has
+    not unlocked, or if the head sets something that the application decides. `unlocked` allows changes of all frozen
+    texts.
     """
+    head = _HEAD.match(text)
+    for name in _KEY.findall(head[0]) if head else ():
+        if name not in HEAD_KEYS:
+            raise WrongTemplate(
+                f"its head has {name!r}; the application alone sets the settings, tools and formats of its requests"
+            )
     messages = tuple(_messages(_HEAD.sub("", text, count=1)))
-    if not messages or messages[-1].role != "user" or HISTORY not in [message.role for message in messages]:
-        raise WrongTemplate("it needs the sections # history and # user, in this order, and # user as the last one")
-    slots, known = _slots(messages), _slots(before.messages)
-    if sorted(slots) != sorted(known):
-        wrong = ", ".join(sorted({*slots} ^ {*known})) or "a slot that occurs twice"
-        raise WrongTemplate(f"its slots must be those of version {before.version}, each once; look at: {wrong}")
-    frozen = _frozen(messages)
-    if not unlocked and not _is_subsequence(_frozen(before.messages), frozen):
-        raise WrongTemplate("a frozen text was changed, moved or removed; add text beside it, or use --unlock")
-    return replace(before, messages=messages, version=before.version + 1)
+    template = replace(before, messages=messages, version=before.version + 1, unlocked=unlocked)
+    refuse_changes(template, _without_frozen(before) if unlocked else before, None if unlocked else prompt)
+    return template
+
+
+def _without_frozen(template: FoundTemplate) -> FoundTemplate:
+    messages = (
+        replace(message, parts=tuple(replace(part, frozen=False) for part in message.parts))
+        for message in template.messages
+    )
+    return replace(template, messages=tuple(messages))
 
 
 def _messages(body: str) -> list[TemplateMessage]:
@@ -143,16 +167,3 @@ def _parts(text: str) -> list[SkeletonPart]:
         slot = match["slot"] or ""
         parts.append(SkeletonPart(slot=slot, frozen=False) if slot else SkeletonPart(text=match["frozen"]))
     return [*parts, SkeletonPart(text=loose, frozen=False)] if loose else parts
-
-
-def _slots(messages: tuple[TemplateMessage, ...]) -> list[str]:
-    return [part.slot for message in messages for part in message.parts if part.slot]
-
-
-def _frozen(messages: tuple[TemplateMessage, ...]) -> list[tuple[str, str]]:
-    return [(message.role, part.text) for message in messages for part in message.parts if part.frozen]
-
-
-def _is_subsequence(short: list[tuple[str, str]], long: list[tuple[str, str]]) -> bool:
-    rest = iter(long)
-    return all(one in rest for one in short)

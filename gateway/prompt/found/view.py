@@ -66,6 +66,8 @@ class ShownPrompt(Struct, frozen=True):
     parts: tuple[ShownPart, ...] = ()
     ambiguous: int = 0
     """The number of this version's sampled requests whose values can be read in more than one way."""
+    unlocked: tuple[str, ...] = ()
+    """The fixed texts that versions of the template may change."""
     contract: AnswerContract | None = None
     """The contract of the answers, or None if there is none."""
     contract_by: Literal["", "recorded answers", "a person"] = ""
@@ -139,7 +141,9 @@ def shown(prompt: FoundPrompt, version: PromptVersion, *, values: bool) -> Shown
     """Return a prompt with the texts of one version, and the use of that version."""
     fields: dict[str, Any] = {name: getattr(listed(prompt), name) for name in ShownPrompt.__struct_fields__}
     fields |= {"use": shown_use(version.use), "version": version.number, "ambiguous": version.ambiguous}
-    return ShownPrompt(**{**fields, "messages": messages(version), "parts": parts(version, values=values)})
+    return ShownPrompt(
+        **{**fields, "messages": messages(version), "unlocked": prompt.unlocked, "parts": parts(version, values=values)}
+    )
 
 
 def difference(old: PromptVersion, new: PromptVersion) -> list[str]:

@@ -10,10 +10,11 @@ from gateway.ask import Ask, ClientKey, Controls, Endpoint, Mode, Turn
 from gateway.exchange import Arm, Exchange
 from gateway.prompt.found.adopt import identity
 from gateway.prompt.found.found_prompt import FoundPrompt, PromotedVersion, PromptState, PromptVersion
+from gateway.prompt.found.frozen import WrongTemplate
 from gateway.prompt.found.shape import OPEN, TextShape
 from gateway.prompt.found.store import FoundFile, found_path
 from gateway.prompt.found.table import FoundTable
-from gateway.prompt.found.templates import WrongTemplate, exported, imported, write_template
+from gateway.prompt.found.templates import exported, imported, write_template
 from gateway.prompt.recognise import RecogniseStage
 from gateway.prompt.swap import SwapStage, new_turns
 from gateway.prompt.whole import WholeStage

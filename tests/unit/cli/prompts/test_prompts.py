@@ -178,3 +178,11 @@ def test_a_file_that_was_broken_in_an_editor_is_told_with_its_place(config: Path
     output = " ".join(call(config, "show", "sort-tickets").output.split())
     assert "$.labels" in output
     assert "learn-contract" in output
+
+
+def test_fixed_texts_are_listed_unlocked_and_locked_again(config: Path) -> None:
+    assert call(config, "unlock", "sort-tickets").output.count("frozen") == 2
+    assert "unlocked" in call(config, "unlock", "sort-tickets", "1").output
+    assert read_found(found_path(config.parent / "data")).prompts[0].unlocked == ("You sort tickets well. Today is ",)
+    assert "unlocked" not in call(config, "unlock", "sort-tickets", "--all", "--lock").output
+    assert "numbers 1 to 2" in call(config, "unlock", "sort-tickets", "7").output

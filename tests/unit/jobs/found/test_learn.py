@@ -114,8 +114,14 @@ def test_few_answers_settle_nothing(count: int) -> None:
 def test_labels_are_a_closed_set_only_after_a_while_without_a_new_one() -> None:
     texts = [LABELS[number % 2] for number in range(200)]
     assert learn(texts).labels == ("card", "loan")
-    assert learn([*texts, "transfer", "transfer"]).labels == ()
-    assert learn([*texts, *["transfer"] * 4, *texts]).labels == LABELS
+    assert learn([*texts, *["transfer"] * 10]).labels == ()
+    assert learn([*texts, *["transfer"] * 10, *texts]).labels == LABELS
+
+
+def test_a_label_that_occurs_seldom_is_allowed_and_a_sentence_that_does_is_not() -> None:
+    texts = [LABELS[number % 2] for number in range(200)]
+    assert learn([*texts, "transfer", "transfer"]).labels == LABELS
+    assert learn([*texts, "It is a card.", "It is a card."]).labels == ("card", "loan")
 
 
 def test_a_few_answers_out_of_form_do_not_hide_the_labels() -> None:
