@@ -1,7 +1,11 @@
 """Checks that involve several tables of the configuration, such as whether keys protect an open port."""
 
+import os
 import re
 import socket
+from collections.abc import Iterator
+from ipaddress import ip_network
+from pathlib import Path
 
 from gateway.client_keys import key_problems
 from gateway.errors import Problem
@@ -43,7 +47,12 @@ def server_problems(settings: Settings) -> list[Problem]:
         if not (settings.root / folder).is_dir():
             where, what = f"{file} [prompt] templates", f"{folder!r} is not a folder"
             problems.append(Problem(where, what, f"The path is relative to {settings.root}."))
-    return [*problems, *key_problems(file, settings.keys, settings.broken), *_origin_problems(settings)]
+    return [
+        *problems,
+        *key_problems(file, settings.keys, settings.broken),
+        *_origin_problems(settings),
+        *_access_problems(settings),
+    ]
 
 
 def _resolves(host: str) -> bool:
@@ -66,3 +75,22 @@ def _origin_problems(settings: Settings) -> list[Problem]:
     if ANY_ORIGIN in origins and not settings.keys:
         problems.append(Problem(where, "'*' without keys lets every web page use this gateway", "Name the origins."))
     return problems
+
+
+def _access_problems(settings: Settings) -> Iterator[Problem]:
+    """Yield the mistakes in `trusted_proxies` and `access_log`."""
+    for proxy in settings.server.trusted_proxies:
+        try:
+            ip_network(proxy, strict=False)
+        except ValueError:
+            what, remedy = f"{proxy!r} is no address or network", "Write for example 127.0.0.1 or 10.0.0.0/8."
+            yield Problem(f"{settings.file} [server] trusted_proxies", what, remedy)
+    target = settings.access_log
+    if not target or target == "stdout":
+        return
+    where, file = f"{settings.file} [telemetry] access_log", Path(target)
+    if file.is_dir() or not file.parent.is_dir():
+        what = f"{target} is a folder" if file.is_dir() else f"there is no folder {file.parent}"
+        yield Problem(where, what, "Name a file in a folder that exists, or stdout.")
+    elif not os.access(file if file.exists() else file.parent, os.W_OK):
+        yield Problem(where, f"{target} cannot be written", "Let the user who starts the gateway write there.")

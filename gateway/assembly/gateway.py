@@ -33,6 +33,7 @@ from gateway.settings.reload import POSTED, ReloadOutcome
 from gateway.settings.tables import Settings
 from gateway.state.outage import GuardedState
 from gateway.telemetry import names
+from gateway.telemetry.access_log import AccessLog
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.traces import Traces
 
@@ -84,6 +85,7 @@ class Gateway:
         self.intake = intake
         self.metrics = metrics
         self.traces = None if settings.telemetry.traces == "off" else Traces(settings.telemetry)
+        self.access_log: AccessLog | None = None
         self.readiness = Readiness()
         self.in_flight = 0
         self.reload_config: ReloadConfig | None = None
@@ -126,6 +128,9 @@ class Gateway:
             self.intake.open()
         if self.traces is not None:
             stack.callback(self.traces.close)
+        if self.settings.access_log:
+            self.access_log = AccessLog(self.settings.access_log, self.settings.telemetry.access_format)
+            stack.callback(self.access_log.close)
         stack.push_async_callback(_cancelled, asyncio.create_task(self.found.watch(), name="found prompts"))
         if self.keeping is not None:
             stack.push_async_callback(self.keeping.drain.aclose)
@@ -173,6 +178,8 @@ class Gateway:
         if self.keeping is not None and self.keeping.drain.failing:
             # no reason is given, since it may name the database's address
             reports.append("records stay in the spool, since the database cannot be used; the log has the reason")
+        if self.access_log is not None and self.access_log.dropped:
+            reports.append(f"{self.access_log.dropped} lines of the access log were dropped, since it is too slow")
         return reports
 
     def _gauges(self) -> None:

@@ -21,11 +21,13 @@ from gateway.exchange import Exchange
 from gateway.ports import ExchangeOutcome, Headers, Reply, is_encoded
 from gateway.records.policy import is_recorded
 from gateway.server.access import Access, single_headers
+from gateway.server.access_lines import line_of
 from gateway.server.additions import StreamAdditions
 from gateway.server.body import read_body
 from gateway.server.client_watch import ClientWatches
 from gateway.server.headers import decisions
 from gateway.server.transcript import Transcript
+from gateway.telemetry.access_log import AccessLine
 from gateway.wire import errors
 from gateway.wire.chat import annotate
 from gateway.wire.citations import note as cited
@@ -74,11 +76,14 @@ class AnswerHandler:
             task.cancel()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        run = _AnswerRun(self._gateway, send)
+        line = line_of(scope)
+        run = _AnswerRun(self._gateway, send, line)
         headers: Mapping[bytes, bytes] = {}
         try:
             headers = single_headers(scope)
             key = await self._access.admit(headers)
+            if line is not None:
+                line.key = key.name
             if scope["method"] != "POST":  # type: ignore[typeddict-item]  # an HTTP scope has a method
                 raise wrong_method(str(scope["method"]))  # type: ignore[typeddict-item]
             raw = await read_body(receive, headers, self._limit)
@@ -107,8 +112,12 @@ class AnswerHandler:
 class _AnswerRun:
     """The state of one request while it is answered."""
 
-    def __init__(self, gateway: Gateway, send: Send) -> None:
+    def __init__(self, gateway: Gateway, send: Send, line: AccessLine | None) -> None:
+        """`line` of the access log gets the facts about the exchange."""
         self.id = "fw-" + os.urandom(12).hex()
+        self._line = line
+        if line is not None:
+            line.id = self.id
         self.left = False
         self.cut = False
         self._gateway = gateway
@@ -136,7 +145,9 @@ class _AnswerRun:
         self._exchange, self._headers = exchange, headers
         self._is_recorded = gateway.keeping is not None and is_recorded(exchange.key, gateway.settings.records.policy)
         most = gateway.settings.records.max_answer_kb * 1024
-        self._transcript = Transcript(most if self._is_recorded else 0)
+        self._transcript = Transcript(most if self._is_recorded or self._line is not None else 0)
+        if self._line is not None:
+            self._line.model = exchange.ask.model
         try:
             self._exchange = exchange = await gateway.prepare(exchange)
             self._exchange, self._reply = await gateway.perform(exchange, _travelling(headers))
@@ -278,6 +289,11 @@ class _AnswerRun:
             first_byte_us=self._first_byte_us,
             total_us=(perf_counter_ns() - self._began) // 1000,
         )
+        if self._line is not None:
+            line = self._line
+            line.backend, line.upstream, line.ending = outcome.backend, outcome.model, ending
+            line.status = LEFT if ending == "left" else 0
+            line.count(outcome.body)
         self._gateway.over(exchange, outcome, self._headers.get(b"traceparent", b"").decode("latin-1"))
 
 

@@ -23,6 +23,7 @@ from gateway.server import engine_variants, foreword, found_prompts, models, ope
 from gateway.server import stored_completions as stored
 from gateway.server import stored_responses as stored_responses
 from gateway.server.access import Access, single_headers
+from gateway.server.access_lines import Proxies, line_of, logged
 from gateway.server.answer import WRONG_METHOD, AnswerHandler
 from gateway.server.cors import Cors
 from gateway.server.packed_body import unpacking
@@ -67,6 +68,7 @@ class AsgiFront:
         self._rest = rest
         self._gateway = gateway
         self._cors = Cors(settings.server.allowed_origins) if settings.server.allowed_origins else None
+        self._trusted = Proxies(settings.server.trusted_proxies)
         self._limit = max(settings.server.max_body_mb, settings.context.max_file_mb) * 2**20
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -77,6 +79,12 @@ class AsgiFront:
             if await self._cors.answer_preflight(scope, send):
                 return
             send = self._cors.answering(scope, send)
+        if self._gateway.access_log is not None:
+            await logged(self._gateway.access_log, self._trusted, self._answer, scope, receive, send)
+        else:
+            await self._answer(scope, receive, send)
+
+    async def _answer(self, scope: Any, receive: Receive, send: Send) -> None:
         scope, receive = unpacking(scope, receive, self._limit)
         handler = self._hot.get(scope["path"])
         if handler is not None and not _lists_stored(scope):
@@ -128,7 +136,9 @@ def application(gateway: Gateway) -> AsgiFront:
         if handler.opt.get("open"):
             access.admit_anyone(headers)
         else:
-            connection.scope["state"]["key"] = await access.admit(headers, page=_is_page(connection))
+            key = connection.scope["state"]["key"] = await access.admit(headers, page=_is_page(connection))
+            if (line := line_of(connection.scope)) is not None:
+                line.key = key.name
 
     async def caller(request: Request[Any, Any, Any]) -> ClientKey:
         key: ClientKey = request.scope["state"]["key"]

@@ -1,5 +1,7 @@
 """The tables `[data]`, `[records]` and `[telemetry]`: everything that the gateway writes."""
 
+from typing import Literal
+
 from msgspec import Struct
 
 from gateway.settings.numbers import Amount, Count, Seconds
@@ -28,8 +30,13 @@ class Data(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Telemetry(Struct, frozen=True, forbid_unknown_fields=True):
-    """`[telemetry]`: traces. Metrics are always on, at `/metrics`."""
+    """`[telemetry]`: traces and the access log. Metrics are always on, at `/metrics`."""
 
     traces: str = "off"
     """`off`, `console`, or an OTLP/HTTP endpoint such as `http://127.0.0.1:4318/v1/traces`."""
     service: str = "foreword"
+    access_log: str = "off"
+    """`off`, `stdout`, or a file, relative to the config file. It gets one line for each request, without texts. A file
+    that was moved is made anew."""
+    access_format: Literal["line", "json"] = "line"
+    """`line` for people, `json` for machines."""

@@ -54,6 +54,9 @@ class Server(Struct, frozen=True, forbid_unknown_fields=True):
     drain_s: Annotated[float, Meta(ge=0)] = 25.0
     """How long running requests may take to finish after the port has closed. A stream that is still running then gets
     an error event."""
+    trusted_proxies: tuple[str, ...] = ()
+    """Addresses or networks of reverse proxies, such as `127.0.0.1` or `10.0.0.0/8`. The access log takes a client's
+    address from `x-forwarded-for` only if such a proxy sent the request. Default: none."""
     allowed_origins: tuple[str, ...] = ()
     """Web origins whose pages may call the gateway (CORS), such as `https://app.example.com`; `*`: any. Default: none.
     A page sends its key as a bearer token."""

@@ -52,6 +52,12 @@ class Settings(Struct, frozen=True):
     def data_folder(self) -> Path:
         return (self.root / Path(self.data.folder).expanduser()).resolve()
 
+    @property
+    def access_log(self) -> str:
+        """`stdout`, the path of the access log, or "" if there is none."""
+        target = self.telemetry.access_log
+        return {"off": "", "stdout": "stdout"}.get(target, str(self.root / Path(target).expanduser()))
+
 
 PLAIN: dict[str, type[Struct]] = {
     "server": Server,
