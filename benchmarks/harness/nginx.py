@@ -45,6 +45,30 @@ MESSAGE = json.dumps(
     }
 )
 
+GENERATED = json.dumps(
+    {
+        "candidates": [
+            {
+                "content": {"parts": [{"text": "The capital of France is Paris."}], "role": "model"},
+                "finishReason": "STOP",
+                "index": 0,
+            }
+        ],
+        "usageMetadata": {"promptTokenCount": 14, "candidatesTokenCount": 8, "totalTokenCount": 22},
+        "modelVersion": "gemini-2.5-flash",
+        "responseId": "benchmark",
+    }
+)
+
+CONVERSED = json.dumps(
+    {
+        "output": {"message": {"role": "assistant", "content": [{"text": "The capital of France is Paris."}]}},
+        "stopReason": "end_turn",
+        "usage": {"inputTokens": 14, "outputTokens": 8, "totalTokens": 22},
+        "metrics": {"latencyMs": 500},
+    }
+)
+
 # nginx's files are all in its own folder, and nothing is logged
 CONFIG = """
 daemon off;
@@ -75,6 +99,14 @@ FIXED = """location /v1/messages {{
       default_type application/json;
       return 200 '{message}';
     }}
+    location /v1beta/ {{
+      default_type application/json;
+      return 200 '{generated}';
+    }}
+    location /model/ {{
+      default_type application/json;
+      return 200 '{conversed}';
+    }}
     location / {{
       default_type application/json;
       return 200 '{completion}';
@@ -93,8 +125,9 @@ def program() -> str:
 
 
 def fixed(folder: Path) -> tuple[Process, int]:
-    """Start the upstream. Every request gets the same completion, or the same message of Anthropic's API."""
-    return _start(folder, "", FIXED.format(completion=COMPLETION, message=MESSAGE))
+    """Start the upstream. Every request gets the same answer, in the form of the API that its path belongs to."""
+    answers = {"completion": COMPLETION, "message": MESSAGE, "generated": GENERATED, "conversed": CONVERSED}
+    return _start(folder, "", FIXED.format(**answers))
 
 
 def proxy(folder: Path, upstream_port: int, *, buffering: bool = True) -> tuple[Process, int]:

@@ -58,8 +58,13 @@ def is_installed(module: str) -> bool:
 
 
 def _printed(command: tuple[str, ...]) -> str:
-    # the command's own messages may hold a secret, so they are neither shown nor logged
-    ran = subprocess.run(command, capture_output=True, timeout=COMMAND_S, check=False, text=True)
+    # the command and its own messages may hold a secret, so they are neither shown nor logged
+    try:
+        ran = subprocess.run(command, capture_output=True, timeout=COMMAND_S, check=False, text=True)
+    except subprocess.TimeoutExpired:
+        raise NoToken(f"token_command did not end within {COMMAND_S:g} s") from None
+    except OSError as error:
+        raise NoToken(f"token_command cannot be run: {error.strerror}") from None
     if ran.returncode:
         raise NoToken(f"token_command ended with status {ran.returncode}")
     return ran.stdout

@@ -113,16 +113,22 @@ class Contents:
                 param=f"{where}.tool_call_id",
                 code="invalid_value",
             )
-        texts, others = [], []
-        for place, part in enumerate(read_parts(message.content, f"{where}.content")):
-            inner = f"{where}.content[{place}]"
-            if part.type in TEXTS:
-                texts.append(read_text(part.text, f"{inner}.text") if len(bytes(part.text)) else "")
-            else:
-                others.append(self._part(part, inner))
+        text, others = self._output(message.content, f"{where}.content")
         own, _ = parts_of_id(message.tool_call_id)
-        response = {"name": name, "response": {"error" if message.is_error else "output": "\n".join(texts)}}
+        response = {"name": name, "response": {"error" if message.is_error else "output": text}}
         return [{"functionResponse": response | ({"id": own} if own else {})}, *others]
+
+    def _output(self, content: Raw, where: str) -> tuple[str | Raw, list[Part]]:
+        """Return the text of a tool's result, and its other parts. A text that stands alone stays undecoded."""
+        if is_text(content):
+            return content, []
+        texts, others = [], []
+        for place, part in enumerate(read_parts(content, where)):
+            if part.type in TEXTS:
+                texts.append(read_text(part.text, f"{where}[{place}].text"))
+            else:
+                others.append(self._part(part, f"{where}[{place}]"))
+        return "\n".join(texts), others
 
     def _parts(self, content: Raw, where: str) -> list[Part]:
         if is_text(content):

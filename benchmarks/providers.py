@@ -1,0 +1,110 @@
+"""Measures the CPU time of requests to the cloud providers' APIs, beside a chat completion that passes byte for byte.
+
+The upstream is nginx with a fixed answer in each provider's form. The requests are those of `messages.py`: a short
+question, and a coding agent's request of about 40 kB with tools, calls and results.
+"""
+
+import json
+import statistics
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import click
+from harness import foreword, nginx
+from harness.load import script
+from harness.measure import measure
+from harness.peers import Running
+from harness.report import table
+from messages import CHAT, HEADERS, MESSAGES, long_chat, long_messages, short_chat
+
+CONFIG = (
+    foreword.PASS_THROUGH
+    + """
+[backends.anthropic]
+kind = "anthropic"
+base_url = "http://{host}:{upstream}/v1"
+api_key = "sk-ant-upstream"
+models = ["claude-*"]
+[backends.azure]
+kind = "azure"
+base_url = "http://{host}:{upstream}"
+api_key = "upstream"
+api_version = "2024-10-21"
+models = ["azure-gpt"]
+[backends.gemini]
+kind = "gemini"
+base_url = "http://{host}:{upstream}/v1beta"
+api_key = "upstream"
+models = ["gemini-*"]
+[backends.bedrock]
+kind = "bedrock"
+base_url = "http://{host}:{upstream}"
+region = "us-east-1"
+api_key = "upstream"
+models = ["us.anthropic.*"]
+[backends.signed]
+kind = "bedrock"
+base_url = "http://{host}:{upstream}"
+region = "us-east-1"
+access_key_id = "AKIA0"
+secret_access_key = "upstream"
+models = ["eu.anthropic.*"]
+"""
+)
+GEMINI, BEDROCK, SIGNED = "gemini-2.5-flash", "us.anthropic.claude-4", "eu.anthropic.claude-4"
+PLAIN, LONG, LONG_MESSAGES = "chat, byte-true", "agent's chat, byte-true", "agent's messages, byte-true"
+CASES: dict[str, tuple[str, dict[str, Any], str]] = {
+    PLAIN: (CHAT, short_chat("gpt-4o-mini"), ""),
+    "chat to azure": (CHAT, short_chat("azure-gpt"), PLAIN),
+    "chat to gemini": (CHAT, short_chat(GEMINI), PLAIN),
+    "chat to bedrock": (CHAT, short_chat(BEDROCK), PLAIN),
+    "chat to bedrock, signed": (CHAT, short_chat(SIGNED), PLAIN),
+    "messages to gemini": (MESSAGES, short_chat(GEMINI), PLAIN),
+    "messages to bedrock": (MESSAGES, short_chat(BEDROCK), PLAIN),
+    LONG: (CHAT, long_chat("gpt-4o-mini"), ""),
+    LONG_MESSAGES: (MESSAGES, long_messages("claude-4"), ""),
+    "agent's chat to gemini": (CHAT, long_chat(GEMINI), LONG),
+    "agent's chat to bedrock": (CHAT, long_chat(BEDROCK), LONG),
+    "agent's chat to bedrock, signed": (CHAT, long_chat(SIGNED), LONG),
+    "agent's messages to gemini": (MESSAGES, long_messages(GEMINI), LONG_MESSAGES),
+    "agent's messages to bedrock": (MESSAGES, long_messages(BEDROCK), LONG_MESSAGES),
+}
+
+
+@click.command()
+@click.option("--rounds", default=5, show_default=True)
+@click.option("--seconds", default=3, show_default=True)
+def providers(rounds: int, seconds: int) -> None:
+    """CPU per request to the cloud providers' APIs."""
+    figures: dict[str, list[float]] = {name: [] for name in CASES}
+    with tempfile.TemporaryDirectory(prefix="foreword-providers-") as folder, ExitStack() as stack:
+        scratch = Path(folder)
+        upstream, port = nginx.fixed(scratch / "upstream")
+        stack.callback(upstream.stop)
+        gateway, own = foreword.start(scratch / "gateway", CONFIG, port)
+        stack.callback(gateway.stop)
+        scripts = {
+            name: script(scratch, f"case{place}", json.dumps(body), HEADERS)
+            for place, (name, (_, body, _)) in enumerate(CASES.items())
+        }
+        for number in range(rounds):
+            for name, (path, _, _) in CASES.items():
+                load, cpu = measure(Running(gateway, own, path), scripts[name], seconds, number)
+                if load.errors:
+                    raise click.ClickException(f"{name}: {load.errors} of {load.requests} requests failed")
+                figures[name].append(cpu)
+            click.echo(f"round {number + 1} done", err=True)
+    middles = {name: statistics.median(each) for name, each in figures.items()}
+    rows = []
+    for name, middle in middles.items():
+        before = middles.get(CASES[name][2])
+        size = f"{len(json.dumps(CASES[name][1])):,}"
+        rows.append([name, size, f"{middle:,.0f}", f"{middle / before:.2f}" if before else ""])
+    click.echo(f"{rounds} interleaved rounds of {seconds} s, medians\n")
+    click.echo(table(["request", "bytes", "CPU us a request", "times the byte-true one"], rows))
+
+
+if __name__ == "__main__":
+    providers()
