@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Struct
 
 from gateway import registry
+from gateway.backends.probe_settings import ProbeSettings
 from gateway.documented import field_texts
 from gateway.settings.models import Deployment
 from gateway.settings.tables import NAMED, PLAIN
@@ -26,13 +27,14 @@ mistakes of a file at once, and `foreword serve` does the same before it opens t
 A text of the form `env:NAME` is replaced by that environment variable. File names may be relative
 to the configuration file, or `package:name/file` for a file inside an installed Python package.
 """
-NESTED = {"models.x.deployments": Deployment}
+NESTED = {"models.x.deployments": Deployment, "backends.x.probe": ProbeSettings}
 TABLES = [*PLAIN.items(), *((f"{name}.x", struct) for name, struct in NAMED.items()), *NESTED.items()]
 NAMES = {
     "str": "text",
     "int": "whole number",
     "float": "number",
     "bool": "true or false",
+    "ProbeSettings": "table",
     "Price": "table of `prompt` and `completion`",
     "tuple[str, ...]": "list of texts",
     "dict[str, str]": "table of texts",

@@ -1,6 +1,6 @@
 """Builds a gateway from settings. Heavy libraries are loaded later, by the gateway's `open`."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -9,10 +9,13 @@ from gateway.assembly.gateway import Gateway, Recording
 from gateway.assembly.request_path import StageParts, has_templates, request_path
 from gateway.backends.call import Caller
 from gateway.backends.calling.breaker import Breaker
+from gateway.backends.calling.probes import Ping, ProbePlan, Probes, one_token
 from gateway.backends.calling.retry import Retries
 from gateway.backends.chat_over_messages import ChatOverMessages
 from gateway.backends.complete import Completions
 from gateway.backends.messages_over_chat import MessagesOverChat
+from gateway.backends.probe_settings import ProbeSettings
+from gateway.backends.remote import Remote
 from gateway.backends.required_call import RequiredCalls
 from gateway.backends.responses import ResponsesOverChat
 from gateway.backends.routing.figures import LiveFigures
@@ -58,6 +61,8 @@ def assemble(settings: Settings, *, only_prepare: bool = False) -> Gateway:
     mixing = _mixing(adapters.backends)
     senders = {name: _sender(backend) for name, backend in adapters.backends.items()}
     routing, figures = settings.routing, LiveFigures(adapters.backends)
+    metrics = Metrics(shared=settings.server.workers > 1)
+    probes = Probes({} if only_prepare else dict(_probe_plans(adapters.backends, senders)), metrics.probed)
     caller = Caller(
         senders,
         adapters.state,
@@ -65,9 +70,9 @@ def assemble(settings: Settings, *, only_prepare: bool = False) -> Gateway:
         retries=Retries(routing.retries, routing.retry_wait_s, routing.retry_share),
         figures=figures,
         mixing=mixing,
+        ejected=probes.ejected,
     )
     completions = Completions(caller, adapters.routes)
-    metrics = Metrics(shared=settings.server.workers > 1)
     keeping = None if only_prepare else _keeping(settings, metrics)
     mark_of = keyed_mark(mark_secret(settings.server.secret, settings.data_folder, makes=not only_prepare))
     parts = _stage_parts(
@@ -84,6 +89,7 @@ def assemble(settings: Settings, *, only_prepare: bool = False) -> Gateway:
         policy=parts.policy,
         found=parts.found,
         metrics=metrics,
+        probes=probes,
         keeping=keeping,
         intake=None if only_prepare else _intake(settings, adapters),
     )
@@ -93,6 +99,23 @@ def _sender(backend: Backend) -> MessagesOverChat:
     """Wrap a backend in translations, so that the backend answers chat completions, responses and messages alike."""
     chat = RequiredCalls(ChatOverMessages(backend))
     return MessagesOverChat(ResponsesOverChat(chat), backend, backend.count_tokens)
+
+
+def _probe_plans(
+    backends: Mapping[str, Backend], senders: Mapping[str, MessagesOverChat]
+) -> Iterator[tuple[str, ProbePlan]]:
+    for name, backend in backends.items():
+        if isinstance(backend, Remote) and backend.probe is not None:
+            yield name, ProbePlan(backend.probe, _ping(backend, backend.probe, senders[name]))
+
+
+def _ping(backend: Remote, probe: ProbeSettings, sender: MessagesOverChat) -> Ping:
+    async def ask() -> int:
+        reply = await sender.send(one_token(probe.model), probe.model, ())
+        await reply.aclose()
+        return reply.status
+
+    return ask if probe.model else partial(backend.ping, probe.path)
 
 
 def _stage_parts(

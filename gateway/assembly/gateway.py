@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from gateway.adapters import Adapters
 from gateway.ask import Endpoint, Mode
+from gateway.backends.calling.probes import Probes
 from gateway.backends.complete import Completions
 from gateway.context.ingest.background_ingest import BackgroundIngest
 from gateway.exchange import Exchange
@@ -70,6 +71,7 @@ class Gateway:
         found: FoundTable,
         loader: LateLoader | None = None,
         metrics: Metrics,
+        probes: Probes | None = None,
         keeping: Recording | None = None,
         intake: BackgroundIngest | None = None,
     ) -> None:
@@ -84,6 +86,7 @@ class Gateway:
         self.keeping = keeping
         self.intake = intake
         self.metrics = metrics
+        self.probes = probes or Probes({})
         self.traces = None if settings.telemetry.traces == "off" else Traces(settings.telemetry)
         self.access_log: AccessLog | None = None
         self.readiness = Readiness()
@@ -132,6 +135,8 @@ class Gateway:
             self.access_log = AccessLog(self.settings.access_log, self.settings.telemetry.access_format)
             stack.callback(self.access_log.close)
         stack.push_async_callback(_cancelled, asyncio.create_task(self.found.watch(), name="found prompts"))
+        if self.probes:
+            stack.push_async_callback(_cancelled, asyncio.create_task(self.probes.watch(), name="probes"))
         if self.keeping is not None:
             stack.push_async_callback(self.keeping.drain.aclose)
             stack.push_async_callback(_cancelled, asyncio.create_task(self.keeping.drain.run(), name="drain"))
@@ -178,6 +183,7 @@ class Gateway:
         if self.keeping is not None and self.keeping.drain.failing:
             # no reason is given, since it may name the database's address
             reports.append("records stay in the spool, since the database cannot be used; the log has the reason")
+        reports += [f"the probes of the backend {name} fail: {why}" for name, why in self.probes.ejected.items()]
         if self.access_log is not None and self.access_log.dropped:
             reports.append(f"{self.access_log.dropped} lines of the access log were dropped, since it is too slow")
         return reports

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from time import perf_counter
 from typing import Protocol
 
@@ -56,12 +56,16 @@ class Caller:
         retries: Retries | None = None,
         figures: LiveFigures | None = None,
         mixing: Mapping[str, Sequence[str]] | None = None,
+        ejected: Container[str] = (),
     ) -> None:
-        """`mixing` maps each backend that can read passages in parallel (NBCE) to the names of its models."""
+        """`ejected` has the backends whose probes fail.
+
+        `mixing` maps each backend that can read passages in parallel (NBCE) to the names of its models."""
         self._mixing = mixing or {}
         self._backends = backends
         self._breaker = breaker or Breaker(state)
         self._retries = retries or Retries()
+        self._ejected = ejected
         self._figures = figures or LiveFigures({})
 
     async def call(self, exchange: Exchange, headers: Headers) -> Reply:
@@ -96,7 +100,7 @@ class Caller:
         """Try each target of the route once."""
         *others, last = exchange.route
         for place, target in enumerate(others):
-            if await self._breaker.skips(target):
+            if target.backend in self._ejected or await self._breaker.skips(target):
                 continue
             try:
                 if target.hedge_s:

@@ -151,6 +151,13 @@ class ConnectionPool:
         request may be sent again, but not after any other fault.
         """
         head = b"POST %b HTTP/1.1\r\n%b%bcontent-length: %d\r\n\r\n" % (path, self._fixed, _lines(headers), len(body))
+        return await self._send(head, body)
+
+    async def get(self, path: bytes, headers: tuple[tuple[bytes, bytes], ...] = ()) -> UpstreamAnswer:
+        """Do as `post` does, without a body."""
+        return await self._send(b"GET %b HTTP/1.1\r\n%b%b\r\n" % (path, self._fixed, _lines(headers)), b"")
+
+    async def _send(self, head: bytes, body: bytes) -> UpstreamAnswer:
         if not self._places.take():
             await self._place()
         connection = idle = self._rested()
@@ -167,7 +174,7 @@ class ConnectionPool:
                 self._forget()  # the other connections have probably failed too
             if idle is None or not isinstance(error, Unreachable):
                 raise
-            return await self.post(path, body, headers)
+            return await self._send(head, body)
         return UpstreamAnswer(self, connection)
 
     def _drop(self, connection: Connection | None) -> None:

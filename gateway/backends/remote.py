@@ -25,6 +25,7 @@ from gateway.backends.http1 import (
 from gateway.backends.judged import JudgedStream, PieceSource, check_body, first_bytes, is_stream, keep_waiting
 from gateway.backends.openai_tokens import Counter
 from gateway.backends.packed_stream import READABLE, UnpackedAnswer, UnreadableStream, WholeSource
+from gateway.backends.probe_settings import ProbeSettings
 from gateway.backends.remote_settings import RemoteSettings, check, speakers
 from gateway.backends.reply_headers import passed_back, unpacked_headers
 from gateway.backends.sampling import within
@@ -124,6 +125,28 @@ class Remote:
         except UpstreamFault as error:
             raise self._failure(error, "sent no answer") from error
         return await self._reply(answer, exchange, model, headers)
+
+    @property
+    def probe(self) -> ProbeSettings | None:
+        return self._settings.probe
+
+    async def ping(self, path: str) -> int:
+        """Fetch a path below `base_url`, or below the server's root if it begins with `/`. Returns the status.
+
+        Raises `RequestError`.
+        """
+        if self._pool is None:
+            raise NotReady(f"The backend {self.name!r} is still opening. Try again.")
+        whole = path if path.startswith("/") else f"{self._origin.path.rstrip('/')}/{path}"
+        try:
+            answer = await self._pool.get(whole.encode(), await self.fresh_headers(whole.encode(), b""))
+            try:
+                await answer.whole()
+            finally:
+                answer.close()
+        except UpstreamFault as error:
+            raise self._failure(error, "broke off in the middle of its answer to a probe") from error
+        return answer.status
 
     async def manage(self, method: str, path: str, query: str = "", body: bytes = b"") -> tuple[int, bytes]:
         # these calls are rare, so httpx opens a connection for each

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from msgspec import Struct
 
+from gateway.backends.probe_settings import ProbeSettings, check_probe
 from gateway.backends.routing.aliases import matches
 from gateway.errors import Problem
 from gateway.settings.numbers import Amount, Count, Seconds
@@ -60,6 +61,9 @@ class HostSettings(Struct, frozen=True, forbid_unknown_fields=True):
     none, since some models refuse such settings. vLLM, llama.cpp and Ollama accept `max_tokens`, `temperature` and
     `stop`.
     """
+    probe: ProbeSettings | None = None
+    """`[backends.x.probe]`: ask the backend from time to time whether it works, and send requests elsewhere while it
+    does not; see `docs/routing.md`. Default: no probes."""
 
 
 class RemoteSettings(HostSettings, frozen=True, forbid_unknown_fields=True):
@@ -121,6 +125,7 @@ def check_host(settings: HostSettings, _root: Path, *, versioned: bool = True) -
     for key, value in {**settings.headers, "api_key": settings.api_key}.items():
         if any(mark in key + value for mark in "\r\n\0"):
             yield Problem(key, "must not hold line breaks")
+    yield from check_probe(settings.probe)
     if not settings.models:
         yield Problem("models", "is empty, so no request reaches it", 'For example models = ["*"].')
 

@@ -49,6 +49,15 @@ class Metrics:
             "Operations done while the shared state could not be reached",
             **in_registry,
         )
+        self._probes = Counter(names.PROBES, "Probes of backends", ["backend", "result"], **in_registry)
+        # the latest value of any worker, since each worker probes by itself
+        self._healthy = Gauge(
+            names.BACKEND_HEALTHY,
+            "Whether a backend gets requests, as its probes say",
+            ["backend"],
+            multiprocess_mode="mostrecent",
+            **in_registry,
+        )
         self._waiting: dict[_Alike, list[tuple[int, int]]] = {}
         """The exchanges that are not counted yet. The key is an exchange's labels. The value has, for each exchange,
         the microseconds to the last byte and to the first byte."""
@@ -60,6 +69,11 @@ class Metrics:
         """Add a gauge. Its value is computed when the metrics page is written."""
         if not self._shared:  # a gauge with a callback has no meaning across processes
             Gauge(name, text, registry=self._registry).set_function(value)
+
+    def probed(self, backend: str, good: bool, ejected: bool) -> None:
+        """Count a probe, and note whether the backend gets requests."""
+        self._probes.labels(backend, "good" if good else "bad").inc()
+        self._healthy.labels(backend).set(0 if ejected else 1)
 
     def counting_tokens(self, read_answer: ReadAnswer) -> ReadAnswer:
         """Return a function that reads an answer with `read_answer` and counts its tokens. The function may run on any
