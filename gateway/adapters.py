@@ -4,7 +4,8 @@ configuration. No adapter is opened here.
 
 import difflib
 from collections.abc import Container
-from typing import Any
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -29,6 +30,15 @@ class Parts(Struct):
 
     settings: Settings
     embedder: Batcher | None = None
+
+
+@runtime_checkable
+class Rooted(Protocol):
+    """Settings that hold paths."""
+
+    def rooted(self, root: Path) -> object:
+        """Return the settings with absolute paths. Relative paths start at `root`."""
+        ...
 
 
 class Adapters(Struct):
@@ -129,6 +139,7 @@ def _decoded(kind: registry.AdapterKind, table: KindTable, parts: Parts) -> tupl
     """
     settings, wrong = decode(table.table, kind.settings, table.where)
     if settings is not None:
+        settings = settings.rooted(parts.settings.root) if isinstance(settings, Rooted) else settings
         wrong = [
             replace(problem, where=f"{table.where} {problem.where}")
             for problem in kind.check(settings, parts.settings.root)

@@ -10,6 +10,7 @@ from time import monotonic
 
 from gateway.backends.calling.retry import is_failure
 from gateway.backends.http1 import AllInUse, AnswerBounds, Broken, Connection, Unreachable
+from gateway.backends.tunnel import Proxy, ProxyRefused, open_tunnel
 
 KEEP_S = 50.0  # below 60 s, after which most servers close an idle connection
 SETTLE_S = 0.005
@@ -21,6 +22,7 @@ answer would be taken for the answer to the next request.
 DISTRUST_S = 60.0
 """If a server sends bytes that belong to no request, no idle connection is reused for this long."""
 LIMITED = 429
+PROXY_CREDENTIALS = 407
 SWEEP_S = 1.0  # a timeout is noticed at most this late
 
 
@@ -114,6 +116,7 @@ class ConnectionPool:
         port: int,
         *,
         tls: ssl.SSLContext | None,
+        proxy: Proxy | None = None,
         headers: list[tuple[bytes, bytes]],
         connect_timeout_s: float,
         bounds: AnswerBounds,
@@ -121,7 +124,7 @@ class ConnectionPool:
         waiting: int = sys.maxsize,
         settle_s: float = SETTLE_S,
     ) -> None:
-        self._host, self._port, self._tls = host, port, tls
+        self._host, self._port, self._tls, self._proxy = host, port, tls, proxy
         self._connect_timeout_s = connect_timeout_s
         self._bounds = bounds
         self._limit = limit
@@ -130,7 +133,11 @@ class ConnectionPool:
         standard = port == (443 if tls else 80)
         bracketed = f"[{host}]" if ":" in host else host
         authority = bracketed if standard else f"{bracketed}:{port}"
-        self._fixed = b"host: " + authority.encode() + b"\r\n" + _lines(headers)
+        # without TLS, a proxy reads the requests itself, and needs whole URLs and its own credentials
+        plain_proxy = proxy if tls is None else None
+        self._start = b"http://" + authority.encode() if plain_proxy else b""
+        own = plain_proxy.headers if plain_proxy else []
+        self._fixed = b"host: " + authority.encode() + b"\r\n" + _lines([*headers, *own])
         self._settling: deque[Connection] = deque()
         """Connections that were idle for less than `settle_s` at the last check. The connection that has been idle
         longest comes first.
@@ -150,12 +157,20 @@ class ConnectionPool:
         """Send one request. Raises an `UpstreamFault` if no answer begins. After `Unreachable` or `AllInUse` the
         request may be sent again, but not after any other fault.
         """
-        head = b"POST %b HTTP/1.1\r\n%b%bcontent-length: %d\r\n\r\n" % (path, self._fixed, _lines(headers), len(body))
+        lines = _lines(headers)
+        head = b"POST %b%b HTTP/1.1\r\n%b%bcontent-length: %d\r\n\r\n" % (
+            self._start,
+            path,
+            self._fixed,
+            lines,
+            len(body),
+        )
         return await self._send(head, body)
 
     async def get(self, path: bytes, headers: tuple[tuple[bytes, bytes], ...] = ()) -> UpstreamAnswer:
         """Do as `post` does, without a body."""
-        return await self._send(b"GET %b HTTP/1.1\r\n%b%b\r\n" % (path, self._fixed, _lines(headers)), b"")
+        head = b"GET %b%b HTTP/1.1\r\n%b%b\r\n" % (self._start, path, self._fixed, _lines(headers))
+        return await self._send(head, b"")
 
     async def _send(self, head: bytes, body: bytes) -> UpstreamAnswer:
         if not self._places.take():
@@ -168,6 +183,8 @@ class ConnectionPool:
             if self._sweep is None:
                 self._sweep_later()
             await connection.post(head, body)
+            if self._start and connection.status == PROXY_CREDENTIALS:
+                raise Unreachable("its proxy refuses the connection (status 407)")
         except BaseException as error:
             self._drop(connection)
             if isinstance(error, Broken | Unreachable):
@@ -236,20 +253,31 @@ class ConnectionPool:
         return None
 
     async def _connect(self) -> Connection:
-        loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(self._connect_timeout_s):
-                _, connection = await loop.create_connection(
-                    lambda: Connection(loop, self._bounds, self._distrust),
-                    self._host,
-                    self._port,
-                    ssl=self._tls,
-                    server_hostname=self._host if self._tls else None,
-                )
+                return await self._open()
         except TimeoutError as error:
             raise Unreachable("no connection in time") from error
         except OSError as error:
             raise Unreachable(_kind_of(error)) from error
+
+    async def _open(self) -> Connection:
+        loop = asyncio.get_running_loop()
+        name = self._host if self._tls else None
+        place = (self._proxy.host, self._proxy.port) if self._proxy else (self._host, self._port)
+
+        def made() -> Connection:
+            return Connection(loop, self._bounds, self._distrust)
+
+        if self._proxy is None or self._tls is None:
+            _, connection = await loop.create_connection(made, *place, ssl=self._tls, server_hostname=name)
+            return connection
+        tunnel = await open_tunnel(self._proxy, self._host, self._port)
+        try:
+            _, connection = await loop.create_connection(made, sock=tunnel, ssl=self._tls, server_hostname=name)
+        except BaseException:
+            tunnel.close()
+            raise
         return connection
 
     def _distrust(self) -> None:
@@ -283,6 +311,8 @@ class ConnectionPool:
 def _kind_of(error: OSError) -> str:
     """Describe why a connection could not be opened, without an address."""
     match error:
+        case ProxyRefused():
+            return str(error)
         case ConnectionRefusedError():
             return "the connection was refused"
         case socket.gaierror():

@@ -1,7 +1,7 @@
 """A backend for any OpenAI-compatible server. Bytes pass through unchanged."""
 
+import asyncio
 import logging
-import ssl
 from collections.abc import Sequence
 from urllib.parse import quote, urlsplit
 
@@ -23,6 +23,7 @@ from gateway.backends.http1 import (
     UpstreamFault,
 )
 from gateway.backends.judged import JudgedStream, PieceSource, check_body, first_bytes, is_stream, keep_waiting
+from gateway.backends.network_settings import proxy_for, tls_for
 from gateway.backends.openai_tokens import Counter
 from gateway.backends.packed_stream import READABLE, UnpackedAnswer, UnreadableStream, WholeSource
 from gateway.backends.probe_settings import ProbeSettings
@@ -66,7 +67,9 @@ class Remote:
         self._pool = ConnectionPool(
             origin.hostname or "",
             origin.port or (443 if secure else 80),
-            tls=ssl.create_default_context() if secure else None,
+            # reading certificates takes some 20 ms
+            tls=await asyncio.to_thread(tls_for, settings) if secure else None,
+            proxy=proxy_for(settings, settings.base_url),
             headers=[(key.encode(), value.encode()) for key, value in fixed.items()],
             connect_timeout_s=settings.connect_timeout_s,
             bounds=AnswerBounds(settings.idle_timeout_s, settings.total_timeout_s, settings.max_answer_mb * MB),
@@ -156,9 +159,15 @@ class Remote:
         url = f"{settings.base_url.rstrip('/')}/{quote(path)}" + (f"?{query}" if query else "")
         fresh = {name.decode(): value.decode() for name, value in await self.fresh_headers(url.encode(), body)}
         headers = {"content-type": "application/json", **settings.headers, **self.managing_headers(), **fresh}
+        proxy = proxy_for(settings, settings.base_url)
         timeout = httpx.Timeout(MANAGE_S, connect=settings.connect_timeout_s)
         try:
-            async with httpx.AsyncClient(trust_env=False, timeout=timeout) as client:
+            async with httpx.AsyncClient(
+                trust_env=False,
+                timeout=timeout,
+                verify=await asyncio.to_thread(tls_for, settings),
+                proxy=httpx.Proxy(proxy.url, headers=proxy.headers) if proxy else None,
+            ) as client:
                 answer = await client.request(method, url, headers=headers, content=body)
         except httpx.HTTPError as error:
             raise BackendFailed(f"The backend {self.name!r} did not answer a request for {path}.") from error

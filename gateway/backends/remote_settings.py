@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
-from msgspec import Struct
+from msgspec import field
 
+from gateway.backends.network_settings import NetworkSettings, check_network
 from gateway.backends.probe_settings import ProbeSettings, check_probe
 from gateway.backends.routing.aliases import matches
 from gateway.errors import Problem
@@ -20,7 +21,7 @@ VERSION = re.compile(r"/v[0-9]")
 """Finds a version in a path, such as `/v1`, `/openai/v1` or `/v1beta/openai`."""
 
 
-class HostSettings(Struct, frozen=True, forbid_unknown_fields=True):
+class HostSettings(NetworkSettings, frozen=True, forbid_unknown_fields=True):
     """The settings of every remote server, whatever its API."""
 
     base_url: str
@@ -32,7 +33,7 @@ class HostSettings(Struct, frozen=True, forbid_unknown_fields=True):
     api_key: str = ""
     """The key, sent as `Authorization: Bearer ...`. `env:NAME` stands for the value of the environment variable `NAME`.
     """
-    headers: dict[str, str] = {}
+    headers: dict[str, str] = field(default_factory=dict)
     """More headers for every request, such as `OpenAI-Organization`."""
     window_tokens: int = 0
     """The context window of the models in tokens. 0: unknown. The backend itself must then refuse inputs that are
@@ -126,6 +127,7 @@ def check_host(settings: HostSettings, _root: Path, *, versioned: bool = True) -
         if any(mark in key + value for mark in "\r\n\0"):
             yield Problem(key, "must not hold line breaks")
     yield from check_probe(settings.probe)
+    yield from check_network(settings, settings.base_url)
     if not settings.models:
         yield Problem("models", "is empty, so no request reaches it", 'For example models = ["*"].')
 
