@@ -9,14 +9,14 @@ from botocore.config import Config
 
 from gateway.backends.providers.event_stream import decoder
 from gateway.wire.chat.chunks import CompletionHead
-from gateway.wire.converse.as_completion import CompletionStream
+from gateway.wire.converse.as_completion import ConverseStream
 from gateway.wire.messages.losses import Losses
 from tests.conftest import UpstreamInThread
 from tests.doubles.aws import STREAM_HEADERS, frame, is_signed, stream
 from tests.doubles.pieces import cut_everywhere
 from tests.doubles.provider_streams import joined, sent
 from tests.doubles.upstream import Script
-from tests.golden.test_message_streams import accumulated
+from tests.golden.test_message_streams import accumulated, to_message, translated
 from tests.unit.wire.messages.test_mutated import mutated
 
 MODEL = "us.anthropic.claude-sonnet-4-5-20250929-v1:0"
@@ -54,8 +54,8 @@ EVENTS: list[tuple[str, Any]] = [
 STREAM = stream(*EVENTS)
 
 
-def to_completion(losses: Losses) -> CompletionStream:
-    return CompletionStream(CompletionHead("chatcmpl-fw-1", MODEL, 7, wants_usage=True), losses, decoder())
+def to_completion(losses: Losses) -> ConverseStream:
+    return ConverseStream(CompletionHead("chatcmpl-fw-1", MODEL, 7, wants_usage=True), losses, decoder())
 
 
 def read(data: bytes) -> bytes:
@@ -146,6 +146,16 @@ def test_a_wrong_value_in_an_event_does_not_break_its_stream() -> None:
     for place, (event, payload) in enumerate(EVENTS):
         for wrong in mutated(payload):
             read(stream(*EVENTS[:place], (event, wrong), *EVENTS[place + 1 :]))
+
+
+def test_a_wrong_value_in_a_signed_chunk_does_not_break_its_message() -> None:
+    events = read(STREAM).split(b"\n\n")
+    for place, event in enumerate(events):
+        if not event.startswith(b"data: {"):
+            continue
+        for wrong in mutated(json.loads(event.removeprefix(b"data: "))):
+            changed = [*events[:place], b"data: " + json.dumps(wrong).encode(), *events[place + 1 :]]
+            translated(to_message(), [b"\n\n".join(changed)])
 
 
 @pytest.mark.parametrize(

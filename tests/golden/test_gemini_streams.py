@@ -9,7 +9,7 @@ from google import genai
 from google.genai import types
 
 from gateway.wire.chat.chunks import CompletionHead
-from gateway.wire.gemini.as_completion import CompletionStream
+from gateway.wire.gemini.as_completion import GeminiStream
 from gateway.wire.messages.losses import Losses
 from tests.conftest import UpstreamInThread
 from tests.doubles.pieces import cut_everywhere
@@ -24,8 +24,8 @@ TWO = (FOLDER / "two-candidates.sse").read_bytes()
 HEAD = CompletionHead("chatcmpl-fw-1", "gemini-3-pro", 7, wants_usage=True)
 
 
-def to_completion(losses: Losses) -> CompletionStream:
-    return CompletionStream(HEAD, losses)
+def to_completion(losses: Losses) -> GeminiStream:
+    return GeminiStream(HEAD, losses)
 
 
 def test_the_official_client_reads_the_same_from_the_recorded_stream(upstream: UpstreamInThread) -> None:

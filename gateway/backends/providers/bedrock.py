@@ -119,7 +119,7 @@ class Bedrock(TranslatedRemote):
         return as_completion.whole(body, head, losses)
 
     def stream(self, head: CompletionHead, losses: Losses) -> ProviderStream:
-        return as_completion.CompletionStream(head, losses, decoder())
+        return as_completion.ConverseStream(head, losses, decoder())
 
     def refused(self, body: bytes, status: int, headers: Headers) -> ProviderRefusal:
         return errors.refusal(body, status, dict(headers))

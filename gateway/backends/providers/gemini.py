@@ -93,7 +93,7 @@ class Gemini(TranslatedRemote):
         return as_completion.whole(body, head, losses)
 
     def stream(self, head: CompletionHead, losses: Losses) -> ProviderStream:
-        return as_completion.CompletionStream(head, losses)
+        return as_completion.GeminiStream(head, losses)
 
     def refused(self, body: bytes, status: int, headers: Headers) -> ProviderRefusal:
         return errors.refusal(body, status)

@@ -69,7 +69,7 @@ class GivenAudio(Struct):
     format: str = ""
 
 
-class RequestPart(Struct):
+class GivenPart(Struct):
     """One part of a message's content."""
 
     type: str = ""
@@ -158,7 +158,7 @@ class ChatFields(Struct):
 
 _fields = msgspec.json.Decoder(ChatFields)
 _thinking = msgspec.json.Decoder(GivenThinking)
-_parts = msgspec.json.Decoder(list[RequestPart])
+_parts = msgspec.json.Decoder(list[GivenPart])
 _object = msgspec.json.Decoder(dict[str, Raw])
 _text = msgspec.json.Decoder(str)
 
@@ -176,12 +176,12 @@ def given_fields(body: bytes) -> dict[str, Raw]:
     return {name: value for name, value in _object.decode(body).items() if bytes(value) != NULL}
 
 
-def read_parts(content: Raw, where: str) -> list[RequestPart]:
+def read_parts(content: Raw, where: str) -> list[GivenPart]:
     """Return the parts of a field `content`. A text is one part, and a missing content has none."""
     if content in (NOTHING, EMPTY):
         return []
     if is_text(content):
-        return [RequestPart("text", content)]
+        return [GivenPart("text", content)]
     return decoded(_parts, content, where)
 
 

@@ -80,7 +80,7 @@ def finish_of(reason: str, losses: Losses) -> tuple[str, dict[str, Any]]:
     return FINISH.get(reason, "stop"), {} if reason in SAME else {"native_finish_reason": reason}
 
 
-class CompletionStream:
+class ConverseStream:
     """Translates the stream of an answer. `feed` takes pieces that are cut anywhere. `over` is true after the end mark
     of chat, or after an error.
     """

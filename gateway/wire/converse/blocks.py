@@ -20,10 +20,11 @@ from gateway.wire.chat.request import (
     TEXTS,
     ChatMessage,
     GivenAudio,
+    GivenPart,
     ImageUrl,
-    RequestPart,
     StoredOrGivenFile,
     data_of,
+    is_text,
     read_parts,
 )
 from gateway.wire.gemini.signatures import OF_GEMINI
@@ -145,6 +146,8 @@ class ConverseTalk:
 
     def _blocks(self, content: Raw, where: str, *, only_text: bool = False) -> list[Block]:
         """Return the blocks of a field `content`. Empty texts are left out, because the API refuses them."""
+        if is_text(content):
+            return [] if content == EMPTY else [{"text": content}]
         blocks: list[Block] = []
         for place, part in enumerate(read_parts(content, where)):
             block = self._block(part, f"{where}[{place}]")
@@ -155,7 +158,7 @@ class ConverseTalk:
             blocks += [block, *self._marks.after(part.cache_control)]
         return blocks
 
-    def _block(self, part: RequestPart, where: str) -> Block:
+    def _block(self, part: GivenPart, where: str) -> Block:
         if part.type in TEXTS:
             return {"text": part.text}
         if part.type == "refusal":

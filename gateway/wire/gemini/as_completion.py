@@ -146,7 +146,7 @@ def _choice(fields: dict[str, Any], place: int, reader: PartReader) -> dict[str,
     return {"index": place, "message": message, "logprobs": logprobs, "finish_reason": finish, **own}
 
 
-class CompletionStream:
+class GeminiStream:
     """Translates the stream of an answer. `feed` takes pieces that are cut anywhere.
 
     `over` is true after the end mark of chat, which `end` writes, since Gemini's streams have none.

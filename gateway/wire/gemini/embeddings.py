@@ -61,6 +61,10 @@ def _asked(body: bytes, losses: Losses) -> tuple[embeddings.EmbeddingAsk, dict[s
 
 
 def _vector(values: Any) -> list[float]:
-    if isinstance(values, list) and all(type(each) in (int, float) for each in values):
+    if isinstance(values, list) and all(map(_is_number, values)):
         return values
     raise BackendFailed("The backend's answer has a vector that is not a list of numbers.", code="not_an_api")
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) is float or (type(value) is int and abs(value) < 2**63)

@@ -7,17 +7,14 @@ import msgspec
 from msgspec import Raw
 
 from gateway.ask import Ask
-from gateway.errors import BackendFailed, RequestError
-from gateway.wire.chat.completion import Completion, ReportedUsage, read_completion
-from gateway.wire.chat.faults import MARK as FAULT
-from gateway.wire.chat.faults import fault_of, raised, whole_answer
+from gateway.errors import RequestError
+from gateway.wire.chat.completion import ChoicePart, MessagePart, ReportedUsage
+from gateway.wire.chat.faults import whole_answer
+from gateway.wire.chat.fold import ChunkFold
 from gateway.wire.responses.build import Builder
 from gateway.wire.responses.output import Event
 from gateway.wire.responses.search import ShownSearch
-from gateway.wire.sse import data_in
 
-DONE = b"[DONE]"
-NO_USAGE = ReportedUsage()
 ID = "resp_"
 # request settings that a response repeats, with their defaults
 SETTINGS: dict[str, Any] = {
@@ -85,76 +82,32 @@ def whole(body: bytes, head: Mapping[str, Any], search: ShownSearch | None = Non
     return _encode(last["response"])
 
 
-class Translator:
+class Translator(ChunkFold):
     """Translates the stream of a chat completion to the stream of a response.
 
-    `feed` translates a piece, which must hold whole events. If the stream breaks off, the last event is
-    `response.failed`, and `failure` has the reason.
+    If the stream breaks off, the last event is `response.failed`.
     """
 
     def __init__(self, head: Mapping[str, Any], search: ShownSearch | None = None) -> None:
-        self.failure: RequestError | None = None
-        self.over = False
-        self.unreadable = 0
-        """The number of events that were skipped because they were not JSON objects."""
+        super().__init__()
         self._builder = Builder(head, search)
         self._sequence = 0
-        self._finish = ""
-        self._usage: ReportedUsage | None = None
-
-    def feed(self, piece: bytes) -> bytes:
-        frames = bytearray()
-        try:
-            for data in data_in(piece):
-                if not self.over:
-                    frames += self._begun()
-                    frames += self._event(data)
-        except RequestError as error:
-            frames += self.fail(error)
-        return bytes(frames)
-
-    def end(self) -> bytes:
-        """Translate the end of the backend's stream. If the stream had no end mark, the last event is
-        `response.failed`."""
-        if self.over:
-            return b""
-        if not self._finish:
-            return self.fail(BackendFailed("The backend ended its stream without its end mark.", code="stream_cut"))
-        return self._ended()
 
     def fail(self, error: RequestError) -> bytes:
-        """Translate the error that broke off the backend's stream."""
-        begin = self._begun()
+        begin = self._begin()
         self.over, self.failure = True, error
         return begin + self._framed([self._builder.failed("server_error", error.message)])
 
-    def _event(self, data: bytes) -> bytes:
-        if data.startswith(DONE):
-            return self._ended()
-        chunk = read_completion(data)
-        if chunk is None:
-            self.unreadable += 1
-            return b""
-        if chunk.usage is not None and chunk.usage != NO_USAGE:
-            self._usage = chunk.usage
-        frames = self._choice(chunk)
-        fault = fault_of(data) if FAULT in data else None
-        return frames if fault is None else frames + self.fail(raised(fault))
-
-    def _choice(self, chunk: Completion) -> bytes:
-        choice = chunk.first
-        if choice is None:
-            return b""
-        self._finish = choice.finish_reason or self._finish
-        part = choice.message_part
-        return self._framed(self._builder.add(part, choice.token_logprobs)) if part is not None else b""
-
-    def _begun(self) -> bytes:
+    def _begin(self) -> bytes:
         return b"" if self._sequence else self._framed(self._builder.begin())
+
+    def _add(self, part: MessagePart, choice: ChoicePart) -> bytes:
+        return self._framed(self._builder.add(part, choice.token_logprobs))
 
     def _ended(self) -> bytes:
         self.over = True
-        return self._framed(self._builder.end(self._finish or "stop", _usage(self._usage)))
+        begin = self._begin()
+        return begin + self._framed(self._builder.end(self._finish or "stop", _usage(self._usage)))
 
     def _framed(self, events: Iterable[Event]) -> bytes:
         framed = bytearray()

@@ -10,8 +10,11 @@ import yaml
 
 from gateway.errors import RequestError
 from gateway.wire.chat.chunks import CompletionHead
+from gateway.wire.converse.of_chat import converse_body
+from gateway.wire.gemini.of_chat import generate_body
 from gateway.wire.messages import answer, as_completion, as_stream, read, request
 from gateway.wire.messages.as_chat import chat_body
+from gateway.wire.messages.extensions import plain_body
 from gateway.wire.messages.losses import Losses
 from gateway.wire.messages.of_chat import messages_body
 from gateway.wire.messages.token_count import countable
@@ -27,6 +30,8 @@ def body(name: str) -> Any:
 
 
 def reply(name: str) -> Any:
+    if name == "signed":
+        return SIGNED
     return json.loads("".join(GOLDEN[name]["upstream"][0]["pieces"]))
 
 
@@ -53,15 +58,47 @@ def encoded(value: Any) -> bytes:
     return json.dumps(value).encode()
 
 
+SIGNED: Any = {
+    "choices": [
+        {
+            "message": {
+                "content": "a",
+                "reasoning_content": "Hm",
+                "thinking_blocks": [
+                    {"type": "thinking", "thinking": "Hm", "signature": "s"},
+                    {"type": "redacted_thinking", "data": "AA=="},
+                ],
+                "tool_calls": [{"id": "t", "type": "function", "function": {"name": "f", "arguments": "{}"}}],
+            },
+            "finish_reason": "tool_calls",
+        }
+    ]
+}
 HEAD = CompletionHead("c", "m", 7)
 REQUESTS: dict[str, tuple[str, Callable[[bytes], Any]]] = {
     "messages decoded": ("messages-translated", lambda raw: request.ask(raw, {})),
     "messages to chat": ("messages-translated", lambda raw: chat_body(raw, Losses())),
+    "messages to extended chat": (
+        "bedrock-messages",
+        lambda raw: plain_body(chat_body(raw, Losses(), extended=True).body, Losses()),
+    ),
+    "messages to gemini": (
+        "bedrock-messages",
+        lambda raw: generate_body(chat_body(raw, Losses(), extended=True).body, "gemini-3-pro", Losses()),
+    ),
+    "messages to bedrock": (
+        "bedrock-messages",
+        lambda raw: converse_body(chat_body(raw, Losses(), extended=True).body, "us.anthropic.x", Losses()),
+    ),
     "messages counted": ("messages-translated", countable),
     "chat to messages": ("chat-over-messages", lambda raw: messages_body(raw, 9, Losses())),
 }
 REPLIES: dict[str, tuple[str, Callable[[bytes], Any]]] = {
     "chat to a message": ("messages-translated", lambda raw: answer.whole(raw, answer.MessageHead("i", "m", True))),
+    "signed chat to a message": (
+        "signed",
+        lambda raw: answer.whole(raw, answer.MessageHead("i", "m", True)),
+    ),
     "message to chat": ("chat-over-messages", lambda raw: as_completion.whole(raw, HEAD, Losses())),
     "message to a stream": ("chat-over-messages", as_stream.events),
     "message read": ("chat-over-messages", read.read_body),
