@@ -12,7 +12,7 @@ from msgspec import Struct
 from gateway import registry
 from gateway.backends.probe_settings import ProbeSettings
 from gateway.documented import field_texts
-from gateway.settings.models import Deployment
+from gateway.settings.models import Deployment, Mirror
 from gateway.settings.tables import NAMED, PLAIN
 
 PAGE = Path(__file__).with_name("configuration.md")
@@ -27,7 +27,7 @@ mistakes of a file at once, and `foreword serve` does the same before it opens t
 A text of the form `env:NAME` is replaced by that environment variable. File names may be relative
 to the configuration file, or `package:name/file` for a file inside an installed Python package.
 """
-NESTED = {"models.x.deployments": Deployment, "backends.x.probe": ProbeSettings}
+NESTED = {"models.x.deployments": Deployment, "models.x.mirror": Mirror, "backends.x.probe": ProbeSettings}
 TABLES = [*PLAIN.items(), *((f"{name}.x", struct) for name, struct in NAMED.items()), *NESTED.items()]
 NAMES = {
     "str": "text",
@@ -35,6 +35,7 @@ NAMES = {
     "float": "number",
     "bool": "true or false",
     "ProbeSettings": "table",
+    "Mirror": "table",
     "Price": "table of `prompt` and `completion`",
     "tuple[str, ...]": "list of texts",
     "dict[str, str]": "table of texts",

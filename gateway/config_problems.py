@@ -47,6 +47,12 @@ def server_problems(settings: Settings) -> list[Problem]:
         if not (settings.root / folder).is_dir():
             where, what = f"{file} [prompt] templates", f"{folder!r} is not a folder"
             problems.append(Problem(where, what, f"The path is relative to {settings.root}."))
+    if settings.records.policy == "none":
+        problems += [
+            Problem(f"{file} [models.{name}] mirror", 'has no effect with [records] policy = "none"', "Leave it out.")
+            for name, model in settings.models.items()
+            if model.mirror is not None
+        ]
     return [
         *problems,
         *key_problems(file, settings.keys, settings.broken),

@@ -19,6 +19,7 @@ from gateway.context.ingest.background_ingest import BackgroundIngest
 from gateway.exchange import Exchange
 from gateway.loaded import NOTHING, Loaded
 from gateway.loading import LateLoader
+from gateway.perform.mirror import Mirrors
 from gateway.perform.responder import Responder
 from gateway.pipeline import PipelineStep, prepare
 from gateway.ports import ExchangeOutcome
@@ -93,6 +94,17 @@ class Gateway:
         self.in_flight = 0
         self.reload_config: ReloadConfig | None = None
         """Set by a server that can replace its configuration, else None."""
+        self.mirrors: Mirrors | None = None
+        if self.routes.has_mirrors and keeping is not None:
+            self.mirrors = Mirrors(
+                self.routes,
+                self.state,
+                perform,
+                keeping.spool.record,
+                busy=lambda: self.in_flight,
+                most_bytes=settings.records.max_answer_kb * 1024,
+                count=metrics.mirrored,
+            )
         self._policy = policy
         self._path = path
         self._built_from, self._steps = NOTHING, path(NOTHING)
@@ -135,6 +147,8 @@ class Gateway:
             self.access_log = AccessLog(self.settings.access_log, self.settings.telemetry.access_format)
             stack.callback(self.access_log.close)
         stack.push_async_callback(_cancelled, asyncio.create_task(self.found.watch(), name="found prompts"))
+        if self.mirrors is not None:
+            stack.push_async_callback(self.mirrors.aclose)
         if self.probes:
             stack.push_async_callback(_cancelled, asyncio.create_task(self.probes.watch(), name="probes"))
         if self.keeping is not None:
@@ -168,6 +182,8 @@ class Gateway:
         # a count of tokens has no answer of a model, and agents ask for many
         if self.keeping is not None and exchange.ask.endpoint is not Endpoint.TOKEN_COUNT:
             self.keeping.spool.record(exchange, outcome)
+        if self.mirrors is not None:
+            self.mirrors.consider(exchange, outcome)
 
     def reports(self) -> list[str]:
         """Return messages about problems for the operator. A gateway that is ready can have problems too."""

@@ -71,6 +71,25 @@ class Deployment(Struct, frozen=True, forbid_unknown_fields=True):
     backend reports."""
 
 
+class Mirror(Struct, frozen=True, forbid_unknown_fields=True):
+    """`[models."name".mirror]`: sends a share of a model's requests to another model, too. Clients notice nothing."""
+
+    model: str
+    """The other model. Its answers are recorded only."""
+    share: Share = 0.01
+    """The share of requests that are sent again, once the client has its answer."""
+    requests_per_minute: Amount = 60
+    """The most mirrored requests per minute, of all workers that share a state; 0: no limit."""
+    requests_per_day: Amount = 1000
+    """The most mirrored requests per day; 0: no limit. The other model's backend charges them."""
+    at_once: Count = 4
+    """The most mirrored requests of a worker at the same time. Further ones are left out, they do not wait."""
+    off_above: Count = 64
+    """While a worker answers more requests than this, none is mirrored."""
+    timeout_s: Seconds = 120.0
+    """The longest time for a mirrored request."""
+
+
 class ModelTable(Struct, frozen=True, forbid_unknown_fields=True):
     """`[models."name"]`: a model name for clients, and the backend or the deployments behind it."""
 
@@ -92,6 +111,8 @@ class ModelTable(Struct, frozen=True, forbid_unknown_fields=True):
     shares: dict[str, Share] = {}
     """The shares of conversations that other models answer: `shares = {smollm-int4 = 0.1}`. A conversation stays with
     its model."""
+    mirror: Mirror | None = None
+    """Another model that gets a share of the requests as well, for comparison; see `docs/routing.md`."""
     mode: Mode | None = None
     """The mode of requests to this model: `off`, `shadow`, `proven` or `on`. Default: `[prompt] mode`."""
     canary: Share | None = None

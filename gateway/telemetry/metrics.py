@@ -50,6 +50,7 @@ class Metrics:
             **in_registry,
         )
         self._probes = Counter(names.PROBES, "Probes of backends", ["backend", "result"], **in_registry)
+        self._mirrored = Counter(names.MIRRORED, "Requests drawn for a mirror", ["model", "result"], **in_registry)
         # the latest value of any worker, since each worker probes by itself
         self._healthy = Gauge(
             names.BACKEND_HEALTHY,
@@ -74,6 +75,9 @@ class Metrics:
         """Count a probe, and note whether the backend gets requests."""
         self._probes.labels(backend, "good" if good else "bad").inc()
         self._healthy.labels(backend).set(0 if ejected else 1)
+
+    def mirrored(self, model: str, result: str) -> None:
+        self._mirrored.labels(model, result).inc()
 
     def counting_tokens(self, read_answer: ReadAnswer) -> ReadAnswer:
         """Return a function that reads an answer with `read_answer` and counts its tokens. The function may run on any

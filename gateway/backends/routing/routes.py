@@ -14,7 +14,7 @@ from gateway.errors import KeyNotAllowed, NotFound, Problem
 from gateway.exchange import CanaryTrial, Target
 from gateway.ports import Backend, ModelCard
 from gateway.settings.jobs import Price
-from gateway.settings.models import Deployment, ModelTable, SpreadStrategy
+from gateway.settings.models import Deployment, Mirror, ModelTable, SpreadStrategy
 
 AUTO = ("", "auto")
 NO_ALIASES = Aliases()
@@ -100,6 +100,15 @@ class Routes:
         model = self._models.get(name)
         return None if model is None or model.canary is None else CanaryTrial(f"models.{name}", model.canary)
 
+    def mirror(self, name: str) -> Mirror | None:
+        """Return the table `[models.x.mirror]` of a model, or None."""
+        model = self._models.get(self._meaning(name))
+        return model.mirror if model else None
+
+    @property
+    def has_mirrors(self) -> bool:
+        return any(model.mirror is not None for model in self._models.values())
+
     def shared(self, name: str, unit: str) -> str:
         """Return the model that answers this conversation in place of model `name`, because of `[models.x] shares`.
         Returns "" if the model `name` itself answers.
@@ -159,6 +168,8 @@ class Routes:
                 problems.append(Problem(f"{file} {where} fallback", what, "Remove one of these fallbacks."))
             for other in model.shares:
                 check(f"{where} shares", other)
+            if model.mirror is not None:
+                check(f"{where} mirror model", model.mirror.model)
             if sum(model.shares.values()) > 1:
                 problems.append(Problem(f"{file} {where} shares", "their sum is more than 1"))
             if model.longer and not broken.may_serve(model.longer) and not is_broken(model, broken):
