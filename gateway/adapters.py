@@ -78,7 +78,7 @@ def build_adapters(settings: Settings) -> tuple[Adapters | None, list[Problem]]:
         backends,
         routing.default,
         Aliases(routing.aliases, routing.unknown),
-        settings.jobs.prices,
+        settings.call_prices,
     )
     problems += routes.problems(settings.file, settings.refiner.model, _broken_parts(settings, backends))
     problems += server_problems(settings)

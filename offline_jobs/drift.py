@@ -18,6 +18,7 @@ from msgspec import Struct
 from gateway.atomic_file import write_whole
 from gateway.records.locations import database_url
 from gateway.records.scrub import scrubbed
+from gateway.settings.prices import ModelPrice, TokenUse, cost_of
 from gateway.settings.tables import Settings
 from offline_jobs import plots
 from offline_jobs.datasets.groups import PromptGroup, central, names
@@ -89,7 +90,7 @@ class DriftPortion(Struct, frozen=True):
     url: str
     span: Span
     portion: Portion
-    prices: dict[str, tuple[float, float]]
+    prices: dict[str, ModelPrice]
 
 
 def run(run: JobRun, options: DriftOptions) -> DriftReport:
@@ -142,8 +143,8 @@ def look(part: DriftPortion) -> ComparedWindow:
         used = max(0, record.answer.prompt_tokens), max(0, record.answer.completion_tokens)
         window.prompt_tokens.append(float(used[0]))
         window.answer_tokens.append(float(used[1]))
-        price = part.prices.get(record.model, (0.0, 0.0))
-        window.cost.append((used[0] * price[0] + used[1] * price[1]) / 1e6)
+        use = TokenUse(*used, record.answer.cached_tokens, record.answer.reasoning_tokens)
+        window.cost.append(cost_of(part.prices, record.model, use, record.time_s))
         scores = [opinion.score for opinion in seen.feedback if opinion.score is not None]
         if scores:
             window.scores.append(sum(scores) / len(scores))
@@ -162,7 +163,7 @@ def _spans(options: DriftOptions) -> Spans:
 
 def _window(run: JobRun, span: Span) -> ComparedWindow:
     url = database_url(run.settings)
-    prices = {name: (price.prompt, price.completion) for name, price in run.settings.jobs.prices.items()}
+    prices = dict(run.settings.model_prices)
     parts = [DriftPortion(url, span, portion, prices) for portion in portions(url, span)]
     whole = ComparedWindow()
     for part in run.executor.map(look, parts):

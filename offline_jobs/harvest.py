@@ -28,6 +28,7 @@ from offline_jobs.engine.budget import Spent
 from offline_jobs.engine.registry import JobKind
 from offline_jobs.engine.run import JobRun
 from offline_jobs.engine.since import at
+from offline_jobs.found import harvest as found_harvest
 
 GROUPED = 4000
 """At most this many prompts are clustered. Memory grows with the square of this number."""
@@ -62,6 +63,12 @@ class HarvestOptions(Struct, frozen=True, forbid_unknown_fields=True):
     """Whether to cluster the prompts that no template fits."""
     portion: int = PORTION
     """The number of exchanges per step."""
+    prompt: str = ""
+    """Make rows from the requests of this found prompt, with the values of its parts. Other filters do not count."""
+    answers_by: str = ""
+    """A stronger model that answers rows of a found prompt without a right answer. `--dry-run` gives the quote."""
+    answers: int = 100
+    """The largest number of rows that `answers_by` answers."""
 
 
 class HarvestPortion(Struct, frozen=True):
@@ -92,7 +99,9 @@ class HarvestReport(Struct, frozen=True):
     groups: Sequence[Any] = ()
 
 
-def run(run: JobRun, options: HarvestOptions) -> HarvestReport:
+def run(run: JobRun, options: HarvestOptions) -> HarvestReport | found_harvest.FoundHarvestReport:
+    if options.prompt:
+        return found_harvest.run(run, _for_prompt(options))
     window = run.step("window", options, lambda: _window(options), RecordWindow)
     url = database_url(run.settings)
     folders = tuple(str((run.settings.root / folder).resolve()) for folder in run.settings.prompt.templates)
@@ -126,7 +135,15 @@ def run(run: JobRun, options: HarvestOptions) -> HarvestReport:
 
 def estimate(settings: Settings, options: HarvestOptions) -> Spent:
     """Return the cost of the judge's calls. Everything else is free."""
+    if options.prompt:
+        return found_harvest.estimate(settings, _for_prompt(options))
     return Spent(calls=options.judge, tokens=options.judge * 700)
+
+
+def _for_prompt(options: HarvestOptions) -> found_harvest.FoundHarvestOptions:
+    return found_harvest.FoundHarvestOptions(
+        options.prompt, options.name, options.since, options.most, options.answers_by, options.answers
+    )
 
 
 def take(part: HarvestPortion) -> HarvestedPortion:

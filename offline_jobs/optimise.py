@@ -25,6 +25,7 @@ from offline_jobs.engine.models import Loop, open_models
 from offline_jobs.engine.registry import JobKind
 from offline_jobs.engine.run import JobRun
 from offline_jobs.errors import BudgetSpent, JobFailed
+from offline_jobs.found import optimise as found_optimise
 from offline_jobs.publish.winner import promote, read_winner
 from offline_jobs.search.candidate import (
     Parent,
@@ -58,7 +59,11 @@ class SearchEnd(Struct, frozen=True):
     calls: int
 
 
-def run(run: JobRun, options: OptimiseOptions) -> OptimiseReport:
+def run(run: JobRun, options: OptimiseOptions) -> OptimiseReport | found_optimise.FoundOptimiseReport:
+    if options.prompt:
+        return found_optimise.run(run, options)
+    if not options.template:
+        raise JobFailed("give the template to improve: template=ID, or prompt=NAME for a found prompt")
     # the first run stores the inputs of the search, so that a resumed job continues the same search
     inputs = run.step("inputs", options, lambda: _inputs(run.settings, options), SearchInputs)
     parent = _parent(run.settings, inputs.template)
@@ -83,6 +88,8 @@ def run(run: JobRun, options: OptimiseOptions) -> OptimiseReport:
 
 def estimate(settings: Settings, options: OptimiseOptions) -> Spent:
     """Return an upper bound of the cost: nearly the whole budget, because a search uses every call that it may make."""
+    if options.prompt:
+        return found_optimise.estimate(settings, options)
     rows = _rows(settings, options.dataset)
     each = _each(rows, options.judge or settings.jobs.judge)
     calls = _calls(_parent(settings, options.template), settings.jobs.calls)

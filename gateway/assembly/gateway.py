@@ -234,7 +234,7 @@ class Gateway:
         if library is None or settings.prompt.mode is not Mode.PROVEN:
             return
         for model in models_of(settings).items():
-            report = unproven(library, self._policy, model, settings.jobs.prices)
+            report = unproven(library, self._policy, model, settings.call_prices)
             if report is not None:
                 log.info("%s", report)
 

@@ -22,11 +22,12 @@ class Jobs(Struct, frozen=True, forbid_unknown_fields=True):
     tokens: Count = 1_000_000
     """The most tokens of one job, prompts and answers together."""
     money: Annotated[float, Meta(ge=0)] = 0.0
-    """The highest cost of one job, in the currency of `prices`; 0: no limit."""
+    """The highest cost of one job, in the currency of `[prices]`; 0: no limit."""
     minutes: Annotated[float, Meta(gt=0)] = 120.0
     """The longest running time of one job. If the job is resumed, the time of its earlier runs counts."""
     prices: dict[str, Price] = {}
-    """The prices of models: `prices."gpt-4o" = {prompt = 2.5, completion = 10}`. A model without a price is free."""
+    """Prices of models as earlier versions had them: `prices."gpt-4o" = {prompt = 2.5, completion = 10}`. A table
+    `[prices."gpt-4o"]` takes precedence. A model without a price is free."""
     parallel: Count = 2
     """How many model calls a job makes at the same time."""
     model: str = ""

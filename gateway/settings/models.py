@@ -64,7 +64,7 @@ class Deployment(Struct, frozen=True, forbid_unknown_fields=True):
     abilities: tuple[Ability, ...] | None = None
     """Which of `tools`, `vision` and `schema` the deployment supports. Default: all three."""
     price: Price | None = None
-    """The price per million tokens. Default: the price in `[jobs.prices]` for `upstream` or, if there is none, for the
+    """The price per million tokens. Default: the price in `[prices]` for `upstream` or, if there is none, for the
     model's name."""
     window_tokens: Amount = 0
     """The context window in tokens. Default: the window of the model's table or, if there is none, the one that the

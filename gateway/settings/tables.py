@@ -7,9 +7,10 @@ from typing import Any
 from msgspec import Struct, field
 
 from gateway.settings.context import Context
-from gateway.settings.jobs import Jobs
+from gateway.settings.jobs import Jobs, Price
 from gateway.settings.keys import AccessKey
 from gateway.settings.models import ModelTable, Routing
+from gateway.settings.prices import ModelPrice
 from gateway.settings.prompt import PromptTable, Refiner, TemplatePolicy
 from gateway.settings.records import Data, Records, Telemetry
 from gateway.settings.server import Server
@@ -40,6 +41,7 @@ class Settings(Struct, frozen=True):
     keys: dict[str, AccessKey] = field(default_factory=dict)
     telemetry: Telemetry = Telemetry()
     jobs: Jobs = Jobs()
+    prices: dict[str, ModelPrice] = field(default_factory=dict)
     backends: dict[str, KindTable] = field(default_factory=dict)
     embedder: KindTable | None = None
     store: KindTable | None = None
@@ -47,6 +49,17 @@ class Settings(Struct, frozen=True):
     state: KindTable = KindTable("[state]", "memory", {})
     broken: frozenset[str] = frozenset()
     """The tables with mistakes, such as `keys.app`. These tables may be incomplete or missing here."""
+
+    @property
+    def model_prices(self) -> Mapping[str, ModelPrice]:
+        """The prices of `[prices]`, and those of `[jobs] prices` for models that `[prices]` lacks."""
+        old = {name: ModelPrice(price.prompt, price.completion) for name, price in self.jobs.prices.items()}
+        return {**old, **self.prices}
+
+    @property
+    def call_prices(self) -> Mapping[str, Price]:
+        """The same prices as they are now, without those of cached and reasoning tokens."""
+        return {name: Price(price.input, price.output) for name, price in self.model_prices.items()}
 
     @property
     def data_folder(self) -> Path:
@@ -72,7 +85,12 @@ PLAIN: dict[str, type[Struct]] = {
 }
 
 
-NAMED: dict[str, type[Struct]] = {"models": ModelTable, "keys": AccessKey, "templates": TemplatePolicy}
+NAMED: dict[str, type[Struct]] = {
+    "models": ModelTable,
+    "keys": AccessKey,
+    "templates": TemplatePolicy,
+    "prices": ModelPrice,
+}
 
 
 KINDS = ("embedder", "store", "reranker", "state")

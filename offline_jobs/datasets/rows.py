@@ -32,3 +32,7 @@ class DatasetRow(Struct, frozen=True):
     language: str = ""
     exchange: str = ""
     time_s: float = 0.0
+    parts: tuple[str, ...] = ()
+    """The values of the parts, if a found prompt built the request."""
+    request: str = ""
+    """The whole request as JSON, if a found prompt built it: history, tools, format and sampling included."""

@@ -128,7 +128,7 @@ def _window(options: DiscoverOptions, content: FoundFile) -> DiscoverWindow:
 def _parts(run: JobRun, options: DiscoverOptions, window: RecordWindow) -> list[TrafficPortion]:
     url = database_url(run.settings)
     cut = run.step("portions", [window, options.portion], lambda: portions(url, window, options.portion), list[Portion])
-    prices = {name: (price.prompt, price.completion) for name, price in run.settings.jobs.prices.items()}
+    prices = dict(run.settings.model_prices)
     return [TrafficPortion(url, window, part, str(run.folder / "parts"), prices) for part in cut]
 
 

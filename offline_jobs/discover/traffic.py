@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from msgspec import Struct
 
 from gateway.prompt.found.index import readable
+from gateway.settings.prices import ModelPrice, TokenUse, cost_of
 from offline_jobs.datasets.judge_records import READABLE
 from offline_jobs.datasets.recorded import JudgedExchange, Portion, RecordWindow, read
 from offline_jobs.discover.features import hashed
@@ -20,7 +21,7 @@ class TrafficPortion(Struct, frozen=True):
     window: RecordWindow
     portion: Portion
     folder: str
-    prices: dict[str, tuple[float, float]]
+    prices: dict[str, ModelPrice]
     round: int = 0
     """The round of mining. A round reads only requests that match no prompt of an earlier round."""
 
@@ -66,14 +67,15 @@ def requests(part: TrafficPortion) -> Iterator[TrafficRequest | None]:
         yield _request(seen, part.prices)
 
 
-def _request(seen: JudgedExchange, prices: Mapping[str, tuple[float, float]]) -> TrafficRequest | None:
+def _request(seen: JudgedExchange, prices: Mapping[str, ModelPrice]) -> TrafficRequest | None:
     record = seen.record
     texts = readable(record.turns) if record.policy == READABLE else None
     if texts is None:
         return None
     scores = [opinion.score for opinion in seen.feedback if opinion.score is not None]
     used = max(0, record.answer.prompt_tokens), max(0, record.answer.completion_tokens)
-    price = prices.get(record.model, (0.0, 0.0))
+    model = record.model if record.model in prices else record.upstream
+    use = TokenUse(*used, record.answer.cached_tokens, record.answer.reasoning_tokens)
     source = record.user or record.conversation
     return TrafficRequest(
         record.id,
@@ -84,7 +86,7 @@ def _request(seen: JudgedExchange, prices: Mapping[str, tuple[float, float]]) ->
         hashed(source) >> 1 if source else 0,
         record.upstream or record.model,
         *used,
-        (used[0] * price[0] + used[1] * price[1]) / 1e6,
+        cost_of(prices, model, use, record.time_s),
         record.total_us,
         sum(scores) / len(scores) if scores else None,
         record.ending != "finished" or record.status >= 400,

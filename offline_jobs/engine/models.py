@@ -28,6 +28,7 @@ from gateway.errors import RequestError
 from gateway.exchange import Exchange, Rewrite, Sampling
 from gateway.perform.performer import Performer
 from gateway.ports import ExchangeOutcome, Headers, Reply
+from gateway.settings.prices import TokenUse, cost_of
 from gateway.wire.chat.answer import read_answer
 from gateway.wire.chat.encode import body, question
 from offline_jobs.engine.budget import Spent, admit, cost
@@ -125,7 +126,7 @@ class BookedCaller(Caller):
         Raises `BudgetSpent` if this cost does not fit into the budget.
         """
         prompt, longest = len(request) // BYTES_A_TOKEN, int(_field(request, "max_tokens") or ANSWER_TOKENS)
-        money = cost(self._run.settings.jobs.prices, exchange.ask.model, prompt, longest)
+        money = cost(self._run.settings.call_prices, exchange.ask.model, prompt, longest)
         spent = self._run.spent
         committed = replace(
             spent,
@@ -145,7 +146,8 @@ class BookedCaller(Caller):
     def _book(self, key: str, exchange: Exchange, reply: Reply, took_us: int) -> None:
         answer = read_answer(reply.body, "application/json") if reply.status < OK else None
         used = (max(0, answer.prompt_tokens), max(0, answer.completion_tokens)) if answer else (0, 0)
-        money = cost(self._run.settings.jobs.prices, exchange.ask.model, *used)
+        use = TokenUse(*used, answer.cached_tokens, answer.reasoning_tokens) if answer else TokenUse()
+        money = cost_of(self._run.settings.model_prices, exchange.ask.model, use, time())
         if reply.status >= OK:
             key = f"{key}{FAILED_CALL}{time_ns()}"  # a failed call counts, and a resumed job makes it again
         else:

@@ -6,6 +6,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from gateway.prompt.found.contract import AnswerContract
 from gateway.prompt.found.found_prompt import FoundPrompt
 from gateway.prompt.found.index import PromptIndex
 from gateway.records.locations import database_url
@@ -22,6 +23,7 @@ class PromptPortion(Struct, frozen=True):
     window: RecordWindow
     portion: Portion
     prompt: FoundPrompt
+    contract: AnswerContract | None = None
 
 
 class PromptRequest(Struct, frozen=True):
@@ -49,7 +51,13 @@ def _last(seen: JudgedExchange) -> str:
     return next((turn.text for turn in reversed(seen.record.turns) if turn.role == "user"), "")
 
 
-def mapped(run: JobRun, prompt: FoundPrompt, since: str, task: Callable[[PromptPortion], Any]) -> Iterator[Any]:
+def mapped(
+    run: JobRun,
+    prompt: FoundPrompt,
+    since: str,
+    task: Callable[[PromptPortion], Any],
+    contract: AnswerContract | None = None,
+) -> Iterator[Any]:
     """Run a task on each portion of the window, and yield the results in the order of time. The first run fixes the
     window.
     """
@@ -59,7 +67,7 @@ def mapped(run: JobRun, prompt: FoundPrompt, since: str, task: Callable[[PromptP
     )
     url = database_url(run.settings)
     cut = run.step("portions", window, lambda: portions(url, window), list[Portion])
-    for result in run.executor.map(task, [PromptPortion(url, window, part, prompt) for part in cut]):
+    for result in run.executor.map(task, [PromptPortion(url, window, part, prompt, contract) for part in cut]):
         run.check()
         yield result
 

@@ -38,8 +38,10 @@ answers still follow the message's rules on tone and safety."""
 class OptimiseOptions(Struct, frozen=True, forbid_unknown_fields=True):
     """The options of an optimisation."""
 
-    template: str
+    template: str = ""
     """The template to improve."""
+    prompt: str = ""
+    """The adopted prompt to improve, in place of a template: the name or the id of `foreword prompts list`."""
     dataset: str = "harvest"
     """The dataset with the rows to learn from, to choose by and to decide by."""
     examples: str = ""

@@ -36,7 +36,7 @@ def label(draw: Random) -> str:
 
 def breaking(share: float) -> Say:
     """Return what a version says that breaks the contract in this share of its answers."""
-    return lambda draw: "It is about a card." if draw.random() < share else label(draw)
+    return lambda draw: f"I am {draw.random():.4f} sure: a card." if draw.random() < share else label(draw)
 
 
 def adopted(settings: Settings, share: float = 0.0) -> FoundPrompt:

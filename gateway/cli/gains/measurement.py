@@ -98,7 +98,7 @@ class Measurement:
         done = {id(score.pair) for score in known}
         fresh = [pair for pair in scored if id(pair) not in done]
         exam = read_exam(self._exams, options.judge) if options.judge else None
-        cost = cost_of_pairs(fresh, self._gateway.settings.jobs.prices, options.judge, exam)
+        cost = cost_of_pairs(fresh, self._gateway.settings.call_prices, options.judge, exam)
         return MeasurePairs(pairs, fresh, known, exam, cost)
 
     async def scores(self, pairs: MeasurePairs, scorer: PairScorer, tick: Tick) -> list[ScoredPair]:

@@ -193,7 +193,7 @@ def _unproven(ref: str, folders: tuple[Path, ...], config: Path) -> Iterator[str
     policy = RewritePolicy(settings.templates, GainTable(gains_path(settings.data_folder), shipped=shipped_gains()))
     library, _ = open_library(folders, config)
     for model in models_of(settings).items():
-        report = unproven(library, policy, model, settings.jobs.prices, ref)
+        report = unproven(library, policy, model, settings.call_prices, ref)
         if report is not None:
             yield report.of_one()
 
