@@ -33,7 +33,7 @@ from tests.doubles.canary import LABELS, adopted, answered, breaking, trial
 from tests.doubles.recorded import settings_in, stored
 
 OWN = 200
-BEFORE = 150
+BEFORE = 400
 OWN_ANSWERS = re.compile(r"(\d+) of its own")
 
 

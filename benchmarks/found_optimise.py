@@ -3,8 +3,8 @@
     python benchmarks/found_optimise.py --data FOLDER [--rows 300] [--calls 450]
 
 The application sorts messages of a bank: a system message with the labels, and the message as it is. The texts and
-labels are `intents/banking8`, by people who do not know Foreword; the system message is by this script's author. Half of the
-rows have feedback with the right label. Recorded answers are empty: this job does not read them.
+labels are `intents/banking8`, by people who do not know Foreword; the system message is by this script's author. Half
+of the rows have feedback with the right label. Recorded answers are empty: this job does not read them.
 """
 
 import json
