@@ -22,6 +22,8 @@ class Endpoint(StrEnum):
     RESPONSES = "responses"
     MESSAGES = "messages"
     TOKEN_COUNT = "messages/count_tokens"
+    OTHER = "other"
+    """Every path that passes through unchanged. `Ask.path` has the path itself."""
 
     @property
     def takes_messages(self) -> bool:
@@ -169,6 +171,8 @@ class Ask(Struct, frozen=True):
     controls: Controls = Controls()
     # True if the body holds a "foreword" object and therefore cannot be forwarded unchanged.
     marked: bool = False
+    path: str = ""
+    """The path below `/v1/`, without ids, of a request that passes through unchanged; otherwise ""."""
 
     @property
     def spoken_for(self) -> bool:

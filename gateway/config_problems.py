@@ -14,6 +14,8 @@ from gateway.settings.server import is_loopback
 from gateway.settings.tables import Settings
 
 ANY_ORIGIN = "*"
+LOCAL_KINDS = ("llamacpp", "torch", "scripted", "embedder", "bedrock", "gemini")
+"""The kinds of backends to which only the gateway's own endpoints lead."""
 ORIGIN = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://[^/\s?#@*]+")
 
 
@@ -53,12 +55,29 @@ def server_problems(settings: Settings) -> list[Problem]:
             for name, model in settings.models.items()
             if model.mirror is not None
         ]
+    problems += _path_problems(settings)
     return [
         *problems,
         *key_problems(file, settings.keys, settings.broken),
         *_origin_problems(settings),
         *_access_problems(settings),
     ]
+
+
+def _path_problems(settings: Settings) -> list[Problem]:
+    """Return the mistakes in `[routing] paths`: paths that are not below /v1, and unknown backends."""
+    problems = []
+    for path, backend in settings.routing.paths.items():
+        where = f"{settings.file} [routing.paths] {path!r}"
+        if not path.startswith("/v1/") or "*" in path[:-1]:
+            problems.append(Problem(where, "is no path below /v1", 'For example "/v1/audio/*"; only the end may be *.'))
+        kind = settings.backends[backend].kind if backend in settings.backends else ""
+        if not kind and f"backends.{backend}" not in settings.broken:
+            known = ", ".join(sorted(settings.backends)) or "none"
+            problems.append(Problem(where, f"no backend {backend!r}", f"Known: {known}."))
+        elif kind in LOCAL_KINDS:
+            problems.append(Problem(where, f"the backend {backend!r} is of kind {kind!r}, which has no other paths"))
+    return problems
 
 
 def _resolves(host: str) -> bool:

@@ -151,6 +151,31 @@ class Manageable(Protocol):
         ...
 
 
+class PassedRequest(Struct):
+    """A request that passes to a backend unchanged. `target` is the path below `/v1`, with the query string.
+
+    `size` is the length of the body in bytes, or -1 if it is unknown. `headers` have no credentials of the client.
+    """
+
+    method: str
+    target: bytes
+    headers: Headers = ()
+    body: AsyncIterator[bytes] | bytes = b""
+    size: int = -1
+
+
+@runtime_checkable
+class Passable(Protocol):
+    """A backend whose server has more paths than the gateway knows. Requests to these paths pass unchanged."""
+
+    async def pass_on(self, request: PassedRequest) -> Reply:
+        """Send the request with the backend's own key. The reply has `pieces`, which arrive as the server sends them.
+
+        Raises `BackendFailed`, `BackendTimeout` or `NotReady`.
+        """
+        ...
+
+
 class Embedder(Protocol):
     """Converts texts to unit vectors. Calls block; `context/embedding/batcher.py` makes them on a worker thread."""
 

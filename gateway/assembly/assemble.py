@@ -42,6 +42,7 @@ from gateway.prompt.slots.extract import Extractor
 from gateway.records.archive import RecordArchive
 from gateway.records.drain import Drain
 from gateway.records.locations import database_url, spool_folder
+from gateway.records.object_owners import ObjectOwners
 from gateway.records.policy import RecordPolicy
 from gateway.records.spool import Spool
 from gateway.settings.tables import Settings
@@ -92,7 +93,17 @@ def assemble(settings: Settings, *, only_prepare: bool = False) -> Gateway:
         probes=probes,
         keeping=keeping,
         intake=None if only_prepare else _intake(settings, adapters),
+        objects=ObjectOwners(partial(_engine, settings)),
     )
+
+
+def _engine(settings: Settings) -> Any:
+    # imported here: SQLAlchemy would add 0.3 s to the start
+    from gateway.records.engine import engine_for, upgraded
+
+    engine = engine_for(database_url(settings), wait_s=2.0)
+    upgraded(engine)
+    return engine
 
 
 def _sender(backend: Backend) -> MessagesOverChat:

@@ -29,6 +29,7 @@ from gateway.prompt.policy.decide import RewritePolicy
 from gateway.readiness import Readiness
 from gateway.records.archive import RecordArchive
 from gateway.records.drain import Drain
+from gateway.records.object_owners import ObjectOwners
 from gateway.records.spool import Spool
 from gateway.settings.prompt import PromptTable
 from gateway.settings.reload import POSTED, ReloadOutcome
@@ -75,6 +76,7 @@ class Gateway:
         probes: Probes | None = None,
         keeping: Recording | None = None,
         intake: BackgroundIngest | None = None,
+        objects: ObjectOwners,
     ) -> None:
         self.settings = settings
         self.backends = adapters.backends
@@ -86,6 +88,7 @@ class Gateway:
         self.loader = loader
         self.keeping = keeping
         self.intake = intake
+        self.objects = objects
         self.metrics = metrics
         self.probes = probes or Probes({})
         self.traces = None if settings.telemetry.traces == "off" else Traces(settings.telemetry)
@@ -134,6 +137,7 @@ class Gateway:
         """Start to load the backends and the parts that `prepare` needs. Returns before they are loaded."""
         stack = self._stack
         stack.push_async_callback(self.state.aclose)
+        stack.push_async_callback(self.objects.aclose)
         for backend in self.backends.values():
             stack.push_async_callback(backend.aclose)
         if self.loader is not None:
@@ -182,7 +186,7 @@ class Gateway:
         # a count of tokens has no answer of a model, and agents ask for many
         if self.keeping is not None and exchange.ask.endpoint is not Endpoint.TOKEN_COUNT:
             self.keeping.spool.record(exchange, outcome)
-        if self.mirrors is not None:
+        if self.mirrors is not None and exchange.ask.endpoint is not Endpoint.OTHER:
             self.mirrors.consider(exchange, outcome)
 
     def reports(self) -> list[str]:

@@ -26,13 +26,14 @@ from gateway.backends.judged import JudgedStream, PieceSource, check_body, first
 from gateway.backends.network_settings import proxy_for, tls_for
 from gateway.backends.openai_tokens import Counter
 from gateway.backends.packed_stream import READABLE, UnpackedAnswer, UnreadableStream, WholeSource
+from gateway.backends.pass_on import PassOn
 from gateway.backends.probe_settings import ProbeSettings
 from gateway.backends.remote_settings import RemoteSettings, check, speakers
 from gateway.backends.reply_headers import passed_back, unpacked_headers
 from gateway.backends.sampling import within
-from gateway.errors import AnswerLost, BackendFailed, BackendTimeout, NotReady, RequestError
+from gateway.errors import AnswerLost, BackendFailed, BackendTimeout, NotFound, NotReady, RequestError
 from gateway.exchange import Exchange
-from gateway.ports import Headers, ModelCard, Reply, StreamEnd
+from gateway.ports import Headers, ModelCard, PassedRequest, Reply, StreamEnd
 from gateway.registry import AdapterKind
 from gateway.wire.chat import encode
 
@@ -58,6 +59,7 @@ class Remote:
         self._paths = {endpoint: f"{base}/{endpoint}".encode() for endpoint in Endpoint}
         self._counter = Counter(next((name for name in settings.models if not name.endswith("*")), "gpt-4o"))
         self._pool: ConnectionPool | None = None
+        self._pass_on: PassOn | None = None
 
     async def open(self) -> None:
         settings, origin = self._settings, self._origin
@@ -80,6 +82,22 @@ class Remote:
     async def aclose(self) -> None:
         if self._pool is not None:
             self._pool.close()
+        if self._pass_on is not None:
+            await self._pass_on.aclose()
+
+    async def pass_on(self, request: PassedRequest) -> Reply:
+        """Send a request to any path of the server. See `Passable`."""
+        if type(self).fresh_headers is not Remote.fresh_headers:
+            # a signature covers the whole body, and the paths of such servers are not OpenAI's
+            raise NotFound(f"Requests to /v1{request.target.decode('latin-1')} cannot pass to this backend.")
+        if self._pass_on is None:
+            settings, secure = self._settings, self._origin.scheme == "https"
+            headers = {**settings.headers, **self.managing_headers()}
+            tls = await asyncio.to_thread(tls_for, settings) if secure else None
+            proxy = proxy_for(settings, settings.base_url)
+            made = PassOn(self.name, settings, self._origin, headers, tls, proxy)
+            self._pass_on = self._pass_on or made
+        return await self._pass_on.send(request)
 
     @property
     def running(self) -> int:

@@ -12,7 +12,7 @@ from gateway.errors import ConfigError, Problem
 
 log = logging.getLogger("foreword.database")
 
-REVISIONS = ("0001",)
+REVISIONS = ("0001", "0002")
 """The revisions of the schema that this version supports, oldest first.
 
 With this list, alembic is not needed for a database that is up to date.

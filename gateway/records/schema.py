@@ -101,7 +101,7 @@ def record_of(exchange: Exchange, outcome: ExchangeOutcome, policy: str) -> Exch
         policy=policy,
         time_s=exchange.started_s,
         key=exchange.key.name,
-        endpoint=ask.endpoint.value,
+        endpoint=ask.path or ask.endpoint.value,
         model=ask.model,
         user=ask.user,
         conversation=ask.controls.conversation,

@@ -50,3 +50,13 @@ feedback = Table(
     Column("comment", Text, nullable=False),
     Column("answer", Text, nullable=False),
 )
+
+# the keys that created objects which backends store, such as batches and threads
+objects = Table(
+    "objects",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("key", String, nullable=False),
+    Column("backend", String, nullable=False),
+    Column("created", BigInteger, nullable=False),
+)

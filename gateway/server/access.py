@@ -129,6 +129,11 @@ class Access:
             )
 
 
+def presented_secret(headers: Mapping[bytes, bytes]) -> bytes:
+    """Return the secret that a request presents, or b"" if it presents none."""
+    return _secret(headers.get(b"authorization", b""), False).strip() or headers.get(b"x-api-key", b"").strip()
+
+
 def _secret(authorization: bytes, page: bool) -> bytes:
     """Return the bearer token or, for a page, the password. Return an empty value if there is none."""
     scheme, _, given = authorization.partition(b" ")

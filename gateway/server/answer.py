@@ -26,6 +26,7 @@ from gateway.server.additions import StreamAdditions
 from gateway.server.body import read_body
 from gateway.server.client_watch import ClientWatches
 from gateway.server.headers import decisions
+from gateway.server.passing.ownership import check_stored, may_refer
 from gateway.server.transcript import Transcript
 from gateway.telemetry.access_log import AccessLine
 from gateway.wire import errors
@@ -66,6 +67,7 @@ class AnswerHandler:
         self._access = access
         self._decode = decode
         self._limit = gateway.settings.server.max_body_mb * 1024 * 1024
+        self._has_keys = bool(gateway.settings.keys) and endpoint in (Endpoint.CHAT, Endpoint.RESPONSES)
         self._watches = ClientWatches()
         self._under_way: dict[_AnswerRun, asyncio.Task[Any]] = {}
 
@@ -90,6 +92,8 @@ class AnswerHandler:
             ask = self._decode(raw, headers)
             if scope["query_string"] and self._endpoint.is_anthropic:
                 ask = replace(ask, query_string=scope["query_string"])
+            if self._has_keys and not key.admin and may_refer(raw):
+                await check_stored(self._gateway.objects, key, raw)
         except RequestError as error:
             await refuse(send, error, run.id, self._endpoint)
             return

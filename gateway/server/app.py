@@ -27,6 +27,8 @@ from gateway.server.access_lines import Proxies, line_of, logged
 from gateway.server.answer import WRONG_METHOD, AnswerHandler
 from gateway.server.cors import Cors
 from gateway.server.packed_body import unpacking
+from gateway.server.passing.handler import PassingHandler
+from gateway.server.passing.paths import mapped
 from gateway.server.stores import files, store_files, vector_stores
 from gateway.server.templates import compare_page as compare
 from gateway.server.templates import library as templates
@@ -45,6 +47,9 @@ ALIKE = 0.8
 /v1/models is 0.72, which is too low."""
 LONGEST_MISSPELT = 100
 """An unknown path that is longer than this, in characters, gets no suggestion."""
+OWN = frozenset(("chat", "completions", "embeddings", "foreword", "messages", "models", "v1", "vector_stores"))
+"""The first parts of paths that never pass to a backend unread."""
+PASSED_BELOW_RESPONSES = ("compact", "input_tokens")
 ANSWERED = (
     (Endpoint.CHAT, decode.chat),
     (Endpoint.COMPLETION, decode.completion),
@@ -62,8 +67,11 @@ class AsgiFront:
     handlers check the caller's key themselves.
     """
 
-    def __init__(self, hot: dict[str, AnswerHandler], rest: Litestar, gateway: Gateway) -> None:
+    def __init__(
+        self, hot: dict[str, AnswerHandler], rest: Litestar, passing: PassingHandler, gateway: Gateway
+    ) -> None:
         settings = gateway.settings
+        self._passing = passing
         self._hot = hot
         self._rest = rest
         self._gateway = gateway
@@ -89,8 +97,31 @@ class AsgiFront:
         handler = self._hot.get(scope["path"])
         if handler is not None and not _lists_stored(scope):
             await handler(scope, receive, send)
+        elif await self._passes(scope):
+            await self._passing(scope, receive, send)
         else:
             await self._rest(scope, receive, send)
+
+    async def _passes(self, scope: Scope) -> bool:
+        """Whether a request passes to a backend, because the gateway has no answer of its own for the path."""
+        path = scope["path"]
+        if not path.startswith("/v1/") or path in self._hot or not self._passing.has_backend:
+            return False
+        family, _, below = path.removeprefix("/v1/").partition("/")
+        if family == "responses":
+            return below in PASSED_BELOW_RESPONSES
+        if family == "files":
+            return await self._passes_files(path, below)
+        return bool(family) and family not in OWN
+
+    async def _passes_files(self, path: str, below: str) -> bool:
+        """Whether a request is about a file at a backend. Files that the gateway itself has stay here."""
+        if mapped(self._gateway.settings.routing.paths, path):
+            return True
+        if self._gateway.intake is None:
+            return True
+        id = below.partition("/")[0]
+        return bool(id and await self._gateway.objects.find([id]))
 
     def readiness(self) -> tuple[int, bytes]:
         """Return the status and the body of `/health/ready`."""
@@ -113,6 +144,7 @@ class AsgiFront:
         """Stop and record the running answers. A stream ends with an error event; any other request gets a 503."""
         for handler in self._hot.values():
             handler.cut()
+        self._passing.cut()
 
 
 def _lists_stored(scope: Scope) -> bool:
@@ -197,7 +229,7 @@ def application(gateway: Gateway) -> AsgiFront:
         request_max_body_size=gateway.settings.server.max_body_mb * 1024 * 1024,
     )
     hot = {f"/v1/{endpoint}": AnswerHandler(gateway, access, endpoint, read) for endpoint, read in ANSWERED}
-    return AsgiFront(hot, rest, gateway)
+    return AsgiFront(hot, rest, PassingHandler(gateway, access), gateway)
 
 
 def _is_page(connection: ASGIConnection[Any, Any, Any, Any]) -> bool:

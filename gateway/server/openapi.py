@@ -110,8 +110,11 @@ def complete(app: Litestar) -> dict[str, Any]:
 def _refusals(schema: dict[str, Any]) -> None:
     """Declare that the routes need a key and list the errors that they can return. Routes in `OPEN_TO_ALL` need no key
     and get no errors."""
-    schema["components"]["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
-    schema["security"] = [{"key": []}]
+    schema["components"]["securitySchemes"] = {
+        "key": {"type": "http", "scheme": "bearer"},
+        "anthropic_key": {"type": "apiKey", "in": "header", "name": "x-api-key"},
+    }
+    schema["security"] = [{"key": []}, {"anthropic_key": []}]  # either of them
     of_anthropic = {f"/v1/{endpoint}" for endpoint in HOT if endpoint.is_anthropic}
     for path, operations in schema["paths"].items():
         refusals = _responses("MessagesError" if path in of_anthropic else "Error")

@@ -21,6 +21,10 @@ class Routing(Struct, frozen=True, forbid_unknown_fields=True):
     aliases: dict[str, str] = {}
     """Other names for models: `aliases = {"gpt-4o-mini" = "best", "claude-*" = "best"}`. An alias may end in `*`.
     `/v1/models` lists the aliases without `*`."""
+    paths: dict[str, str] = {}
+    """The backends for paths that pass through unchanged: `paths = {"/v1/audio/*" = "whisper"}`. A path may end in
+    `*`; of several, the longest one counts. Default: the backend of the request's model, else the only backend of kind
+    `openai`."""
     retries: Amount = 0
     """How often a request is tried again if all backends refuse it temporarily (429, 503, 529, or no connection). Most
     clients repeat such requests themselves."""

@@ -146,6 +146,17 @@ class Routes:
             return deployments_of(model)[0].backend
         return next((offer.backend for offer in self._offers if matches(name, offer.card.name)), None)
 
+    def passing(self, name: str) -> Target | None:
+        """Return the target of a request that passes through unchanged, or None for an unknown model. The first
+        deployment of a model gets all such requests, since they may concern objects that it stores.
+        """
+        name = self._meaning(name)
+        model = self._models.get(name)
+        if model is not None:
+            first = deployments_of(model)[0]
+            return Target(first.backend, first.upstream or name)
+        return next((Target(offer.backend, name) for offer in self._offers if matches(name, offer.card.name)), None)
+
     def problems(self, file: str, refiner: str = "", broken: BrokenParts = NOTHING_BROKEN) -> list[Problem]:
         """Return the mistakes in `[models]`, `[routing]` and `[refiner]`.
 

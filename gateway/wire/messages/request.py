@@ -11,6 +11,7 @@ import msgspec
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from gateway.ask import Ask, Endpoint, Turn
+from gateway.errors import BadRequest
 from gateway.wire.added import with_additions
 from gateway.wire.chat.decode import ForewordObject, controls_of, is_given
 from gateway.wire.json_fields import decoded, missing, parsed
@@ -91,6 +92,8 @@ def ask(raw: bytes, headers: Mapping[bytes, bytes]) -> Ask:
     named, stored = prompt_of(body.prompt)
     if body.messages is UNSET and named is None:
         raise missing("messages")
+    if body.max_tokens is not None and body.max_tokens < 1:
+        raise BadRequest("max_tokens: must be greater than or equal to 1", param="max_tokens", code="invalid_value")
     output = body.output_config
     return Ask(
         endpoint=Endpoint.MESSAGES,
@@ -98,7 +101,7 @@ def ask(raw: bytes, headers: Mapping[bytes, bytes]) -> Ask:
         raw=raw,
         turns=_turns(body),
         stream=bool(body.stream),
-        room_tokens=max(0, body.max_tokens or 0),
+        room_tokens=body.max_tokens or 0,
         greedy=body.temperature is not UNSET and bytes(body.temperature) in (b"0", b"0.0"),
         has_tools=is_given(body.tools) or is_given(body.mcp_servers),
         has_format=is_given(body.output_format) or (output is not None and is_given(output.format)),

@@ -1,0 +1,77 @@
+"""What is known about the paths that pass through: which have stored objects, and which of their parts are ids."""
+
+import re
+from collections.abc import Mapping
+
+from msgspec import Struct
+
+from gateway.backends.routing.aliases import matches
+
+STATELESS = frozenset(("audio", "images", "moderations", "rerank", "score", "classify", "pooling", "tokenize"))
+"""The first parts of paths whose servers store nothing. Their answers are not read."""
+STATELESS_PATHS = ("responses/compact", "responses/input_tokens")
+UNNAMED = frozenset(("batches", "conversations", "threads", "containers", "uploads", "files", "evals"))
+"""The first parts of paths whose requests name no model."""
+OF_OPERATORS = frozenset(("organization", "organizations", "admin", "projects", "dashboard", "usage", "credentials"))
+"""The first parts of paths about the backend's account. Only a key with `admin` may use them."""
+WORDS: Mapping[str, frozenset[str]] = {
+    "batches": frozenset(("cancel",)),
+    "files": frozenset(("content",)),
+    "fine_tuning": frozenset(
+        (
+            "jobs",
+            "events",
+            "checkpoints",
+            "cancel",
+            "pause",
+            "resume",
+            "permissions",
+            "alpha",
+            "graders",
+            "run",
+            "validate",
+        )
+    ),
+    "assistants": frozenset(("files",)),
+    "threads": frozenset(("runs", "messages", "steps", "files", "cancel", "submit_tool_outputs")),
+    "conversations": frozenset(("items",)),
+    "videos": frozenset(("content", "remix", "edits", "extensions", "characters")),
+    "containers": frozenset(("files", "content")),
+    "evals": frozenset(("runs", "output_items", "cancel")),
+    "uploads": frozenset(("parts", "complete", "cancel")),
+}
+"""The parts of known paths that are no ids. In a known path, every other part is an id."""
+WORD = re.compile("[a-z_]+")
+
+
+class PathParts(Struct, frozen=True):
+    """A path below /v1. `ids` are its parts that are ids of objects, and `shown` has `*` in their place."""
+
+    family: str
+    ids: tuple[str, ...]
+    shown: str
+
+    @property
+    def is_stateless(self) -> bool:
+        return self.family in STATELESS or self.shown in STATELESS_PATHS
+
+
+def parts_of(path: str) -> PathParts:
+    """Split a path such as `/v1/threads/thread_1/messages`."""
+    family, *rest = path.removeprefix("/v1/").rstrip("/").split("/")
+    words = WORDS.get(family)
+    ids, shown = [], [family[:40]]
+    for part in rest:
+        is_word = WORD.fullmatch(part) is not None if words is None else part in words
+        if is_word or family in STATELESS or (family == "responses" and part in ("compact", "input_tokens")):
+            shown.append(part[:40])
+        else:
+            ids.append(part)
+            shown.append("*")
+    return PathParts(family, tuple(ids), "/".join(shown[:8]))
+
+
+def mapped(paths: Mapping[str, str], path: str) -> str:
+    """Return the backend that `[routing] paths` names for a path, or "". Of several patterns the longest counts."""
+    fitting = [pattern for pattern in paths if matches(path, pattern)]
+    return paths[max(fitting, key=len)] if fitting else ""
