@@ -7,12 +7,16 @@ from collections.abc import Iterator
 from typing import Any
 
 import anthropic
+import boto3
 import httpx
 import openai
 import pytest
+from google import genai
+from google.genai import types
 
 from tests.doubles.demanding import AWS_SECRET, WORDS, BedrockStub, DemandingStub, GeminiStub
 from tests.doubles.process import GatewayProcess, running
+from tests.unit.wire.messages.test_mutated import body, mutated
 
 CONFIG = """
 [data]
@@ -76,6 +80,52 @@ def gateway(stubs: Stubs, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     config = CONFIG.format(gemini=gemini, bedrock=bedrock, secret=AWS_SECRET)
     with running(tmp_path_factory.mktemp("providers"), config) as process:
         yield process
+
+
+@pytest.fixture(autouse=True)
+def no_faults_of_other_tests(stubs: Stubs) -> None:
+    for stub in stubs.all:
+        stub.faults.clear()
+
+
+def test_googles_own_client_uses_the_tool_of_the_stub(stubs: Stubs) -> None:
+    address = types.HttpOptions(base_url=f"http://127.0.0.1:{stubs.ports[0]}", api_version="v1beta")
+    client = genai.Client(api_key="google-key", http_options=address, vertexai=False)
+    tool: Any = types.Tool(function_declarations=[{"name": "weather", "parameters_json_schema": SCHEMA}])  # type: ignore[list-item]
+    off = types.AutomaticFunctionCallingConfig(disable=True)
+    config = types.GenerateContentConfig(tools=[tool], automatic_function_calling=off)
+    chat = client.chats.create(model="gemini-3-pro", config=config)
+
+    first = chat.send_message("How warm is it in Zürich?")
+    (call,) = first.function_calls or []
+    answer = types.FunctionResponse(name=call.name, id=call.id, response={"output": "18"})
+    second = chat.send_message(types.Part(function_response=answer))
+
+    assert second.text == WORDS and stubs.faults == []
+
+
+def test_awss_own_client_uses_the_tool_of_the_stub(stubs: Stubs) -> None:
+    client: Any = boto3.client(
+        "bedrock-runtime",
+        region_name="us-east-1",
+        endpoint_url=f"http://127.0.0.1:{stubs.ports[1]}",
+        aws_access_key_id="AKIA1",
+        aws_secret_access_key=AWS_SECRET,
+    )
+    tools = {"tools": [{"toolSpec": {"name": "weather", "inputSchema": {"json": SCHEMA}}}]}
+    asked = {"role": "user", "content": [{"text": "How warm is it in Zürich?"}]}
+    thinking = {"thinking": {"type": "enabled", "budget_tokens": 2000}}
+
+    def sent(messages: list[Any]) -> Any:
+        fields = {"modelId": MODELS[1], "messages": messages, "toolConfig": tools}
+        return client.converse(**fields, additionalModelRequestFields=thinking)
+
+    first = sent([asked])
+    assert first["stopReason"] == "tool_use"
+    result = {"toolResult": {"toolUseId": "tooluse_1", "content": [{"text": "18"}]}}
+    second = sent([asked, first["output"]["message"], {"role": "user", "content": [result]}])
+
+    assert second["output"]["message"]["content"][-1] == {"text": WORDS} and stubs.faults == []
 
 
 @each_model
@@ -189,11 +239,9 @@ def test_a_refusal_has_the_form_of_the_clients_api(gateway: GatewayProcess, stub
             ],
         )
     assert len(stubs.faults) == 2
-    for stub in stubs.all:
-        stub.faults.clear()
 
 
-def test_the_exchanges_are_recorded_with_their_tokens_and_no_key(gateway: GatewayProcess) -> None:
+def test_the_exchanges_are_recorded_without_the_providers_keys(gateway: GatewayProcess) -> None:
     tools = [{"type": "function", "function": {"name": "weather"}}]
     asked = {"model": MODELS[0], "messages": [ASKED], "tools": tools}
     answer = httpx.post(gateway.url + "/v1/chat/completions", json=asked, timeout=20)
@@ -204,3 +252,16 @@ def test_the_exchanges_are_recorded_with_their_tokens_and_no_key(gateway: Gatewa
     assert "google-key" not in record.text and AWS_SECRET not in record.text
     log = gateway.log.read_text("utf-8", "replace")
     assert "google-key" not in log and AWS_SECRET not in log
+
+
+@pytest.mark.parametrize("case", ["bedrock-chat", "bedrock-messages"])
+@each_model
+def test_a_wrong_field_is_never_a_failure_of_the_gateway(gateway: GatewayProcess, model: str, case: str) -> None:
+    path = "messages" if case == "bedrock-messages" else "chat/completions"
+    wrong = [{**fields, "model": model} for fields in mutated(body(case)) if isinstance(fields, dict)]
+    with httpx.Client(base_url=gateway.url, timeout=20) as client:
+        for fields in wrong[:: max(1, len(wrong) // 80)]:
+            answer = client.post(f"/v1/{path}", json=fields)
+            assert answer.status_code in (200, 400, 502), answer.text
+            assert "message" in answer.text or answer.text.startswith(("data:", "event:"))
+    assert "the gateway itself failed" not in gateway.log.read_text("utf-8", "replace")

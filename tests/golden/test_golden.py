@@ -52,6 +52,14 @@ kind = "gemini"
 base_url = "http://127.0.0.1:{upstream}/v1beta"
 api_key = "google-upstream-secret"
 models = ["gemini-*"]
+[backends.azure-no-token]
+kind = "azure"
+base_url = "http://127.0.0.1:{upstream}"
+token_command = ["false"]
+models = ["no-token"]
+[models.no-token-then-gpt]
+backend = "azure-no-token"
+fallback = "renamed"
 [backends.bedrock]
 kind = "bedrock"
 base_url = "http://127.0.0.1:{upstream}"

@@ -116,7 +116,9 @@ def _entra_token(settings: AzureSettings) -> Callable[[], FetchedToken] | None:
 def _credential(settings: AzureSettings) -> Any:
     from azure import identity
 
-    host = {"authority": settings.authority} if settings.authority else {}
+    # a private cloud's host is unknown to the public one, which would otherwise be asked about it
+    host: dict[str, Any] = {"disable_instance_discovery": True} if settings.authority else {}
+    host |= {"authority": settings.authority} if settings.authority else {}
     if settings.identity == "managed":
         return identity.ManagedIdentityCredential(client_id=settings.client_id or None)
     if settings.identity == "secret":

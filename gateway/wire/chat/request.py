@@ -69,7 +69,7 @@ class GivenAudio(Struct):
     format: str = ""
 
 
-class GivenPart(Struct):
+class ChatContentPart(Struct):
     """One part of a message's content."""
 
     type: str = ""
@@ -158,7 +158,7 @@ class ChatFields(Struct):
 
 _fields = msgspec.json.Decoder(ChatFields)
 _thinking = msgspec.json.Decoder(GivenThinking)
-_parts = msgspec.json.Decoder(list[GivenPart])
+_parts = msgspec.json.Decoder(list[ChatContentPart])
 _object = msgspec.json.Decoder(dict[str, Raw])
 _text = msgspec.json.Decoder(str)
 
@@ -176,12 +176,12 @@ def given_fields(body: bytes) -> dict[str, Raw]:
     return {name: value for name, value in _object.decode(body).items() if bytes(value) != NULL}
 
 
-def read_parts(content: Raw, where: str) -> list[GivenPart]:
+def read_parts(content: Raw, where: str) -> list[ChatContentPart]:
     """Return the parts of a field `content`. A text is one part, and a missing content has none."""
     if content in (NOTHING, EMPTY):
         return []
     if is_text(content):
-        return [GivenPart("text", content)]
+        return [ChatContentPart("text", content)]
     return decoded(_parts, content, where)
 
 

@@ -18,9 +18,9 @@ from gateway.wire.chat.request import (
     EMPTY,
     SYSTEM,
     TEXTS,
+    ChatContentPart,
     ChatMessage,
     GivenAudio,
-    GivenPart,
     ImageUrl,
     StoredOrGivenFile,
     data_of,
@@ -158,7 +158,7 @@ class ConverseTalk:
             blocks += [block, *self._marks.after(part.cache_control)]
         return blocks
 
-    def _block(self, part: GivenPart, where: str) -> Block:
+    def _block(self, part: ChatContentPart, where: str) -> Block:
         if part.type in TEXTS:
             return {"text": part.text}
         if part.type == "refusal":

@@ -13,8 +13,8 @@ from gateway.wire.chat.request import (
     EMPTY,
     SYSTEM,
     TEXTS,
+    ChatContentPart,
     ChatMessage,
-    GivenPart,
     StoredOrGivenFile,
     data_of,
     is_text,
@@ -135,7 +135,7 @@ class Contents:
             return [] if content == EMPTY else [{"text": content}]
         return [self._part(part, f"{where}[{place}]") for place, part in enumerate(read_parts(content, where))]
 
-    def _part(self, part: GivenPart, where: str) -> Part:
+    def _part(self, part: ChatContentPart, where: str) -> Part:
         if part.type in TEXTS:
             return {"text": part.text}
         if part.type == "refusal":

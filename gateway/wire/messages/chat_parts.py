@@ -14,8 +14,8 @@ from gateway.wire.chat.request import (
     EMPTY,
     SYSTEM,
     TEXTS,
+    ChatContentPart,
     ChatMessage,
-    GivenPart,
     StoredOrGivenFile,
     data_of,
     read_parts,
@@ -120,7 +120,7 @@ def _blocks(content: Raw, where: str, losses: Losses) -> list[Block]:
     return blocks
 
 
-def _block(part: GivenPart, where: str, losses: Losses) -> Block:
+def _block(part: ChatContentPart, where: str, losses: Losses) -> Block:
     if part.type in TEXTS:
         return {"type": "text", "text": part.text}
     if part.type == "refusal":

@@ -9,9 +9,12 @@ import openai
 import pytest
 
 from gateway.ask import Endpoint
+from gateway.backends.providers import azure
 from gateway.backends.providers.azure import Azure, AzureSettings, check
+from gateway.backends.providers.fresh import NoCredentials
 from gateway.exchange import Exchange
 from gateway.wire.chat import decode
+from tests.doubles.entra import EntraStub
 from tests.doubles.upstream import Script, Upstream
 
 CHAT = b'{"model":"m","messages":[{"role":"user","content":"Hi"}]}'
@@ -95,6 +98,38 @@ async def test_a_managed_identity_gets_a_token_that_is_used_for_later_requests(
     assert "app-1" in asked.line
     assert answered.headers["authorization"] == "Bearer entra-1"
     assert "api-key" not in answered.headers
+
+
+@pytest.mark.parametrize("secret", ["right", "wrong"])
+async def test_an_application_gets_its_token_from_entra_id(
+    stub: tuple[Upstream, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, secret: str
+) -> None:
+    double, port = stub
+    double.play(Script(pieces=[ANSWER]))
+    with EntraStub(tmp_path, "right") as entra:
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(entra.certificate))
+        fields = {"tenant": "tenant-1", "client_id": "app-1", "client_secret": secret, "authority": entra.host}
+        if secret == "wrong":
+            with pytest.raises(NoCredentials) as told:
+                await sent(port, identity="secret", **fields)
+            assert told.value.status == 502 and "wrong" not in told.value.message
+            assert double.received == []
+            return
+        reply = await sent(port, identity="secret", **fields)
+
+    (form,) = entra.forms
+    assert reply.status == 200
+    assert form["grant_type"] == ["client_credentials"]
+    assert form["scope"] == ["https://cognitiveservices.azure.com/.default"]
+    assert double.received[0].headers["authorization"] == "Bearer entra-1"
+
+
+def test_an_identity_without_microsofts_library_is_a_mistake(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(azure, "is_installed", lambda module: False)
+    settings = AzureSettings(base_url="https://x.openai.azure.com", models=("*",), identity="managed")
+
+    (problem,) = check(settings, Path())
+    assert problem.where == "identity" and "foreword[azure]" in problem.remedy
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from gateway.backends.providers import bedrock
 from gateway.backends.providers.bedrock import Bedrock, BedrockSettings, address_of, check
 from gateway.exchange import Exchange
 from gateway.wire.chat import decode
@@ -107,6 +108,13 @@ def test_the_address_is_that_of_the_region() -> None:
     address = address_of(BedrockSettings(region="eu-central-1"))
 
     assert address == "https://bedrock-runtime.eu-central-1.amazonaws.com/"
+
+
+def test_a_missing_library_is_a_mistake_before_the_port_opens(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bedrock, "is_installed", lambda module: False)
+
+    (problem,) = check(BedrockSettings(region="us-east-1", models=("*",)), Path())
+    assert "foreword[bedrock]" in problem.remedy
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from gateway.ask import Ask, Endpoint
+from gateway.backends.providers import gemini
 from gateway.backends.providers.gemini import Gemini, GeminiSettings, address_of, check
 from gateway.exchange import Exchange
 from gateway.wire.chat import decode
@@ -111,6 +112,14 @@ async def test_a_list_of_models_has_openais_form(stub: tuple[Upstream, int]) -> 
 )
 def test_the_address_is_that_of_the_gemini_api_or_of_vertex_ai(fields: dict[str, Any], address: str) -> None:
     assert address_of(GeminiSettings(**fields)) == address
+
+
+def test_a_missing_library_is_a_mistake_before_the_port_opens(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gemini, "is_installed", lambda module: False)
+
+    (problem,) = check(GeminiSettings(project="p", models=("*",)), Path())
+    assert "foreword[vertex]" in problem.remedy
+    assert list(check(GeminiSettings(project="p", models=("*",), api_key="k"), Path())) == []
 
 
 @pytest.mark.parametrize(
