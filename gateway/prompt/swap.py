@@ -21,6 +21,8 @@ from gateway.settings.prompt import PromptTable
 
 FOUND = "found"
 """The technique that is recorded for a rewrite with a promoted version of an application's prompt."""
+MATCHED_S = 30 * 86_400.0
+"""How long the hot state remembers that a prompt has matched often enough."""
 REPLIES = ("assistant", "tool", "function")
 
 
@@ -41,7 +43,7 @@ class SwapStage:
         match = self._found.index.find(exchange.key.name, exchange.ask.endpoint, exchange.ask.turns)
         if match is None or match.prompt.spoken is None or match.prompt.spoken.version != template.version:
             return exchange  # the file is being read again
-        reason = self._why_identity(exchange, match, template)
+        reason = self._why_identity(exchange, match, template) or await self._why_waiting(match)
         if reason:
             return exchange.noted(self.name, "identity", reason)
         if await self._takes_part(exchange, match):
@@ -62,14 +64,26 @@ class SwapStage:
         if match.version.number != template.base:
             return f"the application's prompt is version {match.version.number}; the template is for {template.base}"
         if not _is_exact(match, ask.turns):
-            self._found.matches[match.prompt.id] = 0
             return "the identity does not render the request"
         texts = readable(ask.turns)
         if texts is None or match.is_ambiguous(*texts):
             return "the text can be read in several ways"
-        seen = self._found.matches[match.prompt.id] = self._found.matches[match.prompt.id] + 1
-        if seen <= self._settings.found_matches:
-            return f"{seen - 1} of {self._settings.found_matches} requests have matched so far"
+        return ""
+
+    async def _why_waiting(self, match: PromptMatch) -> str:
+        """Return the reason why the version must wait until more requests have matched, or "".
+
+        The workers count together, in the hot state.
+        """
+        needed = self._settings.found_matches
+        if not needed:
+            return ""
+        name = f"found:{match.prompt.id}@{match.version.number}"
+        if await self._state.blocked(f"{name}:matched") <= MATCHED_S / 2:
+            # a count above its limit is a refusal elsewhere; here it says that enough requests have matched
+            if not await self._state.hit(f"{name}:match", needed, MATCHED_S):
+                return f"fewer than {needed} requests have matched so far"
+            await self._state.block(f"{name}:matched", MATCHED_S)
         return ""
 
     async def _takes_part(self, exchange: Exchange, match: PromptMatch) -> bool:

@@ -45,8 +45,8 @@ class PromptTable(Struct, frozen=True, forbid_unknown_fields=True):
     """The most characters that a template, with its examples, may add to a prompt. A template's `growth_chars` takes
     precedence."""
     found_matches: Amount = 100
-    """How many live requests in a row must match a found prompt exactly before a worker sends another version of the
-    prompt. A request matches exactly if version 1 renders the request's own text."""
+    """How many live requests must match a found prompt exactly before another version of the prompt is sent. The
+    workers count together if `[state]` is Redis. A request matches exactly if version 1 renders its own text."""
     found_ttl_s: Seconds = 86_400.0
     """How long a conversation keeps its version of a found prompt after its last request."""
 

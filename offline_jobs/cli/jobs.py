@@ -89,7 +89,7 @@ def kinds_(kind: str | None) -> None:
 
 
 @jobs.command()
-@click.argument("kind", type=click.Choice(list(KINDS)))
+@click.argument("kind")
 @click.argument("words", nargs=-1, metavar="[NAME=VALUE]...")
 @click.option("--dry-run", is_flag=True, help="Print the highest possible cost, and stop.")
 @click.option("--continue", "continued", is_flag=True, help="If the last such run was interrupted, resume it instead.")
@@ -112,6 +112,7 @@ def run(
     foreword jobs run harvest since=7d --processes 2
     foreword jobs run optimise template=summarise.en dataset=failures --calls 300
     """
+    kind_of(kind)  # a misspelt kind gets a suggestion, before its words are read
     table = read_words(words)
     if dry_run:
         print_estimate(kind, table, config, limits)

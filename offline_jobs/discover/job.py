@@ -16,7 +16,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from gateway.prompt.found.found_prompt import FoundPrompt
-from gateway.prompt.found.store import FoundFile, WaitingPrompt, change_found, found_path, put, read_found
+from gateway.prompt.found.store import FoundFile, LastRun, WaitingPrompt, change_found, found_path, put, read_found
 from gateway.prompt.found.view import may_show_values
 from gateway.records.locations import database_url
 from gateway.records.scrub import scrubbed
@@ -27,7 +27,7 @@ from offline_jobs.discover.known import COUNTERS, SystemShape, write_known
 from offline_jobs.discover.names import name_of
 from offline_jobs.discover.passes import Bucket, KeptSystems, PortionCounts, read_part
 from offline_jobs.discover.prompts import merged_buckets, prompts_of, systems_of
-from offline_jobs.discover.sample import FEWEST_REQUESTS, evidence
+from offline_jobs.discover.sample import evidence
 from offline_jobs.discover.systems import system_shapes
 from offline_jobs.discover.traffic import TrafficPortion
 from offline_jobs.discover.use import CountPortion, PortionUse, count_use, total_use, with_use
@@ -41,6 +41,8 @@ from offline_jobs.engine.since import at
 MinedSystems = tuple[list[SystemShape], list[WaitingPrompt]]
 ROUNDS = 3
 MOST_WAITING = 50
+FEWEST_SHOWN = 3
+"""A text with fewer requests is not shown as a prompt in waiting: it may be one person's."""
 BEGINNING = 80
 SCRUBBED = 400
 """Secrets are removed from this many characters at the start of a text. Then the text is cut to `BEGINNING` characters.
@@ -106,9 +108,10 @@ def run(run: JobRun, options: DiscoverOptions) -> DiscoverReport:
     uses = _each(run, "use", count_use, [CountPortion(part, counted_s) for part in parts], PortionUse)
     prompts = [_counted(prompt, begun, run.settings) for prompt in _named(begun.known, new, uses)]
     shown = [one for one in waiting if may_show_values(run.settings, one.key)]
-    change_found(store, lambda content: _stored(content, prompts, shown, begun.window.key))
-    shutil.rmtree(folder, ignore_errors=True)
     report = _report(begun.known, prompts, counts, uses, waiting)
+    mined = LastRun(time.time(), report.records, report.hashed)
+    change_found(store, lambda content: replace(_stored(content, prompts, shown, begun.window.key), mined=mined))
+    shutil.rmtree(folder, ignore_errors=True)
     if report.versions:
         alert(run.settings, run.job.id, {"alarm": "new prompt versions", "versions": report.versions})
     return report
@@ -152,7 +155,7 @@ def _systems(parts: Sequence[TrafficPortion]) -> MinedSystems:
         systems += [SystemShape(key, endpoint, mined.shape) for mined in system_shapes(samples)]
         for sample in samples:
             lacks = evidence([sample]).lacks
-            if sample.count >= FEWEST_REQUESTS and lacks:
+            if sample.count >= FEWEST_SHOWN and lacks:
                 begins = scrubbed(sample.text[:SCRUBBED])[:BEGINNING]
                 waiting.append(WaitingPrompt(key, endpoint, begins, sample.count, lacks))
     return systems, sorted(waiting, key=lambda one: -one.requests)[:MOST_WAITING]

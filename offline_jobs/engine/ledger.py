@@ -107,6 +107,14 @@ class Ledger:
             raise JobFailed(f"there {'are several jobs' if jobs else 'is no job'} {id!r}; see: foreword jobs list")
         return jobs[0]
 
+    def known(self, id: str) -> LedgerJob | None:
+        """Return the job with exactly this id, or None."""
+        return next(iter(self._jobs("WHERE id = ?", (id,))), None)
+
+    def forget_steps(self, job: str) -> None:
+        """Forget the finished steps of a job. When it is resumed, it begins again; its calls are still known."""
+        self._do("DELETE FROM steps WHERE job = ?", (job,))
+
     def jobs(self, limit: int = 20) -> list[LedgerJob]:
         """Return the last `limit` jobs, newest first."""
         return self._jobs("ORDER BY created_s DESC, id DESC LIMIT ?", (limit,))

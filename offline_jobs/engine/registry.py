@@ -7,6 +7,7 @@ from typing import Any
 from msgspec import Struct
 
 from gateway.errors import ConfigError
+from gateway.near import did_you_mean
 from gateway.settings.read import decode
 from gateway.settings.tables import Settings
 from offline_jobs.engine.budget import Spent
@@ -45,7 +46,8 @@ def kind_of(name: str) -> JobKind:
     """Return a kind of job. Raises `JobFailed` if the name is unknown or a package is not installed."""
     path = KINDS.get(name)
     if path is None:
-        raise JobFailed(f"there is no job {name!r}; choose from: {', '.join(KINDS)}")
+        hint = did_you_mean(name, KINDS)
+        raise JobFailed(f"there is no job {name!r}. {hint} See: foreword jobs kinds")
     module, _, attribute = path.partition(":")
     try:
         kind = getattr(importlib.import_module(module), attribute)

@@ -10,6 +10,7 @@ import msgspec
 from gateway.errors import ForewordError
 from gateway.settings.tables import Settings
 from offline_jobs.engine.budget import JobBudget, budget_of
+from offline_jobs.engine.cleanup import clean_parts
 from offline_jobs.engine.executor import open_executor
 from offline_jobs.engine.ledger import CANCELLED, DONE, FAILED, SPENT, Ledger, LedgerJob
 from offline_jobs.engine.mlflow_files import log_run
@@ -45,6 +46,7 @@ def go_on(
     """Continue a job and record how it ended."""
     kind = kind_of(job.kind)
     options = read_options(job.kind, kind, job.words)
+    clean_parts(ledger)
     with ledger.locked(job.id):
         ledger.begin(job.id)
         place = open_executor(executor, processes)

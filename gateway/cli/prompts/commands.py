@@ -66,7 +66,7 @@ def list_prompts(key: str, ignored: bool, as_json: bool, config: Path) -> None:
         return
     from gateway.cli.prompts.tables import print_prompts, print_waiting
 
-    print_prompts([listed(one) for one in chosen])
+    print_prompts([listed(one) for one in chosen], content.mined)
     print_waiting([one for one in content.waiting if key in ("", one.key)])
 
 

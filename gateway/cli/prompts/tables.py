@@ -9,16 +9,26 @@ from rich.table import Table
 
 from gateway.cli.listing import facts_table, plain, print_rows
 from gateway.prompt.found.shown_contract import claims
-from gateway.prompt.found.store import WaitingPrompt
+from gateway.prompt.found.store import LastRun, WaitingPrompt
 from gateway.prompt.found.view import ShownPrompt, ShownUse
 
 NUMBERS = ("requests", "users", "tokens", "cost", "ms", "score")
 LONGEST_VALUE = 60
 
 
-def print_prompts(prompts: Sequence[ShownPrompt]) -> None:
-    if not prompts:
+NEEDED = "ten requests from three users or on three days"
+
+
+def print_prompts(prompts: Sequence[ShownPrompt], mined: LastRun | None = None) -> None:
+    """Print the prompts. Without any, print what is missing."""
+    if not prompts and mined is None:
         Console().print("No prompts were found yet. Find them with: foreword jobs run discover")
+        return
+    if not prompts and mined is not None:
+        hashed = f", {mined.hashed} of them without a text, which cannot be mined" if mined.hashed else ""
+        text = f"No prompts yet. At {_day(mined.time_s)}, discover read {mined.records} records{hashed}."
+        Console().print(f"{text} A prompt needs {NEEDED} with the same fixed text.", soft_wrap=True)
+        Console().print("Requests without `user` and without a conversation id count by their days.", soft_wrap=True)
         return
     print_rows(("name", "id", "key", "state", "versions", *NUMBERS, "last seen"), map(_cells, prompts), right=NUMBERS)
 
@@ -42,7 +52,7 @@ def _cells(prompt: ShownPrompt) -> list[str]:
 def print_waiting(waiting: Sequence[WaitingPrompt]) -> None:
     """Print the texts that are not prompts yet, because they were sent by too few users or on too few days."""
     if waiting:
-        Console().print("\nNot shown as prompts yet. Fixed text needs ten requests from three users or days:")
+        Console().print("\nNot shown as prompts yet. Fixed text needs ten requests from three users or on three days:")
         rows = ([one.key, str(one.requests), one.lacks, one.begins.replace("\n", " ")] for one in waiting)
         print_rows(("key", "requests", "has", "begins with"), rows, right=("requests",))
 

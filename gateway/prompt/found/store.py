@@ -35,7 +35,16 @@ class FoundFile(Struct, frozen=True):
 
     prompts: tuple[FoundPrompt, ...] = ()
     waiting: tuple["WaitingPrompt", ...] = ()
+    mined: "LastRun | None" = None
     schema: int = SCHEMA
+
+
+class LastRun(Struct, frozen=True):
+    """The last run of `discover`: when it ended, how many records it read, and how many of them had no text."""
+
+    time_s: float
+    records: int
+    hashed: int
 
 
 class WaitingPrompt(Struct, frozen=True):

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-from collections import Counter
 from pathlib import Path
 
 from gateway.errors import ForewordError
@@ -25,10 +24,6 @@ class FoundTable:
         self.index = PromptIndex()
         self.spoken: dict[str, FoundTemplate] = {}
         """The template versions that are sent, by the id of the prompt."""
-        self.matches: Counter[str] = Counter()
-        """For each prompt, the number of requests in a row that the prompt's identity has rendered exactly, in this
-        process.
-        """
         self.problem = ""
         """The reason why the file is not used, or ""."""
         self._path = path

@@ -135,6 +135,14 @@ async def test_a_version_waits_until_the_identity_has_matched_often_enough(tmp_p
     assert changed == [False, False, False, True, True]
 
 
+async def test_workers_count_matches_together(tmp_path: Path) -> None:
+    one, two = Gateway(tmp_path, matches=4), Gateway(tmp_path, matches=4)
+    two.stages = (two.stages[0], SwapStage(PromptTable(found_matches=4), two.found, one.state), two.stages[2])
+    workers = [one, two, one, two, one, two]
+    changed = [(await worker(*asked(f"ticket {n}"))).changed for n, worker in enumerate(workers)]
+    assert changed == [False] * 4 + [True] * 2
+
+
 async def test_a_text_that_can_be_read_in_several_ways_goes_on_as_it_came(tmp_path: Path) -> None:
     shape = TextShape(("Text: ", "\nQuestion: ", ""))
     prompt = replace(PROMPT, versions=(PromptVersion(1, None, shape),))
