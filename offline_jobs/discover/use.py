@@ -154,6 +154,8 @@ def _used(version: PromptVersion, counted: VersionUse) -> PromptVersion:
 
     use = replace(counted.use, users=len(counted.users), days=len(counted.days))
     parts = tuple(_examples(values) for values in counted.values) or version.parts
+    if len(parts) == len(version.parts):
+        parts = tuple(replace(new, name=old.name) for new, old in zip(parts, version.parts, strict=True))
     return replace(version, use=version.use.plus(use), parts=parts, ambiguous=version.ambiguous + counted.ambiguous)
 
 

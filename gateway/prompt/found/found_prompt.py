@@ -29,6 +29,8 @@ class PartExamples(Struct, frozen=True):
     values: tuple[str, ...] = ()
     longest: int = 0
     """The maximum length of a value in characters."""
+    name: str = ""
+    """The name that an imported file gives to the part, or ""."""
 
 
 class PromptUse(Struct, frozen=True):

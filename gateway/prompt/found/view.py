@@ -78,7 +78,10 @@ class ShownPrompt(Struct, frozen=True):
 
 def part_names(version: PromptVersion) -> list[str]:
     """Return the names of the parts, in the order of the text."""
-    return [f"part{number + 1}" for number in range(sum(shape.parts for shape in version.shapes))]
+    count = sum(shape.parts for shape in version.shapes)
+    given = [part.name for part in version.parts[:count]]
+    given += [""] * (count - len(given))
+    return [name or f"part{number + 1}" for number, name in enumerate(given)]
 
 
 def messages(version: PromptVersion) -> tuple[ShownMessage, ...]:

@@ -1,7 +1,10 @@
 """`foreword prompts`: what it lists and shows, and what a person decides with it."""
 
 import json
+from base64 import b64encode
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import pytest
 from click.testing import CliRunner, Result
@@ -186,3 +189,72 @@ def test_fixed_texts_are_listed_unlocked_and_locked_again(config: Path) -> None:
     assert read_found(found_path(config.parent / "data")).prompts[0].unlocked == ("You sort tickets well. Today is ",)
     assert "unlocked" not in call(config, "unlock", "sort-tickets", "--all", "--lock").output
     assert "numbers 1 to 2" in call(config, "unlock", "sort-tickets", "7").output
+
+
+def test_an_imported_prompt_is_listed_and_adopted_with_the_names_of_its_parts(config: Path) -> None:
+    (config.parent / "triage.md").write_text("# system\nSort the ticket by {{ area }}.\n# user\n{{ ticket }}\n")
+    file = str(config.parent / "triage.md")
+
+    planned = call(config, "import", file, "--dry-run")
+    assert planned.exit_code == 0, planned.output
+    assert "would be imported as version 1" in planned.output
+    assert "triage" not in call(config, "list").output
+
+    result = call(config, "import", file)
+    assert result.exit_code == 0, result.output
+    assert "Sort the ticket by {{ area }}." in call(config, "show", "triage").output
+    assert "is known with this text" in call(config, "import", file).output
+    assert call(config, "adopt", "triage").exit_code == 0
+    assert "{{ ticket }}" in call(config, "export", "triage").output
+
+    (config.parent / "triage.md").write_text("# system\nSort the ticket well, by {{ area }}.\n# user\n{{ ticket }}\n")
+    assert "is imported as version 2" in call(config, "import", file).output
+
+
+def test_an_import_says_what_is_wrong_and_changes_nothing(config: Path) -> None:
+    before = read_found(found_path(config.parent / "data"))
+    file = config.parent / "all.txt"
+    file.write_text("{{ all }}")
+    for words, why in (
+        ((str(file),), "no fixed text"),
+        ((str(config.parent / "gone.txt"),), "is no file"),
+        ((str(file), "--key", "nobody"), "there is no key 'nobody'"),
+        (("https://127.0.0.1:1/prompt",), "only --from langfuse"),
+        (("https://127.0.0.1:1/prompt", "--from", "langfuse"), "set LANGFUSE_PUBLIC_KEY and LANGFUSE_SECRET_KEY"),
+    ):
+        result = call(config, "import", *words)
+        assert result.exit_code != 0
+        assert why in result.output + str(result.exception)
+    assert read_found(found_path(config.parent / "data")) == before
+
+
+class LangfuseStub(BaseHTTPRequestHandler):
+    """A stub of Langfuse's API with one prompt."""
+
+    def do_GET(self) -> None:
+        is_known = self.headers["authorization"] == "Basic " + b64encode(b"pk:sk").decode()
+        self.send_response(200 if is_known else 401)
+        self.end_headers()
+        if is_known:
+            prompt = {"name": "triage", "version": 3, "type": "text", "prompt": "Sort this: {{ticket}}"}
+            self.wfile.write(json.dumps(prompt).encode())
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def test_a_prompt_is_imported_from_langfuse_with_its_keys(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), LangfuseStub) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{server.server_port}/api/public/v2/prompts/triage"
+        monkeypatch.setenv("LANGFUSE_PUBLIC_KEY", "pk")
+        monkeypatch.setenv("LANGFUSE_SECRET_KEY", "wrong")
+        refused = call(config, "import", address, "--from", "langfuse")
+        monkeypatch.setenv("LANGFUSE_SECRET_KEY", "sk")
+        result = call(config, "import", address, "--from", "langfuse")
+        server.shutdown()
+
+    assert "check the two keys" in refused.output + str(refused.exception)
+    assert "wrong" not in refused.output + str(refused.exception)
+    assert "triage" in result.output
+    assert "Sort this: {{ ticket }}" in call(config, "show", "triage").output
