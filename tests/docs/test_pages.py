@@ -33,6 +33,7 @@ HANDBOOK = "# Collections\n\nA request names a collection in its `foreword` obje
 LEAVE = "# Leave\n\nA trainee has 24 days of annual leave. Everybody else has 28 days of leave.\n"
 KEYS = ("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "AZURE_OPENAI_API_KEY", "GEMINI_API_KEY", "AWS_BEARER_TOKEN_BEDROCK")
 ROUTES = ("chat/completions", "responses", "messages", "foreword/feedback", "foreword/preview", "models", "embeddings")
+STARTS = ("foreword/exchanges", "foreword/reload")
 
 
 class DocumentedGateway:
@@ -125,13 +126,17 @@ def test_json_is_a_valid_request(text: str) -> None:
 @pytest.mark.parametrize("text", blocks("sh", "console"))
 def test_commands_exist_with_their_options(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for line in re.sub(r"\\\n", " ", text).splitlines():
-        words = shlex.split(line.removeprefix("$ ").split(" | ")[0], comments=True) if closed(line) else line.split()
+        words = (
+            shlex.split(line.removeprefix("$ ").split(" | ")[0].split(" > ")[0], comments=True)
+            if closed(line)
+            else line.split()
+        )
         if words and words[0].endswith("foreword"):
             check_command(main, words[1:], monkeypatch)
         elif words and words[0] == "make":
             assert re.search(rf"^{words[1]}:", (ROOT / "Makefile").read_text(), re.MULTILINE), f"no {line!r}"
     for path in re.findall(r"(?:127\.0\.0\.1|localhost):8080/v1/([a-z/_]+)", text):
-        assert path in ROUTES or path.startswith("foreword/exchanges"), path
+        assert path in ROUTES or path.startswith(STARTS), path
 
 
 def closed(line: str) -> bool:
