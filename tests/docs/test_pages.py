@@ -110,6 +110,7 @@ def test_toml_is_a_valid_configuration(text: str, monkeypatch: pytest.MonkeyPatc
     for name in KEYS:
         monkeypatch.setenv(name, "sk-documented")
     monkeypatch.setenv("APP_KEY_SHA256", "0" * 64)
+    monkeypatch.setenv("LLM_PROXY", "http://proxy.internal.example:3128")
     settings, problems = read(tomllib.loads(text), root=ROOT)
     for name, table in settings.backends.items():
         kind = registry.find("backends", table.kind)

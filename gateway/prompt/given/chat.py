@@ -4,16 +4,16 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from gateway.prompt.given.front_matter import mapping, string
-from gateway.prompt.given.given_prompt import Body, GivenMessage, PromptFileBroken
+from gateway.prompt.given.given_prompt import Body, FileMessage, PromptFileBroken
 
 ReadBody = Callable[[str], tuple[Body, list[str]]]
 
 
-def read_messages(value: Any, what: str, body: ReadBody) -> tuple[list[GivenMessage], list[str]]:
+def read_messages(value: Any, what: str, body: ReadBody) -> tuple[list[FileMessage], list[str]]:
     """Return the messages, and what was left out. Raises `PromptFileBroken`."""
     if not isinstance(value, Sequence) or isinstance(value, str) or not value:
         raise PromptFileBroken(f"{what} must be a list of messages with `role` and `content`")
-    messages: list[GivenMessage] = []
+    messages: list[FileMessage] = []
     losses: list[str] = []
     for place, item in enumerate(value, 1):
         message = mapping(item, f"message {place} of {what}")
@@ -22,7 +22,7 @@ def read_messages(value: Any, what: str, body: ReadBody) -> tuple[list[GivenMess
             continue
         pieces, lost = body(_text(message.get("content"), f"`content` of message {place} of {what}"))
         role = string(message.get("role"), f"`role` of message {place} of {what}")
-        messages.append(GivenMessage(role, pieces))
+        messages.append(FileMessage(role, pieces))
         losses += lost
     return messages, losses
 

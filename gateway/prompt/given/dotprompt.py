@@ -6,7 +6,7 @@ from gateway.prompt.given.bodies import handlebars_body
 from gateway.prompt.given.front_matter import read_text, split_head
 from gateway.prompt.given.given_prompt import (
     Blank,
-    GivenMessage,
+    FileMessage,
     GivenPrompt,
     PromptFileBroken,
     joined,
@@ -22,7 +22,7 @@ def read_dotprompt(file: Path) -> list[GivenPrompt]:
     text = read_text(file)
     head, body = split_head(text, file)
     pieces, losses = handlebars_body(body.strip() if head else body)
-    messages: list[GivenMessage] = []
+    messages: list[FileMessage] = []
     role, own = "user", list[str | Blank]()
     for piece in (*pieces, Blank("@end")):
         if isinstance(piece, str) or not piece.name.startswith("@"):
@@ -35,7 +35,7 @@ def read_dotprompt(file: Path) -> list[GivenPrompt]:
             )
         message = joined(own)
         if any(isinstance(one, Blank) or one.strip() for one in message):
-            messages.append(GivenMessage(ROLES.get(role, role), message))
+            messages.append(FileMessage(ROLES.get(role, role), message))
         own = []
         role = value.strip().strip("\"'") if word == "role" else "model"
         losses += ["{{history}}: the conversation stands before the last user message"] if word == "history" else []

@@ -24,7 +24,7 @@ Body = tuple[str | Blank, ...]
 """Fixed text and blanks, in the order of the text."""
 
 
-class GivenMessage(Struct, frozen=True):
+class FileMessage(Struct, frozen=True):
     role: str
     body: Body
 
@@ -33,7 +33,7 @@ class GivenPrompt(Struct, frozen=True):
     """One version of a prompt. `losses` are sentences for a person: what the file says and the prompt does not keep."""
 
     name: str
-    messages: tuple[GivenMessage, ...]
+    messages: tuple[FileMessage, ...]
     losses: tuple[str, ...] = ()
 
 

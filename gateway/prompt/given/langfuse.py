@@ -9,7 +9,7 @@ from gateway.prompt.given.chat import read_messages
 from gateway.prompt.given.front_matter import mapping, read_json, read_text, string
 from gateway.prompt.given.given_prompt import (
     Body,
-    GivenMessage,
+    FileMessage,
     GivenPrompt,
     PromptFileBroken,
     joined,
@@ -46,7 +46,7 @@ def _prompt(version: dict[str, Any], what: str) -> GivenPrompt:
     text = version["prompt"]
     if isinstance(text, str):
         body, losses = _body(text)
-        messages = [GivenMessage("user", body)]
+        messages = [FileMessage("user", body)]
     else:
         messages, losses = read_messages(text, f"`prompt` of {what}", _body)
     config = version.get("config")

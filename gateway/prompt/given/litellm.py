@@ -4,7 +4,7 @@ from pathlib import Path
 
 from gateway.prompt.given.bodies import jinja_body
 from gateway.prompt.given.front_matter import read_text, split_head
-from gateway.prompt.given.given_prompt import Blank, GivenMessage, GivenPrompt, joined, settings_losses, stripped
+from gateway.prompt.given.given_prompt import Blank, FileMessage, GivenPrompt, joined, settings_losses, stripped
 
 ROLES = {"System:": "system", "User:": "user", "Assistant:": "assistant"}
 KEPT = {"name", "version", "description", "input"}
@@ -14,13 +14,13 @@ def read_litellm(file: Path) -> list[GivenPrompt]:
     """Return the prompt of the file. Raises `PromptFileBroken`."""
     head, text = split_head(read_text(file), file)
     body, losses = jinja_body(text)
-    messages: list[GivenMessage] = []
+    messages: list[FileMessage] = []
     role, own = "user", list[str | Blank]()
 
     def end() -> None:
         message = stripped(joined(own))
         if message:
-            messages.append(GivenMessage(role, message))
+            messages.append(FileMessage(role, message))
 
     begins_line = True
     for piece in stripped(body):

@@ -6,7 +6,7 @@ from pathlib import Path
 from gateway.prompt.given.bodies import plain_body
 from gateway.prompt.given.chat import read_messages
 from gateway.prompt.given.front_matter import mapping, read_json, read_text, split_head
-from gateway.prompt.given.given_prompt import GivenMessage, GivenPrompt, settings_losses, stripped
+from gateway.prompt.given.given_prompt import FileMessage, GivenPrompt, settings_losses, stripped
 
 _SECTION = re.compile(r"^# (system|developer|user|assistant|history)[ \t]*$", re.MULTILINE)
 
@@ -30,7 +30,7 @@ def read_plain(file: Path) -> list[GivenPrompt]:
     losses = list(settings_losses(head.keys() - {"id", "name", "version", "description"}))
     name = str(head.get("id") or head.get("name") or file.stem)
     if len(sections) == 1:
-        return [GivenPrompt(name, (GivenMessage("user", plain_body(body.removesuffix("\n"))[0]),), tuple(losses))]
+        return [GivenPrompt(name, (FileMessage("user", plain_body(body.removesuffix("\n"))[0]),), tuple(losses))]
     pairs = zip(sections[1::2], sections[2::2], strict=True)
-    messages = [GivenMessage(role, stripped(plain_body(own)[0])) for role, own in pairs if role != "history"]
+    messages = [FileMessage(role, stripped(plain_body(own)[0])) for role, own in pairs if role != "history"]
     return [GivenPrompt(name, tuple(messages), tuple(losses))]

@@ -8,7 +8,7 @@ from typing import Any
 from gateway.prompt.given.bodies import jinja_body
 from gateway.prompt.given.chat import read_messages
 from gateway.prompt.given.front_matter import mapping, read_json, read_text, read_yaml, string
-from gateway.prompt.given.given_prompt import GivenMessage, GivenPrompt, PromptFileBroken, stripped
+from gateway.prompt.given.given_prompt import FileMessage, GivenPrompt, PromptFileBroken, stripped
 
 _DELIMITER = re.compile(r"^[ \t]*---[ \t]*$", re.MULTILINE)
 PROGRAMS = (".js", ".ts", ".mjs", ".cjs", ".py", ".rb", ".go")
@@ -65,7 +65,7 @@ def _prompt(name: str, text: str, file: Path) -> GivenPrompt:
     if plain.startswith("[") and plain.endswith("]") and '"role"' in plain:
         return _chat(name, read_json(plain, file), file)
     body, losses = jinja_body(text)
-    return GivenPrompt(name, (GivenMessage("user", stripped(body) if text != plain else body),), tuple(losses))
+    return GivenPrompt(name, (FileMessage("user", stripped(body) if text != plain else body),), tuple(losses))
 
 
 def _chat(name: str, value: Any, file: Path) -> GivenPrompt:

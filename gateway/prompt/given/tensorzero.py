@@ -7,7 +7,7 @@ from typing import Any
 
 from gateway.prompt.given.bodies import jinja_body
 from gateway.prompt.given.front_matter import mapping, read_text, string
-from gateway.prompt.given.given_prompt import GivenMessage, GivenPrompt, PromptFileBroken, settings_losses
+from gateway.prompt.given.given_prompt import FileMessage, GivenPrompt, PromptFileBroken, settings_losses
 
 ROLES = ("system", "user", "assistant")
 OF_TEMPLATES = {"templates", "input_wrappers", *(f"{role}_template" for role in ROLES)}
@@ -43,7 +43,7 @@ def _prompt(name: str, variant: dict[str, Any], place: str, folder: Path) -> Giv
         if role == "assistant":
             losses.append("the assistant's template: not compared, it counts as conversation")
         else:
-            messages.append(GivenMessage(role, body))
+            messages.append(FileMessage(role, body))
     losses += settings_losses(variant.keys() - OF_TEMPLATES - {"type", "weight"}) if messages else ()
     messages.sort(key=lambda message: ROLES.index(message.role))
     return GivenPrompt(name, tuple(messages), tuple(losses))
