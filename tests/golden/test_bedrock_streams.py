@@ -158,6 +158,17 @@ def test_a_wrong_value_in_a_signed_chunk_does_not_break_its_message() -> None:
             translated(to_message(), [b"\n\n".join(changed)])
 
 
+@pytest.mark.parametrize("part", ["", None])
+def test_a_call_without_arguments_has_an_empty_object_as_its_arguments(part: str | None) -> None:
+    start = {"contentBlockIndex": 0, "start": {"toolUse": {"toolUseId": "t1", "name": "now"}}}
+    delta = [("contentBlockDelta", {"contentBlockIndex": 0, "delta": {"toolUse": {"input": part}}})]
+    ends: list[tuple[str, Any]] = [("contentBlockStop", {}), ("messageStop", {"stopReason": "tool_use"})]
+
+    told = joined(read(stream(("contentBlockStart", start), *(delta if part is not None else []), *ends)))
+
+    assert told["tool_calls"][0]["arguments"] == "{}"
+
+
 @pytest.mark.parametrize(
     ("exception", "told"),
     [

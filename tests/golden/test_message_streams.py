@@ -174,3 +174,18 @@ async def test_an_error_event_of_any_form_reaches_the_client_of_a_translation(da
 
     assert message.count(b"event: error\n") == 1 and b"message_stop" not in message
     assert chat.count(b'"error":') == 1 and b"[DONE]" not in chat
+
+
+def test_a_call_without_arguments_has_an_empty_object_as_its_arguments() -> None:
+    block = b'{"type":"tool_use","id":"t1","name":"now","input":{}}'
+    events = [
+        b'{"type":"message_start","message":{"usage":{}}}',
+        b'{"type":"content_block_start","index":0,"content_block":' + block + b"}",
+        b'{"type":"content_block_delta","index":0,"delta":{"type":"input_json_delta","partial_json":""}}',
+        b'{"type":"content_block_stop","index":0}',
+        b'{"type":"message_delta","delta":{"stop_reason":"tool_use"}}',
+        b'{"type":"message_stop"}',
+    ]
+    told = translated(to_completion(), [b"".join(b"data: " + event + b"\n\n" for event in events)])
+
+    assert told.count(b'"arguments":"{}"') == 1

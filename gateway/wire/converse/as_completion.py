@@ -95,6 +95,7 @@ class ConverseStream:
         self._begun = False
         self._finished = False
         self._calls = -1
+        self._lacks_arguments = False
         self._thinking: dict[str, Any] | None = None
         self._usage: Any = None
 
@@ -132,8 +133,7 @@ class ConverseStream:
         if kind == "contentBlockStart":
             return self._opened(object_of(fields.get("start")))
         if kind == "contentBlockStop":
-            thinking, self._thinking = self._thinking, None
-            return self._writer.chunk({"thinking_blocks": [thinking]}) if thinking else b""
+            return self._closed()
         if kind == "messageStop":
             return self._stopped(text_of(fields.get("stopReason")))
         if kind == "metadata":
@@ -145,6 +145,7 @@ class ConverseStream:
         call = start.get("toolUse")
         if isinstance(call, dict):
             self._calls += 1
+            self._lacks_arguments = True
             return self._writer.chunk({"tool_calls": [{"index": self._calls, **_call(call, "")}]})
         for kind in start:
             self._losses.add(f"a block {kind[:40]!r}")
@@ -152,13 +153,24 @@ class ConverseStream:
 
     def _grown(self, delta: dict[str, Any]) -> bytes:
         if isinstance(delta.get("toolUse"), dict):
-            part = text_of(delta["toolUse"].get("input"))
-            call = {"index": max(0, self._calls), "function": {"arguments": part}}
-            return self._writer.chunk({"tool_calls": [call]}) if part else b""
+            return self._argued(text_of(delta["toolUse"].get("input")))
         if isinstance(delta.get("reasoningContent"), dict):
             return self._thought(delta["reasoningContent"])
         text = _text(delta, self._losses)
         return self._writer.chunk({"content": text}) if text else b""
+
+    def _argued(self, part: str) -> bytes:
+        if not part:
+            return b""
+        self._lacks_arguments = False
+        return self._writer.chunk({"tool_calls": [{"index": max(0, self._calls), "function": {"arguments": part}}]})
+
+    def _closed(self) -> bytes:
+        """At the end of a block, send its signed thinking, or the arguments of a call that has none."""
+        thinking, self._thinking = self._thinking, None
+        if self._lacks_arguments:
+            return self._argued("{}")
+        return self._writer.chunk({"thinking_blocks": [thinking]}) if thinking else b""
 
     def _thought(self, delta: dict[str, Any]) -> bytes:
         if data := text_of(delta.get("redactedContent")):

@@ -50,6 +50,8 @@ DOCUMENTS = {
     "text/markdown": "md",
 }
 LONGEST_ID = 64
+NO_OUTPUT = "(no output)"
+_BLANK = re.compile(rb'"(?:[ \t]|\\[nrt])*"')
 _ID = re.compile(r"[a-zA-Z0-9_.:-]{1,64}")
 _NOT_IN_NAMES = re.compile(r"[^a-zA-Z0-9 \-()\[\]]+| {2,}")
 _object = msgspec.json.Decoder(dict[str, Raw])
@@ -140,20 +142,23 @@ class ConverseTalk:
     def _result(self, message: ChatMessage, where: str) -> list[Block]:
         blocks = self._blocks(message.content, f"{where}.content")
         points = [block for block in blocks if "cachePoint" in block]
-        content = [block for block in blocks if "cachePoint" not in block] or [{"text": ""}]
+        content = [block for block in blocks if "cachePoint" not in block]
+        if not content:
+            self._losses.add("an empty result of a tool", f"sent as {NO_OUTPUT!r}, since the API refuses empty texts")
+            content = [{"text": NO_OUTPUT}]
         result: Block = {"toolUseId": tool_id(message.tool_call_id), "content": content}
         return [{"toolResult": result | ({"status": "error"} if message.is_error else {})}, *points]
 
     def _blocks(self, content: Raw, where: str, *, only_text: bool = False) -> list[Block]:
-        """Return the blocks of a field `content`. Empty texts are left out, because the API refuses them."""
+        """Return the blocks of a field `content`. Blank texts are left out, because the API refuses them."""
         if is_text(content):
-            return [] if content == EMPTY else [{"text": content}]
+            return [] if _is_blank(content) else [{"text": content}]
         blocks: list[Block] = []
         for place, part in enumerate(read_parts(content, where)):
             block = self._block(part, f"{where}[{place}]")
             if only_text and "text" not in block:
                 raise unsupported(f"{where}[{place}].type", part.type, "only text here")
-            if block.get("text") in ("", EMPTY):
+            if "text" in block and _is_blank(block["text"]):
                 continue
             blocks += [block, *self._marks.after(part.cache_control)]
         return blocks
@@ -211,6 +216,12 @@ def tool_id(id: str) -> str:
     if _ID.fullmatch(id):
         return id
     return "call_" + hashlib.sha256(id.encode("utf-8", "replace")).hexdigest()[: LONGEST_ID - 5]
+
+
+def _is_blank(text: str | Raw) -> bool:
+    if isinstance(text, str):
+        return not text.strip()
+    return text == EMPTY or _BLANK.fullmatch(text) is not None
 
 
 def _audio(audio: GivenAudio, where: str) -> Block:

@@ -77,6 +77,10 @@ BY_BUDGET = re.compile(r"gemini-(1|2)\b")
 """Models that take a budget of tokens for their reasoning, and no level."""
 SIGNING = re.compile(r"gemini-(?!1|2)\d")
 """Models that refuse calls without their signatures."""
+FLASH = "flash"
+"""A part of the names of models that take the level `MINIMAL`."""
+ALWAYS, LEAST_BUDGET = "gemini-2.5-pro", 128
+"""A model that takes a budget and always reasons, and its least budget in tokens."""
 _config = msgspec.json.Decoder(dict[str, Raw])
 
 
@@ -136,7 +140,7 @@ def _thinking(fields: ChatFields, model: str, losses: Losses) -> dict[str, Any]:
     """Translate the effort or the budget of the reasoning. Whoever asks for reasoning gets a summary of it."""
     effort, thinking = fields.reasoning_effort, fields.reasoning
     if thinking.type == "disabled" or (effort == "none" and not thinking.type):
-        return {"thinkingBudget": 0}
+        return _least_thinking(model, losses)
     shown = {"includeThoughts": True}
     if thinking.budget_tokens:
         return {**shown, "thinkingBudget": thinking.budget_tokens}
@@ -147,9 +151,21 @@ def _thinking(fields: ChatFields, model: str, losses: Losses) -> dict[str, Any]:
         return shown
     if BY_BUDGET.search(model):
         return {**shown, "thinkingBudget": BUDGETS[effort]}
-    if LEVELS[effort] != effort.upper():
-        losses.add("reasoning_effort", f"{effort} is sent as high")
-    return {**shown, "thinkingLevel": LEVELS[effort]}
+    level = "LOW" if effort == "minimal" and FLASH not in model else LEVELS[effort]
+    if level != effort.upper():
+        losses.add("reasoning_effort", f"{effort} is sent as {level.lower()}")
+    return {**shown, "thinkingLevel": level}
+
+
+def _least_thinking(model: str, losses: Losses) -> dict[str, Any]:
+    """Switch the reasoning off, or make it short for a model that always reasons and would refuse the request."""
+    if SIGNING.search(model):
+        losses.add("reasoning", "the model always reasons, here at the level low")
+        return {"thinkingLevel": "LOW"}
+    if ALWAYS in model:
+        losses.add("reasoning", f"the model always reasons, here with {LEAST_BUDGET} tokens")
+        return {"thinkingBudget": LEAST_BUDGET}
+    return {"thinkingBudget": 0}
 
 
 def _tools(fields: ChatFields, losses: Losses) -> dict[str, Any]:

@@ -57,6 +57,8 @@ class CompletionTranslator:
         self._losses = losses
         self._usage: dict[str, Any] = {}
         self._calls = -1
+        self._arguments = ""
+        """The arguments at the start of a call's block. They are sent at its end if no delta came."""
         self._has_finish = False
         self._thinking: dict[str, Any] | None = None
 
@@ -110,6 +112,7 @@ class CompletionTranslator:
         if kind == "tool_use":
             self._calls += 1
             call = {**_call(block), "index": self._calls}
+            self._arguments = call["function"]["arguments"]
             call["function"] = {**call["function"], "arguments": ""}
             return self._writer.chunk({"tool_calls": [call]})
         if kind in THINKING:
@@ -122,9 +125,7 @@ class CompletionTranslator:
         if kind == "text_delta":
             return self._writer.chunk({"content": text_of(delta.get("text"))})
         if kind == "input_json_delta":
-            part = text_of(delta.get("partial_json"))
-            call = {"index": self._calls, "function": {"arguments": part}}
-            return self._writer.chunk({"tool_calls": [call]}) if part else b""
+            return self._argued(text_of(delta.get("partial_json")))
         if kind == "thinking_delta" and self._thinking is not None:
             text = text_of(delta.get("thinking"))
             self._thinking["thinking"] = text_of(self._thinking.get("thinking")) + text
@@ -135,9 +136,17 @@ class CompletionTranslator:
             self._losses.add("citations")
         return b""
 
+    def _argued(self, part: str) -> bytes:
+        if not part:
+            return b""
+        self._arguments = ""
+        return self._writer.chunk({"tool_calls": [{"index": self._calls, "function": {"arguments": part}}]})
+
     def _closed(self) -> bytes:
         """At the end of a thinking block, send the whole block. A later request must contain the block with its
-        signature."""
+        signature. At the end of a call that had no delta, send its arguments."""
+        if self._arguments:
+            return self._argued(self._arguments)
         thinking, self._thinking = self._thinking, None
         return self._writer.chunk({"thinking_blocks": [thinking]}) if thinking else b""
 

@@ -206,3 +206,22 @@ def test_a_part_that_cannot_be_translated_is_refused_by_its_place(role: str, par
     with pytest.raises(BadRequest) as told:
         translated({"messages": [{"role": role, "content": [part]}]})
     assert told.value.param == f"messages[0].content[0].{param}"
+
+
+def test_blank_texts_are_left_out_and_an_empty_result_says_so() -> None:
+    call = {"id": "t1", "function": {"name": "f", "arguments": "{}"}}
+    talk = [
+        {"role": "system", "content": " "},
+        {"role": "user", "content": [{"type": "text", "text": "a"}, {"type": "text", "text": "\n \t"}]},
+        {"role": "assistant", "content": "\n\n", "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "t1", "content": ""},
+        {"role": "user", "content": ""},
+    ]
+    made, lost = translated({"messages": talk})
+
+    of_aws(made)
+    assert "system" not in made
+    assert [block for block in made["messages"][0]["content"]] == [{"text": "a"}]
+    assert [list(block) for block in made["messages"][1]["content"]] == [["toolUse"]]
+    assert made["messages"][2]["content"][0]["toolResult"]["content"] == [{"text": "(no output)"}]
+    assert len(made["messages"]) == 3 and "an empty result of a tool" in lost

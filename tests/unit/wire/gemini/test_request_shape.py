@@ -98,12 +98,15 @@ def test_a_wrong_field_of_a_refusal_or_of_embeddings_is_read() -> None:
             {"includeThoughts": True, "thinkingBudget": 99},
         ),
         ("gemini-3-pro", {"thinking": {"type": "adaptive"}}, {"includeThoughts": True}),
-        ("gemini-3-pro", {"thinking": {"type": "disabled"}}, {"thinkingBudget": 0}),
+        ("gemini-3-pro", {"thinking": {"type": "disabled"}}, {"thinkingLevel": "LOW"}),
         (
             "gemini-3-pro",
             {"generationConfig": {"thinkingConfig": {"thinkingLevel": "HIGH"}}},
             {"thinkingLevel": "HIGH"},
         ),
+        ("gemini-2.5-pro", {"reasoning_effort": "none"}, {"thinkingBudget": 128}),
+        ("gemini-3-flash", {"reasoning_effort": "minimal"}, {"includeThoughts": True, "thinkingLevel": "MINIMAL"}),
+        ("gemini-3-pro", {"reasoning_effort": "minimal"}, {"includeThoughts": True, "thinkingLevel": "LOW"}),
         ("gemini-3-pro", {}, None),
     ],
 )
