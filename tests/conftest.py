@@ -2,8 +2,10 @@
 
 import asyncio
 import os
+import pwd
 import shutil
 import subprocess
+import tempfile
 import threading
 from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
@@ -77,3 +79,23 @@ def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     server.terminate()
     server.wait()
     server.stdout.close()
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[str]:
+    """The URL of a PostgreSQL server that lives as long as the session, on a socket in its own folder."""
+    if shutil.which("initdb") is None or shutil.which("pg_ctl") is None:
+        pytest.skip("PostgreSQL is not installed")
+    # it refuses to run as root, and cannot enter the folders that pytest makes for root
+    user = "nobody" if os.getuid() == 0 else pwd.getpwuid(os.getuid()).pw_name
+    with tempfile.TemporaryDirectory(prefix="foreword-pg-") as folder:
+        if os.getuid() == 0:
+            shutil.chown(folder, user)
+
+        def run(*command: str) -> None:
+            subprocess.run(command, check=True, user=user, cwd=folder, stdout=subprocess.DEVNULL)
+
+        run("initdb", "-D", f"{folder}/db", "-A", "trust", "-U", "foreword", "-E", "UTF8", "--no-sync")
+        run("pg_ctl", "-D", f"{folder}/db", "-w", "-l", f"{folder}/log", "-o", f"-h '' -k {folder}", "start")
+        yield f"postgresql+psycopg://foreword@/postgres?host={folder}"
+        run("pg_ctl", "-D", f"{folder}/db", "-w", "-m", "immediate", "stop")

@@ -194,7 +194,7 @@ class Gateway:
         reports = self.loader.reports() if self.loader else []
         reports += [self.found.problem] if self.found.problem else []
         if self.settings.file == POSTED:
-            reports.append("the configuration came over HTTP; after a restart, the file is in use again")
+            reports.append("the configuration came over HTTP; a reload without a body takes the file again")
         library = self.loaded.library
         if library is not None:
             reports += self._policy.unknown_templates({template.id for template in library.templates})

@@ -136,6 +136,7 @@ def _serve(config: Path, settings: Settings, given: dict[str, Any]) -> int:
     # imported before workers start, so that they share this memory and a replacement starts quickly
     from gateway.server.app import create
     from gateway.serving.limits import limits_of, raise_open_files
+    from gateway.serving.shared_config import SharedConfig
     from gateway.serving.supervisor import Supervisor
     from gateway.serving.worker import work
 
@@ -158,6 +159,7 @@ def _serve(config: Path, settings: Settings, given: dict[str, Any]) -> int:
         read=read,
         listening=listening,
         health=health,
+        shared=SharedConfig(settings.data_folder, config),
         is_allowed=(lambda _: True) if settings.keys else _is_local,
     ).run()
 

@@ -29,6 +29,7 @@ from gateway.serving.channel import (
 from gateway.serving.child import Child
 from gateway.serving.config_swap import ConfigSwap, Hear
 from gateway.serving.health import JSON, TEXT, HealthPort, Respond
+from gateway.serving.shared_config import SharedConfig
 from gateway.serving.worker import CLOSE_S, CUT_S, FLUSH_S, REST_S
 from gateway.settings.reload import ReloadOutcome
 from gateway.settings.tables import Settings
@@ -67,10 +68,12 @@ class Supervisor:
         listening: socket.socket,
         health: socket.socket | None,
         is_allowed: Callable[[str], bool],
+        shared: SharedConfig | None = None,
     ) -> None:
         """`check` runs in a process of its own. After a successful check, `read` loads the configuration.
 
-        `is_allowed` gets the Host header of a request to the health port and returns whether to answer.
+        `is_allowed` gets the Host header of a request to the health port and returns whether to answer. Gateways
+        with the same `shared` file take each other's configurations.
         """
         self._settings = settings
         self._work, self._check, self._read = work, check, read
@@ -83,6 +86,7 @@ class Supervisor:
         workers."""
         self._swap: ConfigSwap | None = None
         """The attempt to take a new configuration, until it has succeeded or failed."""
+        self._shared = shared
         self._swaps = {"taken": 0, "refused": 0}
         self._deaths: dict[int, float] = {}
         self._restarts = 0
@@ -123,6 +127,8 @@ class Supervisor:
             self._listening = None
         if self._metrics_requests and now >= self._metrics_requests[0][0]:
             self._answer_metrics("")
+        if self._shared is not None and self._ending is None and self._swap is None and self._shared.changed():
+            self._reload(self._shared.text())
         if self._health is not None:
             self._health.look()
 
@@ -292,6 +298,8 @@ class Supervisor:
                 worker.send(Accept())
             # the worker that asked must hear the result before it is drained
             swap.taken(before)
+            if self._shared is not None:
+                self._shared.put(swap.text)
             for worker in current:
                 self._drain(worker, 0.0, replaced=True)
             log.info("the new configuration is in use")

@@ -1,10 +1,5 @@
 """What the records ask of a database, on SQLite and, where it is installed, on PostgreSQL."""
 
-import os
-import pwd
-import shutil
-import subprocess
-import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -37,26 +32,6 @@ RECORD = ExchangeRecord(
     total_us=5_000_000_000,
     answer=Answer("Short.", "stop", 7, 3),
 )
-
-
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[str]:
-    """The URL of a PostgreSQL server that lives as long as the session, on a socket in its own folder."""
-    if shutil.which("initdb") is None or shutil.which("pg_ctl") is None:
-        pytest.skip("PostgreSQL is not installed")
-    # it refuses to run as root, and cannot enter the folders that pytest makes for root
-    user = "nobody" if os.getuid() == 0 else pwd.getpwuid(os.getuid()).pw_name
-    with tempfile.TemporaryDirectory(prefix="foreword-pg-") as folder:
-        if os.getuid() == 0:
-            shutil.chown(folder, user)
-
-        def run(*command: str) -> None:
-            subprocess.run(command, check=True, user=user, cwd=folder, stdout=subprocess.DEVNULL)
-
-        run("initdb", "-D", f"{folder}/db", "-A", "trust", "-U", "foreword", "-E", "UTF8", "--no-sync")
-        run("pg_ctl", "-D", f"{folder}/db", "-w", "-l", f"{folder}/log", "-o", f"-h '' -k {folder}", "start")
-        yield f"postgresql+psycopg://foreword@/postgres?host={folder}"
-        run("pg_ctl", "-D", f"{folder}/db", "-w", "-m", "immediate", "stop")
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
