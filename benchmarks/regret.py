@@ -160,7 +160,8 @@ def report(rows: Sequence[Ran]) -> None:
         del found[kind]
     for kind, arms in found.items():
         # nbce needs passages; for cases without passages, always taking nbce means taking another strategy
-        arms["nbce"] = {n: arms["nbce"].get(n, one) for n, one in arms["focus"].items()}
+        if any(one.arm == "nbce" for one in rows):
+            arms["nbce"] = {n: arms["nbce"].get(n, one) for n, one in arms["focus"].items()}
         found[kind] = {arm: {n: of[n] for n in arms[CHOSEN] if n in of} for arm, of in arms.items()}
     arms = [TRUNCATE, *NAMED, CHOSEN]
     scores = [[kind, *[_shown(found, [kind], arm) for arm in arms]] for kind in found]
