@@ -7,6 +7,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 TORCH ?= torch==2.13.0
 TORCH_INDEX ?=
 CONFIG ?= config.toml
+WORK ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help serve demo test test-all check tests redis chromium bare docs clean
@@ -14,8 +15,10 @@ CONFIG ?= config.toml
 help: ## This list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
 
-serve: $(VENV)/.runs ## Install what is missing and serve on 127.0.0.1:8080
-	@$(BIN)/foreword serve --config $(CONFIG)
+serve: $(VENV)/.runs ## Install what is missing and serve on 127.0.0.1:8080 (WORK=1: also carry out jobs)
+	@if [ -n "$(WORK)" ]; then \
+	  $(BIN)/foreword jobs work --config $(CONFIG) & worker=$$!; trap 'kill $$worker 2>/dev/null' EXIT; \
+	fi; $(BIN)/foreword serve --config $(CONFIG)
 
 demo: $(VENV)/.tests ## Find the prompt of an example application, make it better, and measure it: some minutes
 	@$(BIN)/python examples/ticket_app/demo.py

@@ -19,7 +19,7 @@ from gateway.ask import ClientKey, Endpoint
 from gateway.assembly.assemble import assemble
 from gateway.assembly.gateway import Gateway, ReloadConfig
 from gateway.errors import RequestError
-from gateway.server import engine_variants, foreword, found_prompts, models, openapi, operations, reload
+from gateway.server import engine_variants, foreword, found_prompts, job_orders, models, openapi, operations, reload
 from gateway.server import stored_completions as stored
 from gateway.server import stored_responses as stored_responses
 from gateway.server.access import Access, single_headers
@@ -208,6 +208,7 @@ def application(gateway: Gateway) -> AsgiFront:
             *stored_responses.HANDLERS,
             *engine_variants.HANDLERS,
             *found_prompts.HANDLERS,
+            *job_orders.HANDLERS,
             *templates.HANDLERS,
             *template_page.HANDLERS,
             *files.HANDLERS,

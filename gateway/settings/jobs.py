@@ -46,6 +46,9 @@ class Jobs(Struct, frozen=True, forbid_unknown_fields=True):
     """How many scored answers a canary needs before it can become active."""
     webhook: Annotated[str, Meta(pattern="^(https?://.*)?$")] = ""
     """Where alerts are sent, as a POST of JSON."""
+    webhook_secret: str = ""
+    """The secret that signs alerts, such as `env:FOREWORD_WEBHOOK_SECRET`. The header `x-foreword-signature` is
+    `sha256=` and the HMAC of the header `x-foreword-timestamp`, a full stop, and the body. Default: not signed."""
     mlflow: str = ""
     """The folder for experiments in MLflow's file format. Default: no experiments are written."""
     schedules: dict[str, str | list[str]] = {}

@@ -26,6 +26,7 @@ from offline_jobs.cli.job_runs import (
     with_limits,
 )
 from offline_jobs.cli.promote_winner import promote
+from offline_jobs.cli.work_command import work
 from offline_jobs.engine.ledger import DONE, RUNNING, Ledger, LedgerJob
 from offline_jobs.engine.registry import KINDS, kind_of
 from offline_jobs.engine.schedules import schedule_problems, schedules
@@ -69,6 +70,7 @@ def jobs() -> None:
 
 jobs.add_command(datasets)
 jobs.add_command(promote)
+jobs.add_command(work)
 
 
 @jobs.command("kinds")

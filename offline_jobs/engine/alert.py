@@ -1,5 +1,6 @@
 """Sends alerts: to a webhook, and as a metric in a file that Prometheus' node exporter collects."""
 
+import hmac
 import json
 import logging
 import time
@@ -14,6 +15,8 @@ from gateway.settings.tables import Settings
 
 log = logging.getLogger("foreword.jobs")
 PATIENCE_S = 10
+WAITS_S = (1.0, 4.0)
+"""How long to wait before a message is sent again."""
 
 
 def alert(settings: Settings, job: str, what: Mapping[str, Any]) -> str:
@@ -22,13 +25,32 @@ def alert(settings: Settings, job: str, what: Mapping[str, Any]) -> str:
     if not url:
         return ""
     body = json.dumps({"job": job, "time_s": time.time(), **what}).encode()
-    request = urllib.request.Request(url, body, {"content-type": "application/json"})
+    error = ""
+    for wait_s in (*WAITS_S, 0.0):
+        error = _posted(url, body, settings.jobs.webhook_secret)
+        if not error:
+            return ""
+        time.sleep(wait_s)
+    log.error("the webhook cannot be reached", extra={"job": job, "reason": error})
+    return f"the webhook cannot be reached: {error}"
+
+
+def signature(secret: str, stamp: str, body: bytes) -> str:
+    """Return the signature of a message: HMAC-SHA256 over the time stamp, a full stop and the body."""
+    return "sha256=" + hmac.new(secret.encode(), stamp.encode() + b"." + body, "sha256").hexdigest()
+
+
+def _posted(url: str, body: bytes, secret: str) -> str:
+    """Post a message once. Returns the error, or ""."""
+    stamp = str(int(time.time()))
+    headers = {"content-type": "application/json"}
+    if secret:
+        headers |= {"x-foreword-timestamp": stamp, "x-foreword-signature": signature(secret, stamp, body)}
     try:
-        with urllib.request.urlopen(request, timeout=PATIENCE_S):
+        with urllib.request.urlopen(urllib.request.Request(url, body, headers), timeout=PATIENCE_S):
             return ""
     except (URLError, OSError) as error:
-        log.error("the webhook cannot be reached", extra={"job": job, "reason": str(error)})
-        return f"the webhook cannot be reached: {error}"
+        return str(error)
 
 
 def metrics_file(data_folder: Path) -> Path:

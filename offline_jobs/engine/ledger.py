@@ -159,6 +159,10 @@ class Ledger:
         rows = self._do("SELECT result FROM steps WHERE job = ? AND key = ?", (job, key))
         return rows[0][0] if rows else None
 
+    def results(self, job: str) -> list[bytes]:
+        """Return the stored results of all steps of a job."""
+        return [row[0] for row in self._do("SELECT result FROM steps WHERE job = ?", (job,))]
+
     def done(self, job: str, key: str, name: str, result: bytes, took_s: float) -> None:
         self._do("INSERT OR IGNORE INTO steps VALUES (?, ?, ?, ?, ?)", (job, key, name, result, took_s))
 

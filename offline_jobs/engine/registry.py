@@ -18,6 +18,7 @@ KINDS = {
     "discover": "offline_jobs.discover.job:JOB",
     "found-examples": "offline_jobs.discover.examples:JOB",
     "learn-contract": "offline_jobs.found.learn_contract:JOB",
+    "improve-prompts": "offline_jobs.found.improve:JOB",
     "harvest": "offline_jobs.harvest:JOB",
     "optimise": "offline_jobs.optimise:JOB",
     "watch": "offline_jobs.watch:JOB",

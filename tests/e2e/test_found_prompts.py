@@ -210,3 +210,18 @@ def test_a_promoted_version_is_sent_and_taken_back(gateway: GatewayProcess, upst
 def test_nobody_else_may_read_the_folder(gateway: GatewayProcess) -> None:
     folder: Path = gateway.folder / "data" / "found"
     assert folder.stat().st_mode & 0o077 == 0
+
+
+def test_an_admin_key_orders_jobs(gateway: GatewayProcess) -> None:
+    url = f"{gateway.url}/v1/foreword/jobs"
+    order = {"kind": "discover", "words": {"since": "30d"}}
+    assert httpx.post(url, json=order, headers=key("app")).status_code == 403
+    assert httpx.get(url, headers=key("app")).status_code == 403
+    for wrong in ({}, {"kind": "../x"}, {"kind": "a", "word": {}}, {"kind": "a", "words": []}, {"kind": "a\n"}):
+        answer = httpx.post(url, json=wrong, headers=key("root"))
+        assert (answer.status_code, answer.json()["error"]["type"]) == (400, "invalid_request_error")
+    made = httpx.post(url, json=order, headers=key("root"))
+    assert (made.status_code, made.json()["state"]) == (202, "waiting")
+    assert command(gateway, "jobs", "work", "--once").exit_code == 0
+    (shown,) = httpx.get(url, headers=key("root")).json()["data"]
+    assert (shown["id"], shown["state"], shown["author"]) == (made.json()["id"], "done", "root")
