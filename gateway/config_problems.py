@@ -9,6 +9,7 @@ from pathlib import Path
 
 from gateway.client_keys import key_problems
 from gateway.errors import Problem
+from gateway.settings.models import SpreadStrategy
 from gateway.settings.prompt import PromptTable
 from gateway.settings.server import is_loopback
 from gateway.settings.tables import Settings
@@ -49,6 +50,14 @@ def server_problems(settings: Settings) -> list[Problem]:
         if not (settings.root / folder).is_dir():
             where, what = f"{file} [prompt] templates", f"{folder!r} is not a folder"
             problems.append(Problem(where, what, f"The path is relative to {settings.root}."))
+    if settings.embedder is None and "embedder" not in settings.broken:
+        problems += [
+            Problem(
+                f"{file} [models.{name}] strategy", "intent needs the classifier", 'Add [embedder] kind = "sentence".'
+            )
+            for name, model in settings.models.items()
+            if model.strategy is SpreadStrategy.INTENT
+        ]
     if settings.records.policy == "none":
         problems += [
             Problem(f"{file} [models.{name}] mirror", 'has no effect with [records] policy = "none"', "Leave it out.")

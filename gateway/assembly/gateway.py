@@ -15,6 +15,7 @@ from gateway.adapters import Adapters
 from gateway.ask import Endpoint, Mode
 from gateway.backends.calling.probes import Probes
 from gateway.backends.complete import Completions
+from gateway.backends.routing.by_intent import unknown_intents
 from gateway.context.ingest.background_ingest import BackgroundIngest
 from gateway.exchange import Exchange
 from gateway.loaded import NOTHING, Loaded
@@ -198,6 +199,7 @@ class Gateway:
         library = self.loaded.library
         if library is not None:
             reports += self._policy.unknown_templates({template.id for template in library.templates})
+            reports += unknown_intents(self.routes.intents, {template.intent.name for template in library.templates})
         if isinstance(self.state, GuardedState) and self.state.gone:
             reports.append("the shared state cannot be reached, so limits are not counted; the log has the reason")
         if self.keeping is not None and self.keeping.drain.failing:

@@ -7,6 +7,7 @@ from msgspec import Struct
 from gateway.adapters import Adapters
 from gateway.backends.complete import Completions
 from gateway.backends.responses import speaks
+from gateway.backends.routing.by_intent import IntentRouteStage
 from gateway.backends.routing.figures import LiveFigures
 from gateway.backends.routing.stage import RouteStage
 from gateway.context.condense import CondenseStage
@@ -86,6 +87,8 @@ def request_path(parts: StageParts, loaded: Loaded) -> tuple[PipelineStep, ...]:
         PipelineStep(NamedPromptStage(templates), must=True),
         PipelineStep(RequestedTemplateStage(templates), must=True),
         *optional(classifies, ClassifyStage(loaded.classifier), budget_s=settings.prompt.budget_ms / 1000),
+        # in every mode, since it changes no prompt
+        *((PipelineStep(IntentRouteStage(routes)),) if routes.intents else ()),
         # no budget: each of a template's first calls has its own
         *optional(classifies, rewrite),
         *optional(refines, RefineStage(settings.refiner, completions, loaded.library, parts.refined, parts.policy)),

@@ -51,6 +51,7 @@ class SpreadStrategy(StrEnum):
     LEAST_BUSY = "least_busy"  # by the number of running requests
     FASTEST = "fastest"  # by the measured time to the first byte
     CHEAPEST = "cheapest"  # by price
+    INTENT = "intent"  # by what the prompt is for, as the classifier says
 
 
 class Deployment(Struct, frozen=True, forbid_unknown_fields=True):
@@ -67,6 +68,9 @@ class Deployment(Struct, frozen=True, forbid_unknown_fields=True):
     """Words that requests can ask for in `foreword.tags`, such as `eu`."""
     abilities: tuple[Ability, ...] | None = None
     """Which of `tools`, `vision` and `schema` the deployment supports. Default: all three."""
+    intents: tuple[str, ...] = ()
+    """With the strategy `intent`: the intents of prompts that this deployment answers first, such as `write-code`. A
+    name may end in `*`. Default: none in particular."""
     price: Price | None = None
     """The price per million tokens. Default: the price in `[prices]` for `upstream` or, if there is none, for the
     model's name."""
@@ -104,8 +108,8 @@ class ModelTable(Struct, frozen=True, forbid_unknown_fields=True):
     deployments: tuple[Deployment, ...] = ()
     """Several backends that answer for this model, instead of `backend`; see `docs/routing.md`."""
     strategy: SpreadStrategy = SpreadStrategy.WEIGHTED
-    """How a deployment is chosen: `weighted`, `conversation`, `least_busy`, `fastest` or `cheapest`. If the chosen
-    deployment fails, the others are tried."""
+    """How a deployment is chosen: `weighted`, `conversation`, `least_busy`, `fastest`, `cheapest` or `intent`. If the
+    chosen deployment fails, the others are tried."""
     hedge_s: Seconds | None = None
     """After this time without an answer, the request is also sent to the next deployment. The first answer is used,
     and both may be charged. Default: never."""

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from gateway.backends.routing.broken import BrokenParts
 from gateway.errors import Problem
-from gateway.settings.models import Deployment, ModelTable
+from gateway.settings.models import Deployment, ModelTable, SpreadStrategy
 
 
 def deployments_of(model: ModelTable) -> tuple[Deployment, ...]:
@@ -27,5 +27,13 @@ def deployment_problems(where: str, model: ModelTable, backends: Sequence[str]) 
     for place, entry in enumerate(model.deployments, 1):
         if entry.backend not in backends:
             yield Problem(f"{where} deployments, number {place}", f"no backend {entry.backend!r}", known)
+    names_intents = any(entry.intents for entry in model.deployments)
+    if (model.strategy is SpreadStrategy.INTENT) != names_intents:
+        what = (
+            "has deployments with intents"
+            if names_intents
+            else 'has the strategy "intent" and no deployment with intents'
+        )
+        yield Problem(where, what, 'Write strategy = "intent" and intents together.')
     if model.hedge_s and len(model.deployments) < 2 and not model.fallback:
         yield Problem(f"{where} hedge_s", "needs a second deployment or a fallback")

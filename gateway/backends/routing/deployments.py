@@ -43,6 +43,8 @@ class RoutedDeployment(Struct, frozen=True):
     tags: frozenset[str] = frozenset()
     abilities: frozenset[Ability] | None = None
     price: float = 0.0
+    intents: tuple[str, ...] = ()
+    """The intents of prompts that this deployment answers first, under the strategy `intent`."""
 
 
 class DeploymentGroup(Struct, frozen=True):

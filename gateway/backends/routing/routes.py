@@ -100,6 +100,12 @@ class Routes:
         model = self._models.get(name)
         return None if model is None or model.canary is None else CanaryTrial(f"models.{name}", model.canary)
 
+    @property
+    def intents(self) -> frozenset[str]:
+        """The intents and patterns that deployments name for the strategy `intent`."""
+        entries = [entry for model in self._models.values() for entry in model.deployments]
+        return frozenset(intent for entry in entries for intent in entry.intents)
+
     def mirror(self, name: str) -> Mirror | None:
         """Return the table `[models.x.mirror]` of a model, or None."""
         model = self._models.get(self._meaning(name))
@@ -275,7 +281,13 @@ class Routes:
         price = entry.price or self._prices.get(upstream) or self._prices.get(name) or Price()
         abilities = None if entry.abilities is None else frozenset(entry.abilities)
         return RoutedDeployment(
-            target, entry.weight, entry.order, frozenset(entry.tags), abilities, price.prompt + price.completion
+            target,
+            entry.weight,
+            entry.order,
+            frozenset(entry.tags),
+            abilities,
+            price.prompt + price.completion,
+            entry.intents,
         )
 
     def _default_for(self, endpoint: Endpoint) -> str:
