@@ -9,6 +9,7 @@ import pytest
 
 from gateway.backends.providers import bedrock
 from gateway.backends.providers.bedrock import Bedrock, BedrockSettings, address_of, check
+from gateway.backends.providers.fresh import NoCredentials
 from gateway.exchange import Exchange
 from gateway.wire.chat import decode
 from tests.doubles.aws import STREAM_HEADERS, is_signed
@@ -80,6 +81,20 @@ async def test_keys_are_found_as_awss_library_finds_them(
     await sent(port, profile="team")
 
     assert is_signed(double.received[0], "of-the-file")
+
+
+async def test_missing_keys_are_a_failure_of_the_backend_alone(
+    stub: tuple[Upstream, int], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    double, port = stub
+    double.play(Script(pieces=[ANSWER]))
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID", raising=False)
+
+    with pytest.raises(NoCredentials) as told:
+        await sent(port)
+    assert told.value.status == 502 and double.received == []
 
 
 async def test_a_key_of_bedrock_is_sent_without_a_signature(stub: tuple[Upstream, int]) -> None:
