@@ -63,9 +63,19 @@ class Access:
             self._from_this_machine(headers)
             return OWNER
         key = self._find(headers, page)
+        await self.count(key)
+        return key
+
+    def by_name(self, name: str) -> ClientKey | None:
+        """Return the key with this name, or None. Without configured keys, only the owner of this machine exists."""
+        if not self._keys:
+            return OWNER if name == OWNER.name else None
+        return next((key for key in self._keys.values() if key.name == name), None)
+
+    async def count(self, key: ClientKey) -> None:
+        """Count one request of the key. Raises `LimitReached`."""
         if key.requests_per_minute:
             await self._count(key)
-        return key
 
     def admit_anyone(self, headers: Mapping[bytes, bytes]) -> None:
         """Admit a request to a route that needs no key. Without configured keys, the request must come from this

@@ -1,5 +1,6 @@
 """The application: routes, access, error answers, start-up and shutdown."""
 
+import asyncio
 import difflib
 import gc
 import logging
@@ -25,6 +26,9 @@ from gateway.server import stored_responses as stored_responses
 from gateway.server.access import Access, single_headers
 from gateway.server.access_lines import Proxies, line_of, logged
 from gateway.server.answer import WRONG_METHOD, AnswerHandler
+from gateway.server.batches import routes as batch_routes
+from gateway.server.batches.run import BatchRunner
+from gateway.server.batches.store import BatchStore
 from gateway.server.cors import Cors
 from gateway.server.packed_body import unpacking
 from gateway.server.passing.handler import PassingHandler
@@ -110,6 +114,9 @@ class AsgiFront:
         family, _, below = path.removeprefix("/v1/").partition("/")
         if family == "responses":
             return below in PASSED_BELOW_RESPONSES
+        if family == "batches" and self._gateway.intake is not None:
+            is_own = not below or below.startswith("batch_fw_")
+            return not is_own or bool(mapped(self._gateway.settings.routing.paths, path))
         if family == "files":
             return await self._passes_files(path, below)
         return bool(family) and family not in OWN
@@ -161,6 +168,9 @@ def create(settings: Settings) -> AsgiFront:
 
 def application(gateway: Gateway) -> AsgiFront:
     access = Access(gateway.settings, gateway.state)
+    batch_store = BatchStore(gateway.settings.data_folder / "batches.sqlite3")
+    runner = BatchRunner(gateway, access, batch_store, {f"/v1/{endpoint}": read for endpoint, read in ANSWERED})
+    running: asyncio.Task[None] | None = None
 
     async def admitted(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
         """Refuse a request without a valid key, unless the route is open. Litestar calls this before every handler."""
@@ -179,8 +189,14 @@ def application(gateway: Gateway) -> AsgiFront:
     async def shared() -> Gateway:
         return gateway
 
+    async def batches() -> BatchStore:
+        return batch_store
+
     async def open_gateway() -> None:
+        nonlocal running
         await gateway.open()
+        if gateway.intake is not None:
+            running = asyncio.create_task(runner.run(), name="batches")
         # the existing objects live until the process ends, so garbage collection need not look at them
         gc.collect()
         gc.freeze()
@@ -188,6 +204,12 @@ def application(gateway: Gateway) -> AsgiFront:
         # trigger several collections per request
         gc.set_threshold(20_000, 20, 20)
         gc.enable()
+
+    async def close_gateway() -> None:
+        if running is not None:
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+        await gateway.aclose()
 
     rest = Litestar(
         [
@@ -212,6 +234,7 @@ def application(gateway: Gateway) -> AsgiFront:
             *templates.HANDLERS,
             *template_page.HANDLERS,
             *files.HANDLERS,
+            *batch_routes.HANDLERS,
             *vector_stores.HANDLERS,
             *store_files.HANDLERS,
             operations.live,
@@ -221,10 +244,10 @@ def application(gateway: Gateway) -> AsgiFront:
             openapi.document,
         ],
         guards=[admitted],
-        dependencies={"gateway": Provide(shared), "key": Provide(caller)},
+        dependencies={"gateway": Provide(shared), "key": Provide(caller), "batches": Provide(batches)},
         exception_handlers={RequestError: _refused, HTTPException: _unrouted, Exception: _failed},
         on_startup=[open_gateway],
-        on_shutdown=[gateway.aclose],
+        on_shutdown=[close_gateway],
         openapi_config=openapi.CONFIG,
         logging_config=None,
         request_max_body_size=gateway.settings.server.max_body_mb * 1024 * 1024,

@@ -6,6 +6,7 @@ from typing import Any
 
 from msgspec import Struct, field
 
+from gateway.settings.batches import Batches
 from gateway.settings.context import Context
 from gateway.settings.jobs import Jobs, Price
 from gateway.settings.keys import AccessKey
@@ -38,6 +39,7 @@ class Settings(Struct, frozen=True):
     refiner: Refiner = Refiner()
     context: Context = Context()
     records: Records = Records()
+    batches: Batches = Batches()
     keys: dict[str, AccessKey] = field(default_factory=dict)
     telemetry: Telemetry = Telemetry()
     jobs: Jobs = Jobs()
@@ -80,6 +82,7 @@ PLAIN: dict[str, type[Struct]] = {
     "refiner": Refiner,
     "context": Context,
     "records": Records,
+    "batches": Batches,
     "telemetry": Telemetry,
     "jobs": Jobs,
 }

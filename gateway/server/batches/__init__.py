@@ -1,0 +1,1 @@
+"""Executes batches of requests for backends that have no batches of their own."""
