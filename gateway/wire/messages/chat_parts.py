@@ -3,6 +3,7 @@
 Chat has one message per tool result. In Anthropic's API, the results are at the start of a user message.
 """
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -20,12 +21,15 @@ from gateway.wire.chat.request import (
     data_of,
     read_parts,
 )
+from gateway.wire.gemini.signatures import OF_GEMINI
 from gateway.wire.messages.build import input_of
 from gateway.wire.messages.losses import Losses
 
 Block = dict[str, Any]
 WHY_MESSAGES = "This request is sent to Anthropic's API, because its model's backend has no chat completions."
 KNOWN = "text, images and files"
+FOREIGN = re.compile(rb'"signature"\s*:\s*"' + OF_GEMINI.encode())
+"""Finds the signature of a Gemini model, which Anthropic's API would refuse."""
 
 
 _object = msgspec.json.Decoder(dict[str, Raw])
@@ -60,7 +64,10 @@ class Conversation:
     def _assistant(self, message: ChatMessage, where: str) -> None:
         if message.function_call is not UNSET and bytes(message.function_call) != b"null":
             raise _unsupported(f"{where}.function_call", "an older form", "'tool_calls'")
-        blocks: list[Any] = list(message.thinking_blocks or ())
+        blocks: list[Any] = [block for block in message.thinking_blocks or () if not FOREIGN.search(block)]
+        if len(blocks) < len(message.thinking_blocks or ()):
+            self._losses.add("thinking_blocks", "another provider's model signed them")
+        has_thinking = bool(blocks)
         if not blocks and (message.reasoning_content or message.reasoning):
             self._losses.add("reasoning_content", "only thinking_blocks have the signature that is required")
         blocks += _blocks(message.content, f"{where}.content", self._losses)
@@ -72,7 +79,7 @@ class Conversation:
                 raise _unsupported(f"{where}.tool_calls[{place}].type", call.type, "functions")
             name, given = call.function.name, _input(call.function.arguments)
             blocks.append({"type": "tool_use", "id": call.id, "name": name, "input": given})
-        self.lacks_thinking = bool(calls) and not message.thinking_blocks
+        self.lacks_thinking = bool(calls) and not has_thinking
         if blocks:
             self.messages.append({"role": "assistant", "content": _shortest(blocks)})
 
