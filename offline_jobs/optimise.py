@@ -62,8 +62,6 @@ class SearchEnd(Struct, frozen=True):
 def run(run: JobRun, options: OptimiseOptions) -> OptimiseReport | found_optimise.FoundOptimiseReport:
     if options.prompt:
         return found_optimise.run(run, options)
-    if not options.template:
-        raise JobFailed("give the template to improve: template=ID, or prompt=NAME for a found prompt")
     # the first run stores the inputs of the search, so that a resumed job continues the same search
     inputs = run.step("inputs", options, lambda: _inputs(run.settings, options), SearchInputs)
     parent = _parent(run.settings, inputs.template)

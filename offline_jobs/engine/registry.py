@@ -61,8 +61,12 @@ def kind_of(name: str) -> JobKind:
 
 
 def read_options(name: str, kind: JobKind, words: Mapping[str, Any]) -> Any:
-    """Decode the words of a job into its options. Raises `JobFailed` with the name of a wrong word."""
+    """Decode the words of a job into its options. Raises `JobFailed` with the name of a wrong word, or the options'
+    own `problem`."""
     options, problems = decode(words, kind.options, name)
     if problems:
         raise JobFailed(str(ConfigError(problems)))
+    problem = getattr(options, "problem", "")  # what single words cannot show
+    if problem:
+        raise JobFailed(f"{name}: {problem}")
     return options

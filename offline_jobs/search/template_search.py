@@ -65,6 +65,13 @@ class OptimiseOptions(Struct, frozen=True, forbid_unknown_fields=True):
     seed: int = 0
     """The seed of the split and of all random choices."""
 
+    @property
+    def problem(self) -> str:
+        """What is wrong with the options together, or ""."""
+        if bool(self.template) == bool(self.prompt):
+            return "give the template to improve (template=ID), or an adopted prompt (prompt=NAME)"
+        return ""
+
 
 class TemplateSearch(SearchProblem):
     """The problem for an optimizer, with the log of all candidates."""

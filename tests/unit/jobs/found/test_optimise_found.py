@@ -21,6 +21,7 @@ from offline_jobs.datasets.rows import DatasetRow
 from offline_jobs.engine.budget import JobBudget
 from offline_jobs.engine.ledger import DONE, FAILED, Ledger, LedgerJob
 from offline_jobs.engine.work import jobs_folder, start
+from offline_jobs.errors import JobFailed
 from tests.doubles.canary import LABELS, PROMPT, SYSTEM, adopted, answered
 from tests.doubles.recorded import settings_in, stored
 from tests.doubles.toy_model import Messages, Toy, toy_model
@@ -244,5 +245,6 @@ def test_without_right_answers_the_job_says_what_to_do(tmp_path: Path, toy: Toy)
     harvested(settings, [recorded(number) for number in range(30)])
     job = did(settings, "optimise", prompt="triage", dataset="rows")
     assert (job.state, "harvest prompt=triage" in job.reason) == (FAILED, True)
-    job = did(settings, "optimise", dataset="rows")
-    assert (job.state, "prompt=NAME" in job.reason) == (FAILED, True)
+    for both in ({}, {"prompt": "triage", "template": "x"}):
+        with pytest.raises(JobFailed, match="prompt=NAME"):
+            did(settings, "optimise", dataset="rows", **both)
