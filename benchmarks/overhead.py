@@ -1,11 +1,13 @@
 """Measures what a gateway costs per request: ours, its peers and nginx, in one run.
 
 One nginx answers every request with the same completion. In front of it run, in interleaved rounds: nginx as a proxy,
-Foreword in three configurations, TensorZero, Portkey and LiteLLM. `wrk` loads each over 32 connections. CPU is user and
+Foreword in four configurations, TensorZero, Portkey and LiteLLM. `wrk` loads each over 32 connections. CPU is user and
 system time of the gateway's whole process tree, divided by the answered requests.
 """
 
+import hashlib
 import json
+import shutil
 import statistics
 import tempfile
 from collections.abc import Callable
@@ -18,12 +20,14 @@ from harness import foreword, nginx, peers, texts
 from harness.load import CONNECTIONS, Load, script, varied_script
 from harness.measure import measure
 from harness.peers import MODEL, Running
-from harness.processes import NotUp, Process
+from harness.processes import HOST, NotUp, Process, free_port
 from harness.report import table
 
 QUESTION = "What is the capital of France? Answer in one short sentence."
 ANSWER = b"The capital of France is Paris."
 FULL = "Foreword, rewrite + records"
+LIMITED = "Foreword, key + limit in Redis"
+KEY = "key-of-the-benchmark"
 
 
 @dataclass
@@ -93,6 +97,7 @@ def _start_all(
         "nginx proxy_pass": lambda: _plain(nginx.proxy(scratch / "proxy", port)),
         "Foreword, pass-through": lambda: _plain(foreword.start(scratch / "off", foreword.PASS_THROUGH, port)),
         "Foreword, records": lambda: _plain(foreword.start(scratch / "recorded", foreword.RECORDED, port)),
+        LIMITED: lambda: _limited(scratch, port, stack),
         FULL: lambda: _plain(foreword.start(scratch / "full", foreword.FULL_PATH, port, ready_s=1200)),
     }
     for name, start in peers.PEERS.items() if installed else ():
@@ -119,6 +124,22 @@ def _start_all(
 
 def _plain(started: tuple[Process, int]) -> Running:
     return Running(*started)
+
+
+def _limited(scratch: Path, upstream: int, stack: ExitStack) -> Running:
+    """Start a pass-through whose requests need a key, and are counted in Redis against a limit out of reach."""
+    program, port = shutil.which("redis-server"), free_port()
+    if program is None:
+        raise NotUp("redis-server is not installed")
+    redis = Process([program, "--port", str(port), "--save", ""], scratch / "redis.log")
+    stack.callback(redis.stop)
+    redis.wait_port(port)
+    more = (
+        f'[state]\nkind = "redis"\nurl = "redis://{HOST}:{port}"\n[keys.app]\n'
+        f'sha256 = "{hashlib.sha256(KEY.encode()).hexdigest()}"\nrequests_per_minute = 1000000000\n'
+    )
+    process, gateway = foreword.start(scratch / "limited", foreword.PASS_THROUGH + more, upstream)
+    return Running(process, gateway, headers={"authorization": f"Bearer {KEY}"})
 
 
 def _script(scratch: Path, name: str, running: Running) -> Path:

@@ -151,6 +151,7 @@ def test_an_exchange_can_be_read_back_and_judged(gateway: GatewayProcess, upstre
         "extra": {},
         "cached_tokens": -1,
         "reasoning_tokens": -1,
+        "calls": [],
     }
     assert [{key: entry[key] for key in opinion} for entry in found["feedback"]] == [opinion]  # type: ignore[attr-defined]
 
