@@ -5,7 +5,7 @@ httpcore sends them.
 """
 
 import ssl
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from time import monotonic
 from typing import Any
 
@@ -19,6 +19,24 @@ from gateway.ports import PassedRequest, Reply
 IDEMPOTENT = ("GET", "HEAD", "OPTIONS", "PUT", "DELETE")
 """The methods whose requests may be sent twice (RFC 9110, 9.2.2)."""
 CONNECTIONS = 100
+
+
+class _PassedPieces:
+    """The pieces of an answer. `aclose` frees the connection, even if no piece was read."""
+
+    def __init__(self, answer: Any, pieces: AsyncGenerator[bytes, None]) -> None:
+        self._answer = answer
+        self._pieces = pieces
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        return await anext(self._pieces)
+
+    async def aclose(self) -> None:
+        await self._pieces.aclose()
+        await self._answer.aclose()
 
 
 class PassOn:
@@ -115,9 +133,9 @@ class PassOn:
         length = next((value for name, value in answer.headers if name.lower() == b"content-length"), b"")
         if length:
             passed = (*passed, (b"content-length", length))
-        return Reply(answer.status, passed, pieces=self._pieces(answer), backend=self._name)
+        return Reply(answer.status, passed, pieces=_PassedPieces(answer, self._pieces(answer)), backend=self._name)
 
-    async def _pieces(self, answer: Any) -> AsyncIterator[bytes]:
+    async def _pieces(self, answer: Any) -> AsyncGenerator[bytes, None]:
         import httpcore
 
         ends = monotonic() + self._settings.total_timeout_s

@@ -9,7 +9,7 @@ from litestar.openapi.plugins import JsonRenderPlugin
 from msgspec import Struct
 
 from gateway.ask import Endpoint
-from gateway.wire.batches import NewBatch
+from gateway.wire.batches import BatchRequest
 from gateway.wire.chat.decode import ChatBody, CompletionBody, EmbeddingBody
 from gateway.wire.feedback import FeedbackBody
 from gateway.wire.messages.request import MessagesBody, TokenCountBody
@@ -56,7 +56,7 @@ MESSAGES_ERROR = {
 ERRORS = {"Error": ERROR, "MessagesError": MESSAGES_ERROR}
 OPEN_TO_ALL = ("/health/live", "/health/ready", "/metrics")
 OURS: dict[str, type[Struct]] = {
-    "/v1/batches": NewBatch,
+    "/v1/batches": BatchRequest,
     "/v1/foreword/preview": ChatBody,
     "/v1/foreword/feedback": FeedbackBody,
     "/v1/vector_stores": vector_stores.NewStore,

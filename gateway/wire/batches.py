@@ -16,7 +16,7 @@ MOST_PAIRS, LONGEST_NAME, LONGEST_VALUE = 16, 64, 512
 _encode = msgspec.json.Encoder().encode
 
 
-class NewBatch(Struct):
+class BatchRequest(Struct):
     """The body of a request for a new batch."""
 
     input_file_id: str
@@ -38,14 +38,14 @@ class _Streaming(Struct):
     stream: bool | None = False
 
 
-_new = msgspec.json.Decoder(NewBatch)
+_new = msgspec.json.Decoder(BatchRequest)
 _line = msgspec.json.Decoder(BatchLine)
 _streaming = msgspec.json.Decoder(_Streaming)
 
 
-def new_batch(raw: bytes) -> NewBatch:
+def new_batch(raw: bytes) -> BatchRequest:
     """Decode the request for a new batch. Raises `BadRequest`."""
-    made: NewBatch = decoded(_new, raw)
+    made: BatchRequest = decoded(_new, raw)
     if made.endpoint not in ENDPOINTS:
         known = ", ".join(ENDPOINTS)
         raise BadRequest(f"Invalid value for 'endpoint': {made.endpoint[:100]!r}. Known: {known}.", param="endpoint")

@@ -39,6 +39,8 @@ kind = "openai"
 base_url = "http://127.0.0.1:{port}/v1"
 api_key = "sk-of-the-backend"
 models = ["*"]
+max_connections = 4
+connect_timeout_s = 1
 [keys.mine]
 secret = "sk-mine-123"
 [keys.other]
@@ -66,7 +68,8 @@ def client_of(gateway: GatewayProcess, key: str = "mine") -> openai.OpenAI:
 
 def call(gateway: GatewayProcess, method: str, path: str, key: str = "mine", **more: Any) -> httpx.Response:
     headers = {"authorization": f"Bearer sk-{key}-123", **more.pop("headers", {})}
-    return httpx.request(method, f"{gateway.url}{path}", headers=headers, **more)
+    # verify: reading certificates would take longer than the request
+    return httpx.request(method, f"{gateway.url}{path}", headers=headers, verify=False, **more)
 
 
 def play(upstream: UpstreamInThread, *answers: Any) -> None:
@@ -297,6 +300,16 @@ def test_a_get_is_tried_again_and_a_post_is_not(gateway: GatewayProcess, upstrea
     assert call(gateway, "POST", "/v1/moderations", json={"model": "m", "input": "a"}).status_code == 503
     assert call(gateway, "GET", "/v1/batches/batch_again0001").status_code == 200
     assert [each.line.split()[0] for each in upstream.double.received] == ["POST", "GET", "GET"]
+
+
+def test_answers_that_are_not_read_free_their_connections(gateway: GatewayProcess, upstream: UpstreamInThread) -> None:
+    play(upstream, {"id": "batch_leak00001"})
+    call(gateway, "POST", "/v1/batches", json={})
+    refused = Script(503, [*JSON, ("retry-after", "0")], [b"{}"])
+    with httpx.Client(headers={"authorization": "Bearer sk-mine-123"}) as client:
+        for _ in range(12):  # more answers than the connections that the backend may have
+            upstream.double.play(refused, Script(pieces=[b'{"id": "batch_leak00001"}']))
+            assert client.get(f"{gateway.url}/v1/batches/batch_leak00001").status_code in (200, 503)
 
 
 def test_a_client_that_leaves_ends_the_upstream_call(gateway: GatewayProcess, upstream: UpstreamInThread) -> None:
