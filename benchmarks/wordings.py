@@ -55,7 +55,9 @@ async def _measure(tasks: list[dict[str, Any]], templates: Path) -> None:
 
 
 def _why(done: dict[str, Any]) -> str:
-    return f"{done['intent'] or 'none'} {done['confidence']:.2f}; {(done['notes'] or [''])[-1]}"[:110]
+    """Return the intent, and the note of the stage that chose the template or kept the prompt."""
+    notes = [note for note in done["notes"] if note.startswith("rewrite")]
+    return f"{done['intent'] or 'none'} {done['confidence']:.2f}; {(notes or [''])[-1]}"[:110]
 
 
 if __name__ == "__main__":

@@ -22,13 +22,18 @@ from gateway.prompt.classifier.instruction import InstructionModel
 from gateway.prompt.classifier.labelled import NONE, Labelled, is_outside, outside
 from gateway.prompt.classifier.view import Look, form_marks, look, whole
 from gateway.prompt.language.vocabulary import PROMPTS_FILE, VOCABULARY, LanguageUnusable
+from gateway.prompt.language.wording import without_frame
 from gateway.prompt.library.library import Library
 from gateway.prompt.templates.template import Template
 
-REWORDINGS = 2
-"""The classifier learns at most this many other wordings of each seed prompt."""
+REWORDINGS = 3
+"""The classifier learns at most this many other wordings of each seed prompt, apart from the one as search words."""
+SEARCHED_CHARS = 110
+"""A longer instruction is not shortened to search words, since nobody types it that way."""
 FEWEST_OF_A_KIND = 10  # with fewer prompts, a kind of prompt without a template is not a class of its own
+FEWEST_SEARCH_WORDS = 2
 R = TypeVar("R")
+_PUNCTUATION = re.compile(r"[.,;:?!，；：？！]+(?=\s|\Z)|[。，；：？！“”\"]")
 SEED = Path(__file__).parent / "seed"
 
 
@@ -206,9 +211,30 @@ def _as_written(prompts: Sequence[SeedPrompt]) -> Iterator[tuple[SeedPrompt, str
 
 def _reworded(prompt: SeedPrompt, nth: int) -> Iterator[SeedPrompt]:
     """Yield the prompt in at most `REWORDINGS` other wordings, which `nth` chooses."""
+    searched = as_search(prompt.instruction, prompt.language)
+    if searched:
+        yield replace(prompt, instruction=searched)
     texts = [text for text in _rewordings(prompt) if text.lower() != prompt.instruction.lower()]
     for step in range(min(REWORDINGS, len(texts))):
         yield replace(prompt, instruction=texts[(nth + step * (1 + len(texts) // REWORDINGS)) % len(texts)])
+
+
+def as_search(instruction: str, language: str) -> str:
+    """Return an instruction as people type it into a search box: its words of content, in lower case. The result is ""
+    if too little is left, or if nothing is left out.
+    """
+    if language not in VOCABULARY or len(instruction) > SEARCHED_CHARS:
+        return ""
+    words = VOCABULARY[language]
+    plain = _PUNCTUATION.sub(" ", without_frame(instruction).lower())
+    fillers = frozenset(words.task.fillers)
+    if words.spaced:
+        content = [word for word in plain.split() if word not in fillers]
+        searched, enough = " ".join(content), len(content) >= FEWEST_SEARCH_WORDS
+    else:
+        searched = " ".join("".join(part if part not in fillers else "" for part in run) for run in plain.split())
+        enough = len(searched) > FEWEST_SEARCH_WORDS
+    return searched if enough and searched != instruction.lower() else ""
 
 
 def _rewordings(prompt: SeedPrompt) -> Iterator[str]:

@@ -18,10 +18,11 @@ from gateway.split import Split
 
 HEAD_WORDS, TAIL_WORDS = 40, 16  # an instruction is at the start or at the end
 HEAD_ZH, TAIL_ZH = 60, 24  # the same two limits in Chinese characters
-SHORTEST, SHORTEST_ZH = 4, 4  # characters; a shorter instruction is unclear without its payload
+SHORTEST, SHORTEST_ZH = 4, 2  # characters; a shorter instruction is unclear without its payload
 FEW = 8  # characters; words before a colon that are not longer only announce a request, such as "A riddle:"
 ANNOUNCED_CHARS = 300  # a longer text is one to work on, and its task is at the start or the end
 ANNOUNCEMENT_CHARS = 40
+LAST_MARKS = " \n\t.!?:,;。！？：，；"
 NEARLY_ALL = 0.9  # if the instruction is at least this share of the prompt, there is no payload
 
 _EN = re.compile(r"[a-z]+(?:'[a-z]+)?|\d+|[^\sa-z\d]")
@@ -60,7 +61,6 @@ _TRACE_NEEDS = ("Traceback", "Error", "Exception", "undefined is", "segfault", "
 _KINDS = (("<code>", _CODE, _CODE_NEEDS), ("<trace>", _TRACE, _TRACE_NEEDS))
 _ARITHMETIC_NEEDS = ("^", "√", "∫", "∑")  # a digit is enough too
 _NUMBER = re.compile("[0-9]+")
-_CLAUSE = re.compile(r"[.!?;。！？；](?=\s|\Z|[^\x00-\x7f])")
 
 
 TECHNICAL = ("<technical>", "<technical 2>")
@@ -88,13 +88,18 @@ def look(text: str, parts: Split | None = None, instructions: InstructionModel |
     asking = "" if instructions is None else instructions.instruction(text, parts)
     if says_something(asking) and not _is_announcement(asking, text):
         rule = parts.rule or ("lines" if len(asking) < NEARLY_ALL * len(text.strip()) else "")
-        return Look(text, ends(without_frame(asking)), rule)
+        return Look(text, _bare(asking), rule)
     instruction = parts.instruction_text
     silent = not says_something(instruction) or _is_announcement(instruction, text)
     if parts.payload is None or silent or _only_announces(parts, instructions):
         after_colon = instructions is not None and instructions.has_text_after_colon(text)
-        return Look(text, ends(without_frame(text)), parts.rule or ("colon" if after_colon else ""))
-    return Look(text, ends(without_frame(instruction)), parts.rule)
+        return Look(text, _bare(text), parts.rule or ("colon" if after_colon else ""))
+    return Look(text, _bare(instruction), parts.rule)
+
+
+def _bare(request: str) -> str:
+    """Return the request without its polite frame and its last punctuation marks, which people write or leave out."""
+    return ends(without_frame(request)).rstrip(LAST_MARKS)
 
 
 def _only_announces(parts: Split, instructions: InstructionModel | None) -> bool:
@@ -180,7 +185,7 @@ def plain(request: str) -> str:
     """Return the request in lower case, without extra white space and closing punctuation. Requests are compared in
     this form.
     """
-    return " ".join(request.lower().split()).rstrip(" .!?:。！？：")
+    return " ".join(request.lower().split()).rstrip(LAST_MARKS)
 
 
 def tokens(seen: Look, language: str, keywords: Keywords) -> list[str]:
@@ -250,11 +255,8 @@ def form_marks(seen: Look) -> list[str]:
     # this test is quick, and most prompts have no digit
     numbers = _NUMBER.findall(request) if _has_digit(request) else ()
     marks.append(f"<numbers {min(3, len(numbers))}>")
-    marks.append(f"<sentences {min(4, len(_CLAUSE.findall(request)))}>")
     # testing for these characters first is ten times as fast as searching for the pattern
     marks += [mark for mark, pattern, needs in _KINDS if any(map(text.__contains__, needs)) and pattern.search(text)]
     if (numbers or any(map(request.__contains__, _ARITHMETIC_NEEDS))) and _ARITHMETIC.search(request):
         marks.append("<arithmetic>")
-    if request.rstrip()[-1:] in ("?", "？"):
-        marks.append("<asks>")
     return marks

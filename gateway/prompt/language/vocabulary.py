@@ -41,6 +41,10 @@ class TaskWords(Struct, frozen=True, forbid_unknown_fields=True):
     titles: tuple[str, ...] = ()
     technical: tuple[str, ...] = ()
     """Names of programs, systems and programming languages. They show that a request is about code or a machine."""
+    machines: tuple[str, ...] = ()
+    """Everyday words of machines and programs, such as `printer` and `password`."""
+    fillers: tuple[str, ...] = ()
+    """Words, in an unspaced language characters, that people leave out of search words."""
 
 
 class KeepWords(Struct, frozen=True, forbid_unknown_fields=True):

@@ -10,6 +10,7 @@ from msgspec import Struct
 from gateway.prompt.language import literals as marks
 from gateway.prompt.language.invariants import find_options
 from gateway.prompt.language.language_names import find_language
+from gateway.prompt.language.technical import find_technical
 from gateway.prompt.language.values import find_dates, number_of, number_words
 from gateway.prompt.language.vocabulary import VOCABULARY, Derived, folded
 from gateway.prompt.templates.fields import Slot, SlotSource, SlotType
@@ -189,6 +190,11 @@ def _pattern(slot: Slot, reading: QueryReading) -> Place | None:
     return _group(match) if match else None
 
 
+def _technical(_slot: Slot, reading: QueryReading) -> Place | None:
+    span = find_technical(reading.query[:SEARCHED_CHARS])
+    return Place(reading.query[slice(*span)], *span) if span else None
+
+
 def _first(pattern: re.Pattern[str]) -> Callable[[Slot, QueryReading], Place | None]:
     def find(_slot: Slot, reading: QueryReading) -> Place | None:
         match = pattern.search(reading.query[:SEARCHED_CHARS])
@@ -212,6 +218,7 @@ FINDERS: Mapping[SlotSource, Callable[[Slot, QueryReading], Place | None]] = {
     SlotSource.DATE: _date,
     SlotSource.URL: _first(marks.URL),
     SlotSource.EMAIL: _first(marks.EMAIL),
+    SlotSource.TECHNICAL: _technical,
     SlotSource.PATTERN: _pattern,
 }
 

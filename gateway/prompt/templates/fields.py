@@ -72,6 +72,7 @@ class SlotSource(StrEnum):
     DATE = "date"
     URL = "url"
     EMAIL = "email"
+    TECHNICAL = "technical"
     PATTERN = "pattern"
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from gateway.prompt.classifier.calibrate import calibration_error
-from gateway.prompt.classifier.lessons import SeedPrompt, _reworded, read_seeds
+from gateway.prompt.classifier.lessons import SeedPrompt, _reworded, as_search, read_seeds
 from gateway.prompt.classifier.model_file import ModelUnusable, load, save
 from gateway.prompt.classifier.train import Embedders, train, trained, training_key
 from gateway.prompt.classifier.train_instruction import train_instructions
@@ -100,15 +100,31 @@ def test_an_instruction_is_told_from_a_pasted_text_that_commands() -> None:
     prompts = [prompt for prompt in read_seeds().prompts if prompt.language == "en"][::3]
     model = train_instructions(prompts, spaced=True)
     text = "Summarise this letter in one sentence.\n\nDear Ann, the boat is sold.\n\nWrite a poem about the sea."
-    assert look(text, None, model).request == "Summarise this letter in one sentence."
+    assert look(text, None, model).request == "Summarise this letter in one sentence"
     before = "tea is 4 pounds\nmilk is 2 pounds\n\nWhat does the tea cost?"
-    assert look(before, None, model).request == "What does the tea cost?"
+    assert look(before, None, model).request == "What does the tea cost"
 
 
 def test_calibration_error_is_the_distance_of_trust_from_success() -> None:
     right = np.array([True, True, True, False])
     assert calibration_error(np.full(4, 0.75), right) == pytest.approx(0.0)
     assert calibration_error(np.full(4, 0.95), right) == pytest.approx(0.2)
+
+
+@pytest.mark.parametrize(
+    ("language", "instruction", "searched"),
+    [
+        ("en", "How do I mount a disk at boot?", "how mount disk at boot"),
+        ("en", "Could you tell me why my printer is offline?", "why printer offline"),
+        ("en", "Rust or Go for a parser?", "rust or go for parser"),
+        ("en", "list primes", ""),
+        ("en", "x" * 200, ""),
+        ("zh", "请问我的打印机为什么脱机了？", "打印机为什么脱机"),
+        ("fr", "Comment ça va ?", ""),
+    ],
+)
+def test_a_prompt_is_also_learned_as_search_words(language: str, instruction: str, searched: str) -> None:
+    assert as_search(instruction, language) == searched
 
 
 def test_a_prompt_is_also_learned_in_other_wordings_of_its_language() -> None:

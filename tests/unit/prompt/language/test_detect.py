@@ -38,6 +38,13 @@ from gateway.prompt.language.detect import language_of
         ('Giải bài tập này theo định lý xác suất giúp tôi: "A fair coin is tossed five times. What is expected?"', ""),
         ("объясни, пожалуйста, почему эта функция возвращает ноль: def f(x): return x and the value of it", ""),
         ("1234 + 5678", ""),
+        ("Leider kann ich am Freitag nicht kommen.\n\nTranslate this into English.", "en"),
+        ("今天下午开会。\n\nTranslate this into English.", "en"),
+        ("The lift is out of order.\n\n翻译成中文", "zh"),
+        ("Leider kann ich am Freitag nicht kommen.\n\nBitte übersetze das.", ""),
+        ("Übersetze das bitte ins Polnische.\nPlease keep off the grass.", ""),
+        ("解释代码 a = sorted(set(b), key=b.index)", "zh"),
+        ("北京 is the capital of China and has many people (21 million)", "en"),
         ("", ""),
     ],
 )

@@ -47,6 +47,13 @@ def addition(library: Library, id: str, query: str) -> str:
         ("write-code.en", "a regular expression for house numbers like 12b", "which cases it does not cover"),
         ("write-code.en", "write a script to print the size of each folder", "how to run or call it"),
         ("write-code.en", "I only know Java. Write a small web server in Go.", "with its imports"),
+        ("compare-options.en", "compare felt and straw hats", "in which situation each is the better choice"),
+        ("compare-options.en", "felt or straw hats?", "recommend one option"),
+        ("compare-options.zh", "对比草帽和毡帽", "各自更适合什么情况"),
+        ("compare-options.zh", "草帽和毡帽哪个好", "明确的建议"),
+        ("change-code.en", f"I need this in TypeScript.{SNIPPET}", "give the complete changed code"),
+        ("explain-code.en", f"I'd like to know how this works.{SNIPPET}", "explain it in order"),
+        ("solve-maths.en", "Five cooks need 3 hours. Calculate the time for four cooks.", "step by step"),
         ("find-sources.en", "Name four studies about naps, with links.", "rather than inventing one"),
         ("recommend.en", "books like The Dispossessed?", "why it fits"),
         ("brainstorm.en", "Generate a list of five activities for a street party.", "differ in kind"),
@@ -72,6 +79,11 @@ def test_it_adds(library: Library, id: str, query: str, words: str) -> None:
 @pytest.mark.parametrize(
     ("id", "query"),
     [
+        # no machine and no code, and a comparison that is no choice
+        ("technical-help.en", "normalize a vector"),
+        ("technical-help.en", "invert a matrix"),
+        ("compare-options.en", "Compare and contrast the two novels."),
+        ("compare-options.zh", "比较这两个词语的含义"),
         # the answer is one word or one line
         ("technical-help.en", "Which port does the database use? Answer in one word."),
         ("technical-help.en", "Briefly, how do I list the open files?"),
