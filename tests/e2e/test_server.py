@@ -310,7 +310,7 @@ def test_two_workers_share_their_metrics_and_limits(upstream: UpstreamInThread, 
         assert 'foreword_requests_total{ending="finished",endpoint="chat/completions",status="200"} 2.0' in page
 
 
-@pytest.mark.parametrize("path", ["/assistants", "/v1/chat/nothing", "/v2/batches"])
+@pytest.mark.parametrize("path", ["/assistants", "/v1/chat/nothing", "/v2/stars"])
 def test_an_unknown_path_is_refused_in_openais_form(gateway: GatewayProcess, path: str) -> None:
     answer = httpx.get(gateway.url + path)
 
