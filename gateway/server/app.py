@@ -33,7 +33,7 @@ from gateway.server.cors import Cors
 from gateway.server.packed_body import unpacking
 from gateway.server.passing.handler import PassingHandler
 from gateway.server.passing.paths import mapped
-from gateway.server.stores import files, store_files, vector_stores
+from gateway.server.stores import files, part_uploads, store_files, vector_stores
 from gateway.server.templates import compare_page as compare
 from gateway.server.templates import library as templates
 from gateway.server.templates import report
@@ -117,12 +117,13 @@ class AsgiFront:
         if family == "batches" and self._gateway.intake is not None:
             is_own = not below or below.startswith("batch_fw_")
             return not is_own or bool(mapped(self._gateway.settings.routing.paths, path))
-        if family == "files":
+        if family in ("files", "uploads"):
             return await self._passes_files(path, below)
         return bool(family) and family not in OWN
 
     async def _passes_files(self, path: str, below: str) -> bool:
-        """Whether a request is about a file at a backend. Files that the gateway itself has stay here."""
+        """Whether a request is about a file or an upload at a backend. Those that the gateway itself has stay
+        here."""
         if mapped(self._gateway.settings.routing.paths, path):
             return True
         if self._gateway.intake is None:
@@ -235,6 +236,7 @@ def application(gateway: Gateway) -> AsgiFront:
             *template_page.HANDLERS,
             *files.HANDLERS,
             *batch_routes.HANDLERS,
+            *part_uploads.HANDLERS,
             *vector_stores.HANDLERS,
             *store_files.HANDLERS,
             operations.live,

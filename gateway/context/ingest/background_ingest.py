@@ -16,6 +16,7 @@ from msgspec.structs import replace
 from gateway.context.embedding.batcher import Batcher
 from gateway.context.ingest.attachments import CANCELLED, COMPLETED, FAILED, Attachment, Attachments
 from gateway.context.ingest.ingest import AddedFile, Ingest, IngestItem, OnProgress, Progress
+from gateway.context.ingest.part_uploads import PartUploads
 from gateway.context.ingest.read_ahead import FileBeingRead, ReadAhead
 from gateway.context.ingest.uploads import Uploads
 from gateway.context.reading.document import Document
@@ -84,6 +85,7 @@ class BackgroundIngest:
         """
         self.collections = collections
         self.uploads = uploads
+        self.part_uploads = PartUploads(uploads)
         self.attachments = Attachments(collections.catalog)
         self._ingest = ingest
         self._close = close
@@ -137,6 +139,7 @@ class BackgroundIngest:
         self.collections.sweep()
         for file in self.uploads.expired():
             self.forget(file)
+        self.part_uploads.sweep()
         self.uploads.sweep()
         # these documents remain if a gateway is killed before it can delete them
         for collection, document in self.attachments.abandoned():

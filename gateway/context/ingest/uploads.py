@@ -4,7 +4,8 @@ A key sees only its own files, unless it is an admin key.
 """
 
 import secrets
-from collections.abc import Mapping, Sequence
+import sqlite3
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from time import time
 from typing import Any
@@ -47,8 +48,19 @@ class Uploads:
             raise CatalogUnavailable(str(self.folder), error.strerror or str(error)) from error
         return self.folder / f"{secrets.token_hex(8)}.part"
 
-    def keep(self, draft: Path, key: ClientKey, name: str, purpose: str, expires_s: int = 0) -> UploadedFile:
-        """Turn a draft into an uploaded file. The row and the bytes of the file are stored together, or not at all."""
+    def keep(
+        self,
+        draft: Path,
+        key: ClientKey,
+        name: str,
+        purpose: str,
+        expires_s: int = 0,
+        record: Callable[[sqlite3.Connection, UploadedFile], None] | None = None,
+    ) -> UploadedFile:
+        """Turn a draft into an uploaded file. The row and the bytes of the file are stored together, or not at all.
+
+        `record` writes more rows in the same transaction. If it raises an error, nothing is stored.
+        """
         now = int(time())
         id = f"file-{secrets.token_hex(12)}"
         expires = now + expires_s if expires_s else 0
@@ -57,6 +69,8 @@ class Uploads:
         try:
             with self.catalog.writing() as database:
                 database.execute(f"INSERT INTO files ({COLUMNS}) VALUES ({marks(values)})", values)
+                if record is not None:
+                    record(database, file)
                 draft.replace(self.path(file.id))
         except BaseException as error:
             self.path(file.id).unlink(missing_ok=True)

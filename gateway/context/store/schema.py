@@ -67,6 +67,25 @@ CREATE TABLE IF NOT EXISTS batches (
     collection TEXT NOT NULL,
     created INTEGER NOT NULL,
     cancelled INTEGER NOT NULL
+) STRICT;
+CREATE TABLE IF NOT EXISTS part_uploads (
+    id TEXT PRIMARY KEY,
+    owner TEXT NOT NULL,
+    name TEXT NOT NULL,
+    bytes INTEGER NOT NULL,
+    purpose TEXT NOT NULL,
+    created INTEGER NOT NULL,
+    expires INTEGER NOT NULL,
+    lifetime_s INTEGER NOT NULL,
+    status TEXT NOT NULL,
+    file TEXT NOT NULL,
+    part_ids TEXT NOT NULL
+) STRICT;
+CREATE TABLE IF NOT EXISTS parts (
+    id TEXT PRIMARY KEY,
+    upload TEXT NOT NULL,
+    bytes INTEGER NOT NULL,
+    created INTEGER NOT NULL
 ) STRICT
 """
 """`collections.chunks` is the number of chunks of live documents. Each transaction that adds or removes such chunks
@@ -81,14 +100,16 @@ CREATE INDEX IF NOT EXISTS documents_by_source ON documents (collection, source)
 CREATE INDEX IF NOT EXISTS documents_unfinished ON documents (collection) WHERE state != 'live';
 CREATE INDEX IF NOT EXISTS chunks_by_document ON chunks (document, start);
 CREATE INDEX IF NOT EXISTS chunks_owners ON chunks (key, document);
+CREATE INDEX IF NOT EXISTS parts_by_upload ON parts (upload);
 CREATE INDEX IF NOT EXISTS attachments_by_file ON attachments (file);
 CREATE INDEX IF NOT EXISTS attachments_waiting ON attachments (created) WHERE status = 'in_progress'
 """
 
-VERSION = 6
+VERSION = 7
 """The version of the file. Version 1 had other row numbers in the word index. Version 2 lacked the index
 `chunks_owners`, and version 3 lacked the counts of common words. Version 4 lacked the number of chunks, the size of the
 word index and some indexes. Version 5 lacked the labels of documents.
+Version 6 lacked uploads in parts.
 """
 
 

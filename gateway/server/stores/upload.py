@@ -35,7 +35,8 @@ class Upload(Struct, frozen=True):
 class _Form:
     """The part of a form that is parsed so far. `unwritten` holds bytes of the file that are not on disk yet."""
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, field: str) -> None:
+        self._field = field
         self.unwritten = bytearray()
         self._left = limit
         self._limit = limit
@@ -48,9 +49,9 @@ class _Form:
         if isinstance(event, MultipartSegment):
             self._begin(event)
         elif event is None:
-            if self._name != "file":
+            if self._name != self._field:
                 self.fields[self._name] = self._value.decode("utf-8", "replace")
-        elif self._name == "file":
+        elif self._name == self._field:
             self._left -= len(event)
             if self._left < 0:
                 raise BodyTooLarge(f"The file is larger than the {self._limit // 2**20} MB that this gateway accepts.")
@@ -63,23 +64,23 @@ class _Form:
     def _begin(self, segment: MultipartSegment) -> None:
         self._name = segment.name or ""
         self._value.clear()
-        if self._name == "file":
+        if self._name == self._field:
             if self.filename is not None:
-                raise BadRequest("One upload can hold only one 'file'.", param="file")
+                raise BadRequest(f"One upload can hold only one '{self._field}'.", param=self._field)
             self.filename = segment.filename or "file"
 
 
-async def receive(request: Request[Any, Any, Any], draft: Path, limit: int) -> Upload:
-    """Write the form's `file` to `draft`, and return the other fields. The caller deletes the draft.
+async def receive(request: Request[Any, Any, Any], draft: Path, limit: int, field: str = "file") -> Upload:
+    """Write the file in the form's field `field` to `draft`, and return the other fields. The caller deletes the draft.
 
     Raises `BadRequest` or `BodyTooLarge`, and `NotReady` if the disk cannot take the file.
     """
     kind, options = parse_options_header(request.headers.get("content-type", ""))
     if kind != "multipart/form-data" or not options.get("boundary"):
-        raise BadRequest("Send the file as multipart/form-data, in the field 'file'.", param="file")
+        raise BadRequest(f"Send the file as multipart/form-data, in the field '{field}'.", param=field)
     try:
         parser = PushMultipartParser(options["boundary"], max_segment_count=FIELDS)
-        form = _Form(limit)
+        form = _Form(limit, field)
         with await asyncio.to_thread(draft.open, "wb", buffering=0) as file, parser:
             async for piece in request.stream():
                 for event in parser.parse(piece):
@@ -88,12 +89,12 @@ async def receive(request: Request[Any, Any, Any], draft: Path, limit: int) -> U
                     await _write(file, form)
             await _write(file, form)
     except MultipartError as error:
-        raise BadRequest(f"The form cannot be read: {error}.", param="file") from None
+        raise BadRequest(f"The form cannot be read: {error}.", param=field) from None
     except OSError as error:
         log.error("an upload cannot be stored: %s", error)
         raise NotReady("Files cannot be stored at the moment. Try again.", retry_after_s=2.0) from error
     if form.filename is None:
-        raise BadRequest("Missing required parameter: 'file'.", param="file", code="missing_required_parameter")
+        raise BadRequest(f"Missing required parameter: '{field}'.", param=field, code="missing_required_parameter")
     return Upload(form.fields, form.filename)
 
 
