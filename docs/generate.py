@@ -12,6 +12,7 @@ from msgspec import Struct
 from gateway import registry
 from gateway.backends.probe_settings import ProbeSettings
 from gateway.documented import field_texts
+from gateway.settings.mcp import McpServer
 from gateway.settings.models import Deployment, Mirror
 from gateway.settings.tables import NAMED, PLAIN
 
@@ -27,7 +28,12 @@ mistakes of a file at once, and `foreword serve` does the same before it opens t
 A text of the form `env:NAME` is replaced by that environment variable. File names may be relative
 to the configuration file, or `package:name/file` for a file inside an installed Python package.
 """
-NESTED = {"models.x.deployments": Deployment, "models.x.mirror": Mirror, "backends.x.probe": ProbeSettings}
+NESTED = {
+    "mcp.servers.x": McpServer,
+    "models.x.deployments": Deployment,
+    "models.x.mirror": Mirror,
+    "backends.x.probe": ProbeSettings,
+}
 TABLES = [*PLAIN.items(), *((f"{name}.x", struct) for name, struct in NAMED.items()), *NESTED.items()]
 NAMES = {
     "str": "text",
@@ -40,6 +46,7 @@ NAMES = {
     "tuple[str, ...]": "list of texts",
     "dict[str, str]": "table of texts",
     "dict[str, str | list[str]]": "table of texts or lists",
+    "dict[str, gateway.settings.mcp.McpServer]": "tables",
     "dict[str, gateway.settings.jobs.Price]": "table of prices",
 }
 GROUPS = {

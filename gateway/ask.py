@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from gateway.file_search import FileSearch
 from gateway.filters import Filter
+from gateway.mcp_offer import McpRequest
 
 
 class Endpoint(StrEnum):
@@ -168,6 +169,8 @@ class Ask(Struct, frozen=True):
     """Whether the gateway itself wrote `max_tokens` into the body. For some backends, this field must be renamed."""
     named: NamedTemplate | None = None
     search: FileSearch | None = None
+    mcp: tuple[McpRequest, ...] = ()
+    """The tools of type `mcp`: the MCP servers that the client names."""
     controls: Controls = Controls()
     # True if the body holds a "foreword" object and therefore cannot be forwarded unchanged.
     marked: bool = False

@@ -4,6 +4,7 @@ import os
 import re
 import socket
 from collections.abc import Iterator
+from importlib.util import find_spec
 from ipaddress import ip_network
 from pathlib import Path
 
@@ -65,6 +66,7 @@ def server_problems(settings: Settings) -> list[Problem]:
             if model.mirror is not None
         ]
     problems += _path_problems(settings)
+    problems += _mcp_problems(settings)
     return [
         *problems,
         *key_problems(file, settings.keys, settings.broken),
@@ -86,6 +88,28 @@ def _path_problems(settings: Settings) -> list[Problem]:
             problems.append(Problem(where, f"no backend {backend!r}", f"Known: {known}."))
         elif kind in LOCAL_KINDS:
             problems.append(Problem(where, f"the backend {backend!r} is of kind {kind!r}, which has no other paths"))
+    return problems
+
+
+def _mcp_problems(settings: Settings) -> list[Problem]:
+    """Return the mistakes in `[mcp.servers]`: no address, two addresses, unknown keys, or a missing library."""
+    problems = []
+    if settings.mcp.servers and find_spec("mcp") is None:
+        what, remedy = "needs the package mcp, which is not installed", "Install it: pip install 'foreword[mcp]'."
+        problems.append(Problem(f"{settings.file} [mcp.servers]", what, remedy))
+    for name, server in settings.mcp.servers.items():
+        where = f"{settings.file} [mcp.servers.{name}]"
+        if bool(server.url) == bool(server.command):
+            remedy = "url: a server that speaks HTTP. command: a program that the gateway runs."
+            problems.append(Problem(where, "needs either url or command", remedy))
+        if server.url and not server.url.startswith(("http://", "https://")):
+            problems.append(Problem(f"{where} url", "must begin with http:// or https://"))
+        known = {key.removeprefix("keys.") for key in settings.broken} | settings.keys.keys()
+        problems += [
+            Problem(f"{where} keys", f"there is no [keys.{key}]", f"Known: {', '.join(sorted(known)) or 'none'}.")
+            for key in server.keys
+            if key not in known
+        ]
     return problems
 
 

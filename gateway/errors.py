@@ -18,6 +18,7 @@ ForewordError
     ├── TimedOut            408
     ├── BodyTooLarge        413
     ├── EncodingNotRead     415
+    ├── ToolServerFailed    424
     ├── LimitReached        429
     ├── BackendFailed       502
     │   ├── AnswerLost      the backend accepted the request, but its answer is incomplete
@@ -168,6 +169,14 @@ class EncodingNotRead(RequestError):
     status = 415
     type = "invalid_request_error"
     code = "unsupported_encoding"
+
+
+class ToolServerFailed(RequestError):
+    """An MCP server that the request names cannot list its tools."""
+
+    status = 424
+    type = "external_connector_error"
+    code = "mcp_server_unavailable"
 
 
 class LimitReached(RequestError):

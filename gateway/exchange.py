@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from gateway.ask import Ask, ClientKey, Mode, Turn
 from gateway.file_search import FileSearchResult
+from gateway.mcp_offer import McpOffer
 from gateway.recognised import RecognisedPrompt
 from gateway.split import Split
 
@@ -345,6 +346,10 @@ class Exchange(Struct, frozen=True):
     searched: FileSearchResult | None = None
     """The result of OpenAI's tool `file_search`. None if the request does not use the tool, or if the backend runs the
     search.
+    """
+    mcp: McpOffer | None = None
+    """The tools of MCP servers that the model may call, and that the gateway runs. None if there are none, or if the
+    backend runs them.
     """
     plan: ContextPlan = ContextPlan.DIRECT
     pieces: PiecePlan | None = None

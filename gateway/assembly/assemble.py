@@ -28,6 +28,7 @@ from gateway.context.mark_secret import mark_secret
 from gateway.context.reading.parse_pool import ParsePool
 from gateway.errors import ConfigError
 from gateway.loading import LateLoader
+from gateway.mcp.servers import McpServers
 from gateway.perform.performer import Performer
 from gateway.perform.responder import Responder
 from gateway.ports import Backend
@@ -79,13 +80,15 @@ def assemble(settings: Settings, *, only_prepare: bool = False) -> Gateway:
     parts = _stage_parts(
         settings, adapters, completions, figures, mixing, mark_of, keeping.archive if keeping else None
     )
+    performer = Performer(caller, completions, settings.context.parallel_calls)
     loads_late = adapters.embedder is not None or has_templates(settings)
     return Gateway(
         settings,
         adapters,
         partial(request_path, parts),
-        Responder(Performer(caller, completions, settings.context.parallel_calls), adapters.backends, mark_of),
+        Responder(performer, adapters.backends, mark_of, parts.mcp),
         loader=LateLoader(settings, adapters.embedder, adapters.collections) if loads_late else None,
+        mcp=parts.mcp,
         completions=completions,
         policy=parts.policy,
         found=parts.found,
@@ -158,6 +161,7 @@ def _stage_parts(
         refined=RefinedPromptCache(settings.refiner.cache_entries, settings.refiner.cache_ttl_s),
         extractor=Extractor(),
         mark_of=mark_of,
+        mcp=McpServers(settings.mcp),
     )
 
 

@@ -20,6 +20,7 @@ from gateway.context.ingest.background_ingest import BackgroundIngest
 from gateway.exchange import Exchange
 from gateway.loaded import NOTHING, Loaded
 from gateway.loading import LateLoader
+from gateway.mcp.servers import McpServers
 from gateway.perform.mirror import Mirrors
 from gateway.perform.responder import Responder
 from gateway.pipeline import PipelineStep, prepare
@@ -73,6 +74,7 @@ class Gateway:
         policy: RewritePolicy,
         found: FoundTable,
         loader: LateLoader | None = None,
+        mcp: McpServers | None = None,
         metrics: Metrics,
         probes: Probes | None = None,
         keeping: Recording | None = None,
@@ -87,6 +89,7 @@ class Gateway:
         self.found = found
         self.completions = completions
         self.loader = loader
+        self._mcp = mcp
         self.keeping = keeping
         self.intake = intake
         self.objects = objects
@@ -143,6 +146,8 @@ class Gateway:
             stack.push_async_callback(backend.aclose)
         if self.loader is not None:
             stack.push_async_callback(self.loader.aclose)
+        if self._mcp is not None:
+            stack.push_async_callback(self._mcp.aclose)
         if self.intake is not None:
             stack.push_async_callback(self.intake.aclose)
             self.intake.open()

@@ -19,6 +19,8 @@ from gateway.context.retrieve import RetrieveStage
 from gateway.context.window import Count
 from gateway.exchange import Target
 from gateway.loaded import Loaded
+from gateway.mcp.servers import McpServers
+from gateway.perform.mcp_stage import McpStage
 from gateway.perform.previous_response import PreviousResponseStage
 from gateway.pipeline import PipelineStep
 from gateway.ports import Backend, Stage
@@ -54,6 +56,7 @@ class StageParts(Struct):
     refined: RefinedPromptCache
     extractor: Extractor
     mark_of: MarkOf
+    mcp: McpServers
 
 
 def request_path(parts: StageParts, loaded: Loaded) -> tuple[PipelineStep, ...]:
@@ -92,6 +95,7 @@ def request_path(parts: StageParts, loaded: Loaded) -> tuple[PipelineStep, ...]:
         # no budget: each of a template's first calls has its own
         *optional(classifies, rewrite),
         *optional(refines, RefineStage(settings.refiner, completions, loaded.library, parts.refined, parts.policy)),
+        PipelineStep(McpStage(parts.mcp, _hosting(backends)), must=True),
         PipelineStep(FileSearchStage(retrieve, stores, _hosting(backends)), must=True),
         PipelineStep(retrieve),
         PipelineStep(CondenseStage(settings.context, count, parts.reader, loaded.embed, parts.mixing)),

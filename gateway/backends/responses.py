@@ -69,7 +69,7 @@ def as_chat(exchange: Exchange, model: str) -> Exchange:
     """Translate the request to a chat completion. Raises `BadRequest` for fields that chat completions lack."""
     # not in the body: the field for the answer's length has another name in each backend
     body = encode.body(replace(exchange, sampling=Sampling.NONE), model)
-    ask = decode.chat(chat_body(body, searched=exchange.searched is not None), {})
+    ask = decode.chat(chat_body(body, searched=exchange.searched is not None, offer=exchange.mcp), {})
     wished = exchange.sampling if exchange.changed else Sampling.NONE
     sampling = replace(wished, max_tokens=exchange.ask.room_tokens or wished.max_tokens)
     chat = replace(exchange.ask, endpoint=Endpoint.CHAT, raw=ask.raw, turns=ask.turns, named=None, marked=False)

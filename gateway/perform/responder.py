@@ -18,6 +18,8 @@ from gateway.backends.translated import uncompressed
 from gateway.context.fence import MarkOf, hashed_mark
 from gateway.errors import RequestError
 from gateway.exchange import Exchange
+from gateway.mcp.servers import McpServers
+from gateway.perform.mcp_loop import answer_with_tools
 from gateway.perform.own_prompt import split_route, with_own_prompt
 from gateway.perform.performer import Performer
 from gateway.perform.unchanged import REFUSALS, cause_of, may_go_unchanged, unchanged
@@ -31,10 +33,18 @@ TRANSLATED = (Endpoint.RESPONSES, Endpoint.MESSAGES)
 class Responder:
     """The performer that the server uses for all endpoints."""
 
-    def __init__(self, perform: Performer, backends: Mapping[str, Backend], mark_of: MarkOf = hashed_mark) -> None:
+    def __init__(
+        self,
+        perform: Performer,
+        backends: Mapping[str, Backend],
+        mark_of: MarkOf = hashed_mark,
+        servers: McpServers | None = None,
+    ) -> None:
+        """`servers` are the MCP servers whose tools the gateway calls."""
         self._perform = perform
         self._backends = backends
         self._mark_of = mark_of
+        self._servers = servers
 
     async def __call__(self, exchange: Exchange, headers: Headers) -> tuple[Exchange, Reply]:
         """Return the exchange with new calls and notes, and the reply. Raises the errors of `Caller.call`.
@@ -78,6 +88,8 @@ class Responder:
             chat, reply = await self._perform(translated, messages_over_chat.chat_headers(headers))
             done = replace(exchange, calls=chat.calls, notes=chat.notes)
             return done, await messages_over_chat.as_message(exchange, reply)
+        if exchange.mcp is not None and self._servers is not None:
+            return await answer_with_tools(exchange, exchange.mcp, headers, self._perform, self._servers)
         chat, reply = await self._perform(as_chat(exchange, exchange.route[0].model), uncompressed(headers))
         return replace(exchange, calls=chat.calls, notes=chat.notes), await as_response(exchange, reply)
 
@@ -106,7 +118,12 @@ class Responder:
 
     def _passes(self, exchange: Exchange) -> bool:
         first, procedure = exchange.route[0], exchange.procedure if exchange.changed else None
-        if exchange.searched is not None or exchange.pieces is not None or exchange.composed:
+        if (
+            exchange.mcp is not None
+            or exchange.searched is not None
+            or exchange.pieces is not None
+            or exchange.composed
+        ):
             return False
         if procedure is not None and (procedure.several or procedure.marker):
             return False

@@ -10,12 +10,13 @@ from typing import Any, Union, get_args, get_origin
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from gateway.documented import listed_values
 from gateway.errors import ConfigError, Problem
 from gateway.settings.numbers import DIGEST_PATTERN
 from gateway.settings.reload import POSTED
-from gateway.settings.tables import KINDS, NAMED, PLAIN, KindTable, Settings
+from gateway.settings.tables import KINDS, NAMED, NESTED, PLAIN, KindTable, Settings
 
 
 def load(path: Path) -> Settings:
@@ -80,7 +81,16 @@ def read(table: Mapping[str, Any], *, root: Path, file: str = "config.toml") -> 
             problems.append(Problem(where, f"must be a table, not {type(value).__name__}"))
         elif name in PLAIN:
             # correct fields are kept, so that checks across tables can use them
-            parts[name] = keep(name, _readable(value, PLAIN[name], where))
+            own, nested = _split(name, value)
+            parts[name] = keep(name, _readable(own, PLAIN[name], where))
+            if nested is not None and parts[name] is not None:
+                field, struct = NESTED[name]
+                read_in = {
+                    key: keep(f"{name}.{field}.{key}", _readable(entry, struct, f"{file} [{name}.{field}.{key}]"))
+                    for key, entry in nested.items()
+                }
+                whole = {key: entry for key, entry in read_in.items() if entry is not None}
+                parts[name] = replace(parts[name], **{field: whole})
         elif name in NAMED:
             parts[name] = {
                 key: keep(f"{name}.{key}", _readable(entry, NAMED[name], f"{file} [{name}.{key}]"))
@@ -99,6 +109,14 @@ def read(table: Mapping[str, Any], *, root: Path, file: str = "config.toml") -> 
         if part is not None
     }
     return Settings(root=root, file=file, broken=frozenset(broken), **present), problems
+
+
+def _split(name: str, table: Mapping[str, Any]) -> tuple[Mapping[str, Any], Mapping[str, Any] | None]:
+    """Return a table without its named tables, and the named tables. The latter are None if the table has none."""
+    field = NESTED[name][0] if name in NESTED else ""
+    if not isinstance(table.get(field), Mapping):
+        return table, None
+    return {key: value for key, value in table.items() if key != field}, table[field]
 
 
 def _readable(table: Any, struct: type[Struct], where: str) -> tuple[Any, list[Problem]]:
@@ -196,6 +214,8 @@ def _from_environment(value: Any) -> Any:
         if not os.environ[name].strip():
             raise KeyError(name)
         return os.environ[name]
+    if isinstance(value, dict):
+        return {key: _from_environment(each) for key, each in value.items()}
     return value
 
 

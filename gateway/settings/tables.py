@@ -10,6 +10,7 @@ from gateway.settings.batches import Batches
 from gateway.settings.context import Context
 from gateway.settings.jobs import Jobs, Price
 from gateway.settings.keys import AccessKey
+from gateway.settings.mcp import Mcp, McpServer
 from gateway.settings.models import ModelTable, Routing
 from gateway.settings.prices import ModelPrice
 from gateway.settings.prompt import PromptTable, Refiner, TemplatePolicy
@@ -40,6 +41,7 @@ class Settings(Struct, frozen=True):
     context: Context = Context()
     records: Records = Records()
     batches: Batches = Batches()
+    mcp: Mcp = Mcp()
     keys: dict[str, AccessKey] = field(default_factory=dict)
     telemetry: Telemetry = Telemetry()
     jobs: Jobs = Jobs()
@@ -83,6 +85,7 @@ PLAIN: dict[str, type[Struct]] = {
     "context": Context,
     "records": Records,
     "batches": Batches,
+    "mcp": Mcp,
     "telemetry": Telemetry,
     "jobs": Jobs,
 }
@@ -94,6 +97,10 @@ NAMED: dict[str, type[Struct]] = {
     "templates": TemplatePolicy,
     "prices": ModelPrice,
 }
+
+
+NESTED: dict[str, tuple[str, type[Struct]]] = {"mcp": ("servers", McpServer)}
+"""Tables that hold a table of named tables."""
 
 
 KINDS = ("embedder", "store", "reranker", "state")

@@ -78,7 +78,7 @@ def whole(body: bytes, head: Mapping[str, Any], search: ShownSearch | None = Non
     builder = Builder(head, search)
     for _ in (*builder.searched(), *builder.add(part, first.token_logprobs, whole=True)):
         pass  # of the events, only the last is used
-    *_, (_, last) = builder.end(first.finish_reason or "stop", _usage(completion.usage))
+    *_, (_, last) = builder.end(first.finish_reason or "stop", usage_of(completion.usage))
     return _encode(last["response"])
 
 
@@ -107,18 +107,24 @@ class Translator(ChunkFold):
     def _ended(self) -> bytes:
         self.over = True
         begin = self._begin()
-        return begin + self._framed(self._builder.end(self._finish or "stop", _usage(self._usage)))
+        return begin + self._framed(self._builder.end(self._finish or "stop", usage_of(self._usage)))
 
     def _framed(self, events: Iterable[Event]) -> bytes:
-        framed = bytearray()
-        for type, fields in events:
-            data = _encode({"type": type, "sequence_number": self._sequence, **fields})
-            framed += b"event: " + type.encode() + b"\ndata: " + data + b"\n\n"
-            self._sequence += 1
-        return bytes(framed)
+        framed, self._sequence = framed_events(events, self._sequence)
+        return framed
 
 
-def _usage(usage: ReportedUsage | None) -> dict[str, Any] | None:
+def framed_events(events: Iterable[Event], first: int) -> tuple[bytes, int]:
+    """Encode events, numbered from `first`. Return the bytes and the number of the next event."""
+    framed = bytearray()
+    for type, fields in events:
+        data = _encode({"type": type, "sequence_number": first, **fields})
+        framed += b"event: " + type.encode() + b"\ndata: " + data + b"\n\n"
+        first += 1
+    return bytes(framed), first
+
+
+def usage_of(usage: ReportedUsage | None) -> dict[str, Any] | None:
     if usage is None:
         return None
     prompt, completion = usage.prompt_tokens or 0, usage.completion_tokens or 0

@@ -11,10 +11,12 @@ import msgspec
 from msgspec import Raw, Struct
 
 from gateway.errors import BadRequest
+from gateway.mcp_offer import McpOffer
 from gateway.wire.json_fields import NULL, decoded, missing
 from gateway.wire.responses.items import WHY_CHAT, messages
+from gateway.wire.responses.mcp import NAME as MCP
 from gateway.wire.responses.search import NAME, RESULTS, choice_after
-from gateway.wire.responses.tools import choice, functions
+from gateway.wire.responses.tools import choice, functions, offered
 
 _object = msgspec.json.Decoder(dict[str, Raw])
 _encode = msgspec.json.Encoder().encode
@@ -81,9 +83,9 @@ class _ResponseKnobs(Struct):
 _knobs = msgspec.json.Decoder(_ResponseKnobs)
 
 
-def chat_body(body: bytes, *, searched: bool = False) -> bytes:
+def chat_body(body: bytes, *, searched: bool = False, offer: McpOffer | None = None) -> bytes:
     """Return the body of the chat request. `searched` says whether the messages contain results of the tool
-    `file_search`.
+    `file_search`. The tools of `offer` are added as functions.
 
     The caller adds the maximum answer length, because the name of that field depends on the backend. Raises
     `BadRequest` for fields that chat completions lack.
@@ -100,7 +102,7 @@ def chat_body(body: bytes, *, searched: bool = False) -> bytes:
         raise missing("input")
     written: dict[str, Any] = {
         "messages": turns,
-        **_tools(fields, searched),
+        **_tools(fields, searched, offer),
         **_format(knobs.text),
         **_reasoning(knobs.reasoning),
         **_logprobs(knobs),
@@ -132,9 +134,12 @@ def untranslatable(param: str, remedy: str) -> BadRequest:
     )
 
 
-def _tools(fields: Mapping[str, Raw], searched: bool) -> dict[str, Any]:
-    tools = functions(fields.get("tools"), done=NAME if searched else "")
-    chosen = choice(choice_after(fields.get("tool_choice")) if searched else fields.get("tool_choice"))
+def _tools(fields: Mapping[str, Raw], searched: bool, offer: McpOffer | None) -> dict[str, Any]:
+    done = (*((NAME,) if searched else ()), *((MCP,) if offer is not None else ()))
+    tools = functions(fields.get("tools"), done)
+    given = choice_after(fields.get("tool_choice")) if searched else fields.get("tool_choice")
+    chosen = choice(given, offer)
+    tools += offered(offer) if offer is not None else []
     # some backends refuse a `tool_choice` without tools
     if not tools:
         return {}

@@ -4,14 +4,18 @@ A whole chat completion is one piece, and the last event then contains the respo
 call are separate output items, in the order in which they start. A file search is the first item.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from gateway.mcp_offer import McpOffer, OfferedMcpTool
 from gateway.wire.chat.calls import CallSorter
 from gateway.wire.chat.completion import CalledFunction, CallPart, MessagePart
 from gateway.wire.responses.output import (
+    ApprovalRequest,
     Event,
     FunctionCall,
+    McpCall,
+    McpList,
     MessageItem,
     OutputItem,
     ReasoningItem,
@@ -28,7 +32,9 @@ FINISHED = {"length": "max_output_tokens", "content_filter": "content_filter"}
 class Builder:
     """Builds one response. `head` has all fields of the response except the output."""
 
-    def __init__(self, head: Mapping[str, Any], search: ShownSearch | None = None) -> None:
+    def __init__(
+        self, head: Mapping[str, Any], search: ShownSearch | None = None, offer: McpOffer | None = None
+    ) -> None:
         self._head = dict(head)
         self._search = search
         self._suffix = str(head["id"]).removeprefix("resp_")
@@ -36,7 +42,8 @@ class Builder:
         self._closed: set[int] = set()
         self._speaking: SpokenItem | None = None
         self._sorter = CallSorter()
-        self._calls: list[FunctionCall] = []
+        self._calls: list[FunctionCall | McpCall | ApprovalRequest] = []
+        self._offered = {each.function: each for each in offer.tools} if offer is not None else {}
 
     def begin(self) -> Iterator[Event]:
         for name in ("created", "in_progress"):
@@ -49,6 +56,42 @@ class Builder:
             call = SearchCall(self._suffix, len(self._items), self._search.queries, self._search.results)
             yield from self._open(call)
             yield from self._done(call, "completed")
+
+    def listed(self, label: str, tools: Sequence[OfferedMcpTool], error: str = "") -> Iterator[Event]:
+        """Add the list of an MCP server's tools as an output item."""
+        described = [
+            {
+                "name": each.tool.name,
+                "description": each.tool.description,
+                "input_schema": each.tool.schema,
+                "annotations": {"read_only": each.tool.read_only},
+            }
+            for each in tools
+        ]
+        listed = McpList(self._suffix, len(self._items), label, described, error)
+        yield from self._open(listed)
+        yield from self._done(listed, "completed")
+
+    def approved(self, tool: OfferedMcpTool, arguments: str, request: str) -> Iterator[Event]:
+        """Add a call that the client has approved."""
+        call = McpCall(self._suffix, len(self._items), tool, request)
+        self._calls.append(call)
+        yield from self._open(call)
+        yield from call.grow(arguments, [])
+
+    @property
+    def calls(self) -> "Sequence[FunctionCall | McpCall | ApprovalRequest]":
+        """The calls of this round."""
+        return self._calls
+
+    def called(self, call: McpCall) -> Iterator[Event]:
+        """Report the result of a call."""
+        yield from self._done(call, "completed")
+
+    def end_round(self) -> Iterator[Event]:
+        """Close the text of this round, because the model will be asked again."""
+        yield from self._hush()
+        self._sorter, self._calls = CallSorter(), []
 
     def add(self, part: MessagePart, logprobs: list[Any], *, whole: bool = False) -> Iterator[Event]:
         """Add one piece of a message, or a `whole` message. Empty texts are skipped."""
@@ -64,7 +107,7 @@ class Builder:
     def end(self, finish: str, usage: Mapping[str, Any] | None) -> Iterator[Event]:
         """Close the open items and report why the answer ended. An answer without output gets an item with an empty
         text."""
-        if not self._items or isinstance(self._items[-1], SearchCall):
+        if not self._items or isinstance(self._items[-1], SearchCall | McpList | McpCall):
             yield from self._open(self._new(MessageItem))
         reason = FINISHED.get(finish)
         yield from self._close("incomplete" if reason else "completed")
@@ -105,13 +148,20 @@ class Builder:
         function = part.function or CalledFunction()
         if number == len(self._calls):
             yield from self._hush()
-            call = FunctionCall(self._suffix, len(self._items), part.id or "", function.name or "")
+            call = self._new_call(part.id or "", function.name or "")
             self._calls.append(call)
             yield from self._open(call)
         call = self._calls[number]
-        call.name = call.name or function.name or ""
+        if isinstance(call, FunctionCall):
+            call.name = call.name or function.name or ""
         if function.arguments:
             yield from call.grow(function.arguments, [])
+
+    def _new_call(self, id: str, name: str) -> FunctionCall | McpCall | ApprovalRequest:
+        tool = self._offered.get(name)
+        if tool is None:
+            return FunctionCall(self._suffix, len(self._items), id, name)
+        return (ApprovalRequest if tool.needs_approval else McpCall)(self._suffix, len(self._items), tool)
 
     def _open(self, item: OutputItem) -> Iterator[Event]:
         self._items.append(item)

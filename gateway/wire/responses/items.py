@@ -11,6 +11,7 @@ from msgspec import UNSET, Raw, Struct, UnsetType
 
 from gateway.errors import BadRequest
 from gateway.wire.json_fields import decoded, missing
+from gateway.wire.responses.mcp import function_name
 
 Message = dict[str, Any]
 
@@ -22,7 +23,10 @@ class _InputItem(Struct):
     name: str = ""
     arguments: str = ""
     call_id: str = ""
-    output: str | list[Raw] = ""
+    output: str | list[Raw] | None = ""
+    id: str = ""
+    server_label: str = ""
+    error: Any = None
     summary: list[Raw] = []
     encrypted_content: str | None = None
 
@@ -48,6 +52,9 @@ WHY_CHAT = (
     "This request is sent as a chat completion, because its model's backend has no /v1/responses, or because it uses a "
     "vector store or a template of this gateway."
 )
+SKIPPED = ("file_search_call", "mcp_list_tools", "mcp_approval_request", "mcp_approval_response")
+"""Items that are no messages. The results of a search belong to an earlier question, and the new one is searched again.
+Tools are listed anew, and approvals are handled where the calls are made."""
 TEXTS = ("input_text", "output_text", "text", "summary_text", "reasoning_text")
 
 
@@ -79,6 +86,8 @@ class _Talk:
         self._messages = collected
         self._open: Message | None = None
         self._reasoning = ""
+        self._results: list[Message] = []
+        """The results of MCP calls in the open message, which follow it."""
 
     def add(self, item: _InputItem, where: str) -> None:
         if item.type == "message":
@@ -89,17 +98,28 @@ class _Talk:
             self._answer().setdefault("tool_calls", []).append(entry)
         elif item.type == "function_call_output":
             self._close()
-            content = _content(item.output, f"{where}.output", only_text=True)
+            content = _content(item.output or "", f"{where}.output", only_text=True)
             self._messages.append({"role": "tool", "tool_call_id": item.call_id, "content": content})
+        elif item.type == "mcp_call":
+            self._mcp_call(item)
         elif item.type == "reasoning":
             self._thought(item, where)
-        elif item.type != "file_search_call":
-            # results of an earlier search belong to an earlier question; the new question is searched again
+        elif item.type not in SKIPPED:
             raise _unknown(f"{where}.type", item.type, "messages, function calls, their outputs, and reasoning")
 
     def end(self) -> list[Message]:
         self._close()
         return self._messages
+
+    def _mcp_call(self, item: _InputItem) -> None:
+        """Add a finished call of an MCP tool, with its result."""
+        if self._results:
+            self._close()
+        call = {"name": function_name(item.server_label, item.name), "arguments": item.arguments or "{}"}
+        self._answer().setdefault("tool_calls", []).append({"id": item.id, "type": "function", "function": call})
+        failed = f"The tool failed: {msgspec.json.encode(item.error).decode()}" if item.error else ""
+        text = failed or (item.output if isinstance(item.output, str) else "")
+        self._results.append({"role": "tool", "tool_call_id": item.id, "content": text})
 
     def _message(self, item: _InputItem, where: str) -> None:
         if item.role not in ROLES:
@@ -109,6 +129,8 @@ class _Talk:
         if item.content is None:
             raise missing(f"{where}.content")
         content = _content(item.content, f"{where}.content")
+        if self._results:
+            self._close()
         if item.role == "assistant" and "content" not in self._answer():
             self._answer()["content"] = content
             return
@@ -147,6 +169,8 @@ class _Talk:
         if self._open is not None:
             self._messages.append({"content": None} | self._open if "content" not in self._open else self._open)
             self._open = None
+        self._messages += self._results
+        self._results = []
 
 
 def _content(content: str | list[Raw], where: str, *, only_text: bool = False) -> Any:

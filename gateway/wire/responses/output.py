@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 from gateway.file_search import FileSource
+from gateway.mcp_offer import McpResult, OfferedMcpTool
 from gateway.wire.citations.marks import CitationMark, MarkFinder
 
 Event = tuple[str, dict[str, Any]]
@@ -133,6 +134,94 @@ class SearchCall(OutputItem):
 
     def close(self) -> Iterator[Event]:
         yield "response.file_search_call.completed", self.at()
+
+
+class McpList(OutputItem):
+    """The tools of an MCP server."""
+
+    prefix = "mcpl"
+
+    def __init__(self, suffix: str, index: int, label: str, tools: Sequence[Mapping[str, Any]], error: str) -> None:
+        super().__init__(suffix, index)
+        self._label, self._tools, self._error = label, tools, error
+
+    def as_json(self, status: str) -> dict[str, Any]:
+        tools = () if status == "in_progress" else self._tools
+        fields = {"server_label": self._label, "tools": tools, "error": self._error or None}
+        return {"id": self.id, "type": "mcp_list_tools", **fields}
+
+    def open(self) -> Iterator[Event]:
+        yield "response.mcp_list_tools.in_progress", self.at()
+
+    def close(self) -> Iterator[Event]:
+        yield f"response.mcp_list_tools.{'failed' if self._error else 'completed'}", self.at()
+
+
+class McpCall(OutputItem):
+    """A call of an MCP tool. `result` is None until the call has ended."""
+
+    prefix = "mcp"
+
+    def __init__(self, suffix: str, index: int, tool: OfferedMcpTool, approval: str = "") -> None:
+        super().__init__(suffix, index)
+        self.tool = tool
+        self.result: McpResult | None = None
+        self._approval = approval
+
+    def as_json(self, status: str) -> dict[str, Any]:
+        result = self.result
+        if result is not None:
+            status = "completed" if result.error is None else "failed"
+        return {
+            "id": self.id,
+            "type": "mcp_call",
+            "status": status,
+            "approval_request_id": self._approval or None,
+            "arguments": "" if status == "in_progress" else self.text,
+            "error": None if result is None else result.error,
+            "name": self.tool.tool.name,
+            "output": result.text if result is not None and result.error is None else None,
+            "server_label": self.tool.label,
+        }
+
+    def open(self) -> Iterator[Event]:
+        yield "response.mcp_call.in_progress", self.at()
+
+    def grow(self, text: str, logprobs: list[Any]) -> Iterator[Event]:
+        self._texts.append(text)
+        yield "response.mcp_call_arguments.delta", self.at(delta=text)
+
+    def complete(self) -> Iterator[Event]:
+        """Report that the arguments are complete. The call has not been made yet."""
+        yield "response.mcp_call_arguments.done", self.at(arguments=self.text)
+
+    def close(self) -> Iterator[Event]:
+        if self.result is not None:
+            yield f"response.mcp_call.{'completed' if self.result.error is None else 'failed'}", self.at()
+
+
+class ApprovalRequest(OutputItem):
+    """A call of an MCP tool that the client must approve."""
+
+    prefix = "mcpr"
+
+    def __init__(self, suffix: str, index: int, tool: OfferedMcpTool) -> None:
+        super().__init__(suffix, index)
+        self._tool = tool
+
+    def as_json(self, status: str) -> dict[str, Any]:
+        fields = {"arguments": self.text, "name": self._tool.tool.name, "server_label": self._tool.label}
+        return {"id": self.id, "type": "mcp_approval_request", **fields}
+
+    def open(self) -> Iterator[Event]:
+        return iter(())
+
+    def grow(self, text: str, logprobs: list[Any]) -> Iterator[Event]:
+        self._texts.append(text)
+        return iter(())
+
+    def close(self) -> Iterator[Event]:
+        return iter(())
 
 
 class ReasoningItem(SpokenItem):

@@ -14,6 +14,7 @@ from gateway.wire.added import with_additions
 from gateway.wire.chat.decode import ForewordObject, controls_of, is_given
 from gateway.wire.json_fields import decoded, parsed
 from gateway.wire.prompts import prompt_of
+from gateway.wire.responses.mcp import mcp_of
 from gateway.wire.responses.search import search_of
 
 TEXT_PARTS = ("input_text", "output_text", "text")
@@ -87,6 +88,7 @@ def ask(raw: bytes, headers: Mapping[bytes, bytes]) -> Ask:
         user=body.user or "",
         named=named,
         search=search_of(body.tools, body.tool_choice, body.include, body.input),
+        mcp=mcp_of(body.tools),
         controls=controls_of(body.foreword, headers),
         marked=body.foreword is not UNSET,
     )

@@ -3,12 +3,14 @@
 Chat has no equivalent for tools that a provider hosts (file search, web search, …).
 """
 
+from collections.abc import Collection
 from typing import Any
 
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
 from gateway.errors import BadRequest
+from gateway.mcp_offer import McpOffer
 from gateway.wire.json_fields import explained, parsed
 from gateway.wire.responses.items import WHY_CHAT
 
@@ -31,6 +33,7 @@ class _ToolKind(Struct):
 class _ToolChoice(Struct):
     type: str
     name: str = ""
+    server_label: str = ""
     mode: str = "auto"
     tools: list[_ToolKind] = []
 
@@ -42,21 +45,21 @@ _fields = msgspec.json.Decoder(dict[str, Raw])
 _choice = msgspec.json.Decoder(str | _ToolChoice)
 
 
-def functions(tools: Raw | None, done: str = "") -> list[dict[str, Any]]:
+def functions(tools: Raw | None, done: Collection[str] = ()) -> list[dict[str, Any]]:
     """Translate the tools to chat's functions. Raises `BadRequest` for any other type of tool.
 
-    `done` is a type of tool that the gateway has run already. Tools of this type are left out.
+    `done` are types of tools that the gateway runs itself. Tools of these types are left out.
     """
     if tools is None or bytes(tools) == b"null":
         return []
     try:
         every = list(enumerate(_kinds.decode(tools)))
-        return [_function_of(tool, place) for place, tool in every if not done or parsed(_kind, tool).type != done]
+        return [_function_of(tool, place) for place, tool in every if not done or parsed(_kind, tool).type not in done]
     except msgspec.ValidationError as error:
         raise BadRequest(f"Invalid value for 'tools': {error}.", param="tools", code="invalid_value") from None
 
 
-def choice(chosen: Raw | None) -> Any:
+def choice(chosen: Raw | None, offer: McpOffer | None = None) -> Any:
     """Translate `tool_choice` to chat's form. None is returned as None. Raises `BadRequest` for a tool that
     chat lacks."""
     if chosen is None or bytes(chosen) == b"null":
@@ -69,6 +72,8 @@ def choice(chosen: Raw | None) -> Any:
         return selected
     if selected.type == "function":
         return {"type": "function", "function": {"name": selected.name}}
+    if selected.type == "mcp" and offer is not None:
+        return _mcp_choice(selected, offer)
     if selected.type == "allowed_tools" and all(tool.type == "function" for tool in selected.tools):
         named = [{"type": "function", "function": tool} for tool in _names(chosen)]
         return {"type": "allowed_tools", "allowed_tools": {"mode": selected.mode, "tools": named}}
@@ -78,6 +83,35 @@ def choice(chosen: Raw | None) -> Any:
         param="tool_choice",
         code="unsupported_value",
     )
+
+
+def offered(offer: McpOffer) -> list[dict[str, Any]]:
+    """Return the tools of MCP servers as functions of a chat completion request."""
+    return [
+        {
+            "type": "function",
+            "function": {
+                "name": each.function,
+                "description": each.tool.description,
+                "parameters": dict(each.tool.schema),
+            },
+        }
+        for each in offer.tools
+    ]
+
+
+def _mcp_choice(selected: _ToolChoice, offer: McpOffer) -> Any:
+    """Translate a choice of one MCP tool, or of any tool of a server."""
+    names = [each.function for each in offer.of(selected.server_label) if selected.name in ("", each.tool.name)]
+    if not names:
+        what = f"{selected.name!r} of {selected.server_label!r}" if selected.name else f"{selected.server_label!r}"
+        raise BadRequest(
+            f"Invalid 'tool_choice': no tool {what} is offered.", param="tool_choice", code="invalid_value"
+        )
+    if selected.name:
+        return {"type": "function", "function": {"name": names[0]}}
+    named = [{"type": "function", "function": {"name": name}} for name in names]
+    return {"type": "allowed_tools", "allowed_tools": {"mode": "required", "tools": named}}
 
 
 def _names(chosen: Raw) -> list[dict[str, Any]]:

@@ -1,0 +1,74 @@
+"""Connects to an MCP server with the official SDK, over streamable HTTP, server-sent events or stdin and stdout."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any
+
+import httpx2
+from mcp import Client, StdioServerParameters, stdio_client
+from mcp.client.sse import sse_client
+from mcp.client.streamable_http import streamable_http_client
+
+from gateway.settings.mcp import McpServer
+
+LARGEST_BODY = 16 * 2**20
+"""The largest answer of a server in bytes. The SDK itself limits only single events."""
+
+
+def client_of(server: McpServer, on_message: Callable[[Any], None]) -> AbstractAsyncContextManager[Client]:
+    """Return the context of a client. `on_message` gets each notification of the server."""
+
+    async def handle(message: Any) -> None:
+        on_message(message)
+
+    return _client(server, handle)
+
+
+@asynccontextmanager
+async def _client(server: McpServer, handle: Any) -> AsyncIterator[Client]:
+    if server.command:
+        parameters = StdioServerParameters(command=server.command, args=list(server.args), env=dict(server.env))
+        async with Client(stdio_client(parameters), message_handler=handle, cache=None) as client:
+            yield client
+        return
+    headers = dict(server.headers)
+    if server.api_key:
+        headers["authorization"] = f"Bearer {server.api_key}"
+    if server.transport == "sse":
+        transport = sse_client(server.url, headers, server.connect_timeout_s, server.timeout_s + 240)
+        async with Client(transport, message_handler=handle, cache=None) as client:
+            yield client
+        return
+    timeout = httpx2.Timeout(server.connect_timeout_s, read=server.timeout_s)
+    async with httpx2.AsyncClient(headers=headers, timeout=timeout, transport=_LimitedTransport()) as http:
+        transport = streamable_http_client(server.url, http_client=http)
+        async with Client(transport, message_handler=handle, cache=None) as client:
+            yield client
+
+
+class _LimitedTransport(httpx2.AsyncHTTPTransport):  # type: ignore[misc]  # a library without types here
+    """Raises an error if a JSON answer is larger than `LARGEST_BODY`."""
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        response = await super().handle_async_request(request)
+        if response.headers.get("content-type", "").startswith("text/event-stream"):
+            return response  # a stream is endless, and the SDK limits its events
+        assert isinstance(response.stream, httpx2.AsyncByteStream)
+        response.stream = _LimitedStream(response.stream)
+        return response
+
+
+class _LimitedStream(httpx2.AsyncByteStream):  # type: ignore[misc]  # as above
+    def __init__(self, inner: httpx2.AsyncByteStream) -> None:
+        self._inner = inner
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        size = 0
+        async for piece in self._inner:
+            size += len(piece)
+            if size > LARGEST_BODY:
+                raise httpx2.StreamError(f"the answer is larger than {LARGEST_BODY} bytes")
+            yield piece
+
+    async def aclose(self) -> None:
+        await self._inner.aclose()
