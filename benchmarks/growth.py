@@ -1,10 +1,14 @@
-"""Measures how the cost of collections grows: adding files to one collection, and finding one of many collections.
+"""Measures how the cost of collections grows: adding files to one collection, and finding one of many collections,
+and searching a large collection in the store `exact`.
 
-    python benchmarks/growth.py [--files 10000] [--collections 5000]
+    python benchmarks/growth.py [--files 10000] [--collections 5000] [--vectors 500000]
 
 The embedder is a bag of words (a word is a dimension; some 20 us a text), and the documents are text files, read in
 this process. So the times are those of the store, the catalog and the word index. A real embedder adds its own time to
 each file, whatever the size of the collection.
+
+The large collection has random vectors. `exact` compares all of them, so its times do not depend on their values. They
+say nothing about a store with an approximate index.
 """
 
 from __future__ import annotations
@@ -38,6 +42,8 @@ if TYPE_CHECKING:
 
 SIZES = (100, 1_000, 5_000, 10_000)
 COUNTS = (10, 1_000, 5_000)
+VECTORS = (100_000, 250_000, 500_000)
+BATCH = 10_000
 MEASURED = 100
 FILLED = 1_000
 WORD = re.compile(r"\w+")
@@ -125,6 +131,39 @@ def look_ups(folder: Path, most: int) -> Iterator[str]:
     collections.close()
 
 
+def vectors(folder: Path, most: int) -> Iterator[str]:
+    """Yield, for each number of vectors: thousands added a second, milliseconds of a search, seconds until a store that
+    was opened again has found something (its files are in the page cache), and MB on the disk."""
+    import numpy as np
+
+    generator = np.random.default_rng(7)
+    store, done = ExactStore(folder), 0
+    for size in (size for size in VECTORS if size <= most):
+        added_s = 0.0
+        for first in range(done, size, BATCH):
+            rows = generator.standard_normal((BATCH, DIMENSIONS), np.float32)
+            rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+            added_s += _took(partial(store.add, "large", first, range(first, first + BATCH), rows))[0] / 1000
+        store.close()
+        store = ExactStore(folder)
+        queries = generator.standard_normal((MEASURED + 1, DIMENSIONS), np.float32)
+        again_ms, _ = _took(partial(store.search, "large", queries[-1], 30))
+        times = [_took(partial(store.search, "large", query, 30)) for query in queries[:MEASURED]]
+        wall = sorted(wall for wall, _ in times)
+        cells = (
+            f"{size:,}",
+            f"{(size - done) / added_s / 1000:.0f}",
+            f"{statistics.median(wall):.0f}",
+            f"{wall[int(0.99 * len(wall))]:.0f}",
+            f"{statistics.median(cpu for _, cpu in times):.0f}",
+            f"{again_ms / 1000:.2f}",
+            f"{sum(path.stat().st_size for path in folder.rglob('*') if path.is_file()) / 2**20:,.0f}",
+        )
+        yield f"| {' | '.join(cells)} |"
+        done = size
+    store.close()
+
+
 def _fill(catalog: Catalog, collection: str) -> None:
     with catalog.writing() as database:
         lexical.add(database, collection, [(1, "A text of six words.")])
@@ -146,7 +185,8 @@ def _took(work: Callable[[], object]) -> tuple[float, float]:
 @click.option(
     "--collections", "most", default=COUNTS[-1], show_default=True, help="Create up to this many collections."
 )
-def main(most_files: int, most: int) -> None:
+@click.option("--vectors", "most_vectors", default=VECTORS[-1], show_default=True, help="Add up to this many vectors.")
+def main(most_files: int, most: int, most_vectors: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         click.echo("\n| files | chunks | ms a file | of them CPU | CPU ms a search |")
         click.echo("|------:|-------:|----------:|------------:|----------------:|")
@@ -156,6 +196,11 @@ def main(most_files: int, most: int) -> None:
         click.echo("\n| collections | ms to find by name | by id | ms to create | ms for the first text |")
         click.echo("|------------:|-------------------:|------:|-------------:|----------------------:|")
         for row in look_ups(Path(folder), most):
+            click.echo(row)
+    with tempfile.TemporaryDirectory() as folder:
+        click.echo("\n| vectors | thousand added a second | ms a search, p50 | p99 | CPU | s after a restart | MB |")
+        click.echo("|--------:|------------------------:|-----------------:|----:|----:|------------------:|---:|")
+        for row in vectors(Path(folder), most_vectors):
             click.echo(row)
 
 
