@@ -1,5 +1,6 @@
 """Finds the ids of stored objects in JSON of OpenAI's API: in requests, in answers, and in events of a stream."""
 
+import json
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -21,6 +22,7 @@ REFERENCES = frozenset(
         "file_ids",
         "fine_tuning_job_id",
         "input_file_id",
+        "input_files",
         "output_file_id",
         "part_ids",
         "previous_response_id",
@@ -29,8 +31,10 @@ REFERENCES = frozenset(
         "run_id",
         "thread_id",
         "training_file",
+        "training_files",
         "upload_id",
         "validation_file",
+        "validation_files",
         "vector_store_id",
         "vector_store_ids",
         "video_id",
@@ -47,8 +51,8 @@ DEEPEST = 40
 
 
 def references(value: Any) -> set[str]:
-    """Return the ids of all objects that a request names."""
-    return {id for name, id in _named(value, DEEPEST) if name in REFERENCES and PREFIXED.fullmatch(id)}
+    """Return the ids of all objects that a request may name. An id without a prefix may also be an ordinary word."""
+    return {id for name, id in _named(value, DEEPEST) if name in REFERENCES and ID.fullmatch(id)}
 
 
 def created(value: Any, *, own: bool) -> list[str]:
@@ -91,6 +95,11 @@ def loose(raw: bytes) -> Any:
         return None
 
 
+def loose_in_any_encoding(raw: bytes) -> Any:
+    """Decode JSON in UTF-8, UTF-16 or UTF-32. Returns None for anything else."""
+    return loose(raw.decode(json.detect_encoding(raw), "replace").encode())
+
+
 class ObjectPage(msgspec.Struct):
     """A page of a list, with its entries as they came."""
 
@@ -106,7 +115,7 @@ class _Entry(msgspec.Struct):
 _page = msgspec.json.Decoder(ObjectPage)
 _entry = msgspec.json.Decoder(_Entry)
 _members = msgspec.json.Decoder(dict[str, msgspec.Raw])
-_encode = msgspec.json.Encoder().encode
+encoded = msgspec.json.Encoder().encode
 
 
 def page_of(raw: bytes) -> ObjectPage | None:
@@ -125,13 +134,22 @@ def id_of(entry: msgspec.Raw) -> str:
         return ""
 
 
+def entries_of(value: Any, deeper: int = DEEPEST) -> Iterator[list[Any]]:
+    """Yield each list of objects that have ids, at any depth. What is inside of such an object is not searched."""
+    if isinstance(value, list) and any(isinstance(each, dict) and "id" in each for each in value):
+        yield value
+    elif deeper and isinstance(value, dict | list):
+        for member in value.values() if isinstance(value, dict) else value:
+            yield from entries_of(member, deeper - 1)
+
+
 def with_entries(raw: bytes, entries: list[msgspec.Raw], *, more: bool) -> bytes:
     """Return a list with other entries. Each entry keeps its bytes."""
     fields = _members.decode(raw)
     fields["data"] = msgspec.Raw(b"[" + b",".join(bytes(entry) for entry in entries) + b"]")
     for name, place in (("first_id", 0), ("last_id", -1)):
         if name in fields:
-            fields[name] = msgspec.Raw(_encode(id_of(entries[place]) if entries else None))
+            fields[name] = msgspec.Raw(encoded(id_of(entries[place]) if entries else None))
     if "has_more" in fields:
-        fields["has_more"] = msgspec.Raw(_encode(more))
-    return _encode(fields)
+        fields["has_more"] = msgspec.Raw(encoded(more))
+    return encoded(fields)

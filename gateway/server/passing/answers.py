@@ -1,5 +1,6 @@
 """Reads the answers of backends that store objects: notes new objects, and shortens lists to own objects."""
 
+import re
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
@@ -10,13 +11,14 @@ from gateway.ask import ClientKey
 from gateway.errors import BackendFailed
 from gateway.ports import PassedRequest, Reply
 from gateway.records.object_owners import ObjectOwners
-from gateway.server.passing.ownership import claim, own_entries
+from gateway.server.passing.ownership import claim, own_entries, own_parts
 from gateway.server.passing.paths import PathParts
-from gateway.wire.references import id_of, loose, page_of, with_entries
+from gateway.wire.references import encoded, id_of, loose, page_of, with_entries
 
 MOST_PAGES = 20
 """The most pages of a backend that are read for one page of own objects."""
 PAGE = 20
+LIMIT = re.compile("[0-9]{1,9}")
 LONGEST_EVENT = 2**20
 
 
@@ -62,13 +64,21 @@ class StoredAnswers:
         if page is not None and not self._key.admin:
             body = await self._own_page(body, page.data, bool(page.has_more), request, send)
         elif request.method == "GET" and not self._parts.ids and not self._key.admin:
-            # an answer that is no list may be about anybody's objects
-            body = b"{}" if id_of(Raw(body)) else body
+            body = await self._own_parts(body, reply.backend)
         else:
             await claim(self._owners, self._key, reply.backend, self._parts, [loose(body)])
         reply.body = body
         reply.headers = tuple([header for header in reply.headers if header[0] != b"content-length"])
         return reply
+
+    async def _own_parts(self, body: bytes, backend: str) -> bytes:
+        """Return an answer that is no list of OpenAI's form, without the objects of others."""
+        if id_of(Raw(body)):  # one object, which may be anybody's
+            return b"{}"
+        answer = loose(body)
+        if answer is None and body.strip() not in (b"", b"null"):
+            raise BackendFailed(f"The backend {backend!r} sent a list that cannot be read.")
+        return encoded(answer) if await own_parts(self._owners, self._key, answer) else body
 
     async def _own_page(
         self, body: bytes, entries: list[Raw], more: bool, request: PassedRequest, send: Callable[[PassedRequest], Any]
@@ -76,7 +86,7 @@ class StoredAnswers:
         """Return the list with the key's own objects. Further pages are read until the page is full."""
         path, _, query = request.target.decode("latin-1").partition("?")
         wishes = dict(parse_qsl(query, keep_blank_values=True))
-        limit = int(wishes["limit"]) if wishes.get("limit", "").isdigit() else PAGE
+        limit = int(wishes["limit"]) if LIMIT.fullmatch(wishes.get("limit", "")) else PAGE
         own = await own_entries(self._owners, self._key, entries)
         unchanged = len(own) == len(entries)
         for _ in range(MOST_PAGES - 1):
@@ -85,8 +95,9 @@ class StoredAnswers:
             wishes["after"] = id_of(entries[-1])
             target = f"{path}?{urlencode(wishes)}".encode("latin-1")
             reply = await send(PassedRequest("GET", target, request.headers))
-            following = page_of(await whole_of(reply, self._most)) if reply.status < 300 else None
-            if following is None:
+            # an answer that is not a page is read too, since this frees its connection
+            following = page_of(await whole_of(reply, self._most))
+            if reply.status >= 300 or following is None:
                 break
             entries, more, unchanged = following.data, bool(following.has_more), False
             own += await own_entries(self._owners, self._key, entries)

@@ -33,6 +33,15 @@ async def pieces_of(receive: Receive, limit: int) -> AsyncIterator[bytes]:
             yield piece
 
 
+def whole_again(raw: bytes) -> Receive:
+    """Return a `receive` for a body that was read already."""
+
+    async def receive() -> Any:
+        return {"type": "http.request", "body": raw, "more_body": False}
+
+    return receive
+
+
 class FormFields:
     """The short fields of a form, as far as the form is parsed. `check` is called with each complete field."""
 

@@ -28,7 +28,7 @@ from gateway.server.answer import ENDING, FAILED, refuse
 from gateway.server.body import read_body
 from gateway.server.client_watch import ClientWatches
 from gateway.server.passing.answers import StoredAnswers
-from gateway.server.passing.body import FormBody, FormFields, pieces_of
+from gateway.server.passing.body import FormBody, FormFields, pieces_of, whole_again
 from gateway.server.passing.headers import passed_on
 from gateway.server.passing.ownership import check_path, check_references
 from gateway.server.passing.paths import UNNAMED, PathParts, mapped, parts_of
@@ -43,6 +43,8 @@ LARGE = 64 * 1024
 IDEMPOTENT = ("GET", "HEAD", "OPTIONS", "PUT", "DELETE")
 METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"))
 TEXTS = (b"application/json", b"text/")
+UNCHECKED = ("application/x-www-form-urlencoded", "multipart/")
+"""The types of bodies that may name objects, and that are not read here."""
 NO_BACKEND = (
     "No backend serves this path. Name a model of a remote backend, or the path's backend in [routing.paths] of the "
     "gateway's configuration."
@@ -115,7 +117,8 @@ class PassingHandler:
             await check_references(objects, key, {value for name, value in queried if name in references.REFERENCES})
             backend = mapped(self._gateway.settings.routing.paths, scope["path"])
             needs_model = not backend and owner is None and parts.family not in UNNAMED
-            read = await self._read(run, receive, headers, needs_model=needs_model)
+            _check_type(scope)
+            read = await self._read(run, receive, headers, parts, needs_model=needs_model)
             target = self._target(parts, read, backend, owner or read.owner, key)
             run.ask = Ask(Endpoint.OTHER, read.model, read.raw, path=parts.shown)
             run.target = target
@@ -158,6 +161,7 @@ class PassingHandler:
         run: "_PassingRun",
         receive: Receive,
         headers: Mapping[bytes, bytes],
+        parts: PathParts,
         *,
         needs_model: bool,
     ) -> _ReadRequest:
@@ -167,7 +171,11 @@ class PassingHandler:
         announced = headers.get(b"content-length", b"")
         size = int(announced) if announced.isdigit() else -1
         if not announced and b"transfer-encoding" not in headers:
-            return _ReadRequest(raw=await read_body(receive, headers, self._json_limit), size=0)
+            # no body, or one that was decompressed
+            raw = await read_body(receive, headers, self._limit)
+            if not raw:
+                return _ReadRequest(size=0)
+            receive, size = whole_again(raw), len(raw)
         kind, options = parse_options_header(headers.get(b"content-type", b"").decode("latin-1"))
         if size > self._limit:
             await read_body(receive, headers, self._limit)  # raises
@@ -176,14 +184,20 @@ class PassingHandler:
             if is_free:
                 return _ReadRequest(incoming=incoming, size=size)
             return await self._form(key, incoming, options["boundary"], size, needs_model=needs_model)
-        if kind and "json" not in kind:
+        if kind and "json" not in kind and (key.admin or parts.is_stateless):
             return _ReadRequest(incoming=pieces_of(receive, self._limit), size=size)
         if is_free:
             return _ReadRequest(incoming=pieces_of(receive, self._json_limit), size=size)
         raw = await read_body(receive, headers, self._json_limit)
-        value = await asyncio.to_thread(references.loose, raw) if len(raw) > LARGE else references.loose(raw)
+        is_json = not kind or "json" in kind
+        # some servers read JSON whatever its type is
+        read = references.loose if is_json else references.loose_in_any_encoding
+        value = await asyncio.to_thread(read, raw) if len(raw) > LARGE else read(raw)
         if raw and value is None and not key.admin:
-            raise BadRequest("The body of the request is not valid JSON.", code="invalid_json")
+            if is_json:
+                raise BadRequest("The body of the request is not valid JSON.", code="invalid_json")
+            if kind.startswith(UNCHECKED):
+                raise BadRequest(f"A body of the type {kind[:100]!r} cannot be checked. Send JSON.")
         model = value.get("model") if isinstance(value, dict) else None
         names = references.models(value) if key.models else []
         for name in names:
@@ -367,6 +381,12 @@ def only_backend(gateway: Gateway) -> str:
 
 def _method(scope: Scope) -> str:
     return str(scope["method"])  # type: ignore[typeddict-item]  # an HTTP scope has a method
+
+
+def _check_type(scope: Scope) -> None:
+    """Raise `BadRequest` for two types: the backend may go by the one that the gateway did not."""
+    if sum(name == b"content-type" for name, _ in scope["headers"]) > 1:
+        raise BadRequest("The request has more than one Content-Type header; send only one.", param="content-type")
 
 
 def _check_segments(path: str) -> None:

@@ -14,7 +14,7 @@ from gateway.ask import ClientKey
 from gateway.errors import KeyNotAllowed, NotFound
 from gateway.records.object_owners import ObjectOwner, ObjectOwners
 from gateway.server.passing.paths import OF_OPERATORS, PathParts
-from gateway.wire.references import created, id_of, loose, references
+from gateway.wire.references import PREFIXED, created, entries_of, id_of, loose, references
 
 STORED = re.compile(rb'"(?:file_ids?|conversation|container(?:_id)?|previous_response_id)"|\\u00[4-7]')
 """Finds a field with a reference, or an escaped letter that may hide one."""
@@ -47,8 +47,8 @@ async def check_references(
 ) -> ObjectOwner | None:
     """Return the owner of one of the objects that a request names, or None if none is known.
 
-    Raises `NotFound` for an object of another key. With `strict`, an object that no key created through this gateway is
-    another key's too.
+    Raises `NotFound` for an object of another key. With `strict`, a prefixed id of an object that no key created
+    through this gateway is another key's too.
     """
     if not ids:
         return None
@@ -56,7 +56,7 @@ async def check_references(
     if not key.admin:
         for id in sorted(ids):
             owner = known.get(id)
-            if (owner is None and strict) or (owner is not None and owner.key != key.name):
+            if (owner is None and strict and PREFIXED.fullmatch(id)) or (owner is not None and owner.key != key.name):
                 raise _not_found(id)
     return next(iter(known.values()), None)
 
@@ -89,6 +89,18 @@ async def own_entries(owners: ObjectOwners, key: ClientKey, entries: list[Raw]) 
     ids = [id_of(entry) for entry in entries]
     known = await owners.find([id for id in ids if id])
     return [entry for id, entry in zip(ids, entries, strict=True) if (owner := known.get(id)) and owner.key == key.name]
+
+
+async def own_parts(owners: ObjectOwners, key: ClientKey, answer: Any) -> bool:
+    """Leave only the key's own objects in each list of an answer. Return whether any was taken out."""
+    changed = False
+    for entries in list(entries_of(answer)):
+        ids = [each["id"] if isinstance(each, dict) and isinstance(each.get("id"), str) else "" for each in entries]
+        known = await owners.find([id for id in ids if id])
+        own = [each for id, each in zip(ids, entries, strict=True) if (o := known.get(id)) and o.key == key.name]
+        changed = changed or len(own) < len(entries)
+        entries[:] = own
+    return changed
 
 
 def _not_found(id: str) -> NotFound:
