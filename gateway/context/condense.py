@@ -37,6 +37,7 @@ from gateway.context.window import (
     sizes_of,
     trim,
     upper_bound,
+    without_stretching,
 )
 from gateway.errors import BadRequest, ContextTooLong
 from gateway.exchange import Exchange
@@ -129,14 +130,19 @@ class CondenseStage:
     def _choose(self, task: LongTask) -> StrategyChoice | None:
         able = self._reader is not None and task.exchange.mode.changes
         logits = task.target.backend in self._mixing
-        powers = Powers(calls=able, logits=logits, stretched_tokens=longest_tokens(task.target), pieces=task.joinable)
+        powers = Powers(
+            calls=able,
+            logits=logits,
+            stretched_tokens=longest_tokens(task.target),
+            other_tokens=longest_tokens(without_stretching(task.target)),
+            pieces=task.joinable,
+        )
         most = max(1, task.target.window_tokens // 2)
-        needed = task.tokens + answer_room(task.exchange, task.target)
         return choose(
             task.shape,
             talk=task.talk,
             parts=-(-task.tokens // most),
-            prompt_tokens=needed,
+            prompt_tokens=task.needed_tokens,
             powers=powers,
             text_tokens=task.tokens,
         )
@@ -156,7 +162,7 @@ class CondenseStage:
             return await self._gatherer(task, chosen)
         if chosen.strategy in READ or chosen.strategy is Strategy.TALK:
             return await self._read(task, chosen)
-        longer = lengthened(task.exchange, task.tokens, self.name, chosen.why)
+        longer = self._lengthened(task, chosen.why)
         if longer is None:
             most = longest_tokens(task.target) or task.target.window_tokens
             raise CannotRead(
@@ -164,10 +170,25 @@ class CondenseStage:
             )
         return longer
 
-    async def _otherwise(self, task: LongTask, why: str, failed: Strategy) -> Exchange:
-        """If a few passages are enough for the task, search the text for them. Otherwise leave the prompt to the stage
-        `fit`. `why` is the reason why the strategy failed.
+    def _lengthened(self, task: LongTask, why: str) -> Exchange | None:
+        """Move the exchange to a longer window. A transformation goes to another deployment that fits text and answer,
+        if there is one, and otherwise to the engine with stretched positions.
         """
+        exchange = task.exchange
+        apart = without_stretching(task.target)
+        if task.shape.kind is TaskKind.TRANSFORM and longest_tokens(apart) >= task.needed_tokens + task.tokens:
+            exchange = replace(exchange, route=(apart, *exchange.route[1:]))
+        return lengthened(exchange, task.tokens, self.name, why)
+
+    async def _otherwise(self, task: LongTask, why: str, failed: Strategy) -> Exchange:
+        """If a few passages are enough for the task, search the text for them. A transformation goes whole to a longer
+        window that fits text and answer. Otherwise leave the prompt to the stage `fit`. `why` is the reason why the
+        strategy failed.
+        """
+        if failed is Strategy.PIECEWISE and longest_tokens(task.target) >= task.needed_tokens + task.tokens:
+            longer = self._lengthened(task, f"{why}; so the whole text goes to a longer window")
+            if longer is not None:
+                return longer
         if task.talk or not task.shape.task or task.shape.kind in ALL_OF_IT:
             return self._impossible(task, why, failed)
         return await self._focus(task, StrategyChoice(Strategy.FOCUS, f"{why}; so a few passages are used"))

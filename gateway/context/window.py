@@ -75,6 +75,14 @@ def longest_tokens(target: Target) -> int:
     return longest
 
 
+def without_stretching(target: Target) -> Target:
+    """Return the target without its longer windows that have stretched positions. Other deployments stay."""
+    longer = target.longer
+    while longer is not None and longer.stretches(target):
+        longer = longer.longer
+    return replace(target, longer=longer)
+
+
 def answer_room(exchange: Exchange, target: Target) -> int:
     """Return the number of tokens to reserve for the answer. The request can set this number. However, it is at most
     half of the window.

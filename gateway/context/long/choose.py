@@ -42,6 +42,8 @@ class Powers(Struct, frozen=True):
     """The longest window of the model in tokens, with stretched positions or at another deployment. 0 if there is
     none.
     """
+    other_tokens: int = 0
+    """The longest window in tokens at another deployment, without stretched positions. 0 if there is none."""
     pieces: bool = True
     """Whether the answer can be composed of the answers to several calls."""
 
@@ -89,15 +91,18 @@ def _talk(powers: Powers, stretches: bool) -> StrategyChoice:
 
 def _whole(strategy: Strategy, why: str, unsure: str, parts: int, tokens: int, powers: Powers) -> StrategyChoice | None:
     """Return `strategy`, or `interpolated` if the prompt and the answer fit a longer window. Both strategies read the
-    whole text.
+    whole text. Stretched positions come after `piecewise`, since a model changes pieces better than a whole that is
+    far over the window it reads well (`benchmarks/regret.py`).
 
     Returns None if neither is possible. An answer from only a few passages would be worse than no answer.
     """
-    if powers.stretched_tokens >= tokens:
+    able = powers.calls and (strategy is not Strategy.PIECEWISE or powers.pieces)
+    stretching_is_last = able and strategy is Strategy.PIECEWISE
+    if (powers.other_tokens if stretching_is_last else powers.stretched_tokens) >= tokens:
         return StrategyChoice(Strategy.INTERPOLATED, why)
-    if not powers.calls or (strategy is Strategy.PIECEWISE and not powers.pieces):
+    if not able:
         return None
-    over = f", for {tokens} tokens are over every window" if powers.stretched_tokens else ""
+    over = f", for {tokens} tokens are over every window" if 0 < powers.stretched_tokens < tokens else ""
     return StrategyChoice(strategy, f"{why}, which is read in {parts} parts{over}{unsure}")
 
 

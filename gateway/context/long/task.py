@@ -6,7 +6,7 @@ from msgspec import Struct
 
 from gateway.context.long.frames import around_sources
 from gateway.context.long.shape import RequestShape
-from gateway.context.window import PROMPT_TOKENS, TURN_TOKENS
+from gateway.context.window import PROMPT_TOKENS, TURN_TOKENS, answer_room
 from gateway.exchange import Exchange, Target
 
 
@@ -27,6 +27,11 @@ class LongTask(Struct, frozen=True):
     @property
     def tokens(self) -> int:
         return PROMPT_TOKENS + sum(self.sizes)
+
+    @property
+    def needed_tokens(self) -> int:
+        """The number of tokens of the prompt and the room for an answer."""
+        return self.tokens + answer_room(self.exchange, self.target)
 
     @property
     def beside(self) -> int:

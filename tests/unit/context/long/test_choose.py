@@ -52,6 +52,31 @@ def test_an_engine_that_can_stretch_reads_the_whole() -> None:
     assert strategy(STORY, able) is Strategy.INTERPOLATED
 
 
+TRANSLATE = f"Translate the story into German.\n\n{STORY}"
+
+
+@pytest.mark.parametrize(
+    ("powers", "expected"),
+    [
+        (Powers(calls=True, stretched_tokens=16_384), Strategy.PIECEWISE),
+        (Powers(calls=True, stretched_tokens=16_384, other_tokens=16_384), Strategy.INTERPOLATED),
+        (Powers(calls=True, stretched_tokens=16_384, other_tokens=8192), Strategy.PIECEWISE),
+        (Powers(calls=True, stretched_tokens=16_384, pieces=False), Strategy.INTERPOLATED),
+        (Powers(stretched_tokens=16_384), Strategy.INTERPOLATED),
+    ],
+)
+def test_a_transformation_is_stretched_only_where_neither_another_deployment_nor_pieces_do(
+    powers: Powers, expected: Strategy
+) -> None:
+    assert strategy(TRANSLATE, powers) is expected
+
+
+def test_the_reason_for_pieces_does_not_say_that_no_window_is_long_enough() -> None:
+    choice = choose(shape_of(TRANSLATE), talk=False, parts=12, prompt_tokens=9000, powers=Powers(True, False, 16_384))
+    assert choice is not None
+    assert "every window" not in choice.why
+
+
 def test_a_local_question_a_summary_and_a_conversation_need_no_longer_window() -> None:
     able = Powers(calls=True, stretched_tokens=16_384)
     assert strategy(f"Whom did Anna meet in town number 7?\n\n{STORY}", able) is Strategy.FOCUS

@@ -239,3 +239,25 @@ async def test_what_the_engine_does_not_reach_is_read_in_parts_and_by_name_refus
 async def test_a_local_question_is_looked_up_although_the_engine_could_read_it_all() -> None:
     done = await stage(Says(first_name))(reaching(asked(f"Who is the keeper of lighthouse 217?\n\n{STORY}"), 5000))
     assert (done.plan.strategy, done.route[0].window_tokens) == ("focus", WINDOW)
+
+
+TRANSLATING = f"Translate the text into French.\n\n{STORY}"
+
+
+async def test_a_transformation_goes_piece_by_piece_before_positions_are_stretched() -> None:
+    done = await stage(Says(first_name))(reaching(asked(TRANSLATING), 20_000))
+    assert (done.plan.strategy, done.route[0].window_tokens) == ("piecewise", WINDOW)
+
+
+async def test_a_transformation_goes_whole_to_a_longer_deployment_past_stretched_positions() -> None:
+    exchange = reaching(asked(TRANSLATING), 20_000)
+    (target,) = exchange.route
+    stretched = Target("up", "small", 20_000, longer=Target("scaled", "small", 30_000))
+    done = await stage(Says(first_name))(replace(exchange, route=(replace(target, longer=stretched),)))
+    assert (done.plan.strategy, done.route[0].backend) == ("interpolated", "scaled")
+
+
+async def test_a_transformation_that_would_take_too_many_calls_is_stretched() -> None:
+    done = await stage(Says(first_name), most_calls=2)(reaching(asked(TRANSLATING), 20_000))
+    assert (done.plan.strategy, done.route[0].window_tokens) == ("interpolated", 20_000)
+    assert "most_calls" in done.notes[-1].reason
