@@ -23,8 +23,8 @@ LONGEST = 200
 CLOSE_S = 2.0
 _TAIL_BYTES = 16 * 1024
 """An answer reports its tokens at its end, or in the head of a stream of Anthropic's API."""
-_READ = re.compile(rb'"(?:prompt|input)_tokens"\s*:\s*(\d+)')
-_WRITTEN = re.compile(rb'"(?:completion|output)_tokens"\s*:\s*(\d+)')
+_READ = re.compile(rb'"(?:prompt|input)_tokens"\s*:\s*(\d{1,15})')
+_WRITTEN = re.compile(rb'"(?:completion|output)_tokens"\s*:\s*(\d{1,15})')
 _PLAIN = re.compile(r"[!#-<>-\[\]-~]+")
 
 

@@ -1,5 +1,6 @@
 """Batches that the gateway executes itself, by the official client, in front of a scripted model."""
 
+import asyncio
 import json
 import time
 from collections.abc import Iterator
@@ -10,6 +11,10 @@ import httpx
 import openai
 import pytest
 
+from gateway.records.engine import engine_for, upgraded
+from gateway.records.locations import database_url
+from gateway.records.object_owners import ObjectOwner, ObjectOwners
+from gateway.settings.read import load
 from tests.doubles.process import GatewayProcess
 
 CONFIG = """
@@ -171,6 +176,35 @@ def test_a_cancelled_batch_keeps_its_results(gateway: GatewayProcess) -> None:
     assert good
     assert len(good) + len(bad) == 30
     assert {each["error"]["code"] for each in bad} == {"batch_cancelled"}
+
+
+def test_a_wrong_file_whose_batch_is_cancelled_unread_holds_nobody_up(gateway: GatewayProcess) -> None:
+    with client_of(gateway) as client:
+        slow = begin(client, lines(*[SLOW] * 8))
+        unread = begin(client, b"{")
+        client.batches.cancel(unread.id)
+        after = begin(client, lines("a"))
+        assert end(client, slow.id).status == "completed"
+        assert end(client, unread.id).status == "cancelled"
+        assert end(client, after.id).status == "completed"
+
+
+def test_a_line_cannot_name_an_object_of_another_key(gateway: GatewayProcess) -> None:
+    owners = ObjectOwners(lambda: migrated(gateway))
+    asyncio.run(owners.claim(["file-ofBob00001", "conv_ofBob001"], ObjectOwner("bob", "fake")))
+    theirs, own = lines("a"), lines("b")
+    theirs[0]["body"]["messages"][0]["content"] = [{"type": "file", "file": {"file_id": "file-ofBob00001"}}]
+    own[0]["custom_id"] = "own"
+    with client_of(gateway) as client:
+        batch = end(client, begin(client, [*theirs, *own]).id)
+        bad = results(client, batch.error_file_id)
+    assert [(each["custom_id"], each["response"]["status_code"]) for each in bad] == [("line-0", 404)]
+
+
+def migrated(gateway: GatewayProcess) -> Any:
+    engine = engine_for(database_url(load(gateway.config)))
+    upgraded(engine)
+    return engine
 
 
 @pytest.mark.long

@@ -93,3 +93,9 @@ def test_only_a_trusted_proxy_is_believed(peer: str, forwarded: list[str], clien
     headers = [(b"x-forwarded-for", value.encode()) for value in forwarded]
     assert Proxies(("10.0.0.0/8",)).client({"client": (peer, 1), "headers": headers}) == client
     assert Proxies(()).client({"client": (peer, 1), "headers": headers}) == peer
+
+
+def test_a_number_of_thousands_of_digits_is_no_error() -> None:
+    line = AccessLine()
+    line.count(b'{"usage":{"prompt_tokens":' + b"9" * 5000 + b',"completion_tokens":7}}')
+    assert line.tokens_written == 7

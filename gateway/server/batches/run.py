@@ -4,7 +4,9 @@ import asyncio
 import logging
 import os
 import secrets
+import sqlite3
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from time import perf_counter_ns, time
@@ -17,6 +19,7 @@ from gateway.ports import ExchangeOutcome
 from gateway.server.access import Access
 from gateway.server.answer import Decode
 from gateway.server.batches.store import BatchStore, StoredBatch
+from gateway.server.passing.ownership import check_stored, may_refer
 from gateway.wire import batches as wire
 from gateway.wire import errors
 
@@ -28,6 +31,8 @@ RENEW_S = 3.0
 BUSY_S = 0.05
 PATIENCE_S = 5.0
 """Under steady load, a line begins at least this often, in seconds."""
+AGAIN_S = 30.0
+"""After this time, a batch that failed because of the gateway itself is tried again."""
 TRIES = 3
 """How often a line is tried that a backend refuses for the moment."""
 MOMENTARY = (408, 429, 500, 502, 503, 504, 529)
@@ -52,6 +57,7 @@ class BatchRunner:
         """Execute batches until the task is cancelled. Lines without a result are executed again after a restart."""
         try:
             while True:
+                batch = None
                 try:
                     batch = await asyncio.to_thread(self._store.take, self._worker)
                     if batch is not None and not self._gateway.readiness.draining:
@@ -59,6 +65,9 @@ class BatchRunner:
                         continue
                 except Exception:  # a batch must not end all batches
                     log.exception("a batch failed, and is tried again")
+                    if batch is not None:
+                        with suppress(sqlite3.Error):  # the other batches come first
+                            await asyncio.to_thread(self._store.postpone, batch.id, AGAIN_S)
                 await asyncio.sleep(LOOK_S)
         finally:
             await asyncio.shield(asyncio.to_thread(self._store.release, self._worker))
@@ -70,7 +79,9 @@ class BatchRunner:
             what = "The batch's key no longer exists." if key is None else "The batch's file no longer exists."
             await self._fail(batch, [{"code": "invalid_batch", "message": what, "param": None, "line": None}])
             return
+        is_checked = "in_progress" in batch.times
         if batch.status == "validating":
+            is_checked = True
             wrong = await asyncio.to_thread(self._faults, batch, path)
             if wrong:
                 await self._fail(batch, wrong)
@@ -82,7 +93,7 @@ class BatchRunner:
         status = await self._lines_of(batch, key, path, done)
         if not status:
             return  # another worker goes on, or this one is shutting down
-        if status in ("cancelling", "expired"):
+        if status in ("cancelling", "expired") and is_checked:  # lines that were not checked may be no JSON
             await asyncio.to_thread(self._leave_out, batch, path, status)
         await self._end(batch, key, {"cancelling": "cancelled", "expired": "expired"}.get(status, "completed"))
 
@@ -93,8 +104,9 @@ class BatchRunner:
         pending: set[asyncio.Task[None]] = set()
         renewed = begun = 0.0
         lines = _lines(path)
-        number = 0
+        number, at_end = 0, False
         try:
+            # the lease is renewed until the last line is done
             while True:
                 now = asyncio.get_running_loop().time()
                 if now - renewed > RENEW_S or not renewed:
@@ -104,21 +116,21 @@ class BatchRunner:
                         return ""
                 if batch.expires <= time():
                     status = "expired"
-                if status not in OPEN:
-                    break
-                if len(pending) >= self._settings.parallel or (self._is_busy() and now - begun < PATIENCE_S):
+                is_over = at_end or status not in OPEN
+                if is_over and not pending:
+                    return status
+                is_busy = self._is_busy() and now - begun < PATIENCE_S
+                if is_over or is_busy or len(pending) >= self._settings.parallel:
                     await self._wait(pending)
                     continue
                 raw = await asyncio.to_thread(next, lines, None)
                 if raw is None:
-                    break
+                    at_end = True
+                    continue
                 number += 1
                 if number not in done:
                     begun = now
                     pending.add(asyncio.create_task(self._line(batch, key, number, raw)))
-            if pending:
-                await asyncio.wait(pending)
-            return status
         finally:
             for task in pending:
                 task.cancel()
@@ -158,11 +170,16 @@ class BatchRunner:
             await self._admit(key)
             ask = self._decoders[batch.endpoint](raw, {})
             exchange = Exchange(id, ask, key, started_s=time()).noted("batch", "line", batch.id)
+            if not key.admin and may_refer(raw):
+                await check_stored(gateway.objects, key, raw)
             exchange = await gateway.prepare(exchange)
             exchange, reply = await gateway.perform(exchange, ())
             status, body, backend, model = reply.status, reply.body, reply.backend, reply.model
             if reply.pieces is not None:
-                body = b"".join([piece async for piece in reply.pieces])
+                try:
+                    body = b"".join([piece async for piece in reply.pieces])
+                finally:
+                    await reply.aclose()
             kind = dict(reply.headers).get(b"content-type", kind)
         except RequestError as error:
             ending, error_text, status, body = "failed", error.message, error.status, errors.envelope(error)
@@ -218,10 +235,14 @@ class BatchRunner:
         done = self._store.done(batch.id)
         code = "batch_cancelled" if status == "cancelling" else "batch_expired"
         message = f"This line was not executed before the batch was {status.replace('cancelling', 'cancelled')}."
-        for number, raw in enumerate(_lines(path), 1):
-            if number not in done:
-                line = wire.line_of(raw)
-                self._store.add(batch.id, number, False, wire.unanswered(line.custom_id, number, code, message))
+        self._store.add_failures(
+            batch.id,
+            (
+                (number, wire.unanswered(wire.line_of(raw).custom_id, number, code, message))
+                for number, raw in enumerate(_lines(path), 1)
+                if number not in done
+            ),
+        )
 
     def _faults(self, batch: StoredBatch, path: Path) -> list[dict[str, object]]:
         wrong = wire.faults(_lines(path), batch.endpoint, self._settings.max_lines)

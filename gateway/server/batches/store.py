@@ -6,7 +6,7 @@ Workers share the file. A worker executes a batch while it holds the batch's lea
 import json
 import secrets
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from time import time
@@ -100,6 +100,11 @@ class BatchStore:
             row = database.execute("SELECT status FROM batches WHERE id = ? AND worker = ?", (id, worker)).fetchone()
         return row[0] if row else ""
 
+    def postpone(self, id: str, wait_s: float) -> None:
+        """Keep every worker from a batch for a time."""
+        with self._writing() as database:
+            database.execute("UPDATE batches SET lease = ?, worker = '' WHERE id = ?", (time() + wait_s, id))
+
     def release(self, worker: str) -> None:
         """Give all leases of a worker back, so that another worker can go on at once."""
         with self._writing() as database:
@@ -121,6 +126,12 @@ class BatchStore:
     def add(self, id: str, line: int, ok: bool, result: bytes) -> None:
         with self._writing() as database:
             database.execute("INSERT OR IGNORE INTO results VALUES (?, ?, ?, ?)", (id, line, ok, result))
+
+    def add_failures(self, id: str, results: Iterable[tuple[int, bytes]]) -> None:
+        """Store the results of many lines that failed."""
+        rows = ((id, line, False, result) for line, result in results)
+        with self._writing() as database:
+            database.executemany("INSERT OR IGNORE INTO results VALUES (?, ?, ?, ?)", rows)
 
     def done(self, id: str) -> set[int]:
         """Return the numbers of the lines that have a result."""
