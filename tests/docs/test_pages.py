@@ -30,8 +30,19 @@ PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 ADDRESS = "http://127.0.0.1:8080"
 HANDBOOK = "# Collections\n\nA request names a collection in its `foreword` object: `collections`, a list of names.\n"
+BATCH = (
+    '{"custom_id": "line-1", "method": "POST", "url": "/v1/chat/completions", "body": {"model": "auto", '
+    '"max_tokens": 4, "messages": [{"role": "user", "content": "Say hi."}]}}\n'
+)
 LEAVE = "# Leave\n\nA trainee has 24 days of annual leave. Everybody else has 28 days of leave.\n"
-KEYS = ("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "AZURE_OPENAI_API_KEY", "GEMINI_API_KEY", "AWS_BEARER_TOKEN_BEDROCK")
+KEYS = (
+    "OPENAI_API_KEY",
+    "ANTHROPIC_API_KEY",
+    "AZURE_OPENAI_API_KEY",
+    "GEMINI_API_KEY",
+    "AWS_BEARER_TOKEN_BEDROCK",
+    "FOREWORD_WEBHOOK_SECRET",
+)
 ROUTES = ("chat/completions", "responses", "messages", "foreword/feedback", "foreword/preview", "models", "embeddings")
 STARTS = ("foreword/exchanges", "foreword/reload")
 
@@ -39,7 +50,8 @@ STARTS = ("foreword/exchanges", "foreword/reload")
 class DocumentedGateway:
     """A gateway with the configuration that ships, started when the first block of Python needs it.
 
-    It has a collection `handbook`, a vector store `store` and a file `leave.pdf`, as the pages do.
+    It has a collection `handbook`, a vector store `store` and the files `leave.pdf` and `requests.jsonl`, as the pages
+    do.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -58,6 +70,7 @@ class DocumentedGateway:
         config = (ROOT / "config.toml").read_text("utf-8").replace('["templates"]', f'["{ROOT / "templates"}"]')
         (self.folder / "leave.pdf").write_text(LEAVE)
         (self.folder / "handbook.md").write_text(HANDBOOK)
+        (self.folder / "requests.jsonl").write_text(BATCH)
         process = self._stack.enter_context(
             running(self.folder, f'{config}\n[data]\nfolder = "{data}"\n', timeout_s=600)
         )
