@@ -1,59 +1,115 @@
 """Draws prompts of strangers from public evaluation sets, for `strangers.py --data FOLDER`.
 
-    python benchmarks/public_prompts.py --alpaca-eval model_outputs.json --mt-bench question.jsonl \
+    python benchmarks/public_prompts.py first --alpaca-eval model_outputs.json --mt-bench question.jsonl \
         --align-bench data_v1.1_release.jsonl --leave-out FOLDER/real_prompts/dev.jsonl --out FOLDER2
+    python benchmarks/public_prompts.py second --auto-j testdata_pairwise.jsonl --belle eval_set.json \
+        --align-bench data_v1.1_release.jsonl --leave-out FOLDER/real_prompts/dev.jsonl --out FOLDER3
 
 The files are those of tatsu-lab/alpaca_eval (`results/FsfairX-Zephyr-Chat-v0.1/model_outputs.json`; its sets
-`helpful_base`, `oasst` and `vicuna`), lm-sys/FastChat (`fastchat/llm_judge/data/mt_bench/question.jsonl`, first turns)
-and THUDM/AlignBench (`data/data_v1.1_release.jsonl`; the 240 questions whose ids have the lowest SHA-256). No text of
-them is part of this project. Prompts that also stand in `--leave-out` are left out.
+`helpful_base`, `oasst` and `vicuna`), lm-sys/FastChat (`fastchat/llm_judge/data/mt_bench/question.jsonl`, first turns),
+GAIR-NLP/auto-j (`data/test/testdata_pairwise.jsonl`), LianjiaTech/BELLE (`eval/eval_set.json`) and
+THUDM/AlignBench (`data/data_v1.1_release.jsonl`; the first lot holds the 240 questions whose ids have the lowest
+SHA-256, the second lot the next 160). No text of them is part of this project. Prompts that also stand in `--leave-out`
+are left out.
 """
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import click
 
 SETS = ("helpful_base", "oasst", "vicuna")
-CHINESE = 240
+FIRST_CHINESE, SECOND_CHINESE = slice(0, 240), slice(240, 400)
+AUTO_J, BELLE = 420, 140
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+FOLDER = click.Path(file_okay=False, path_type=Path)
+
+Row = dict[str, str]
 
 
 def lines_of(file: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in file.read_text("utf-8").split("\n") if line.strip()]
 
 
-def english(alpaca_eval: Path, mt_bench: Path) -> Iterator[dict[str, str]]:
-    for place, row in enumerate(json.loads(alpaca_eval.read_text("utf-8"))):
+def by_hash(rows: Iterable[Row]) -> list[Row]:
+    """Order the rows by the SHA-256 of what follows the first hyphen of their ids."""
+    return sorted(rows, key=lambda row: hashlib.sha256(row["id"].partition("-")[2].encode()).hexdigest())
+
+
+def alpaca_eval_rows(file: Path) -> Iterator[Row]:
+    for place, row in enumerate(json.loads(file.read_text("utf-8"))):
         if row["dataset"] in SETS:
             yield {"id": f"ae-{place}", "lang": "en", "kind": row["dataset"], "text": row["instruction"]}
-    for row in lines_of(mt_bench):
+
+
+def mt_bench_rows(file: Path) -> Iterator[Row]:
+    for row in lines_of(file):
         yield {"id": f"mt-{row['question_id']}", "lang": "en", "kind": "mt_bench", "text": row["turns"][0]}
 
 
-def chinese(align_bench: Path) -> Iterator[dict[str, str]]:
-    rows = sorted(lines_of(align_bench), key=lambda row: hashlib.sha256(str(row["question_id"]).encode()).hexdigest())
-    for row in rows[:CHINESE]:
-        yield {"id": f"al-{row['question_id']}", "lang": "zh", "kind": "alignbench", "text": row["question"]}
+def align_bench_rows(file: Path) -> list[Row]:
+    rows = lines_of(file)
+    return by_hash(
+        {"id": f"al-{row['question_id']}", "lang": "zh", "kind": "alignbench", "text": row["question"]} for row in rows
+    )
 
 
-@click.command()
+def auto_j_rows(file: Path) -> list[Row]:
+    """Return auto-j's queries once each, with the place at which each comes first in the file."""
+    rows = {row["prompt"]: (place, row["scenario"]) for place, row in reversed([*enumerate(lines_of(file))])}
+    return by_hash(
+        {"id": f"aj-{place}", "lang": "en", "kind": kind, "text": text} for text, (place, kind) in rows.items()
+    )
+
+
+def belle_rows(file: Path) -> list[Row]:
+    """Return BELLE's questions. They have no ids, so their place in the file counts."""
+    rows = enumerate(lines_of(file))
+    return by_hash(
+        {"id": f"be-{place}", "lang": "zh", "kind": row["class"], "text": row["question"]} for place, row in rows
+    )
+
+
+def write(rows: Iterable[Row], leave_out: Path | None, out: Path) -> None:
+    known = {row["text"].strip() for row in lines_of(leave_out)} if leave_out else set()
+    kept = [row for row in rows if row["text"].strip() not in known]
+    file = out / "real_prompts/dev.jsonl"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in kept), "utf-8")
+    click.echo(f"{len(kept)} prompts in {file}")
+
+
+@click.group()
+def main() -> None:
+    """Write the prompts as OUT/real_prompts/dev.jsonl."""
+
+
+@main.command()
 @click.option("--alpaca-eval", required=True, type=FILE)
 @click.option("--mt-bench", required=True, type=FILE)
 @click.option("--align-bench", required=True, type=FILE)
 @click.option("--leave-out", type=FILE, help="A file with prompts that must not be drawn.")
-@click.option("--out", required=True, type=click.Path(file_okay=False, path_type=Path))
-def main(alpaca_eval: Path, mt_bench: Path, align_bench: Path, leave_out: Path | None, out: Path) -> None:
-    """Write the prompts as OUT/real_prompts/dev.jsonl."""
-    known = {row["text"].strip() for row in lines_of(leave_out)} if leave_out else set()
-    rows = [row for row in (*english(alpaca_eval, mt_bench), *chinese(align_bench)) if row["text"].strip() not in known]
-    file = out / "real_prompts/dev.jsonl"
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), "utf-8")
-    click.echo(f"{len(rows)} prompts in {file}")
+@click.option("--out", required=True, type=FOLDER)
+def first(alpaca_eval: Path, mt_bench: Path, align_bench: Path, leave_out: Path | None, out: Path) -> None:
+    """Draw the first lot."""
+    chinese = align_bench_rows(align_bench)[FIRST_CHINESE]
+    write((*alpaca_eval_rows(alpaca_eval), *mt_bench_rows(mt_bench), *chinese), leave_out, out)
+
+
+@main.command()
+@click.option("--auto-j", required=True, type=FILE)
+@click.option("--belle", required=True, type=FILE)
+@click.option("--align-bench", required=True, type=FILE)
+@click.option("--leave-out", type=FILE, help="A file with prompts that must not be drawn.")
+@click.option("--out", required=True, type=FOLDER)
+def second(auto_j: Path, belle: Path, align_bench: Path, leave_out: Path | None, out: Path) -> None:
+    """Draw the second lot."""
+    english = auto_j_rows(auto_j)[:AUTO_J]
+    chinese = (*align_bench_rows(align_bench)[SECOND_CHINESE], *belle_rows(belle)[:BELLE])
+    write((*english, *chinese), leave_out, out)
 
 
 if __name__ == "__main__":
