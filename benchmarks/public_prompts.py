@@ -2,14 +2,14 @@
 
     python benchmarks/public_prompts.py first --alpaca-eval model_outputs.json --mt-bench question.jsonl \
         --align-bench data_v1.1_release.jsonl --leave-out FOLDER/real_prompts/dev.jsonl --out FOLDER2
-    python benchmarks/public_prompts.py second --auto-j testdata_pairwise.jsonl --belle eval_set.json \
+    python benchmarks/public_prompts.py third --auto-j testdata_pairwise.jsonl --belle eval_set.json \
         --align-bench data_v1.1_release.jsonl --leave-out FOLDER/real_prompts/dev.jsonl --out FOLDER3
 
 The files are those of tatsu-lab/alpaca_eval (`results/FsfairX-Zephyr-Chat-v0.1/model_outputs.json`; its sets
 `helpful_base`, `oasst` and `vicuna`), lm-sys/FastChat (`fastchat/llm_judge/data/mt_bench/question.jsonl`, first turns),
 GAIR-NLP/auto-j (`data/test/testdata_pairwise.jsonl`), LianjiaTech/BELLE (`eval/eval_set.json`) and
 THUDM/AlignBench (`data/data_v1.1_release.jsonl`; the first lot holds the 240 questions whose ids have the lowest
-SHA-256, the second lot the next 160). No text of them is part of this project. Prompts that also stand in `--leave-out`
+SHA-256, the second lot the next 160, the third the next 160). No text of them is part of this project. Prompts that also stand in `--leave-out`
 are left out.
 """
 
@@ -22,8 +22,10 @@ from typing import Any
 import click
 
 SETS = ("helpful_base", "oasst", "vicuna")
-FIRST_CHINESE, SECOND_CHINESE = slice(0, 240), slice(240, 400)
-AUTO_J, BELLE = 420, 140
+FIRST_CHINESE = slice(0, 240)
+# of the rows in the order of their hashes: auto-j, AlignBench, BELLE
+SECOND = (slice(0, 420), slice(240, 400), slice(0, 140))
+THIRD = (slice(420, 840), slice(400, 560), slice(140, 280))
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 FOLDER = click.Path(file_okay=False, path_type=Path)
 
@@ -107,9 +109,22 @@ def first(alpaca_eval: Path, mt_bench: Path, align_bench: Path, leave_out: Path 
 @click.option("--out", required=True, type=FOLDER)
 def second(auto_j: Path, belle: Path, align_bench: Path, leave_out: Path | None, out: Path) -> None:
     """Draw the second lot."""
-    english = auto_j_rows(auto_j)[:AUTO_J]
-    chinese = (*align_bench_rows(align_bench)[SECOND_CHINESE], *belle_rows(belle)[:BELLE])
-    write((*english, *chinese), leave_out, out)
+    write(further(auto_j, belle, align_bench, SECOND), leave_out, out)
+
+
+@main.command()
+@click.option("--auto-j", required=True, type=FILE)
+@click.option("--belle", required=True, type=FILE)
+@click.option("--align-bench", required=True, type=FILE)
+@click.option("--leave-out", type=FILE, help="A file with prompts that must not be drawn.")
+@click.option("--out", required=True, type=FOLDER)
+def third(auto_j: Path, belle: Path, align_bench: Path, leave_out: Path | None, out: Path) -> None:
+    """Draw the third lot."""
+    write(further(auto_j, belle, align_bench, THIRD), leave_out, out)
+
+
+def further(auto_j: Path, belle: Path, align_bench: Path, places: tuple[slice, slice, slice]) -> list[Row]:
+    return [*auto_j_rows(auto_j)[places[0]], *align_bench_rows(align_bench)[places[1]], *belle_rows(belle)[places[2]]]
 
 
 if __name__ == "__main__":
