@@ -7,10 +7,10 @@
 
 The files are those of tatsu-lab/alpaca_eval (`results/FsfairX-Zephyr-Chat-v0.1/model_outputs.json`; its sets
 `helpful_base`, `oasst` and `vicuna`), lm-sys/FastChat (`fastchat/llm_judge/data/mt_bench/question.jsonl`, first turns),
-GAIR-NLP/auto-j (`data/test/testdata_pairwise.jsonl`), LianjiaTech/BELLE (`eval/eval_set.json`) and
-THUDM/AlignBench (`data/data_v1.1_release.jsonl`; the first lot holds the 240 questions whose ids have the lowest
-SHA-256, the second lot the next 160, the third the next 160). No text of them is part of this project. Prompts that also stand in `--leave-out`
-are left out.
+GAIR-NLP/auto-j (`data/test/testdata_pairwise.jsonl`), LianjiaTech/BELLE (`eval/eval_set.json`) and THUDM/AlignBench
+(`data/data_v1.1_release.jsonl`; the first lot holds the 240 questions whose ids have the lowest SHA-256, the second and
+the third the next 160 each). No text of them is part of this project. Prompts that also stand in `--leave-out` are left
+out.
 """
 
 import hashlib
