@@ -30,7 +30,7 @@ class StoredPart(Protocol):
     def created(self) -> int: ...
 
 
-class ExpiresAfter(Struct, forbid_unknown_fields=True):
+class UploadExpiry(Struct, forbid_unknown_fields=True):
     anchor: Literal["created_at"]
     seconds: Annotated[int, Meta(ge=SHORTEST_S, le=LONGEST_S)]
 
@@ -41,16 +41,16 @@ class NewUpload(Struct, forbid_unknown_fields=True):
     mime_type: Annotated[str, Meta(max_length=256)]
     """This field is accepted but not stored. The file's first bytes and its name tell its kind."""
     purpose: str
-    expires_after: ExpiresAfter | None = None
+    expires_after: UploadExpiry | None = None
 
 
-class Completion(Struct, forbid_unknown_fields=True):
+class UploadCompletion(Struct, forbid_unknown_fields=True):
     part_ids: Annotated[list[Annotated[str, Meta(max_length=64)]], Meta(min_length=1, max_length=1000)]
     md5: Annotated[str, Meta(pattern="^[0-9a-fA-F]{32}$")] | None = None
 
 
 _new = msgspec.json.Decoder(NewUpload)
-_completion = msgspec.json.Decoder(Completion)
+_completion = msgspec.json.Decoder(UploadCompletion)
 
 
 def new_upload(raw: bytes, max_file_mb: int) -> NewUpload:
@@ -61,7 +61,7 @@ def new_upload(raw: bytes, max_file_mb: int) -> NewUpload:
     return given
 
 
-def completion(raw: bytes) -> Completion:
+def completion(raw: bytes) -> UploadCompletion:
     return decoded(_completion, raw)
 
 
