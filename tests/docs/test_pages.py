@@ -42,6 +42,7 @@ KEYS = (
     "GEMINI_API_KEY",
     "AWS_BEARER_TOKEN_BEDROCK",
     "FOREWORD_WEBHOOK_SECRET",
+    "TICKETS_TOKEN",
 )
 ROUTES = ("chat/completions", "responses", "messages", "foreword/feedback", "foreword/preview", "models", "embeddings")
 STARTS = ("foreword/exchanges", "foreword/reload")

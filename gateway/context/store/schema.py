@@ -126,7 +126,10 @@ def prepare(database: sqlite3.Connection) -> None:
         _add_chunks(database)
         _add_labels(database)
         _run(database, INDEXES)
+        indexed = {name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE name LIKE 'words%'")}
         for (id,) in database.execute("SELECT id FROM collections").fetchall():
+            if f"words_{id}" not in indexed:
+                continue  # a collection gets its index with its first text
             if version == 1:
                 _index_again(database, id)
             lexical.create_counts(database, id)

@@ -82,6 +82,25 @@ def test_a_catalog_of_version_3_gets_what_it_lacks(tmp_path: Path) -> None:
     assert [key for key, _ in again.by_words("fifteen days of leave", 5, None)] == [1]
 
 
+@pytest.mark.parametrize("version", range(1, VERSION))
+def test_a_collection_without_texts_is_no_obstacle_to_an_upgrade(tmp_path: Path, version: int) -> None:
+    catalog = Catalog(tmp_path / "catalog.sqlite3")
+    documents, empty = filled(catalog), Documents(catalog, catalog.create("", "empty"))
+    catalog.close()
+    with closing(sqlite3.connect(tmp_path / "catalog.sqlite3")) as database, database:
+        database.execute(f"PRAGMA user_version = {version}")
+
+    again = Catalog(tmp_path / "catalog.sqlite3")
+
+    assert [key for key, _ in Documents(again, documents.collection).by_words("fifteen days", 5, None)] == [1]
+    later = Documents(again, empty.collection)
+    assert later.by_words("fifteen days", 5, None) == []
+    document = later.stage("b.md", "")
+    later.put(document, [Chunk("1", "c", "b.md", "Sixteen days.")])
+    later.go_live(document)
+    assert len(later.by_words("sixteen days", 5, None)) == 1
+
+
 def test_which_document_a_chunk_is_of_is_known_as_chunks_come_and_documents_go(tmp_path: Path) -> None:
     catalog, elsewhere = (Catalog(tmp_path / "catalog.sqlite3") for _ in range(2))
     one = filled(catalog)
