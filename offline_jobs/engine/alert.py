@@ -6,9 +6,9 @@ import logging
 import time
 import urllib.request
 from collections.abc import Mapping
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
-from urllib.error import URLError
 
 from gateway.atomic_file import write_whole
 from gateway.settings.tables import Settings
@@ -49,8 +49,8 @@ def _posted(url: str, body: bytes, secret: str) -> str:
     try:
         with urllib.request.urlopen(urllib.request.Request(url, body, headers), timeout=PATIENCE_S):
             return ""
-    except (URLError, OSError) as error:
-        return str(error)
+    except (OSError, HTTPException) as error:
+        return str(error) or type(error).__name__
 
 
 def metrics_file(data_folder: Path) -> Path:

@@ -40,7 +40,7 @@ class Fresh(Generic[Value]):
         self._expires_s = 0.0
         self._stale_at_s = 0.0
         self._again_at_s = 0.0
-        self._running: asyncio.Task[None] | None = None
+        self._running: asyncio.Task[Value] | None = None
 
     async def get(self) -> Value:
         """Return a value that has not expired. Raises `NoCredentials`."""
@@ -52,9 +52,7 @@ class Fresh(Generic[Value]):
                 self._refresh()
             return self._value
         # shielded, because other requests wait for the same value
-        await asyncio.shield(self._refresh())
-        assert self._value is not None
-        return self._value
+        return await asyncio.shield(self._refresh())
 
     def drop(self) -> None:
         """Forget the value, because the server has refused it. The next request fetches another one."""
@@ -62,14 +60,14 @@ class Fresh(Generic[Value]):
             self._again_at_s = self._clock() + AGAIN_S
             self._value = None
 
-    def _refresh(self) -> "asyncio.Task[None]":
+    def _refresh(self) -> "asyncio.Task[Value]":
         if self._running is None or self._running.done():
             self._running = asyncio.get_running_loop().create_task(self._fetched())
             # a background task whose error nobody awaits would be reported as unhandled
             self._running.add_done_callback(lambda task: task.cancelled() or task.exception())
         return self._running
 
-    async def _fetched(self) -> None:
+    async def _fetched(self) -> Value:
         try:
             value, expires_s = await asyncio.to_thread(self._fetch)
         except Exception as error:  # the libraries that fetch have errors of their own
@@ -80,3 +78,4 @@ class Fresh(Generic[Value]):
         self._value, self._expires_s = value, expires_s
         # a short-lived value is used for half of its time
         self._stale_at_s = max(expires_s - EARLY_S, now + (expires_s - now) / 2)
+        return value

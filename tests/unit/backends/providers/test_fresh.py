@@ -131,3 +131,14 @@ def test_wrong_token_settings_are_named(tmp_path: Path) -> None:
     wrong = settings(token_command=("a",), token_file="missing", api_key="k")
 
     assert [problem.where for problem in check_tokens(wrong, tmp_path)] == ["token_file", "token_file", "api_key"]
+
+
+async def test_a_request_gets_its_value_although_another_one_drops_it_at_the_same_moment() -> None:
+    fresh = Source().fresh()
+
+    async def refused() -> int:
+        value = await fresh.get()
+        fresh.drop()
+        return value
+
+    assert await asyncio.gather(refused(), fresh.get()) == [1, 1]
