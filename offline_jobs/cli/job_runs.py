@@ -114,6 +114,7 @@ def print_end(ledger: Ledger, job: LedgerJob) -> None:
     click.echo(f"{job.id}: {job.state} {job.reason}".rstrip(), err=True)
     click.echo(f"spent {ledger.spent(job.id)}", err=True)
     if job.report:
-        click.echo(msgspec.json.format(job.report, indent=2))
+        text = kind_of(job.kind).text
+        click.echo(text(job.report) if text else msgspec.json.format(job.report, indent=2))
     if job.state != DONE:
         raise SystemExit(1 if job.state == FAILED else 3)

@@ -66,6 +66,8 @@ class BookedCaller(Caller):
         self._reserved: dict[int, tuple[int, float]] = {}
         self._numbers = 0
         self._under_way: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self.took_us: dict[str, int] = {}
+        """How long each call took when it was made, by the id of the exchange. A replayed call took as long as then."""
         self._met: dict[str, tuple[int, float]] = {}
         """The tokens and money of each successful call that this run has made or replayed so far, by the key of the
         call."""
@@ -93,6 +95,7 @@ class BookedCaller(Caller):
         if known is not None:
             self._met[key] = (known.tokens, known.money)
             recorded = msgspec.msgpack.decode(known.reply, type=RecordedReply)
+            self.took_us[exchange.id] = recorded.took_us
             return Reply(
                 recorded.status, recorded.headers, recorded.body, backend=recorded.backend, model=recorded.model
             )
@@ -104,7 +107,8 @@ class BookedCaller(Caller):
             except RequestError:
                 self._run.ledger.book(self._run.job.id, f"{key}{FAILED_CALL}{time_ns()}", b"", 0, 0.0)
                 raise
-            self._book(key, exchange, reply, (perf_counter_ns() - began) // 1000)
+            took_us = self.took_us[exchange.id] = (perf_counter_ns() - began) // 1000
+            self._book(key, exchange, reply, took_us)
         return reply
 
     def _key(self, request: bytes, exchange: Exchange) -> str:

@@ -19,6 +19,7 @@ KINDS = {
     "found-examples": "offline_jobs.discover.examples:JOB",
     "learn-contract": "offline_jobs.found.learn_contract:JOB",
     "improve-prompts": "offline_jobs.found.improve:JOB",
+    "move-prompt": "offline_jobs.found.move:JOB",
     "harvest": "offline_jobs.harvest:JOB",
     "optimise": "offline_jobs.optimise:JOB",
     "watch": "offline_jobs.watch:JOB",
@@ -34,13 +35,15 @@ KINDS = {
 class JobKind(Struct, frozen=True):
     """A kind of job: a one-line description, options, and `run`, which returns the report.
 
-    `estimate` returns an upper bound of the cost without calling a model.
+    `estimate` returns an upper bound of the cost without calling a model. `text` writes a report (JSON) for a terminal;
+    without it, the JSON is printed.
     """
 
     about: str
     options: type[Struct]
     run: Callable[[JobRun, Any], Any]
     estimate: Callable[[Settings, Any], Spent]
+    text: Callable[[str], str] | None = None
 
 
 def kind_of(name: str) -> JobKind:

@@ -32,7 +32,7 @@ def bill(answers: Sequence[FoundAnswer], template: FoundTemplate, price: ModelPr
     if not known:
         return RequestBill()
     fixed = fixed_start(template)
-    uses = [_use(one, fixed) for one in known]
+    uses = [token_use(one, fixed) for one in known]
     n = len(known)
     return RequestBill(
         sum(use.prompt for use in uses) / n,
@@ -43,7 +43,8 @@ def bill(answers: Sequence[FoundAnswer], template: FoundTemplate, price: ModelPr
     )
 
 
-def _use(one: FoundAnswer, fixed_chars: int) -> TokenUse:
+def token_use(one: FoundAnswer, fixed_chars: int) -> TokenUse:
+    """Return the tokens of an answer. `fixed_chars` are the characters of the prompt before the first part."""
     answer = one.answer
     said, thought = max(0, answer.completion_tokens), max(0, answer.reasoning_tokens)
     return TokenUse(answer.prompt_tokens, said, int(_cached(one, fixed_chars)), thought)

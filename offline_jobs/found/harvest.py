@@ -69,7 +69,7 @@ def run(run: JobRun, options: FoundHarvestOptions) -> FoundHarvestReport:
     for portion in mapped(run, prompt, options.since, take, contract):
         rows += portion.rows
         seen, secrets = seen + portion.seen, secrets + portion.secrets
-    rows = _distinct(_newest_answer(rows), options.most)
+    rows = _distinct(newest_answer(rows), options.most)
     if options.answers_by:
         rows = _answered(run, rows, options)
     sources = Counter(row.why[0] for row in rows if row.wanted)
@@ -102,7 +102,7 @@ def estimate(_settings: Settings, options: FoundHarvestOptions) -> Spent:
     return Spent(count, count * ANSWER_TOKENS)
 
 
-def _newest_answer(rows: Sequence[DatasetRow]) -> list[DatasetRow]:
+def newest_answer(rows: Sequence[DatasetRow]) -> list[DatasetRow]:
     """Return one row for each request. A right answer that was found later counts."""
     by_request: dict[str, DatasetRow] = {}
     for row in rows:

@@ -5,7 +5,6 @@ The recorded sampling, format, tools and history stay; only the messages that th
 
 import time
 from collections.abc import Sequence
-from time import perf_counter_ns
 
 import msgspec
 from msgspec import Raw, Struct
@@ -74,9 +73,9 @@ class FoundTrial:
 
     async def _answer(self, template: FoundTemplate | None, row: DatasetRow) -> FoundAnswer:
         exchange = self.exchange(template, row)
-        began = perf_counter_ns()
+        caller = self._loop.models.caller
         try:
-            reply = await self._loop.models.caller.call(exchange, ())
+            reply = await caller.call(exchange, ())
         except RequestError as error:
             self._failed += 1
             if self._failed >= DEAD:
@@ -87,7 +86,7 @@ class FoundTrial:
             return FoundAnswer(Answer(), problem=error.message)
         self._failed = 0
         chars = sum(len(turn.text) for turn in exchange.sent)
-        took_us = (perf_counter_ns() - began) // 1000
+        took_us = caller.took_us.pop(exchange.id, 0)
         if reply.status >= OK:
             return FoundAnswer(Answer(), took_us, chars, f"the model refused the request with {reply.status}")
         return FoundAnswer(read_answer(reply.body, "application/json"), took_us, chars)

@@ -10,7 +10,7 @@ import msgspec
 from msgspec.structs import replace
 
 from gateway.cli.config import config_option, load_settings
-from gateway.cli.prompts import contracts, importing, unlock, versions
+from gateway.cli.prompts import contracts, importing, move, unlock, versions
 from gateway.prompt.found.found_prompt import FoundPrompt, PromptState, PromptVersion
 from gateway.prompt.found.shown_contract import with_contract
 from gateway.prompt.found.store import FoundFile, change_found, found_path, one_of, put, read_found
@@ -34,6 +34,7 @@ def prompts() -> None:
     See what a deployment changed: foreword prompts diff ticket-triage
     Make a template of a prompt:   foreword prompts adopt ticket-triage
     Give a prompt as a file:       foreword prompts import triage.md
+    Compare another model:         foreword prompts move ticket-triage --to MODEL --dry-run
 
     A text counts as a prompt after ten requests from three users or on three days. For texts that do not count yet,
     `list` shows what they still lack. A request with a found prompt has the prompt's id in the header
@@ -44,6 +45,7 @@ def prompts() -> None:
 for command in (*versions.COMMANDS, *contracts.COMMANDS, *unlock.COMMANDS):
     prompts.add_command(command)
 prompts.add_command(importing.import_prompts)
+prompts.add_command(move.move)
 
 
 @prompts.command("list")
