@@ -64,7 +64,8 @@ def test_two_content_types_are_refused(gateway: GatewayProcess, upstream: Upstre
 def test_the_owner_packs_a_request_as_it_likes(gateway: GatewayProcess, upstream: UpstreamInThread) -> None:
     play(upstream, *[{"id": "batch_packed01"}] * 3)
     packed = {"content-type": "application/json", "content-encoding": "gzip"}
-    assert call(gateway, "POST", "/v1/batches", content=gzip.compress(REFERENCE, mtime=0), headers=packed).status_code == 200
+    body = gzip.compress(REFERENCE, mtime=0)
+    assert call(gateway, "POST", "/v1/batches", content=body, headers=packed).status_code == 200
     assert upstream.double.received[-1].body == REFERENCE
     binary = {"content-type": "application/octet-stream"}
     assert call(gateway, "POST", f"/v1/uploads/{ID}/parts", content=b"\xff\x00", headers=binary).status_code == 200
