@@ -9,11 +9,10 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
-from gateway.errors import BadRequest
 from gateway.wire.chat.completion import loose_json, text_of
+from gateway.wire.chat.foreign_api import ForeignApi
 from gateway.wire.chat.request import (
     EMPTY,
     SYSTEM,
@@ -30,11 +29,11 @@ from gateway.wire.chat.request import (
 from gateway.wire.gemini.signatures import OF_GEMINI
 from gateway.wire.json_fields import NULL
 from gateway.wire.loose_objects import object_of
-from gateway.wire.messages.build import input_of
+from gateway.wire.messages.build import raw_input_of
 from gateway.wire.messages.losses import Losses
 
 Block = dict[str, Any]
-WHY = "This request is sent to Amazon Bedrock's Converse API."
+CONVERSE = ForeignApi("the Converse API", "This request is sent to Amazon Bedrock's Converse API.")
 KNOWN = "text, images, audio and files"
 IMAGES = {"image/png": "png", "image/jpeg": "jpeg", "image/jpg": "jpeg", "image/gif": "gif", "image/webp": "webp"}
 AUDIO = ("wav", "mp3")
@@ -54,7 +53,6 @@ NO_OUTPUT = "(no output)"
 _BLANK = re.compile(rb'"(?:[ \t]|\\[nrt])*"')
 _ID = re.compile(r"[a-zA-Z0-9_.:-]{1,64}")
 _NOT_IN_NAMES = re.compile(r"[^a-zA-Z0-9 \-()\[\]]+| {2,}")
-_object = msgspec.json.Decoder(dict[str, Raw])
 
 
 class CacheMarks:
@@ -100,7 +98,7 @@ class ConverseTalk:
         elif message.role == "user":
             self._add("user", self._blocks(message.content, f"{where}.content"))
         else:
-            raise unsupported(f"{where}.role", message.role, "system, user, assistant and tool")
+            raise CONVERSE.unsupported(f"{where}.role", message.role, "system, user, assistant and tool")
 
     def _add(self, role: str, blocks: list[Block]) -> None:
         if self.messages and self.messages[-1]["role"] == role:
@@ -110,15 +108,15 @@ class ConverseTalk:
 
     def _assistant(self, message: ChatMessage, where: str) -> list[Block]:
         if message.function_call is not UNSET and bytes(message.function_call) != NULL:
-            raise unsupported(f"{where}.function_call", "an older form", "'tool_calls'")
+            raise CONVERSE.unsupported(f"{where}.function_call", "an older form", "'tool_calls'")
         blocks = self._reasoning(message) + self._blocks(message.content, f"{where}.content")
         if message.refusal:
             blocks.append({"text": message.refusal})
         for place, call in enumerate(message.tool_calls or ()):
             if call.type != "function":
-                raise unsupported(f"{where}.tool_calls[{place}].type", call.type, "functions")
+                raise CONVERSE.unsupported(f"{where}.tool_calls[{place}].type", call.type, "functions")
             self.called[call.function.name] = None
-            given = _input(call.function.arguments)
+            given = raw_input_of(call.function.arguments)
             blocks.append({"toolUse": {"toolUseId": tool_id(call.id), "name": call.function.name, "input": given}})
         return blocks
 
@@ -157,7 +155,7 @@ class ConverseTalk:
         for place, part in enumerate(read_parts(content, where)):
             block = self._block(part, f"{where}[{place}]")
             if only_text and "text" not in block:
-                raise unsupported(f"{where}[{place}].type", part.type, "only text here")
+                raise CONVERSE.unsupported(f"{where}[{place}].type", part.type, "only text here")
             if "text" in block and _is_blank(block["text"]):
                 continue
             blocks += [block, *self._marks.after(part.cache_control)]
@@ -175,8 +173,8 @@ class ConverseTalk:
         if part.type == "file" and part.file is not None and part.file.file_data:
             return self._document(part.file, f"{where}.file.file_data")
         if part.type == "file":
-            raise unsupported(f"{where}.file", "a stored file", "files by 'file_data'")
-        raise unsupported(f"{where}.type", part.type, KNOWN)
+            raise CONVERSE.unsupported(f"{where}.file", "a stored file", "files by 'file_data'")
+        raise CONVERSE.unsupported(f"{where}.type", part.type, KNOWN)
 
     def _image(self, image: ImageUrl, where: str) -> Block:
         if image.detail not in (None, "auto"):
@@ -186,16 +184,17 @@ class ConverseTalk:
         if not data and image.url.startswith("s3://"):
             kind, source = _kind_of_name(image.url), {"s3Location": {"uri": image.url}}
         elif not data:
-            raise unsupported(where, image.url[:60], "images as data URLs or at s3://")
+            raise CONVERSE.unsupported(where, image.url[:60], "images as data URLs or at s3://")
         if kind not in IMAGES:
-            raise unsupported(where, kind or image.url[:60], "images of the types " + ", ".join(IMAGES.values()))
+            known = "images of the types " + ", ".join(IMAGES.values())
+            raise CONVERSE.unsupported(where, kind or image.url[:60], known)
         return {"image": {"format": IMAGES[kind], "source": source}}
 
     def _document(self, file: StoredOrGivenFile, where: str) -> Block:
         kind, data = data_of(file.file_data)
         kind, data = kind or "application/pdf", data or file.file_data
         if kind not in DOCUMENTS:
-            raise unsupported(where, kind, "documents of the types " + ", ".join(DOCUMENTS.values()))
+            raise CONVERSE.unsupported(where, kind, "documents of the types " + ", ".join(DOCUMENTS.values()))
         self._documents += 1
         name = _NOT_IN_NAMES.sub(" ", (file.filename or "").rpartition(".")[0] or file.filename or "").strip()
         # the API wants a name, and wants each name only once
@@ -226,27 +225,10 @@ def _is_blank(text: str | Raw) -> bool:
 
 def _audio(audio: GivenAudio, where: str) -> Block:
     if audio.format not in AUDIO:
-        raise unsupported(where, audio.format, " and ".join(AUDIO))
+        raise CONVERSE.unsupported(where, audio.format, " and ".join(AUDIO))
     return {"audio": {"format": audio.format, "source": {"bytes": audio.data}}}
 
 
 def _kind_of_name(name: str) -> str:
     ending = name.rpartition(".")[2].lower()
     return next((kind for kind, format in IMAGES.items() if ending in (format, kind.partition("/")[2])), "")
-
-
-def _input(arguments: str) -> Any:
-    """Return the input of a call. A JSON object stays undecoded, so that its numbers keep all their digits."""
-    try:
-        _object.decode(arguments)
-    except (msgspec.DecodeError, RecursionError):
-        return input_of(arguments)
-    return Raw(arguments.encode())
-
-
-def unsupported(param: str, value: str, known: str) -> BadRequest:
-    return BadRequest(
-        f"Unsupported value: '{param}' is {value!r}, and the Converse API takes {known}. {WHY}",
-        param=param,
-        code="unsupported_value",
-    )

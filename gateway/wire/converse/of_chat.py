@@ -13,7 +13,7 @@ from msgspec import UNSET, Raw
 
 from gateway.errors import BadRequest
 from gateway.wire.chat.request import NO_SCHEMA, ChatFields, ChatTool, ChosenTool, given_fields, read_fields
-from gateway.wire.converse.blocks import WHY, CacheMarks, talk_of, unsupported
+from gateway.wire.converse.blocks import CONVERSE, CacheMarks, talk_of
 from gateway.wire.json_fields import NULL, decoded
 from gateway.wire.messages.losses import Losses
 
@@ -72,7 +72,6 @@ OWN = (
 """The fields of the API itself that a client may send."""
 MODEL_FIELDS = "additionalModelRequestFields"
 ANSWERED = frozenset((*TRANSLATED, *LEFT_OUT, *REFUSED, *OWN, MODEL_FIELDS))
-NOTHING = (NULL, b"[]", b"{}", b"0", b"0.0", b"false", b'"auto"')
 EFFORTS = {"minimal": "low", "low": "low", "medium": "medium", "high": "high", "xhigh": "xhigh", "max": "max"}
 TIERS = ("default", "flex", "priority", "reserved")
 _METADATA = re.compile(r"[a-zA-Z0-9\s:_@$#=/+,.-]{0,256}")
@@ -86,15 +85,8 @@ _metadata = msgspec.json.Decoder(dict[str, str])
 def converse_body(body: bytes, model: str, losses: Losses) -> bytes:
     """Return the body of the Converse request. Raises `BadRequest` for features that the API lacks."""
     given = given_fields(body)
-    for name, value in given.items():
-        if name in REFUSED and bytes(value) not in (*NOTHING, HARMLESS.get(name)):
-            raise BadRequest(
-                f"Unsupported parameter: the Converse API has no '{name}'. {REFUSED[name]} {WHY}",
-                param=name,
-                code="unsupported_parameter",
-            )
-        if name in LEFT_OUT and bytes(value) not in NOTHING:
-            losses.add(name)
+    for name in CONVERSE.fields_left_out(given, REFUSED, HARMLESS, LEFT_OUT):
+        losses.add(name)
     fields = read_fields(body)
     vendor = vendor_of(model)
     if vendor not in ("", THINKING) and given.pop("thinking", None) is not None:
@@ -171,7 +163,7 @@ def _tools(fields: ChatFields, called: list[str], marks: CacheMarks, losses: Los
 
 def _spec(tool: ChatTool, place: int, marks: CacheMarks) -> list[dict[str, Any]]:
     if tool.type != "function":
-        raise unsupported(f"tools[{place}].type", tool.type, "functions")
+        raise CONVERSE.unsupported(f"tools[{place}].type", tool.type, "functions")
     function = tool.function
     has_schema = function.parameters is not UNSET and bytes(function.parameters) not in (NULL, b"{}")
     spec: dict[str, Any] = {"name": function.name}

@@ -9,6 +9,7 @@ from msgspec import UNSET, Raw
 
 from gateway.errors import BadRequest
 from gateway.wire.chat.completion import text_of
+from gateway.wire.chat.foreign_api import ForeignApi
 from gateway.wire.chat.request import (
     EMPTY,
     SYSTEM,
@@ -24,15 +25,14 @@ from gateway.wire.chat.request import (
 from gateway.wire.gemini.signatures import MISSING, OF_GEMINI, parts_of_id, signature_beside
 from gateway.wire.json_fields import NULL
 from gateway.wire.loose_objects import object_of
-from gateway.wire.messages.build import input_of
+from gateway.wire.messages.build import raw_input_of
 from gateway.wire.messages.losses import Losses
 
 Part = dict[str, Any]
-WHY = "This request is sent to Gemini's API."
+GEMINI = ForeignApi("Gemini's API", "This request is sent to Gemini's API.")
 KNOWN = "text, images, audio and files"
 AUDIO = {"wav": "audio/wav", "mp3": "audio/mp3"}
 PDF = "application/pdf"
-_object = msgspec.json.Decoder(dict[str, Raw])
 _any = msgspec.json.Decoder()
 
 
@@ -60,7 +60,7 @@ class Contents:
         elif message.role == "user":
             self._add("user", self._parts(message.content, f"{where}.content"))
         else:
-            raise unsupported(f"{where}.role", message.role, "system, user, assistant and tool")
+            raise GEMINI.unsupported(f"{where}.role", message.role, "system, user, assistant and tool")
 
     def _add(self, role: str, parts: list[Part]) -> None:
         """Add parts. Results of tools are joined, because the API wants those of one turn in one content."""
@@ -73,7 +73,7 @@ class Contents:
 
     def _assistant(self, message: ChatMessage, where: str) -> list[Part]:
         if message.function_call is not UNSET and bytes(message.function_call) != NULL:
-            raise unsupported(f"{where}.function_call", "an older form", "'tool_calls'")
+            raise GEMINI.unsupported(f"{where}.function_call", "an older form", "'tool_calls'")
         parts = self._parts(message.content, f"{where}.content")
         if message.refusal:
             parts.append({"text": message.refusal})
@@ -81,7 +81,7 @@ class Contents:
         has_signature = not self._must_be_signed
         for place, call in enumerate(message.tool_calls or ()):
             if call.type != "function":
-                raise unsupported(f"{where}.tool_calls[{place}].type", call.type, "functions")
+                raise GEMINI.unsupported(f"{where}.tool_calls[{place}].type", call.type, "functions")
             own, signature = parts_of_id(call.id)
             signature = signature or signature_beside(call.extra_content)
             # of parallel calls only the first one is signed
@@ -90,7 +90,7 @@ class Contents:
                 self._losses.add("signature of a call", "another model made the call, or the client cut its id")
             has_signature = True
             self._names[call.id] = call.function.name
-            called = {"name": call.function.name, "args": _arguments(call.function.arguments)}
+            called = {"name": call.function.name, "args": raw_input_of(call.function.arguments)}
             part: Part = {"functionCall": called | ({"id": own} if own else {})}
             parts.append(part | ({"thoughtSignature": signature} if signature else {}))
         return parts
@@ -147,13 +147,13 @@ class Contents:
         if part.type == "input_audio" and part.input_audio is not None:
             kind = part.input_audio.format
             if kind not in AUDIO:
-                raise unsupported(f"{where}.input_audio.format", kind, " and ".join(AUDIO))
+                raise GEMINI.unsupported(f"{where}.input_audio.format", kind, " and ".join(AUDIO))
             return {"inlineData": {"mimeType": AUDIO[kind], "data": part.input_audio.data}}
         if part.type == "file" and part.file is not None and part.file.file_data:
             return self._file(part.file)
         if part.type == "file":
-            raise unsupported(f"{where}.file", "a stored file", "files by 'file_data'")
-        raise unsupported(f"{where}.type", part.type, KNOWN)
+            raise GEMINI.unsupported(f"{where}.file", "a stored file", "files by 'file_data'")
+        raise GEMINI.unsupported(f"{where}.type", part.type, KNOWN)
 
     def _file(self, file: StoredOrGivenFile) -> Part:
         if file.filename:
@@ -176,20 +176,3 @@ def _media(url: str) -> Part:
         return {"inlineData": {"mimeType": kind, "data": data}}
     guessed, _ = mimetypes.guess_type(url.partition("?")[0])
     return {"fileData": {"fileUri": url} | ({"mimeType": guessed} if guessed else {})}
-
-
-def _arguments(arguments: str) -> Any:
-    """Return the arguments of a call. A JSON object stays undecoded, so that its numbers keep all their digits."""
-    try:
-        _object.decode(arguments)
-    except (msgspec.DecodeError, RecursionError):
-        return input_of(arguments)
-    return Raw(arguments.encode())
-
-
-def unsupported(param: str, value: str, known: str) -> BadRequest:
-    return BadRequest(
-        f"Unsupported value: '{param}' is {value!r}, and Gemini's API takes {known}. {WHY}",
-        param=param,
-        code="unsupported_value",
-    )

@@ -13,7 +13,7 @@ from msgspec import UNSET, Raw
 
 from gateway.errors import BadRequest
 from gateway.wire.chat.request import ChatFields, ChatTool, ChosenTool, given_fields, read_fields
-from gateway.wire.gemini.contents import WHY, contents_of, unsupported
+from gateway.wire.gemini.contents import GEMINI, contents_of
 from gateway.wire.json_fields import NULL, decoded
 from gateway.wire.messages.losses import Losses
 
@@ -67,7 +67,6 @@ TRANSLATED = (
     "generationConfig",
 )
 ANSWERED = frozenset((*TRANSLATED, *LEFT_OUT, *REFUSED, *RENAMED))
-NOTHING = (NULL, b"[]", b"{}", b"0", b"0.0", b"false", b'"auto"')
 CHOICES = {"auto": "AUTO", "required": "ANY", "none": "NONE"}
 JSON = "application/json"
 LEVELS = {"minimal": "MINIMAL", "low": "LOW", "medium": "MEDIUM", "high": "HIGH", "xhigh": "HIGH", "max": "HIGH"}
@@ -87,15 +86,8 @@ _config = msgspec.json.Decoder(dict[str, Raw])
 def generate_body(body: bytes, model: str, losses: Losses) -> bytes:
     """Return the body of the `generateContent` request. Raises `BadRequest` for features that the API lacks."""
     given = given_fields(body)
-    for name, value in given.items():
-        if name in REFUSED and bytes(value) not in (*NOTHING, HARMLESS.get(name)):
-            raise BadRequest(
-                f"Unsupported parameter: Gemini's API has no '{name}'. {REFUSED[name]} {WHY}",
-                param=name,
-                code="unsupported_parameter",
-            )
-        if name in LEFT_OUT and bytes(value) not in NOTHING:
-            losses.add(name)
+    for name in GEMINI.fields_left_out(given, REFUSED, HARMLESS, LEFT_OUT):
+        losses.add(name)
     if b'"cache_control"' in body:
         losses.add("cache_control", "Gemini models cache by themselves")
     fields = read_fields(body)
@@ -131,7 +123,7 @@ def _config_of(fields: ChatFields, given: dict[str, Raw], model: str, losses: Lo
     elif form is not None and form.type == "json_object":
         config["responseMimeType"] = JSON
     elif form is not None and form.type != "text":
-        raise unsupported("response_format.type", form.type, "text, json_object and json_schema")
+        raise GEMINI.unsupported("response_format.type", form.type, "text, json_object and json_schema")
     thinking = _thinking(fields, model, losses)
     return config | ({"thinkingConfig": thinking} if thinking else {})
 
@@ -199,7 +191,7 @@ def _declarations(tools: list[ChatTool], losses: Losses) -> list[dict[str, Any]]
     declared = []
     for place, tool in enumerate(tools):
         if tool.type != "function":
-            raise unsupported(f"tools[{place}].type", tool.type, "functions")
+            raise GEMINI.unsupported(f"tools[{place}].type", tool.type, "functions")
         function = tool.function
         if function.strict is not UNSET and bytes(function.strict) == b"true":
             losses.add("tools.strict")

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import msgspec
+from msgspec import Raw
 
 from gateway.wire.chat.calls import CallSorter
 from gateway.wire.chat.completion import CalledFunction, CallPart, MessagePart, ReportedUsage, loose_json, text_of
@@ -27,6 +28,7 @@ BROKEN = "INVALID_JSON"
 """If a call's arguments are not a JSON object, its input gets this field with the arguments as text. Anthropic's guide
 to tools recommends this field."""
 _encode = msgspec.json.Encoder().encode
+_object = msgspec.json.Decoder(dict[str, Raw])
 
 
 class _SpokenBlock:
@@ -239,6 +241,17 @@ def input_of(arguments: str) -> dict[str, Any]:
         return {}
     value = loose_json(arguments.encode())
     return value if isinstance(value, dict) else {BROKEN: arguments}
+
+
+def raw_input_of(arguments: str) -> Any:
+    """Return the input of a call, as `input_of`. A JSON object stays undecoded, so that its numbers keep all their
+    digits.
+    """
+    try:
+        _object.decode(arguments)
+    except (msgspec.DecodeError, RecursionError):
+        return input_of(arguments)
+    return Raw(arguments.encode())
 
 
 def _stopped(reason: str | None, sequence: str | None) -> dict[str, Any]:

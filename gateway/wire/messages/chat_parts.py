@@ -7,10 +7,9 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-import msgspec
 from msgspec import UNSET, Raw
 
-from gateway.errors import BadRequest
+from gateway.wire.chat.foreign_api import ForeignApi
 from gateway.wire.chat.request import (
     EMPTY,
     SYSTEM,
@@ -22,17 +21,17 @@ from gateway.wire.chat.request import (
     read_parts,
 )
 from gateway.wire.gemini.signatures import OF_GEMINI
-from gateway.wire.messages.build import input_of
+from gateway.wire.messages.build import raw_input_of
 from gateway.wire.messages.losses import Losses
 
 Block = dict[str, Any]
-WHY_MESSAGES = "This request is sent to Anthropic's API, because its model's backend has no chat completions."
+ANTHROPIC = ForeignApi(
+    "Anthropic's API",
+    "This request is sent to Anthropic's API, because its model's backend has no chat completions.",
+)
 KNOWN = "text, images and files"
 FOREIGN = re.compile(rb'"signature"\s*:\s*"' + OF_GEMINI.encode())
 """Finds the signature of a Gemini model, which Anthropic's API would refuse."""
-
-
-_object = msgspec.json.Decoder(dict[str, Raw])
 
 
 class Conversation:
@@ -59,11 +58,11 @@ class Conversation:
         elif message.role == "user":
             self._user(_blocks(message.content, f"{where}.content", self._losses))
         else:
-            raise _unsupported(f"{where}.role", message.role, "system, user, assistant and tool")
+            raise ANTHROPIC.unsupported(f"{where}.role", message.role, "system, user, assistant and tool")
 
     def _assistant(self, message: ChatMessage, where: str) -> None:
         if message.function_call is not UNSET and bytes(message.function_call) != b"null":
-            raise _unsupported(f"{where}.function_call", "an older form", "'tool_calls'")
+            raise ANTHROPIC.unsupported(f"{where}.function_call", "an older form", "'tool_calls'")
         blocks: list[Any] = [block for block in message.thinking_blocks or () if not FOREIGN.search(block)]
         if len(blocks) < len(message.thinking_blocks or ()):
             self._losses.add("thinking_blocks", "another provider's model signed them")
@@ -76,8 +75,8 @@ class Conversation:
         calls = message.tool_calls or []
         for place, call in enumerate(calls):
             if call.type != "function":
-                raise _unsupported(f"{where}.tool_calls[{place}].type", call.type, "functions")
-            name, given = call.function.name, _input(call.function.arguments)
+                raise ANTHROPIC.unsupported(f"{where}.tool_calls[{place}].type", call.type, "functions")
+            name, given = call.function.name, raw_input_of(call.function.arguments)
             blocks.append({"type": "tool_use", "id": call.id, "name": name, "input": given})
         self.lacks_thinking = bool(calls) and not has_thinking
         if blocks:
@@ -107,15 +106,6 @@ def conversation(messages: Sequence[ChatMessage], losses: Losses) -> Conversatio
     return translated
 
 
-def _input(arguments: str) -> Any:
-    """Return the input of a call. A JSON object stays undecoded, so that its numbers keep all their digits."""
-    try:
-        _object.decode(arguments)
-    except msgspec.DecodeError:
-        return input_of(arguments)
-    return Raw(arguments.encode())
-
-
 def _blocks(content: Raw, where: str, losses: Losses) -> list[Block]:
     """Return the blocks of a field `content`. Empty texts are left out, because Anthropic's API refuses them."""
     blocks = []
@@ -139,8 +129,8 @@ def _block(part: ChatContentPart, where: str, losses: Losses) -> Block:
     if part.type == "file" and part.file is not None and part.file.file_data:
         return _document(part.file, where)
     if part.type == "file":
-        raise _unsupported(f"{where}.file", "a stored file", "files by 'file_data'")
-    raise _unsupported(f"{where}.type", part.type, KNOWN)
+        raise ANTHROPIC.unsupported(f"{where}.file", "a stored file", "files by 'file_data'")
+    raise ANTHROPIC.unsupported(f"{where}.type", part.type, KNOWN)
 
 
 def _source(url: str) -> Block:
@@ -152,7 +142,8 @@ def _document(file: StoredOrGivenFile, where: str) -> Block:
     media_type, data = data_of(file.file_data)
     data = data or file.file_data
     if media_type not in ("", "application/pdf"):
-        raise _unsupported(f"{where}.file.file_data", media_type, "PDF files; send other text as a part of type 'text'")
+        known = "PDF files; send other text as a part of type 'text'"
+        raise ANTHROPIC.unsupported(f"{where}.file.file_data", media_type, known)
     block: Block = {"type": "document"} | ({"title": file.filename} if file.filename else {})
     return {**block, "source": {"type": "base64", "media_type": "application/pdf", "data": data}}
 
@@ -164,11 +155,3 @@ def _shortest(blocks: list[Block]) -> str | Raw | list[Block]:
         return ""
     first = blocks[0]
     return first["text"] if len(blocks) == 1 and isinstance(first, dict) and set(first) == {"type", "text"} else blocks
-
-
-def _unsupported(param: str, value: str, known: str) -> BadRequest:
-    return BadRequest(
-        f"Unsupported value: '{param}' is {value!r}, and Anthropic's API takes {known}. {WHY_MESSAGES}",
-        param=param,
-        code="unsupported_value",
-    )

@@ -13,7 +13,7 @@ from msgspec import UNSET
 from gateway.errors import BadRequest
 from gateway.wire.chat.request import NO_SCHEMA, ChatFields, ChatTool, ChosenTool, given_fields, read_fields
 from gateway.wire.json_fields import NULL
-from gateway.wire.messages.chat_parts import WHY_MESSAGES, conversation
+from gateway.wire.messages.chat_parts import ANTHROPIC, conversation
 from gateway.wire.messages.losses import Losses
 
 _encode = msgspec.json.Encoder().encode
@@ -23,6 +23,7 @@ REFUSED = {
     "logprobs": "Leave it out.",
     "top_logprobs": "Leave it out.",
     "audio": "Leave it out.",
+    "modalities": "Leave it out.",
     "functions": "Send 'tools'.",
     "function_call": "Send 'tool_choice'.",
     "web_search_options": "Leave it out.",
@@ -60,7 +61,6 @@ TRANSLATED = (
     "modalities",
 )
 ANSWERED = frozenset((*TRANSLATED, *LEFT_OUT, *REFUSED))
-NOTHING = (NULL, b"[]", b"{}", b"0", b"0.0", b"false", b'"auto"')
 EFFORTS = {"minimal": "low", "low": "low", "medium": "medium", "high": "high", "xhigh": "xhigh", "max": "max"}
 TIERS = {"auto": "auto", "default": "standard_only"}
 CHOICES = {"auto": "auto", "required": "any", "none": "none"}
@@ -72,11 +72,8 @@ def messages_body(body: bytes, answer_tokens: int, losses: Losses) -> bytes:
     Anthropic's API requires a maximum answer length. If the client sets none, `answer_tokens` is used.
     """
     given = given_fields(body)
-    for name, value in given.items():
-        if name in (*REFUSED, "modalities") and bytes(value) not in (*NOTHING, HARMLESS.get(name)):
-            raise _unsupported(name, REFUSED.get(name, "Leave it out."))
-        if name in LEFT_OUT and bytes(value) not in NOTHING:
-            losses.add(name)
+    for name in ANTHROPIC.fields_left_out(given, REFUSED, HARMLESS, LEFT_OUT):
+        losses.add(name)
     fields = read_fields(body)
     talk = conversation(fields.messages, losses)
     limit = fields.limit
@@ -138,7 +135,7 @@ def _tools(fields: ChatFields) -> dict[str, Any]:
 def _tool(tool: ChatTool, place: int) -> dict[str, Any]:
     if tool.type != "function":
         raise BadRequest(
-            f"Unsupported value: 'tools[{place}].type' is {tool.type!r}. Describe it as a function. {WHY_MESSAGES}",
+            f"Unsupported value: 'tools[{place}].type' is {tool.type!r}. Describe it as a function. {ANTHROPIC.why}",
             param=f"tools[{place}].type",
             code="unsupported_value",
         )
@@ -196,11 +193,3 @@ def _about(fields: ChatFields, losses: Losses) -> dict[str, Any]:
     elif tier:
         losses.add("service_tier")
     return extra
-
-
-def _unsupported(param: str, remedy: str) -> BadRequest:
-    return BadRequest(
-        f"Unsupported parameter: Anthropic's API has no '{param}'. {remedy} {WHY_MESSAGES}",
-        param=param,
-        code="unsupported_parameter",
-    )
