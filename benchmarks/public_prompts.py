@@ -2,7 +2,7 @@
 
     python benchmarks/public_prompts.py first --alpaca-eval model_outputs.json --mt-bench question.jsonl \
         --align-bench data_v1.1_release.jsonl --leave-out FOLDER/real_prompts/dev.jsonl --out FOLDER2
-    python benchmarks/public_prompts.py third --auto-j testdata_pairwise.jsonl --belle eval_set.json \
+    python benchmarks/public_prompts.py later --lot third --auto-j testdata_pairwise.jsonl --belle eval_set.json \
         --align-bench data_v1.1_release.jsonl --leave-out FOLDER/real_prompts/dev.jsonl --out FOLDER3
 
 The files are those of tatsu-lab/alpaca_eval (`results/FsfairX-Zephyr-Chat-v0.1/model_outputs.json`; its sets
@@ -24,8 +24,10 @@ import click
 SETS = ("helpful_base", "oasst", "vicuna")
 FIRST_CHINESE = slice(0, 240)
 # of the rows in the order of their hashes: auto-j, AlignBench, BELLE
-SECOND = (slice(0, 420), slice(240, 400), slice(0, 140))
-THIRD = (slice(420, 840), slice(400, 560), slice(140, 280))
+LOTS = {
+    "second": (slice(0, 420), slice(240, 400), slice(0, 140)),
+    "third": (slice(420, 840), slice(400, 560), slice(140, 280)),
+}
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 FOLDER = click.Path(file_okay=False, path_type=Path)
 
@@ -102,29 +104,16 @@ def first(alpaca_eval: Path, mt_bench: Path, align_bench: Path, leave_out: Path 
 
 
 @main.command()
+@click.option("--lot", type=click.Choice(list(LOTS)), required=True)
 @click.option("--auto-j", required=True, type=FILE)
 @click.option("--belle", required=True, type=FILE)
 @click.option("--align-bench", required=True, type=FILE)
 @click.option("--leave-out", type=FILE, help="A file with prompts that must not be drawn.")
 @click.option("--out", required=True, type=FOLDER)
-def second(auto_j: Path, belle: Path, align_bench: Path, leave_out: Path | None, out: Path) -> None:
-    """Draw the second lot."""
-    write(further(auto_j, belle, align_bench, SECOND), leave_out, out)
-
-
-@main.command()
-@click.option("--auto-j", required=True, type=FILE)
-@click.option("--belle", required=True, type=FILE)
-@click.option("--align-bench", required=True, type=FILE)
-@click.option("--leave-out", type=FILE, help="A file with prompts that must not be drawn.")
-@click.option("--out", required=True, type=FOLDER)
-def third(auto_j: Path, belle: Path, align_bench: Path, leave_out: Path | None, out: Path) -> None:
-    """Draw the third lot."""
-    write(further(auto_j, belle, align_bench, THIRD), leave_out, out)
-
-
-def further(auto_j: Path, belle: Path, align_bench: Path, places: tuple[slice, slice, slice]) -> list[Row]:
-    return [*auto_j_rows(auto_j)[places[0]], *align_bench_rows(align_bench)[places[1]], *belle_rows(belle)[places[2]]]
+def later(lot: str, auto_j: Path, belle: Path, align_bench: Path, leave_out: Path | None, out: Path) -> None:
+    """Draw the second or the third lot."""
+    places = zip((auto_j_rows(auto_j), align_bench_rows(align_bench), belle_rows(belle)), LOTS[lot], strict=True)
+    write([row for rows, place in places for row in rows[place]], leave_out, out)
 
 
 if __name__ == "__main__":

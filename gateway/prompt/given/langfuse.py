@@ -12,7 +12,6 @@ from gateway.prompt.given.given_prompt import (
     FileMessage,
     GivenPrompt,
     PromptFileBroken,
-    joined,
     settings_losses,
 )
 
@@ -59,5 +58,4 @@ def _prompt(version: dict[str, Any], what: str) -> GivenPrompt:
 def _body(text: str) -> tuple[Body, list[str]]:
     if _REFERENCE.search(text):
         raise PromptFileBroken("the prompt contains another one (@@@langfusePrompt…); give the resolved prompt")
-    body, losses = plain_body(text)
-    return joined(body), losses
+    return plain_body(text)
