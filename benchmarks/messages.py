@@ -8,6 +8,7 @@ two blocks, and a conversation with tool calls and results, about 40 kB. CPU is 
 import json
 import statistics
 import tempfile
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,7 @@ models = ["claude-*"]
 """
 )
 QUESTION = "What is the capital of France? Answer in one short sentence."
+Case = tuple[str, dict[str, Any], str]
 CHAT, MESSAGES = "/v1/chat/completions", "/v1/messages"
 HEADERS = {"content-type": "application/json", "host": HOST, "x-api-key": "none", "anthropic-version": "2023-06-01"}
 FILE = "def area(width: float, height: float) -> float:\n    return width * height\n\n\n" * 30
@@ -78,7 +80,7 @@ def _schema() -> dict[str, Any]:
     return {"type": "object", "properties": fields, "required": list(fields)}
 
 
-CASES = {
+CASES: dict[str, Case] = {
     "chat, byte-true": (CHAT, short_chat("gpt-4o-mini"), ""),
     "messages, byte-true": (MESSAGES, short_chat("claude-4"), "chat, byte-true"),
     "messages to a chat backend": (MESSAGES, short_chat("gpt-4o-mini"), "messages, byte-true"),
@@ -97,33 +99,37 @@ CASES = {
 def messages(rounds: int, seconds: int, only: str) -> None:
     """CPU per request of Anthropic's API."""
     chosen = {name: case for name, case in CASES.items() if only in name}
-    figures: dict[str, list[float]] = {name: [] for name in chosen}
-    with tempfile.TemporaryDirectory(prefix="foreword-messages-") as folder, ExitStack() as stack:
+    compare(chosen, CONFIG, rounds, seconds)
+
+
+def compare(cases: Mapping[str, Case], config: str, rounds: int, seconds: int) -> None:
+    """Send the requests of all cases in turn, in each round, and print the median CPU time of each case.
+
+    A case is a path, a body, and the name of the case that it is compared with, or "".
+    """
+    figures: dict[str, list[float]] = {name: [] for name in cases}
+    with tempfile.TemporaryDirectory(prefix="foreword-compared-") as folder, ExitStack() as stack:
         scratch = Path(folder)
         upstream, port = nginx.fixed(scratch / "upstream")
         stack.callback(upstream.stop)
-        gateway, own = foreword.start(scratch / "gateway", CONFIG, port)
+        gateway, own = foreword.start(scratch / "gateway", config, port)
         stack.callback(gateway.stop)
         scripts = {
             name: script(scratch, f"case{place}", json.dumps(body), HEADERS)
-            for place, (name, (_, body, _)) in enumerate(chosen.items())
+            for place, (name, (_, body, _)) in enumerate(cases.items())
         }
         for number in range(rounds):
-            for name, (path, _, _) in chosen.items():
+            for name, (path, _, _) in cases.items():
                 load, cpu = measure(Running(gateway, own, path), scripts[name], seconds, number)
                 if load.errors:
                     raise click.ClickException(f"{name}: {load.errors} of {load.requests} requests failed")
                 figures[name].append(cpu)
             click.echo(f"round {number + 1} done", err=True)
-    _report(figures, rounds, seconds)
-
-
-def _report(figures: dict[str, list[float]], rounds: int, seconds: int) -> None:
     middles = {name: statistics.median(each) for name, each in figures.items()}
     rows = []
     for name, middle in middles.items():
-        before = middles.get(CASES[name][2])
-        size = f"{len(json.dumps(CASES[name][1])):,}"
+        before = middles.get(cases[name][2])
+        size = f"{len(json.dumps(cases[name][1])):,}"
         rows.append([name, size, f"{middle:,.0f}", f"{middle / before:.2f}" if before else ""])
     click.echo(f"{rounds} interleaved rounds of {seconds} s, medians\n")
     click.echo(table(["request", "bytes", "CPU us a request", "times its byte-true one"], rows))

@@ -4,20 +4,9 @@ The upstream is nginx with a fixed answer in each provider's form. The requests 
 question, and a coding agent's request of about 40 kB with tools, calls and results.
 """
 
-import json
-import statistics
-import tempfile
-from contextlib import ExitStack
-from pathlib import Path
-from typing import Any
-
 import click
-from harness import foreword, nginx
-from harness.load import script
-from harness.measure import measure
-from harness.peers import Running
-from harness.report import table
-from messages import CHAT, HEADERS, MESSAGES, long_chat, long_messages, short_chat
+from harness import foreword
+from messages import CHAT, MESSAGES, Case, compare, long_chat, long_messages, short_chat
 
 CONFIG = (
     foreword.PASS_THROUGH
@@ -55,7 +44,7 @@ models = ["eu.anthropic.*"]
 )
 GEMINI, BEDROCK, SIGNED = "gemini-2.5-flash", "us.anthropic.claude-4", "eu.anthropic.claude-4"
 PLAIN, LONG, LONG_MESSAGES = "chat, byte-true", "agent's chat, byte-true", "agent's messages, byte-true"
-CASES: dict[str, tuple[str, dict[str, Any], str]] = {
+CASES: dict[str, Case] = {
     PLAIN: (CHAT, short_chat("gpt-4o-mini"), ""),
     "chat to azure": (CHAT, short_chat("azure-gpt"), PLAIN),
     "chat to gemini": (CHAT, short_chat(GEMINI), PLAIN),
@@ -78,32 +67,7 @@ CASES: dict[str, tuple[str, dict[str, Any], str]] = {
 @click.option("--seconds", default=3, show_default=True)
 def providers(rounds: int, seconds: int) -> None:
     """CPU per request to the cloud providers' APIs."""
-    figures: dict[str, list[float]] = {name: [] for name in CASES}
-    with tempfile.TemporaryDirectory(prefix="foreword-providers-") as folder, ExitStack() as stack:
-        scratch = Path(folder)
-        upstream, port = nginx.fixed(scratch / "upstream")
-        stack.callback(upstream.stop)
-        gateway, own = foreword.start(scratch / "gateway", CONFIG, port)
-        stack.callback(gateway.stop)
-        scripts = {
-            name: script(scratch, f"case{place}", json.dumps(body), HEADERS)
-            for place, (name, (_, body, _)) in enumerate(CASES.items())
-        }
-        for number in range(rounds):
-            for name, (path, _, _) in CASES.items():
-                load, cpu = measure(Running(gateway, own, path), scripts[name], seconds, number)
-                if load.errors:
-                    raise click.ClickException(f"{name}: {load.errors} of {load.requests} requests failed")
-                figures[name].append(cpu)
-            click.echo(f"round {number + 1} done", err=True)
-    middles = {name: statistics.median(each) for name, each in figures.items()}
-    rows = []
-    for name, middle in middles.items():
-        before = middles.get(CASES[name][2])
-        size = f"{len(json.dumps(CASES[name][1])):,}"
-        rows.append([name, size, f"{middle:,.0f}", f"{middle / before:.2f}" if before else ""])
-    click.echo(f"{rounds} interleaved rounds of {seconds} s, medians\n")
-    click.echo(table(["request", "bytes", "CPU us a request", "times the byte-true one"], rows))
+    compare(CASES, CONFIG, rounds, seconds)
 
 
 if __name__ == "__main__":
