@@ -15,8 +15,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from gateway.backends.local import gguf
 from gateway.backends.local.engine import LlamaEngine, LlamaOptions
+from gateway.backends.local.gguf import metadata
 from gateway.resources import locate
 from gateway.wire.engine.answer_format import check_schema
 from gateway.wire.engine.enum_trie import with_tries
@@ -61,7 +61,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", nargs="?", default=DEFAULT)
     path = locate(parser.parse_args().model, Path.cwd())
-    engine = LlamaEngine(path, gguf.read(path), LlamaOptions(context_tokens=2048, parallel=1))
+    engine = LlamaEngine(path, metadata.read(path), LlamaOptions(context_tokens=2048, parallel=1))
     waits(engine, None)
     sys.stdout.write("| schema | compiling, s | longest token, s |\n|---|---|---|\n")
     for name, schema in SCHEMAS.items():

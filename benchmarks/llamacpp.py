@@ -12,8 +12,8 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from gateway.backends.local import gguf
 from gateway.backends.local.engine import LlamaEngine, LlamaOptions
+from gateway.backends.local.gguf import metadata
 from gateway.resources import locate
 
 WRITTEN = 33
@@ -38,7 +38,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", nargs="?", default=DEFAULT)
     path = locate(parser.parse_args().model, Path.cwd())
-    engine = LlamaEngine(path, gguf.read(path), LlamaOptions(prompt_cache_mb=0))
+    engine = LlamaEngine(path, metadata.read(path), LlamaOptions(prompt_cache_mb=0))
     start = time.process_time()
     read = ask(engine, 1, 1)
     report("reading a prompt", read, start)

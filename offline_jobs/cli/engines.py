@@ -7,7 +7,7 @@ import click
 import msgspec
 
 from gateway.backends.local import variants
-from gateway.backends.local.gguf import NotAModel
+from gateway.backends.local.gguf.metadata import NotAModel
 from gateway.backends.local.variants import NoSuchVariant
 from gateway.cli.config import config_option
 from gateway.cli.listing import print_rows
@@ -113,7 +113,7 @@ def store(source: str, config: Path) -> None:
 
     The conversion takes seconds, needs no torch and measures nothing. The default SOURCE is the packaged model.
     """
-    from offline_jobs.compress.store import store_q8_0
+    from gateway.backends.local.gguf.q8_0 import store_q8_0
 
     with JobsGroup.reported(), open_ledger(config) as (settings, _):
         try:

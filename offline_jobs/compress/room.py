@@ -7,8 +7,9 @@ from typing import Any
 
 from msgspec import Struct
 
-from offline_jobs.compress.gguf import blocks, families
-from offline_jobs.compress.gguf.gguf_file import bytes_of
+from gateway.backends.local.gguf import blocks
+from gateway.backends.local.gguf.tensors import bytes_of
+from offline_jobs.compress.gguf import families
 from offline_jobs.compress.schemes import CompressOptions, Plan
 from offline_jobs.errors import JobFailed
 

@@ -9,11 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gateway.backends.local.gguf import NotAModel
+from gateway.backends.local.gguf.blocks import read_values
+from gateway.backends.local.gguf.metadata import NotAModel
+from gateway.backends.local.gguf.tensors import GgufFile, Pair, read_gguf
 from offline_jobs.compress.gguf import families
-from offline_jobs.compress.gguf.blocks import read_values
 from offline_jobs.compress.gguf.families import Family
-from offline_jobs.compress.gguf.gguf_file import GgufFile, Pair, read_gguf
 from offline_jobs.errors import JobFailed
 
 CHUNK = 1 << 22

@@ -11,8 +11,8 @@ from typing import Any
 
 from torch import Tensor
 
+from gateway.backends.local.gguf.tensors import Pair
 from offline_jobs.compress.gguf.export import Compressed, hold, linear_names, quantize_network, round_to_half
-from offline_jobs.compress.gguf.gguf_file import Pair
 from offline_jobs.compress.methods import structured
 from offline_jobs.compress.methods.layers import LayerFiles, importances
 from offline_jobs.compress.methods.prune import prune

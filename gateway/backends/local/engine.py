@@ -18,7 +18,7 @@ from msgspec import Struct
 from gateway.backends.local import signals
 from gateway.backends.local.chat_template import CannotChange, without_default_system
 from gateway.backends.local.generation import Callback
-from gateway.backends.local.gguf import ModelFile
+from gateway.backends.local.gguf.metadata import ModelFile
 from gateway.backends.local.tokens import SocketTokenizer
 
 log = logging.getLogger("foreword.llamacpp")

@@ -11,8 +11,9 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 
-from gateway.backends.local import gguf, variants
+from gateway.backends.local import variants
 from gateway.backends.local.engine import LlamaEngine, LlamaOptions
+from gateway.backends.local.gguf import metadata
 from gateway.backends.local.serve import LocalModel, Serving
 from gateway.backends.local.variants import AUTO, NoSuchVariant, StoredVariant
 from gateway.errors import ConfigError, Problem
@@ -93,7 +94,7 @@ class LlamaCpp(LocalModel):
         variant: StoredVariant | None = None,
         root: Path = Path(),
     ) -> None:
-        """Read the metadata of the model file, without the weights. Raises `gguf.NotAModel`.
+        """Read the metadata of the model file, without the weights. Raises `metadata.NotAModel`.
 
         `path` is the file of the model, or of the variant if there is one. Relative paths in the settings start at
         `root`.
@@ -102,7 +103,7 @@ class LlamaCpp(LocalModel):
         self._path = path
         self._variant = variant
         self._root = root
-        self._file = gguf.read(path)
+        self._file = metadata.read(path)
         given = -(-settings.context_tokens // BLOCK) * BLOCK
         serving = Serving(
             name=settings.name,
@@ -170,7 +171,7 @@ def _check(settings: LlamaCppSettings, root: Path) -> Iterable[Problem]:
 def _file_problems(field: str, file: str, root: Path) -> Iterable[Problem]:
     try:
         path = locate(file, root)
-        if not (path.is_file() and gguf.is_model(path)):
+        if not (path.is_file() and metadata.is_model(path)):
             yield Problem(field, f"{path} is not a GGUF model", REMEDY)
     except NoSuchResource as error:
         yield Problem(field, str(error), REMEDY)
@@ -193,7 +194,7 @@ def _build(name: str, settings: LlamaCppSettings, parts: Any) -> LlamaCpp:
     except NoSuchVariant as error:
         where = f"[backends.{name}] variant"
         raise ConfigError([Problem(where, str(error), "Run: foreword engines list")]) from error
-    except gguf.NotAModel as error:
+    except metadata.NotAModel as error:
         where = f"[backends.{name}] model"
         raise ConfigError([Problem(where, str(error), "Fetch the model file again.")]) from error
 

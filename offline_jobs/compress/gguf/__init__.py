@@ -1,1 +1,1 @@
-"""GGUF: files, blocks, the tensor names of model families, vocabularies, and the export of a model."""
+"""GGUF: the tensor names of model families, vocabularies, and the export of a model."""

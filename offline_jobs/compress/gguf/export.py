@@ -11,10 +11,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from offline_jobs.compress.gguf import blocks, families
-from offline_jobs.compress.gguf.blocks import F16, F32, Q8_0
+from gateway.backends.local.gguf import blocks
+from gateway.backends.local.gguf.blocks import F16, F32, Q8_0
+from gateway.backends.local.gguf.tensors import Pair, TensorSpec, number, write_gguf
+from offline_jobs.compress.gguf import families
 from offline_jobs.compress.gguf.families import EMBEDDING, HEAD
-from offline_jobs.compress.gguf.gguf_file import Pair, TensorSpec, number, write_gguf
 from offline_jobs.compress.methods.grids import Grid, Quantized, quantize
 from offline_jobs.compress.source import Source
 from offline_jobs.errors import JobFailed

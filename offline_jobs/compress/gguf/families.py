@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from offline_jobs.compress.gguf.gguf_file import Pair, number, numbers, real, text
+from gateway.backends.local.gguf.tensors import Pair, number, numbers, real, text
 from offline_jobs.errors import JobFailed
 
 EMBEDDING, HEAD = "model.embed_tokens.weight", "lm_head.weight"

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from offline_jobs.compress.gguf.gguf_file import Pair, flag, number, numbers, reals, text, texts, write_gguf
+from gateway.backends.local.gguf.tensors import Pair, flag, number, numbers, reals, text, texts, write_gguf
 from offline_jobs.compress.measuring.measure import tokens_of
 from offline_jobs.errors import JobFailed
 

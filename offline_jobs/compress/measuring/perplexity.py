@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as functional
 from torch import Tensor, nn
 
-from offline_jobs.compress.gguf.blocks import BLOCK
+from gateway.backends.local.gguf.blocks import BLOCK
 
 
 def round_input(values: Tensor) -> Tensor:

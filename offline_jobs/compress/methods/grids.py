@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from offline_jobs.compress.gguf.blocks import BLOCK, CODEBOOK, IQ4_NL, Q4_0, Q4_1, Q8_0, Coded
+from gateway.backends.local.gguf.blocks import BLOCK, CODEBOOK, IQ4_NL, Q4_0, Q4_1, Q8_0, Coded
 
 GROUPS = (128, 64, 32)
 STEPS = 20

@@ -13,8 +13,8 @@ import torch
 import torch.nn.functional as functional
 from torch import Tensor, nn
 
+from gateway.backends.local.gguf.tensors import Pair, number
 from offline_jobs.compress.gguf.families import Family, head_width_of, with_widths
-from offline_jobs.compress.gguf.gguf_file import Pair, number
 from offline_jobs.compress.methods.layers import Check, InputStatistics, Texts
 from offline_jobs.errors import JobFailed
 

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.backends.local import gguf, llamacpp
+from gateway.backends.local import llamacpp
 from gateway.backends.local.chat_template import CannotChange, _render, without_default_system
+from gateway.backends.local.gguf import metadata
 from gateway.backends.local.llamacpp import LlamaCppSettings
 from tests.doubles.gguf import SMOLLM_TEMPLATE, described
 
@@ -32,7 +33,7 @@ USER = {"role": "user", "content": "Hi"}
 
 
 def test_a_model_file_tells_its_window_template_and_control_tokens(tmp_path: Path) -> None:
-    assert gguf.read(described(tmp_path / "m.gguf", window=4096)) == gguf.ModelFile(
+    assert metadata.read(described(tmp_path / "m.gguf", window=4096)) == metadata.ModelFile(
         architecture="llama",
         window_tokens=4096,
         chat_template=SMOLLM_TEMPLATE,
@@ -45,16 +46,16 @@ def test_a_model_file_tells_its_window_template_and_control_tokens(tmp_path: Pat
 def test_a_file_that_is_cut_short_is_not_a_model(tmp_path_factory: pytest.TempPathFactory, length: int) -> None:
     whole = described(tmp_path_factory.mktemp("gguf") / "m.gguf")
     whole.write_bytes(whole.read_bytes()[:length])
-    with pytest.raises(gguf.NotAModel):
-        gguf.read(whole)
+    with pytest.raises(metadata.NotAModel):
+        metadata.read(whole)
 
 
 @given(st.binary(max_size=200))
 def test_noise_after_the_magic_is_not_a_model(tmp_path_factory: pytest.TempPathFactory, noise: bytes) -> None:
     path = tmp_path_factory.mktemp("gguf") / "m.gguf"
     path.write_bytes(b"GGUF\x03\x00\x00\x00" + b"\x00" * 8 + b"\xff" * 8 + noise)
-    with pytest.raises(gguf.NotAModel):
-        gguf.read(path)
+    with pytest.raises(metadata.NotAModel):
+        metadata.read(path)
 
 
 @pytest.mark.parametrize("template", [SMOLLM_TEMPLATE, QWEN_TEMPLATE])

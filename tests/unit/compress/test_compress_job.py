@@ -13,12 +13,12 @@ from click.testing import CliRunner
 from gateway.adapters import Parts, build_adapter
 from gateway.ask import Endpoint
 from gateway.backends.local import variants
+from gateway.backends.local.gguf.blocks import read_values
+from gateway.backends.local.gguf.tensors import read_gguf
 from gateway.backends.local.llamacpp import LlamaCpp
 from gateway.cli.engines.commands import engines
 from gateway.settings.read import load
 from offline_jobs.cli.engines import bench, compress, store
-from offline_jobs.compress.gguf.blocks import read_values
-from offline_jobs.compress.gguf.gguf_file import read_gguf
 from offline_jobs.compress.measuring.measure import losses_of
 from offline_jobs.engine.ledger import Ledger
 from tests.doubles import tiny_families

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from offline_jobs.compress.gguf import blocks
+from gateway.backends.local.gguf import blocks
+from gateway.backends.local.gguf.tensors import read_gguf
 from offline_jobs.compress.gguf.export import Compressed, quantize_network, write_model
-from offline_jobs.compress.gguf.gguf_file import read_gguf
 from offline_jobs.compress.gguf.vocabulary import PROBE, proven_pairs
 from offline_jobs.compress.measuring.measure import losses_of, tokens_of
 from offline_jobs.compress.measuring.perplexity import mean_losses, rounded_inputs

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from gateway.backends.local.gguf.blocks import values
 from gateway.backends.local.variants import Perplexities
-from offline_jobs.compress.gguf.blocks import values
 from offline_jobs.compress.measuring.gate import pass_gate
 from offline_jobs.compress.measuring.perplexity import round_input
 from offline_jobs.compress.methods.grids import Grid, quantize

@@ -7,6 +7,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from gateway.backends.local.gguf.tensors import read_gguf
 from offline_jobs.compress.gguf.export import (
     Compressed,
     linear_names,
@@ -15,7 +16,6 @@ from offline_jobs.compress.gguf.export import (
     write_model,
 )
 from offline_jobs.compress.gguf.families import family_of
-from offline_jobs.compress.gguf.gguf_file import read_gguf
 from offline_jobs.compress.gguf.vocabulary import proven_pairs
 from offline_jobs.compress.measuring.measure import losses_of, tokens_of
 from offline_jobs.compress.measuring.perplexity import mean_losses

@@ -13,8 +13,9 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from gateway.ask import Endpoint, Mode, Nbce
-from gateway.backends.local import gguf, profile
+from gateway.backends.local import profile
 from gateway.backends.local.generation import Call
+from gateway.backends.local.gguf import metadata
 from gateway.backends.local.serve import LoadedEngine, LocalModel, Serving
 from gateway.backends.local.torch_engine.positions import LongContext, Positions
 from gateway.context.embedding.batcher import Batcher
@@ -202,12 +203,12 @@ async def relevance(embedder: Batcher, question: str, passages: Sequence[str]) -
 def described(path: Path) -> tuple[int, bool]:
     """Return the trained window in tokens, and whether the model's config has LongRoPE. Raises `NotAModel`."""
     if path.is_file():
-        file = gguf.read(path)
+        file = metadata.read(path)
         return file.window_tokens, False
     try:
         config: dict[str, Any] = msgspec.json.decode((path / "config.json").read_bytes())
     except (OSError, msgspec.DecodeError) as error:
-        raise gguf.NotAModel(f"{path} has no readable config.json: {error}") from error
+        raise metadata.NotAModel(f"{path} has no readable config.json: {error}") from error
     rope: dict[str, Any] = config.get("rope_parameters") or config.get("rope_scaling") or {}
     kind = rope.get("rope_type", rope.get("type"))
     window = int(config.get("max_position_embeddings", 0))
@@ -229,7 +230,7 @@ def _check(settings: TorchSettings, root: Path) -> Iterable[Problem]:
     except NoSuchResource as error:
         yield Problem("model", str(error), REMEDY)
         return
-    if path.is_file() and not gguf.is_model(path):
+    if path.is_file() and not metadata.is_model(path):
         yield Problem("model", f"{path} is not a GGUF model", REMEDY)
     elif path.is_dir() and not (path / "config.json").is_file():
         yield Problem("model", f"{path} holds no config.json", REMEDY)
@@ -240,7 +241,7 @@ def _build(name: str, settings: TorchSettings, parts: Any) -> TorchModel:
     path = locate(settings.model, parts.settings.root)
     try:
         return TorchModel(name, settings, path, parts.settings.data_folder, parts.embedder)
-    except gguf.NotAModel as error:
+    except metadata.NotAModel as error:
         where = f"[backends.{name}] model"
         raise ConfigError([Problem(where, str(error), "Fetch the model's files again.")]) from error
 

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.backends.local.gguf import NotAModel
-from offline_jobs.compress.gguf import blocks
-from offline_jobs.compress.gguf.blocks import Q4_0, Q4_1, Q8_0, Coded
-from offline_jobs.compress.gguf.gguf_file import (
+from gateway.backends.local.gguf import blocks
+from gateway.backends.local.gguf.blocks import Q4_0, Q4_1, Q8_0, Coded
+from gateway.backends.local.gguf.metadata import NotAModel
+from gateway.backends.local.gguf.tensors import (
     TensorSpec,
     flag,
     number,

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from offline_jobs.compress.gguf import blocks
-from offline_jobs.compress.gguf.blocks import Q8_0, Coded, Floats
-from offline_jobs.compress.gguf.gguf_file import GgufFile, GgufTensor, TensorSpec, number, read_gguf, write_gguf
+from gateway.backends.local.gguf import blocks
+from gateway.backends.local.gguf.blocks import Q8_0, Coded, Floats
+from gateway.backends.local.gguf.tensors import GgufFile, GgufTensor, TensorSpec, number, read_gguf, write_gguf
 
 FILE_TYPE = 7
 HIGHEST = 127

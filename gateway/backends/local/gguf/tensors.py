@@ -15,7 +15,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from gateway.backends.local.gguf import MAGIC, NotAModel
+from gateway.backends.local.gguf.metadata import MAGIC, NotAModel
 
 VERSION = 3
 ALIGNMENT = 32

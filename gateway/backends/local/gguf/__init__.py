@@ -1,0 +1,1 @@
+"""GGUF model files: their metadata, their tensors, and a copy in Q8_0."""
