@@ -15,6 +15,7 @@ from gateway.backends.local import variants
 from gateway.backends.local.engine import LlamaEngine, LlamaOptions
 from gateway.backends.local.gguf import metadata
 from gateway.backends.local.serve import LocalModel, Serving
+from gateway.backends.local.stored import CannotStore, stored_copy
 from gateway.backends.local.variants import AUTO, NoSuchVariant, StoredVariant
 from gateway.errors import ConfigError, Problem
 from gateway.registry import AdapterKind
@@ -37,6 +38,11 @@ class LlamaCppSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """A variant made by `foreword engines compress`, which is used in place of `model`. With `auto`, `model` must be
     set too. Among the variants of this model that raise the perplexity by at most `accepted_rise`, each start then uses
     the fastest. If there is no such variant, the model itself is used.
+    """
+    store: Literal["", "Q8_0"] = ""
+    """`Q8_0`: at the first start, a copy of the model in this type is written into the data folder, and used from then
+    on. It takes seconds and 8.5 bits a weight. llama.cpp reads prompts about twice as fast from it as from Q4_1, and
+    rounding to 8 bits hardly changes a model. A variant is used as it is.
     """
     accepted_rise: Annotated[float, Meta(ge=0)] = 0.01
     """The rise of perplexity that `variant = "auto"` accepts: 0.01 is 1 %."""
@@ -93,16 +99,18 @@ class LlamaCpp(LocalModel):
         path: Path,
         variant: StoredVariant | None = None,
         root: Path = Path(),
+        data: Path | None = None,
     ) -> None:
         """Read the metadata of the model file, without the weights. Raises `metadata.NotAModel`.
 
         `path` is the file of the model, or of the variant if there is one. Relative paths in the settings start at
-        `root`.
+        `root`. A copy of the model is stored in the data folder `data`.
         """
         self._settings = settings
         self._path = path
         self._variant = variant
         self._root = root
+        self._data = data
         self._file = metadata.read(path)
         given = -(-settings.context_tokens // BLOCK) * BLOCK
         serving = Serving(
@@ -124,7 +132,17 @@ class LlamaCpp(LocalModel):
         """
         if self._variant is not None:
             variants.check_digest(self._variant)
-        return LlamaEngine(self._path, self._file, self._options())
+        return LlamaEngine(self._stored(), self._file, self._options())
+
+    def _stored(self) -> Path:
+        """Return the file to load: the copy that `store` asks for, or the model's own file if there is no copy."""
+        if not self._settings.store or self._variant is not None or self._data is None:
+            return self._path
+        try:
+            return stored_copy(self._path, self._data)
+        except CannotStore as error:
+            log.warning("%s; the model is served from %s", error, self._path)
+            return self._path
 
     def _options(self) -> LlamaOptions:
         settings = self._settings
@@ -160,6 +178,8 @@ def _check(settings: LlamaCppSettings, root: Path) -> Iterable[Problem]:
         yield Problem(
             "model", 'needs either `model`, alone or with `variant = "auto"`, or the name of a `variant`', REMEDY
         )
+    if settings.store and not settings.model:
+        yield Problem("store", "needs `model`; a variant is used as it is")
     if (settings.speculation == "draft") != bool(settings.draft):
         yield Problem("draft", 'and `speculation = "draft"` must be set together')
     files = {"model": settings.model, "draft": settings.draft}
@@ -190,7 +210,7 @@ def _build(name: str, settings: LlamaCppSettings, parts: Any) -> LlamaCpp:
         elif settings.variant:
             variant = variants.stored_variant(data, settings.variant)
         path = variant.model if variant else locate(settings.model, root)
-        return LlamaCpp(name, settings, path, variant, root)
+        return LlamaCpp(name, settings, path, variant, root, data)
     except NoSuchVariant as error:
         where = f"[backends.{name}] variant"
         raise ConfigError([Problem(where, str(error), "Run: foreword engines list")]) from error

@@ -16,6 +16,7 @@ from gateway.backends.local import variants
 from gateway.backends.local.gguf.blocks import read_values
 from gateway.backends.local.gguf.tensors import read_gguf
 from gateway.backends.local.llamacpp import LlamaCpp
+from gateway.backends.local.stored import stored_path
 from gateway.cli.engines.commands import engines
 from gateway.settings.read import load
 from offline_jobs.cli.engines import bench, compress, store
@@ -211,8 +212,8 @@ def test_a_model_is_stored_once_in_q8_0(place: Place, tmp_path: Path) -> None:
     place.compress("int4-group", "--name", "four", "--allow", "60")
     source = variants.stored_variant(place.folder / "data", "four").model
     done = CliRunner().invoke(store, [str(source), "--config", str(place.config)])
-    target = place.folder / "data" / "engines" / "model.Q8_0.gguf"
-    assert done.output.strip() == f'model = "{target}"'
+    target = stored_path(source, place.folder / "data")
+    assert done.output.strip() == str(target)
     before, after = read_gguf(source), read_gguf(target)
     for name, tensor in before.tensors.items():
         other = after.tensors[name]
