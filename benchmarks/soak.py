@@ -1,4 +1,4 @@
-"""Sends fifty requests at a time through an upstream that misbehaves in forty ways, and looks for wrong answers and
+"""Sends fifty requests at a time through an upstream that misbehaves in fifty ways, and looks for wrong answers and
 leaks.
 
 Each request names a lie (`harness/lies.py`) and carries a token, which the answer must repeat. The request must end in
@@ -72,6 +72,8 @@ class Soak:
         self.port = port
         self.results: Counter[tuple[str, str, bool, str]] = Counter()
         self.texts: list[str] = []
+        self.ids: set[str] = set()
+        """The exchanges that answers named."""
         self.sent = self.left = 0
         self._lies = [name for name in LIES if only in name]
         self._random = random.Random(seed)
@@ -83,7 +85,7 @@ class Soak:
                 await leave(self.port, question)
                 self.left += 1
             else:
-                got, _, text = (await outcome(self.port, question)).partition(": ")
+                got, _, text = (await outcome(self.port, question, self.ids)).partition(": ")
                 self.results[question.lie, question.form, question.stream, got] += 1
                 if got not in _due(question.lie, question.form, question.stream):
                     self.texts.append(f"{question.lie}: {text or got}")
@@ -135,9 +137,13 @@ class Worker:
         return -1, -1
 
     def _under_way(self) -> float:
+        return self.metric("foreword_worker_requests{")
+
+    def metric(self, name: str) -> float:
+        """Return the sum of all lines of the metrics page that begin with `name`."""
         with urllib.request.urlopen(f"http://{HOST}:{self._health}/metrics", timeout=30) as answer:
             lines = answer.read().decode().splitlines()
-        return sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith("foreword_worker_requests{"))
+        return sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith(name))
 
 
 def _target(file: Path) -> str:
@@ -192,9 +198,10 @@ def soak(minutes: float, clients: int, only: str, seed: int) -> None:
         tempfile.TemporaryDirectory(prefix="foreword-soak-") as folder,
         gateway(Path(folder)) as (process, port, health),
     ):
-        run = Soak(port, only, seed)
-        rows = asyncio.run(_run(run, Worker(process, health, Path(folder)), clients, minutes * 60))
-        stored = _stored(next((Path(folder) / "gateway" / "data").rglob("*.db")))
+        run, worker = Soak(port, only, seed), Worker(process, health, Path(folder))
+        rows = asyncio.run(_run(run, worker, clients, minutes * 60))
+        stored, ids = _stored(next((Path(folder) / "gateway" / "data").rglob("*.db")))
+        counted, tokens = worker.metric("foreword_requests_total{"), worker.metric("foreword_tokens_total{")
     click.echo(
         table(
             ["s", "requests", "RSS, MB", "blocks", "files", "sockets", "tasks", "under way", "CPU µs a request"], rows
@@ -204,16 +211,24 @@ def soak(minutes: float, clients: int, only: str, seed: int) -> None:
     for (_, _, _, result), count in run.results.items():
         got[result] += count
     click.echo(f"\n{run.sent:,} requests, {run.left:,} hung up; {dict(got)}; records by ending: {stored}\n")
+    lost, ours = len(run.ids - ids.keys()), sum(ids.values())
+    click.echo(
+        f"{len(run.ids):,} answers named an exchange, {lost} of them are not recorded; {len(ids):,} records, "
+        f"{counted:,.0f} counted in the metrics; {ours:,} tokens recorded, {tokens:,.0f} counted\n"
+    )
     wrong = run.wrong()
     click.echo(table(["lie", "asked as", "way", "got", "times"], wrong) if wrong else "no wrong answer")
     for text in run.texts[:20]:
         click.echo(text, err=True)
-    sys.exit(bool(wrong))
+    sys.exit(bool(wrong) or lost > 0 or counted != len(ids) or tokens != ours)
 
 
-def _stored(database: Path) -> dict[str, int]:
+def _stored(database: Path) -> tuple[dict[str, int], dict[str, int]]:
+    """Return the number of records by ending, and the tokens of each exchange."""
     with sqlite3.connect(database) as connection:
-        return dict(connection.execute("SELECT ending, count(*) FROM exchanges GROUP BY ending").fetchall())
+        endings = dict(connection.execute("SELECT ending, count(*) FROM exchanges GROUP BY ending").fetchall())
+        used = "max(0, prompt_tokens) + max(0, completion_tokens)"
+        return endings, dict(connection.execute(f"SELECT id, {used} FROM exchanges").fetchall())
 
 
 if __name__ == "__main__":

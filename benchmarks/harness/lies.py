@@ -11,83 +11,12 @@ import random
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
+from harness.lying_wire import EVENTS, JSON, LAST, Wire, chunked, completion, event, events, head, text_of
+
 ANSWER, ERROR = "answer", "error"
 EITHER = f"{ANSWER} or {ERROR}"
 SILENCE_S = 5.0
-JSON, EVENTS = "application/json", "text/event-stream"
-USAGE = {"prompt_tokens": 3, "completion_tokens": 9, "total_tokens": 12}
-
 BOMB = gzip.compress(b": " + b"x" * 20_000_000 + b"\n\n", 1)
-
-
-def text_of(token: str) -> str:
-    return f"The answer to {token} is {token}, as it was to {token} before."
-
-
-class Wire:
-    """A connection to a client that waits for an answer."""
-
-    def __init__(self, writer: asyncio.StreamWriter, token: str, *, stream: bool) -> None:
-        self.writer, self.token, self.stream = writer, token, stream
-        self.open = True
-
-    async def send(self, *pieces: bytes, pause_s: float = 0.0) -> None:
-        for piece in pieces:
-            self.writer.write(piece)
-            await self.writer.drain()
-            if pause_s:
-                await asyncio.sleep(pause_s)
-
-    def close(self) -> None:
-        self.writer.close()
-        self.open = False
-
-    def reset(self) -> None:
-        self.writer.transport.abort()
-        self.open = False
-
-    def whole(self) -> bytes:
-        """Return the correct body: a completion, or a stream of events."""
-        return b"".join(events(self.token)) if self.stream else completion(self.token)
-
-    def kind(self) -> str:
-        return EVENTS if self.stream else JSON
-
-
-def completion(token: str, **fields: object) -> bytes:
-    message = {"role": "assistant", "content": text_of(token)}
-    value = {"id": f"c-{token}", "object": "chat.completion", "created": 1, "model": "m", "usage": USAGE}
-    choice = {"index": 0, "message": message, "finish_reason": "stop"}
-    return json.dumps({**value, "choices": [choice], **fields}).encode()
-
-
-def chunk(token: str, delta: dict[str, object], reason: str | None = None, **fields: object) -> bytes:
-    value = {"id": f"c-{token}", "object": "chat.completion.chunk", "created": 1, "model": "m"}
-    choice = {"index": 0, "delta": delta, "finish_reason": reason}
-    return event(json.dumps({**value, "choices": [choice], **fields}))
-
-
-def event(data: str) -> bytes:
-    return f"data: {data}\n\n".encode()
-
-
-def events(token: str, **fields: object) -> list[bytes]:
-    words = text_of(token).split(" ")
-    pieces = [word if index == 0 else f" {word}" for index, word in enumerate(words)]
-    told = [chunk(token, {"content": piece}, **fields) for piece in pieces]
-    return [chunk(token, {"role": "assistant"}, **fields), *told, chunk(token, {}, "stop", **fields), event("[DONE]")]
-
-
-def head(kind: str, length: int | None, *more: str, status: str = "200 OK") -> bytes:
-    framing = "transfer-encoding: chunked" if length is None else f"content-length: {length}"
-    return "\r\n".join([f"HTTP/1.1 {status}", f"content-type: {kind}", framing, *more, "", ""]).encode()
-
-
-def chunked(data: bytes) -> bytes:
-    return b"%x\r\n%b\r\n" % (len(data), data)
-
-
-LAST = b"0\r\n\r\n"
 
 
 async def plain(wire: Wire) -> None:
@@ -305,6 +234,78 @@ async def packed_bomb(wire: Wire) -> None:
     await wire.send(head(wire.kind(), len(BOMB), "content-encoding: gzip") + BOMB)
 
 
+async def unasked_trailers(wire: Wire) -> None:
+    more = b"0\r\nx-checksum: 0\r\nset-cookie: a=b\r\n\r\n"
+    await wire.send(head(wire.kind(), None, "trailer: x-checksum") + chunked(wire.whole()) + more)
+
+
+async def chunk_extensions(wire: Wire) -> None:
+    body, size = wire.whole(), 50
+    pieces = [body[at : at + size] for at in range(0, len(body), size)]
+    extended = [b'%X;name="a;b"\r\n%b\r\n' % (len(piece), piece) for piece in pieces]
+    await wire.send(head(wire.kind(), None), *extended, LAST)
+
+
+async def lower_case_head(wire: Wire) -> None:
+    """Send header names in odd cases, folded spaces around values, and the same header many times."""
+    body = wire.whole()
+    lines = [f"CoNtEnT-tYpE: \t {wire.kind()} \t", f"CONTENT-LENGTH:{len(body)}", *["x-same: 1"] * 40]
+    await wire.send("\r\n".join(["HTTP/1.1 200", *lines, "", ""]).encode() + body)
+
+
+async def two_lengths(wire: Wire) -> None:
+    """Send two content-lengths that differ, as a smuggled answer has."""
+    body = wire.whole()
+    await wire.send(head(wire.kind(), len(body), f"content-length: {len(body) - 30}") + body)
+    wire.close()
+
+
+async def length_and_chunks(wire: Wire) -> None:
+    body = wire.whole()
+    await wire.send(head(wire.kind(), None, "content-length: 7") + chunked(body) + LAST)
+    wire.close()
+
+
+async def endless_line(wire: Wire) -> None:
+    """Send one event that never ends, a piece at a time."""
+    await wire.send(head(wire.kind(), None), chunked(b'data: {"x": "' if wire.stream else b'{"x": "'))
+    for _ in range(48):
+        await wire.send(chunked(b"x" * 65536))
+    await wire.send(LAST)
+
+
+async def deep_json(wire: Wire) -> None:
+    deep = b"[" * 100_000 + b"]" * 100_000
+    body = b"data: " + deep + b"\n\n" if wire.stream else deep
+    await wire.send(head(wire.kind(), len(body)) + body)
+
+
+async def not_utf8(wire: Wire) -> None:
+    body = b"".join(events(wire.token)[:2]) if wire.stream else completion(wire.token)[:60]
+    more = b'data: {"choices": [{"delta": {"content": "\xff\xfe\xc3"}}]}\n\n' if wire.stream else b'\xff\xfe"}'
+    await wire.send(head(wire.kind(), len(body + more)) + body + more)
+
+
+async def only_hints(wire: Wire) -> None:
+    """Send interim answers for ever, and never an answer."""
+    for _ in range(int(SILENCE_S * 20)):
+        await wire.send(b"HTTP/1.1 103 Early Hints\r\nlink: </x>\r\n\r\n", pause_s=0.05)
+    wire.close()
+
+
+async def no_content(wire: Wire) -> None:
+    status = random.choice(["204 No Content", "304 Not Modified", "206 Partial Content"])
+    await wire.send(head(JSON, 0, status=status))
+
+
+async def drips(wire: Wire) -> None:
+    """Send a byte now and then, so that no pause is long, and the whole takes far too long."""
+    whole = head(wire.kind(), None) + chunked(wire.whole()) + LAST
+    for at in range(int(SILENCE_S * 3)):
+        await wire.send(whole[at : at + 1], pause_s=1.0)
+    wire.close()
+
+
 class Lie(NamedTuple):
     """How to answer, and what the client must get without and with `stream`. "" means that this form is not sent."""
 
@@ -356,5 +357,16 @@ LIES = {
         Lie(huge_head, ERROR, ERROR),
         Lie(packed_garbage, ERROR, ERROR),
         Lie(packed_bomb, ERROR, ERROR),
+        Lie(unasked_trailers, ANSWER, ANSWER),
+        Lie(chunk_extensions, ANSWER, ANSWER),
+        Lie(lower_case_head, ANSWER, ANSWER),
+        Lie(two_lengths, ERROR, ERROR),
+        Lie(length_and_chunks, EITHER, EITHER),
+        Lie(endless_line, ERROR, ERROR),
+        Lie(deep_json, ERROR, ERROR),
+        Lie(not_utf8, ERROR, ERROR),
+        Lie(only_hints, ERROR, ERROR),
+        Lie(no_content, ERROR, ERROR),
+        Lie(drips, ERROR, ERROR),
     )
 }

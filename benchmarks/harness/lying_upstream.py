@@ -9,7 +9,8 @@ import json
 import sys
 from contextlib import suppress
 
-from harness.lies import LIES, Wire
+from harness.lies import LIES
+from harness.lying_wire import Wire
 
 
 async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

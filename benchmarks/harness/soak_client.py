@@ -9,10 +9,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from typing import Any, NamedTuple
 
-from harness.lies import ANSWER, ERROR, text_of
+from harness.lies import ANSWER, ERROR
+from harness.lying_wire import text_of
 from harness.processes import HOST
 
 LIMIT_S = 60.0
+EXCHANGE = re.compile(rb"(?i)\r\nx-foreword-id: *([^\r]+)")
 TOKEN = re.compile(rb"t\d{7}x")
 FORMS = ("chat", "chat with account", "responses", "fallback")
 
@@ -52,8 +54,8 @@ def request(question: Question) -> bytes:
     return f"{head}{accept}\r\n".encode() + body
 
 
-async def outcome(port: int, question: Question) -> str:
-    """Return `answer`, `error: its text`, or what is wrong."""
+async def outcome(port: int, question: Question, ids: set[str]) -> str:
+    """Return `answer`, `error: its text`, or what is wrong. Adds the exchange's id that the answer names to `ids`."""
     try:
         async with asyncio.timeout(LIMIT_S):
             reader, writer = await asyncio.open_connection(HOST, port)
@@ -62,6 +64,7 @@ async def outcome(port: int, question: Question) -> str:
                 data = await reader.read(-1)
             finally:
                 writer.close()
+        ids.update(found.decode() for found in EXCHANGE.findall(data.partition(b"\r\n\r\n")[0]))
         return judged(data, question)
     except TimeoutError:
         return f"no end after {LIMIT_S:.0f} s"
@@ -98,7 +101,7 @@ def judged(data: bytes, question: Question) -> str:
             return f"{ERROR}: cannot be unpacked"  # every client reports it this way
     strangers = set(TOKEN.findall(body)) - {question.token.encode()}
     if strangers or b"late-" in body:
-        raise Wrong("another request's answer")
+        raise Wrong(f"another request's answer: {head[:200]!r} {body[:300]!r}")
     if status != 200:
         return f"{ERROR}: {body[:120]!r}" if status >= 400 else f"status {status}"
     return _streamed(body, question) if question.stream else _whole(body, question)

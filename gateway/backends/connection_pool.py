@@ -9,6 +9,7 @@ from collections.abc import Awaitable
 from time import monotonic
 
 from gateway.backends.calling.retry import is_failure
+from gateway.backends.calling.trust import Trust
 from gateway.backends.http1 import AllInUse, AnswerBounds, Broken, Connection, Unreachable
 from gateway.backends.tunnel import Proxy, ProxyRefused, open_tunnel
 
@@ -19,8 +20,6 @@ SETTLE_S = 0.005
 A faulty server may answer a request twice, within milliseconds. If the connection were in use again by then, the second
 answer would be taken for the answer to the next request.
 """
-DISTRUST_S = 60.0
-"""If a server sends bytes that belong to no request, no idle connection is reused for this long."""
 LIMITED = 429
 PROXY_CREDENTIALS = 407
 SWEEP_S = 1.0  # a timeout is noticed at most this late
@@ -145,7 +144,7 @@ class ConnectionPool:
         self._settled: deque[Connection] = deque()
         self._used: set[Connection] = set()
         self._places = _Places(limit)
-        self._distrusted_until = 0.0
+        self._trust = Trust()
         self._sweep: asyncio.TimerHandle | None = None
 
     @property
@@ -217,7 +216,7 @@ class ConnectionPool:
         failed = connection.broken or _is_sick(connection.status)
         if failed:
             self._forget()  # the second try opens a new connection, which may reach another server
-        if failed or not connection.reusable or (self._distrusted_until and monotonic() < self._distrusted_until):
+        if failed or not connection.reusable or self._trust.lost:
             connection.close()
             return
         connection.rest()
@@ -281,7 +280,7 @@ class ConnectionPool:
         return connection
 
     def _distrust(self) -> None:
-        self._distrusted_until = monotonic() + DISTRUST_S
+        self._trust.stray()
         self._forget()
 
     def _forget(self) -> None:
