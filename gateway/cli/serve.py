@@ -134,6 +134,7 @@ def _check_again(config: Path, given: dict[str, Any]) -> Callable[[str | None], 
 
 def _serve(config: Path, settings: Settings, given: dict[str, Any]) -> int:
     # imported before workers start, so that they share this memory and a replacement starts quickly
+    from gateway.cli.warm import warm
     from gateway.server.app import create
     from gateway.serving.limits import limits_of, raise_open_files
     from gateway.serving.shared_config import SharedConfig
@@ -151,6 +152,7 @@ def _serve(config: Path, settings: Settings, given: dict[str, Any]) -> int:
     def read(posted: str | None) -> Settings:
         return _with(load(config) if posted is None else load_posted(posted, config), given)
 
+    warm(settings)
     log.info("serving", extra={"url": f"http://{settings.server.host}:{settings.server.port}", "pid": os.getpid()})
     return Supervisor(
         settings,

@@ -101,6 +101,11 @@ class Child:
         with suppress(ProcessLookupError):
             os.kill(self.pid, signal.SIGKILL)
 
+    def wait(self) -> None:
+        """Wait until the process has ended, and leave its status to `os.waitpid`."""
+        with suppress(ChildProcessError):
+            os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
+
     def close(self) -> None:
         self.channel.close()
 

@@ -16,8 +16,8 @@ Hear = Callable[[ReloadOutcome], None]
 
 
 class ConfigSwap:
-    """An attempt. `text` is the new configuration, or None for the file. `settings` is set once the check is done and
-    workers start with the new configuration.
+    """An attempt. `text` is the new configuration, or None for the file. `settings` is set once workers start with the
+    new configuration. `failure` stops the attempt after the check, unless the check finds mistakes, which say more.
     """
 
     def __init__(
@@ -28,6 +28,7 @@ class ConfigSwap:
         """
         self.text = text
         self.settings: Settings | None = None
+        self.failure: ReloadOutcome | None = None
         self.check: ConfigCheck | None = ConfigCheck(lambda: check(text), inherited)
         self._hear = hear
         self._began = monotonic()

@@ -36,7 +36,7 @@ from gateway.settings.tables import Settings
 
 log = logging.getLogger("foreword.supervisor")
 
-TICK_S = 0.25
+TICK_S = 0.1
 TWICE_S = 5.0
 """If a worker dies twice within this time, the server ends, because the worker would die again."""
 METRICS_S = 0.5
@@ -198,6 +198,8 @@ class Supervisor:
 
     def _reap(self) -> None:
         for child in tuple(self._children):
+            if child not in self._children:
+                continue  # its configuration was given up after the death of another child
             pid, wait_status = os.waitpid(child.pid, os.WNOHANG)
             if pid:
                 self._hear(child)
@@ -212,7 +214,9 @@ class Supervisor:
             return
         how = f"was ended by signal {-exit_code}" if exit_code < 0 else f"ended with status {exit_code}"
         if child.generation > self._serving:
-            self._refuse_next(ReloadOutcome("failed", child.failure or f"its worker {how}"))
+            failure = ReloadOutcome("failed", child.failure or f"its worker {how}")
+            if self._swap is not None:
+                self._fail_next(self._swap, failure)
             return
         now = monotonic()
         last, self._deaths[child.number] = self._deaths.get(child.number), now
@@ -249,6 +253,21 @@ class Supervisor:
         swap = self._swap = ConfigSwap(text, hear, self._check, self._own_sockets())
         assert swap.check is not None
         self._selector.register(swap.check.channel, selectors.EVENT_READ, lambda: self._hear_check(swap))
+        self._spawn_next(swap)
+
+    def _spawn_next(self, swap: ConfigSwap) -> None:
+        """Start workers with the new configuration beside its check, which takes as long as half of their start."""
+        try:
+            settings = self._read(swap.text)
+        except ConfigError as error:
+            swap.failure = ReloadOutcome("mistakes", str(error))
+            return
+        if (settings.server.workers > 1) != (self._settings.server.workers > 1):
+            swap.failure = ReloadOutcome("failed", "a change between one worker and several needs a restart")
+            return
+        swap.settings = settings
+        for number in range(1, settings.server.workers + 1):
+            self._spawn(number, self._serving + 1, settings)
 
     def _hear_check(self, swap: ConfigSwap) -> None:
         assert swap.check is not None
@@ -259,18 +278,17 @@ class Supervisor:
         self._end_check(swap)
         if mistakes:
             self._refuse_next(ReloadOutcome("mistakes", mistakes))
-            return
-        try:
-            settings = self._read(swap.text)
-        except ConfigError as error:
-            self._refuse_next(ReloadOutcome("mistakes", str(error)))
-            return
-        if (settings.server.workers > 1) != (self._settings.server.workers > 1):
-            self._refuse_next(ReloadOutcome("failed", "a change between one worker and several needs a restart"))
-            return
-        swap.settings = settings
-        for number in range(1, settings.server.workers + 1):
-            self._spawn(number, self._serving + 1, settings)
+        elif swap.failure is not None:
+            self._refuse_next(swap.failure)
+        else:
+            self._take_over_if_ready(swap)
+
+    def _fail_next(self, swap: ConfigSwap, failure: ReloadOutcome) -> None:
+        """Refuse the new configuration, but not before its check, which may find the mistake behind the failure."""
+        if swap.check is None:
+            self._refuse_next(failure)
+        else:
+            swap.failure = swap.failure or failure
 
     def _end_check(self, swap: ConfigSwap) -> None:
         if (check := swap.end_check()) is not None:
@@ -281,13 +299,20 @@ class Supervisor:
         swap = self._swap
         if swap is None or swap.settings is None or child.draining:
             return
-        coming = [worker for worker in self._children if worker.generation > self._serving and not worker.draining]
-        current = self._current()
-        was_ready = any(worker.ready_status == 200 for worker in current)
-        if status.has_failed(child) and was_ready:
+        if status.has_failed(child) and self._was_ready():
             why = f"a new worker does not become ready: {child.ready_body.decode()}"
-            self._refuse_next(ReloadOutcome("failed", why))
-        elif len(coming) == swap.settings.server.workers and all(
+            self._fail_next(swap, ReloadOutcome("failed", why))
+        elif swap.check is None:
+            self._take_over_if_ready(swap)
+
+    def _was_ready(self) -> bool:
+        return any(worker.ready_status == 200 for worker in self._current())
+
+    def _take_over_if_ready(self, swap: ConfigSwap) -> None:
+        coming = [worker for worker in self._children if worker.generation > self._serving and not worker.draining]
+        current, was_ready = self._current(), self._was_ready()
+        assert swap.settings is not None
+        if len(coming) == swap.settings.server.workers and all(
             worker.ready_status == 200 or (status.has_failed(worker) and not was_ready) for worker in coming
         ):
             before, self._settings, self._swap = self._settings.server, swap.settings, None
@@ -312,13 +337,15 @@ class Supervisor:
     def _give_up_next(self, outcome: ReloadOutcome) -> None:
         """End the workers that were started for a new configuration."""
         swap, self._swap = self._swap, None
-        if swap is not None:
-            self._end_check(swap)
-            swap.refused(outcome)
         for child in self._children:
             if child.generation > self._serving and not child.draining:
                 child.draining = True
                 child.kill()
+                child.wait()
+        self._reap()
+        if swap is not None:
+            self._end_check(swap)
+            swap.refused(outcome)
 
     # health and metrics
 

@@ -37,6 +37,11 @@ from gateway.settings.reload import ReloadOutcome
 log = logging.getLogger("foreword.serving")
 
 BEAT_S = 0.5
+LOOK_S = 0.02
+"""A worker that is not ready yet looks this often whether it is, or every twentieth of its age, at most every `BEAT_S`.
+A new configuration waits for its workers.
+"""
+LOOK_SHARE = 0.05
 AT_ONCE = DrainOrder(0.0, 0.0)
 REST_S = 1.5
 """How long the idle connections of a replaced worker stay open. A client that sends a request at the moment when its
@@ -90,6 +95,7 @@ class Worker:
         await self._lifespan.start()
         self._report(Opened())
         self._beat()
+        self._look(self._loop.time())
         await self._leave(await self._drain)
 
     def _obey(self, order: bytes) -> None:
@@ -155,6 +161,12 @@ class Worker:
             Beat(listener.requests, listener.connections, listener.refused, listener.evicted, listener.expired)
         )
         self._tell_readiness()
+
+    def _look(self, began: float) -> None:
+        self._tell_readiness()
+        wait_s = max(LOOK_S, LOOK_SHARE * (self._loop.time() - began))
+        if self._ready is not None and self._ready[0] != 200 and wait_s < BEAT_S:
+            self._loop.call_later(wait_s, self._look, began)
 
     def _tell_readiness(self) -> None:
         now = self._application.readiness()

@@ -29,7 +29,7 @@ class PromptTable(Struct, frozen=True, forbid_unknown_fields=True):
     languages: tuple[str, ...] = ()
     """Folders of additional languages, relative to the config file. A folder is named by its language code, such as
     `es`. Its contents are described in `docs/languages.md`."""
-    watch_s: Annotated[float, Meta(ge=0)] = 1.0
+    watch_s: Annotated[float, Meta(ge=0)] = 0.5
     """How often the files are checked for changes; 0: only on `POST /v1/foreword/templates/reload`."""
     budget_ms: Count = 300
     """The time limit of classifying, and also of rewriting. If classifying or rewriting takes longer, the client's

@@ -142,7 +142,7 @@ def reload(url: str, key: str, as_json: bool, config: Path) -> None:
     FOREWORD_KEY=... foreword templates reload --url https://gateway.example
 
     The whole library is replaced at once. If a file is broken, nothing is replaced; the command prints the mistakes and
-    exits with 1. The gateway also checks its files every second, unless watch_s is 0.
+    exits with 1. The gateway also checks its files twice a second, unless watch_s is 0.
     """
     server = load_settings(config).server
     status, answer = _post(f"{url or f'http://{_host(server.host)}:{server.port}'}/v1/foreword/templates/reload", key)

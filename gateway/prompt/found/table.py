@@ -14,7 +14,7 @@ from gateway.prompt.found.templates import NoSuchVersion, read_template
 
 log = logging.getLogger("foreword.found")
 
-LOOK_EVERY_S = 1.0
+LOOK_EVERY_S = 0.5
 
 
 class FoundTable:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Generic, TypeVar
 
-LOOK_AGAIN_S = 1.0
+LOOK_AGAIN_S = 0.25
 
 T = TypeVar("T")
 
