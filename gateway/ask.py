@@ -202,6 +202,7 @@ class ClientKey(Struct, frozen=True):
     models: tuple[str, ...] = ()
     collections: tuple[str, ...] = ()
     requests_per_minute: int = 0
+    websockets: int = 0
     record: str = ""
     """The record policy of this key (`full`, `hashed` or `none`). If this is "", the gateway's policy applies."""
     admin: bool = False

@@ -155,6 +155,7 @@ class PassedRequest(Struct):
     """A request that passes to a backend unchanged. `target` is the path below `/v1`, with the query string.
 
     `size` is the length of the body in bytes, or -1 if it is unknown. `headers` have no credentials of the client.
+    `model` is the backend's name for the request's model, or "" if the request names none.
     """
 
     method: str
@@ -162,6 +163,7 @@ class PassedRequest(Struct):
     headers: Headers = ()
     body: AsyncIterator[bytes] | bytes = b""
     size: int = -1
+    model: str = ""
 
 
 @runtime_checkable
@@ -172,6 +174,45 @@ class Passable(Protocol):
         """Send the request with the backend's own key. The reply has `pieces`, which arrive as the server sends them.
 
         Raises `BackendFailed`, `BackendTimeout` or `NotReady`.
+        """
+        ...
+
+
+class SocketEnd(Struct, frozen=True):
+    """How a WebSocket ended: the code (RFC 6455, 7.4) and the reason. 1005 is the end without a code, and 1006 a lost
+    connection.
+    """
+
+    code: int
+    reason: str = ""
+
+
+class BackendSocket(Protocol):
+    """An open WebSocket at a backend. `subprotocol` is what the server chose, or ""."""
+
+    subprotocol: str
+
+    async def receive(self) -> str | bytes | SocketEnd:
+        """Return the next message: a text as `str`, anything else as `bytes`."""
+        ...
+
+    async def send(self, message: str | bytes) -> None:
+        """Send a message, and wait until the server has read enough. Does nothing after the end."""
+        ...
+
+    async def close(self, code: int, reason: str) -> None: ...
+
+
+@runtime_checkable
+class Connectable(Protocol):
+    """A backend whose server opens WebSockets."""
+
+    async def connect(
+        self, request: PassedRequest, subprotocols: Sequence[str], most_bytes: int
+    ) -> BackendSocket | Reply:
+        """Open a WebSocket with the backend's own key. If the server refuses with a status, its answer is returned.
+
+        `most_bytes` is the size of the largest message. Raises `BackendFailed`.
         """
         ...
 

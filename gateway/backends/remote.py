@@ -5,6 +5,8 @@ import logging
 from collections.abc import Sequence
 from urllib.parse import quote, urlsplit
 
+from msgspec.structs import replace
+
 from gateway.ask import Ask, Endpoint
 from gateway.backends.as_events import as_events, streamed_headers
 from gateway.backends.call import UNREACHABLE
@@ -26,14 +28,15 @@ from gateway.backends.judged import JudgedStream, PieceSource, check_body, first
 from gateway.backends.network_settings import proxy_for, tls_for
 from gateway.backends.openai_tokens import Counter
 from gateway.backends.packed_stream import READABLE, UnpackedAnswer, UnreadableStream, WholeSource
-from gateway.backends.pass_on import PassOn
+from gateway.backends.passing.pass_on import PassOn
+from gateway.backends.passing.web_socket import open_socket
 from gateway.backends.probe_settings import ProbeSettings
 from gateway.backends.remote_settings import RemoteSettings, check, speakers
 from gateway.backends.reply_headers import passed_back, unpacked_headers
 from gateway.backends.sampling import within
 from gateway.errors import AnswerLost, BackendFailed, BackendTimeout, NotFound, NotReady, RequestError
 from gateway.exchange import Exchange
-from gateway.ports import Headers, ModelCard, PassedRequest, Reply, StreamEnd
+from gateway.ports import BackendSocket, Headers, ModelCard, PassedRequest, Reply, StreamEnd
 from gateway.registry import AdapterKind
 from gateway.wire.chat import encode
 
@@ -48,6 +51,9 @@ MB = 1024 * 1024
 
 class Remote:
     """A remote server, with a connection pool that lasts as long as the configuration."""
+
+    has_paths = True
+    """Whether requests to any path may pass to the server, because its paths are OpenAI's or Anthropic's."""
 
     def __init__(self, name: str, settings: RemoteSettings) -> None:
         self.name = name
@@ -87,9 +93,7 @@ class Remote:
 
     async def pass_on(self, request: PassedRequest) -> Reply:
         """Send a request to any path of the server. See `Passable`."""
-        if type(self).fresh_headers is not Remote.fresh_headers:
-            # a signature covers the whole body, and the paths of such servers are not OpenAI's
-            raise NotFound(f"Requests to /v1{request.target.decode('latin-1')} cannot pass to this backend.")
+        request = await self._passing(request)
         if self._pass_on is None:
             settings, secure = self._settings, self._origin.scheme == "https"
             headers = {**settings.headers, **self.managing_headers()}
@@ -98,6 +102,36 @@ class Remote:
             made = PassOn(self.name, settings, self._origin, headers, tls, proxy)
             self._pass_on = self._pass_on or made
         return await self._pass_on.send(request)
+
+    async def connect(
+        self, request: PassedRequest, subprotocols: Sequence[str], most_bytes: int
+    ) -> BackendSocket | Reply:
+        """Open a WebSocket at any path of the server. See `Connectable`."""
+        request = await self._passing(request)
+        settings, secure = self._settings, self._origin.scheme == "https"
+        place = self._origin.path.rstrip("/") + request.target.decode("latin-1")
+        return await open_socket(
+            self.name,
+            settings,
+            f"{'wss' if secure else 'ws'}://{self._origin.netloc}{place}",
+            {**settings.headers, **self.managing_headers()},
+            request.headers,
+            subprotocols,
+            most_bytes=most_bytes,
+            tls=await asyncio.to_thread(tls_for, settings) if secure else None,
+            proxy=proxy_for(settings, settings.base_url),
+        )
+
+    async def _passing(self, request: PassedRequest) -> PassedRequest:
+        """Return a request as the server takes it. Raises `NotFound` if the server's paths are not OpenAI's."""
+        if not self.has_paths:
+            raise NotFound(f"Requests to /v1{request.target.decode('latin-1')} cannot pass to this backend.")
+        fresh = await self.fresh_headers(request.target, b"")
+        return replace(request, target=self.passed_target(request), headers=(*request.headers, *fresh))
+
+    def passed_target(self, request: PassedRequest) -> bytes:
+        """Return the path below the server's address, and the query, of a request that passes."""
+        return request.target
 
     @property
     def running(self) -> int:

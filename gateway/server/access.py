@@ -169,6 +169,7 @@ def _key(name: str, key: AccessKey) -> ClientKey:
         models=key.models,
         collections=key.collections,
         requests_per_minute=key.requests_per_minute,
+        websockets=key.websockets,
         record=key.record,
         admin=key.admin,
     )

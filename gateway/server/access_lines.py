@@ -64,13 +64,15 @@ async def logged(
 ) -> None:
     """Answer the request, and write its line."""
     began = perf_counter()
-    line = scope[LINE] = AccessLine(now(), proxies.client(scope), "", scope["method"], scope["path"])
+    line = scope[LINE] = AccessLine(now(), proxies.client(scope), "", scope.get("method", "GET"), scope["path"])
     status = 0
 
     async def noting(message: Any) -> None:
         nonlocal status
-        if message["type"] == "http.response.start":
+        if message["type"].endswith("http.response.start"):
             status = message["status"]
+        elif message["type"] == "websocket.accept":
+            status = 101
         await send(message)
 
     try:

@@ -32,7 +32,8 @@ from gateway.server.batches.store import BatchStore
 from gateway.server.cors import Cors
 from gateway.server.packed_body import unpacking
 from gateway.server.passing.handler import PassingHandler
-from gateway.server.passing.paths import mapped
+from gateway.server.passing.paths import OWN, mapped
+from gateway.server.sockets.handler import SocketHandler
 from gateway.server.stores import files, part_uploads, store_files, vector_stores
 from gateway.server.templates import compare_page as compare
 from gateway.server.templates import library as templates
@@ -51,8 +52,6 @@ ALIKE = 0.8
 /v1/models is 0.72, which is too low."""
 LONGEST_MISSPELT = 100
 """An unknown path that is longer than this, in characters, gets no suggestion."""
-OWN = frozenset(("chat", "completions", "embeddings", "foreword", "messages", "models", "v1", "vector_stores"))
-"""The first parts of paths that never pass to a backend unread."""
 PASSED_BELOW_RESPONSES = ("compact", "input_tokens")
 ANSWERED = (
     (Endpoint.CHAT, decode.chat),
@@ -72,10 +71,16 @@ class AsgiFront:
     """
 
     def __init__(
-        self, hot: dict[str, AnswerHandler], rest: Litestar, passing: PassingHandler, gateway: Gateway
+        self,
+        hot: dict[str, AnswerHandler],
+        rest: Litestar,
+        passing: PassingHandler,
+        sockets: SocketHandler,
+        gateway: Gateway,
     ) -> None:
         settings = gateway.settings
         self._passing = passing
+        self._sockets = sockets
         self._hot = hot
         self._rest = rest
         self._gateway = gateway
@@ -84,6 +89,9 @@ class AsgiFront:
         self._limit = max(settings.server.max_body_mb, settings.context.max_file_mb) * 2**20
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == ScopeType.WEBSOCKET:
+            await self._connect(scope, receive, send)
+            return
         if scope["type"] != ScopeType.HTTP:
             await self._rest(scope, receive, send)
             return
@@ -95,6 +103,12 @@ class AsgiFront:
             await logged(self._gateway.access_log, self._trusted, self._answer, scope, receive, send)
         else:
             await self._answer(scope, receive, send)
+
+    async def _connect(self, scope: Any, receive: Receive, send: Send) -> None:
+        if self._gateway.access_log is not None:
+            await logged(self._gateway.access_log, self._trusted, self._sockets, scope, receive, send)
+        else:
+            await self._sockets(scope, receive, send)
 
     async def _answer(self, scope: Any, receive: Receive, send: Send) -> None:
         scope, receive = unpacking(scope, receive, self._limit)
@@ -153,6 +167,7 @@ class AsgiFront:
         for handler in self._hot.values():
             handler.cut()
         self._passing.cut()
+        self._sockets.cut()
 
 
 def _lists_stored(scope: Scope) -> bool:
@@ -255,7 +270,8 @@ def application(gateway: Gateway) -> AsgiFront:
         request_max_body_size=gateway.settings.server.max_body_mb * 1024 * 1024,
     )
     hot = {f"/v1/{endpoint}": AnswerHandler(gateway, access, endpoint, read) for endpoint, read in ANSWERED}
-    return AsgiFront(hot, rest, PassingHandler(gateway, access), gateway)
+    sockets = SocketHandler(gateway, access, hot[f"/v1/{Endpoint.RESPONSES}"])
+    return AsgiFront(hot, rest, PassingHandler(gateway, access), sockets, gateway)
 
 
 def _is_page(connection: ASGIConnection[Any, Any, Any, Any]) -> bool:

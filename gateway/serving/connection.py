@@ -12,6 +12,7 @@ from gateway.serving.limits import ClientLimits
 from gateway.serving.request import ServedRequest
 from gateway.serving.request_parser import RequestParser
 from gateway.serving.unsent import unsent_bytes
+from gateway.serving.websocket import ServedSocket
 
 WRITE_HIGH_WATER = 64 * 1024
 LINGER_S = 5.0
@@ -38,7 +39,7 @@ class ConnectionOwner(Protocol):
     def works(self, connection: "ClientConnection") -> None:
         """Note that the connection no longer waits for its client."""
 
-    def start(self, request: ServedRequest) -> None: ...
+    def start(self, request: ServedRequest | ServedSocket) -> None: ...
     def rests(self) -> None:
         """Note that a connection of a draining owner became idle, and that its client may send another request."""
 
@@ -59,6 +60,7 @@ class ClientConnection(asyncio.Protocol):
         "_parser",
         "_queue",
         "_reading",
+        "_socket",
         "_spoiled",
         "_transport",
         "_unsent",
@@ -73,10 +75,12 @@ class ClientConnection(asyncio.Protocol):
         self._owner = owner
         self._loop = loop
         self._transport: Any = None
-        self._queue: deque[ServedRequest] = deque()
-        self._answering: ServedRequest | None = None
+        self._queue: deque[ServedRequest | ServedSocket] = deque()
+        self._answering: ServedRequest | ServedSocket | None = None
         self._reading: ServedRequest | None = None
         """The request whose body is still incomplete."""
+        self._socket: ServedSocket | None = None
+        """The WebSocket, once the connection is one. It is the last thing on the connection."""
         self._drained: asyncio.Future[None] | None = None
         self._closing = False
         self._spoiled = False
@@ -106,6 +110,9 @@ class ClientConnection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         if self._closing or self._spoiled:
+            return
+        if self._socket is not None:
+            self._socket.feed(data)
             return
         try:
             self._parser.feed(data)
@@ -192,7 +199,18 @@ class ClientConnection(asyncio.Protocol):
             self.deadline = NEVER
             self._owner.works(self)
 
-    def _begin(self, request: ServedRequest) -> None:
+    def socket_begins(self, scope: dict[str, Any], early: bytes) -> None:
+        self._socket = ServedSocket(self, scope, self._owner.limits.message_bytes)
+        self._socket.feed(early)
+        self.deadline = NEVER
+        self._owner.works(self)
+        if self._answering is None:
+            self._begin(self._socket)
+        else:
+            self._queue.append(self._socket)
+            self._transport.pause_reading()
+
+    def _begin(self, request: ServedRequest | ServedSocket) -> None:
         self._answering = request
         self._owner.start(request)
 
@@ -287,6 +305,8 @@ class ClientConnection(asyncio.Protocol):
             self._look_at_reader(now)
         elif self._closing:
             self.abort()
+        elif isinstance(self._answering, ServedSocket):
+            self.deadline = NEVER  # the client has read everything, and a WebSocket looks after itself
         elif self._answering is not None:
             self._body_too_slow(self._answering, now)
         elif self._parser.in_head:
@@ -320,7 +340,7 @@ class ClientConnection(asyncio.Protocol):
             # the bytes after this request cannot be parsed, so its answer is the last
             self._answering.keep = False
             self._queue.clear()
-            if self._reading is not None:
+            if self._reading is not None and isinstance(self._answering, ServedRequest):
                 self._spoil_body(self._answering)
         elif isinstance(cause, RequestError):
             self._answer_bytes(cause)

@@ -18,6 +18,8 @@ class ClientLimits(Struct, frozen=True):
     body_s: float = 300.0
     body_pause_s: float = 30.0
     write_s: float = 30.0
+    message_bytes: int = 32 * 2**20
+    """The largest message of a WebSocket."""
 
 
 def limits_of(server: Server, open_files: int) -> ClientLimits:
@@ -30,6 +32,7 @@ def limits_of(server: Server, open_files: int) -> ClientLimits:
         body_s=server.body_timeout_s,
         body_pause_s=server.body_pause_s,
         write_s=server.write_timeout_s,
+        message_bytes=server.max_body_mb * 2**20,
     )
 
 

@@ -15,6 +15,7 @@ from gateway.errors import TooBusy
 from gateway.serving.connection import ClientConnection
 from gateway.serving.limits import ClientLimits
 from gateway.serving.request import Application, ServedRequest
+from gateway.serving.websocket import ServedSocket
 
 log = logging.getLogger("foreword.serving")
 
@@ -185,7 +186,7 @@ class Listener:
     def works(self, connection: ClientConnection) -> None:
         self._waiting.pop(connection, None)
 
-    def start(self, request: ServedRequest) -> None:
+    def start(self, request: ServedRequest | ServedSocket) -> None:
         if len(self._requests) >= self.limits.requests and request.scope["path"] not in ALWAYS:
             self.refused += 1
             request.refuse(_too_busy(len(self._requests)))

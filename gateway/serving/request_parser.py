@@ -9,6 +9,7 @@ import httptools
 
 from gateway.errors import BadRequest
 from gateway.serving.head import FRAMING, HEAD_LIMIT, SPECIAL, Address, Header, head_too_large, scope_of
+from gateway.serving.websocket import is_handshake
 
 
 class ParserOwner(Protocol):
@@ -21,6 +22,8 @@ class ParserOwner(Protocol):
 
     def body_piece(self, piece: bytes) -> None: ...
     def body_ends(self) -> None: ...
+    def socket_begins(self, scope: dict[str, Any], early: bytes) -> None:
+        """Start a WebSocket whose handshake was read. `early` are the bytes behind it. The parser is not used again."""
 
 
 class RequestParser:
@@ -28,6 +31,7 @@ class RequestParser:
 
     __slots__ = (
         "_client",
+        "_handshake",
         "_headers",
         "_owner",
         "_parser",
@@ -45,6 +49,8 @@ class RequestParser:
         self._parser: Any = httptools.HttpRequestParser(self)
         self._upgrading = False
         """Whether the parser stopped at a head that asks for another protocol."""
+        self._handshake: dict[str, Any] | None = None
+        """The head of a request for a WebSocket."""
         self._begin_head()
 
     def feed(self, data: bytes) -> None:
@@ -53,7 +59,11 @@ class RequestParser:
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
-            self._decline_upgrade(data[upgrade.args[0] :])
+            rest = data[upgrade.args[0] :]
+            if self._handshake is not None:
+                self._owner.socket_begins(self._handshake, rest)
+            else:
+                self._decline_upgrade(rest)
 
     def _begin_head(self) -> None:
         self.in_head = False
@@ -63,7 +73,7 @@ class RequestParser:
         self._special: dict[bytes, bytes] = {}
 
     def _decline_upgrade(self, rest: bytes) -> None:
-        """Handle a protocol upgrade like a normal request.
+        """Handle an upgrade to another protocol than WebSocket like a normal request.
 
         llhttp does not read the body of an upgrade request. A second parser therefore gets a head with only the headers
         that frame the body, and then the body.
@@ -102,6 +112,9 @@ class RequestParser:
             self._parser, self._url, self._headers, self._special, server=self._server, client=self._client
         )
         self.head_size = 0
+        if upgrades and is_handshake(self._parser.get_method(), self._headers):
+            self._handshake = scope
+            return
         keep = self._parser.should_keep_alive() and not upgrades
         self._owner.head_ends(scope, keep=keep, expects=self._special.get(b"expect") == b"100-continue")
 

@@ -24,6 +24,8 @@ class AccessKey(Struct, frozen=True, forbid_unknown_fields=True):
     """The collections that this key may name. Default: all."""
     requests_per_minute: Amount = 0
     """The most requests per minute; 0: no limit."""
+    websockets: Amount = 0
+    """The most WebSockets that are open at the same time, per worker; 0: no limit."""
     record: str = ""
     """How much of an exchange with this key is recorded: `full`, `hashed` or `none`. Default: `[records] policy`."""
     admin: bool = False

@@ -41,6 +41,7 @@ REFERENCES = frozenset(
     )
 )
 """The fields that name an object by its id."""
+OF_A_SESSION = frozenset(("response_id",))
 FREE_FORM = frozenset(("metadata", "arguments", "parameters", "schema", "json_schema", "variables"))
 """The fields in which a client may write anything."""
 ID = re.compile(r"[A-Za-z0-9_.:-]{1,256}")
@@ -53,6 +54,11 @@ DEEPEST = 40
 def references(value: Any) -> set[str]:
     """Return the ids of all objects that a request may name. An id without a prefix may also be an ordinary word."""
     return {id for name, id in _named(value, DEEPEST) if name in REFERENCES and ID.fullmatch(id)}
+
+
+def foreign_references(value: Any) -> set[str]:
+    """Do as `references` does, without the responses of a realtime session, which only the session knows."""
+    return {id for name, id in _named(value, DEEPEST) if name in REFERENCES - OF_A_SESSION and ID.fullmatch(id)}
 
 
 def created(value: Any, *, own: bool) -> list[str]:

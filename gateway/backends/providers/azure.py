@@ -12,11 +12,13 @@ from gateway.backends.remote import SPOKEN, Remote
 from gateway.backends.remote_settings import HostSettings, RemoteSettings, check_host
 from gateway.errors import Problem
 from gateway.exchange import Exchange
-from gateway.ports import Headers, Reply
+from gateway.ports import Headers, PassedRequest, Reply
 from gateway.registry import AdapterKind
 
 V1 = "v1"
 UNAUTHORISED = 401
+OF_DEPLOYMENTS = (b"audio", b"images")
+"""The first parts of further paths that are below a deployment."""
 BY_SECRET = ("tenant", "client_id", "client_secret")
 
 
@@ -82,6 +84,26 @@ class Azure(Remote):
             own = f"{self._deployments}{quote(model, safe='')}/{ask.endpoint}".encode()
         return own + b"?" + self._version.encode()
 
+    def passed_target(self, request: PassedRequest) -> bytes:
+        """Return the target of a request that passes. With a dated version, the path or the query names the
+        deployment, as far as the request names a model.
+        """
+        if not self._version:
+            return request.target
+        path, _, query = request.target.partition(b"?")
+        parts = [*query.split(b"&"), self._version.encode()]
+        family = path.split(b"/")[1]
+        if family == b"realtime":
+            kept = [part for part in query.split(b"&") if not part.startswith(b"model=")]
+            parts = [
+                *kept,
+                self._version.encode(),
+                *([b"deployment=" + _quoted(request.model)] if request.model else []),
+            ]
+        elif request.model and family in OF_DEPLOYMENTS:
+            path = b"/deployments/" + _quoted(request.model) + path
+        return path + b"?" + b"&".join(filter(None, parts))
+
     async def fresh_headers(self, path: bytes, content: bytes) -> Headers:
         if self._token is None:
             return ()
@@ -95,6 +117,10 @@ class Azure(Remote):
 
     async def manage(self, method: str, path: str, query: str = "", body: bytes = b"") -> tuple[int, bytes]:
         return await super().manage(method, path, "&".join(filter(None, (query, self._version))), body)
+
+
+def _quoted(model: str) -> bytes:
+    return quote(model, safe="").encode()
 
 
 def _entra_token(settings: AzureSettings) -> Callable[[], FetchedToken] | None:

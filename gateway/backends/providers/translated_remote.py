@@ -96,6 +96,7 @@ class TranslatedSource:
 class TranslatedRemote(Remote):
     """A server with an API of its own. The kinds implement the methods that raise `NotImplementedError`."""
 
+    has_paths = False
     served: tuple[Endpoint, ...] = (Endpoint.CHAT,)
     keeps_thinking = True
 

@@ -6,7 +6,6 @@ import os
 from collections.abc import AsyncIterator, Mapping
 from time import perf_counter_ns, time
 from typing import Any
-from urllib.parse import parse_qsl
 
 from litestar.types import Receive, Scope, Send
 from msgspec import Struct
@@ -17,7 +16,7 @@ from gateway.ask import Ask, ClientKey, Endpoint
 from gateway.assembly.gateway import Gateway
 from gateway.backends.calling.retry import Retries, is_failure
 from gateway.backends.routing.routes import check_model
-from gateway.errors import BackendFailed, BadRequest, KeyNotAllowed, NotFound, RequestError
+from gateway.errors import BackendFailed, BadRequest, KeyNotAllowed, RequestError
 from gateway.exchange import Exchange, Target
 from gateway.ports import ExchangeOutcome, Passable, PassedRequest, Reply
 from gateway.records.object_owners import ObjectOwner
@@ -31,7 +30,8 @@ from gateway.server.passing.answers import StoredAnswers
 from gateway.server.passing.body import FormBody, FormFields, pieces_of, whole_again
 from gateway.server.passing.headers import passed_on
 from gateway.server.passing.ownership import check_path, check_references
-from gateway.server.passing.paths import UNNAMED, PathParts, mapped, parts_of
+from gateway.server.passing.paths import UNNAMED, PathParts, check_segments, mapped, parts_of
+from gateway.server.passing.target import Targets, place, queried
 from gateway.server.transcript import Transcript
 from gateway.wire import references
 from gateway.wire.chat import encode
@@ -45,10 +45,6 @@ METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"))
 TEXTS = (b"application/json", b"text/")
 UNCHECKED = ("application/x-www-form-urlencoded", "multipart/")
 """The types of bodies that may name objects, and that are not read here."""
-NO_BACKEND = (
-    "No backend serves this path. Name a model of a remote backend, or the path's backend in [routing.paths] of the "
-    "gateway's configuration."
-)
 
 
 class _ReadRequest(Struct):
@@ -71,7 +67,7 @@ class PassingHandler:
         self._access = access
         self._json_limit = server.max_body_mb * 2**20
         self._limit = max(server.max_body_mb, gateway.settings.context.max_file_mb) * 2**20
-        self._only = only_backend(gateway)
+        self._targets = Targets(gateway)
         self._retries = Retries(routing.retries, routing.retry_wait_s, routing.retry_share)
         self._watches = ClientWatches()
         self._under_way: dict[_PassingRun, asyncio.Task[Any]] = {}
@@ -110,11 +106,11 @@ class PassingHandler:
             run.path = parts.shown
             if _method(scope) not in METHODS:
                 raise BadRequest(f"The method {_method(scope)} is not supported.", code="method_not_allowed")
-            _check_segments(scope["path"])
+            check_segments(scope["path"])
             objects = self._gateway.objects
             owner = None if parts.is_stateless else await check_path(objects, key, parts)
-            queried = parse_qsl(scope["query_string"].decode("latin-1"))
-            await check_references(objects, key, {value for name, value in queried if name in references.REFERENCES})
+            fields = queried(scope["query_string"])
+            await check_references(objects, key, {value for name, value in fields if name in references.REFERENCES})
             backend = mapped(self._gateway.settings.routing.paths, scope["path"])
             needs_model = not backend and owner is None and parts.family not in UNNAMED
             _check_type(scope)
@@ -234,35 +230,18 @@ class PassingHandler:
     def _target(
         self, parts: PathParts, read: _ReadRequest, backend: str, owner: ObjectOwner | None, key: ClientKey
     ) -> Target:
-        """Return the backend and its name for the model. Raises `NotFound`, or `KeyNotAllowed` for the model."""
-        routes, backends = self._gateway.routes, self._gateway.backends
-        if key.models and read.model:
-            check_model(routes, key, read.model, Endpoint.OTHER)
-        elif key.models and not parts.ids and parts.family not in UNNAMED and (read.raw or read.form or read.incoming):
-            raise KeyNotAllowed(
-                "This key may use some models only, so the request must name its model.",
-                param="model",
-                code="model_not_allowed",
-            )
+        has_body = bool(read.raw or read.form or read.incoming)
+        target = self._targets.of(key, parts, read.model, mapped=backend, owner=owner, must_name=has_body)
         if key.models and parts.family == "batches" and read.raw:
             raise KeyNotAllowed("This key may use some models only, and the models of a batch cannot be checked here.")
-        target = routes.passing(read.model) if read.model else None
-        if target is not None and not isinstance(backends.get(target.backend), Passable):
-            target = None
-        name = (owner.backend if owner else "") or backend or (target.backend if target else "") or self._only
-        if not isinstance(backends.get(name), Passable):
-            raise NotFound(NO_BACKEND)
-        same = target is not None and target.backend == name
-        return target if same and target is not None else Target(name, read.model)
+        return target
 
     def _request(
         self, scope: Scope, headers: Mapping[bytes, bytes], read: _ReadRequest, target: Target, key: ClientKey
     ) -> PassedRequest:
-        raw_path: bytes = scope["raw_path"]
-        query: bytes = scope["query_string"]
-        place = raw_path.removeprefix(b"/v1") + (b"?" + query if query else b"")
-        kept = passed_on(scope["headers"], presented_secret(headers))
-        request = PassedRequest(_method(scope), place, kept)
+        secret = presented_secret(headers)
+        where = place(scope["raw_path"], scope["query_string"], secret)
+        request = PassedRequest(_method(scope), where, passed_on(scope["headers"], secret), model=target.model)
         if read.incoming is not None:
             return replace(request, body=read.incoming, size=read.size)
         if read.form is not None:
@@ -373,12 +352,6 @@ class _PassingRun:
         gateway.over(exchange, outcome)
 
 
-def only_backend(gateway: Gateway) -> str:
-    """Return the only backend of kind `openai`, or "" if there are none or several."""
-    names = [name for name, table in gateway.settings.backends.items() if table.kind == "openai"]
-    return names[0] if len(names) == 1 else ""
-
-
 def _method(scope: Scope) -> str:
     return str(scope["method"])  # type: ignore[typeddict-item]  # an HTTP scope has a method
 
@@ -387,10 +360,3 @@ def _check_type(scope: Scope) -> None:
     """Raise `BadRequest` for two types: the backend may go by the one that the gateway did not."""
     if sum(name == b"content-type" for name, _ in scope["headers"]) > 1:
         raise BadRequest("The request has more than one Content-Type header; send only one.", param="content-type")
-
-
-def _check_segments(path: str) -> None:
-    """Raise `NotFound` for a path that leads elsewhere at the backend than it seems to."""
-    parts = path.removeprefix("/v1/").rstrip("/").split("/")
-    if any(part in ("", ".", "..") or not part.isprintable() or "\\" in part or "%" in part for part in parts):
-        raise NotFound(f"{path[:100]!r} does not exist.")

@@ -6,7 +6,10 @@ from collections.abc import Mapping
 from msgspec import Struct
 
 from gateway.backends.routing.aliases import matches
+from gateway.errors import NotFound
 
+OWN = frozenset(("chat", "completions", "embeddings", "foreword", "messages", "models", "v1", "vector_stores"))
+"""The first parts of paths that never pass to a backend unread."""
 STATELESS = frozenset(("audio", "images", "moderations", "rerank", "score", "classify", "pooling", "tokenize"))
 """The first parts of paths whose servers store nothing. Their answers are not read."""
 STATELESS_PATHS = ("responses/compact", "responses/input_tokens")
@@ -75,3 +78,10 @@ def mapped(paths: Mapping[str, str], path: str) -> str:
     """Return the backend that `[routing] paths` names for a path, or "". Of several patterns the longest counts."""
     fitting = [pattern for pattern in paths if matches(path, pattern)]
     return paths[max(fitting, key=len)] if fitting else ""
+
+
+def check_segments(path: str) -> None:
+    """Raise `NotFound` for a path that leads elsewhere at the backend than it seems to."""
+    parts = path.removeprefix("/v1/").rstrip("/").split("/")
+    if any(part in ("", ".", "..") or not part.isprintable() or "\\" in part or "%" in part for part in parts):
+        raise NotFound(f"{path[:100]!r} does not exist.")

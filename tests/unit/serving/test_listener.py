@@ -2,15 +2,14 @@
 
 import asyncio
 import json
-import socket
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 import pytest
 
 from gateway.serving.limits import ClientLimits
-from gateway.serving.listener import Listener
+from tests.doubles.listening import Place, listening
 
 QUICK = ClientLimits(head_s=0.3, idle_s=0.3, body_s=1.5, body_pause_s=0.3, write_s=0.4)
 BIG = b"x" * (20 * 1024 * 1024)
@@ -46,42 +45,8 @@ async def chunked(scope: Any, receive: Any, send: Any) -> None:
     await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
-class Place:
-    """A listener on a free port, looked at ten times a second."""
-
-    def __init__(self, listener: Listener, port: int) -> None:
-        self.listener = listener
-        self.port = port
-
-    async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        return await asyncio.open_connection("127.0.0.1", self.port)
-
-    async def say(self, data: bytes) -> bytes:
-        """Everything that comes back until the connection closes."""
-        reader, writer = await self.connect()
-        writer.write(data)
-        try:
-            return await asyncio.wait_for(reader.read(), 5)
-        except ConnectionResetError:
-            return b""
-        finally:
-            writer.close()
-
-
-@asynccontextmanager
-async def place(application: Any = echo, limits: ClientLimits = QUICK) -> AsyncIterator[Place]:
-    listening = socket.socket()
-    listening.bind(("127.0.0.1", 0))
-    listening.listen(128)
-    listening.setblocking(False)
-    port = listening.getsockname()[1]
-    listener = Listener(application, limits, asyncio.get_running_loop(), sweep_s=0.05)
-    listener.listen(listening)
-    try:
-        yield Place(listener, port)
-    finally:
-        listener.drain()
-        await listener.close(0.0)
+def place(application: Any = echo, limits: ClientLimits = QUICK) -> AbstractAsyncContextManager[Place]:
+    return listening(application, limits)
 
 
 def post(body: bytes = b"hello", path: str = "/a?b=c", *headers: str) -> bytes:

@@ -13,6 +13,7 @@ from gateway.backends.providers import azure
 from gateway.backends.providers.azure import Azure, AzureSettings, check
 from gateway.backends.providers.fresh import NoCredentials
 from gateway.exchange import Exchange
+from gateway.ports import PassedRequest
 from gateway.wire.chat import decode
 from tests.doubles.entra import EntraStub
 from tests.doubles.upstream import Script, Upstream
@@ -79,6 +80,42 @@ async def test_the_official_client_and_the_backend_send_to_the_same_path(
     assert answer.choices[0].message.content == "Hello"
     assert own.line == official.line
     assert own.headers["api-key"] == "k"
+
+
+PATHS: dict[str, Any] = {
+    "/images/generations": lambda client: client.images.generate(model="m", prompt="a cat"),
+    "/audio/speech": lambda client: client.audio.speech.create(model="m", input="Hi", voice="alloy"),
+    "/files": lambda client: client.files.list(),
+    "/batches": lambda client: client.batches.list(),
+    "/fine_tuning/jobs/ftjob-1": lambda client: client.fine_tuning.jobs.retrieve("ftjob-1"),
+}
+
+
+@pytest.mark.parametrize("version", ["v1", "2024-10-21"])
+@pytest.mark.parametrize("path", PATHS)
+async def test_every_other_path_passes_where_the_official_client_sends_it(
+    stub: tuple[Upstream, int], path: str, version: str
+) -> None:
+    double, port = stub
+    double.play(Script(pieces=[b'{"data": []}']))
+    if version == "v1":
+        client: Any = openai.AsyncOpenAI(base_url=f"http://127.0.0.1:{port}/openai/v1", api_key="secret")
+    else:
+        place = f"http://127.0.0.1:{port}"
+        client = openai.AsyncAzureOpenAI(azure_endpoint=place, api_version=version, api_key="secret", max_retries=0)
+    async with client:
+        await PATHS[path](client)
+    settings = AzureSettings(
+        base_url=f"http://127.0.0.1:{port}", models=("m",), api_version=version, token_command=("printf", "token")
+    )
+    backend = Azure("azure", settings, Path())
+    method = double.received[0].line.split()[0]
+    model = "m" if b'"model"' in double.received[0].body else ""
+    reply = await backend.pass_on(PassedRequest(method, path.encode(), (), b"", model=model))
+    await reply.aclose()
+    await backend.aclose()
+    assert double.received[1].line == double.received[0].line
+    assert double.received[1].headers["authorization"] == "Bearer token"
 
 
 async def test_a_managed_identity_gets_a_token_that_is_used_for_later_requests(

@@ -1,0 +1,1 @@
+"""Passes requests and WebSockets to any path of a remote server."""

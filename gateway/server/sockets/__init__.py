@@ -1,0 +1,1 @@
+"""WebSockets: passed on to a backend, or answered as `/v1/responses` is."""
