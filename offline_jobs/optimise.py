@@ -4,7 +4,6 @@ A dataset is split into three parts, of which the search sees only two. A paired
 whether the best candidate is better than the template. If not, nothing is written.
 """
 
-import importlib
 from collections.abc import Sequence
 from pathlib import Path
 from random import Random
@@ -26,12 +25,13 @@ from offline_jobs.engine.registry import JobKind
 from offline_jobs.engine.run import JobRun
 from offline_jobs.errors import BudgetSpent, JobFailed
 from offline_jobs.found import optimise as found_optimise
+from offline_jobs.found.outcome import FoundOptimiseReport
 from offline_jobs.publish.winner import promote, read_winner
 from offline_jobs.search.candidate import (
     Parent,
     read_parent,
 )
-from offline_jobs.search.optimizer import MINIBATCH, Optimizer, SearchOver
+from offline_jobs.search.optimizer import MINIBATCH, SearchOver, optimizer_named
 from offline_jobs.search.outcome import (
     OptimiseReport,
     SearchInputs,
@@ -40,6 +40,7 @@ from offline_jobs.search.outcome import (
     write_lineage,
     write_winner,
 )
+from offline_jobs.search.preference import calls_a_row
 from offline_jobs.search.propose import material_of
 from offline_jobs.search.score import AnswerScore, measure_of
 from offline_jobs.search.search_budget import SearchBudget
@@ -49,8 +50,6 @@ from offline_jobs.search.trial import CandidateTrial
 LEVEL = 0.05
 LOOKED = 2 * MINIBATCH
 """At most this many rows are answered to find failures."""
-JUDGED = 3
-"""The number of calls per row if a judge compares answers: one call for the answer, two for the judge."""
 
 
 class SearchEnd(Struct, frozen=True):
@@ -59,7 +58,7 @@ class SearchEnd(Struct, frozen=True):
     calls: int
 
 
-def run(run: JobRun, options: OptimiseOptions) -> OptimiseReport | found_optimise.FoundOptimiseReport:
+def run(run: JobRun, options: OptimiseOptions) -> OptimiseReport | FoundOptimiseReport:
     if options.prompt:
         return found_optimise.run(run, options)
     # the first run stores the inputs of the search, so that a resumed job continues the same search
@@ -67,7 +66,7 @@ def run(run: JobRun, options: OptimiseOptions) -> OptimiseReport | found_optimis
     parent = _parent(run.settings, inputs.template)
     rows = _rows(run.settings, inputs.dataset)
     calls = _calls(parent, run.job.budget.calls)
-    each = _each(rows, options.judge or run.settings.jobs.judge)
+    each = calls_a_row(rows, options.judge or run.settings.jobs.judge)
     # calls for the sealed rows are reserved before any other call
     sizes = run.step("sizes", inputs, lambda: affordable(calls, each, options.choose, options.sealed), SplitSizes)
     splits = split(rows, options.seed, sizes.choose, sizes.sealed)
@@ -89,7 +88,7 @@ def estimate(settings: Settings, options: OptimiseOptions) -> Spent:
     if options.prompt:
         return found_optimise.estimate(settings, options)
     rows = _rows(settings, options.dataset)
-    each = _each(rows, options.judge or settings.jobs.judge)
+    each = calls_a_row(rows, options.judge or settings.jobs.judge)
     calls = _calls(_parent(settings, options.template), settings.jobs.calls)
     sizes = affordable(calls, each, options.choose, options.sealed)
     splits = split(rows, options.seed, sizes.choose, sizes.sealed)
@@ -108,11 +107,6 @@ def _calls(parent: Parent, budget: int) -> int:
     return min(parent.template.optimise.task_calls or budget, budget)
 
 
-def _each(rows: Sequence[DatasetRow], judge: str) -> int:
-    """Return the number of calls that one row needs."""
-    return JUDGED if judge and not all(row.wanted for row in rows) else 1
-
-
 def _search_budget(run: JobRun, inputs: SearchInputs, loop: Loop, calls: int, reserve: int) -> SearchBudget:
     end: SearchEnd | None = run.result("search", inputs, SearchEnd)
     jobs = run.settings.jobs
@@ -127,7 +121,7 @@ def _search(run: JobRun, options: OptimiseOptions, problem: TemplateSearch) -> N
     Raises `BudgetSpent` if the budget runs out before a better candidate is found, because an unfinished search proves
     nothing.
     """
-    optimizer = _optimizer(options.engine)
+    optimizer = optimizer_named(options.engine)
     raced = run.step("raced", options, problem.affordable_rules, int)
     try:
         problem.screen(raced)
@@ -243,20 +237,6 @@ def _parent(settings: Settings, ref: str) -> Parent:
 
 def _rows(settings: Settings, ref: str) -> list[DatasetRow]:
     return list(find(settings.data_folder, ref).read())
-
-
-def _optimizer(engine: str) -> Optimizer:
-    if engine == "climb":
-        from offline_jobs.search.optimizer import Climb
-
-        return Climb()
-    try:
-        optimizer: Optimizer = importlib.import_module("offline_jobs.search.gepa_optimizer").Gepa()
-    except ImportError as error:
-        raise JobFailed(
-            "the package gepa is not installed: run pip install -e '.[jobs]', or use engine=climb"
-        ) from error
-    return optimizer
 
 
 def _mean(outcomes: Sequence[AnswerScore]) -> float:

@@ -156,7 +156,7 @@ def _stage_parts(
         archive,
         mixing,
         policy=RewritePolicy(settings.templates, gains, heeds_losses=heeds, standings=standings),
-        found=FoundTable(found_path(settings.data_folder)),
+        found=FoundTable(found_path(settings.data_folder), adapters.embedder),
         reader=LongReader(completions, settings.context.parallel_calls),
         refined=RefinedPromptCache(settings.refiner.cache_entries, settings.refiner.cache_ttl_s),
         extractor=Extractor(),

@@ -86,7 +86,7 @@ def request_path(parts: StageParts, loaded: Loaded) -> tuple[PipelineStep, ...]:
         PipelineStep(PreviousResponseStage(parts.archive), must=True),
         # in every mode, and before a named prompt adds text of its own
         PipelineStep(RecogniseStage(parts.found)),
-        PipelineStep(SwapStage(settings.prompt, parts.found, parts.adapters.state), improves=True),
+        PipelineStep(SwapStage(settings.prompt, parts.found, parts.adapters.state, loaded.embed), improves=True),
         PipelineStep(NamedPromptStage(templates), must=True),
         PipelineStep(RequestedTemplateStage(templates), must=True),
         *optional(classifies, ClassifyStage(loaded.classifier), budget_s=settings.prompt.budget_ms / 1000),

@@ -4,11 +4,15 @@ The system message and the last user message may change. The messages between th
 do tools, formats and all other settings of the request. In case of doubt, the request is not changed.
 """
 
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
 from hashlib import blake2b
+from typing import Any
 
 from msgspec.structs import replace
 
 from gateway.ask import Turn
+from gateway.errors import NotReady
 from gateway.exchange import Arm, Exchange, Rewrite, SlotValue
 from gateway.ports import HotState
 from gateway.prompt.cost import estimated_tokens
@@ -17,8 +21,10 @@ from gateway.prompt.found.found_prompt import FoundPrompt
 from gateway.prompt.found.index import SYSTEM, PromptMatch, readable
 from gateway.prompt.found.table import FoundTable
 from gateway.prompt.policy.arms import place, takes_part
+from gateway.prompt.templates.fields import Shot
 from gateway.settings.prompt import PromptTable
 
+Embed = Callable[[Sequence[str]], Awaitable[Any]]
 FOUND = "found"
 """The technique that is recorded for a rewrite with a promoted version of an application's prompt."""
 MATCHED_S = 30 * 86_400.0
@@ -27,14 +33,17 @@ REPLIES = ("assistant", "tool", "function")
 
 
 class SwapStage:
-    """The stage `swap`. The hot state stores which conversations get the version."""
+    """The stage `swap`. The hot state stores which conversations get the version. `embed` is None while the embedder is
+    loading, and where none is configured.
+    """
 
     name = "swap"
 
-    def __init__(self, settings: PromptTable, found: FoundTable, state: HotState) -> None:
+    def __init__(self, settings: PromptTable, found: FoundTable, state: HotState, embed: Embed | None = None) -> None:
         self._settings = settings
         self._found = found
         self._state = state
+        self._embed = embed
 
     async def __call__(self, exchange: Exchange) -> Exchange:
         template = self._found.spoken.get(exchange.recognised.id)
@@ -47,7 +56,12 @@ class SwapStage:
         if reason:
             return exchange.noted(self.name, "identity", reason)
         if await self._takes_part(exchange, match):
-            return _swapped(exchange, match, template)
+            try:
+                shots = await self._nearest(template, match)
+            except _NoExamples as problem:
+                return exchange.noted(self.name, "identity", str(problem))
+            await self._remember(exchange, match)
+            return _swapped(exchange, match, template, shots)
         if _is_drawn(exchange, match):
             return exchange.noted(self.name, "identity", "the conversation began before the version was sent")
         controls = 1 - match.prompt.spoken.share
@@ -91,17 +105,40 @@ class SwapStage:
 
         A conversation that began without the version never gets it.
         """
-        spoken = match.prompt.spoken
-        assert spoken is not None  # the caller has checked this
-        memory = f"found:{match.prompt.id}:{spoken.version}:{conversation_id(exchange, match.prompt.id)}"
         if any(turn.role in REPLIES for turn in exchange.ask.turns):
-            taking_part = await self._state.blocked(memory) > 0
-        else:
-            taking_part = _is_drawn(exchange, match)
-        if taking_part:
-            # a block in the hot state serves as a flag that expires, in the process or in Redis
-            await self._state.block(memory, self._settings.found_ttl_s)
-        return taking_part
+            return await self._state.blocked(_memory(exchange, match)) > 0
+        return _is_drawn(exchange, match)
+
+    async def _remember(self, exchange: Exchange, match: PromptMatch) -> None:
+        # a block in the hot state serves as a flag that expires, in the process or in Redis
+        await self._state.block(_memory(exchange, match), self._settings.found_ttl_s)
+
+    async def _nearest(self, template: FoundTemplate, match: PromptMatch) -> tuple[Shot, ...]:
+        """Return the examples nearest to the request. Raises `_NoExamples`, since the version was tested with them."""
+        if template.nearest is None:
+            return ()
+        pool = self._found.pools.of(template)
+        if pool is None or self._embed is None:
+            raise _NoExamples("its examples are being embedded, or there is no [embedder]")
+        text = template.named(match.values)[template.nearest.part]
+        budget_ms = self._settings.budget_ms
+        try:
+            async with asyncio.timeout(budget_ms / 1000):
+                vectors = await self._embed([text])
+        except (TimeoutError, NotReady) as error:
+            why = str(error) or f"it took longer than {budget_ms} ms"
+            raise _NoExamples(f"the nearest examples were not chosen: {why}") from error
+        return pool.nearest(vectors[0])
+
+
+class _NoExamples(Exception):
+    """The request cannot get its nearest examples. The message gives the reason."""
+
+
+def _memory(exchange: Exchange, match: PromptMatch) -> str:
+    spoken = match.prompt.spoken
+    assert spoken is not None  # the caller has checked this
+    return f"found:{match.prompt.id}:{spoken.version}:{conversation_id(exchange, match.prompt.id)}"
 
 
 def _is_drawn(exchange: Exchange, match: PromptMatch) -> bool:
@@ -143,11 +180,11 @@ def conversation_id(exchange: Exchange, prompt: str) -> str:
     return blake2b(text, key=key, digest_size=12).hexdigest()
 
 
-def _swapped(exchange: Exchange, match: PromptMatch, template: FoundTemplate) -> Exchange:
+def _swapped(exchange: Exchange, match: PromptMatch, template: FoundTemplate, shots: tuple[Shot, ...]) -> Exchange:
     spoken = match.prompt.spoken
     assert spoken is not None  # the caller has checked this
-    values = {slot.name: value for slot, value in zip(template.slots, match.values, strict=True)}
-    turns = new_turns(exchange.ask.turns, template, values)
+    values = template.named(match.values)
+    turns = new_turns(exchange.ask.turns, template, values, shots)
     slots = tuple(SlotValue(name, value, "found") for name, value in values.items())
     arm = Arm.STABLE if spoken.share >= 1 else Arm.CANARY
     rewrite = Rewrite(template_name(match.prompt), template.version, FOUND, slots, arm=arm, controls=1 - spoken.share)
@@ -162,9 +199,14 @@ def template_name(prompt: FoundPrompt) -> str:
     return f"{FOUND}:{prompt.name}"
 
 
-def new_turns(own: tuple[Turn, ...], template: FoundTemplate, values: dict[str, str]) -> tuple[Turn, ...]:
-    """Return the turns of the request with the version's messages. A message without changes is kept byte for byte."""
-    head, tail = template.around_history(values)
+def new_turns(
+    own: tuple[Turn, ...], template: FoundTemplate, values: dict[str, str], shots: Sequence[Shot] = ()
+) -> tuple[Turn, ...]:
+    """Return the turns of the request with the version's messages. A message without changes is kept byte for byte.
+
+    `shots` are the nearest examples.
+    """
+    head, tail = template.around_history(values, shots)
     last = max(at for at, turn in enumerate(own) if turn.role == "user")
     first = 1 if own[0].role in SYSTEM else 0
     before = [_turn(role, text, own[0] if role == "system" and first else None) for role, text in head]

@@ -130,7 +130,7 @@ def _answered(run: JobRun, rows: Sequence[DatasetRow], options: FoundHarvestOpti
     contract = read_contract(run.settings.data_folder, prompt.id)
     chosen = [row for row in rows if not row.wanted][: options.answers]
     with open_models(run) as loop:
-        trial = FoundTrial(loop, prompt, options.answers_by)
+        trial = FoundTrial(loop, options.answers_by)
         answers = trial.plain(chosen)
     right = {
         row.request: with_answer(row, answer.text.strip(), f"model {options.answers_by}")

@@ -86,7 +86,7 @@ def run(run: JobRun, options: MovePromptOptions) -> MoveReport:
     with open_models(run) as loop:
         loop.models.exchange((), options.to)  # an unknown model fails before the first call
         target = loop.models.exchange((), inputs.present).route[0]
-        trials = [FoundTrial(loop, prompt, model) for model in (inputs.present, options.to)]
+        trials = [FoundTrial(loop, model) for model in (inputs.present, options.to)]
         answers: list[list[FoundAnswer]] = [[], []]
         for start in range(0, len(rows), AT_ONCE):
             for trial, given in zip(trials, answers, strict=True):

@@ -7,15 +7,18 @@ import time
 from collections.abc import Sequence
 
 import msgspec
+import numpy as np
 from msgspec import Raw, Struct
 from msgspec.structs import replace
 
 from gateway.errors import RequestError
 from gateway.exchange import Exchange
-from gateway.ports import Answer
+from gateway.ports import Answer, Embedder, Vectors
 from gateway.prompt.found.adopt import FoundTemplate
-from gateway.prompt.found.found_prompt import FoundPrompt
+from gateway.prompt.found.nearest import pool_of, texts_of
+from gateway.prompt.library.pools import EmbeddedPool
 from gateway.prompt.swap import new_turns
+from gateway.prompt.templates.fields import Shot
 from gateway.wire.chat.answer import read_answer
 from offline_jobs.datasets.rows import DatasetRow
 from offline_jobs.engine.models import KEY, Loop
@@ -48,10 +51,13 @@ class FoundAnswer(Struct, frozen=True):
 class FoundTrial:
     """Answers rows with versions of one prompt. Equal requests are answered once."""
 
-    def __init__(self, loop: Loop, prompt: FoundPrompt, model: str) -> None:
+    def __init__(self, loop: Loop, model: str, embedder: Embedder | None = None) -> None:
+        """`embedder` is needed for versions with nearest examples."""
         self._loop = loop
-        self._prompt = prompt
         self._model = model
+        self._embedder = embedder
+        self._pools: dict[FoundTemplate, EmbeddedPool] = {}
+        self._vectors: dict[str, Vectors] = {}
         self._failed = 0
         self._answers: dict[tuple[str, FoundTemplate | None], FoundAnswer] = {}
 
@@ -63,16 +69,35 @@ class FoundTrial:
         """Answer rows with a version, or with the application's own text. Raises `JobFailed` if the model is down."""
         key = template
         new = [row for row in rows if (row.request, key) not in self._answers]
+        shots = {row.request: self._nearest(template, row) for row in new}
 
         async def answer(row: DatasetRow) -> FoundAnswer:
-            return await self._answer(template, row)
+            return await self._answer(template, row, shots[row.request])
 
         for row, answered in zip(new, self._loop.all(answer, new), strict=True):
             self._answers[row.request, key] = answered
         return [self._answers[row.request, key] for row in rows]
 
-    async def _answer(self, template: FoundTemplate | None, row: DatasetRow) -> FoundAnswer:
-        exchange = self.exchange(template, row)
+    def _nearest(self, template: FoundTemplate | None, row: DatasetRow) -> tuple[Shot, ...]:
+        if template is None or template.nearest is None:
+            return ()
+        pool = self._pools.get(template)
+        if pool is None:
+            vectors = np.stack([self._vector(text) for text in texts_of(template, template.nearest)])
+            pool = self._pools[template] = pool_of(template, template.nearest, vectors)
+        return pool.nearest(self._vector(template.named(row.parts)[template.nearest.part]))
+
+    def _vector(self, text: str) -> Vectors:
+        if text not in self._vectors:
+            if self._embedder is None:
+                raise JobFailed("the version shows the nearest examples, which needs an [embedder]")
+            self._vectors[text] = np.asarray(self._embedder.embed([text]), np.float32)[0]
+        return self._vectors[text]
+
+    async def _answer(
+        self, template: FoundTemplate | None, row: DatasetRow, shots: tuple[Shot, ...] = ()
+    ) -> FoundAnswer:
+        exchange = self.exchange(template, row, shots)
         caller = self._loop.models.caller
         try:
             reply = await caller.call(exchange, ())
@@ -91,7 +116,7 @@ class FoundTrial:
             return FoundAnswer(Answer(), took_us, chars, f"the model refused the request with {reply.status}")
         return FoundAnswer(read_answer(reply.body, "application/json"), took_us, chars)
 
-    def exchange(self, template: FoundTemplate | None, row: DatasetRow) -> Exchange:
+    def exchange(self, template: FoundTemplate | None, row: DatasetRow, shots: tuple[Shot, ...] = ()) -> Exchange:
         """Return the exchange that sends a row. Its body has all fields of the recorded request."""
         plain = self._loop.models.exchange((), self._model)
         ask = ask_of(_for_model(row.request, plain.ask.model))
@@ -100,8 +125,7 @@ class FoundTrial:
         exchange = Exchange(plain.id, ask, KEY, started_s=time.time(), route=plain.route, job=plain.job)
         if template is None:
             return exchange
-        values = {slot.name: value for slot, value in zip(template.slots, row.parts, strict=True)}
-        return replace(exchange, turns=new_turns(ask.turns, template, values))
+        return replace(exchange, turns=new_turns(ask.turns, template, template.named(row.parts), shots))
 
 
 def _for_model(request: str, model: str) -> str:

@@ -22,7 +22,7 @@ LONGEST = 600
 PROMPT = """\
 You improve a prompt template for a language model. The template has two parts: `system`, which may be empty, and \
 `user`, which the model answers. They are Jinja source; the slots {slots} are filled in for each request and have to \
-stay, written exactly so.
+stay, written exactly so.{rule}
 
 The model that answers: {model}
 
@@ -69,8 +69,9 @@ def question(
     rows: Sequence[DatasetRow],
     outcomes: Sequence[AnswerScore],
     earlier: Sequence[tuple[Pieces, float]] = (),
+    rule: str = "",
 ) -> tuple[Turn, ...]:
-    """Return the prompt for the critic. The worst answers come first."""
+    """Return the prompt for the critic. The worst answers come first. `rule` says what else must stay."""
     worst = sorted(zip(rows, outcomes, strict=True), key=lambda pair: pair[1].score)[:SHOWN]
     cases = "\n\n".join(
         CASE.format(query=_cut(row.query), answer=_cut(outcome.answer), feedback=_cut(outcome.feedback or "Nothing."))
@@ -78,6 +79,7 @@ def question(
     )
     text = PROMPT.format(
         slots=", ".join(f"{{{{ {name} }}}}" for name in slots),
+        rule=rule,
         model=model,
         system=pieces["system"],
         user=pieces["user"],

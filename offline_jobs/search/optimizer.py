@@ -3,6 +3,7 @@
 `Climb` is a small hill climber. `gepa_optimizer.py` implements the port with the package gepa.
 """
 
+import importlib
 from collections.abc import Mapping, Sequence
 from random import Random
 from typing import Protocol
@@ -10,6 +11,7 @@ from typing import Protocol
 from msgspec import Struct
 
 from offline_jobs.engine.ledger import key_of
+from offline_jobs.errors import JobFailed
 from offline_jobs.search.candidate import Pieces
 from offline_jobs.search.score import AnswerScore
 
@@ -133,6 +135,19 @@ class Climb:
             mean = _mean(problem.weigh(proposal.pieces, problem.choose))
             if mean > score:
                 best, score = proposal.pieces, mean
+
+
+def optimizer_named(engine: str) -> Optimizer:
+    """Return the engine `climb` or `gepa`. Raises `JobFailed` if its package is not installed."""
+    if engine == "climb":
+        return Climb()
+    try:
+        optimizer: Optimizer = importlib.import_module("offline_jobs.search.gepa_optimizer").Gepa()
+    except ImportError as error:
+        raise JobFailed(
+            "the package gepa is not installed: run pip install -e '.[jobs]', or use engine=climb"
+        ) from error
+    return optimizer
 
 
 def _mean(outcomes: Sequence[AnswerScore]) -> float:

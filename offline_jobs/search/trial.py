@@ -16,16 +16,15 @@ from gateway.prompt.library.pools import load_pools
 from gateway.prompt.rewrite import RewriteStage
 from gateway.prompt.templates.template import Template
 from gateway.wire.chat.answer import read_answer
-from offline_jobs.datasets.judge_answers import preferred
 from offline_jobs.datasets.rows import DatasetRow
 from offline_jobs.engine.models import Loop
 from offline_jobs.errors import JobFailed
 from offline_jobs.search.candidate import Parent, Pieces, assembled, examples_in, pool_file, pool_text, uses_pool
 from offline_jobs.search.gate import admitted
-from offline_jobs.search.score import VALID, AnswerMeasure, AnswerScore
+from offline_jobs.search.preference import by_preference
+from offline_jobs.search.score import AnswerMeasure, AnswerScore
 
 PATIENCE_MS = 60_000
-MERIT = 1 - VALID
 DEAD = 8
 """The model counts as down after this many failed calls in a row."""
 OK = 300
@@ -85,7 +84,8 @@ class CandidateTrial:
         if against is None or not self._judge or all(row.wanted for row in rows):
             return outcomes
         base = self.source(against)
-        return self._preferred(rows, outcomes, self._answered(base, self._stage(base, against), rows))
+        others = [answer.text for answer in self._answered(base, self._stage(base, against), rows)]
+        return by_preference(self._loop, self._judge, rows, outcomes, others)
 
     def _outcome(self, row: DatasetRow, answer: CandidateAnswer) -> AnswerScore:
         outcome = self.measure.weigh(row, answer.text, answer.tokens, answer.took_us)
@@ -167,21 +167,6 @@ class CandidateTrial:
             took_us,
             f"The template was not used: {reason}." if reason else "",
         )
-
-    def _preferred(
-        self, rows: Sequence[DatasetRow], outcomes: Sequence[AnswerScore], base: Sequence[CandidateAnswer]
-    ) -> list[AnswerScore]:
-        """Let a judge compare each pair of answers in both orders. A tie scores 0.5."""
-
-        async def merit(pair: tuple[DatasetRow, AnswerScore, CandidateAnswer]) -> AnswerScore:
-            row, outcome, other = pair
-            if row.wanted:
-                return outcome
-            preference = await preferred(self._loop.models, self._judge, row.query, outcome.answer, other.text)
-            correct = 0.5 + preference / 2
-            return replace(outcome, correct=correct, score=outcome.score + MERIT * (correct - outcome.valid))
-
-        return self._loop.all(merit, list(zip(rows, outcomes, base, strict=True)))
 
 
 def _tokens(exchange: Exchange, prompt_tokens: int) -> int:

@@ -3,6 +3,9 @@
 import re
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Any
+
+import msgspec
 
 from gateway.ask import Turn
 from gateway.errors import TemplateError
@@ -56,9 +59,11 @@ def yardstick(library: Library, versions: Sequence[tuple[str, int]]) -> Callable
 
 def matches(answer: str, right: str) -> float:
     """Return 1 for the right answer and 0 for others. Letter case, outer white space and a full stop make no
-    difference.
+    difference. Where the right answer is JSON, the values count, and neither white space nor the order of keys.
     """
-    return float(_bare(answer) == _bare(right))
+    if _bare(answer) == _bare(right):
+        return 1.0
+    return float(right.lstrip()[:1] in ("{", "[") and _json(answer) == _json(right) is not None)
 
 
 def question(request: str, first: str, second: str) -> tuple[Turn, ...]:
@@ -81,6 +86,14 @@ def agreed(forward: float, swapped: float) -> float:
     verdicts contradict each other, the judge prefers a position, and the score is 0 (a tie).
     """
     return (forward - swapped) / 2 if forward * swapped <= 0 else 0.0
+
+
+def _json(text: str) -> Any:
+    """Return the JSON value of a text, or None if it is none."""
+    try:
+        return msgspec.json.decode(text)
+    except (msgspec.DecodeError, UnicodeEncodeError):
+        return None
 
 
 def _bare(text: str) -> str:

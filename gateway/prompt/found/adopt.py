@@ -1,7 +1,7 @@
 """Adopts a found prompt: checks that its fixed text may become a template, and makes version 1 of the template."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
 
@@ -9,6 +9,7 @@ from gateway.errors import ForewordError
 from gateway.prompt.found.found_prompt import FoundPrompt, PromptVersion
 from gateway.prompt.found.shape import TextShape
 from gateway.prompt.found.view import part_names
+from gateway.prompt.templates.fields import Shot
 from gateway.records.scrub import scrubbed
 
 SCHEMA = 1
@@ -29,7 +30,9 @@ class SkeletonPart(Struct, frozen=True):
 
 
 class TemplateMessage(Struct, frozen=True):
-    """One message of a template. The role `history` stands for the conversation so far, which is kept byte for byte."""
+    """One message of a template. The role `history` stands for the conversation so far, which is kept byte for byte.
+    The role `nearest` stands for the worked examples that are nearest to the request.
+    """
 
     role: str
     parts: tuple[SkeletonPart, ...] = ()
@@ -40,6 +43,25 @@ class SlotOfPart(Struct, frozen=True):
 
     name: str
     type: str
+
+
+class ExampleRow(Struct, frozen=True):
+    """A recorded request of the prompt, by the values of its parts, and the right answer to it."""
+
+    values: tuple[str, ...]
+    answer: str
+
+
+class NearestExamples(Struct, frozen=True):
+    """Worked examples from the prompt's own traffic. Each request gets the `k` whose part is most like its own.
+
+    With `balanced`, each answer gets an equal share of the `k`.
+    """
+
+    part: str
+    k: int
+    rows: tuple[ExampleRow, ...]
+    balanced: bool = False
 
 
 class FoundTemplate(Struct, frozen=True):
@@ -62,29 +84,49 @@ class FoundTemplate(Struct, frozen=True):
     match: str = EXACT
     unlocked: bool = False
     """Whether a person has added this version with the right to change frozen text."""
+    nearest: NearestExamples | None = None
+    """The examples of which each request gets the nearest, at the place of the message `nearest`."""
+    model: str = ""
+    """The model that gets the requests of this version, or "" for the one that the application names."""
     schema: int = SCHEMA
 
-    def render(self, values: Mapping[str, str]) -> list[tuple[str, str]]:
+    def render(self, values: Mapping[str, str], shots: Sequence[Shot] = ()) -> list[tuple[str, str]]:
         """Return the role and the text of each message. The history is left out."""
-        head, tail = self.around_history(values)
+        head, tail = self.around_history(values, shots)
         return [*head, *tail]
 
-    def around_history(self, values: Mapping[str, str]) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
-        """Return the role and the text of the messages before the history, and of those after it."""
+    def around_history(
+        self, values: Mapping[str, str], shots: Sequence[Shot] = ()
+    ) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
+        """Return the role and the text of the messages before the history, and of those after it. `shots` are the
+        nearest examples.
+        """
         head: list[tuple[str, str]] = []
         tail: list[tuple[str, str]] = []
         part = head
         for message in self.messages:
             if message.role == HISTORY:
                 part = tail
+            elif message.role == NEAREST:
+                part += [turn for shot in shots for turn in (("user", shot.input), ("assistant", shot.output))]
             else:
                 part.append(
                     (message.role, "".join(values[one.slot] if one.slot else one.text for one in message.parts))
                 )
         return head, tail
 
+    def named(self, values: Sequence[str]) -> dict[str, str]:
+        """Return the values of the parts by their names."""
+        return {slot.name: value for slot, value in zip(self.slots, values, strict=True)}
+
+    def own_message(self, values: Mapping[str, str]) -> str:
+        """Return the last message as the application sends it: its fixed text and its parts, without additions."""
+        parts = self.messages[-1].parts
+        return "".join(values[part.slot] if part.slot else part.text for part in parts if part.slot or part.frozen)
+
 
 HISTORY = "history"
+NEAREST = "nearest"
 
 
 def identity(prompt: FoundPrompt, version: PromptVersion | None = None) -> FoundTemplate:

@@ -6,7 +6,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from gateway.errors import ForewordError
-from gateway.prompt.found.adopt import HISTORY, FoundTemplate, identity
+from gateway.prompt.found.adopt import HISTORY, NEAREST, FoundTemplate, identity
 from gateway.prompt.found.found_prompt import FoundPrompt, PromptVersion
 
 
@@ -53,6 +53,7 @@ def refuse_changes(template: FoundTemplate, before: FoundTemplate, prompt: Found
     """
     if not template.messages or template.messages[-1].role != "user" or _histories(template) != 1:
         raise WrongTemplate("it needs the sections # history and # user, in this order, and # user as the last one")
+    _refuse_wrong_examples(template)
     slots, known = slots_of(template), slots_of(before)
     if sorted(slots) != sorted(known):
         wrong = ", ".join(sorted({*slots} ^ {*known})) or "a slot that occurs twice"
@@ -65,6 +66,21 @@ def refuse_changes(template: FoundTemplate, before: FoundTemplate, prompt: Found
                 "a frozen text was changed, moved or removed; add text beside it, or let its owner unlock it "
                 "(foreword prompts unlock), or use --unlock"
             )
+
+
+def _refuse_wrong_examples(template: FoundTemplate) -> None:
+    nearest, places = template.nearest, sum(message.role == NEAREST for message in template.messages)
+    if nearest is None and not places:
+        return
+    if nearest is None or places != 1:
+        raise WrongTemplate(
+            "the section # nearest stands for the nearest examples, once; "
+            "`foreword jobs run optimise` makes a version that has it"
+        )
+    if nearest.part not in slots_of(template) or nearest.k < 1:
+        raise WrongTemplate("its nearest examples need a `part` that is one of its slots, and a `k` of 1 or more")
+    if not nearest.rows or any(len(row.values) != len(template.slots) for row in nearest.rows):
+        raise WrongTemplate("its nearest examples need rows, each with a value for every slot")
 
 
 def _own_text(prompt: FoundPrompt | None, template: FoundTemplate) -> list[FoundTemplate]:

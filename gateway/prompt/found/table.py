@@ -4,11 +4,13 @@ import asyncio
 import logging
 from pathlib import Path
 
+from gateway.context.embedding.batcher import Batcher
 from gateway.errors import ForewordError
 from gateway.prompt.found.adopt import FoundTemplate, NotAdopted, identity
 from gateway.prompt.found.found_prompt import FoundPrompt, PromptState
 from gateway.prompt.found.frozen import WrongTemplate, refuse_changes
 from gateway.prompt.found.index import PromptIndex
+from gateway.prompt.found.nearest import FoundPools
 from gateway.prompt.found.store import FoundFile, read_found
 from gateway.prompt.found.templates import NoSuchVersion, read_template
 
@@ -18,28 +20,37 @@ LOOK_EVERY_S = 0.5
 
 
 class FoundTable:
-    """The index of the prompts in the file. While the file is broken, the last good index stays in use."""
+    """The index of the prompts in the file. While the file is broken, the last good index stays in use.
 
-    def __init__(self, path: Path) -> None:
+    `batcher` embeds the nearest examples of the versions that are sent.
+    """
+
+    def __init__(self, path: Path, batcher: Batcher | None = None) -> None:
         self.index = PromptIndex()
         self.spoken: dict[str, FoundTemplate] = {}
         """The template versions that are sent, by the id of the prompt."""
-        self.problem = ""
-        """The reason why the file is not used, or ""."""
+        self.pools = FoundPools(batcher, path.parent / "vectors")
+        self._problem = ""
         self._path = path
         self._stamp: tuple[int, int, int] | None = None
 
+    @property
+    def problem(self) -> str:
+        """What is wrong with the file or with the versions that are sent, or ""."""
+        return "; ".join(filter(None, (self._problem, self.pools.problem)))
+
     def refresh(self) -> None:
-        """Read the file if it has changed. This call blocks."""
+        """Read the file if it has changed, and embed the examples of the versions that are sent. This call blocks."""
         stamp = self._looked_at()
-        if stamp == self._stamp:
-            return
-        self._stamp = stamp
-        try:
-            self.use(read_found(self._path))
-        except (OSError, ForewordError) as error:
-            self.problem = f"found prompts are not read again, the last ones stay in use: {error}"
-            log.error(self.problem)
+        if stamp != self._stamp:
+            self._stamp = stamp
+            try:
+                self.use(read_found(self._path))
+            except (OSError, ForewordError) as error:
+                self._problem = f"found prompts are not read again, the last ones stay in use: {error}"
+                log.error(self._problem)
+        # also where the file has not changed: an embedder that failed may work now
+        self.pools.refresh(self.spoken.values())
 
     def use(self, content: FoundFile) -> None:
         """Recognise these prompts from now on."""
@@ -53,7 +64,7 @@ class FoundTable:
                     spoken[prompt.id] = _checked(self._path.parent.parent, prompt, prompt.spoken.version)
                 except (NoSuchVersion, WrongTemplate, NotAdopted) as error:
                     problems.append(f"{prompt.name} goes on as it came: {error}")
-        self.problem = "; ".join(problems)
+        self._problem = "; ".join(problems)
         self.spoken = spoken
         self.index = index
 
@@ -72,8 +83,12 @@ class FoundTable:
 
 
 def _checked(data_folder: Path, prompt: FoundPrompt, version: int) -> FoundTemplate:
-    """Read a version, and refuse it if it has lost fixed text. A file may have been edited by hand."""
+    """Read a version, and refuse it if it has lost fixed text or is another prompt's. A file may have been edited or
+    copied by hand.
+    """
     template = read_template(data_folder, prompt.id, version)
+    if (template.prompt, template.key) != (prompt.id, prompt.key):
+        raise WrongTemplate(f"version {version} was made for another prompt or another key")
     if not template.unlocked:
         own = next((one for one in prompt.versions if one.number == template.base), None)
         refuse_changes(template, identity(prompt, own), prompt)

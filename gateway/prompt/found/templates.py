@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from gateway.atomic_file import locked, write_whole
 from gateway.errors import ForewordError
-from gateway.prompt.found.adopt import HISTORY, FoundTemplate, SkeletonPart, TemplateMessage, identity
+from gateway.prompt.found.adopt import HISTORY, NEAREST, FoundTemplate, SkeletonPart, TemplateMessage, identity
 from gateway.prompt.found.found_prompt import FoundPrompt
 from gateway.prompt.found.frozen import WrongTemplate, refuse_changes
 
@@ -17,8 +17,8 @@ FROZEN = "{% frozen %}", "{% endfrozen %}"
 _HEAD = re.compile(r"\A---\n.*?\n---\n", re.S)
 _PIECE = re.compile(r"\{% frozen %\}(?P<frozen>.*?)\{% endfrozen %\}|\{\{ *(?P<slot>\w+) *\}\}|(?P<other>.)", re.S)
 _KEY = re.compile(r"^(\w+):", re.M)
-HEAD_KEYS = ("id", "version", "found", "key", "endpoint", "match", "slots")
-_SECTION = re.compile(r"(?:\A|\n)# (system|user|assistant|history)\n")
+HEAD_KEYS = ("id", "version", "found", "key", "endpoint", "match", "slots", "nearest")
+_SECTION = re.compile(r"(?:\A|\n)# (system|user|assistant|history|nearest)\n")
 
 
 class NoSuchVersion(ForewordError):
@@ -94,8 +94,13 @@ def exported(template: FoundTemplate, unlocked: Collection[str] = ()) -> str:
     slots = "".join(f"  {slot.name}: {{type: {slot.type}}}\n" for slot in template.slots)
     head = (
         f"---\nid: {template.id}\nversion: {template.version}\nfound: {template.prompt}\nkey: {_quoted(template.key)}\n"
-        f"endpoint: {template.endpoint}\nmatch: {template.match}\n" + (f"slots:\n{slots}" if slots else "") + "---\n"
+        f"endpoint: {template.endpoint}\nmatch: {template.match}\n" + (f"slots:\n{slots}" if slots else "")
     )
+    if template.nearest is not None:
+        # the examples themselves are texts of users, and stay in the data folder
+        one = template.nearest
+        head += f"nearest: {{part: {one.part}, k: {one.k}, rows: {len(one.rows)}}}\n"
+    head += "---\n"
     return head + "".join(f"\n# {message.role}\n\n{_body(message.parts, unlocked)}\n" for message in template.messages)
 
 
@@ -120,7 +125,7 @@ def imported(
 
     Raises `WrongTemplate` if the slots differ from those of `before`, if a frozen text has changed that `prompt` has
     not unlocked, or if the head sets something that the application decides. `unlocked` allows changes of all frozen
-    texts.
+    texts. The nearest examples are those of `before`.
     """
     head = _HEAD.match(text)
     for name in _KEY.findall(head[0]) if head else ():
@@ -129,9 +134,24 @@ def imported(
                 f"its head has {name!r}; the application alone sets the settings, tools and formats of its requests"
             )
     messages = tuple(_messages(_HEAD.sub("", text, count=1)))
-    template = replace(before, messages=messages, version=before.version + 1, unlocked=unlocked)
+    nearest = before.nearest if any(message.role == NEAREST for message in messages) else None
+    template = replace(before, messages=messages, version=before.version + 1, unlocked=unlocked, nearest=nearest)
     refuse_changes(template, _without_frozen(before) if unlocked else before, None if unlocked else prompt)
     return template
+
+
+def bodies(template: FoundTemplate, unlocked: Collection[str] = ()) -> dict[str, str]:
+    """Return the system message and the last message as an export writes them. `system` is "" if there is none."""
+    system = next((message.parts for message in template.messages if message.role == "system"), ())
+    return {"system": _body(system, unlocked), "user": _body(template.messages[-1].parts, unlocked)}
+
+
+def with_bodies(template: FoundTemplate, system: str, user: str) -> FoundTemplate:
+    """Return a template with another system message and another last message, written as an export writes them."""
+    others = [message for message in template.messages[:-1] if message.role != "system"]
+    head = [TemplateMessage("system", tuple(_parts(system)))] if system else []
+    last = TemplateMessage(template.messages[-1].role, tuple(_parts(user)))
+    return replace(template, messages=(*head, *others, last))
 
 
 def _without_frozen(template: FoundTemplate) -> FoundTemplate:
@@ -150,7 +170,7 @@ def _messages(body: str) -> list[TemplateMessage]:
     for number, head in enumerate(heads):
         end = heads[number + 1].start() if number + 1 < len(heads) else len(body)
         own = body[head.end() : end].removeprefix("\n").removesuffix("\n")
-        messages.append(TemplateMessage(head[1], () if head[1] == HISTORY else tuple(_parts(own))))
+        messages.append(TemplateMessage(head[1], () if head[1] in (HISTORY, NEAREST) else tuple(_parts(own))))
     return messages
 
 

@@ -176,7 +176,7 @@ def load_pools(
     errors: list[TemplateError] = []
 
     def embedded(texts: Sequence[str]) -> Vectors:
-        return _vectors(texts, embed, embedder, cache)
+        return stored_vectors(texts, embed, embedder, cache)
 
     for template in templates:
         key = _key(template)
@@ -219,7 +219,7 @@ def _shot(line: str, pool: ExamplePool, path: Path, number: int) -> Shot:
         raise TemplateError(str(path), what, number, 1) from error
 
 
-def _vectors(texts: Sequence[str], embed: Embed, embedder: str, cache: Path) -> Vectors:
+def stored_vectors(texts: Sequence[str], embed: Embed, embedder: str, cache: Path) -> Vectors:
     """Return the vectors of the texts. They are read from disk if they are stored there, and computed otherwise."""
     import numpy as np
 

@@ -28,6 +28,21 @@ def test_one_yardstick_serves_both_versions() -> None:
     assert yardstick(build_library([plain], []), [("refund.en", 1), ("other.en", 3)]) is None
 
 
+@pytest.mark.parametrize(
+    ("answer", "right", "score"),
+    [
+        ('{"a":1,"b":[2]}', '{"b": [2], "a": 1}', 1.0),
+        ('\n{ "a": "X" }', '{"a": "X"}', 1.0),
+        ('{"a": "1"}', '{"a": 1}', 0.0),
+        ('Here it is: {"a": 1}', '{"a": 1}', 0.0),
+        ("null", "{broken", 0.0),
+        ("1.0", "1", 0.0),
+    ],
+)
+def test_a_right_answer_in_json_is_compared_as_a_value(answer: str, right: str, score: float) -> None:
+    assert matches(answer, right) == score
+
+
 def test_a_right_answer_is_right_in_any_case_and_with_a_full_stop() -> None:
     assert matches(" Card  Arrival.\n", "card arrival") == 1.0
     assert matches("card arrivals", "card arrival") == 0.0
