@@ -4,12 +4,12 @@
 
 * `classifier` sorts messages to a bank into eight labels (`intents/banking8`).
 * `extractor` answers a question with JSON, from a text (`nq_open`).
-* `checker` says yes or no: does the text answer the question? (`nq_open`, other questions; half of the texts are those of
-  another question.)
+* `checker` says yes or no: does the text answer the question? (`nq_open`, other questions; half of the texts are those
+  of another question.)
 
-The texts and right answers are by people who do not know Foreword. The system messages are by this script's author, who
-has not tried others. Half of the recorded requests get feedback with the right answer. Fresh rows are answered twice: with
-the application's own prompt (`x-foreword-mode: off`) and with the promoted version.
+The texts and right answers are by people who do not know Foreword. The system messages are by this script's author,
+who has not tried others. Half of the recorded requests get feedback with the right answer. Fresh rows are answered
+twice: with the application's own prompt (`x-foreword-mode: off`) and with the promoted version.
 """
 
 import json
@@ -20,7 +20,7 @@ from pathlib import Path
 from random import Random
 
 import click
-from harness.found_loop import TaskRow, line, whole_loop
+from harness.found_loop import TaskRow, shown, whole_loop
 
 WINDOW = 300
 SEED = 11
@@ -56,9 +56,8 @@ def checker(data: Path) -> list[TaskRow]:
     rows = []
     for at, (question, text, _) in enumerate(windows):
         other = windows[(at + 7) % len(windows)][1]
-        rows.append(
-            _row(system, f"Text: {other if at % 2 else text}\nQuestion: {question}?", "no" if at % 2 else "yes")
-        )
+        user = f"Text: {other if at % 2 else text}\nQuestion: {question}?"
+        rows.append(_row(system, user, "no" if at % 2 else "yes"))
     return _mixed(rows)
 
 
@@ -107,7 +106,7 @@ def main(data: Path, only: str | None, recorded: int, fresh: int, calls: int) ->
                 calls=calls,
                 max_tokens=max_tokens,
             )
-        click.echo(line(result))
+        click.echo(shown(result))
 
 
 if __name__ == "__main__":

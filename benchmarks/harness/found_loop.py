@@ -1,7 +1,7 @@
 """The whole loop for one application: recorded requests, feedback, discover, optimise, promote, and fresh requests.
 
-Everything goes through a gateway of its own on a real socket. The application uses the stock client, and knows nothing of
-Foreword.
+Everything goes through a gateway of its own on a real socket. The application uses the stock client, and knows nothing
+of Foreword.
 """
 
 import contextlib
@@ -256,7 +256,7 @@ def whole_loop(
     return result
 
 
-def line(result: LoopResult) -> str:
+def shown(result: LoopResult) -> str:
     """Return the result as lines for people."""
     text = f"{result.task}: {result.recorded} recorded, {result.feedback} with feedback; {result.minutes} minutes\n"
     text += f"  sealed: {result.verdict}\n"
