@@ -4,13 +4,14 @@
         --align-bench data_v1.1_release.jsonl --leave-out FOLDER/real_prompts/dev.jsonl --out FOLDER2
     python benchmarks/public_prompts.py later --lot third --auto-j testdata_pairwise.jsonl --belle eval_set.json \
         --align-bench data_v1.1_release.jsonl --leave-out FOLDER/real_prompts/dev.jsonl --out FOLDER3
+    python benchmarks/public_prompts.py later --lot fourth --wizard-lm WizardLM_testset.jsonl --auto-j ... --out FOLDER4
 
 The files are those of tatsu-lab/alpaca_eval (`results/FsfairX-Zephyr-Chat-v0.1/model_outputs.json`; its sets
 `helpful_base`, `oasst` and `vicuna`), lm-sys/FastChat (`fastchat/llm_judge/data/mt_bench/question.jsonl`, first turns),
-GAIR-NLP/auto-j (`data/test/testdata_pairwise.jsonl`), LianjiaTech/BELLE (`eval/eval_set.json`) and THUDM/AlignBench
+GAIR-NLP/auto-j (`data/test/testdata_pairwise.jsonl`), LianjiaTech/BELLE (`eval/eval_set.json`), THUDM/AlignBench
 (`data/data_v1.1_release.jsonl`; the first lot holds the 240 questions whose ids have the lowest SHA-256, the second and
-the third the next 160 each). No text of them is part of this project. Prompts that also stand in `--leave-out` are left
-out.
+the third the next 160 each) and nlpxucan/WizardLM (`WizardLM/data/WizardLM_testset.jsonl`, whole, in the fourth lot
+alone). No text of them is part of this project. Prompts that also stand in a file of `--leave-out` are left out.
 """
 
 import hashlib
@@ -27,6 +28,7 @@ FIRST_CHINESE = slice(0, 240)
 LOTS = {
     "second": (slice(0, 420), slice(240, 400), slice(0, 140)),
     "third": (slice(420, 840), slice(400, 560), slice(140, 280)),
+    "fourth": (slice(840, None), slice(560, None), slice(280, 440)),
 }
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 FOLDER = click.Path(file_okay=False, path_type=Path)
@@ -77,8 +79,13 @@ def belle_rows(file: Path) -> list[Row]:
     )
 
 
-def write(rows: Iterable[Row], leave_out: Path | None, out: Path) -> None:
-    known = {row["text"].strip() for row in lines_of(leave_out)} if leave_out else set()
+def wizard_lm_rows(file: Path) -> Iterator[Row]:
+    for row in lines_of(file):
+        yield {"id": f"wz-{row['idx']}", "lang": "en", "kind": row["Skill"], "text": row["Instruction"]}
+
+
+def write(rows: Iterable[Row], leave_out: Iterable[Path], out: Path) -> None:
+    known = {row["text"].strip() for file in leave_out for row in lines_of(file)}
     kept = [row for row in rows if row["text"].strip() not in known]
     file = out / "real_prompts/dev.jsonl"
     file.parent.mkdir(parents=True, exist_ok=True)
@@ -95,9 +102,9 @@ def main() -> None:
 @click.option("--alpaca-eval", required=True, type=FILE)
 @click.option("--mt-bench", required=True, type=FILE)
 @click.option("--align-bench", required=True, type=FILE)
-@click.option("--leave-out", type=FILE, help="A file with prompts that must not be drawn.")
+@click.option("--leave-out", type=FILE, multiple=True, help="A file with prompts that must not be drawn.")
 @click.option("--out", required=True, type=FOLDER)
-def first(alpaca_eval: Path, mt_bench: Path, align_bench: Path, leave_out: Path | None, out: Path) -> None:
+def first(alpaca_eval: Path, mt_bench: Path, align_bench: Path, leave_out: tuple[Path, ...], out: Path) -> None:
     """Draw the first lot."""
     chinese = align_bench_rows(align_bench)[FIRST_CHINESE]
     write((*alpaca_eval_rows(alpaca_eval), *mt_bench_rows(mt_bench), *chinese), leave_out, out)
@@ -108,12 +115,24 @@ def first(alpaca_eval: Path, mt_bench: Path, align_bench: Path, leave_out: Path 
 @click.option("--auto-j", required=True, type=FILE)
 @click.option("--belle", required=True, type=FILE)
 @click.option("--align-bench", required=True, type=FILE)
-@click.option("--leave-out", type=FILE, help="A file with prompts that must not be drawn.")
+@click.option("--wizard-lm", type=FILE, help="For the fourth lot.")
+@click.option("--leave-out", type=FILE, multiple=True, help="A file with prompts that must not be drawn.")
 @click.option("--out", required=True, type=FOLDER)
-def later(lot: str, auto_j: Path, belle: Path, align_bench: Path, leave_out: Path | None, out: Path) -> None:
-    """Draw the second or the third lot."""
+def later(
+    lot: str,
+    auto_j: Path,
+    belle: Path,
+    align_bench: Path,
+    wizard_lm: Path | None,
+    leave_out: tuple[Path, ...],
+    out: Path,
+) -> None:
+    """Draw the second, the third or the fourth lot."""
+    if (lot == "fourth") != (wizard_lm is not None):
+        raise click.UsageError("the fourth lot takes --wizard-lm, and no other lot does")
     places = zip((auto_j_rows(auto_j), align_bench_rows(align_bench), belle_rows(belle)), LOTS[lot], strict=True)
-    write([row for rows, place in places for row in rows[place]], leave_out, out)
+    rows = [row for rows, place in places for row in rows[place]]
+    write([*rows, *(wizard_lm_rows(wizard_lm) if wizard_lm else ())], leave_out, out)
 
 
 if __name__ == "__main__":

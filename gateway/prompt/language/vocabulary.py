@@ -129,6 +129,7 @@ class GivenWords(Struct, frozen=True, forbid_unknown_fields=True):
     count: tuple[str, ...] = ()
     audience: tuple[str, ...] = ()
     only: tuple[str, ...] = ()
+    requirements: tuple[str, ...] = ()
     steps: tuple[str, ...] = ()
 
 

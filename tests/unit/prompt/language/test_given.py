@@ -26,6 +26,12 @@ from tests.doubles.templates import template
         ("讲给小朋友听", {"audience"}),
         ("只输出代码", {"only"}),
         ("写出解题过程", {"steps"}),
+        ("Pack for a trip.\n1. socks\n2. soap\n\n3. bread", {"requirements"}),
+        ("Pack.\n- socks\n- soap\n- salt", {"requirements"}),
+        ("Pack.\n- socks\n- soap", set()),
+        ("You are a tour guide, and your task is now to greet them.", {"requirements", "tone"}),
+        ("整理行李：\n1、袜子\n2、香皂\n3、书", {"requirements"}),
+        ("你是编辑，你的任务是校对", {"requirements"}),
     ],
 )
 def test_what_the_words_settle(text: str, fields: set[str]) -> None:
@@ -98,3 +104,9 @@ def test_a_sentence_of_a_template_steps_back_before_the_prompt() -> None:
 def test_a_slot_of_that_name_goes_first() -> None:
     parsed = template("# user\n{{ query }}{% if given %} ({{ given }}){% endif %}", more="slots: {given: number}\n")
     assert parsed.render({"query": "pay 5", "given": "5"})[0].text == "pay 5 (5)"
+
+
+@pytest.mark.parametrize("text", ["\n" * 1800, " \n" * 900, "\n1 " * 600, "1. " * 600, "you are a " * 180, "你是甲，" * 450])
+def test_a_search_for_requirements_ends_soon(text: str) -> None:
+    """A pattern with two neighbouring repetitions of blanks would take minutes on these."""
+    assert not Settled(text).requirements
