@@ -106,7 +106,9 @@ def test_a_slot_of_that_name_goes_first() -> None:
     assert parsed.render({"query": "pay 5", "given": "5"})[0].text == "pay 5 (5)"
 
 
-@pytest.mark.parametrize("text", ["\n" * 1800, " \n" * 900, "\n1 " * 600, "1. " * 600, "you are a " * 180, "你是甲，" * 450])
+@pytest.mark.parametrize(
+    "text", ["\n" * 1800, " \n" * 900, "\n1 " * 600, "1. " * 600, "you are a " * 180, "你是甲，" * 450]
+)
 def test_a_search_for_requirements_ends_soon(text: str) -> None:
     """A pattern with two neighbouring repetitions of blanks would take minutes on these."""
     assert not Settled(text).requirements
