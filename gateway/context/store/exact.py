@@ -1,13 +1,15 @@
-"""The built-in vector store. It compares every vector with the query, so it always finds the nearest vectors.
+"""The built-in vector store. Up to `exact_up_to` vectors it compares every one with the query, so it always finds the
+nearest. In larger collections it compares those whose signs are nearest (`signs.py`).
 
 The store needs only numpy. Several processes can read while one process writes, and a writer can be killed at any
 moment. A search of 100,000 vectors of 384 numbers takes 16 ms on one core. faiss' flat index takes 15.2 ms, and
 usearch's exact search 35.1 ms.
 
 A collection is a folder with two files that only grow. One file holds the vectors. The other holds, for each vector,
-the keys of its chunk and its document. A removed vector is overwritten with zeros at once, and searches skip its place.
-When more than half of the places are empty, the files are written anew as the next generation. Readers need no lock:
-they map the files into memory, and map them again after growth or a new generation.
+the keys of its chunk and its document. A large collection has a third with the vectors' signs. A removed vector is
+overwritten with zeros at once, and searches skip its place. When more than half of the places are empty, the files are
+written anew as the next generation. Readers need no lock: they map the files into memory, and map them again after
+growth or a new generation.
 """
 
 from __future__ import annotations
@@ -18,9 +20,9 @@ import threading
 from collections.abc import Iterable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from gateway.context.store.exact_files import (
     Stamp,
@@ -39,18 +41,26 @@ ID = re.compile(r"[\w-]{1,128}", re.ASCII)
 """The form of a collection's id. The id contains no dot, unlike the name of a damaged folder that was moved aside."""
 
 
+EXACT_UP_TO = 200_000
+"""Comparing so many vectors of 384 numbers takes some 25 ms, and twice that on a busy machine."""
+
+
 class ExactSettings(Struct, frozen=True, forbid_unknown_fields=True):
-    """`[store] kind = "exact"`: compares every vector with the query. Needs numpy and a folder."""
+    """`[store] kind = "exact"`: compares every vector with the query, up to a limit. Needs numpy and a folder."""
 
     path: str = ""
     """The folder, relative to the config file. Default: `vectors` in the data folder."""
+    exact_up_to: Annotated[int, Meta(ge=1)] = EXACT_UP_TO
+    """Up to this many vectors, a search of a collection compares all. Above it, a search compares only some 8,000 whose
+    signs are nearest to the query's. This is several times faster, and misses few."""
 
 
 class ExactStore:
     """Satisfies `ports.VectorStore`. Several threads and processes may share the folder."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, exact_up_to: int = EXACT_UP_TO) -> None:
         self.folder = folder
+        self.exact_up_to = exact_up_to
         self._open: dict[str, MappedIndex] = {}
         self._opening = threading.Lock()
 
@@ -131,18 +141,19 @@ class ExactStore:
         with self._opening:
             known = self._open.get(collection)
             if known is None or known.stamp != stamp:
-                known = self._open[collection] = MappedIndex(folder, stamp)
+                known = self._open[collection] = MappedIndex(folder, stamp, self.exact_up_to)
             return known
 
     def _writing(self, collection: str) -> IndexWriter:
-        return IndexWriter(SharedFolder(self.folder), self._folder(collection))
+        return IndexWriter(SharedFolder(self.folder), self._folder(collection), self.exact_up_to)
 
 
 def build(name: str, settings: ExactSettings, parts: Any) -> ExactStore:
     """Build the store. `parts.settings` gives the data folder, and the folder to which relative paths refer."""
+    folder = parts.settings.data_folder / "vectors"
     if settings.path:
-        return ExactStore((parts.settings.root / Path(settings.path).expanduser()).resolve())
-    return ExactStore(parts.settings.data_folder / "vectors")
+        folder = (parts.settings.root / Path(settings.path).expanduser()).resolve()
+    return ExactStore(folder, settings.exact_up_to)
 
 
 def check(settings: ExactSettings, _root: Path) -> Iterable[Problem]:

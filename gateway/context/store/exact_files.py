@@ -76,6 +76,13 @@ def files_of(folder: Path, head: IndexHead) -> tuple[Path, Path]:
     return folder / f"keys.{head.generation}", folder / f"vectors.{head.generation}"
 
 
+def signs_files(folder: Path, head: IndexHead) -> tuple[Path, Path]:
+    """The center and the signs of the vectors. Only large collections have these files. The signs may have fewer rows
+    than the other files: the next writer completes them.
+    """
+    return folder / f"center.{head.generation}", folder / f"signs.{head.generation}"
+
+
 def rows_in(pairs: Path) -> int:
     return pairs.stat().st_size // PAIR if pairs.exists() else 0
 

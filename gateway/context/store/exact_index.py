@@ -1,14 +1,18 @@
-"""Searches one collection of the built-in vector store. The files are mapped into memory, and every vector is compared
-with the query.
+"""Searches one collection of the built-in vector store. The files are mapped into memory.
+
+Every vector of a small collection is compared with the query. In a large one, the vectors are chosen by their signs
+first.
 """
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gateway.context.store.exact_files import Stamp, files_of, mapped
+from gateway.context.store.exact_signs import MappedSigns
 from gateway.errors import CollectionError
 
 if TYPE_CHECKING:
@@ -27,39 +31,61 @@ vectors.
 """
 
 
-class MappedIndex:
-    """The files of a collection, mapped for reading. Raises `ValueError` if a file is shorter than the stamp says."""
+COMPARED, COMPARED_EACH = 8192, 32
+"""The number of vectors that are compared after the choice by signs: the least number, and the number for each result.
+With a thousand, a search of 500,000 would take 2 ms less, and miss 2 % of the ten nearest and 16 % of the 240 nearest.
+"""
 
-    def __init__(self, folder: Path, stamp: Stamp) -> None:
+
+class MappedIndex:
+    """The files of a collection, mapped for reading. Raises `ValueError` if a file is shorter than the stamp says.
+
+    If a search has more than `exact_up_to` vectors to compare, it chooses some by their signs.
+    """
+
+    def __init__(self, folder: Path, stamp: Stamp, exact_up_to: int) -> None:
         import numpy as np
 
         self.stamp = stamp
+        self._exact_up_to = exact_up_to
         self.pairs: NDArray[np.int64] = np.zeros((0, 2), np.int64)
         self.vectors: NDArray[np.float32] = np.zeros((0, stamp.head.dimensions), np.float32)
+        self._signs: MappedSigns | None = None
         if stamp.rows:
             pairs, vectors = files_of(folder, stamp.head)
             self.pairs = mapped(pairs, np.int64, (stamp.rows, 2))
             self.vectors = mapped(vectors, np.float32, (stamp.rows, stamp.head.dimensions))
+        if stamp.rows > exact_up_to:
+            with contextlib.suppress(FileNotFoundError, ValueError):  # none, or not complete: all vectors are compared
+                self._signs = MappedSigns(folder, stamp)
 
     def nearest(self, vector: Vectors, limit: int, documents: Sequence[int] | None) -> list[tuple[int, float]]:
         import numpy as np
 
         query = np.ascontiguousarray(vector, np.float32).reshape(-1)
         check_dimensions(self.stamp.head.dimensions, query.shape[0])
-        if documents is None:
+        if documents is not None:
+            best = self._best_of(query, np.isin(self.pairs[:, 1], np.asarray(documents, np.int64)), limit)
+        elif self._signs is None:
             best = self._best(self.vectors @ query, None, limit)
-            if all(key != GONE for key, _ in best):
-                return best
-            # the best results may include empty places, whose vectors are zeros
-            candidates: Any = self.pairs[:, 0] != GONE
+            if any(key == GONE for key, _ in best):  # empty places, whose vectors are zeros
+                best = self._best_of(query, self.pairs[:, 0] != GONE, limit)
         else:
-            candidates = np.isin(self.pairs[:, 1], np.asarray(documents, np.int64))
-        if np.count_nonzero(candidates) < FEW * len(candidates):
-            rows = np.flatnonzero(candidates)
-            best = self._best(self.vectors[rows] @ query, rows, limit)
-        else:
-            best = self._best(np.where(candidates, self.vectors @ query, -np.inf), None, limit)
+            best = self._best_of(query, self.pairs[:, 0] != GONE, limit)
         return [(key, score) for key, score in best if key != GONE and score > -np.inf]
+
+    def _best_of(self, query: Vectors, candidates: Any, limit: int) -> list[tuple[int, float]]:
+        """Return (key, score) for the nearest of the candidates, a mask."""
+        import numpy as np
+
+        count = int(np.count_nonzero(candidates))
+        if self._signs is not None and count > FEW * self._exact_up_to:
+            rows = self._signs.nearest(query, candidates, max(COMPARED, COMPARED_EACH * limit))
+        elif count >= FEW * len(candidates):
+            return self._best(np.where(candidates, self.vectors @ query, -np.inf), None, limit)
+        else:
+            rows = np.flatnonzero(candidates)
+        return self._best(self.vectors[rows] @ query, rows, limit)
 
     def _best(self, scores: Any, rows: Any, limit: int) -> list[tuple[int, float]]:
         """Return (key, score) for the highest scores, the best first. `rows` gives the place of each score. None stands

@@ -6,8 +6,19 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gateway.context.store.exact_files import PAIR, IndexHead, files_of, head_of, mapped, put, rows_in, write_head
+from gateway.context.store.exact_files import (
+    PAIR,
+    IndexHead,
+    files_of,
+    head_of,
+    mapped,
+    put,
+    rows_in,
+    signs_files,
+    write_head,
+)
 from gateway.context.store.exact_index import GONE, check_dimensions
+from gateway.context.store.exact_signs import SignsWriter
 from gateway.context.store.shared_folder import SharedFolder
 
 if TYPE_CHECKING:
@@ -25,8 +36,9 @@ class IndexWriter:
     a time.
     """
 
-    def __init__(self, store: SharedFolder, folder: Path) -> None:
+    def __init__(self, store: SharedFolder, folder: Path, exact_up_to: int) -> None:
         self._folder = folder
+        self._exact_up_to = exact_up_to
         self._using = store.use(writing=True)
 
     def __enter__(self) -> IndexWriter:
@@ -53,7 +65,14 @@ class IndexWriter:
         pairs, file = files_of(self._folder, self._head)
         rows = rows_in(pairs)
         put(file, rows * self._head.dimensions * 4, np.ascontiguousarray(vectors, np.float32).tobytes())
+        self._sign(rows, rows + len(keys))
         put(pairs, rows * PAIR, np.array([(key, document) for key in keys], np.int64).tobytes())
+
+    def _sign(self, present: int, rows: int) -> None:
+        """Write the signs of the vectors up to `rows` if the collection is large. Those up to `present` may exist."""
+        assert self._head is not None
+        if rows > self._exact_up_to:
+            SignsWriter(self._folder, self._head).complete(present, rows)
 
     def remove_keys(self, keys: Iterable[int]) -> int:
         return self._remove(0, list(keys))
@@ -80,6 +99,7 @@ class IndexWriter:
         going = (pairs[:, 0] != GONE) & (True if values is None else np.isin(pairs[:, column], list(values)))
         pairs[going] = GONE
         vectors[going] = 0.0
+        SignsWriter(self._folder, self._head).clear(np.flatnonzero(going))
         count = int(np.count_nonzero(going))
         if count and np.count_nonzero(pairs[:, 0] == GONE) > max(EMPTY_PLACES, rows // 2):
             self._compact(pairs, vectors)
@@ -94,7 +114,8 @@ class IndexWriter:
         filled = pairs[:, 0] != GONE
         for file, rows in zip(files_of(self._folder, head), (pairs[filled], vectors[filled]), strict=True):
             file.write_bytes(rows.tobytes())
+        before, self._head = self._head, head
+        self._sign(0, int(filled.sum()))
         write_head(self._folder, head)
-        for file in files_of(self._folder, self._head):
+        for file in (*files_of(self._folder, before), *signs_files(self._folder, before)):
             file.unlink(missing_ok=True)
-        self._head = head
