@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from urllib.parse import quote, urlsplit
 
 from msgspec.structs import replace
@@ -47,6 +47,7 @@ SPOKEN = (Endpoint.CHAT, Endpoint.COMPLETION, Endpoint.EMBEDDING)
 """The endpoints of every OpenAI-compatible server. Some models also have `/v1/responses`."""
 MANAGE_S = 10.0
 MB = 1024 * 1024
+CUT_SHORT = "broke off in the middle of its answer"
 
 
 class Remote:
@@ -150,9 +151,12 @@ class Remote:
         """Return the path and the query of a request. `model` is the backend's name for the model."""
         return self._paths[ask.endpoint]
 
-    async def fresh_headers(self, path: bytes, content: bytes) -> Headers:
+    async def fresh_headers(self, method: str, path: bytes, content: bytes) -> Headers:
         """Return headers that are made anew for each request, such as a signature or a token that expires."""
         return ()
+
+    def forget_refused(self, status: int) -> None:
+        """Fetch another token for the next request, if the server refuses the present one with this status."""
 
     def credentials(self) -> dict[str, str]:
         """Return the header with the server's key, or nothing if the server needs no key."""
@@ -166,20 +170,26 @@ class Remote:
         return self._counter.count(text)
 
     async def send(self, exchange: Exchange, model: str, headers: Headers) -> Reply:
-        if self._pool is None:
-            raise NotReady(f"The backend {self.name!r} is still opening. Try again.", retry_after_s=1.0)
         exchange = within(exchange, self._settings.sampling)
         content = encode.body(exchange, model, room_field=self._settings.room_field)
         # a later part will read or change the answer
         if exchange.changed or exchange.ask.stream or exchange.ask.controls.account:
             headers = tuple([header for header in headers if header[0] != b"accept-encoding"])
         path = self.path(exchange.ask, model)
-        fresh = await self.fresh_headers(path, content)
+        answer = await self._post(path, content, headers)
+        return await self._reply(answer, exchange, model, headers)
+
+    async def _post(self, path: bytes, content: bytes, headers: Headers) -> UpstreamAnswer:
+        """Send a request, and return the answer when its head has arrived."""
+        if self._pool is None:
+            raise NotReady(f"The backend {self.name!r} is still opening. Try again.", retry_after_s=1.0)
+        fresh = await self.fresh_headers("POST", path, content)
         try:
             answer = await self._pool.post(path, content, (*headers, *fresh))
         except UpstreamFault as error:
             raise self._failure(error, "sent no answer") from error
-        return await self._reply(answer, exchange, model, headers)
+        self.forget_refused(answer.status)
+        return answer
 
     @property
     def probe(self) -> ProbeSettings | None:
@@ -193,14 +203,13 @@ class Remote:
         if self._pool is None:
             raise NotReady(f"The backend {self.name!r} is still opening. Try again.")
         whole = path if path.startswith("/") else f"{self._origin.path.rstrip('/')}/{path}"
+        fresh = await self.fresh_headers("GET", whole.encode(), b"")
         try:
-            answer = await self._pool.get(whole.encode(), await self.fresh_headers(whole.encode(), b""))
-            try:
-                await answer.whole()
-            finally:
-                answer.close()
+            answer = await self._pool.get(whole.encode(), fresh)
         except UpstreamFault as error:
-            raise self._failure(error, "broke off in the middle of its answer to a probe") from error
+            raise self._failure(error, "sent no answer to a probe") from error
+        self.forget_refused(answer.status)
+        await self._read(answer.whole(), answer, f"{CUT_SHORT} to a probe")
         return answer.status
 
     async def manage(self, method: str, path: str, query: str = "", body: bytes = b"") -> tuple[int, bytes]:
@@ -209,7 +218,8 @@ class Remote:
 
         settings = self._settings
         url = f"{settings.base_url.rstrip('/')}/{quote(path)}" + (f"?{query}" if query else "")
-        fresh = {name.decode(): value.decode() for name, value in await self.fresh_headers(url.encode(), body)}
+        made = await self.fresh_headers(method, url.encode(), body)
+        fresh = {name.decode(): value.decode() for name, value in made}
         headers = {"content-type": "application/json", **settings.headers, **self.managing_headers(), **fresh}
         proxy = proxy_for(settings, settings.base_url)
         timeout = httpx.Timeout(MANAGE_S, connect=settings.connect_timeout_s)
@@ -223,6 +233,7 @@ class Remote:
                 answer = await client.request(method, url, headers=headers, content=body)
         except httpx.HTTPError as error:
             raise BackendFailed(f"The backend {self.name!r} did not answer a request for {path}.") from error
+        self.forget_refused(answer.status_code)
         return answer.status_code, answer.content
 
     async def _reply(self, answer: UpstreamAnswer, exchange: Exchange, model: str, headers: Headers) -> Reply:
@@ -230,9 +241,7 @@ class Remote:
         for compression.
         """
         status = answer.status
-        if 300 <= status < 400:
-            answer.close()
-            raise BackendFailed(f"The backend {self.name!r} answered with a redirect, which is never followed.")
+        self._refuse_redirect(answer)
         passed = passed_back(answer.headers)
         kind = _header(passed, b"content-type").strip().lower()
         encoding = _header(passed, b"content-encoding").decode("latin-1")
@@ -242,20 +251,13 @@ class Remote:
         if status < 300 and encoding.strip().lower() in READABLE and not _header(headers, b"accept-encoding"):
             plain = UnpackedAnswer(answer, encoding.strip().lower(), self._settings.max_answer_mb * MB)
             passed, encoding = unpacked_headers(passed), ""
-        try:
-            first = b""
-            if exchange.ask.stream and status < 300 and not encoding:
-                first = await first_bytes(plain)
-            if first and is_stream(first):
+        first = b""
+        if exchange.ask.stream and status < 300 and not encoding:
+            first = await self._read(first_bytes(plain), plain, CUT_SHORT)
+            if is_stream(first):
                 reply = Reply(status, streamed_headers(passed), backend=self.name, model=model)
                 return await self._stream(first, plain, exchange, reply)
-            whole = first + await plain.whole()
-        except UpstreamFault as error:
-            answer.close()
-            raise self._failure(error, "broke off in the middle of its answer") from error
-        except BaseException:
-            answer.close()
-            raise
+        whole = first + await self._read(plain.whole(), plain, CUT_SHORT)
         if kind.startswith(b"text/html"):
             raise _no_api(self.name, status)
         reply = Reply(status, passed, whole, backend=self.name, model=model)
@@ -283,18 +285,27 @@ class Remote:
         return reply
 
     async def _first(self, answer: PieceSource) -> bytes:
-        try:
-            first = await answer.piece()
-        except UpstreamFault as error:
-            answer.close()
-            raise self._failure(error, "broke off before the first event") from error
-        except BaseException:
-            answer.close()
-            raise
+        first = await self._read(answer.piece(), answer, "broke off before the first event")
         if not first:
             answer.close()
             raise BackendFailed(f"The backend {self.name!r} ended its stream before the first event.")
         return first
+
+    def _refuse_redirect(self, answer: UpstreamAnswer) -> None:
+        if 300 <= answer.status < 400:
+            answer.close()
+            raise BackendFailed(f"The backend {self.name!r} answered with a redirect, which is never followed.")
+
+    async def _read(self, reading: Awaitable[bytes], answer: PieceSource, what: str) -> bytes:
+        """Wait for bytes of an answer. If they do not come, the answer is closed, and the error is the client's."""
+        try:
+            return await reading
+        except UpstreamFault as error:
+            answer.close()
+            raise self._failure(error, what) from error
+        except BaseException:
+            answer.close()
+            raise
 
     def _failure(self, error: UpstreamFault, what: str, code: str | None = None) -> RequestError:
         """Convert a connection's error to the error that the client gets. `what` is the message for a connection that

@@ -16,7 +16,7 @@ from gateway.backends.responses import as_chat, as_response, speaks
 from gateway.backends.sampling import accepted_by, within
 from gateway.backends.translated import uncompressed
 from gateway.context.fence import MarkOf, hashed_mark
-from gateway.errors import RequestError
+from gateway.errors import BadRequest, RequestError
 from gateway.exchange import Exchange
 from gateway.mcp.servers import McpServers
 from gateway.perform.mcp_loop import answer_with_tools
@@ -25,6 +25,7 @@ from gateway.perform.performer import Performer
 from gateway.perform.unchanged import REFUSALS, cause_of, may_go_unchanged, unchanged
 from gateway.ports import Backend, Headers, Reply
 from gateway.wire.chat import encode
+from gateway.wire.json_fields import not_json
 from gateway.wire.messages.losses import Losses
 
 TRANSLATED = (Endpoint.RESPONSES, Endpoint.MESSAGES)
@@ -51,6 +52,13 @@ class Responder:
 
         If a changed request is refused with 400 or 422, the client's own request is sent instead.
         """
+        try:
+            return await self._over_the_route(exchange, headers)
+        except RecursionError as error:
+            raise _too_deep(error) from error
+
+    async def _over_the_route(self, exchange: Exchange, headers: Headers) -> tuple[Exchange, Reply]:
+        """Try the targets that get the changed prompt, and then those that get the client's own."""
         route, rest = split_route(exchange)
         if not rest:
             return await self._refused_once(exchange, headers)
@@ -95,6 +103,12 @@ class Responder:
 
     def body(self, exchange: Exchange) -> bytes:
         """Build the body for the first target. Raises `BadRequest` for fields that cannot be translated."""
+        try:
+            return self._body(exchange)
+        except RecursionError as error:
+            raise _too_deep(error) from error
+
+    def _body(self, exchange: Exchange) -> bytes:
         route, rest = split_route(exchange)
         if rest and not route:
             exchange = with_own_prompt(exchange, rest, self._mark_of)
@@ -128,3 +142,10 @@ class Responder:
         if procedure is not None and (procedure.several or procedure.marker):
             return False
         return speaks(self._backends[first.backend], first.model, exchange.ask.endpoint)
+
+
+def _too_deep(error: RecursionError) -> BadRequest:
+    """Return the refusal of a body whose nesting the first decoding could follow, and a later one, which begins further
+    down the stack, could not.
+    """
+    return not_json(error)

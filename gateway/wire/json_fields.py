@@ -22,13 +22,23 @@ def decoded(decoder: "msgspec.json.Decoder[Decoded]", raw: bytes | Raw, within: 
         return parsed(decoder, raw)
     except msgspec.ValidationError as error:
         raise explained(error, within, of=decoder.type) from None
+
+
+def parsed(decoder: "msgspec.json.Decoder[Decoded]", raw: bytes | Raw) -> Decoded:
+    """Decode JSON. If a field's type does not allow null, null is treated as a missing field.
+
+    Raises `msgspec.ValidationError` for a value of another type, and `BadRequest` for what is not JSON. The second
+    happens inside a body that was decoded, too: what stays undecoded is not looked at.
+    """
+    try:
+        return _parsed(decoder, raw)
+    except msgspec.ValidationError:
+        raise
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise not_json(error, bytes(raw)) from None
 
 
-def parsed(decoder: "msgspec.json.Decoder[Decoded]", raw: bytes | Raw) -> Decoded:
-    """Decode JSON. If a field's type does not allow null, null is treated as a missing field. Raises the decoder's own
-    errors."""
+def _parsed(decoder: "msgspec.json.Decoder[Decoded]", raw: bytes | Raw) -> Decoded:
     try:
         return decoder.decode(raw)
     except msgspec.ValidationError:
@@ -62,6 +72,16 @@ def _without_nulls(raw: Raw, described: inspect.Type) -> Raw:
 def _takes_null(described: inspect.Type) -> bool:
     kinds = described.types if isinstance(described, inspect.UnionType) else (described,)
     return any(isinstance(kind, inspect.NoneType | inspect.AnyType | inspect.RawType) for kind in kinds)
+
+
+def json_text(raw: Raw) -> str:
+    """Return undecoded JSON as text. Raises `BadRequest` if it is not UTF-8: the decoder does not look at what it
+    leaves undecoded.
+    """
+    try:
+        return bytes(raw).decode()
+    except UnicodeDecodeError as error:
+        raise not_json(error, bytes(raw)) from None
 
 
 def not_json(error: Exception, raw: bytes = b"") -> BadRequest:

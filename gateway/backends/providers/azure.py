@@ -11,8 +11,7 @@ from gateway.backends.providers.tokens import FetchedToken, TokenSettings, check
 from gateway.backends.remote import SPOKEN, Remote
 from gateway.backends.remote_settings import HostSettings, RemoteSettings, check_host
 from gateway.errors import Problem
-from gateway.exchange import Exchange
-from gateway.ports import Headers, PassedRequest, Reply
+from gateway.ports import Headers, PassedRequest
 from gateway.registry import AdapterKind
 
 V1 = "v1"
@@ -104,16 +103,14 @@ class Azure(Remote):
             path = b"/deployments/" + _quoted(request.model) + path
         return path + b"?" + b"&".join(filter(None, parts))
 
-    async def fresh_headers(self, path: bytes, content: bytes) -> Headers:
+    async def fresh_headers(self, method: str, path: bytes, content: bytes) -> Headers:
         if self._token is None:
             return ()
         return ((b"authorization", b"Bearer " + (await self._token.get()).encode()),)
 
-    async def send(self, exchange: Exchange, model: str, headers: Headers) -> Reply:
-        reply = await super().send(exchange, model, headers)
-        if reply.status == UNAUTHORISED and self._token is not None:
+    def forget_refused(self, status: int) -> None:
+        if status == UNAUTHORISED and self._token is not None:
             self._token.drop()
-        return reply
 
     async def manage(self, method: str, path: str, query: str = "", body: bytes = b"") -> tuple[int, bytes]:
         return await super().manage(method, path, "&".join(filter(None, (query, self._version))), body)

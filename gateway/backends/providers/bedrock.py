@@ -14,6 +14,7 @@ from urllib.parse import quote, urlsplit
 
 import msgspec
 
+from gateway.backends.probe_settings import ProbeSettings
 from gateway.backends.providers.event_stream import decoder
 from gateway.backends.providers.fresh import Fresh
 from gateway.backends.providers.tokens import is_installed
@@ -21,7 +22,7 @@ from gateway.backends.providers.translated_remote import ProviderRefusal, Provid
 from gateway.backends.remote_settings import HostSettings, RemoteSettings, check_host
 from gateway.errors import Problem
 from gateway.exchange import Exchange
-from gateway.ports import Headers, Reply
+from gateway.ports import Headers
 from gateway.registry import AdapterKind
 from gateway.wire.chat.chunks import CompletionHead
 from gateway.wire.converse import as_completion, errors
@@ -93,16 +94,16 @@ class Bedrock(TranslatedRemote):
         action = "converse-stream" if exchange.ask.stream else "converse"
         return f"{self._prefix}/model/{quote(model, safe='')}/{action}".encode()
 
-    async def fresh_headers(self, path: bytes, content: bytes) -> Headers:
+    async def fresh_headers(self, method: str, path: bytes, content: bytes) -> Headers:
         if self._keys is None:
             return ()
-        return self._signature(await self._keys.get(), self._host + path.decode(), content)
+        return self._signature(await self._keys.get(), method, self._host + path.decode(), content)
 
-    def _signature(self, keys: AwsKeys, url: str, content: bytes) -> Headers:
+    def _signature(self, keys: AwsKeys, method: str, url: str, content: bytes) -> Headers:
         """Sign a request. This takes about 60 us, and 15 us more for each 32 kB."""
         auth: Any = import_module("botocore.auth")
         requests: Any = import_module("botocore.awsrequest")
-        request = requests.AWSRequest("POST", url, data=content, headers={"content-type": SIGNED_TYPE})
+        request = requests.AWSRequest(method, url, data=content, headers={"content-type": SIGNED_TYPE})
         auth.SigV4Auth(_credentials(keys), SERVICE, self._region).add_auth(request)
         return tuple(
             [
@@ -124,11 +125,9 @@ class Bedrock(TranslatedRemote):
     def refused(self, body: bytes, status: int, headers: Headers) -> ProviderRefusal:
         return errors.refusal(body, status, dict(headers))
 
-    async def send(self, exchange: Exchange, model: str, headers: Headers) -> Reply:
-        reply = await super().send(exchange, model, headers)
-        if reply.status in REFUSED and self._keys is not None:
+    def forget_refused(self, status: int) -> None:
+        if status in REFUSED and self._keys is not None:
             self._keys.drop()
-        return reply
 
     async def manage(self, method: str, path: str, query: str = "", body: bytes = b"") -> tuple[int, bytes]:
         """Return 404: the list of models is at another host, for which a key of Bedrock need not be valid."""
@@ -153,7 +152,8 @@ def _keys(settings: BedrockSettings) -> Callable[[], tuple[AwsKeys, float]]:
 
     def fetch() -> tuple[AwsKeys, float]:
         nonlocal credentials
-        if credentials is None:
+        # keys that expire renew themselves; others are read again, since a file may have new ones
+        if not hasattr(credentials, "refresh_needed"):
             library: Any = import_module("botocore.session")
             credentials = library.Session(profile=settings.profile or None).get_credentials()
         if credentials is None:
@@ -176,6 +176,9 @@ def check(settings: BedrockSettings, root: Path) -> Iterable[Problem]:
     yield from check_host(given, root, versioned=False)
     if not is_installed("botocore"):
         yield Problem("kind", "needs the package botocore", "Run pip install 'foreword[bedrock]'.")
+    if settings.probe is not None and not settings.probe.model and settings.probe.path == ProbeSettings().path:
+        remedy = 'Set probe.model to ask a model for one token, or probe.path, such as "/ping".'
+        yield Problem("probe", "needs a model or a path, since Bedrock has no list of models at this address", remedy)
     if settings.api_key and (settings.access_key_id or settings.profile):
         yield Problem("api_key", "cannot be used together with keys that sign requests", "Keep one of the two.")
     if bool(settings.access_key_id) != bool(settings.secret_access_key):

@@ -17,7 +17,7 @@ from gateway.backends.providers.translated_remote import ProviderRefusal, Provid
 from gateway.backends.remote_settings import HostSettings, RemoteSettings, check_host
 from gateway.errors import Problem
 from gateway.exchange import Exchange
-from gateway.ports import Headers, Reply
+from gateway.ports import Headers
 from gateway.registry import AdapterKind
 from gateway.wire.chat.chunks import CompletionHead
 from gateway.wire.gemini import as_completion, embeddings, errors, models
@@ -68,7 +68,7 @@ class Gemini(TranslatedRemote):
     def credentials(self) -> dict[str, str]:
         return {"x-goog-api-key": self._settings.api_key} if self._settings.api_key else {}
 
-    async def fresh_headers(self, path: bytes, content: bytes) -> Headers:
+    async def fresh_headers(self, method: str, path: bytes, content: bytes) -> Headers:
         if self._token is None:
             return ()
         return ((b"authorization", b"Bearer " + (await self._token.get()).encode()),)
@@ -98,11 +98,9 @@ class Gemini(TranslatedRemote):
     def refused(self, body: bytes, status: int, headers: Headers) -> ProviderRefusal:
         return errors.refusal(body, status)
 
-    async def send(self, exchange: Exchange, model: str, headers: Headers) -> Reply:
-        reply = await super().send(exchange, model, headers)
-        if reply.status == UNAUTHORISED and self._token is not None:
+    def forget_refused(self, status: int) -> None:
+        if status == UNAUTHORISED and self._token is not None:
             self._token.drop()
-        return reply
 
     async def manage(self, method: str, path: str, query: str = "", body: bytes = b"") -> tuple[int, bytes]:
         """Do the same as `Remote.manage`, but convert a list of models to OpenAI's form."""

@@ -5,6 +5,7 @@ completion, so an error before any content can hand over to another backend.
 """
 
 from collections.abc import Sequence
+from math import ceil
 from typing import Protocol
 
 from msgspec.structs import replace
@@ -12,14 +13,12 @@ from msgspec.structs import replace
 from gateway.ask import Endpoint
 from gateway.backends.as_events import as_events
 from gateway.backends.connection_pool import UpstreamAnswer
-from gateway.backends.http1 import UpstreamFault
 from gateway.backends.judged import PieceSource
 from gateway.backends.packed_stream import READABLE, UnpackedAnswer, WholeSource
-from gateway.backends.remote import MB, Remote
+from gateway.backends.remote import CUT_SHORT, MB, Remote
 from gateway.backends.reply_headers import passed_back
 from gateway.backends.sampling import within
 from gateway.backends.translated import EVENTS, JSON, OF_THE_BODY
-from gateway.errors import BackendFailed, NotReady
 from gateway.exchange import Exchange, Note
 from gateway.ports import Headers, ModelCard, Reply
 from gateway.wire.chat import encode, next_draw
@@ -128,25 +127,16 @@ class TranslatedRemote(Remote):
         raise NotImplementedError
 
     async def send(self, exchange: Exchange, model: str, headers: Headers) -> Reply:
-        if self._pool is None:
-            raise NotReady(f"The backend {self.name!r} is still opening. Try again.", retry_after_s=1.0)
         losses = Losses()
         body = encode.body(within(exchange, self._settings.sampling), model)
         content = self.translated(body, exchange, model, losses)
-        path = self.address(exchange, model)
         sent_on = tuple([header for header in headers if header[0] in SENT_ON])
-        fresh = await self.fresh_headers(path, content)
-        try:
-            answer = await self._pool.post(path, content, (*sent_on, *fresh))
-        except UpstreamFault as error:
-            raise self._failure(error, "sent no answer") from error
+        answer = await self._post(self.address(exchange, model), content, sent_on)
         return await self._translated_reply(answer, exchange, model, losses)
 
     async def _translated_reply(self, answer: UpstreamAnswer, exchange: Exchange, model: str, losses: Losses) -> Reply:
         status = answer.status
-        if 300 <= status < 400:
-            answer.close()
-            raise BackendFailed(f"The backend {self.name!r} answered with a redirect, which is never followed.")
+        self._refuse_redirect(answer)
         encoding = next((value for name, value in answer.headers if name == b"content-encoding"), b"").decode("latin-1")
         source: WholeSource = answer
         if encoding.strip().lower() in READABLE:
@@ -159,14 +149,7 @@ class TranslatedRemote(Remote):
             late = Losses()
             stream = TranslatedSource(source, self.stream(head, late), late, reply.notes)
             return await self._stream(b"", stream, exchange, replace(reply, headers=(*EVENTS, *kept)))
-        try:
-            whole = await source.whole()
-        except UpstreamFault as error:
-            answer.close()
-            raise self._failure(error, "broke off in the middle of its answer") from error
-        except BaseException:
-            answer.close()
-            raise
+        whole = await self._read(source.whole(), source, CUT_SHORT)
         if status >= 300:
             return self._refused(reply, whole, answer.headers)
         late = Losses()
@@ -184,8 +167,9 @@ class TranslatedRemote(Remote):
 
     def _refused(self, reply: Reply, body: bytes, headers: Sequence[tuple[bytes, bytes]]) -> Reply:
         refusal = self.refused(body, reply.status, tuple(headers))
+        self.forget_refused(refusal.status)  # the body may tell more than the status of the answer
         if refusal.retry_after_s and not any(name == RETRY for name, _ in reply.headers):
-            seconds = f"{refusal.retry_after_s:.0f}".encode()
+            seconds = b"%d" % ceil(refusal.retry_after_s)
             reply.headers = (*reply.headers, (RETRY, seconds))
         reply.status, reply.body = refusal.status, refusal.body
         return reply

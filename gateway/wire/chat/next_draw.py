@@ -5,8 +5,9 @@ from typing import Any
 import msgspec
 from msgspec import Raw, Struct
 
+from gateway.wire.chat.completion import loose_json
+
 _object = msgspec.json.Decoder(dict[str, Raw])
-_any = msgspec.json.Decoder()
 _encode = msgspec.json.Encoder().encode
 LIMITS = ("max_tokens", "max_completion_tokens")
 
@@ -34,7 +35,7 @@ def whole(raw: bytes, number: int, *, limited: bool = True) -> bytes:
     if not limited:
         for name in LIMITS:
             fields.pop(name, None)
-    seed: Any = _any.decode(fields["seed"]) if "seed" in fields else None
+    seed: Any = loose_json(bytes(fields["seed"])) if "seed" in fields else None
     if number and isinstance(seed, int):
         fields["seed"] = Raw(_encode(seed + number))
     return _encode(fields)

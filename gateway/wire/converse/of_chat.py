@@ -14,7 +14,7 @@ from msgspec import UNSET, Raw
 from gateway.errors import BadRequest
 from gateway.wire.chat.request import NO_SCHEMA, ChatFields, ChatTool, ChosenTool, given_fields, read_fields
 from gateway.wire.converse.blocks import CONVERSE, CacheMarks, talk_of
-from gateway.wire.json_fields import NULL, decoded
+from gateway.wire.json_fields import NULL, decoded, json_text
 from gateway.wire.messages.losses import Losses
 
 _encode = msgspec.json.Encoder().encode
@@ -194,7 +194,7 @@ def _output(fields: ChatFields, losses: Losses) -> dict[str, Any]:
     form, effort = fields.response_format, fields.reasoning_effort
     if form is not None and form.type == "json_schema" and form.json_schema is not None:
         answer = form.json_schema
-        schema = {"name": answer.name, "schema": bytes(answer.schema).decode()}
+        schema = {"name": answer.name, "schema": json_text(answer.schema)}
         about = {"description": answer.description} if answer.description else {}
         config["textFormat"] = {"type": "json_schema", "structure": {"jsonSchema": {**schema, **about}}}
     elif form is not None and form.type != "text":

@@ -4,11 +4,10 @@ import mimetypes
 from collections.abc import Sequence
 from typing import Any
 
-import msgspec
 from msgspec import UNSET, Raw
 
 from gateway.errors import BadRequest
-from gateway.wire.chat.completion import text_of
+from gateway.wire.chat.completion import loose_json, text_of
 from gateway.wire.chat.foreign_api import ForeignApi
 from gateway.wire.chat.request import (
     EMPTY,
@@ -33,7 +32,6 @@ GEMINI = ForeignApi("Gemini's API", "This request is sent to Gemini's API.")
 KNOWN = "text, images, audio and files"
 AUDIO = {"wav": "audio/wav", "mp3": "audio/mp3"}
 PDF = "application/pdf"
-_any = msgspec.json.Decoder()
 
 
 class Contents:
@@ -97,7 +95,7 @@ class Contents:
 
     def _signatures(self, message: ChatMessage) -> list[Part]:
         """Return parts with the signatures of texts. A model reads its earlier reasoning from them alone."""
-        blocks = [object_of(_any.decode(block)) for block in message.thinking_blocks or ()]
+        blocks = [object_of(loose_json(bytes(block))) for block in message.thinking_blocks or ()]
         signatures = [text_of(block.get("signature")) for block in blocks]
         own = [signature for signature in signatures if signature.startswith(OF_GEMINI)]
         if not own and (blocks or message.reasoning_content or message.reasoning):

@@ -13,7 +13,7 @@ from msgspec import UNSET, Raw, Struct, UnsetType
 
 from gateway.errors import BadRequest
 from gateway.wire.chat.request import EMPTY, QUOTE
-from gateway.wire.json_fields import NULL, decoded
+from gateway.wire.json_fields import NULL, decoded, json_text
 from gateway.wire.messages.losses import Losses
 
 Message = dict[str, Any]
@@ -110,7 +110,7 @@ def _assistant(blocks: list[tuple[str, _Block]], losses: Losses, extended: bool)
         elif block.type == "tool_use":
             if extended and block.cache_control is not UNSET:
                 losses.add("cache_control of a call")
-            arguments = "{}" if block.input is UNSET else bytes(block.input).decode()
+            arguments = "{}" if block.input is UNSET else json_text(block.input)
             function = {"name": block.name, "arguments": arguments}
             calls.append({"id": block.id, "type": "function", "function": function})
         else:

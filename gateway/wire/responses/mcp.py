@@ -8,6 +8,7 @@ import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
 from gateway.mcp_offer import McpRequest
+from gateway.wire.chat.completion import loose_json
 from gateway.wire.json_fields import parsed
 from gateway.wire.loose_objects import object_of
 
@@ -42,7 +43,6 @@ class _CallLimit(Struct):
 
 
 _raws = msgspec.json.Decoder(list[Raw])
-_any = msgspec.json.Decoder()
 _object = msgspec.json.Decoder(dict[str, Raw])
 _encode = msgspec.json.Encoder().encode
 _tools = msgspec.json.Decoder(_McpTools)
@@ -55,7 +55,7 @@ def mcp_of(tools: Raw | UnsetType) -> tuple[McpRequest, ...]:
     if tools is UNSET or MARK not in bytes(tools):
         return ()
     try:
-        every = [object_of(_any.decode(raw)) for raw in parsed(_raws, tools)]
+        every = [object_of(loose_json(bytes(raw))) for raw in parsed(_raws, tools)]
     except msgspec.DecodeError:
         return ()
     return tuple([_read(tool, place) for place, tool in enumerate(every) if tool.get("type") == NAME])

@@ -83,6 +83,43 @@ async def test_keys_are_found_as_awss_library_finds_them(
     assert is_signed(double.received[0], "of-the-file")
 
 
+async def test_new_keys_in_awss_files_replace_keys_that_are_refused(
+    stub: tuple[Upstream, int], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    double, port = stub
+    double.play(Script(status=403, pieces=[b'{"message":"revoked"}']), Script(pieces=[ANSWER]))
+    file = tmp_path / "credentials"
+    file.write_text("[default]\naws_access_key_id = AKIA2\naws_secret_access_key = old\n")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(file))
+    settings = BedrockSettings(base_url=f"http://127.0.0.1:{port}", region="us-east-1", models=("*",))
+    backend = Bedrock("bedrock", settings)
+    await backend.open()
+    try:
+        refused = await backend.send(Exchange("fw-1", decode.chat(CHAT, {})), MODEL, ())
+        file.write_text("[default]\naws_access_key_id = AKIA3\naws_secret_access_key = new\n")
+        answered = await backend.send(Exchange("fw-2", decode.chat(CHAT, {})), MODEL, ())
+    finally:
+        await backend.aclose()
+
+    assert (refused.status, answered.status) == (403, 200)
+    assert is_signed(double.received[0], "old") and is_signed(double.received[1], "new")
+
+
+async def test_a_probe_is_signed_and_a_refused_probe_drops_the_keys(stub: tuple[Upstream, int]) -> None:
+    double, port = stub
+    double.play(Script(status=403, pieces=[b"{}"]))
+    settings = BedrockSettings(base_url=f"http://127.0.0.1:{port}", region="us-east-1", models=("*",), **KEYS)
+    backend = Bedrock("bedrock", settings)
+    await backend.open()
+    try:
+        assert await backend.ping("/ping") == 403
+        dropped = backend._keys is not None and backend._keys._value is None
+    finally:
+        await backend.aclose()
+
+    assert is_signed(double.received[0], "the-secret") and dropped
+
+
 async def test_missing_keys_are_a_failure_of_the_backend_alone(
     stub: tuple[Upstream, int], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

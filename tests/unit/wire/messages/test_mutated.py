@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from gateway.errors import RequestError
+from gateway.wire.chat import decode, next_draw
 from gateway.wire.chat.chunks import CompletionHead
 from gateway.wire.converse.of_chat import converse_body
 from gateway.wire.gemini.of_chat import generate_body
@@ -18,14 +19,21 @@ from gateway.wire.messages.extensions import plain_body
 from gateway.wire.messages.losses import Losses
 from gateway.wire.messages.of_chat import messages_body
 from gateway.wire.messages.token_count import countable
+from gateway.wire.responses import as_chat
+from gateway.wire.responses import request as responses
 from tests.golden.test_golden import CASES
 from tests.golden.test_message_streams import CHAT, MESSAGE, to_completion, to_message, translated
 
+NO_VALUES = {"<not UTF-8>": b'"\xff"', "<infinite>": b"1e999", "<long>": b"1" * 40}
+"""What JSON writers never write, and readers of undecoded fields meet late. The names stand for it in `mutated`."""
 WRONG: tuple[Any, ...] = (None, True, -1, 1e300, "", "x", "{", [], [None], [[]], {}, {"type": 7}, {"a": None})
+WRONG += tuple(NO_VALUES)
 GOLDEN = {file.stem: yaml.safe_load(file.read_text("utf-8")) for file in CASES}
 
 
 def body(name: str) -> Any:
+    if name in OWN:
+        return OWN[name]
     return json.loads(GOLDEN[name]["request"]["body"])
 
 
@@ -55,7 +63,10 @@ def paths(value: Any, before: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]
 
 
 def encoded(value: Any) -> bytes:
-    return json.dumps(value).encode()
+    written = json.dumps(value).encode()
+    for name, wrong in NO_VALUES.items():
+        written = written.replace(json.dumps(name).encode(), wrong)
+    return written
 
 
 SIGNED: Any = {
@@ -74,6 +85,45 @@ SIGNED: Any = {
         }
     ]
 }
+RICH: Any = {
+    "model": "m",
+    "messages": [
+        {"role": "user", "content": [{"type": "text", "text": "a", "cache_control": {"type": "ephemeral"}}]},
+        {
+            **SIGNED["choices"][0]["message"],
+            "role": "assistant",
+            "thinking_blocks": [{"type": "thinking", "thinking": "Hm", "signature": "gemini:s"}],
+        },
+        {"role": "tool", "tool_call_id": "t", "content": [{"type": "text", "text": "b"}]},
+    ],
+    "tools": [{"type": "function", "function": {"name": "f", "parameters": {"type": "object"}, "strict": True}}],
+    "tool_choice": {"type": "function", "function": {"name": "f"}},
+    "response_format": {"type": "json_schema", "json_schema": {"name": "a", "schema": {"title": "x"}}},
+    "thinking": {"type": "enabled", "budget_tokens": 5},
+    "metadata": {"a": "b"},
+    "seed": 5,
+}
+RESPONSES: Any = {
+    "model": "m",
+    "instructions": "b",
+    "input": [
+        {"role": "user", "content": [{"type": "input_text", "text": "a"}]},
+        {"type": "function_call", "call_id": "c", "name": "f", "arguments": "{}"},
+        {"type": "function_call_output", "call_id": "c", "output": "x"},
+        {"type": "reasoning", "summary": [{"type": "summary_text", "text": "a"}]},
+    ],
+    "tools": [
+        {"type": "function", "name": "f", "parameters": {"type": "object"}},
+        {"type": "mcp", "server_label": "a", "headers": {"a": "b"}},
+        {"type": "file_search", "vector_store_ids": ["a"]},
+    ],
+    "tool_choice": "auto",
+    "text": {"format": {"type": "json_schema", "name": "a", "schema": {"title": "x"}}},
+    "include": ["file_search_call.results"],
+    "metadata": {"a": "b"},
+    "prompt": {"id": "x", "variables": {"a": "b"}},
+}
+OWN = {"rich": RICH, "responses": RESPONSES, "prompt": {"model": "m", "prompt": "a", "stop": ["b"], "seed": 5}}
 HEAD = CompletionHead("c", "m", 7)
 REQUESTS: dict[str, tuple[str, Callable[[bytes], Any]]] = {
     "messages decoded": ("messages-translated", lambda raw: request.ask(raw, {})),
@@ -92,6 +142,16 @@ REQUESTS: dict[str, tuple[str, Callable[[bytes], Any]]] = {
     ),
     "messages counted": ("messages-translated", countable),
     "chat to messages": ("chat-over-messages", lambda raw: messages_body(raw, 9, Losses())),
+    "rich chat to messages": ("rich", lambda raw: messages_body(raw, 9, Losses())),
+    "rich chat to gemini": ("rich", lambda raw: generate_body(raw, "gemini-3-pro", Losses())),
+    "rich chat to bedrock": ("rich", lambda raw: converse_body(raw, "us.anthropic.x", Losses())),
+    "rich chat once more": ("rich", lambda raw: next_draw.whole(raw, 1)),
+    "chat decoded": ("rich", lambda raw: decode.chat(raw, {})),
+    "completion decoded": ("prompt", lambda raw: decode.completion(raw, {})),
+    "tokens counted": ("bedrock-messages", lambda raw: request.token_count(raw, {})),
+    "bedrock's messages decoded": ("bedrock-messages", lambda raw: request.ask(raw, {})),
+    "responses decoded": ("responses", lambda raw: responses.ask(raw, {})),
+    "responses to chat": ("responses", lambda raw: as_chat.chat_body(raw, searched=True, offer=None)),
 }
 REPLIES: dict[str, tuple[str, Callable[[bytes], Any]]] = {
     "chat to a message": ("messages-translated", lambda raw: answer.whole(raw, answer.MessageHead("i", "m", True))),
