@@ -102,7 +102,9 @@ class Remote:
             proxy = proxy_for(settings, settings.base_url)
             made = PassOn(self.name, settings, self._origin, headers, tls, proxy)
             self._pass_on = self._pass_on or made
-        return await self._pass_on.send(request)
+        reply = await self._pass_on.send(request)
+        self.forget_refused(reply.status)
+        return reply
 
     async def connect(
         self, request: PassedRequest, subprotocols: Sequence[str], most_bytes: int
@@ -127,7 +129,7 @@ class Remote:
         """Return a request as the server takes it. Raises `NotFound` if the server's paths are not OpenAI's."""
         if not self.has_paths:
             raise NotFound(f"Requests to /v1{request.target.decode('latin-1')} cannot pass to this backend.")
-        fresh = await self.fresh_headers(request.target, b"")
+        fresh = await self.fresh_headers(request.method, request.target, b"")
         return replace(request, target=self.passed_target(request), headers=(*request.headers, *fresh))
 
     def passed_target(self, request: PassedRequest) -> bytes:
