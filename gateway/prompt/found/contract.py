@@ -6,7 +6,8 @@ must keep it. Contracts are checked by jobs and commands, never while a request 
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import cache
 from typing import Any, Literal
 
 import regex  # type: ignore[import-untyped]
@@ -85,7 +86,7 @@ def _call_breach(contract: AnswerContract, call: ToolCall) -> str:
     if schema is None:
         return "it calls a tool that is not in the contract"
     try:
-        arguments = json.loads(call.arguments or "{}")
+        arguments = _json(call.arguments or "{}")
     except (ValueError, RecursionError):
         return f"the arguments of {call.name} are not JSON"
     what = schema_breach(schema, arguments)
@@ -119,7 +120,7 @@ def _json_breaches(contract: AnswerContract, text: str, schema: JsonSchema) -> I
         yield f"a code block around the JSON: {contract.fence} expected"
         return
     try:
-        value = json.loads(fenced[1] if fenced else text)
+        value = _json(fenced[1] if fenced else text)
     except (ValueError, RecursionError):
         yield "it is not JSON"
         return
@@ -128,14 +129,26 @@ def _json_breaches(contract: AnswerContract, text: str, schema: JsonSchema) -> I
         yield what
 
 
+def _json(text: str) -> Any:
+    """Parse JSON as strict parsers do. Raises `ValueError` also for NaN and infinity, which Python's own accepts."""
+    return json.loads(text, parse_constant=_no_json)
+
+
+def _no_json(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
+
+
 def schema_breach(schema: JsonSchema, value: Any) -> str:
     """Return where and how a value does not fit a schema, or "". The value itself is not quoted."""
     if not schema:
         return ""
     # imported here, since jsonschema adds 0.1 s to the start
-    from jsonschema import Draft202012Validator, exceptions
+    from jsonschema import exceptions
 
-    error = exceptions.best_match(Draft202012Validator(schema).iter_errors(value))
+    try:
+        error = exceptions.best_match(_validator()(schema).iter_errors(value))
+    except (ArithmeticError, ValueError):
+        return "a number in it is too large to be compared with the schema"
     if error is None:
         return ""
     if error.validator == "required" and isinstance(error.instance, dict):
@@ -146,7 +159,30 @@ def schema_breach(schema: JsonSchema, value: Any) -> str:
 
 def fits(pattern: str, text: str) -> bool:
     """Return whether a pattern matches the whole text. A match that takes too long counts as none."""
+    return _ends_in_time(regex.fullmatch, pattern, text)
+
+
+def _ends_in_time(match: Callable[..., Any], pattern: str, text: str) -> bool:
     try:
-        return regex.fullmatch(pattern, text, timeout=PATIENCE_S) is not None
+        return match(pattern, text, timeout=PATIENCE_S) is not None
     except TimeoutError:
         return False
+
+
+@cache
+def _validator() -> Any:
+    """Return jsonschema's validator, whose patterns may take no longer than that of the contract itself."""
+    from jsonschema import Draft202012Validator, exceptions, validators
+
+    def pattern(_: Any, wanted: str, value: Any, __: Any) -> Iterator[Any]:
+        if isinstance(value, str) and not _ends_in_time(regex.search, wanted, value):
+            yield exceptions.ValidationError("does not fit the pattern")
+
+    def pattern_properties(validator: Any, wanted: JsonSchema, value: Any, _: Any) -> Iterator[Any]:
+        for name, inner in value.items() if isinstance(value, dict) else ():
+            for one, schema in wanted.items():
+                if _ends_in_time(regex.search, one, name):
+                    yield from validator.descend(inner, schema, path=name, schema_path=one)
+
+    own = {"pattern": pattern, "patternProperties": pattern_properties}
+    return validators.extend(Draft202012Validator, own)

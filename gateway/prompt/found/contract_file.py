@@ -62,10 +62,7 @@ def checked(contract: AnswerContract) -> AnswerContract:
     """Return the contract if its schemas and its pattern are valid. Raises `ContractBroken`."""
     if contract.schema > SCHEMA:
         raise ContractBroken(f"`schema` is {contract.schema}; this version knows {SCHEMA}. Upgrade Foreword")
-    try:
-        regex.compile(contract.pattern)
-    except regex.error as error:
-        raise ContractBroken(f"`pattern` is not a regular expression: {error}") from error
+    _check_pattern("pattern", contract.pattern)
     for name, schema in (("json_schema", contract.json_schema), *contract.tools.items()):
         if schema:
             _check_schema(name, schema)
@@ -77,18 +74,36 @@ def checked(contract: AnswerContract) -> AnswerContract:
 def _check_schema(name: str, schema: JsonSchema) -> None:
     from jsonschema import Draft202012Validator, SchemaError
 
-    if "$ref" in _words(schema) or "$dynamicRef" in _words(schema):
+    try:
+        words = dict(_words(schema))
+    except RecursionError as error:
+        raise ContractBroken(f"`{name}` is nested too deep") from error
+    if "$ref" in words or "$dynamicRef" in words:
         raise ContractBroken(f"`{name}` has a $ref; write out the schema that it refers to")
     try:
         Draft202012Validator.check_schema(schema)
     except SchemaError as error:
         raise ContractBroken(f"`{name}` is not a JSON schema: at {error.json_path}: {error.message}") from error
+    for word, value in _words(schema):
+        if word == "pattern" and isinstance(value, str):
+            _check_pattern(f"{name}…pattern", value)
+        elif word == "patternProperties":
+            for pattern in value:
+                _check_pattern(f"{name}…patternProperties", pattern)
 
 
-def _words(value: Any) -> Iterator[str]:
+def _check_pattern(name: str, pattern: str) -> None:
+    try:
+        regex.compile(pattern)
+    except regex.error as error:
+        raise ContractBroken(f"`{name}` is not a regular expression: {error}") from error
+
+
+def _words(value: Any) -> Iterator[tuple[str, Any]]:
+    """Yield every name in a schema with its value."""
     if isinstance(value, dict):
         for name, inner in value.items():
-            yield name
+            yield name, inner
             yield from _words(inner)
     elif isinstance(value, list):
         for inner in value:

@@ -46,8 +46,10 @@ def claims(contract: AnswerContract) -> Iterator[str]:
         yield f"learned from {contract.answers:,} answers; {contract.keeps:.1%} of the model's answers kept it"
 
 
-def _shape(schema: JsonSchema, depth: int = 0) -> str:
+def _shape(schema: JsonSchema | bool, depth: int = 0) -> str:
     """Return a schema in one line: `{label: one of a, b; score?: number}`. A question mark marks an optional key."""
+    if isinstance(schema, bool):  # what a schema may hold in place of a further one
+        return "anything" if schema else "nothing"
     if "enum" in schema:
         return f"one of {_few([str(value) for value in schema['enum']])}"
     if depth < DEEPEST and "properties" in schema:
