@@ -100,6 +100,8 @@ def _fault(code: str, message: str, line: int | None = None, param: str | None =
 
 def result(custom_id: str, exchange: str, status: int, body: bytes) -> bytes:
     """Encode the answer to a line."""
+    # a file of results has one a line, and many servers indent their JSON
+    body = body.replace(b"\r", b" ").replace(b"\n", b" ")
     try:
         answer: Any = Raw(body) if msgspec.json.decode(body) is not None else None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):

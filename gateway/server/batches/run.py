@@ -4,12 +4,13 @@ import asyncio
 import logging
 import os
 import secrets
-import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from time import perf_counter_ns, time
+
+from msgspec.structs import replace
 
 from gateway.ask import ClientKey
 from gateway.assembly.gateway import Gateway
@@ -18,7 +19,7 @@ from gateway.exchange import Exchange
 from gateway.ports import ExchangeOutcome
 from gateway.server.access import Access
 from gateway.server.answer import Decode
-from gateway.server.batches.store import BatchStore, StoredBatch
+from gateway.server.batches.store import BatchesUnavailable, BatchStore, StoredBatch
 from gateway.server.passing.ownership import check_stored, may_refer
 from gateway.wire import batches as wire
 from gateway.wire import errors
@@ -54,19 +55,21 @@ class BatchRunner:
         """The lines that this worker executes now."""
 
     async def run(self) -> None:
-        """Execute batches until the task is cancelled. Lines without a result are executed again after a restart."""
+        """Execute batches until the gateway drains, or the task is cancelled. Lines without a result are executed again
+        by another worker, or after a restart.
+        """
         try:
-            while True:
+            while not self._gateway.readiness.draining:
                 batch = None
                 try:
                     batch = await asyncio.to_thread(self._store.take, self._worker)
-                    if batch is not None and not self._gateway.readiness.draining:
+                    if batch is not None:
                         await self._execute(batch)
                         continue
                 except Exception:  # a batch must not end all batches
                     log.exception("a batch failed, and is tried again")
                     if batch is not None:
-                        with suppress(sqlite3.Error):  # the other batches come first
+                        with suppress(BatchesUnavailable):  # the other batches come first
                             await asyncio.to_thread(self._store.postpone, batch.id, AGAIN_S)
                 await asyncio.sleep(LOOK_S)
         finally:
@@ -182,6 +185,8 @@ class BatchRunner:
                     await reply.aclose()
             kind = dict(reply.headers).get(b"content-type", kind)
         except RequestError as error:
+            if exchange is not None:
+                exchange = replace(exchange, calls=(*exchange.calls, *error.calls))
             ending, error_text, status, body = "failed", error.message, error.status, errors.envelope(error)
         except Exception as error:
             log.exception("the gateway itself failed on a line", extra={"exchange": id})

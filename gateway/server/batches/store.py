@@ -8,11 +8,14 @@ import secrets
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
+from itertools import islice
 from pathlib import Path
 from time import time
 from typing import Any
 
 from msgspec import Struct
+
+from gateway.errors import NotReady, outage_cause
 
 TABLES = """
 CREATE TABLE IF NOT EXISTS batches (
@@ -29,6 +32,16 @@ ENDS = ("completed", "failed", "expired", "cancelled")
 WINDOW_S = 24 * 3600
 LEASE_S = 10.0
 PATIENCE_S = 10.0
+AT_ONCE = 1000
+"""The number of results that are written in one transaction. Others wait for it."""
+
+
+class BatchesUnavailable(NotReady):
+    """The file of batches is locked by another process, read-only or damaged. `str(error)`, for the log, names it."""
+
+    def __init__(self, file: Path, reason: str) -> None:
+        super().__init__(f"The batches cannot be used{outage_cause(reason)}. Try again.", retry_after_s=2.0)
+        self.args = (f"{file}: {reason}",)
 
 
 class StoredBatch(Struct, frozen=True):
@@ -114,7 +127,10 @@ class BatchStore:
         self.set_status(id, "cancelling", only_from=("validating", "in_progress"))
 
     def set_status(self, id: str, status: str, *, only_from: Sequence[str] = (), **values: Any) -> None:
-        """Set the status and other columns. With `only_from`, nothing happens to a batch with another status."""
+        """Set the status and other columns. With `only_from`, nothing happens to a batch with another status.
+
+        The results of a batch that ends are in its files, and their texts are removed here. Their number stays.
+        """
         with self._writing() as database:
             row = database.execute("SELECT status, times FROM batches WHERE id = ?", (id,)).fetchone()
             if row is None or row[0] in ENDS or (only_from and row[0] not in only_from):
@@ -122,6 +138,8 @@ class BatchStore:
             values |= {"status": status, "times": json.dumps({**json.loads(row[1]), status: int(time())})}
             columns = ", ".join(f"{name} = ?" for name in values)
             database.execute(f"UPDATE batches SET {columns} WHERE id = ?", (*values.values(), id))
+            if status in ENDS:
+                database.execute("UPDATE results SET result = x'' WHERE batch = ?", (id,))
 
     def add(self, id: str, line: int, ok: bool, result: bytes) -> None:
         with self._writing() as database:
@@ -130,8 +148,9 @@ class BatchStore:
     def add_failures(self, id: str, results: Iterable[tuple[int, bytes]]) -> None:
         """Store the results of many lines that failed."""
         rows = ((id, line, False, result) for line, result in results)
-        with self._writing() as database:
-            database.executemany("INSERT OR IGNORE INTO results VALUES (?, ?, ?, ?)", rows)
+        while some := list(islice(rows, AT_ONCE)):  # made before the transaction, which others wait for
+            with self._writing() as database:
+                database.executemany("INSERT OR IGNORE INTO results VALUES (?, ?, ?, ?)", some)
 
     def done(self, id: str) -> set[int]:
         """Return the numbers of the lines that have a result."""
@@ -158,12 +177,16 @@ class BatchStore:
 
     @contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection]:
-        self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with closing(sqlite3.connect(self._file, PATIENCE_S, isolation_level=None)) as database:
-            database.execute("PRAGMA journal_mode = WAL")
-            for statement in TABLES.split(";"):
-                database.execute(statement)
-            yield database
+        try:
+            self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with closing(sqlite3.connect(self._file, PATIENCE_S, isolation_level=None)) as database:
+                database.execute("PRAGMA journal_mode = WAL")
+                database.execute("PRAGMA secure_delete = ON")
+                for statement in TABLES.split(";"):
+                    database.execute(statement)
+                yield database
+        except sqlite3.DatabaseError as error:
+            raise BatchesUnavailable(self._file, str(error)) from error
 
     @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:

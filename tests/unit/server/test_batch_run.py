@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import sqlite3
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -9,10 +10,13 @@ from typing import Any
 import pytest
 
 from gateway.ask import Ask, ClientKey, Endpoint
+from gateway.errors import BackendFailed, NotReady
+from gateway.exchange import Call
 from gateway.ports import Reply
 from gateway.server.batches import run, store
 from gateway.server.batches.run import BatchRunner
 from gateway.server.batches.store import BatchStore
+from gateway.wire.batches import result
 
 ENDPOINT = "/v1/chat/completions"
 
@@ -48,17 +52,21 @@ class Stub:
         self.settings = SimpleNamespace(batches=SimpleNamespace(parallel=2, busy_above=0, max_lines=100))
         self.readiness = SimpleNamespace(draining=False)
         self.in_flight = 0
+        self.fails: BackendFailed | None = None
+        self.calls: list[Call] = []
 
     async def prepare(self, exchange: Any) -> Any:
         return exchange
 
     async def perform(self, exchange: Any, headers: Any) -> Any:
         self.answers += 1
+        if self.fails is not None:
+            raise self.fails
         await asyncio.sleep(self.wait_s)
         return exchange, Reply(200, (), b"{}")
 
     def over(self, exchange: Any, outcome: Any) -> None:
-        pass
+        self.calls += exchange.calls
 
     def by_name(self, name: str) -> ClientKey:
         return ClientKey(name)
@@ -125,3 +133,70 @@ async def test_a_batch_that_cannot_be_ended_does_not_hold_the_others_up(
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
+
+
+def test_a_result_is_one_line_however_the_backend_writes_its_json() -> None:
+    line = result("a", "fw-1", 200, b'{\r\n  "choices": [\n    {"text": "a\\nb"}\n  ]\r}')
+
+    assert len(line.splitlines()) == 1
+    assert json.loads(line)["response"]["body"] == {"choices": [{"text": "a\nb"}]}
+
+
+async def test_a_draining_worker_leaves_batches_to_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run, "RENEW_S", 0.02)
+    monkeypatch.setattr(run, "BUSY_S", 0.01)
+    stub, batches = Stub(tmp_path), BatchStore(tmp_path / "batches.sqlite3")
+    stub.wait_s = 60.0
+    id = begin(tmp_path, batches, "slow")
+    task = asyncio.create_task(runner_of(stub, batches).run())
+    assert await status_of(batches, id, "in_progress")
+    stub.readiness.draining = True
+    await asyncio.wait_for(task, 10)
+
+    taken = batches.take("another worker")
+    assert taken is not None and taken.id == id
+
+
+async def test_the_paid_calls_of_a_line_that_failed_are_recorded(tmp_path: Path) -> None:
+    stub, batches = Stub(tmp_path), BatchStore(tmp_path / "batches.sqlite3")
+    stub.fails = BackendFailed("The last of several calls failed.")
+    stub.fails.status = 418  # none that is tried again
+    stub.fails.calls = (Call("m"),)
+    id = begin(tmp_path, batches, "line")
+    task = asyncio.create_task(runner_of(stub, batches).run())
+    try:
+        assert await status_of(batches, id, "completed")
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+    assert stub.calls == [Call("m")]
+
+
+async def test_the_texts_of_a_batch_that_has_ended_are_in_its_files_alone(tmp_path: Path) -> None:
+    stub, batches = Stub(tmp_path), BatchStore(tmp_path / "batches.sqlite3")
+    id = begin(tmp_path, batches, "kept", 3)
+    task = asyncio.create_task(runner_of(stub, batches).run())
+    try:
+        assert await status_of(batches, id, "completed")
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    batch = batches.get(id)
+    assert batch is not None and (batch.completed, batch.failed) == (3, 0)
+    assert batches.write(id, True, tmp_path / "again") == 3
+    assert (tmp_path / "again").read_bytes().strip() == b""
+
+
+def test_a_locked_file_is_told_as_an_outage_that_passes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store, "PATIENCE_S", 0.01)
+    file = tmp_path / "batches.sqlite3"
+    batches = BatchStore(file)
+    batches.get("none")
+    with sqlite3.connect(file, isolation_level=None) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(NotReady) as told:
+            batches.create("me", ENDPOINT, "file", {}, 20)
+        other.execute("ROLLBACK")
+    other.close()
+    assert "locked" in told.value.message and str(tmp_path) not in told.value.message
