@@ -7,25 +7,34 @@ from msgspec import Struct
 
 
 class McpRequest(Struct, frozen=True):
-    """One tool of type `mcp` in a request. `place` is its index in the list of tools.
+    """An MCP server that a request names: a tool of type `mcp`, or an entry of Anthropic's `mcp_servers`.
 
     If `names` is None, all tools of the server are allowed. A call needs the client's approval if `asks_first` is true,
     unless the tool is in `exempt`, or only reads and `exempts_reading` is true. `unread` names a field that the gateway
-    does not support, or is "".
+    does not support, or is "". `field` is the list in the request that holds this entry, and `place` its index there.
     """
 
     label: str = ""
     url: str = ""
     names: tuple[str, ...] | None = None
+    without: tuple[str, ...] = ()
     only_reading: bool = False
     asks_first: bool = True
     exempt: tuple[str, ...] = ()
     exempts_reading: bool = False
     place: int = 0
     unread: str = ""
+    field: str = "tools"
 
     def allows(self, tool: "McpTool") -> bool:
-        return (self.names is None or tool.name in self.names) and (tool.read_only or not self.only_reading)
+        is_named = (self.names is None or tool.name in self.names) and tool.name not in self.without
+        return is_named and (tool.read_only or not self.only_reading)
+
+    def where(self, member: str = "") -> str:
+        """Return the name of this entry, or of a member of it, as OpenAI's tools name it."""
+        if self.field != "tools":
+            member = {"server_label": "name", "server_url": "url"}.get(member, member)
+        return f"{self.field}[{self.place}]" + (f".{member}" if member else "")
 
     def asks_for(self, tool: "McpTool") -> bool:
         """Whether a call of the tool needs the client's approval."""

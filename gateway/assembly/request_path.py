@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from msgspec import Struct
 
 from gateway.adapters import Adapters
+from gateway.ask import Endpoint
 from gateway.backends.complete import Completions
 from gateway.backends.responses import speaks
 from gateway.backends.routing.by_intent import IntentRouteStage
@@ -20,7 +21,7 @@ from gateway.context.window import Count
 from gateway.exchange import Target
 from gateway.loaded import Loaded
 from gateway.mcp.servers import McpServers
-from gateway.perform.mcp_stage import McpStage
+from gateway.perform.mcp.stage import McpStage
 from gateway.perform.previous_response import PreviousResponseStage
 from gateway.pipeline import PipelineStep
 from gateway.ports import Backend, Stage
@@ -79,6 +80,7 @@ def request_path(parts: StageParts, loaded: Loaded) -> tuple[PipelineStep, ...]:
     retrieve = RetrieveStage(
         settings.context, count, embed=loaded.embed, collections=loaded.collections, mark_of=parts.mark_of
     )
+    hosts = _hosting(backends)
     return (
         # first, so that a request for an unknown model is refused before any work
         PipelineStep(RouteStage(routes, settings.prompt.mode, settings.prompt.canary, live=parts.figures)),
@@ -95,8 +97,8 @@ def request_path(parts: StageParts, loaded: Loaded) -> tuple[PipelineStep, ...]:
         # no budget: each of a template's first calls has its own
         *optional(classifies, rewrite),
         *optional(refines, RefineStage(settings.refiner, completions, loaded.library, parts.refined, parts.policy)),
-        PipelineStep(McpStage(parts.mcp, _hosting(backends)), must=True),
-        PipelineStep(FileSearchStage(retrieve, stores, _hosting(backends)), must=True),
+        PipelineStep(McpStage(parts.mcp, hosts), must=True),
+        PipelineStep(FileSearchStage(retrieve, stores, lambda target: hosts(target, Endpoint.RESPONSES)), must=True),
         PipelineStep(retrieve),
         PipelineStep(CondenseStage(settings.context, count, parts.reader, loaded.embed, parts.mixing)),
         PipelineStep(FitStage(count)),
@@ -116,8 +118,8 @@ def has_templates(settings: Settings) -> bool:
     return bool(folders) and all((settings.root / folder).is_dir() for folder in folders)
 
 
-def _hosting(backends: Mapping[str, Backend]) -> Callable[[Target], bool]:
-    """Return a function that tells whether a target serves `/v1/responses` itself. Such a target also runs hosted
+def _hosting(backends: Mapping[str, Backend]) -> Callable[[Target, Endpoint], bool]:
+    """Return a function that tells whether a target serves an endpoint itself. Such a target may also run hosted
     tools.
     """
-    return lambda target: speaks(backends[target.backend], target.model)
+    return lambda target, endpoint: speaks(backends[target.backend], target.model, endpoint)

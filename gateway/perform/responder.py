@@ -19,7 +19,8 @@ from gateway.context.fence import MarkOf, hashed_mark
 from gateway.errors import BadRequest, RequestError
 from gateway.exchange import Exchange
 from gateway.mcp.servers import McpServers
-from gateway.perform.mcp_loop import answer_with_tools
+from gateway.perform.mcp.inline import answer_inline
+from gateway.perform.mcp.loop import answer_with_tools
 from gateway.perform.own_prompt import split_route, with_own_prompt
 from gateway.perform.performer import Performer
 from gateway.perform.unchanged import REFUSALS, cause_of, may_go_unchanged, unchanged
@@ -89,6 +90,8 @@ class Responder:
 
     async def _answer(self, exchange: Exchange, headers: Headers) -> tuple[Exchange, Reply]:
         endpoint = exchange.ask.endpoint
+        if exchange.mcp is not None and self._servers is not None and endpoint is not Endpoint.RESPONSES:
+            return await answer_inline(exchange, exchange.mcp, headers, self._answer, self._servers)
         if endpoint not in TRANSLATED or self._passes(exchange):
             return await self._perform(exchange, headers)
         if endpoint is Endpoint.MESSAGES:

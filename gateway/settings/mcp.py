@@ -8,7 +8,7 @@ from gateway.settings.numbers import Count, Seconds
 
 
 class McpServer(Struct, frozen=True, forbid_unknown_fields=True):
-    """`[mcp.servers.name]`: an MCP server. Its tools are offered on `/v1/responses`. The name is the server's label."""
+    """`[mcp.servers.name]`: an MCP server. The name is the server's label in requests."""
 
     url: str = ""
     """The server's URL, for a server that speaks HTTP."""

@@ -1,8 +1,10 @@
-"""An MCP server made with the official SDK. `python mcp_server.py` serves stdin and stdout, with a port: HTTP."""
+"""An MCP server made with the official SDK. `python mcp_server.py` serves stdin and stdout, with a port: HTTP, and with
+a port and `sse`: the older transport."""
 
 import asyncio
 import os
 import sys
+from typing import Any
 
 from mcp.server.mcpserver import MCPServer
 
@@ -50,6 +52,7 @@ def die() -> str:
 
 if __name__ == "__main__":
     if len(sys.argv) > 1:
-        server.run("streamable-http", host="127.0.0.1", port=int(sys.argv[1]))
+        transport: Any = "sse" if sys.argv[2:] == ["sse"] else "streamable-http"
+        server.run(transport, host="127.0.0.1", port=int(sys.argv[1]))
     else:
         server.run("stdio")

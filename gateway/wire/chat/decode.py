@@ -12,6 +12,7 @@ from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 from gateway.ask import Ask, Controls, Endpoint, Mode, Nbce, Turn
 from gateway.errors import BadRequest
 from gateway.wire.json_fields import NULL, decoded, missing, not_json, parsed, whole
+from gateway.wire.mcp.tools import mcp_of
 from gateway.wire.prompts import prompt_of
 from gateway.wire.stores.filters import filter_of
 
@@ -138,6 +139,7 @@ def chat(raw: bytes, headers: Mapping[bytes, bytes]) -> Ask:
         kept_elsewhere=kept_elsewhere,
         user=body.user or "",
         named=named,
+        mcp=mcp_of(body.tools),
         controls=controls_of(body.foreword, headers),
         marked=body.foreword is not UNSET,
     )

@@ -19,7 +19,7 @@ _object = msgspec.json.Decoder(dict[str, Raw])
 _encode = msgspec.json.Encoder().encode
 
 REFUSED = {
-    "mcp_servers": "Describe their tools in 'tools' and answer the calls yourself.",
+    "mcp_servers": "Name servers that the gateway's configuration registers, or answer the calls yourself.",
     "container": "Leave it out.",
     "inference_geo": "Leave it out, and choose a model in that region.",
     "n": "A message is one answer; send several requests.",

@@ -15,6 +15,7 @@ from gateway.errors import BadRequest
 from gateway.wire.added import with_additions
 from gateway.wire.chat.decode import ForewordObject, controls_of, is_given
 from gateway.wire.json_fields import decoded, missing, parsed
+from gateway.wire.mcp.servers import servers_of
 from gateway.wire.prompts import prompt_of
 
 SYSTEM = ("system", "developer")
@@ -109,6 +110,7 @@ def ask(raw: bytes, headers: Mapping[bytes, bytes]) -> Ask:
         user=(body.metadata.user_id or "") if body.metadata else "",
         shows_thinking=body.thinking is not None and body.thinking.is_shown,
         named=named,
+        mcp=servers_of(body.mcp_servers, body.tools),
         controls=controls_of(body.foreword, headers),
         marked=body.foreword is not UNSET,
     )

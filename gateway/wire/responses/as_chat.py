@@ -13,8 +13,8 @@ from msgspec import Raw, Struct
 from gateway.errors import BadRequest
 from gateway.mcp_offer import McpOffer
 from gateway.wire.json_fields import NULL, decoded, missing
+from gateway.wire.mcp.tools import NAME as MCP
 from gateway.wire.responses.items import WHY_CHAT, messages
-from gateway.wire.responses.mcp import NAME as MCP
 from gateway.wire.responses.search import NAME, RESULTS, choice_after
 from gateway.wire.responses.tools import choice, functions, offered
 

@@ -1,20 +1,14 @@
-"""Reads what a `/v1/responses` request says about MCP servers: its tools, the items of earlier calls, and approvals."""
+"""Reads what a `/v1/responses` request says about calls of MCP tools: earlier calls, approvals, and limits."""
 
 import hashlib
 import re
 from typing import Any
 
 import msgspec
-from msgspec import UNSET, Raw, Struct, UnsetType
+from msgspec import Raw, Struct
 
-from gateway.mcp_offer import McpRequest
-from gateway.wire.chat.completion import loose_json
-from gateway.wire.json_fields import parsed
 from gateway.wire.loose_objects import object_of
 
-NAME = "mcp"
-MARK = b'"mcp"'
-UNREAD = ("authorization", "connector_id", "headers", "tunnel_id", "defer_loading", "allowed_callers")
 LONGEST_FUNCTION = 64
 _UNUSUAL = re.compile(r"[^a-zA-Z0-9_-]")
 
@@ -48,17 +42,6 @@ _encode = msgspec.json.Encoder().encode
 _tools = msgspec.json.Decoder(_McpTools)
 _limit = msgspec.json.Decoder(_CallLimit)
 _body = msgspec.json.Decoder(_McpInput)
-
-
-def mcp_of(tools: Raw | UnsetType) -> tuple[McpRequest, ...]:
-    """Return the tools of type `mcp`. Mistakes are not raised, because the backend may run the tools itself."""
-    if tools is UNSET or MARK not in bytes(tools):
-        return ()
-    try:
-        every = [object_of(loose_json(bytes(raw))) for raw in parsed(_raws, tools)]
-    except msgspec.DecodeError:
-        return ()
-    return tuple([_read(tool, place) for place, tool in enumerate(every) if tool.get("type") == NAME])
 
 
 def function_name(label: str, tool: str) -> str:
@@ -101,37 +84,12 @@ def approvals(items: list[dict[str, Any]]) -> list[Approval]:
     return found
 
 
-def _read(tool: dict[str, Any], place: int) -> McpRequest:
-    allowed, approval = tool.get("allowed_tools"), tool.get("require_approval")
-    unread = next((name for name in UNREAD if tool.get(name)), "")
-    names, only_reading = _filter(allowed)
-    exempt, exempts_reading = _filter(object_of(approval).get("never"))
-    return McpRequest(
-        label=str(tool.get("server_label") or ""),
-        url=str(tool.get("server_url") or ""),
-        names=names,
-        only_reading=only_reading,
-        asks_first=approval != "never",
-        exempt=exempt or (),
-        exempts_reading=exempts_reading,
-        place=place,
-        unread=unread,
-    )
-
-
-def _filter(value: Any) -> tuple[tuple[str, ...] | None, bool]:
-    """Read a filter of tools: the names, or None for all, and whether only tools that read match."""
-    if isinstance(value, list):
-        return tuple([name for name in value if isinstance(name, str)]), False
-    names = object_of(value).get("tool_names")
-    listed = tuple([name for name in names if isinstance(name, str)]) if isinstance(names, list) else None
-    return listed, object_of(value).get("read_only") is True
-
-
 def own_functions(raw: bytes) -> set[str]:
     """Return the names of the functions that the client itself defines."""
     tools = _tools.decode(raw).tools
-    return {str(tool.get("name")) for tool in tools or () if isinstance(tool, dict) and tool.get("type") == "function"}
+    objects = [tool for tool in tools or () if isinstance(tool, dict)]
+    # an API has the name in the tool itself, or in its field `function`
+    return {str(tool.get("name") or object_of(tool.get("function")).get("name")) for tool in objects}
 
 
 def next_round(raw: bytes, said: str, calls: list[tuple[str, str, str, str]], *, is_last: bool) -> bytes:

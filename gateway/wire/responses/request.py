@@ -13,8 +13,8 @@ from gateway.ask import Ask, Endpoint, Turn
 from gateway.wire.added import with_additions
 from gateway.wire.chat.decode import ForewordObject, controls_of, is_given
 from gateway.wire.json_fields import decoded, parsed
+from gateway.wire.mcp.tools import mcp_of
 from gateway.wire.prompts import prompt_of
-from gateway.wire.responses.mcp import mcp_of
 from gateway.wire.responses.search import search_of
 
 TEXT_PARTS = ("input_text", "output_text", "text")

@@ -37,11 +37,11 @@ class _Type(msgspec.Struct):
     type: str = ""
 
 
-class _Stream(msgspec.Struct):
+class _StreamId(msgspec.Struct):
     stream_id: Raw = Raw(b"")
 
 
-_stream = msgspec.json.Decoder(_Stream)
+_stream = msgspec.json.Decoder(_StreamId)
 _done = msgspec.json.Decoder(_DoneEvent)
 _type = msgspec.json.Decoder(_Type)
 

@@ -5,9 +5,7 @@ A function of the client ends the loop, since the client must answer it. A faile
 """
 
 import asyncio
-import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
-from time import monotonic
 from typing import Any
 
 from msgspec.structs import replace
@@ -20,6 +18,7 @@ from gateway.errors import BackendFailed, BadRequest, RequestError
 from gateway.exchange import Exchange, Note
 from gateway.mcp.servers import McpServers
 from gateway.mcp_offer import McpOffer, McpResult, OfferedMcpTool
+from gateway.perform.mcp.calls import McpCalls
 from gateway.ports import Headers, Reply, is_encoded
 from gateway.wire.chat import decode
 from gateway.wire.chat.faults import untold
@@ -37,7 +36,6 @@ from gateway.wire.responses.output import Event, McpCall
 from gateway.wire.responses.rounds import ToolRounds
 from gateway.wire.responses.search import shown
 
-STAGE = "mcp"
 INCOMPLETE = ("length", "content_filter")
 Perform = Callable[[Exchange, Headers], Awaitable[tuple[Exchange, Reply]]]
 
@@ -52,8 +50,7 @@ async def answer_with_tools(
     done, reply = await loop.begin()
     if reply.status >= 300:
         return done, reply
-    notes = [*reply.notes, *loop.notes]
-    loop.notes = notes
+    notes = loop.take_notes(reply)
     if exchange.ask.stream:
         stream = McpStream(loop)
         return done, replace(
@@ -67,23 +64,17 @@ async def answer_with_tools(
 
 
 class McpLoop:
-    """The state of one answer. `notes` grows with each call."""
+    """The state of one answer."""
 
     def __init__(
         self, exchange: Exchange, offer: McpOffer, headers: Headers, perform: Perform, servers: McpServers
     ) -> None:
-        self.notes: list[Note] = []
         self._exchange = exchange
         self._offer = offer
         self._headers = uncompressed(headers)
         self._perform = perform
-        self._servers = servers
         self._chat = as_chat(exchange, exchange.route[0].model)
-        self._limits = servers.settings
-        own = call_limit(exchange.ask.raw)
-        self._calls_left = self._limits.max_calls if own is None else min(own, self._limits.max_calls)
-        self._until_s = monotonic() + self._limits.timeout_s
-        self._round = 0
+        self._calls = McpCalls(servers, exchange.key, call_limit(exchange.ask.raw))
         self._reply = Reply(200, ())
         self._rounds: ToolRounds
         self._first: list[Event] = []
@@ -125,6 +116,11 @@ class McpLoop:
         self._first += build.end_round()
         return done, reply
 
+    def take_notes(self, reply: Reply) -> list[Note]:
+        """Return the notes of the reply and of the calls so far, in a list that grows with each call."""
+        self._calls.notes = [*reply.notes, *self._calls.notes]
+        return self._calls.notes
+
     async def whole(self) -> bytes:
         """Run the loop, and return the response."""
         last: dict[str, Any] = {}
@@ -145,13 +141,13 @@ class McpLoop:
             if not calls or rounds.finish in INCOMPLETE:
                 break
             yield [event for call in calls for event in call.complete()]
-            results = await asyncio.gather(*[self._called(call) for call in calls])
+            results = await self._calls.run_all([(call.tool, call.text) for call in calls])
             for call, result in zip(calls, results, strict=True):
                 call.result = result
             yield [event for call in calls for event in rounds.build.called(call)]
-            if self._is_last or len(calls) < len(rounds.build.calls):
+            if self._calls.are_over or len(calls) < len(rounds.build.calls):
                 break
-            self._round += 1
+            self._calls.round += 1
             answered = [
                 (call.id, call.tool.function, call.text or "{}", result.said)
                 for call, result in zip(calls, results, strict=True)
@@ -170,11 +166,6 @@ class McpLoop:
     async def aclose(self) -> None:
         await self._reply.aclose()
 
-    @property
-    def _is_last(self) -> bool:
-        """Whether the model may call no more tools."""
-        return self._round >= self._limits.max_rounds or self._calls_left <= 0 or monotonic() >= self._until_s
-
     async def _read(self) -> AsyncIterator[list[Event]]:
         reply = self._reply
         if reply.pieces is None:
@@ -187,7 +178,7 @@ class McpLoop:
         self._rounds.end_stream()
 
     def _ask_again(self, said: str, calls: Sequence[tuple[str, str, str, str]]) -> None:
-        raw = next_round(self._chat.ask.raw, said, list(calls), is_last=self._is_last)
+        raw = next_round(self._chat.ask.raw, said, list(calls), is_last=self._calls.are_over)
         read = decode.chat(raw, {})
         ask = replace(self._chat.ask, raw=raw, turns=read.turns)
         self._chat = replace(self._chat, ask=ask, turns=read.turns)
@@ -202,27 +193,8 @@ class McpLoop:
 
     async def _approved(self, approval: Approval, tool: OfferedMcpTool) -> McpResult:
         if approval.approves:
-            return await self._run(tool, approval.arguments)
+            return await self._calls.run(tool, approval.arguments)
         return McpResult(f"The user declined this call. {approval.reason}".strip())
-
-    async def _called(self, call: McpCall) -> McpResult:
-        return await self._run(call.tool, call.text)
-
-    async def _run(self, tool: OfferedMcpTool, text: str) -> McpResult:
-        """Call a tool within the limits, and note the call."""
-        left_s = self._until_s - monotonic()
-        self._calls_left -= 1
-        arguments = _object_in(text)
-        if self._calls_left < 0 or left_s <= 0 or self._round >= self._limits.max_rounds:
-            result = _refused("not called: the limit of this request for calls, rounds or time is reached")
-        elif arguments is None:
-            result = _refused("not called: the arguments are not a JSON object")
-        else:
-            result = await self._servers.call(tool.server, self._exchange.key, tool.tool.name, arguments, left_s)
-        data = {"server": tool.server, "tool": tool.tool.name, "ok": result.error is None, "round": self._round}
-        decision = "called" if result.error is None else "failed"
-        self.notes.append(Note(STAGE, decision, f"{tool.label}.{tool.tool.name}", data, result.took_us))
-        return result
 
 
 class McpStream:
@@ -256,15 +228,3 @@ class McpStream:
     def _framed(self, events: Iterable[Event]) -> bytes:
         framed, self._number = framed_events(events, self._number)
         return framed
-
-
-def _object_in(text: str) -> dict[str, Any] | None:
-    try:
-        value = json.loads(text or "{}")
-    except (ValueError, RecursionError):
-        return None
-    return value if isinstance(value, dict) else None
-
-
-def _refused(message: str) -> McpResult:
-    return McpResult(error={"type": "mcp_protocol_error", "code": -32000, "message": message})

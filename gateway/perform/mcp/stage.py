@@ -18,6 +18,7 @@ from gateway.mcp.servers import McpServers
 from gateway.mcp.session import McpUnavailable
 from gateway.mcp_offer import McpOffer, McpRequest, McpTool, OfferedMcpTool
 from gateway.settings.mcp import McpServer
+from gateway.wire.json_fields import missing
 from gateway.wire.responses.mcp import function_name, own_functions
 
 
@@ -26,22 +27,30 @@ class McpStage:
 
     name = "mcp"
 
-    def __init__(self, servers: McpServers, hosts: Callable[[Target], bool]) -> None:
+    def __init__(self, servers: McpServers, hosts: Callable[[Target, Endpoint], bool]) -> None:
         self._servers = servers
         self._hosts = hosts
 
     async def __call__(self, exchange: Exchange) -> Exchange:
         ask = exchange.ask
-        if ask.endpoint is not Endpoint.RESPONSES or not (ask.mcp or self._servers.settings.servers):
+        # only `/v1/responses` can show calls for which the client did not ask
+        offers = ask.endpoint is Endpoint.RESPONSES and self._servers.settings.servers
+        if not ask.mcp and not offers:
             return exchange
         allowed = self._servers.allowed(exchange.key)
         found = [(request, _server_of(request, allowed)) for request in ask.mcp]
-        if ask.mcp and not any(name for _, name in found) and self._hosts(exchange.route[0]):
+        if ask.mcp and not any(name for _, name in found) and self._hosts(exchange.route[0], ask.endpoint):
             return exchange.noted(self.name, "passed on", "none of the MCP servers is registered here")
         named = {request.label: (request, _checked(request, name, allowed)) for request, name in found}
         if len(named) < len(ask.mcp):
-            raise BadRequest("Invalid 'tools': two MCP servers have the same 'server_label'.", param="tools")
+            field = ask.mcp[0].field
+            raise BadRequest(f"Invalid '{field}': two MCP servers have the same name.", param=field)
+        if ask.endpoint is Endpoint.CHAT and ask.choices > 1:
+            raise BadRequest(
+                "Invalid 'n': with MCP servers, a request has one answer.", param="n", code="invalid_value"
+            )
         always = [name for name, server in allowed.items() if server.offer == "always" and name not in named]
+        always = always if offers else []
         if not named and not always:
             return exchange
         if not named and not _is_translatable(exchange):
@@ -50,10 +59,11 @@ class McpStage:
         offer = await self._offer(exchange, wanted, allowed)
         if offer.failures and named.keys() & offer.failures.keys():
             label = next(label for label in offer.failures if label in named)
-            place = f"tools[{named[label][0].place}]"
+            place = named[label][0].where()
             raise ToolServerFailed(
                 f"The tools of the MCP server {label!r} cannot be listed: {offer.failures[label]}.", param=place
             )
+        _check_approvals(exchange, offer, named)
         reason = f"{len(offer.tools)} tools of {len(offer.labels)} servers"
         data = {"servers": list(offer.labels), "tools": len(offer.tools)}
         return replace(exchange, mcp=offer).noted(self.name, "offered", reason, data)
@@ -102,25 +112,40 @@ def _server_of(request: McpRequest, allowed: Mapping[str, McpServer]) -> str:
 
 def _checked(request: McpRequest, name: str, allowed: Mapping[str, McpServer]) -> str:
     """Return the server's name. Raises `BadRequest` if there is none, or for a field that is not supported."""
-    where = f"tools[{request.place}]"
     if not request.label:
-        raise BadRequest(f"Missing required parameter: '{where}.server_label'.", param=f"{where}.server_label")
+        raise missing(request.where("server_label"))
     if not name:
         known = ", ".join(allowed) or "none"
         raise BadRequest(
             f"The MCP server {request.label!r} is not registered at this gateway. An operator registers servers in "
             f"[mcp.servers.NAME]; no other URL is connected to. Registered for this key: {known}.",
-            param=f"{where}.server_url" if request.url else f"{where}.server_label",
+            param=request.where("server_url" if request.url else "server_label"),
             code="mcp_server_not_registered",
         )
     if request.unread:
         raise BadRequest(
-            f"Unsupported parameter: '{where}.{request.unread}'. The gateway's configuration has the credentials and "
-            "settings of a registered MCP server; leave the field out.",
-            param=f"{where}.{request.unread}",
+            f"Unsupported parameter: '{request.where(request.unread)}'. The gateway's configuration has the "
+            "credentials and settings of a registered MCP server; leave the field out.",
+            param=request.where(request.unread),
             code="unsupported_parameter",
         )
     return name
+
+
+def _check_approvals(exchange: Exchange, offer: McpOffer, named: Mapping[str, tuple[McpRequest | None, str]]) -> None:
+    """Raise `BadRequest` if the client would have to approve calls, which only `/v1/responses` can ask for."""
+    asking = next((each for each in offer.tools if each.needs_approval), None)
+    if asking is None or exchange.ask.endpoint is Endpoint.RESPONSES:
+        return
+    request = named[asking.label][0]
+    is_own = request is not None and request.asks_for(asking.tool)
+    remedy = "Set it to 'never'" if is_own else "The configuration demands approvals for this server"
+    raise BadRequest(
+        f"Calls of {asking.label}.{asking.tool.name} need the client's approval, which this endpoint cannot ask for. "
+        f"{remedy}, or use /v1/responses.",
+        param=request.where("require_approval" if is_own else "server_label") if request is not None else None,
+        code="approval_not_possible",
+    )
 
 
 def _is_translatable(exchange: Exchange) -> bool:

@@ -1,0 +1,1 @@
+"""Answers with tools of MCP servers."""
