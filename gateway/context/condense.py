@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from gateway.ask import Mode, Turn
 from gateway.context.long import quote as quotes
 from gateway.context.long.choose import Powers, Strategy, StrategyChoice, choose
+from gateway.context.long.earlier import with_earlier_text
 from gateway.context.long.focus import Embed, focus
 from gateway.context.long.frames import JOIN_TOKENS, SOURCE_TOKENS, around_part
 from gateway.context.long.gather import GatherPlanner
@@ -22,7 +23,7 @@ from gateway.context.long.piecewise import PiecePlanner
 from gateway.context.long.prompts import in_message, split_talk, with_passages, with_sources, with_talk_summary
 from gateway.context.long.quote import CannotRead, WindowRoom
 from gateway.context.long.read import LongReader, ReadingResult
-from gateway.context.long.shape import RequestShape, is_talk, shape_of
+from gateway.context.long.shape import is_talk, shape_of
 from gateway.context.long.task import LongTask
 from gateway.context.long.wording import LongWording, wording_of
 from gateway.context.task.head import TaskKind
@@ -118,14 +119,22 @@ class CondenseStage:
         def count(text: str) -> int:
             return self._count(target.backend, text)
 
-        def look() -> tuple[list[int], RequestShape, int]:
-            shape = shape_of(turns[-1].text, _system(turns))
-            return sizes_of(turns, target.backend, self._count), shape, count(shape.task)
-
-        sizes, shape, task_tokens = await asyncio.to_thread(look)
-        shape = await with_meaning(shape, self._embed)
         room = prompt_room(exchange, target)
-        return LongTask(exchange, target, shape, is_talk(turns), sizes, task_tokens, room, count)
+
+        def look() -> LongTask:
+            sizes = sizes_of(turns, target.backend, self._count)
+            moved = None
+            if is_talk(turns) and PROMPT_TOKENS + sum(sizes) > room:
+                moved = with_earlier_text(turns, sizes, room, _system(turns))
+            if moved is None:
+                shape = shape_of(turns[-1].text, _system(turns))
+                return LongTask(exchange, target, shape, is_talk(turns), sizes, count(shape.task), room, count)
+            sizes = sizes_of(moved.turns, target.backend, self._count)
+            done, tokens = replace(exchange, turns=moved.turns), count(moved.shape.task)
+            return LongTask(done, target, moved.shape, False, sizes, tokens, room, count, turns)
+
+        task = await asyncio.to_thread(look)
+        return replace(task, shape=await with_meaning(task.shape, self._embed))
 
     def _choose(self, task: LongTask) -> StrategyChoice | None:
         able = self._reader is not None and task.exchange.mode.changes
@@ -174,7 +183,7 @@ class CondenseStage:
         """Move the exchange to a longer window. A transformation goes to another deployment that fits text and answer,
         if there is one, and otherwise to the engine with stretched positions.
         """
-        exchange = task.exchange
+        exchange = replace(task.exchange, turns=task.unmoved) if task.unmoved else task.exchange
         apart = without_stretching(task.target)
         if task.shape.kind is TaskKind.TRANSFORM and longest_tokens(apart) >= task.needed_tokens + task.tokens:
             exchange = replace(exchange, route=(apart, *exchange.route[1:]))
@@ -225,7 +234,7 @@ class CondenseStage:
         if not passages:
             return task.exchange.noted(self.name, "skipped", f"no passage fits into {max(0, free)} tokens")
         data = {"passages": len(passages)}
-        return with_sources(task, chosen, in_message(passages, task.shape.start), words.passages, data)
+        return with_sources(task, chosen, in_message(passages, task.shape.origin), words.passages, data)
 
     async def _read(self, task: LongTask, chosen: StrategyChoice) -> Exchange:
         talk = chosen.strategy is Strategy.TALK
@@ -255,7 +264,7 @@ class CondenseStage:
         task = replace(task, exchange=exchange)
         if talk:
             return with_talk_summary(task, chosen, reading.results, remaining, words.earlier, data)
-        return with_sources(task, chosen, in_message(reading.results, task.shape.start), words.final, data)
+        return with_sources(task, chosen, in_message(reading.results, task.shape.origin), words.final, data)
 
     def _room(self, task: LongTask, words: LongWording, instruction: str, talk: bool) -> WindowRoom:
         """Return how the window of each call is divided between the gateway's own words, the text and the result.

@@ -6,8 +6,11 @@ from functools import lru_cache
 from pathlib import Path
 
 from gateway.ask import Turn
+from gateway.context.fence import language_of
 from gateway.context.long.shape import shape_of
 from gateway.context.store.words import IS_SPACELESS, STOP, words_of
+from gateway.context.task.features import sentences
+from gateway.context.task.rules import is_order
 
 FEW_WORDS = 3
 """A message with at most this many words may need the message before it. Stop words are not counted."""
@@ -46,6 +49,23 @@ ON_A_TEXT = re.compile(
 )
 """Matches a task of one line that is followed by its text."""
 FEWEST_TEXT_WORDS = 3
+_TEXTS = (
+    "text|document|article|report|story|letter|e-?mail|transcript|contract|paper|essay|code|list|table|log|notes?|poem"
+    "|passage|chapter|draft|message"
+)
+EARLIER_TEXT = re.compile(
+    rf"\b(?:{_TEXTS})s?\b[^.?!\n]{{0,20}}\b(?:above|earlier|before|i (?:sent|pasted|gave|posted|shared))\b"
+    rf"|\b(?:above|earlier|previous|first|pasted) (?:{_TEXTS})s?\b|\bthe above\b"
+    r"|(?:上面|上述|上文|前面|之前|刚才|先前|我发)[^。？！\n]{0,8}(?:文|段|篇|稿|信|合同|报告|代码|记录|内容|材料|东西|的)",
+    re.IGNORECASE,
+)
+"""Matches words that name a text in an earlier message."""
+THAT_TEXT = re.compile(
+    rf"\b(?:it|this|that|them|these|those|all of it)\b|\bthe (?:whole |entire |full )?(?:{_TEXTS})s?\b"
+    "|它|这篇|这段|全文|原文|文章",
+    re.IGNORECASE,
+)
+"""Matches words of an order that may stand for a text in an earlier message."""
 
 
 def queries_of(turns: Sequence[Turn], last: str) -> tuple[str, ...]:
@@ -89,6 +109,18 @@ def brings_its_text(message: str) -> bool:
     if not shape.task:
         return False
     return _length(shape.text) >= (QUESTION_WORDS if shape.task.rstrip().endswith(("?", "？")) else TASK_WORDS)
+
+
+def is_on_earlier_text(turns: Sequence[Turn], message: str) -> bool:
+    """Whether a message is a task on a long text in an earlier message, such as `Now translate the text above.`"""
+    earlier = [turn.text for turn in turns if turn.role == "user"][:-1]
+    if not any(_length(text) >= QUESTION_WORDS for text in earlier):
+        return False
+    if EARLIER_TEXT.search(message):
+        return True
+    language = language_of(message)
+    orders = any(is_order(sentence, language) for sentence in sentences(message))
+    return orders and THAT_TEXT.search(message) is not None
 
 
 def _length(text: str) -> int:

@@ -12,8 +12,8 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
-from gateway.ask import ClientKey, Mode, Turn
-from gateway.context.conversation import brings_its_text, is_small_talk, queries_of
+from gateway.ask import Ask, ClientKey, Mode, Turn
+from gateway.context.conversation import brings_its_text, is_on_earlier_text, is_small_talk, queries_of
 from gateway.context.excerpt import excerpts
 from gateway.context.fence import MarkOf, fenced, hashed_mark, language_of
 from gateway.context.pack import CHUNK_TOKENS, SourceBudget, citations, pack
@@ -107,7 +107,7 @@ class RetrieveStage:
         controls = exchange.ask.controls
         if not controls.collections:
             return exchange
-        if not controls.collections_required and (reason := await _nothing_to_look_up(exchange.ask.query.strip())):
+        if not controls.collections_required and (reason := await _nothing_to_look_up(exchange.ask)):
             if self.collections is not None:
                 # a wrong name is an error, whatever the message says
                 await asyncio.to_thread(_all_named, self.collections, controls.collections, exchange.key)
@@ -298,14 +298,18 @@ def _below(text: str, turn: Turn) -> Turn:
     return Turn("user", text + turn.text, around=own, offset=len(text) + offset if own >= 0 else 0)
 
 
-async def _nothing_to_look_up(message: str) -> str:
-    """Return the reason why a message needs no sources. The reason is "" if the message may need some."""
+async def _nothing_to_look_up(ask: Ask) -> str:
+    """Return the reason why the last message needs no sources. The reason is "" if the message may need some."""
+    message = ask.query.strip()
     if message and is_small_talk(message):
         return "the message is small talk"
     # 200 kB take 10 to 30 ms
     is_long = len(message) > LOOKED_AT_ONCE
     brings_text = await asyncio.to_thread(brings_its_text, message) if is_long else brings_its_text(message)
-    return "the message is a task on a text that came with it" if brings_text else ""
+    if brings_text:
+        return "the message is a task on a text that came with it"
+    on_earlier_text = not is_long and is_on_earlier_text(ask.turns, message)
+    return "the message is a task on a text in an earlier message" if on_earlier_text else ""
 
 
 def _all_named(collections: Collections, names: Sequence[str], key: ClientKey) -> dict[str, Collection]:

@@ -56,7 +56,7 @@ class GatherPlanner:
             return with_sources(done, why, (), words.final, counts)
         if alone and figures:
             why = replace(chosen, why=f"{chosen.why}; it is a table, so its figures were computed from all rows")
-            return with_sources(task, why, in_message(figures, task.shape.start), words.final, counts)
+            return with_sources(task, why, in_message(figures, task.shape.origin), words.final, counts)
         return await self._asked(task, chosen, figures, free, words, counts)
 
     async def _asked(
@@ -81,7 +81,7 @@ class GatherPlanner:
         if answer:
             chosen = replace(chosen, why=f"{chosen.why}; the merged list outgrows the window: it is the answer")
         data = {"quote": quote.data(), "documents": len(documents), **counts, **reading.data()}
-        results = in_message((*figures, *reading.results), task.shape.start)
+        results = in_message((*figures, *reading.results), task.shape.origin)
         return with_sources(replace(task, exchange=exchange), chosen, results, words.final, data)
 
     def _room(

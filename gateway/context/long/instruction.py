@@ -220,10 +220,10 @@ def _likeliest(message: str, spans: list[Span]) -> tuple[Span, float] | None:
 
 
 def _asks(texts: list[str]) -> list[float]:
-    return [_asks_for_something(text) for text in texts]
+    return [asks_for_something(text) for text in texts]
 
 
-def _asks_for_something(text: str) -> float:
+def asks_for_something(text: str) -> float:
     """Return a score for how much a text looks like the client's own task. A text that scores `ASKS` is as likely a
     task as not.
 

@@ -22,6 +22,10 @@ class RequestShape(Struct, frozen=True):
     text: str
     start: int = 0
     end: int = 0
+    offset: int = 0
+    """The position of the message's first character in the client's own message. It is not 0 if the text was moved from
+    another turn, where it stood after a task.
+    """
     passages: tuple[str, ...] = ()
     """The independent passages of the text, or () for a single text."""
     verdict: TaskVerdict = TaskVerdict()
@@ -35,6 +39,11 @@ class RequestShape(Struct, frozen=True):
     """
 
     @property
+    def origin(self) -> int:
+        """The position of the text in the client's own message."""
+        return self.start + self.offset
+
+    @property
     def kind(self) -> TaskKind:
         return self.verdict.kind
 
@@ -46,6 +55,11 @@ def shape_of(message: str, system: str = "") -> RequestShape:
     found = instruction_of(message)
     if system and found.task and not is_plain(found.task) and verdict_of("", system).sure:
         found = Instruction("", 0, len(message))
+    return shaped(message, found, system)
+
+
+def shaped(message: str, found: Instruction, system: str = "") -> RequestShape:
+    """Return the shape of a message that was split into `found`."""
     text = message[found.start : found.end]
     order = found.task or system[:TASK_CHARS]
     language = language_of(order or text[:TASK_CHARS])
@@ -55,11 +69,11 @@ def shape_of(message: str, system: str = "") -> RequestShape:
         text,
         found.start,
         found.end,
-        _passages(text),
-        verdict,
-        any(words.speaks_of_order.search(order) for words in WORDINGS.values()),
-        language,
-        order if verdict.kind is not TaskKind.OTHER else "",
+        passages=_passages(text),
+        verdict=verdict,
+        ordered=any(words.speaks_of_order.search(order) for words in WORDINGS.values()),
+        language=language,
+        order=order if verdict.kind is not TaskKind.OTHER else "",
     )
 
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 
 from msgspec import Struct
 
+from gateway.ask import Turn
 from gateway.context.long.frames import around_sources
 from gateway.context.long.shape import RequestShape
 from gateway.context.window import PROMPT_TOKENS, TURN_TOKENS, answer_room
@@ -23,6 +24,8 @@ class LongTask(Struct, frozen=True):
     room: int
     """The number of tokens that the prompt may use in the window."""
     count: Callable[[str], int]
+    unmoved: tuple[Turn, ...] = ()
+    """The turns as they were sent, if the text was moved to the last message from an earlier turn."""
 
     @property
     def tokens(self) -> int:

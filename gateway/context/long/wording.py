@@ -25,6 +25,8 @@ class LongWording(Struct, frozen=True, forbid_unknown_fields=True, dict=True):
     final: str
     passages: str
     earlier: str
+    moved: str
+    """The remark in place of a text that was moved to the last message."""
     talk: str
     nothing: str
     of_document: str

@@ -3,7 +3,7 @@
 import pytest
 
 from gateway.ask import Turn
-from gateway.context.conversation import brings_its_text, is_small_talk, queries_of, refers_back
+from gateway.context.conversation import brings_its_text, is_on_earlier_text, is_small_talk, queries_of, refers_back
 
 
 @pytest.mark.parametrize(
@@ -95,3 +95,39 @@ def test_a_task_on_a_text_that_came_with_it_is_known(message: str) -> None:
 )
 def test_a_question_with_some_lines_around_it_brings_no_text(message: str) -> None:
     assert not brings_its_text(message)
+
+
+PASTED = "The harbour master wrote down each ship that came in, and what it carried. " * 20
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        *("Now translate the text above into French.", "Please proofread it.", "Summarise the report I sent earlier."),
+        *(
+            "What does the letter above say about leave?",
+            "Thanks. List all the ships in this.",
+            "把上面的文章翻译成英文。",
+        ),
+        *("请润色全文。", "刚才那篇写的是谁？"),
+    ],
+)
+def test_a_task_on_the_text_of_an_earlier_message_is_known(message: str) -> None:
+    turns = [Turn("user", PASTED), Turn("assistant", "I have read it."), Turn("user", message)]
+    assert is_on_earlier_text(turns, message)
+    assert not is_on_earlier_text([Turn("user", "Hello there."), *turns[1:]], message)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "How many days of leave are there?",
+        "And for trainees?",
+        "Who signs it?",
+        "List all kinds of leave.",
+        "年假有几天？",
+    ],
+)
+def test_a_question_after_a_long_message_is_still_looked_up(message: str) -> None:
+    turns = [Turn("user", PASTED), Turn("assistant", "I have read it."), Turn("user", message)]
+    assert not is_on_earlier_text(turns, message)

@@ -140,6 +140,18 @@ async def test_a_task_on_a_text_that_came_with_it_gets_no_passages_from_an_offer
     assert required.chunks
 
 
+async def test_a_task_on_the_text_of_an_earlier_message_gets_no_passages_from_an_offer(stage: RetrieveStage) -> None:
+    pasted = "Every employee has fifteen days of paid leave. " * 30
+    task = "Now translate the text above about paid leave into French."
+    exchange = asking(task)
+    talk = (Turn("user", pasted, 0), Turn("assistant", "I have read it.", 1), Turn("user", task, 2))
+
+    done = await stage(replace(exchange, ask=replace(exchange.ask, turns=talk)))
+
+    assert (done.turns, done.notes[-1].decision) == (None, "skipped")
+    assert done.notes[-1].reason == "the message is a task on a text in an earlier message"
+
+
 async def test_a_required_collection_gives_its_nearest_passages_to_any_question(stage: RetrieveStage) -> None:
     required = Controls(collections=("handbook",), collections_required=True)
 
