@@ -3,13 +3,13 @@
 import ssl
 from collections.abc import Iterable
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from gateway.backends.tunnel import FROM_ENVIRONMENT, Proxy, environment_url, proxy_at
 from gateway.errors import Problem
+from gateway.settings.web_address import split_url
 
 
 class NetworkSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -37,10 +37,18 @@ def proxy_for(settings: NetworkSettings, base_url: str) -> Proxy | None:
     """Return the proxy on the way to a server, or None."""
     url = settings.proxy
     if url == FROM_ENVIRONMENT:
-        parts = urlsplit(base_url)
-        port = parts.port or (443 if parts.scheme == "https" else 80)
-        url = environment_url(parts.scheme, parts.hostname or "", port)
+        url = _of_environment(base_url)
     return proxy_at(url) if url else None
+
+
+def _of_environment(base_url: str) -> str:
+    """Return the URL of the proxy that the environment names for a server, or ""."""
+    parts = split_url(base_url)
+    try:
+        port = parts.port
+    except ValueError:  # the check of base_url says so
+        return ""
+    return environment_url(parts.scheme, parts.hostname or "", port or (443 if parts.scheme == "https" else 80))
 
 
 def tls_for(settings: NetworkSettings) -> ssl.SSLContext:
@@ -59,8 +67,7 @@ def check_network(settings: NetworkSettings, base_url: str) -> Iterable[Problem]
         remedy = 'For example "http://proxy.example:3128", or "environment".'
         yield Problem("proxy", "is not the http:// URL of a proxy", remedy)
     if settings.proxy == FROM_ENVIRONMENT:
-        parts = urlsplit(base_url)
-        url = environment_url(parts.scheme, parts.hostname or "", 0)
+        url = _of_environment(base_url)
         if url and proxy_at(url) is None:
             yield Problem("proxy", "the environment names a proxy that is not an http:// URL", "Name one here.")
     files = [name for name in ("ca_file", "client_cert", "client_key") if getattr(settings, name)]

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult
 
 from msgspec import field
 
@@ -13,6 +13,7 @@ from gateway.backends.probe_settings import ProbeSettings, check_probe
 from gateway.backends.routing.aliases import matches
 from gateway.errors import Problem
 from gateway.settings.numbers import Amount, Count, Seconds
+from gateway.settings.web_address import is_plain, split_url
 
 OURS = ("host", "content-length", "transfer-encoding", "connection")
 OPENAI = "api.openai.com"
@@ -87,7 +88,7 @@ def speakers(settings: RemoteSettings) -> tuple[str, ...]:
     """Return the names and patterns of the models for which the backend serves `/v1/responses` itself."""
     named = settings.responses
     if named is None:
-        named = ("*",) if urlsplit(settings.base_url).hostname == OPENAI else ()
+        named = ("*",) if split_url(settings.base_url).hostname == OPENAI else ()
     inside = [name for name in settings.models if any(matches(name, pattern) for pattern in named)]
     return (*inside, *[name for name in named if name not in inside and _offered(name, settings)])
 
@@ -105,11 +106,14 @@ def check(settings: RemoteSettings, root: Path) -> Iterable[Problem]:
 
 def check_host(settings: HostSettings, _root: Path, *, versioned: bool = True) -> Iterable[Problem]:
     """Check the settings that every remote server has. With `versioned`, the address must end in a version."""
-    parts = urlsplit(settings.base_url)
+    parts = split_url(settings.base_url)
     if parts.scheme not in ("http", "https") or not parts.netloc:
         remedy = "For example https://api.openai.com/v1"
         yield Problem("base_url", f"{settings.base_url!r} is not an http(s) URL", remedy)
-    elif not _usable_port(settings.base_url):
+    elif not is_plain(settings.base_url):
+        remedy = "Write blanks as %20, and a host beyond ASCII as xn--..."
+        yield Problem("base_url", f"{settings.base_url!r} has a blank or a letter that no request may hold", remedy)
+    elif not _usable_port(parts):
         yield Problem("base_url", f"{settings.base_url!r} has no usable port")
     elif parts.path.rstrip("/").endswith(ENDPOINTS):
         yield Problem("base_url", "names one endpoint; base_url is the part that all endpoints share", "End it in /v1.")
@@ -132,8 +136,8 @@ def check_host(settings: HostSettings, _root: Path, *, versioned: bool = True) -
         yield Problem("models", "is empty, so no request reaches it", 'For example models = ["*"].')
 
 
-def _usable_port(url: str) -> bool:
+def _usable_port(parts: SplitResult) -> bool:
     try:
-        return urlsplit(url).port != 0
+        return parts.port != 0
     except ValueError:
         return False

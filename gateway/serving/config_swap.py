@@ -21,12 +21,19 @@ class ConfigSwap:
     """
 
     def __init__(
-        self, text: str | None, hear: Hear | None, check: Callable[[str | None], None], inherited: Iterable[socket]
+        self,
+        text: str | None,
+        hear: Hear | None,
+        check: Callable[[str | None], None],
+        inherited: Iterable[socket],
+        *,
+        follows: bool = False,
     ) -> None:
         """`hear` gets the result. `check` raises `ConfigError`, in a new process that closes the `inherited`
-        sockets.
+        sockets. `follows` says that another gateway has this configuration already.
         """
         self.text = text
+        self.follows = follows
         self.settings: Settings | None = None
         self.failure: ReloadOutcome | None = None
         self.check: ConfigCheck | None = ConfigCheck(lambda: check(text), inherited)

@@ -5,6 +5,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from gateway.atomic_file import write_whole
+from gateway.errors import ConfigError, Problem
 
 log = logging.getLogger("foreword.supervisor")
 
@@ -32,21 +33,34 @@ class SharedConfig:
         return stamp != before
 
     def text(self) -> str | None:
-        """Return the configuration, or None if the configuration file is in use."""
-        with suppress(FileNotFoundError):
+        """Return the configuration, or None if the configuration file is in use. Raises `ConfigError`."""
+        try:
             return self._file.read_text("utf-8")
-        return None
+        except FileNotFoundError:
+            return None
+        except (OSError, UnicodeDecodeError) as error:
+            remedy = "Delete it, and post the configuration again."
+            raise ConfigError([Problem(str(self._file), f"cannot be read: {error}", remedy)]) from error
 
     def put(self, text: str | None) -> None:
         """Let the other gateways take this configuration or, if it is None, read their files again."""
         try:
             if text is None:
                 self._file.unlink(missing_ok=True)
-            elif self.text() != text:
+            elif not self._holds(text):
                 write_whole(self._file, text)
         except OSError as error:
             log.error("other gateways do not get the configuration: %s", error)
-        self._seen = self._stamp()
+        stamp = self._stamp()
+        if self._holds(text):  # otherwise another gateway has written since, and its configuration is to be taken
+            self._seen = stamp
+
+    def _holds(self, text: str | None) -> bool:
+        try:
+            content = self._file.read_bytes()
+        except OSError:
+            return text is None
+        return text is not None and content == text.encode()
 
     def _stamp(self) -> Stamp | None:
         try:

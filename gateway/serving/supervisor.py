@@ -128,7 +128,7 @@ class Supervisor:
         if self._metrics_requests and now >= self._metrics_requests[0][0]:
             self._answer_metrics("")
         if self._shared is not None and self._ending is None and self._swap is None and self._shared.changed():
-            self._reload(self._shared.text())
+            self._follow(self._shared)
         if self._health is not None:
             self._health.look()
 
@@ -239,7 +239,17 @@ class Supervisor:
 
     # a new configuration
 
-    def _reload(self, text: str | None = None, hear: Hear | None = None) -> None:
+    def _follow(self, shared: SharedConfig) -> None:
+        """Take the configuration of another gateway."""
+        try:
+            text = shared.text()
+        except ConfigError as error:
+            log.error("the configuration of another gateway cannot be used: %s", error)
+            self._swaps["refused"] += 1
+        else:
+            self._reload(text, follows=True)
+
+    def _reload(self, text: str | None = None, hear: Hear | None = None, *, follows: bool = False) -> None:
         """Check the configuration and start new workers with it.
 
         The new workers replace the current ones once all new workers are ready. `hear` gets the result.
@@ -249,8 +259,11 @@ class Supervisor:
                 hear(ENDS)
             return
         self._give_up_next(REPLACED)
-        log.info("reading the configuration again" if text is None else "a new configuration came over HTTP")
-        swap = self._swap = ConfigSwap(text, hear, self._check, self._own_sockets())
+        if follows:
+            log.info("taking the configuration of another gateway")
+        else:
+            log.info("reading the configuration again" if text is None else "a new configuration came over HTTP")
+        swap = self._swap = ConfigSwap(text, hear, self._check, self._own_sockets(), follows=follows)
         assert swap.check is not None
         self._selector.register(swap.check.channel, selectors.EVENT_READ, lambda: self._hear_check(swap))
         self._spawn_next(swap)
@@ -323,7 +336,8 @@ class Supervisor:
                 worker.send(Accept())
             # the worker that asked must hear the result before it is drained
             swap.taken(before)
-            if self._shared is not None:
+            if self._shared is not None and not swap.follows:
+                # a gateway that only follows, and slowly, must not write over what was posted since
                 self._shared.put(swap.text)
             for worker in current:
                 self._drain(worker, 0.0, replaced=True)

@@ -44,20 +44,20 @@ def read_file(path: Path) -> tuple[Settings | None, list[Problem]]:
         return None, [Problem(str(path), "there is no such file", remedy)]
     except (OSError, UnicodeDecodeError) as error:
         return None, [Problem(str(path), f"cannot be read: {error}")]
-    try:
-        table = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        return None, [Problem(str(path), f"is not valid TOML: {error}")]
-    return read(table, root=path.resolve().parent, file=path.name)
+    return _read_text(text, path, path.name, str(path))
 
 
 def read_posted(text: str, path: Path) -> tuple[Settings | None, list[Problem]]:
     """Do as `read_file` does, with a configuration that came over HTTP and stands in for the file at `path`."""
+    return _read_text(text, path, POSTED, POSTED)
+
+
+def _read_text(text: str, path: Path, file: str, where: str) -> tuple[Settings | None, list[Problem]]:
     try:
         table = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
-        return None, [Problem(POSTED, f"is not valid TOML: {error}")]
-    return read(table, root=path.resolve().parent, file=POSTED)
+    except (ValueError, RecursionError) as error:  # a number of 5,000 digits is a plain ValueError
+        return None, [Problem(where, f"is not valid TOML: {error}")]
+    return read(table, root=path.resolve().parent, file=file)
 
 
 def read(table: Mapping[str, Any], *, root: Path, file: str = "config.toml") -> tuple[Settings, list[Problem]]:

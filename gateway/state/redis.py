@@ -3,13 +3,13 @@
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal
-from urllib.parse import urlsplit
 
 from msgspec import Struct
 
 from gateway.errors import Problem
 from gateway.registry import AdapterKind
 from gateway.settings.numbers import Seconds
+from gateway.settings.web_address import split_url
 from gateway.state.outage import GuardedState
 
 # a window starts with its first hit; hits over the limit are not counted
@@ -68,7 +68,7 @@ class RedisState:
 
 
 def _check(settings: RedisSettings, _root: Path) -> Iterable[Problem]:
-    if urlsplit(settings.url).scheme not in ("redis", "rediss", "unix"):
+    if split_url(settings.url).scheme not in ("redis", "rediss", "unix"):
         yield Problem("url", "must begin with redis://, rediss:// or unix://")
 
 

@@ -4,13 +4,14 @@ import http.client
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from hashlib import sha256
 from pathlib import Path
 
 import httpx
 import pytest
 
+from gateway.atomic_file import write_whole
 from tests.conftest import UpstreamInThread
 from tests.doubles.process import GatewayProcess, running
 from tests.doubles.upstream import Script
@@ -103,6 +104,8 @@ def test_an_empty_body_reads_the_file_again(gateway: GatewayProcess, upstream: U
     [
         ("[sever]\n", ["[sever]", "unknown table", "Did you mean 'server'?"]),
         ("[data]\nfolder = [", ["is not valid TOML"]),
+        ("[jobs]\ncalls = " + "1" * 5000, ["is not valid TOML"]),
+        ("[jobs]\ncalls = " + "[" * 5000, ["is not valid TOML"]),
         ('[models.x]\nbackend = "upp"\n', ["[models.x] backend", "no backend 'upp'", "Known: up"]),
         ("\udcff".encode("utf-8", "surrogateescape").decode("latin-1") + "=", ["is not valid TOML"]),
     ],
@@ -253,6 +256,33 @@ def test_the_health_port_counts_what_was_taken_and_refused(gateway: GatewayProce
         time.sleep(0.05)
 
     assert (count("taken"), count("refused")) == (taken + 2, refused + 1)
+
+
+def test_a_slow_gateway_does_not_write_over_what_another_one_posted_since(
+    gateway: GatewayProcess, upstream: UpstreamInThread
+) -> None:
+    posted = gateway.folder / "data" / "posted-config.toml"
+    earlier, later = config(upstream, models="first"), config(upstream, models="second")
+    known = gateway.log.read_text("utf-8").count("a worker starts")
+    write_whole(posted, earlier)
+    until(lambda: gateway.log.read_text("utf-8").count("a worker starts") > known)
+    write_whole(posted, later)
+
+    until(lambda: ask(gateway, "second") == 200)
+    assert posted.read_text("utf-8") == later
+
+    posted.write_bytes(b"\xff")
+    until(lambda: "cannot be read" in gateway.log.read_text("utf-8"))
+    assert ask(gateway, "second") == 200
+    posted.unlink()
+    until(lambda: ask(gateway) == 200)
+
+
+def until(condition: Callable[[], bool], limit_s: float = 60.0) -> None:
+    deadline = time.monotonic() + limit_s
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 @pytest.mark.long

@@ -13,6 +13,7 @@ from gateway.backends.remote_settings import HostSettings, RemoteSettings, check
 from gateway.errors import Problem
 from gateway.ports import Headers, PassedRequest
 from gateway.registry import AdapterKind
+from gateway.settings.web_address import split_url
 
 V1 = "v1"
 UNAUTHORISED = 401
@@ -152,7 +153,7 @@ def _credential(settings: AzureSettings) -> Any:
 def check(settings: AzureSettings, root: Path) -> Iterable[Problem]:
     yield from check_host(settings, root, versioned=False)
     yield from check_tokens(settings, root)
-    if "/openai" in urlsplit(settings.base_url).path:
+    if "/openai" in split_url(settings.base_url).path:
         yield Problem("base_url", "must end before /openai", "The gateway adds /openai/v1 or /openai/deployments.")
     if settings.identity != "none" and (settings.api_key or settings.token_command or settings.token_file):
         yield Problem("identity", "cannot be used together with a key or another token", "Keep one of them.")

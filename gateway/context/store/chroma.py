@@ -24,6 +24,7 @@ from msgspec import Struct
 from gateway.context.store.shared_folder import SharedFolder, damaged, set_aside
 from gateway.errors import CollectionError, Problem, StoreDamaged
 from gateway.registry import AdapterKind
+from gateway.settings.web_address import split_url
 
 if TYPE_CHECKING:
     from chromadb.api.client import Client
@@ -250,7 +251,7 @@ def check(settings: ChromaSettings, _root: Path) -> Iterable[Problem]:
         yield Problem("kind", "chromadb is not installed", "Run: pip install 'foreword[context]'")
     if settings.url and settings.path:
         yield Problem("path", "is not used when there is a url", "Keep one of the two.")
-    if settings.url and urlsplit(settings.url).scheme not in ("http", "https"):
+    if settings.url and split_url(settings.url).scheme not in ("http", "https"):
         yield Problem("url", f"{settings.url!r} is not an address", 'For example "http://127.0.0.1:8000".')
 
 

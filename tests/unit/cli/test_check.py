@@ -79,6 +79,34 @@ def test_an_address_without_its_version_is_a_mistake(tmp_path: Path, address: st
     assert (found(tmp_path, config) == []) is is_right
 
 
+@pytest.mark.parametrize(
+    ("table", "where"),
+    [
+        (
+            '[backends.b]\nkind = "openai"\nbase_url = "http://[::1/v1"\nproxy = "environment"\nmodels = ["x"]',
+            "base_url",
+        ),
+        ('[backends.b]\nkind = "openai"\nbase_url = "http://[x]/v1"\nmodels = ["x"]', "base_url"),
+        (
+            '[backends.b]\nkind = "openai"\nbase_url = "http://a:99999/v1"\nproxy = "environment"\nmodels = ["x"]',
+            "port",
+        ),
+        ('[backends.b]\nkind = "openai"\nbase_url = "http://a b/v1"\nmodels = ["x"]', "blank"),
+        ('[backends.b]\nkind = "openai"\nbase_url = "http://ä/v1"\nmodels = ["x"]', "xn--"),
+        ('[backends.b]\nkind = "openai"\nbase_url = "http://a/v1\\r\\nx: y"\nmodels = ["x"]', "blank"),
+        ('[backends.b]\nkind = "azure"\nbase_url = "http://[::1"\nmodels = ["x"]', "base_url"),
+        ('[backends.b]\nkind = "gemini"\nbase_url = "http://[::1"\nmodels = ["x"]', "base_url"),
+        ('[state]\nkind = "redis"\nurl = "redis://[::1"', "url"),
+        ('[store]\nkind = "chroma"\nurl = "http://[::1"', "url"),
+        ("[server]\nport = " + "1" * 5000, "not valid TOML"),
+        ("[server]\nport = " + "[" * 5000, "not valid TOML"),
+    ],
+)
+def test_an_address_or_a_number_that_cannot_be_read_is_a_mistake(tmp_path: Path, table: str, where: str) -> None:
+    problems = found(tmp_path, BACKEND + "[prompt]\ntemplates = []\n" + table)
+    assert len([problem for problem in problems if where in problem]) == 1
+
+
 def test_a_mark_at_the_beginning_of_the_file_is_read_over(tmp_path: Path) -> None:
     assert found(tmp_path, "\ufeff" + BACKEND + "[prompt]\ntemplates = []\n") == []
 
