@@ -361,6 +361,8 @@ class Exchange(Struct, frozen=True):
     again.
     """
     route: tuple[Target, ...] = ()
+    own_route: tuple[Target, ...] = ()
+    """The targets of the model that the client names, if another model comes first in `route`."""
     spare: bool = False
     """Whether other targets are tried after all targets in `route` have failed. These other targets get another
     prompt.

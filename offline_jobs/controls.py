@@ -45,8 +45,8 @@ from offline_jobs.statistics.sequential import CONTROL_ALARM, ScoredAnswer, judg
 class WatchVerdict(Struct, frozen=True):
     """A decision about a canary or about a template with controls.
 
-    For a canary, the decision is `rolled back`, `active`, `ready` or `kept waiting`. For a template with controls, it
-    is `shadow`, `settled` or `kept waiting`.
+    For a canary, the decision is `rolled back`, `active`, `ready`, `grown` or `kept waiting`. For a template with
+    controls, it is `shadow`, `settled` or `kept waiting`.
     """
 
     template: str

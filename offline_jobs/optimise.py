@@ -9,7 +9,6 @@ from pathlib import Path
 from random import Random
 
 import msgspec
-from msgspec import Struct
 
 from gateway.prompt.library.library import load_library
 from gateway.prompt.templates.template import read_ref
@@ -43,19 +42,13 @@ from offline_jobs.search.outcome import (
 from offline_jobs.search.preference import calls_a_row
 from offline_jobs.search.propose import material_of
 from offline_jobs.search.score import AnswerScore, measure_of
-from offline_jobs.search.search_budget import SearchBudget
+from offline_jobs.search.search_budget import SearchBudget, SearchEnd
 from offline_jobs.search.template_search import OptimiseOptions, TemplateSearch
 from offline_jobs.search.trial import CandidateTrial
 
 LEVEL = 0.05
 LOOKED = 2 * MINIBATCH
 """At most this many rows are answered to find failures."""
-
-
-class SearchEnd(Struct, frozen=True):
-    """The number of calls after which the search ended. A resumed job ends its search at the same number."""
-
-    calls: int
 
 
 def run(run: JobRun, options: OptimiseOptions) -> OptimiseReport | FoundOptimiseReport:

@@ -143,7 +143,7 @@ class Application:
 
     def record(self, rows: Sequence[TaskRow], feedback: Sequence[bool]) -> None:
         """Send rows. For some, send the right answer as feedback."""
-        rest = self.client.with_options(base_url=self._url)
+        rest = self.client.with_options(base_url=self._url, max_retries=8)  # the machine may be busy
         for number, (row, is_rated) in enumerate(zip(rows, feedback, strict=True)):
             answer, headers = self.ask(row, f"user-{number % 7}")
             if is_rated:

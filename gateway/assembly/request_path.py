@@ -81,14 +81,16 @@ def request_path(parts: StageParts, loaded: Loaded) -> tuple[PipelineStep, ...]:
         settings.context, count, embed=loaded.embed, collections=loaded.collections, mark_of=parts.mark_of
     )
     hosts = _hosting(backends)
+    route = RouteStage(routes, settings.prompt.mode, settings.prompt.canary, live=parts.figures)
+    swap = SwapStage(settings.prompt, parts.found, parts.adapters.state, loaded.embed, route.other_model)
     return (
         # first, so that a request for an unknown model is refused before any work
-        PipelineStep(RouteStage(routes, settings.prompt.mode, settings.prompt.canary, live=parts.figures)),
+        PipelineStep(route),
         # with `must`: without this step the request would mean something else, so a failure must fail the request
         PipelineStep(PreviousResponseStage(parts.archive), must=True),
         # in every mode, and before a named prompt adds text of its own
         PipelineStep(RecogniseStage(parts.found)),
-        PipelineStep(SwapStage(settings.prompt, parts.found, parts.adapters.state, loaded.embed), improves=True),
+        PipelineStep(swap, improves=True),
         PipelineStep(NamedPromptStage(templates), must=True),
         PipelineStep(RequestedTemplateStage(templates), must=True),
         *optional(classifies, ClassifyStage(loaded.classifier), budget_s=settings.prompt.budget_ms / 1000),

@@ -23,7 +23,8 @@ def may_go_unchanged(exchange: Exchange) -> bool:
 
 
 def unchanged(exchange: Exchange, status: int, cause: str, backend: str = "", model: str = "") -> Exchange:
-    """Return the exchange with the client's own prompt, for the backend that refused the changed one.
+    """Return the exchange with the client's own prompt, for the backend that refused the changed one. If that was not
+    the client's model, the client's own model gets it.
 
     `rewrite.withheld` records the refused prompt, and `calls` records the refused call. A note gives the reason.
     """
@@ -33,7 +34,8 @@ def unchanged(exchange: Exchange, status: int, cause: str, backend: str = "", mo
     own = withdrawn(exchange, "refused")
     return replace(
         own,
-        route=tuple([target for target in exchange.route if (target.backend, target.model) == (backend, model)])
+        route=exchange.own_route
+        or tuple([target for target in exchange.route if (target.backend, target.model) == (backend, model)])
         or exchange.route,
         calls=(*exchange.calls, refused),
         notes=(*own.notes, Note("resend", "the client's own request", reason)),

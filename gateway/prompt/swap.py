@@ -12,8 +12,8 @@ from typing import Any
 from msgspec.structs import replace
 
 from gateway.ask import Turn
-from gateway.errors import NotReady
-from gateway.exchange import Arm, Exchange, Rewrite, SlotValue
+from gateway.errors import NotReady, RequestError
+from gateway.exchange import Arm, Exchange, Rewrite, SlotValue, Target
 from gateway.ports import HotState
 from gateway.prompt.cost import estimated_tokens
 from gateway.prompt.found.adopt import FoundTemplate
@@ -25,6 +25,8 @@ from gateway.prompt.templates.fields import Shot
 from gateway.settings.prompt import PromptTable
 
 Embed = Callable[[Sequence[str]], Awaitable[Any]]
+Reroute = Callable[[Exchange, str], tuple[Target, ...]]
+"""Returns the targets of another model for a request. Raises a `RequestError` if the key may not use it."""
 FOUND = "found"
 """The technique that is recorded for a rewrite with a promoted version of an application's prompt."""
 MATCHED_S = 30 * 86_400.0
@@ -34,16 +36,24 @@ REPLIES = ("assistant", "tool", "function")
 
 class SwapStage:
     """The stage `swap`. The hot state stores which conversations get the version. `embed` is None while the embedder is
-    loading, and where none is configured.
+    loading, and where none is configured. `reroute` returns the targets of a version that another model answers.
     """
 
     name = "swap"
 
-    def __init__(self, settings: PromptTable, found: FoundTable, state: HotState, embed: Embed | None = None) -> None:
+    def __init__(
+        self,
+        settings: PromptTable,
+        found: FoundTable,
+        state: HotState,
+        embed: Embed | None = None,
+        reroute: Reroute | None = None,
+    ) -> None:
         self._settings = settings
         self._found = found
         self._state = state
         self._embed = embed
+        self._reroute = reroute
 
     async def __call__(self, exchange: Exchange) -> Exchange:
         template = self._found.spoken.get(exchange.recognised.id)
@@ -55,18 +65,44 @@ class SwapStage:
         reason = self._why_identity(exchange, match, template) or await self._why_waiting(match)
         if reason:
             return exchange.noted(self.name, "identity", reason)
-        if await self._takes_part(exchange, match):
-            try:
-                shots = await self._nearest(template, match)
-            except _NoExamples as problem:
-                return exchange.noted(self.name, "identity", str(problem))
-            await self._remember(exchange, match)
-            return _swapped(exchange, match, template, shots)
-        if _is_drawn(exchange, match):
-            return exchange.noted(self.name, "identity", "the conversation began before the version was sent")
-        controls = 1 - match.prompt.spoken.share
-        rewrite = Rewrite(template_name(match.prompt), template.version, FOUND, arm=Arm.HELD, controls=controls)
-        return replace(exchange, rewrite=rewrite).noted(self.name, Arm.HELD, "the conversation is a control")
+        is_drawn = _is_drawn(exchange, match)
+        if await self._takes_part(exchange, match, str(template.version), is_drawn=is_drawn):
+            arm = Arm.STABLE if match.prompt.spoken.share >= 1 else Arm.CANARY
+            return await self._with(exchange, match, template, str(template.version), arm)
+        return await self._without(exchange, match, template, is_drawn=is_drawn)
+
+    async def _without(
+        self, exchange: Exchange, match: PromptMatch, template: FoundTemplate, *, is_drawn: bool
+    ) -> Exchange:
+        """Return the exchange of a conversation that does not get the version on trial: with the application's own
+        text, or with the version beneath.
+        """
+        beneath = self._found.beneath.get(match.prompt.id)
+        held = f"{template.version} held"
+        if beneath is None:
+            if is_drawn:
+                return exchange.noted(self.name, "identity", "the conversation began before the version was sent")
+            return _held(exchange, match, template.version)
+        if await self._takes_part(exchange, match, held, is_drawn=not is_drawn):
+            sent = await self._with(exchange, match, beneath, held, Arm.HELD)
+            return _held(sent, match, template.version) if sent.rewrite.template else sent
+        # the conversation began before the trial
+        if await self._state.blocked(_memory(exchange, match, str(beneath.version))) > 0:
+            return await self._with(exchange, match, beneath, str(beneath.version), Arm.STABLE)
+        return exchange.noted(self.name, "identity", "the conversation began before the version was sent")
+
+    async def _with(
+        self, exchange: Exchange, match: PromptMatch, template: FoundTemplate, side: str, arm: Arm
+    ) -> Exchange:
+        """Return the exchange with a version, and remember that the conversation is on this side."""
+        try:
+            routed = self._routed(exchange, template)
+            shots = await self._nearest(template, match)
+        except _GoesAsItCame as problem:
+            return exchange.noted(self.name, "identity", str(problem))
+        # a block in the hot state serves as a flag that expires, in the process or in Redis
+        await self._state.block(_memory(exchange, match, side), self._settings.found_ttl_s)
+        return _swapped(routed, match, template, shots, arm)
 
     def _why_identity(self, exchange: Exchange, match: PromptMatch, template: FoundTemplate) -> str:
         """Return the reason why the request must be sent unchanged, or "" if the version may be sent."""
@@ -100,26 +136,35 @@ class SwapStage:
             await self._state.block(f"{name}:matched", MATCHED_S)
         return ""
 
-    async def _takes_part(self, exchange: Exchange, match: PromptMatch) -> bool:
-        """Return whether the conversation gets the version.
-
-        A conversation that began without the version never gets it.
+    async def _takes_part(self, exchange: Exchange, match: PromptMatch, side: str, *, is_drawn: bool) -> bool:
+        """Return whether the conversation is on a side of the trial. It never changes sides: the first turn draws, and
+        later turns remember.
         """
         if any(turn.role in REPLIES for turn in exchange.ask.turns):
-            return await self._state.blocked(_memory(exchange, match)) > 0
-        return _is_drawn(exchange, match)
+            return await self._state.blocked(_memory(exchange, match, side)) > 0
+        return is_drawn
 
-    async def _remember(self, exchange: Exchange, match: PromptMatch) -> None:
-        # a block in the hot state serves as a flag that expires, in the process or in Redis
-        await self._state.block(_memory(exchange, match), self._settings.found_ttl_s)
+    def _routed(self, exchange: Exchange, template: FoundTemplate) -> Exchange:
+        """Let the version's model answer. The client's model stays behind it, in case that model fails."""
+        if not template.model:
+            return exchange
+        if self._reroute is None:
+            raise _GoesAsItCame(f"no backend offers the model {template.model!r}")
+        try:
+            targets = self._reroute(exchange, template.model)
+        except RequestError as error:
+            raise _GoesAsItCame(error.message) from error
+        return replace(exchange, route=(*targets, *exchange.route), own_route=exchange.route)
 
     async def _nearest(self, template: FoundTemplate, match: PromptMatch) -> tuple[Shot, ...]:
-        """Return the examples nearest to the request. Raises `_NoExamples`, since the version was tested with them."""
+        """Return the examples nearest to the request. Raises `_GoesAsItCame` if they cannot be chosen: the version was
+        tested with them.
+        """
         if template.nearest is None:
             return ()
         pool = self._found.pools.of(template)
         if pool is None or self._embed is None:
-            raise _NoExamples("its examples are being embedded, or there is no [embedder]")
+            raise _GoesAsItCame("its examples are being embedded, or there is no [embedder]")
         text = template.named(match.values)[template.nearest.part]
         budget_ms = self._settings.budget_ms
         try:
@@ -127,18 +172,24 @@ class SwapStage:
                 vectors = await self._embed([text])
         except (TimeoutError, NotReady) as error:
             why = str(error) or f"it took longer than {budget_ms} ms"
-            raise _NoExamples(f"the nearest examples were not chosen: {why}") from error
+            raise _GoesAsItCame(f"the nearest examples were not chosen: {why}") from error
         return pool.nearest(vectors[0])
 
 
-class _NoExamples(Exception):
-    """The request cannot get its nearest examples. The message gives the reason."""
+class _GoesAsItCame(Exception):
+    """The request cannot get the version. The message gives the reason."""
 
 
-def _memory(exchange: Exchange, match: PromptMatch) -> str:
+def _memory(exchange: Exchange, match: PromptMatch, side: str) -> str:
+    return f"found:{match.prompt.id}:{side}:{conversation_id(exchange, match.prompt.id)}"
+
+
+def _held(exchange: Exchange, match: PromptMatch, version: int) -> Exchange:
+    """Return the exchange of a control of the version on trial."""
     spoken = match.prompt.spoken
     assert spoken is not None  # the caller has checked this
-    return f"found:{match.prompt.id}:{spoken.version}:{conversation_id(exchange, match.prompt.id)}"
+    rewrite = Rewrite(template_name(match.prompt), version, FOUND, arm=Arm.HELD, controls=1 - spoken.share)
+    return replace(exchange, rewrite=rewrite).noted("swap", Arm.HELD, "the conversation is a control")
 
 
 def _is_drawn(exchange: Exchange, match: PromptMatch) -> bool:
@@ -180,17 +231,20 @@ def conversation_id(exchange: Exchange, prompt: str) -> str:
     return blake2b(text, key=key, digest_size=12).hexdigest()
 
 
-def _swapped(exchange: Exchange, match: PromptMatch, template: FoundTemplate, shots: tuple[Shot, ...]) -> Exchange:
+def _swapped(
+    exchange: Exchange, match: PromptMatch, template: FoundTemplate, shots: tuple[Shot, ...], arm: Arm
+) -> Exchange:
     spoken = match.prompt.spoken
     assert spoken is not None  # the caller has checked this
     values = template.named(match.values)
     turns = new_turns(exchange.ask.turns, template, values, shots)
     slots = tuple(SlotValue(name, value, "found") for name, value in values.items())
-    arm = Arm.STABLE if spoken.share >= 1 else Arm.CANARY
     rewrite = Rewrite(template_name(match.prompt), template.version, FOUND, slots, arm=arm, controls=1 - spoken.share)
     tokens = estimated_tokens(exchange.ask.turns), estimated_tokens(turns)
     rewrite = replace(rewrite, tokens_without=tokens[0], tokens_with=tokens[1])
     reason = f"{match.prompt.name} version {template.version}"
+    if template.model:
+        reason += f", answered by {template.model}"
     return replace(exchange, turns=turns, rewrite=rewrite, untouchable=reason).noted("swap", arm, reason)
 
 

@@ -30,6 +30,7 @@ class SpokenRecord(Struct):
     answer: SpokenText = msgspec.field(default_factory=SpokenText)
     changed: bool = False
     policy: str = "full"
+    time_s: float = 0.0
     recognised: str = ""
     """The found prompt that built the request, as `id@version`, or ""."""
 

@@ -17,7 +17,7 @@ from gateway.errors import BadRequest, NotFound
 from gateway.prompt.found.adopt import NotAdopted, identity
 from gateway.prompt.found.contract import AnswerContract
 from gateway.prompt.found.contract_file import ContractBroken, replace_contract
-from gateway.prompt.found.found_prompt import FoundPrompt, PromotedVersion, PromptState
+from gateway.prompt.found.found_prompt import FoundPrompt, PromotedVersion, PromptState, promoted
 from gateway.prompt.found.frozen import WrongTemplate, with_locks
 from gateway.prompt.found.shown_contract import with_contract
 from gateway.prompt.found.store import FoundFile, NoSuchPrompt, change_found, found_path, one_of, put, read_found
@@ -133,7 +133,7 @@ def _spoken(folder: Path, prompt: FoundPrompt, change: PromptChange) -> Promoted
         read_template(folder, prompt.id, change.version)
     except NoSuchVersion as error:
         raise BadRequest(f"{prompt.name} has no template version {change.version}.", param="version") from error
-    return PromotedVersion(change.version, change.share, time())
+    return promoted(prompt, change.version, change.share, time())
 
 
 def _write_contract(folder: Path, prompt: FoundPrompt, contract: AnswerContract) -> None:

@@ -44,6 +44,8 @@ class Jobs(Struct, frozen=True, forbid_unknown_fields=True):
     """The share of requests that a canary gets."""
     canary_answers: Count = 200
     """How many scored answers a canary needs before it can become active."""
+    growth_answers: Count = 50
+    """How many judged answers a version needs before its share grows (`foreword prompts move --switch`)."""
     webhook: Annotated[str, Meta(pattern="^(https?://.*)?$")] = ""
     """Where alerts are sent, as a POST of JSON."""
     webhook_secret: str = ""

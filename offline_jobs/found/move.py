@@ -1,7 +1,8 @@
 """The job `move-prompt`: how would another model answer a found prompt's recorded requests?
 
 Both models answer the same requests, with the recorded history, tools, format and sampling, and the version of the
-prompt that everybody gets. The job changes nothing: it reports both sides, and how to switch.
+prompt that everybody gets. With `adapt`, the new model gets a version that was searched for it. The job reports both
+sides, and how to switch. It changes nothing, unless `switch` orders it.
 """
 
 import time
@@ -25,11 +26,13 @@ from offline_jobs.datasets import dataset
 from offline_jobs.datasets.recorded import RecordWindow, portions
 from offline_jobs.datasets.rows import DatasetRow
 from offline_jobs.engine.budget import Spent, cost
+from offline_jobs.engine.embedding import open_embedder
 from offline_jobs.engine.models import ANSWER_TOKENS, BYTES_A_TOKEN, open_models
 from offline_jobs.engine.registry import JobKind
 from offline_jobs.engine.run import JobRun
 from offline_jobs.engine.since import at
 from offline_jobs.errors import JobFailed
+from offline_jobs.found.adapt import Adaptation, adapted, switched
 from offline_jobs.found.bill import fixed_start
 from offline_jobs.found.harvest import newest_answer, take
 from offline_jobs.found.model_sides import ModelAnswers, differences, judged, side
@@ -37,6 +40,8 @@ from offline_jobs.found.move_report import MoveReport, report_text, switch_text,
 from offline_jobs.found.traffic import PromptPortion, mapped
 from offline_jobs.found.trial import FoundAnswer, FoundTrial
 
+COMPARED = 60
+"""With `adapt`, so many rows at most are kept from the search, to compare the models by."""
 AT_ONCE = 10
 """The models take turns after this many rows, so that a slow hour is no model's fault."""
 
@@ -55,7 +60,12 @@ class MovePromptOptions(Struct, frozen=True, forbid_unknown_fields=True):
     since: str = "30d"
     """The start of the window: an age such as 7d, or a date."""
     share: float = 0.05
-    """The share of the conversations that the printed configuration gives to the new model."""
+    """The share of the conversations that the new model gets at first."""
+    adapt: bool = False
+    """Whether to search for a version that suits the new model, and to compare with that."""
+    switch: bool = False
+    """Whether to send a growing share of the prompt's conversations to the new model, if it is not worse with
+    certainty."""
     seed: int = 0
     """The seed of the choice of requests and of the intervals."""
 
@@ -83,21 +93,35 @@ def run(run: JobRun, options: MovePromptOptions) -> MoveReport:
     inputs = run.step("inputs", options, lambda: _inputs(run, prompt, options), MoveInputs)
     rows = list(dataset.find(folder, inputs.dataset).read())
     template = read_template(folder, prompt.id, inputs.version) if inputs.version else None
+    made = Adaptation(None, "", tuple(rows))
+    if options.adapt:
+        made = adapted(run, prompt, inputs.dataset, options.to, rows, min(len(rows), COMPARED))
+    rows = list(made.rows)[: run.job.budget.calls // 2]
+    versions = template, made.template or template
     with open_models(run) as loop:
         loop.models.exchange((), options.to)  # an unknown model fails before the first call
         target = loop.models.exchange((), inputs.present).route[0]
-        trials = [FoundTrial(loop, model) for model in (inputs.present, options.to)]
+        embedder = open_embedder(run.settings) if any(one and one.nearest for one in versions) else None
+        trials = [FoundTrial(loop, model, embedder) for model in (inputs.present, options.to)]
         answers: list[list[FoundAnswer]] = [[], []]
         for start in range(0, len(rows), AT_ONCE):
-            for trial, given in zip(trials, answers, strict=True):
-                given += trial.answers(template, rows[start : start + AT_ONCE])
-    fixed = fixed_start(template or identity(prompt))
+            for trial, version, given in zip(trials, versions, answers, strict=True):
+                given += trial.answers(version, rows[start : start + AT_ONCE])
     contract = read_contract(folder, prompt.id)
     old, new = (
-        judged(model, rows, given, contract, _price(run.settings, model), fixed)
-        for model, given in zip((inputs.present, options.to), answers, strict=True)
+        judged(model, rows, given, contract, _price(run.settings, model), fixed_start(version or identity(prompt)))
+        for model, version, given in zip((inputs.present, options.to), versions, answers, strict=True)
     )
     changes = differences(old, new, options.seed)
+    worse, verdict = verdict_of(changes)
+    done = ""
+    if options.switch and worse:
+        done = "not switched: the new model is worse with certainty"
+    elif options.switch:
+        words = run.job.id, options.to
+        done = run.step(
+            "switch", words, lambda: switched(run, prompt, made.template or template, options.to, options.share), str
+        )
     return MoveReport(
         prompt.name,
         len(rows),
@@ -105,9 +129,12 @@ def run(run: JobRun, options: MovePromptOptions) -> MoveReport:
         contract is not None,
         (side(old), side(new)),
         changes,
-        *verdict_of(changes),
+        worse,
+        verdict,
         _problem(new),
         switch_text(run.settings, inputs.present, target, options.to, options.share),
+        made.verdict,
+        done,
     )
 
 
@@ -120,6 +147,9 @@ def estimate(settings: Settings, options: MovePromptOptions) -> Spent:
     for part in portions(url, window):
         found += take(PromptPortion(url, window, part, prompt)).rows
     rows = _chosen(found, prompt, options, settings.jobs.calls)
+    if options.adapt:
+        # the search uses what the comparison leaves
+        return Spent(settings.jobs.calls, settings.jobs.tokens, settings.jobs.money)
     tokens, money = 0, 0.0
     for row in rows:
         body = msgspec.json.decode(row.request, type=dict[str, Any])
@@ -160,8 +190,7 @@ def _chosen(
     """Choose rows by a hash, those with a right answer first."""
     if not found:
         raise JobFailed(
-            f"no request of {prompt.name} since {options.since} has a readable record at /v1/chat/completions; "
-            "give an earlier since"
+            f"no request of {prompt.name} since {options.since} has a readable record; give an earlier since"
         )
     if calls < 2:
         raise JobFailed("a comparison needs 2 calls or more")
@@ -169,7 +198,7 @@ def _chosen(
     def place(row: DatasetRow) -> tuple[bool, bytes]:
         return not row.wanted, sha256(f"{options.seed} {row.request}".encode()).digest()
 
-    return sorted(newest_answer(found), key=place)[: min(options.rows, calls // 2)]
+    return sorted(newest_answer(found), key=place)[: options.rows if options.adapt else min(options.rows, calls // 2)]
 
 
 def _present(rows: Sequence[DatasetRow]) -> str:

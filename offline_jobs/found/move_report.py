@@ -32,6 +32,10 @@ class MoveReport(Struct, frozen=True):
     problem: str
     """The commonest reason why the new model did not answer, or ""."""
     switch: str
+    adapted: str = ""
+    """What came of `adapt`, or "" without it."""
+    switched: str = ""
+    """What came of `switch`, or "" without it."""
 
 
 def verdict_of(changes: ModelDifferences) -> tuple[list[str], str]:
@@ -111,9 +115,13 @@ def report_text(report: str) -> str:
         lines.append(f"no answer, most often: {made.problem}")
     if not made.has_contract:
         lines.append(f"no answer contract; run: foreword jobs run learn-contract prompt={made.prompt}")
+    if made.adapted:
+        lines += ["", made.adapted]
+    if made.switched:
+        return "\n".join([*lines, "", made.switched])
     lines += [
         "",
-        "Nothing is changed. "
+        "Nothing is changed for the application. `--switch` moves this prompt alone. "
         f"This gives {new.model} a share of all conversations with {old.model}, those of other prompts too:",
         "",
         made.switch.rstrip(),

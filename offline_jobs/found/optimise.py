@@ -9,8 +9,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from random import Random
 
-from msgspec import Struct
-
 from gateway.prompt.found.adopt import FoundTemplate
 from gateway.prompt.found.contract_file import read_contract
 from gateway.prompt.found.found_prompt import FoundPrompt
@@ -35,19 +33,13 @@ from offline_jobs.search.optimizer import MINIBATCH, SearchOver, optimizer_named
 from offline_jobs.search.preference import calls_a_row
 from offline_jobs.search.race import answers_needed
 from offline_jobs.search.score import measure_of
-from offline_jobs.search.search_budget import SearchBudget
+from offline_jobs.search.search_budget import SearchBudget, SearchEnd
 from offline_jobs.search.template_search import OptimiseOptions
 
 LOOKED = 2 * MINIBATCH
 """At most this many rows are answered to find mistakes."""
 TOKENS = 1200
 """The assumed tokens of a call, for the estimate."""
-
-
-class SearchEnd(Struct, frozen=True):
-    """The number of calls after which the search ended. A resumed job ends its search at the same number."""
-
-    calls: int
 
 
 def run(run: JobRun, options: OptimiseOptions) -> FoundOptimiseReport:
@@ -171,6 +163,16 @@ def _present(settings: Settings, prompt: FoundPrompt) -> int:
         return prompt.spoken.version
     versions = [read_template(settings.data_folder, prompt.id, number) for number in range(1, newest + 1)]
     return next((one.version for one in versions if one.base == prompt.newest.number), newest)
+
+
+def sealed_rows(
+    settings: Settings, prompt: FoundPrompt, options: OptimiseOptions, calls: int
+) -> tuple[DatasetRow, ...]:
+    """Return the rows that a search with these options and calls does not see."""
+    base = read_template(settings.data_folder, prompt.id, _present(settings, prompt))
+    judge = options.judge or settings.jobs.judge
+    rows = _rows(settings.data_folder, options.dataset, prompt, base, judge)
+    return _splits(rows, calls, calls_a_row(rows, judge), options).sealed
 
 
 def _rows(folder: Path, ref: str, prompt: FoundPrompt, base: FoundTemplate, judge: str) -> list[DatasetRow]:

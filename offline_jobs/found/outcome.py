@@ -10,7 +10,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from gateway.atomic_file import write_whole
-from gateway.prompt.found.found_prompt import FoundPrompt, PromotedVersion
+from gateway.prompt.found.found_prompt import FoundPrompt, promoted
 from gateway.prompt.found.store import FoundFile, change_found, found_path, one_of, put
 from gateway.prompt.found.templates import add_template, exported
 from gateway.records.scores import WORTHWHILE, Paired, paired
@@ -120,13 +120,13 @@ def _published(
 
 
 def _on_trial(settings: Settings, prompt: FoundPrompt, version: int) -> bool:
-    """Send a version to `[jobs] share` of the conversations. Returns False if another version is being sent."""
+    """Send a version to `[jobs] share` of the conversations. Returns False if another version is on trial."""
     sent: list[FoundPrompt] = []
 
     def change(content: FoundFile) -> FoundFile:
         own = one_of(content.prompts, prompt.id)
-        if own.spoken is None:
-            sent.append(replace(own, spoken=PromotedVersion(version, settings.jobs.share, time.time())))
+        if own.spoken is None or own.spoken.share >= 1:
+            sent.append(replace(own, spoken=promoted(own, version, settings.jobs.share, time.time())))
         return put(content, sent)
 
     change_found(found_path(settings.data_folder), change)

@@ -1,6 +1,7 @@
 """Makes dataset rows from the requests of a found prompt.
 
-A row has the values of the parts, and the whole request: history, tools, format and sampling. A right answer comes from
+A row has the values of the parts, and the whole request as a chat completion: history, tools, format and sampling.
+Requests to `/v1/messages` and `/v1/responses` are translated as for a backend without them. A right answer comes from
 feedback, or from a user who corrects the answer later in the same conversation. Secrets and personal data are removed
 from the texts of the request.
 """
@@ -11,6 +12,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import msgspec
+from msgspec import Struct
 from msgspec.structs import replace
 
 from gateway.ask import Ask, Endpoint
@@ -20,6 +22,9 @@ from gateway.prompt.found.found_prompt import FoundPrompt
 from gateway.prompt.found.index import PromptIndex, PromptMatch, readable
 from gateway.records.scrub import scrubbed
 from gateway.wire.chat.decode import chat
+from gateway.wire.messages.as_chat import chat_body as of_messages
+from gateway.wire.messages.losses import Losses
+from gateway.wire.responses.as_chat import chat_body as of_responses
 from offline_jobs.datasets.judge_records import HALF, READABLE
 from offline_jobs.datasets.recorded import JudgedExchange
 from offline_jobs.datasets.rows import DatasetRow, What
@@ -30,7 +35,6 @@ PERSONAL = ("user", "metadata", "foreword", "safety_identifier", "prompt_cache_k
 TRANSFER = ("stream", "stream_options", "store")
 """Fields that say how the answer is transferred. Rows have neither these nor those that say who sent the request."""
 CORRECTION = re.compile(r"\b(?:no|not|wrong|incorrect|should|actually|meant|instead|rather|sorry)\b", re.I)
-CHAT = Endpoint.CHAT.value
 
 
 def rows_of(
@@ -38,9 +42,9 @@ def rows_of(
 ) -> Iterator[DatasetRow]:
     """Yield the rows of one exchange: the request itself, and the earlier request that its user corrects."""
     record = seen.record
-    if record.policy != READABLE or record.key != prompt.key or record.endpoint != CHAT or not record.raw:
+    if record.policy != READABLE or record.key != prompt.key or record.endpoint != prompt.endpoint or not record.raw:
         return
-    body = _body(record.raw)
+    body = _body(record.endpoint, record.raw)
     corrected = _correction(body, contract)
     if corrected is not None:
         earlier, answer, label = corrected
@@ -128,12 +132,31 @@ def ask_of(request: str) -> Ask | None:
         return None
 
 
-def _body(raw: bytes) -> dict[str, Any]:
+def _body(endpoint: str, raw: bytes) -> dict[str, Any]:
+    """Return a recorded request as the body of a chat completion, or {} if it cannot be one: a conversation that the
+    backend stores, or a field that chat completions lack.
+    """
     try:
-        body = msgspec.json.decode(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+        body = msgspec.json.decode(_chat(endpoint, raw))
+    except (msgspec.DecodeError, UnicodeDecodeError, RequestError):
         return {}
     return body if isinstance(body, dict) else {}
+
+
+def _chat(endpoint: str, raw: bytes) -> bytes:
+    if endpoint == Endpoint.MESSAGES.value:
+        return of_messages(raw, Losses(), room_tokens=msgspec.json.decode(raw, type=_Longest).max_tokens).body
+    if endpoint == Endpoint.RESPONSES.value:
+        fields = msgspec.json.decode(of_responses(raw), type=dict[str, Any])
+        longest = msgspec.json.decode(raw, type=_Longest).max_output_tokens
+        # chat completions have another name for it
+        return msgspec.json.encode({**fields, **({"max_tokens": longest} if longest else {})})
+    return raw
+
+
+class _Longest(Struct):
+    max_output_tokens: int | None = None
+    max_tokens: int = 0
 
 
 def _scrubbed(value: Any, secrets: Counter[str]) -> Any:

@@ -85,7 +85,10 @@ class FoundTrial:
         if pool is None:
             vectors = np.stack([self._vector(text) for text in texts_of(template, template.nearest)])
             pool = self._pools[template] = pool_of(template, template.nearest, vectors)
-        return pool.nearest(self._vector(template.named(row.parts)[template.nearest.part]))
+        # a recorded request may be an example itself, and would show its own answer
+        own = template.own_message(template.named(row.parts))
+        near = pool.nearest(self._vector(template.named(row.parts)[template.nearest.part]), template.nearest.k + 1)
+        return tuple([shot for shot in near if shot.input != own][-template.nearest.k :])
 
     def _vector(self, text: str) -> Vectors:
         if text not in self._vectors:

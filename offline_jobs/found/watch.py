@@ -40,6 +40,8 @@ class CanaryAnswers(Struct):
     """The feedback scores."""
     kept: list[ScoredAnswer]
     """1 for an answer that keeps the contract, 0 for one that breaks it."""
+    since_growth: int = 0
+    """The canary's judged answers since its share grew last."""
 
 
 def watched(run: JobRun, only: str = "") -> list[WatchVerdict]:
@@ -55,12 +57,16 @@ def _watched(run: JobRun, prompt: FoundPrompt, spoken: PromotedVersion) -> Watch
     if spoken.share >= 1:
         return WatchVerdict(name, spoken.version, "kept waiting", "all conversations get it, so there is no control")
     contract, problem = _contract(settings, prompt)
-    what, reason = decided(canary_answers(settings, prompt, spoken, contract), settings)
+    answers = canary_answers(settings, prompt, spoken, contract)
+    what, reason = decided(answers, settings)
     if problem and what != "rolled back":
         # a canary that nothing guards goes no further
         what, reason = "kept waiting", f"its answers are not compared with the contract: {problem}"
     if what == "rolled back":
-        _speak(settings, prompt, spoken, None)
+        stable = PromotedVersion(spoken.beneath, 1.0, time.time()) if spoken.beneath else None
+        _speak(settings, prompt, spoken, stable)
+    elif spoken.growth and not problem:
+        what, reason = _grown(settings, prompt, spoken, answers, reason)
     elif what == "active":
         _speak(settings, prompt, spoken, PromotedVersion(spoken.version, 1.0, time.time()))
     if what != "kept waiting":
@@ -68,6 +74,24 @@ def _watched(run: JobRun, prompt: FoundPrompt, spoken: PromotedVersion) -> Watch
     if what == "rolled back":
         alert(settings, run.job.id, {"prompt": prompt.name, "version": spoken.version, "what": what, "reason": reason})
     return WatchVerdict(name, spoken.version, what, reason)
+
+
+def _grown(
+    settings: Settings, prompt: FoundPrompt, spoken: PromotedVersion, answers: CanaryAnswers, reason: str
+) -> tuple[str, str]:
+    """Give a version its next share if it had enough answers with the present one, and does not look worse. Nothing has
+    shown it to be worse.
+    """
+    needed = settings.jobs.growth_answers
+    if answers.since_growth < needed:
+        what = f"{answers.since_growth} of {needed} judged answers with the share {spoken.share:g}"
+        return "kept waiting", f"{what}; {reason}"
+    for sides in map(judged, (answers.kept, answers.scored)):
+        if sides.canary < sides.stable - WORTHWHILE:
+            return "kept waiting", f"it may be worse by {WORTHWHILE:g} or more: {sides}"
+    share, *rest = spoken.growth
+    _speak(settings, prompt, spoken, replace(spoken, share=share, growth=tuple(rest), grown_s=time.time()))
+    return "grown", f"its share grows from {spoken.share:g} to {share:g}; {reason}"
 
 
 def _contract(settings: Settings, prompt: FoundPrompt) -> tuple[AnswerContract | None, str]:
@@ -90,11 +114,14 @@ def canary_answers(
             side = _side(record, prompt, spoken)
             if side is None:
                 continue
+            rated = answer.score is not None
             if answer.score is not None:
                 answers.scored.append(ScoredAnswer(side, answer.score))
             if contract is not None and record.policy == "full":
                 text = Answer(record.answer.text, record.answer.finish, calls=record.answer.calls)
                 answers.kept.append(ScoredAnswer(side, float(not breach(contract, text))))
+                rated = True
+            answers.since_growth += side and rated and record.time_s >= spoken.grown_s
     finally:
         database.close()
     return answers

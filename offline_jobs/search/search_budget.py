@@ -1,11 +1,19 @@
 """Limits what a search may spend of a job's budget. The calls for the sealed rows are reserved."""
 
+from msgspec import Struct
+
 from offline_jobs.engine.budget import JobBudget
 from offline_jobs.engine.models import ANSWER_TOKENS, BookedCaller
 from offline_jobs.search.optimizer import SearchOver
 
 MARGIN = 1.25
 """The factor by which answers to sealed rows may be longer than the answers so far."""
+
+
+class SearchEnd(Struct, frozen=True):
+    """The number of calls after which the search ended. A resumed job ends its search at the same number."""
+
+    calls: int
 
 
 class SearchBudget:

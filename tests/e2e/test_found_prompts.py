@@ -9,9 +9,11 @@ from pathlib import Path
 import httpx
 import pytest
 from click.testing import CliRunner, Result
+from msgspec.structs import replace
 
 from gateway.cli.main import main
 from gateway.prompt.found.store import found_path, read_found
+from gateway.prompt.found.templates import add_template
 from tests.conftest import UpstreamInThread
 from tests.doubles.application import SYSTEM, tickets
 from tests.doubles.process import GatewayProcess
@@ -205,6 +207,23 @@ def test_a_promoted_version_is_sent_and_taken_back(gateway: GatewayProcess, upst
     wait_for(swapped)
     assert httpx.post(url, json={"version": 0}, headers=key("root")).status_code == 200
     wait_for(lambda: not swapped())
+
+
+def test_a_version_may_be_answered_by_another_model(gateway: GatewayProcess, upstream: UpstreamInThread) -> None:
+    upstream.double.play(Script(pieces=[ANSWER]))
+    command(gateway, "prompts", "adopt", found(gateway))
+    template, _ = add_template(gateway.folder / "data", found(gateway), lambda newest: replace(newest, model="other"))
+    url = f"{gateway.url}/v1/foreword/prompts/{found(gateway)}"
+    sent = {"version": template.version, "share": 1}
+    assert httpx.post(url, json=sent, headers=key("root")).status_code == 200
+
+    def answered_by() -> str:
+        ask(gateway, body("a ticket"), mode="on")
+        return str(json.loads(upstream.double.received[-1].body)["model"])
+
+    wait_for(lambda: answered_by() == "other")
+    assert httpx.post(url, json={"version": 0}, headers=key("root")).status_code == 200
+    wait_for(lambda: answered_by() == "m")
 
 
 def test_nobody_else_may_read_the_folder(gateway: GatewayProcess) -> None:

@@ -41,6 +41,18 @@ class RouteStage:
         trials = self._trials(exchange) if mode.changes else ()
         return replace(exchange, route=targets, mode=mode, trials=trials, notes=(*exchange.notes, *notes))
 
+    def other_model(self, exchange: Exchange, model: str) -> tuple[Target, ...]:
+        """Return the targets of another model than the request names. Raises `NotFound` for an unknown model,
+        `KeyNotAllowed` for one that the key may not use, and `BadRequest` if it has no deployment with the request's
+        tags.
+        """
+        endpoint = exchange.ask.endpoint
+        check_model(self.routes, exchange.key, model, endpoint)
+        found = self._sorted(exchange, model)
+        if found is None:
+            raise no_such_tags(self.routes.route(model, endpoint).groups[0], exchange.ask.controls.tags)
+        return found[0]
+
     def _targets(self, exchange: Exchange) -> tuple[tuple[Target, ...], tuple[Note, ...]]:
         """Return the targets for this conversation in order, with notes. Raises `BadRequest` if the model has no
         deployment with the request's tags.

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from gateway.atomic_file import write_whole
 from gateway.cli.config import config_option, load_settings
 from gateway.prompt.found.adopt import FoundTemplate, identity
-from gateway.prompt.found.found_prompt import FoundPrompt, PromotedVersion, PromptState
+from gateway.prompt.found.found_prompt import FoundPrompt, PromptState, promoted
 from gateway.prompt.found.store import FoundFile, change_found, found_path, one_of, put, read_found
 from gateway.prompt.found.templates import (
     add_template,
@@ -102,8 +102,8 @@ def add_version(name: str, file: Path, unlock: bool, config: Path) -> None:
 def promote_version(name: str, version: int | None, share: float, config: Path) -> None:
     """Use a version of the adopted prompt NAME in a share of the new conversations.
 
-    Running conversations keep the text with which they began. All other conversations keep the application's own text,
-    as controls.
+    Running conversations keep the text with which they began. All other conversations are controls: they keep the
+    application's own text, or the version that everybody gets so far.
 
     \b
     Example:  foreword prompts promote ticket-triage --share 0.1
@@ -112,13 +112,13 @@ def promote_version(name: str, version: int | None, share: float, config: Path) 
     folder = load_settings(config).data_folder
     chosen: list[FoundTemplate] = []
 
-    def promoted(content: FoundFile) -> FoundFile:
+    def changed(content: FoundFile) -> FoundFile:
         prompt = _adopted(one_of(content.prompts, name))
         template = read_template(folder, prompt.id, version) if version else newest_template(folder, prompt.id)
         chosen.append(template)
-        return put(content, [replace(prompt, spoken=PromotedVersion(template.version, share, time.time()))])
+        return put(content, [replace(prompt, spoken=promoted(prompt, template.version, share, time.time()))])
 
-    change_found(found_path(folder), promoted)
+    change_found(found_path(folder), changed)
     click.echo(
         f"{name}: version {chosen[0].version} is sent to {share:.0%} of the new conversations, within two seconds"
     )

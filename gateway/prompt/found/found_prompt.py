@@ -105,11 +105,18 @@ class PromptVersion(Struct, frozen=True):
 class PromotedVersion(Struct, frozen=True):
     """The version of an adopted template that is sent in place of the identity. `share` is the share of the
     conversations that get this version.
+
+    `growth` are the next shares, in their order. The job `watch` gives a version its next share after enough answers.
     """
 
     version: int
     share: float = 1.0
     since_s: float = 0.0
+    growth: tuple[float, ...] = ()
+    grown_s: float = 0.0
+    """When the share grew last, in seconds since 1970."""
+    beneath: int = 0
+    """The version that all other conversations get, or 0 for the application's own text."""
 
 
 class FoundPrompt(Struct, frozen=True):
@@ -145,6 +152,17 @@ class FoundPrompt(Struct, frozen=True):
         """Add a version, or replace the version with the same number."""
         others = [one for one in self.versions if one.number != version.number]
         return replace(self, versions=tuple(sorted([*others, version], key=lambda one: one.number)))
+
+
+def promoted(prompt: FoundPrompt, version: int, share: float, now_s: float) -> PromotedVersion:
+    """Return the promotion of a version. If the share is not 1, all other conversations keep what everybody gets now:
+    an earlier promoted version, or the application's own text.
+    """
+    before = prompt.spoken
+    beneath = 0
+    if before is not None and share < 1:
+        beneath = before.version if before.share >= 1 else before.beneath
+    return PromotedVersion(version, share, now_s, beneath=0 if beneath == version else beneath)
 
 
 def prompt_id(key: str, endpoint: str, shapes: Sequence[TextShape | None]) -> str:

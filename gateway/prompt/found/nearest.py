@@ -43,23 +43,23 @@ class FoundPools:
         """The reason why a version's examples cannot be used, or ""."""
         self._batcher = batcher
         self._cache = cache
-        self._pools: dict[str, tuple[FoundTemplate, EmbeddedPool]] = {}
+        self._pools: dict[tuple[str, int], tuple[FoundTemplate, EmbeddedPool]] = {}
 
     def of(self, template: FoundTemplate) -> EmbeddedPool | None:
         """Return the pool of a version, or None while it is being embedded."""
-        known = self._pools.get(template.prompt)
+        known = self._pools.get((template.prompt, template.version))
         return known[1] if known is not None and known[0] is template else None
 
     def refresh(self, templates: Iterable[FoundTemplate]) -> None:
         """Embed the examples of these versions, and forget all others. This call blocks."""
-        pools: dict[str, tuple[FoundTemplate, EmbeddedPool]] = {}
+        pools: dict[tuple[str, int], tuple[FoundTemplate, EmbeddedPool]] = {}
         problem = ""
         for template in templates:
             if template.nearest is None:
                 continue
             pool = self.of(template)
             try:
-                pools[template.prompt] = template, pool or self._embedded(template, template.nearest)
+                pools[template.prompt, template.version] = template, pool or self._embedded(template, template.nearest)
             except Exception as error:  # an embedder may be remote, or any library
                 problem = f"the examples of {template.id} are not used: {error}"
         if problem and problem != self.problem:

@@ -29,6 +29,8 @@ class FoundTable:
         self.index = PromptIndex()
         self.spoken: dict[str, FoundTemplate] = {}
         """The template versions that are sent, by the id of the prompt."""
+        self.beneath: dict[str, FoundTemplate] = {}
+        """The versions that conversations get which do not take part in a trial, by the id of the prompt."""
         self.pools = FoundPools(batcher, path.parent / "vectors")
         self._problem = ""
         self._path = path
@@ -50,7 +52,7 @@ class FoundTable:
                 self._problem = f"found prompts are not read again, the last ones stay in use: {error}"
                 log.error(self._problem)
         # also where the file has not changed: an embedder that failed may work now
-        self.pools.refresh(self.spoken.values())
+        self.pools.refresh((*self.spoken.values(), *self.beneath.values()))
 
     def use(self, content: FoundFile) -> None:
         """Recognise these prompts from now on."""
@@ -58,14 +60,20 @@ class FoundTable:
         left_out = index.left_out
         problems = [f"{left_out} found prompts begin and end alike, and are not recognised"] if left_out else []
         spoken: dict[str, FoundTemplate] = {}
+        beneath: dict[str, FoundTemplate] = {}
         for prompt in content.prompts:
             if prompt.spoken is not None and prompt.state is PromptState.ADOPTED:
                 try:
                     spoken[prompt.id] = _checked(self._path.parent.parent, prompt, prompt.spoken.version)
+                    if prompt.spoken.beneath:
+                        below = _checked(self._path.parent.parent, prompt, prompt.spoken.beneath)
+                        # a version for an earlier text of the application does not fit its requests
+                        beneath |= {prompt.id: below} if below.base == spoken[prompt.id].base else {}
                 except (NoSuchVersion, WrongTemplate, NotAdopted) as error:
                     problems.append(f"{prompt.name} goes on as it came: {error}")
         self._problem = "; ".join(problems)
         self.spoken = spoken
+        self.beneath = beneath
         self.index = index
 
     async def watch(self) -> None:

@@ -17,7 +17,7 @@ FROZEN = "{% frozen %}", "{% endfrozen %}"
 _HEAD = re.compile(r"\A---\n.*?\n---\n", re.S)
 _PIECE = re.compile(r"\{% frozen %\}(?P<frozen>.*?)\{% endfrozen %\}|\{\{ *(?P<slot>\w+) *\}\}|(?P<other>.)", re.S)
 _KEY = re.compile(r"^(\w+):", re.M)
-HEAD_KEYS = ("id", "version", "found", "key", "endpoint", "match", "slots", "nearest")
+HEAD_KEYS = ("id", "version", "found", "key", "endpoint", "match", "slots", "nearest", "answered_by")
 _SECTION = re.compile(r"(?:\A|\n)# (system|user|assistant|history|nearest)\n")
 
 
@@ -100,6 +100,8 @@ def exported(template: FoundTemplate, unlocked: Collection[str] = ()) -> str:
         # the examples themselves are texts of users, and stay in the data folder
         one = template.nearest
         head += f"nearest: {{part: {one.part}, k: {one.k}, rows: {len(one.rows)}}}\n"
+    if template.model:
+        head += f"answered_by: {_quoted(template.model)}\n"
     head += "---\n"
     return head + "".join(f"\n# {message.role}\n\n{_body(message.parts, unlocked)}\n" for message in template.messages)
 
@@ -125,7 +127,7 @@ def imported(
 
     Raises `WrongTemplate` if the slots differ from those of `before`, if a frozen text has changed that `prompt` has
     not unlocked, or if the head sets something that the application decides. `unlocked` allows changes of all frozen
-    texts. The nearest examples are those of `before`.
+    texts. The nearest examples and the model are those of `before`.
     """
     head = _HEAD.match(text)
     for name in _KEY.findall(head[0]) if head else ():

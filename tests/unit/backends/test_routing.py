@@ -309,3 +309,12 @@ async def test_a_model_that_takes_a_share_is_left_out_if_it_has_no_deployment_wi
     exchange = await stage(Exchange("x", Ask(Endpoint.CHAT, "chat", b"{}", controls=Controls(tags=("eu",)))))
 
     assert [target.model for target in exchange.route] == ["gpt-4o"]
+
+
+def test_another_model_than_the_request_names_is_refused_to_a_key_that_may_not_use_it() -> None:
+    route = RouteStage(routes(), Mode.ON)
+    assert route.other_model(exchange("gpt-4o"), "smol") == (Target("local", "smol", 8192),)
+    with pytest.raises(KeyNotAllowed):
+        route.other_model(exchange("gpt-4o", ClientKey(models=("gpt-*",))), "smol")
+    with pytest.raises(NotFound):
+        route.other_model(exchange("gpt-4o"), "nobody")

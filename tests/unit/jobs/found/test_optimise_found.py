@@ -248,3 +248,50 @@ def test_without_right_answers_the_job_says_what_to_do(tmp_path: Path, toy: Toy)
     for both in ({}, {"prompt": "triage", "template": "x"}):
         with pytest.raises(JobFailed, match="prompt=NAME"):
             did(settings, "optimise", dataset="rows", **both)
+
+
+MESSAGES = {
+    "model": "toy",
+    "max_tokens": 12,
+    "system": [{"type": "text", "text": SYSTEM}],
+    "messages": [{"role": "user", "content": [{"type": "text", "text": "my chip is gone"}]}],
+    "stop_sequences": ["\n\n"],
+    "temperature": 0,
+    "metadata": {"user_id": "anna"},
+    "stream": True,
+}
+RESPONSES = {
+    "model": "toy",
+    "max_output_tokens": 12,
+    "instructions": SYSTEM,
+    "input": "my chip is gone",
+    "temperature": 0,
+    "store": False,
+    "user": "anna",
+}
+
+
+@pytest.mark.parametrize(("endpoint", "body"), [("messages", MESSAGES), ("responses", RESPONSES)])
+def test_rows_of_other_endpoints_become_chat_completions(
+    tmp_path: Path, toy: Toy, endpoint: str, body: dict[str, object]
+) -> None:
+    settings = prepared(tmp_path, toy)
+    path = found_path(settings.data_folder)
+    change_found(path, lambda now: put(now, [replace(now.prompts[0], endpoint=endpoint)]))
+    here = replace(recorded(1, "my chip is gone"), endpoint=endpoint, raw=json.dumps(body).encode())
+    elsewhere = recorded(2, "my chip is lost")
+    (row,) = harvested(settings, [here, elsewhere], [Feedback(here.id, answer="card")])
+    assert (row.parts, row.wanted) == (("my chip is gone",), "card")
+    request = json.loads(row.request)
+    assert request["messages"][-1]["content"] in ("my chip is gone", [{"type": "text", "text": "my chip is gone"}])
+    assert (request["max_tokens"], request["temperature"], request["model"]) == (12, 0, "toy")
+    assert not {"user", "stream", "stream_options", "metadata", "store", "system", "input"} & request.keys()
+
+
+def test_a_response_in_a_stored_conversation_is_no_row(tmp_path: Path, toy: Toy) -> None:
+    settings = prepared(tmp_path, toy)
+    path = found_path(settings.data_folder)
+    change_found(path, lambda now: put(now, [replace(now.prompts[0], endpoint="responses")]))
+    body = {**RESPONSES, "previous_response_id": "resp_1"}
+    later = replace(recorded(1), endpoint="responses", raw=json.dumps(body).encode())
+    assert harvested(settings, [later]) == []
