@@ -23,7 +23,6 @@ PICTURES = {
     b"\x7fELF": "program",
     b"MZ\x90": "program",
     b"SQLite format 3\0": "database",
-    b"\x1f\x8b": "gzip file",
     b"7z\xbc\xaf": "7z archive",
     b"Rar!": "RAR archive",
 }
@@ -55,7 +54,13 @@ ALIASES = {
     ".atom": ".xml",
     ".rss": ".xml",
     ".geojson": ".json",
+    ".tgz": ".gz",
+    ".tbz2": ".bz2",
+    ".txz": ".xz",
 }
+COMPRESSED = {b"\x1f\x8b": ".gz", b"BZh": ".bz2", b"\xfd7zXZ\0": ".xz"}
+TAR_MARK = slice(257, 262)
+"""The place of the word `ustar` in an archive."""
 SHEETS_BY_NAME = (".xls", ".xlsx", ".ods")
 HTML = re.compile(rb"\s*(?:<\?xml[^>]{0,200}>\s*)?(?:<!--.{0,500}?-->\s*)?<(?:!doctype\s+html|html)\b", re.I | re.S)
 HEADER = re.compile(
@@ -76,6 +81,11 @@ def kind_of(name: Path, raw: bytes) -> str:
     for mark, what in PICTURES.items():
         if head.startswith(mark):
             raise CollectionError(f"{name}: is a binary file ({what}), not a document")
+    for mark, kind in COMPRESSED.items():
+        if head.startswith(mark):
+            return kind
+    if head[TAR_MARK] == b"ustar":
+        return ".tar"
     if b"%PDF-" in head[:1024]:
         return ".pdf"
     if head.startswith(b"PK\x03\x04"):

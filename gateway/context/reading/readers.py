@@ -14,7 +14,7 @@ from gateway.context.reading.kinds import kind_of
 from gateway.context.reading.writer import DocumentWriter
 from gateway.errors import CollectionError
 
-VERSION = 4
+VERSION = 5
 """The version of the readers. It is part of the recipe of each ingested file. Increase it after a change to a reader,
 so that files are read again.
 """
@@ -53,10 +53,14 @@ READERS: dict[str, str] = {
 }
 """The reader of each kind, as `module:function` within `formats`. Files of all other kinds are read as text."""
 WITH_PARTS: dict[str, str] = {
+    ".bz2": "packed:read_compressed",
     ".eml": "mail:read_eml",
+    ".gz": "packed:read_compressed",
     ".mbox": "mail:read_mbox",
     ".mhtml": "mail:read_mhtml",
     ".msg": "mail:read_msg",
+    ".tar": "packed:read_tar",
+    ".xz": "packed:read_compressed",
 }
 """The readers of kinds that contain other files. Each reader also gets a function that reads the contained files."""
 

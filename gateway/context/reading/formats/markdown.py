@@ -3,8 +3,11 @@
 import re
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from gateway.context.reading.document import Document, Heading, Lead, ReadReport, Span
 from gateway.context.reading.encodings import DecodedText, UnknownEncoding, decoded
+from gateway.context.reading.writer import left_out
 from gateway.errors import CollectionError
 
 HEADING = re.compile(r" {0,3}(#{1,6})[ \t]+(?=[^ \t])")
@@ -23,10 +26,12 @@ def read_text(path: Path, raw: bytes) -> Document:
 
 
 def read_markdown(path: Path, raw: bytes) -> Document:
-    text = decode(path, raw)
-    leads, records = structure(text.text)
-    headings = tuple(markdown_headings(text.text))
-    return Document(text.text, headings, leads=leads, records=records, report=text_report("Markdown", text))
+    source = decode(path, raw)
+    text, comments = _without_comments(source.text)
+    leads, records = structure(text)
+    headings = tuple(markdown_headings(text))
+    report = with_comments(text_report("Markdown", source), comments)
+    return Document(text, headings, leads=leads, records=records, report=report)
 
 
 def decode(path: object, raw: bytes) -> DecodedText:
@@ -45,6 +50,41 @@ def same_lines(text: str) -> str:
 def text_report(kind: str, text: DecodedText) -> ReadReport:
     missing = (f"characters that are not valid {text.encoding} ({text.replaced})",) if text.replaced else ()
     return ReadReport(kind, encoding=text.encoding, certainty=text.certainty, left_out=missing)
+
+
+def with_comments(report: ReadReport, count: int) -> ReadReport:
+    """Add the comments of a source text to what was left out."""
+    return replace(report, left_out=(*report.left_out, *left_out({"comments": count}))) if count else report
+
+
+def _without_comments(text: str) -> tuple[str, int]:
+    """Remove HTML comments outside code blocks. Returns the text and the number of comments."""
+    lines: list[str] = []
+    fence, inside, count = "", False, 0
+    for line in text.split("\n"):
+        if not inside and (mark := FENCE.match(line)):
+            fence = "" if fence and mark[1].startswith(fence) else fence or mark[1]
+        if fence or (not inside and "<!--" not in line):
+            lines.append(line)
+            continue
+        bare, inside, ended = _outside(line, inside)
+        count += ended
+        if bare.strip():
+            lines.append(bare)
+    return ("\n".join(lines), count) if not inside else (text, 0)
+
+
+def _outside(line: str, inside: bool) -> tuple[str, bool, int]:
+    """Return the part of a line outside comments, whether a comment goes on after it, and how many ended in it."""
+    parts, ended = [], 0
+    while line:
+        before, mark, line = line.partition("-->" if inside else "<!--")
+        if not inside:
+            parts.append(before)
+        elif mark:
+            ended += 1
+        inside = inside != bool(mark)
+    return "".join(parts), inside, ended
 
 
 def markdown_headings(text: str) -> list[Heading]:

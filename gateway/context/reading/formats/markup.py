@@ -4,12 +4,14 @@ import re
 from pathlib import Path
 
 from gateway.context.reading.document import Document, Heading
-from gateway.context.reading.formats.markdown import decode, structure, text_report
+from gateway.context.reading.formats.markdown import decode, structure, text_report, with_comments
 from gateway.context.reading.writer import DocumentWriter
 
 UNDERLINE = re.compile(r"([=\-~^\"'`#*+.:_])\1{2,}[ \t]*$")
 LATEX = re.compile(r"[ \t]*\\(part|chapter|section|subsection|subsubsection|paragraph)\*?(?:\[[^\]\n]{0,200}\])?\{")
 LATEX_LEVELS = {"part": 1, "chapter": 1, "section": 2, "subsection": 3, "subsubsection": 4, "paragraph": 5}
+COMMENT = re.compile(r"(?<!\\)(?:\\\\)*%.*")
+VERBATIM = re.compile(r"\\begin\{(verbatim\*?|lstlisting|minted|Verbatim|filecontents\*?)\}")
 LONGEST_LINE = 1000
 TIMES = re.compile(r"(\d{1,3}:)?(\d{1,2}:\d{2})[.,]\d{1,3} --> ")
 TAG = re.compile(r"<[^<>]{0,200}>")
@@ -34,13 +36,32 @@ def read_rst(path: Path, raw: bytes) -> Document:
 
 
 def read_latex(path: Path, raw: bytes) -> Document:
-    text = decode(path, raw)
+    decoded = decode(path, raw)
+    text, comments = _without_comments(decoded.text)
     headings, start = [], 0
-    for line in text.text.split("\n"):
+    for line in text.split("\n"):
         if (command := LATEX.match(line[:LONGEST_LINE])) and (title := _braced(line, command.end())):
             headings.append(Heading(start, LATEX_LEVELS[command[1]], title))
         start += len(line) + 1
-    return Document(text.text, tuple(headings), report=text_report("LaTeX", text))
+    return Document(text, tuple(headings), report=with_comments(text_report("LaTeX", decoded), comments))
+
+
+def _without_comments(text: str) -> tuple[str, int]:
+    """Remove comments outside verbatim text. Returns the text and the number of comments."""
+    lines: list[str] = []
+    end, count = "", 0
+    for line in text.split("\n"):
+        if not end and (begin := VERBATIM.search(line)):
+            end = f"\\end{{{begin[1]}}}"
+        if end:
+            end = "" if end in line else end
+            lines.append(line)
+            continue
+        bare = COMMENT.sub("", line)
+        count += bare != line
+        if bare == line or bare.strip():
+            lines.append(bare)
+    return "\n".join(lines), count
 
 
 def _braced(line: str, start: int) -> str:

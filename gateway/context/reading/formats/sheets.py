@@ -11,7 +11,9 @@ from typing import Any
 
 from gateway.context.reading.archive import Archive
 from gateway.context.reading.document import Document
+from gateway.context.reading.formats.cells import Place, check_biff, percentages
 from gateway.context.reading.formats.markdown import decode, text_report
+from gateway.context.reading.kinds import OLE
 from gateway.context.reading.table import Table
 from gateway.context.reading.writer import DocumentWriter
 
@@ -19,7 +21,6 @@ PLAIN_NAME = re.compile(r"(?:Sheet|Tabelle|Feuille?|Hoja|Foglio|Planilha|Blad|Л
 DELIMITERS = (",", ";", "\t", "|")
 SAMPLE_LINES = 50
 LONGEST_FIELD = 10_000_000
-MOST_CELLS = 20_000_000
 
 
 def read_workbook(path: Path, raw: bytes) -> Document:
@@ -27,8 +28,13 @@ def read_workbook(path: Path, raw: bytes) -> Document:
 
     writer = DocumentWriter()
     kind = path.suffix.lstrip(".").upper() or "XLSX"
+    shown_as: dict[str, set[Place]] = {}
     if raw.startswith(b"PK"):
-        _count_extras(Archive(path, raw), writer)
+        archive = Archive(path, raw)
+        _count_extras(archive, writer)
+        shown_as = percentages(archive, path)
+    elif raw.startswith(OLE):
+        check_biff(path, raw)
     book = CalamineWorkbook.from_filelike(io.BytesIO(raw))
     sheets = [sheet for sheet in book.sheets_metadata if sheet.typ == SheetTypeEnum.WorkSheet]
     for sheet in sheets:
@@ -36,11 +42,27 @@ def read_workbook(path: Path, raw: bytes) -> Document:
         if sheet.visible != SheetVisibleEnum.Visible:
             writer.leave_out(f"hidden sheet {sheet.name}")
             continue
-        rows = [[_cell(value) for value in row] for row in book.get_sheet_by_name(sheet.name).to_python()]
+        rows = _rows(book.get_sheet_by_name(sheet.name), shown_as.get(sheet.name, set()))
         if any(map(any, rows)) and not (len(sheets) == 1 and PLAIN_NAME.fullmatch(sheet.name)):
             writer.heading(1, sheet.name)
         write_tables(writer, rows)
     return writer.document(kind)
+
+
+def _rows(sheet: Any, percent: set[Place]) -> list[list[str]]:
+    """Return the texts of the cells. `percent` holds the places of the cells that show a percentage."""
+    top, left = sheet.start or (0, 0)
+    return [
+        [
+            _percentage(value) if (row, column) in percent and isinstance(value, float) else _cell(value)
+            for column, value in enumerate(values, left)
+        ]
+        for row, values in enumerate(sheet.to_python(), top)
+    ]
+
+
+def _percentage(value: float) -> str:
+    return f"{_cell(round(value * 100, 10))}%"
 
 
 def _count_extras(archive: Archive, writer: DocumentWriter) -> None:

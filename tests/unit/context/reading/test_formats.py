@@ -261,3 +261,38 @@ def test_menus_and_banners_of_a_page_are_left_out_and_pictures_have_their_text(t
     assert document.text == "Herons\n\nLife\n\nThey wade. [Picture: A heron at dawn]\n\nYou need:\n\n- boots"
     assert document.report.left_out == ("menus and banners (4 times)",)
     assert (document.report.pictures, document.leads[0].text) == (1, "You need:")
+
+
+LATEX = r"""\section{Moss} % ask Hanna
+Growth rose by 5\% a year.
+% a line of remarks
+\begin{verbatim}
+100 % of it
+\end{verbatim}
+Half \\% at the end
+Done."""
+
+
+def test_comments_of_latex_are_left_out_and_reported(tmp_path: Path) -> None:
+    document = written(tmp_path, "a.tex", LATEX)
+
+    kept = [r"\section{Moss} ", r"Growth rose by 5\% a year.", r"\begin{verbatim}", "100 % of it", r"\end{verbatim}"]
+    assert document.text.split("\n") == [*kept, r"Half ", "Done."]
+    assert titles(document) == [(2, "Moss")]
+    assert document.report.left_out == ("comments (3 times)",)
+
+
+def test_comments_of_markdown_are_left_out_and_reported(tmp_path: Path) -> None:
+    source = "# Soup\n\n<!-- photo missing -->\nBoil <!-- how long? --> it.\n<!-- two\nlines -->\n"
+    source += "```html\n<!-- kept -->\n```\n"
+
+    document = written(tmp_path, "a.md", source)
+
+    assert document.text == "# Soup\n\nBoil  it.\n```html\n<!-- kept -->\n```\n"
+    assert document.report.left_out == ("comments (3 times)",)
+
+
+def test_an_open_comment_mark_of_markdown_hides_nothing(tmp_path: Path) -> None:
+    source = "Arrows such as <!-- are\n\nwritten like this.\n"
+
+    assert written(tmp_path, "a.md", source).text == source
