@@ -9,6 +9,7 @@ from ipaddress import ip_network
 from pathlib import Path
 
 from gateway.client_keys import key_problems
+from gateway.context.reading.recognition import NotRecognised, Recognition, missing_languages
 from gateway.errors import Problem
 from gateway.settings.models import SpreadStrategy
 from gateway.settings.prompt import PromptTable
@@ -67,6 +68,7 @@ def server_problems(settings: Settings) -> list[Problem]:
         ]
     problems += _path_problems(settings)
     problems += _mcp_problems(settings)
+    problems += _recognition_problems(settings)
     return [
         *problems,
         *key_problems(file, settings.keys, settings.broken),
@@ -89,6 +91,22 @@ def _path_problems(settings: Settings) -> list[Problem]:
         elif kind in LOCAL_KINDS:
             problems.append(Problem(where, f"the backend {backend!r} is of kind {kind!r}, which has no other paths"))
     return problems
+
+
+def _recognition_problems(settings: Settings) -> list[Problem]:
+    """Return the mistakes in `[context] ocr`: no program, or no data for a language."""
+    where, recognition = f"{settings.file} [context] ocr", Recognition(settings.context.ocr)
+    if not recognition.languages:
+        return []
+    try:
+        missing = missing_languages(recognition)
+    except NotRecognised as error:
+        return [Problem(where, str(error), "Install it, on Debian: apt-get install tesseract-ocr. Or leave ocr out.")]
+    remedy = "On Debian: apt-get install tesseract-ocr-{}. `tesseract --list-langs` lists those that are there."
+    return [
+        Problem(where, f"tesseract has no data for {language!r}", remedy.format(language.replace("_", "-")))
+        for language in missing
+    ]
 
 
 def _mcp_problems(settings: Settings) -> list[Problem]:

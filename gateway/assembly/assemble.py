@@ -21,7 +21,7 @@ from gateway.backends.responses import ResponsesOverChat
 from gateway.backends.routing.figures import LiveFigures
 from gateway.context.fence import MarkOf, keyed_mark
 from gateway.context.ingest.background_ingest import BackgroundEmbedder, BackgroundIngest
-from gateway.context.ingest.ingest import new_ingest
+from gateway.context.ingest.ingest import new_ingest, recognition_of
 from gateway.context.ingest.uploads import Uploads
 from gateway.context.long.read import LongReader
 from gateway.context.mark_secret import mark_secret
@@ -170,7 +170,7 @@ def _intake(settings: Settings, adapters: Adapters) -> BackgroundIngest | None:
     if collections is None or batcher is None:
         return None
     uploads = Uploads(collections.catalog, settings.data_folder / "files")
-    read, behind = ParsePool(), BackgroundEmbedder(batcher)
+    read, behind = ParsePool(recognition=recognition_of(settings)), BackgroundEmbedder(batcher)
     ingest, longest_s = new_ingest(settings, collections, behind, read), settings.context.longest_ingest_s
     return BackgroundIngest(collections, uploads, ingest, read.close, readers=read.count, longest_s=longest_s)
 

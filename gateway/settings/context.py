@@ -16,6 +16,11 @@ class Context(Struct, frozen=True, forbid_unknown_fields=True):
     """The largest file that can be uploaded. A larger file is refused with 413."""
     longest_ingest_s: Seconds = 3600.0
     """The time limit for reading and adding one attached file. A file that takes longer fails."""
+    ocr: tuple[str, ...] = ()
+    """The languages of text in scanned pages and pictures, as Tesseract names them, such as `["eng", "deu"]`. If
+    set, pages of PDFs without text and pictures are recognised. Needs the program tesseract. Empty: not recognised."""
+    ocr_s: Seconds = 300.0
+    """The time limit for recognising the pictures of one file. Pages for which no time is left are reported."""
     top_k: Count = 30
     """The most chunks that a request gets. Usually `budget_tokens` is reached first: if there are many chunks, only
     their best sentences are used."""

@@ -48,10 +48,10 @@ def opened(settings: Settings) -> Iterator[Collections]:
 
 @contextmanager
 def ingesting(settings: Settings, collections: Collections) -> Iterator[Ingest]:
-    from gateway.context.ingest.ingest import new_ingest
+    from gateway.context.ingest.ingest import new_ingest, recognition_of
     from gateway.context.reading.parse_process import ParseProcess
 
-    read = ParseProcess()
+    read = ParseProcess(recognition=recognition_of(settings))
     try:
         yield new_ingest(settings, collections, embedder(settings), read)
     finally:

@@ -18,6 +18,7 @@ from gateway.context.ingest.tune import Tuner
 from gateway.context.reading import chunk as chunking
 from gateway.context.reading import readers
 from gateway.context.reading.document import Document, ReadReport
+from gateway.context.reading.recognition import Recognition
 from gateway.context.store import lexical
 from gateway.context.store.catalog import Collection
 from gateway.context.store.collections import Collections
@@ -96,6 +97,8 @@ class Ingest(Struct, frozen=True):
     turns: Path
     cut: chunking.Cut = chunking.Cut()
     tuner: Tuner | None = None
+    recognised: tuple[str, ...] = ()
+    """The languages whose text in pictures `read` recognises."""
 
     def add(
         self, collection: Collection, items: Iterable[IngestItem], on_progress: OnProgress = _ignore
@@ -206,7 +209,9 @@ class Ingest(Struct, frozen=True):
         except OSError as error:
             raise CollectionError(f"{item.path}: {error.strerror or error}") from error
         versions = (chunking.VERSION, readers.VERSION, lexical.VERSION)
-        made_by = (versions, item.cut or self.cut, self.embedder.name, self.embedder.dimensions)
+        made_by: tuple[object, ...] = (versions, item.cut or self.cut, self.embedder.name, self.embedder.dimensions)
+        if self.recognised:
+            made_by += (self.recognised,)
         return hashlib.sha256(f"{content} {made_by}".encode()).hexdigest()
 
     def _chunks(self, collection: Collection, item: IngestItem, document: Document) -> list[Chunk]:
@@ -258,8 +263,12 @@ class Ingest(Struct, frozen=True):
 
 def new_ingest(settings: Settings, collections: Collections, embedder: Embedder, read: Read) -> Ingest:
     """Build an ingest with the configured chunking."""
-    cut = chunking.Cut(settings.context.chunk_tokens)
-    return Ingest(collections, embedder, read, settings.data_folder / "ingest", cut, Tuner(collections, embedder))
+    cut, turns = chunking.Cut(settings.context.chunk_tokens), settings.data_folder / "ingest"
+    return Ingest(collections, embedder, read, turns, cut, Tuner(collections, embedder), settings.context.ocr)
+
+
+def recognition_of(settings: Settings) -> Recognition:
+    return Recognition(settings.context.ocr, settings.context.ocr_s)
 
 
 def embedded(texts: Sequence[str], embedder: Embedder) -> Vectors:

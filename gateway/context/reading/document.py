@@ -40,6 +40,8 @@ class ReadReport(Struct, frozen=True):
     encoding: str = ""
     certainty: float = 1.0
     left_out: tuple[str, ...] = ()
+    recognised: int = 0
+    """The number of pages and pictures whose text was recognised in a picture."""
 
 
 class Document(Struct, frozen=True):

@@ -17,6 +17,9 @@ PICTURES = {
     b"GIF8": "GIF picture",
     b"II*\0": "TIFF picture",
     b"MM\0*": "TIFF picture",
+}
+"""The first bytes of pictures, whose text may be recognised, with a name for each kind."""
+BINARY = {
     b"ID3": "sound recording",
     b"OggS": "sound recording",
     b"\x1aE\xdf\xa3": "film",
@@ -73,12 +76,14 @@ FREE = ("", ".txt", ".text", ".log", ".bin", ".dat", ".tmp")
 
 
 def kind_of(name: Path, raw: bytes) -> str:
-    """Return the kind of a file. Raises `CollectionError` for a file that holds no readable text, for example a picture
-    or an encrypted file. The message names a remedy if there is one.
+    """Return the kind of a file. Raises `CollectionError` for a file that holds no readable text, for example a film or
+    an encrypted file. The message names a remedy if there is one.
     """
     suffix = ALIASES.get(name.suffix.lower(), name.suffix.lower())
     head = raw[:HEAD_BYTES]
-    for mark, what in PICTURES.items():
+    if picture_kind(head):
+        return ".picture"
+    for mark, what in BINARY.items():
         if head.startswith(mark):
             raise CollectionError(f"{name}: is a binary file ({what}), not a document")
     for mark, kind in COMPRESSED.items():
@@ -95,6 +100,11 @@ def kind_of(name: Path, raw: bytes) -> str:
     if head.startswith(b"{\\rtf"):
         return ".rtf"
     return _text_kind(head.removeprefix(b"\xef\xbb\xbf"), suffix)
+
+
+def picture_kind(raw: bytes) -> str:
+    """Return the name of a picture's format, or "" for other files."""
+    return next((what for mark, what in PICTURES.items() if raw.startswith(mark)), "")
 
 
 def _zip_kind(raw: bytes, suffix: str) -> str:

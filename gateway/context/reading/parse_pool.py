@@ -5,6 +5,7 @@ from pathlib import Path
 
 from gateway.context.reading.document import Document
 from gateway.context.reading.parse_process import ParseProcess
+from gateway.context.reading.recognition import NO_RECOGNITION, Recognition
 from gateway.errors import CollectionError
 
 READERS = 3
@@ -15,10 +16,12 @@ class ParsePool:
     first needed.
     """
 
-    def __init__(self, count: int = READERS, *, time_s: float | None = None) -> None:
+    def __init__(
+        self, count: int = READERS, *, time_s: float | None = None, recognition: Recognition = NO_RECOGNITION
+    ) -> None:
         """`time_s` is the time limit for each file. If it is None, the limit depends on the file's size."""
         self.count = count
-        self._readers = [ParseProcess(time_s=time_s) for _ in range(count)]
+        self._readers = [ParseProcess(time_s=time_s, recognition=recognition) for _ in range(count)]
         # the process that was used last comes first, so that no more processes start than are needed
         self._idle: queue.LifoQueue[ParseProcess] = queue.LifoQueue()
         for reader in reversed(self._readers):

@@ -19,6 +19,7 @@ import msgspec
 from msgspec import Struct
 
 from gateway.context.reading.document import Document
+from gateway.context.reading.recognition import NO_RECOGNITION, Recognition
 from gateway.errors import CollectionError
 
 MEMORY_MB = 1024
@@ -37,6 +38,7 @@ class ParseJob(Struct, frozen=True):
 
     path: str
     name: str
+    recognition: Recognition = NO_RECOGNITION
 
 
 class ParseResult(Struct, frozen=True):
@@ -49,10 +51,17 @@ class ParseResult(Struct, frozen=True):
 class ParseProcess:
     """Satisfies `ingest.Read`. Several threads may share one `ParseProcess`. Files are read one after another."""
 
-    def __init__(self, *, time_s: float | None = None, memory_mb: int = MEMORY_MB) -> None:
-        """`time_s` is the time limit for each file. If it is None, `time_for` computes the limit from the file's
-        size.
+    def __init__(
+        self,
+        *,
+        time_s: float | None = None,
+        memory_mb: int = MEMORY_MB,
+        recognition: Recognition = NO_RECOGNITION,
+    ) -> None:
+        """`time_s` is the time limit for each file. If it is None, `time_for` computes the limit from the file's size.
+        If text in pictures is recognised, the time for this comes on top.
         """
+        self._recognition = recognition
         self._time_s = time_s
         self._memory_mb = memory_mb
         self._process: subprocess.Popen[bytes] | None = None
@@ -60,7 +69,7 @@ class ParseProcess:
 
     def __call__(self, path: Path, name: str = "") -> Document:
         """Read a file as a document. Raises `CollectionError`."""
-        job = ParseJob(str(path), name or path.name)
+        job = ParseJob(str(path), name or path.name, self._recognition)
         with self._one_at_a_time:
             result = self._ask(job)
         if result.document is None:
@@ -80,6 +89,7 @@ class ParseProcess:
     def _ask(self, job: ParseJob) -> ParseResult:
         process = self._started()
         time_s = time_for(job.path) if self._time_s is None else self._time_s
+        time_s += job.recognition.time_s if job.recognition.languages else 0.0
         assert process.stdin is not None
         try:
             process.stdin.write(msgspec.json.encode(job) + b"\n")
@@ -130,7 +140,7 @@ def time_for(path: str) -> float:
 
 def _environment() -> dict[str, str]:
     """Return the environment variables for the process. They include the paths of Python's modules, but no secrets."""
-    names = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "VIRTUAL_ENV")
+    names = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "VIRTUAL_ENV", "TESSDATA_PREFIX")
     package = str(Path(__file__).parents[3])
     return {name: os.environ[name] for name in names if name in os.environ} | {"PYTHONPATH": package}
 
@@ -168,7 +178,7 @@ def _read(job: ParseJob) -> ParseResult:
     from gateway.context.reading.readers import read
 
     try:
-        return ParseResult(read(Path(job.path), job.name))
+        return ParseResult(read(Path(job.path), job.name, job.recognition))
     except CollectionError as error:
         return ParseResult(error=str(error))
     except MemoryError:

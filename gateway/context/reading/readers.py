@@ -11,6 +11,7 @@ from pathlib import Path
 from gateway.context.reading.document import Document
 from gateway.context.reading.formats.code import BRACES, PYTHON
 from gateway.context.reading.kinds import kind_of
+from gateway.context.reading.recognition import NO_RECOGNITION, Recogniser, Recognition
 from gateway.context.reading.writer import DocumentWriter
 from gateway.errors import CollectionError
 
@@ -25,6 +26,9 @@ DEEPEST = 3
 MOST_FILES = 500
 """The maximum number of files that are read from an archive."""
 
+OFF = Recogniser(NO_RECOGNITION)
+"""Recognises nothing."""
+
 FORMATS = "gateway.context.reading.formats"
 READERS: dict[str, str] = {
     ".csv": "sheets:read_csv",
@@ -38,7 +42,6 @@ READERS: dict[str, str] = {
     ".odp": "odf:read_odf",
     ".ods": "sheets:read_workbook",
     ".odt": "odf:read_odf",
-    ".pdf": "pdf.reader:read_pdf",
     ".pptx": "slides:read_pptx",
     ".rst": "markup:read_rst",
     ".rtf": "rtf:read_rtf",
@@ -63,23 +66,28 @@ WITH_PARTS: dict[str, str] = {
     ".xz": "packed:read_compressed",
 }
 """The readers of kinds that contain other files. Each reader also gets a function that reads the contained files."""
+WITH_PICTURES: dict[str, str] = {
+    ".pdf": "pdf.reader:read_pdf",
+    ".picture": "picture:read_picture",
+}
+"""The readers of kinds whose text may be a picture. Each reader also gets what recognises it."""
 
 
-def read(path: Path, name: str = "") -> Document:
+def read(path: Path, name: str = "", recognition: Recognition = NO_RECOGNITION) -> Document:
     """Read a file. If the path does not end in the file's name, pass `name`. Raises `CollectionError` if the file
     cannot be read or holds no text.
     """
     named = Path(name) if name else path
-    document = read_bytes(named, _bytes(path, named))
+    document = read_bytes(named, _bytes(path, named), Recogniser(recognition))
     if not document.text.strip():
         reason = "; ".join(("holds no text", *document.report.left_out))
         scanned = document.report.kind == "PDF"
-        hint = "; a scanned PDF must go through text recognition first" if scanned else ""
+        hint = "; a scanned PDF needs text recognition: see [context] ocr" if scanned else ""
         raise CollectionError(f"{named}: {reason}{hint}")
     return document
 
 
-def read_bytes(name: Path, raw: bytes, depth: int = 0) -> Document:
+def read_bytes(name: Path, raw: bytes, recogniser: Recogniser = OFF, depth: int = 0) -> Document:
     """Read a file from its bytes. `depth` is the number of files that contain this file, one inside the other. The text
     of the document may be empty. Raises `CollectionError` if the file cannot be read.
     """
@@ -88,13 +96,15 @@ def read_bytes(name: Path, raw: bytes, depth: int = 0) -> Document:
     def read_part(part: Path, content: bytes) -> Document:
         if depth >= DEEPEST:
             raise CollectionError(f"{part}: is nested in too many other files")
-        return read_bytes(part, content, depth + 1)
+        return read_bytes(part, content, recogniser, depth + 1)
 
     try:
         if kind == ".zip":
             return _archive(name, raw, read_part)
         if kind in WITH_PARTS:
             return _function(WITH_PARTS[kind])(name, raw, read_part)
+        if kind in WITH_PICTURES:
+            return _function(WITH_PICTURES[kind])(name, raw, recogniser)
         return _function(READERS.get(kind, "markdown:read_text"))(name, raw)
     except CollectionError:
         raise

@@ -11,6 +11,8 @@ def summary_lines(report: ReadReport) -> list[str]:
     """
     counts = (("page", report.pages), ("table", report.tables), ("picture", report.pictures))
     parts = [f"{count} {name}{'' if count == 1 else 's'}" for name, count in counts if count]
+    if report.recognised:
+        parts.append(f"text of {report.recognised} {'picture' if report.recognised == 1 else 'pictures'} recognised")
     if report.encoding and report.certainty < 1:
         parts.append(f"encoding guessed: {report.encoding}, {report.certainty:.0%} certain")
     return [*([", ".join(parts)] if parts else []), *(f"left out: {what}" for what in report.left_out)]
@@ -27,6 +29,8 @@ def report_values(report: ReadReport) -> dict[str, Any]:
         "pictures": report.pictures,
         "left_out": list(report.left_out),
     }
+    if report.recognised:
+        values["recognised"] = report.recognised
     if report.encoding:
         values |= {"encoding": report.encoding, "encoding_certainty": report.certainty}
     return values

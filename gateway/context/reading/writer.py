@@ -23,6 +23,7 @@ class DocumentWriter:
         self._records: list[Span] = []
         self._tables = 0
         self._pictures = 0
+        self._recognised = 0
         self._left_out: dict[str, int] = {}
 
     @property
@@ -109,6 +110,10 @@ class DocumentWriter:
         if description.strip():
             self.paragraph(f"[Picture: {' '.join(description.split())}]")
 
+    def recognised(self) -> None:
+        """Count a page or a picture whose text was recognised."""
+        self._recognised += 1
+
     def leave_out(self, what: str) -> None:
         """Report an omission. An omission that is reported several times gets a single line, which says how often it
         was reported.
@@ -129,13 +134,21 @@ class DocumentWriter:
         self._records += [(first + start, last + start) for first, last in document.records]
         self._tables += document.report.tables
         self._pictures += document.report.pictures
+        self._recognised += document.report.recognised
         for what in document.report.left_out:
             self.leave_out(what)
         self.block()
 
     def document(self, kind: str = "", encoding: str = "", certainty: float = 1.0) -> Document:
         report = ReadReport(
-            kind, len(self._pages), self._tables, self._pictures, encoding, certainty, left_out(self._left_out)
+            kind,
+            len(self._pages),
+            self._tables,
+            self._pictures,
+            encoding,
+            certainty,
+            left_out(self._left_out),
+            self._recognised,
         )
         leads = tuple(sorted(self._leads, key=lambda lead: lead.start))
         parts = "".join(self._parts), tuple(self._headings), tuple(self._pages), leads, tuple(self._records)

@@ -3,7 +3,6 @@
 import re
 import struct
 from collections.abc import Iterator
-from io import BytesIO
 from typing import TYPE_CHECKING
 
 from gateway.context.reading.archive import Archive
@@ -22,7 +21,8 @@ CELL = re.compile(rb'<(?:\w+:)?c\b[^>]*?\br="([A-Z]{1,3})(\d{1,7})"([^>]*)>')
 STYLE = re.compile(rb'\bs="(\d{1,6})"')
 BIFF_CELLS = {0x0006, 0x00BD, 0x00BE, 0x00FD, 0x0201, 0x0203, 0x0204, 0x0205, 0x027E, 0x0207}
 """The types of records that begin with a row and a column."""
-BIFF_SHEET = 0x0809
+BIFF_SHEET, BIFF_DIMENSIONS, BIFF_STRINGS = 0x0809, 0x0200, 0x00FC
+SHORTEST_STRING = 3
 RELATION = "{http://schemas.openxmlformats.org/officeDocument/2006/relationships}id"
 
 
@@ -44,22 +44,31 @@ def percentages(archive: Archive, name: object) -> dict[str, set[Place]]:
     return places
 
 
-def check_biff(name: object, raw: bytes) -> None:
-    """Raises `CollectionError` if a sheet of an XLS file reaches too far."""
-    import olefile
-
-    with olefile.OleFileIO(BytesIO(raw)) as file:
-        stream = next((stream for stream in ("Workbook", "Book") if file.exists(stream)), None)
-        content = file.openstream(stream).read() if stream else raw
-    last_row = last_column = place = 0
-    while place + 8 <= len(content):
-        kind, size = struct.unpack_from("<HH", content, place)
+def check_records(name: object, content: bytes) -> None:
+    """Raises `CollectionError` if a sheet of an XLS file reaches too far. `content` holds the records of the file."""
+    last_row = last_column = 0
+    for kind, record in _records(content):
         if kind == BIFF_SHEET:
             last_row = last_column = 0
-        elif kind in BIFF_CELLS and size >= 4:
-            row, column = struct.unpack_from("<HH", content, place + 4)
+        elif kind in BIFF_CELLS and len(record) >= 4:
+            row, column = struct.unpack_from("<HH", record)
             last_row, last_column = max(last_row, row), max(last_column, column)
             _check(name, last_row, last_column)
+        elif kind == BIFF_DIMENSIONS and len(record) >= 10:
+            # rows have four bytes since Excel 97, and two before
+            first, end, left, right = struct.unpack_from("<IIHH" if len(record) >= 12 else "<HHHH", record)
+            _check(name, end - first, right - left)
+        elif kind == BIFF_STRINGS and len(record) >= 8:
+            count = struct.unpack_from("<I", record, 4)[0]
+            if count * SHORTEST_STRING > len(content):
+                raise CollectionError(f"{name}: is damaged: it claims to hold {count} texts")
+
+
+def _records(content: bytes) -> Iterator[tuple[int, bytes]]:
+    place = 0
+    while place + 4 <= len(content):
+        kind, size = struct.unpack_from("<HH", content, place)
+        yield kind, content[place + 4 : place + 4 + size]
         place += 4 + size
 
 

@@ -11,7 +11,8 @@ from typing import Any
 
 from gateway.context.reading.archive import Archive
 from gateway.context.reading.document import Document
-from gateway.context.reading.formats.cells import Place, check_biff, percentages
+from gateway.context.reading.formats.cells import Place, check_records, percentages
+from gateway.context.reading.formats.compound import repacked, workbook_stream
 from gateway.context.reading.formats.markdown import decode, text_report
 from gateway.context.reading.kinds import OLE
 from gateway.context.reading.table import Table
@@ -34,7 +35,9 @@ def read_workbook(path: Path, raw: bytes) -> Document:
         _count_extras(archive, writer)
         shown_as = percentages(archive, path)
     elif raw.startswith(OLE):
-        check_biff(path, raw)
+        records = workbook_stream(raw)
+        check_records(path, records)
+        raw = repacked(records)
     book = CalamineWorkbook.from_filelike(io.BytesIO(raw))
     sheets = [sheet for sheet in book.sheets_metadata if sheet.typ == SheetTypeEnum.WorkSheet]
     for sheet in sheets:

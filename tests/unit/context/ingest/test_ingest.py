@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from gateway.context.ingest.ingest import AddedFile, Ingest, IngestItem, Progress, embedded, source_name
 from gateway.context.reading.chunk import Cut
@@ -362,3 +363,13 @@ def test_a_chunk_longer_than_the_embedder_reads_gets_the_mean_of_its_parts() -> 
     assert float(vector @ alpha) > 0.5 and float(vector @ omega) > 0.5
     assert float(short @ alpha) == pytest.approx(1.0)
     assert float(vector @ vector) == pytest.approx(1.0, abs=1e-5)
+
+
+def test_files_are_read_again_once_text_in_pictures_is_recognised(ingest: Ingest, tmp_path: Path) -> None:
+    paths = write(tmp_path, leave="# Leave\n\nFifteen days.")
+    add(ingest, paths)
+
+    with_languages = replace(ingest, recognised=("eng",))
+
+    assert [report.state for report in add(with_languages, paths)] == ["replaced"]
+    assert [report.state for report in add(with_languages, paths)] == ["unchanged"]

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from gateway.context.reading.formats.cells import check_biff
+from gateway.context.reading.formats.cells import check_records
+from gateway.context.reading.formats.compound import repacked, workbook_stream
+from gateway.context.reading.parse_process import ParseProcess
 from gateway.context.reading.readers import read
 from gateway.errors import CollectionError
 from tests.doubles.documents import ods, packed, xlsx
@@ -72,27 +74,49 @@ def biff(*places: tuple[int, int]) -> bytes:
     return sheet + b"".join(struct.pack("<HHHHHd", 0x0203, 14, row, column, 0, 1.0) for row, column in places)
 
 
-def test_the_cells_of_an_old_workbook_are_counted_before_it_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Opened:
-        def __init__(self, content: io.BytesIO) -> None:
-            self.content = content
-
-        def __enter__(self) -> "Opened":
-            return self
-
-        def __exit__(self, *_: object) -> None: ...
-
-        def exists(self, stream: str) -> bool:
-            return stream == "Workbook"
-
-        def openstream(self, _: str) -> io.BytesIO:
-            return self.content
-
-    monkeypatch.setattr("olefile.OleFileIO", Opened)
-
-    check_biff("a.xls", biff((0, 0), (60_000, 5)) + biff((10, 250)))
+def test_the_cells_of_an_old_workbook_are_counted_before_it_is_read() -> None:
+    check_records("a.xls", biff((0, 0), (60_000, 5)) + biff((10, 250)))
     with pytest.raises(CollectionError, match="reaches over 65001 rows and 60001 columns"):
-        check_biff("a.xls", biff((0, 0), (65_000, 1), (3, 60_000)))
+        check_records("a.xls", biff((0, 0), (65_000, 1), (3, 60_000)))
+    with pytest.raises(CollectionError, match="reaches over 65537 rows and 1025 columns"):
+        check_records("a.xls", struct.pack("<HHIIHHH", 0x0200, 14, 0, 65_536, 0, 1024, 0))
+    with pytest.raises(CollectionError, match="claims to hold 9999 texts"):
+        check_records("a.xls", struct.pack("<HHII", 0x00FC, 8, 9999, 9999))
+
+
+GLOBALS = struct.pack("<HHHHHH", 0x0809, 8, 0x0600, 0x0005, 0, 0)
+END = struct.pack("<HH", 0x000A, 0)
+
+
+def old_workbook(number: float) -> bytes:
+    """An XLS file of one sheet `S` with a number in its first cell."""
+    name = struct.pack("<IBBBB", len(GLOBALS) + 4 + 9 + len(END), 0, 0, 1, 0) + b"S"
+    sheet = struct.pack("<HHHHHH", 0x0809, 8, 0x0600, 0x0010, 0, 0)
+    sheet += struct.pack("<HHHHHd", 0x0203, 14, 0, 0, 0, number) + END
+    return repacked(GLOBALS + struct.pack("<HH", 0x0085, len(name)) + name + END + sheet)
+
+
+def test_an_old_workbook_is_read_from_its_records(tmp_path: Path) -> None:
+    path = tmp_path / "a.xls"
+    path.write_bytes(old_workbook(187.5))
+
+    assert read(path).text.endswith("187.5")
+    assert workbook_stream(path.read_bytes()).startswith(GLOBALS)
+
+
+def test_an_old_workbook_whose_sectors_go_in_a_circle_is_read_or_refused(tmp_path: Path) -> None:
+    content = bytearray(old_workbook(187.5))
+    content[4096 + 4 : 4096 + 8] = struct.pack("<I", 1)  # the sector of the folder is followed by itself
+    path = tmp_path / "a.xls"
+    path.write_bytes(content)
+    parse = ParseProcess(time_s=30.0)
+
+    try:
+        parse(path)
+    except CollectionError as error:
+        assert "crashed" not in str(error)
+    finally:
+        parse.close()
 
 
 def test_a_sheet_of_an_opendocument_file_has_no_styles_of_xlsx(tmp_path: Path) -> None:

@@ -11,11 +11,14 @@ from statistics import median
 from typing import Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from gateway.context.reading.document import Document
 from gateway.context.reading.formats.pdf.layout import BULLET, CAPTION, SHORT, Block, blocks
 from gateway.context.reading.formats.pdf.lines import TableBlock, TextLine
+from gateway.context.reading.formats.pdf.recognised import recognised_page
 from gateway.context.reading.formats.pdf.words import page_content
+from gateway.context.reading.recognition import NotRecognised, Recogniser
 from gateway.context.reading.table import Table, title_rows
 from gateway.context.reading.writer import DocumentWriter
 from gateway.errors import CollectionError
@@ -42,9 +45,13 @@ class PdfPage(Struct, frozen=True):
     notes: list[str]
     pictures: int
     unmapped: int
+    recognised: bool = False
+    """Whether the text was recognised in a picture. The heights of such lines say nothing about headings."""
+    problem: str = ""
+    """Why the page has no text."""
 
 
-def read_pdf(path: Path, raw: bytes) -> Document:
+def read_pdf(path: Path, raw: bytes, recogniser: Recogniser) -> Document:
     import pypdfium2
 
     try:
@@ -58,7 +65,7 @@ def read_pdf(path: Path, raw: bytes) -> Document:
         pdf.init_forms()
         form = pdf.formenv
     writer = DocumentWriter()
-    pages = [_page(pdf, number, form, writer) for number in range(min(len(pdf), MOST_PAGES))]
+    pages = [_page(pdf, number, form, writer, recogniser) for number in range(min(len(pdf), MOST_PAGES))]
     if len(pdf) > MOST_PAGES:
         writer.leave_out(f"pages after {MOST_PAGES}")
     _write(writer, _without_running_lines(pages))
@@ -67,7 +74,7 @@ def read_pdf(path: Path, raw: bytes) -> Document:
     return writer.document("PDF")
 
 
-def _page(pdf: Any, number: int, form: Any, writer: DocumentWriter) -> PdfPage:
+def _page(pdf: Any, number: int, form: Any, writer: DocumentWriter, recogniser: Recogniser) -> PdfPage:
     import pypdfium2
 
     try:
@@ -77,9 +84,24 @@ def _page(pdf: Any, number: int, form: Any, writer: DocumentWriter) -> PdfPage:
         return PdfPage(number + 1, [], [], 0, 0)
     try:
         content = page_content(page, form)
-        return PdfPage(number + 1, blocks(content), content.notes, content.pictures, content.unmapped)
+        read = PdfPage(number + 1, blocks(content), content.notes, content.pictures, content.unmapped)
+        return read if read.blocks or not read.pictures else _without_text(read, page, recogniser)
     finally:
         page.close()
+
+
+def _without_text(read: PdfPage, page: Any, recogniser: Recogniser) -> PdfPage:
+    """Recognise the text of a page that has only pictures, if the configuration asks for it."""
+    only = "no text, only a picture" if read.pictures == 1 else "no text, only pictures"
+    if not recogniser.is_on:
+        return replace(read, problem=only)
+    try:
+        found = recognised_page(page, recogniser)
+    except NotRecognised as error:
+        return replace(read, problem=f"{only}; {error}")
+    return replace(
+        read, blocks=found, recognised=bool(found), problem="" if found else f"{only}, in which none was found"
+    )
 
 
 def _without_running_lines(pages: list[PdfPage]) -> list[PdfPage]:
@@ -92,12 +114,8 @@ def _without_running_lines(pages: list[PdfPage]) -> list[PdfPage]:
         again = running & seen
         gone = {id(line) for line in _edges(page) if line.text in again or PAGE_NUMBER.fullmatch(line.text)}
         seen |= {line.text for line in _edges(page)}
-        cleaned.append(PdfPage(page.number, [block for block in page.blocks if id(block) not in gone], *_rest(page)))
+        cleaned.append(replace(page, blocks=[block for block in page.blocks if id(block) not in gone]))
     return cleaned
-
-
-def _rest(page: PdfPage) -> tuple[list[str], int, int]:
-    return page.notes, page.pictures, page.unmapped
 
 
 def _edges(page: PdfPage) -> list[TextLine]:
@@ -107,17 +125,19 @@ def _edges(page: PdfPage) -> list[TextLine]:
 
 
 def _write(writer: DocumentWriter, pages: Sequence[PdfPage]) -> None:
-    sizes = _Sizes(pages)
+    sizes, plain = _Sizes([page for page in pages if not page.recognised]), _Sizes([])
     titles: list[str] = []
     for page in pages:
         writer.page()
-        titles = _write_page(writer, page, sizes, titles)
+        titles = _write_page(writer, page.blocks, plain if page.recognised else sizes, titles)
         for note in page.notes:
             writer.paragraph(f"[Note: {note}]")
         for _ in range(page.pictures):
             writer.picture()
-        if not page.blocks and page.pictures:
-            writer.leave_out(f"page {page.number}: no text, only {'a picture' if page.pictures == 1 else 'pictures'}")
+        if page.recognised:
+            writer.recognised()
+        if page.problem:
+            writer.leave_out(f"page {page.number}: {page.problem}")
         if page.unmapped > 20:
             writer.leave_out(f"page {page.number}: letters of a font that does not map them to characters")
 
@@ -152,13 +172,19 @@ def _rounded(line: TextLine) -> float:
     return round(line.height * 2) / 2
 
 
-def _write_page(writer: DocumentWriter, page: PdfPage, sizes: _Sizes, titles: list[str]) -> list[str]:
+def write_recognised(writer: DocumentWriter, found: Sequence[Block]) -> None:
+    """Write the text that was recognised in a picture."""
+    writer.recognised()
+    _write_page(writer, found, _Sizes([]), [])
+
+
+def _write_page(writer: DocumentWriter, content: Sequence[Block], sizes: _Sizes, titles: list[str]) -> list[str]:
     """Write a page. Returns the title row of a table at the end of the page, since that table may continue on the next
     page. The list is empty if the page does not end with a table.
     """
     lines: list[TextLine] = []
     carried = titles
-    for block in page.blocks:
+    for block in content:
         if isinstance(block, TextLine) and not sizes.level(block):
             lines.append(block)
             continue
