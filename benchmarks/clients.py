@@ -7,11 +7,12 @@ understands the answer. The local engine is the default one, whose small model a
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -38,12 +39,33 @@ templates = []
 kind = "openai"
 base_url = "http://{host}:{upstream}/v1"
 models = ["gpt-scripted", "embedding-scripted"]
+[backends.anthropic]
+kind = "anthropic"
+base_url = "http://{host}:{upstream}/v1"
+models = ["claude-scripted"]
 """
 )
 BEHIND = {
     "local": ("smollm2-135m-instruct", "all-minilm-l6-v2"),
     "remote": ("gpt-scripted", "embedding-scripted"),
+    "anthropic": ("claude-scripted", "embedding-scripted"),
 }
+FEATURES = {
+    "chat": "^(chat|message|invoke|text|prompt|completion|complete|generateText)$|system|^-s$|asyncio|^beta$",
+    "stream": "stream",
+    "tools": "tool|function_?[cC]alling|TOOLS",
+    "parallel tools": "parallel",
+    "JSON": "json|schema|structured|parse|JSON|generateObject|Native|output_config",
+    "images": "image",
+    "thinking": "thinking",
+    "responses": "responses",
+    "messages": "message|beta|count_tokens|anthropic",
+    "embeddings": "embed",
+    "files, stores, batches": "files|batch|upload",
+    "errors": "error|refusal",
+    "cancel": "cancel",
+}
+"""For each column of the table of features, what the names of its calls contain."""
 MISSING = ("ModuleNotFoundError", "ERR_MODULE_NOT_FOUND")
 TOTAL_S = 900
 
@@ -63,6 +85,7 @@ def clients(python: str, node: Path | None, only: str, behind: str | None, verbo
         results = {(name, way): _run(command, port, way) for name, command in commands.items() for way in ways}
     rows = [[name, *[_counted(results[name, way]) for way in ways]] for name in commands]
     click.echo(table(["client", *ways], rows))
+    click.echo("\n" + table(["client", *FEATURES], [[name, *_features(name, results)] for name in commands]))
     if verbose:
         rows = [row for name in commands for row in _rows(name, [results[name, way] for way in ways])]
         click.echo("\n" + table(["client", "call", *ways], rows))
@@ -124,6 +147,16 @@ def _counted(cells: dict[str, str]) -> str:
     if "" in cells:
         return cells[""]
     return f"{sum(not wrong for wrong in cells.values())} of {len(cells)}"
+
+
+def _features(name: str, results: Mapping[tuple[str, str], dict[str, str]]) -> list[str]:
+    """Return for each feature how many of the client's calls are right, before all backends."""
+    cells = [(call, text) for (of, _), calls in results.items() if of == name for call, text in calls.items() if call]
+    counted = []
+    for pattern in FEATURES.values():
+        texts = [text for call, text in cells if re.search(pattern, call)]
+        counted.append(f"{sum(not text for text in texts)} of {len(texts)}" if texts else "")
+    return counted
 
 
 def _rows(name: str, results: Sequence[dict[str, str]]) -> list[list[str]]:

@@ -1,7 +1,7 @@
 """The Python client of Anthropic's API against the gateway, whose models speak chat."""
 
 import anthropic
-from cells import FRANCE, MODEL, URL, WEATHER, paris, run
+from cells import BOTH, FRANCE, MODEL, PICTURE, REFUSED, URL, WEATHER, is_local, paris, run
 
 CLIENT = anthropic.Anthropic(base_url=URL.removesuffix("/v1"), api_key="none", max_retries=0, timeout=120)
 ASK = {"model": MODEL, "max_tokens": 100, "messages": [{"role": "user", "content": FRANCE}]}
@@ -56,8 +56,50 @@ def refused():
         raise AssertionError("no refusal")
 
 
+def user(content):
+    return [{"role": "user", "content": content}]
+
+
+def parallel():
+    uses = [block for block in create(messages=user(BOTH), tools=TOOLS, tool_choice={"type": "any"}).content]
+    assert len({use.id for use in uses if use.type == "tool_use"}) == 2
+
+
+def image():
+    source = {"type": "base64", "media_type": "image/png", "data": PICTURE}
+    parts = [{"type": "image", "source": source}, {"type": "text", "text": "Which city is in the picture?"}]
+    paris(create(messages=user(parts)).content[0].text)
+
+
+def thinking():
+    effort = {"output_config": {"effort": "low"}, "thinking": {"type": "adaptive"}, "max_tokens": 2000}
+    first, second = create(**effort).content
+    assert first.type == "thinking" and first.thinking
+    paris(second.text)
+    with CLIENT.messages.stream(**ASK | effort) as events:
+        assert [block.type for block in events.get_final_message().content] == ["thinking", "text"]
+
+
+def limited():
+    try:
+        create(messages=user(REFUSED))
+    except anthropic.RateLimitError as error:
+        assert error.body["error"]["message"]
+    else:
+        raise AssertionError("no error")
+
+
+def cancelled():
+    with CLIENT.messages.stream(**ASK, extra_body=GREEDY) as events:
+        next(iter(events))
+    paris(create().content[0].text)
+
+
+SCRIPTED = {} if is_local() else {"parallel tools": parallel, "image": image, "thinking": thinking, "error": limited}
 run(
     {
+        **SCRIPTED,
+        "cancel": cancelled,
         "message": lambda: paris(create().content[0].text),
         "system blocks": lambda: paris(create(system=[{"type": "text", "text": "Be brief."}]).content[0].text),
         "stream()": stream,

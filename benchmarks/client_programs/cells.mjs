@@ -1,6 +1,11 @@
 // What the Node programs of this folder share; see cells.py.
 export const [URL_, MODEL, EMBEDDING] = process.argv.slice(2);
 export const FRANCE = "What is the capital of France?";
+export const BOTH = "What is the weather in the capital of France and of Italy?";
+export const REFUSED = "Refuse this.";
+export const PICTURE =
+  "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==";
+export const SCRIPTED = MODEL.includes("scripted");
 export const CITY = {
   type: "object",
   properties: { city: { type: "string", enum: ["Paris", "Rome"] } },

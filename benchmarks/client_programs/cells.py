@@ -10,6 +10,11 @@ from typing import Any
 
 URL, MODEL, EMBEDDING = (*sys.argv[1:], "", "", "")[:3]
 FRANCE = "What is the capital of France?"
+BOTH = "What is the weather in the capital of France and of Italy?"
+REFUSED = "Refuse this."
+"""The scripted backend refuses this with 429. The local engine answers it."""
+PICTURE = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+"""A PNG of one pixel, in base64."""
 WEATHER: dict[str, Any] = {
     "name": "weather",
     "description": "Tells the weather of a city.",
@@ -31,6 +36,11 @@ def run(cells: dict[str, Callable[[], object]]) -> None:
             wrong = f"{type(error).__name__}: {error}"[:300]
         sys.stdout.write(json.dumps({"cell": name, "wrong": wrong}) + "\n")
         sys.stdout.flush()
+
+
+def is_local() -> bool:
+    """Whether the local engine answers: it reads no pictures, and is not asked for two calls at once."""
+    return "scripted" not in MODEL
 
 
 def paris(text: object) -> None:

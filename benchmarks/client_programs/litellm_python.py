@@ -3,7 +3,7 @@
 import json
 
 import litellm
-from cells import EMBEDDING, FRANCE, MODEL, URL, WEATHER, paris, run
+from cells import BOTH, EMBEDDING, FRANCE, MODEL, PICTURE, REFUSED, URL, WEATHER, is_local, paris, run
 
 litellm.telemetry = False
 COMMON = {"model": f"openai/{MODEL}", "api_base": URL, "api_key": "none", "num_retries": 0, "timeout": 120}
@@ -16,8 +16,40 @@ def called():
     assert json.loads(reply.choices[0].message.tool_calls[0].function.arguments)["city"] in ("Paris", "Rome")
 
 
+CLAUDE = {**ASK, "model": f"anthropic/{MODEL}", "api_base": URL.removesuffix("/v1")}
+
+
+def user(content):
+    return {**ASK, "messages": [{"role": "user", "content": content}]}
+
+
+def parallel():
+    reply = litellm.completion(**user(BOTH), tools=TOOLS, tool_choice="required")
+    assert len(reply.choices[0].message.tool_calls) == 2
+
+
+def image():
+    picture = {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{PICTURE}"}}
+    question = {"type": "text", "text": "Which city is in the picture?"}
+    paris(litellm.completion(**user([question, picture])).choices[0].message.content)
+
+
+def refused():
+    try:
+        litellm.completion(**user(REFUSED))
+    except litellm.RateLimitError:
+        return
+    raise AssertionError("no error")
+
+
+SCRIPTED = {} if is_local() else {"parallel tools": parallel, "image": image, "error": refused}
 run(
     {
+        **SCRIPTED,
+        "anthropic: message": lambda: paris(litellm.completion(**CLAUDE).choices[0].message.content),
+        "anthropic: message in a stream": lambda: paris(
+            "".join(chunk.choices[0].delta.content or "" for chunk in litellm.completion(**CLAUDE, stream=True))
+        ),
         "completion": lambda: paris(litellm.completion(**ASK).choices[0].message.content),
         "stream": lambda: paris(
             "".join(chunk.choices[0].delta.content or "" for chunk in litellm.completion(**ASK, stream=True))

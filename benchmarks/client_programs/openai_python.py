@@ -3,9 +3,10 @@
 import asyncio
 import io
 import json
+import time
 
 import openai
-from cells import EMBEDDING, FRANCE, MODEL, URL, WEATHER, paris, run
+from cells import BOTH, EMBEDDING, FRANCE, MODEL, PICTURE, REFUSED, URL, WEATHER, is_local, paris, run
 from pydantic import BaseModel
 
 client = openai.OpenAI(base_url=URL, api_key="none", max_retries=0, timeout=120)
@@ -128,8 +129,103 @@ def stores():
     assert client.vector_stores.delete(store.id).deleted
 
 
+def user(content):
+    return [{"role": "user", "content": content}]
+
+
+def parallel():
+    calls = chat(messages=user(BOTH), tools=TOOLS, tool_choice="required").choices[0].message.tool_calls
+    assert len({call.id for call in calls}) == 2
+    with client.chat.completions.stream(
+        **{**ASK, "messages": user(BOTH)}, tools=TOOLS, tool_choice="required"
+    ) as events:
+        calls = events.get_final_completion().choices[0].message.tool_calls
+    assert [json.loads(call.function.arguments)["city"] for call in calls] == ["Paris", "Paris"]
+
+
+def image():
+    picture = {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{PICTURE}"}}
+    paris(content(chat(messages=user([{"type": "text", "text": "Which city is in the picture?"}, picture]))))
+    parts = [
+        {"type": "input_text", "text": "Which city is in the picture?"},
+        {"type": "input_image", "image_url": f"data:image/png;base64,{PICTURE}"},
+    ]
+    paris(respond(input=user(parts)).output_text)
+
+
+def thinking():
+    message = chat(reasoning_effort="low").choices[0].message
+    assert message.reasoning_content
+    paris(message.content)
+    items = respond(reasoning={"effort": "low"}).output
+    assert [item.type for item in items] == ["reasoning", "message"]
+
+
+def refused():
+    for ask in (lambda: chat(messages=user(REFUSED)), lambda: list(chat(messages=user(REFUSED), stream=True))):
+        try:
+            ask()
+        except openai.RateLimitError as error:
+            assert error.code == "rate_limit_exceeded" or error.body, error.body
+        else:
+            raise AssertionError("no error")
+
+
+def mistaken():
+    for ask, kind in (
+        (lambda: chat(messages=[]), openai.BadRequestError),
+        (lambda: chat(model="nobody"), openai.NotFoundError),
+        (lambda: respond(tools=[{"type": "function"}]), openai.BadRequestError),
+        (lambda: client.files.retrieve("file-unknown"), openai.NotFoundError),
+    ):
+        try:
+            ask()
+        except kind as error:
+            assert error.message
+        else:
+            raise AssertionError("no error")
+
+
+def cancelled():
+    stream = chat(stream=True, max_tokens=200)
+    next(iter(stream))
+    stream.close()
+    paris(content(chat()))
+
+
+def batch():
+    line = {"custom_id": "1", "method": "POST", "url": "/v1/chat/completions", "body": ASK}
+    file = client.files.create(file=("lines.jsonl", json.dumps(line).encode()), purpose="batch")
+    made = client.batches.create(input_file_id=file.id, endpoint="/v1/chat/completions", completion_window="24h")
+    for _ in range(600):
+        made = client.batches.retrieve(made.id)
+        if made.status in ("completed", "failed", "expired"):
+            break
+        time.sleep(0.2)
+    assert made.status == "completed", made.status
+    paris(client.files.content(made.output_file_id).text)
+
+
+def upload():
+    content = b"Rome is the capital of Italy."
+    made = client.uploads.create(bytes=len(content), filename="b.txt", mime_type="text/plain", purpose="assistants")
+    part = client.uploads.parts.create(made.id, data=content)
+    assert client.uploads.complete(made.id, part_ids=[part.id]).file.bytes == len(content)
+
+
+def over_a_websocket():
+    with client.responses.connect() as connection:
+        connection.response.create(model=MODEL, input=FRANCE, temperature=0, max_output_tokens=30)
+        for event in connection:
+            if event.type in ("response.completed", "response.incomplete", "error"):
+                break
+    paris(event.response.output_text)
+
+
+SCRIPTED = {} if is_local() else {"parallel tools": parallel, "image": image, "thinking": thinking, "error": refused}
 run(
     {
+        **SCRIPTED,
         "models": lambda: MODEL in [card.id for card in client.models.list()] or paris("not listed"),
         "chat": lambda: paris(content(chat())),
         "max_completion_tokens": lambda: content(chat(max_tokens=openai.omit, max_completion_tokens=5)),
@@ -158,5 +254,10 @@ run(
         "embeddings of token ids": lambda: embed([[15339, 1917], [2500]]),
         "embeddings, dimensions": lambda: embed(dimensions=64),
         "files and vector stores": stores,
+        "uploads": upload,
+        "batch": batch,
+        "errors": mistaken,
+        "cancel": cancelled,
+        "responses over a WebSocket": over_a_websocket,
     }
 )

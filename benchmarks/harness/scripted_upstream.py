@@ -1,4 +1,5 @@
-"""An upstream with scripted answers for clients: a sentence, JSON that fits the schema, or a tool call.
+"""An upstream with scripted answers for clients: a sentence, JSON that fits the schema, or tool calls. It speaks
+OpenAI's API, and on `/messages` Anthropic's (`scripted_messages.py`).
 
 Run as a program: `scripted_upstream.py PORT`, with `benchmarks/` on the path.
 """
@@ -11,6 +12,10 @@ from contextlib import suppress
 from typing import Any
 
 ANSWER = "The capital of France is Paris."
+THOUGHT = "It must be Paris."
+SEVERAL = "and of Italy"
+"""A question with these words is answered with two tool calls."""
+REFUSED = "Refuse this."
 HEAD = {"id": "chatcmpl-1", "created": 1700000000, "system_fingerprint": "fp_1"}
 USAGE = {"prompt_tokens": 9, "completion_tokens": 7, "total_tokens": 16}
 
@@ -26,17 +31,39 @@ def instance(schema: Mapping[str, Any]) -> Any:
     return {"array": [], "integer": 7, "number": 7.5, "boolean": True}.get(str(schema.get("type")), "Paris")
 
 
+def text_of(content: Any) -> str:
+    """Return the text of a message's content."""
+    parts = content if isinstance(content, list) else [{"text": content}]
+    return " ".join([str(part.get("text") or "") for part in parts])
+
+
+def has_picture(content: Any) -> bool:
+    parts = content if isinstance(content, list) else []
+    return any(
+        str((part.get("image_url") or {}).get("url")).startswith("data:image/png;base64,iVBOR") for part in parts
+    )
+
+
 def message(ask: Mapping[str, Any]) -> dict[str, Any]:
+    thought = {"reasoning_content": THOUGHT} if ask.get("reasoning_effort") else {}
+    return {**answered(ask), **thought}
+
+
+def answered(ask: Mapping[str, Any]) -> dict[str, Any]:
+    last = ask["messages"][-1]
     tools, choice = ask.get("tools") or (), ask.get("tool_choice", "auto")
     if tools and choice != "none" and ask["messages"][-1]["role"] != "tool":
         name = choice["function"]["name"] if isinstance(choice, dict) else tools[0]["function"]["name"]
         schema = next(tool["function"] for tool in tools if tool["function"]["name"] == name).get("parameters") or {}
         call = {"name": name, "arguments": json.dumps(instance(schema))}
-        calls = [{"id": "call_1", "type": "function", "function": call}]
+        several = 2 if SEVERAL in text_of(last["content"]) else 1
+        calls = [{"id": f"call_{number}", "type": "function", "function": call} for number in range(1, several + 1)]
         return {"role": "assistant", "content": None, "tool_calls": calls}
     wished = ask.get("response_format") or {}
     if wished.get("type") == "json_schema":
         return {"role": "assistant", "content": json.dumps(instance(wished["json_schema"]["schema"]))}
+    if "picture" in text_of(last["content"]):
+        return {"role": "assistant", "content": ANSWER if has_picture(last["content"]) else "There is no picture."}
     return {"role": "assistant", "content": '{"city": "Paris"}' if wished.get("type") == "json_object" else ANSWER}
 
 
@@ -60,6 +87,7 @@ def chat(ask: Mapping[str, Any]) -> bytes:
 def chat_events(ask: Mapping[str, Any]) -> bytes:
     said = message(ask)
     deltas: list[dict[str, Any]] = [{"role": "assistant", "content": ""}]
+    deltas += [{"reasoning_content": said["reasoning_content"]}] if "reasoning_content" in said else []
     for place, call in enumerate(said.get("tool_calls") or ()):
         name, arguments = call["function"]["name"], call["function"]["arguments"]
         deltas.append({"tool_calls": [{**call, "index": place, "function": {"name": name, "arguments": ""}}]})
@@ -97,7 +125,21 @@ def embeddings(ask: Mapping[str, Any]) -> bytes:
     return json.dumps({"object": "list", "data": data, "model": ask["model"], "usage": usage}).encode()
 
 
-def answer(path: str, ask: Mapping[str, Any]) -> tuple[str, bytes]:
+def answer(path: str, ask: Mapping[str, Any]) -> tuple[int, str, bytes]:
+    """Return the status, the media type and the body."""
+    if "messages" in ask and text_of(ask["messages"][-1]["content"]) == REFUSED:
+        fault = {"type": "rate_limit_error", "code": "rate_limit_exceeded", "message": "Too many requests."}
+        return 429, "application/json", json.dumps({"type": "error", "error": fault}).encode()
+    return (200, *answer_rightly(path, ask))
+
+
+def answer_rightly(path: str, ask: Mapping[str, Any]) -> tuple[str, bytes]:
+    if path.partition("?")[0].endswith("/messages"):
+        from harness.scripted_messages import answer_message
+
+        return answer_message(ask)
+    if path.partition("?")[0].endswith("/count_tokens"):
+        return "application/json", b'{"input_tokens": 14}'
     if path.endswith("/chat/completions") and ask.get("stream"):
         return "text/event-stream", chat_events(ask)
     answers = {"/chat/completions": chat, "/completions": completion, "/embeddings": embeddings}
@@ -109,9 +151,9 @@ async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
         while True:
             head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
             length = int(head.lower().partition("content-length:")[2].partition("\r\n")[0] or 0)
-            kind, body = answer(head.split(" ")[1], json.loads(await reader.readexactly(length)))
+            status, kind, body = answer(head.split(" ")[1], json.loads(await reader.readexactly(length)))
             writer.write(
-                f"HTTP/1.1 200 OK\r\ncontent-type: {kind}\r\ncontent-length: {len(body)}\r\n\r\n".encode() + body
+                f"HTTP/1.1 {status} Said\r\ncontent-type: {kind}\r\ncontent-length: {len(body)}\r\n\r\n".encode() + body
             )
             await writer.drain()
     writer.close()

@@ -66,6 +66,13 @@ class Access:
         await self.count(key)
         return key
 
+    def knows(self, headers: Mapping[bytes, bytes]) -> bool:
+        """Whether a request has a valid key. It is neither counted nor refused."""
+        try:
+            return not self._keys or bool(self._find(headers, False).name)
+        except NoKey:
+            return False
+
     def by_name(self, name: str) -> ClientKey | None:
         """Return the key with this name, or None. Without configured keys, only the owner of this machine exists."""
         if not self._keys:

@@ -77,10 +77,12 @@ class AsgiFront:
         passing: PassingHandler,
         sockets: SocketHandler,
         gateway: Gateway,
+        access: Access,
     ) -> None:
         settings = gateway.settings
         self._passing = passing
         self._sockets = sockets
+        self._access = access
         self._hot = hot
         self._rest = rest
         self._gateway = gateway
@@ -132,10 +134,10 @@ class AsgiFront:
             is_own = not below or below.startswith("batch_fw_")
             return not is_own or bool(mapped(self._gateway.settings.routing.paths, path))
         if family in ("files", "uploads"):
-            return await self._passes_files(path, below)
+            return await self._passes_files(scope, path, below)
         return bool(family) and family not in OWN
 
-    async def _passes_files(self, path: str, below: str) -> bool:
+    async def _passes_files(self, scope: Scope, path: str, below: str) -> bool:
         """Whether a request is about a file or an upload at a backend. Those that the gateway itself has stay
         here."""
         if mapped(self._gateway.settings.routing.paths, path):
@@ -143,6 +145,8 @@ class AsgiFront:
         if self._gateway.intake is None:
             return True
         id = below.partition("/")[0]
+        if not self._access.knows(dict(scope["headers"])):
+            return False  # the refusal needs no database
         return bool(id and await self._gateway.objects.find([id]))
 
     def readiness(self) -> tuple[int, bytes]:
@@ -271,7 +275,7 @@ def application(gateway: Gateway) -> AsgiFront:
     )
     hot = {f"/v1/{endpoint}": AnswerHandler(gateway, access, endpoint, read) for endpoint, read in ANSWERED}
     sockets = SocketHandler(gateway, access, hot[f"/v1/{Endpoint.RESPONSES}"])
-    return AsgiFront(hot, rest, PassingHandler(gateway, access), sockets, gateway)
+    return AsgiFront(hot, rest, PassingHandler(gateway, access), sockets, gateway, access)
 
 
 def _is_page(connection: ASGIConnection[Any, Any, Any, Any]) -> bool:

@@ -91,6 +91,13 @@ def test_a_transcription_passes_byte_for_byte_with_the_backends_key(
     assert "sk-mine" not in str(received.headers)
 
 
+def test_a_key_in_the_query_stays_here(gateway: GatewayProcess, upstream: UpstreamInThread) -> None:
+    play(upstream, {})
+    query = "a=%41&key=sk-mine-123&API-Key=x&after=sk-mine-123&b=1"
+    assert call(gateway, "POST", f"/v1/moderations?{query}", json={"model": "whisper-1"}).status_code == 200
+    assert upstream.double.received[-1].line == "POST /v1/moderations?a=%41&b=1 HTTP/1.1"
+
+
 @pytest.mark.parametrize("model", ["our-whisper", "renamed"])
 @pytest.mark.parametrize("first", ["model", "file"])
 def test_a_form_names_the_backends_model_wherever_the_field_is(

@@ -83,6 +83,35 @@ def test_an_id_of_any_form_is_known_again(gateway: GatewayProcess, upstream: Ups
     assert call(gateway, "POST", "/v1/batches", "other", json={"file": "any words"}).status_code == 200
 
 
+@pytest.mark.parametrize("path", ["/v1/audio/voices", "/v1/things"])
+def test_a_voice_and_an_id_of_letters_are_a_keys_own(
+    gateway: GatewayProcess, upstream: UpstreamInThread, path: str
+) -> None:
+    id = "voicex" if "voices" in path else "onlyletters"
+    play(upstream, {"id": id}, {"id": id}, {"id": id}, {"data": [{"id": id}], "has_more": False})
+    assert call(gateway, "POST", path, json={"name": "mine"}).status_code == 200
+    assert call(gateway, "GET", f"{path}/{id}").status_code == 200
+    assert call(gateway, "GET", f"{path}/{id}", "other").status_code == 404
+    assert call(gateway, "DELETE", f"{path}/{id}", "other").status_code == 404
+    assert len(upstream.double.received) == 2
+    assert call(gateway, "GET", f"{path}/{id}", "root").status_code == 200
+    assert call(gateway, "GET", path, "other").json()["data"] == []
+
+
+def test_a_call_belongs_to_the_key_that_began_it(gateway: GatewayProcess, upstream: UpstreamInThread) -> None:
+    headers = [("content-type", "application/sdp"), ("location", "/v1/realtime/calls/rtc_u1")]
+    upstream.double.play(Script(201, headers, [b"v=0"]), Script(pieces=[b"{}"]))
+    answer = call(gateway, "POST", "/v1/realtime/calls?model=gpt-4o", content=b"v=0", headers=dict(headers[:1]))
+    assert (answer.status_code, answer.content) == (201, b"v=0")
+    assert call(gateway, "POST", "/v1/realtime/calls/rtc_u1/hangup", "other").status_code == 404
+    assert call(gateway, "POST", "/v1/realtime/calls/rtc_u1/hangup").status_code == 200
+
+
+def test_a_path_without_a_valid_key_asks_no_database(gateway: GatewayProcess, upstream: UpstreamInThread) -> None:
+    for path in (f"/v1/files/{ID}", f"/v1/uploads/{ID}", f"/v1/things/{ID}"):
+        assert call(gateway, "GET", path, "wrong").status_code == 401
+
+
 OWN = {"id": ID, "n": 1}
 FOREIGN: dict[str, Any] = {"id": "conv_somebodys1"}
 

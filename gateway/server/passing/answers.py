@@ -3,16 +3,16 @@
 import re
 from collections.abc import AsyncIterator, Callable
 from typing import Any
-from urllib.parse import parse_qsl, urlencode
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from msgspec import Raw
 
 from gateway.ask import ClientKey
 from gateway.errors import BackendFailed
 from gateway.ports import PassedRequest, Reply
-from gateway.records.object_owners import ObjectOwners
+from gateway.records.object_owners import ObjectOwner, ObjectOwners
 from gateway.server.passing.ownership import claim, own_entries, own_parts
-from gateway.server.passing.paths import PathParts
+from gateway.server.passing.paths import PathParts, parts_of
 from gateway.wire.references import encoded, id_of, loose, page_of, with_entries
 
 MOST_PAGES = 20
@@ -53,6 +53,8 @@ class StoredAnswers:
         kind = next((value for name, value in reply.headers if name == b"content-type"), b"").lower()
         if reply.status >= 300 or reply.pieces is None:
             return reply
+        if request.method == "POST":
+            await self._claim_place(reply)
         if kind.startswith(b"text/event-stream"):
             reply.pieces = self._watched(reply, reply.pieces)
             return reply
@@ -70,6 +72,14 @@ class StoredAnswers:
         reply.body = body
         reply.headers = tuple([header for header in reply.headers if header[0] != b"content-length"])
         return reply
+
+    async def _claim_place(self, reply: Reply) -> None:
+        """Claim the object that `location` names, such as a call, whose description is no JSON."""
+        place = next((value for name, value in reply.headers if name == b"location"), b"").decode("latin-1")
+        path = urlsplit(place).path
+        ids = parts_of("/v1/" + path.partition("/v1/")[2]).ids if "/v1/" in path else ()
+        if ids:
+            await self._owners.claim(ids[-1:], ObjectOwner(self._key.name, reply.backend))
 
     async def _own_parts(self, body: bytes, backend: str) -> bytes:
         """Return an answer that is no list of OpenAI's form, without the objects of others."""

@@ -29,12 +29,12 @@ async def check_path(owners: ObjectOwners, key: ClientKey, parts: PathParts) -> 
     """
     if parts.family in OF_OPERATORS and not key.admin:
         raise KeyNotAllowed("Only a key with admin = true may use the backend's account.")
-    if not parts.ids:
+    if not parts.ids and not parts.words:
         return None
-    known = await owners.find(parts.ids)
-    first = known.get(parts.ids[0])
+    known = await owners.find([*parts.ids, *parts.words])
+    first = known.get(parts.ids[0]) if parts.ids else next(iter(known.values()), None)
     if not key.admin:
-        if first is None:
+        if first is None and parts.ids:
             raise _not_found(parts.ids[0])
         for id, owner in known.items():
             if owner.key != key.name:

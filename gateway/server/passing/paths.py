@@ -12,12 +12,15 @@ OWN = frozenset(("chat", "completions", "embeddings", "foreword", "messages", "m
 """The first parts of paths that never pass to a backend unread."""
 STATELESS = frozenset(("audio", "images", "moderations", "rerank", "score", "classify", "pooling", "tokenize"))
 """The first parts of paths whose servers store nothing. Their answers are not read."""
+STORED_SOUND = ("audio/voices", "audio/voice_consents")
+"""Paths below a stateless one whose servers do store something."""
 STATELESS_PATHS = ("responses/compact", "responses/input_tokens")
 UNNAMED = frozenset(("batches", "conversations", "threads", "containers", "uploads", "files", "evals"))
 """The first parts of paths whose requests name no model."""
 OF_OPERATORS = frozenset(("organization", "organizations", "admin", "projects", "dashboard", "usage", "credentials"))
 """The first parts of paths about the backend's account. Only a key with `admin` may use them."""
 WORDS: Mapping[str, frozenset[str]] = {
+    "audio": frozenset(("speech", "transcriptions", "translations", "voices", "voice_consents")),
     "batches": frozenset(("cancel",)),
     "files": frozenset(("content",)),
     "fine_tuning": frozenset(
@@ -40,6 +43,19 @@ WORDS: Mapping[str, frozenset[str]] = {
     "conversations": frozenset(("items",)),
     "videos": frozenset(("content", "remix", "edits", "extensions", "characters")),
     "containers": frozenset(("files", "content")),
+    "realtime": frozenset(
+        (
+            "sessions",
+            "transcription_sessions",
+            "client_secrets",
+            "translations",
+            "calls",
+            "accept",
+            "hangup",
+            "refer",
+            "reject",
+        )
+    ),
     "evals": frozenset(("runs", "output_items", "cancel")),
     "uploads": frozenset(("parts", "complete", "cancel")),
 }
@@ -48,30 +64,37 @@ WORD = re.compile("[a-z_]+")
 
 
 class PathParts(Struct, frozen=True):
-    """A path below /v1. `ids` are its parts that are ids of objects, and `shown` has `*` in their place."""
+    """A path below /v1. `ids` are its parts that are ids of objects, and `shown` has `*` in their place.
+
+    `words` are the parts of an unknown path that may also be ids, because they have only letters.
+    """
 
     family: str
     ids: tuple[str, ...]
     shown: str
+    words: tuple[str, ...] = ()
 
     @property
     def is_stateless(self) -> bool:
-        return self.family in STATELESS or self.shown in STATELESS_PATHS
+        stores = self.shown.startswith(STORED_SOUND)
+        return (self.family in STATELESS and not stores) or self.shown in STATELESS_PATHS
 
 
 def parts_of(path: str) -> PathParts:
     """Split a path such as `/v1/threads/thread_1/messages`."""
     family, *rest = path.removeprefix("/v1/").rstrip("/").split("/")
     words = WORDS.get(family)
-    ids, shown = [], [family[:40]]
+    ids, shown, doubtful = [], [family[:40]], []
+    is_stateless = family in STATELESS and not "/".join([family, *rest]).startswith(STORED_SOUND)
     for part in rest:
         is_word = WORD.fullmatch(part) is not None if words is None else part in words
-        if is_word or family in STATELESS or (family == "responses" and part in ("compact", "input_tokens")):
+        if is_word or is_stateless or (family == "responses" and part in ("compact", "input_tokens")):
             shown.append(part[:40])
+            doubtful += [part] if words is None and not is_stateless else []
         else:
             ids.append(part)
             shown.append("*")
-    return PathParts(family, tuple(ids), "/".join(shown[:8]))
+    return PathParts(family, tuple(ids), "/".join(shown[:8]), tuple(doubtful))
 
 
 def mapped(paths: Mapping[str, str], path: str) -> str:
