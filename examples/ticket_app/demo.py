@@ -77,7 +77,7 @@ def gateway(folder: Path) -> Iterator[tuple[str, Path]]:
         process = subprocess.Popen(command, stdout=log, stderr=log, cwd=ROOT)
     try:
         url = f"http://127.0.0.1:{port}"
-        _until(lambda: _ready(url), 120, "the gateway did not start; see its log")
+        _until(lambda: _ready(url), 600, "the gateway did not start; see its log")
         yield url, config
     finally:
         process.terminate()
@@ -147,9 +147,8 @@ def verdict(before: list[bool], after: list[bool]) -> str:
 
 def find_the_prompt(config: Path) -> str:
     """Find the application's prompt, and return its id."""
-    foreword(
-        config, "jobs", "run", "discover"
-    )  # requests of one day need three users: the application sends its agents
+    # requests of one day need three users: the application sends its agents
+    foreword(config, "jobs", "run", "discover")
     say(_indented(foreword(config, "prompts", "list")))
     id = str(json.loads(foreword(config, "prompts", "list", "--json", quiet=True).splitlines()[0])["id"])
     say(_indented(foreword(config, "prompts", "show", id)))
@@ -166,9 +165,7 @@ def make_it_better(config: Path, id: str) -> bool:
     report = json.loads(text[text.index("{") : text.rindex("}") + 1])
     (lineage,) = (config.parent / "data" / "jobs").glob("optimise-*/lineage.json")
     tried = sorted(json.loads(lineage.read_text())["tried"], key=lambda one: (-one["rows"], -one["score"]))
-    say(
-        f"   {len(tried)} versions answered some of the rows to choose by; the best of those that answered all or most:"
-    )
+    say(f"   {len(tried)} versions were tried on rows to choose by; the best of those that answered most of them:")
     for one in tried[:SHOWN]:
         tokens = one["bill"]["prompt_tokens"]
         say(f"     score {one['score']:.2f} on {one['rows']:2} rows, {tokens:4.0f} tokens: {one['by']}")
@@ -201,9 +198,8 @@ def main() -> None:
         say("5. The same tickets, the better version. The application is the same.")
         foreword(config, "prompts", "promote", id, "--share", "1")
         time.sleep(3)
-        for ticket, _ in list(tickets.recorded())[
-            : MATCHES + 1
-        ]:  # a version waits until the prompt has matched so often
+        # a version waits until the prompt has matched so often
+        for ticket, _ in list(tickets.recorded())[: MATCHES + 1]:
             app.label_of(client, ticket)
         after = answers(client)
         say(f"   {told(after)}")
