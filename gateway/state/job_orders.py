@@ -63,6 +63,12 @@ class JobOrders:
         with self._opened() as database:
             return database.execute(statement, (TAKEN, time.time(), id, WAITING)).rowcount == 1
 
+    def retake(self, order: JobOrder) -> bool:
+        """Take an order whose worker has died. Of several workers, only one gets True."""
+        statement = "UPDATE orders SET taken_s = ? WHERE id = ? AND state = ? AND taken_s = ?"
+        with self._opened() as database:
+            return database.execute(statement, (time.time(), order.id, TAKEN, order.taken_s)).rowcount == 1
+
     def link(self, id: str, job: str) -> None:
         """Say which job carries out an order."""
         with self._opened() as database:

@@ -10,7 +10,7 @@ from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
-from gateway.atomic_file import write_whole
+from gateway.atomic_file import locked, write_whole
 from gateway.settings.tables import Settings
 
 log = logging.getLogger("foreword.jobs")
@@ -35,6 +35,13 @@ def alert(settings: Settings, job: str, what: Mapping[str, Any]) -> str:
     return f"the webhook cannot be reached: {error}"
 
 
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    """Refuses redirects. Python would send a GET without the message to the new address, and call that delivered."""
+
+    def redirect_request(self, *_: Any) -> None:
+        return None
+
+
 def signature(secret: str, stamp: str, body: bytes) -> str:
     """Return the signature of a message: HMAC-SHA256 over the time stamp, a full stop and the body."""
     return "sha256=" + hmac.new(secret.encode(), stamp.encode() + b"." + body, "sha256").hexdigest()
@@ -47,9 +54,10 @@ def _posted(url: str, body: bytes, secret: str) -> str:
     if secret:
         headers |= {"x-foreword-timestamp": stamp, "x-foreword-signature": signature(secret, stamp, body)}
     try:
-        with urllib.request.urlopen(urllib.request.Request(url, body, headers), timeout=PATIENCE_S):
+        opener = urllib.request.build_opener(_NoRedirect)
+        with opener.open(urllib.request.Request(url, body, headers), timeout=PATIENCE_S):
             return ""
-    except (OSError, HTTPException) as error:
+    except (OSError, HTTPException, ValueError) as error:  # the last for an address that is none
         return str(error) or type(error).__name__
 
 
@@ -63,10 +71,16 @@ def measure(data_folder: Path, name: str, about: str, values: Mapping[str, float
     Other metrics in the file stay unchanged.
     """
     file = metrics_file(data_folder)
-    others = [line for line in _lines(file) if not line.split(" ")[0].startswith(name) and f" {name} " not in line]
     own = [f"# HELP {name} {about}", f"# TYPE {name} gauge"]
     own += [f"{name}{{of={json.dumps(label)}}} {value:g}" for label, value in values.items()]
-    write_whole(file, "\n".join([*others, *own]) + "\n")
+    with locked(file):
+        others = [line for line in _lines(file) if not _is_of(name, line)]
+        write_whole(file, "\n".join([*others, *own]) + "\n")
+
+
+def _is_of(name: str, line: str) -> bool:
+    """Whether a line of the metrics file is about a metric."""
+    return line.startswith((f"{name}{{", f"# HELP {name} ", f"# TYPE {name} "))
 
 
 def _lines(file: Path) -> list[str]:

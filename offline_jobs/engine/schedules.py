@@ -89,6 +89,12 @@ def schedules(table: Mapping[str, str | Sequence[str]]) -> list[Schedule]:
     return [_schedule(kind, text) for kind, text in _texts(table)]
 
 
+def one_by_one(table: Mapping[str, str | Sequence[str]]) -> Iterator[Mapping[str, str]]:
+    """Yield a table for each schedule, so that each may have its own mistake."""
+    for kind, text in _texts(table):
+        yield {kind: text}
+
+
 def schedule_problems(settings: Settings) -> Iterator[Problem]:
     """Yield a problem for each schedule that could not run, for `foreword check`."""
     where = f"{settings.file} [jobs.schedules]"

@@ -48,6 +48,8 @@ def go_on(
     options = read_options(job.kind, kind, job.words)
     clean_parts(ledger)
     with ledger.locked(job.id):
+        if ledger.job(job.id).state == DONE:
+            return ledger.job(job.id)  # by another process, while this one started
         ledger.begin(job.id)
         place = open_executor(executor, processes)
         run = JobRun(job, settings, ledger, place)

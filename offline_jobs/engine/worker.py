@@ -8,7 +8,7 @@ import logging
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from threading import Event
@@ -24,7 +24,7 @@ from gateway.state.job_orders import REFUSED, TAKEN, WAITING, JobOrder, JobOrder
 from offline_jobs.engine.budget import budget_of
 from offline_jobs.engine.ledger import DONE, RUNNING, Ledger, key_of
 from offline_jobs.engine.registry import kind_of, read_options
-from offline_jobs.engine.schedules import Schedule, schedules
+from offline_jobs.engine.schedules import Schedule, one_by_one, schedules
 from offline_jobs.engine.words import read_words
 from offline_jobs.errors import JobFailed
 
@@ -36,7 +36,8 @@ AT_ONCE = 1
 URGENT = "watch"
 MOST_RESTARTS = 3
 LOST_S = 60.0
-"""An order that was taken so long ago and has no job was taken by a worker that died."""
+"""An order that another worker has taken so long ago is looked at again. If it has no job, or its job has no process,
+that worker has died. Before, the process of the job may still be starting."""
 Start = Callable[[str], "subprocess.Popen[bytes]"]
 
 
@@ -53,12 +54,16 @@ class JobWorker:
         self._restarts: dict[str, int] = {}
         self._looked_s = time.time()
         self._stamp = _stamp(config)
+        self._schedules = usable(settings.jobs.schedules)
 
     def work(self, stop: Event) -> None:
         """Carry out orders until `stop` is set. Running jobs are ended then; the next worker resumes them."""
         try:
             while not stop.is_set():
-                self.look(time.time())
+                try:
+                    self.look(time.time())
+                except Exception:  # such as a locked database: the next look does what this one did not
+                    log.exception("the orders could not be looked at, and are looked at again")
                 stop.wait(LOOK_EVERY_S)
         finally:
             for process in self._running.values():
@@ -69,7 +74,7 @@ class JobWorker:
     def look(self, now_s: float) -> None:
         """Add the orders of schedules that are due, settle jobs that ended, and start what waits."""
         self._reload()
-        for schedule in self._schedules():
+        for schedule in self._schedules:
             slot = last_time(schedule, now_s)
             if slot > self._looked_s:
                 name = f"schedule-{schedule.kind}-{key_of(schedule.when, schedule.words)[:8]}-{slot:.0f}"
@@ -108,14 +113,16 @@ class JobWorker:
         process = self._running.get(order.job)
         if process is not None and process.poll() is None:
             return
-        self._running.pop(order.job, None)
+        is_own = self._running.pop(order.job, None) is not None
         job = self._ledger.known(order.job)
         if job is None:
             self._orders.end(order.id, ORDER_FAILED, "its job is not in the ledger")
         elif job.state != RUNNING:
             state = ORDER_DONE if job.state == DONE else ORDER_FAILED
             self._orders.end(order.id, state, f"{job.state} {job.reason}".strip())
-        elif not self._ledger.running(job.id):
+        elif not is_own and now_s - order.taken_s < LOST_S:
+            return
+        elif not self._ledger.running(job.id) and self._orders.retake(order):
             self._resume(order)
 
     def _resume(self, order: JobOrder) -> None:
@@ -133,13 +140,6 @@ class JobWorker:
         with (folder / "output.log").open("ab") as output:
             return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
 
-    def _schedules(self) -> Sequence[Schedule]:
-        try:
-            return schedules(self._settings.jobs.schedules)
-        except JobFailed as error:
-            log.error("the schedules cannot be used", extra={"reason": str(error)})
-            return ()
-
     def _reload(self) -> None:
         """Read a changed configuration. While it has mistakes, the last good one stays in use."""
         stamp = _stamp(self._config)
@@ -150,6 +150,19 @@ class JobWorker:
             self._settings = load(self._config)
         except ForewordError as error:
             log.error("the configuration cannot be used, the last one stays", extra={"reason": str(error)})
+        else:
+            self._schedules = usable(self._settings.jobs.schedules)
+
+
+def usable(table: Mapping[str, str | Sequence[str]]) -> list[Schedule]:
+    """Return the schedules that can run. One with a mistake is told, and stops no other."""
+    able = []
+    for one in one_by_one(table):
+        try:
+            able += schedules(one)
+        except JobFailed as error:
+            log.error("a schedule cannot be used", extra={"reason": str(error)})
+    return able
 
 
 def last_time(schedule: Schedule, now_s: float) -> float:

@@ -1,5 +1,6 @@
 """The worker: what is due runs once, what was cut off goes on, and what is wrong is refused with its reason."""
 
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -15,9 +16,11 @@ from gateway.cli.main import main
 from gateway.settings.read import load
 from gateway.settings.tables import Settings
 from gateway.state.job_orders import DONE, FAILED, REFUSED, TAKEN, WAITING, JobOrders
+from offline_jobs.engine import worker as engine
 from offline_jobs.engine.ledger import Ledger
 from offline_jobs.engine.schedules import Schedule
 from offline_jobs.engine.work import go_on, jobs_folder
+from offline_jobs.engine.work import start as start_job
 from offline_jobs.engine.worker import LOST_S, JobWorker, last_time, next_time
 from tests.doubles.application import SYSTEM, requests, tickets
 from tests.doubles.recorded import stored
@@ -157,8 +160,77 @@ def test_a_job_that_was_cut_off_is_resumed_by_another_worker(settings: Settings,
     assert orders.newest()[0].state == TAKEN
     other = worker_of(settings, ledger, config)
     other.look(time.time())
-    other.look(time.time())
-    assert (orders.newest()[0].state, len(ledger.jobs())) == (DONE, 1)
+    # its process may still be starting
+    assert orders.newest()[0].state == TAKEN
+    other.look(time.time() + LOST_S + 1)
+    other.look(time.time() + LOST_S + 1)
+    (order,) = [order for order in orders.newest() if order.kind == "discover"]
+    assert (order.state, [job.kind for job in ledger.jobs()].count("discover")) == (DONE, 1)
+
+
+def test_a_job_whose_process_is_starting_is_not_started_by_other_workers(
+    settings: Settings, ledger: Ledger, config: Path
+) -> None:
+    started: list[str] = []
+
+    def slow(job: str) -> "subprocess.Popen[bytes]":
+        started.append(job)
+        return subprocess.Popen([sys.executable, "-c", "import time; time.sleep(30)"])
+
+    orders = JobOrders(settings.data_folder)
+    orders.add("discover", {}, "root")
+    workers = [worker_of(settings, ledger, config, slow) for _ in range(3)]
+    stop = threading.Event()
+    stop.set()
+    try:
+        for _ in range(6):
+            for worker in workers:
+                worker.look(time.time())
+        assert (len(started), orders.newest()[0].state) == (1, TAKEN)
+    finally:
+        for worker in workers:
+            worker.work(stop)  # ends its processes
+
+
+def test_of_many_workers_one_resumes_a_job(settings: Settings, ledger: Ledger, config: Path) -> None:
+    orders = JobOrders(settings.data_folder)
+    orders.add("discover", {}, "root")
+    worker_of(settings, ledger, config, dead).look(time.time())
+    (order,) = orders.in_state(TAKEN)
+    assert [orders.retake(order) for _ in range(4)] == [True, False, False, False]
+
+
+def test_a_database_that_is_locked_for_a_while_does_not_end_the_worker(
+    settings: Settings, ledger: Ledger, config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "LOOK_EVERY_S", 0.01)
+    worker, stop = worker_of(settings, ledger, config), threading.Event()
+    looks: list[float] = []
+
+    def look(now_s: float) -> None:
+        looks.append(now_s)
+        if len(looks) == 2:
+            stop.set()
+        raise sqlite3.OperationalError("database is locked")
+
+    monkeypatch.setattr(worker, "look", look)
+    worker.work(stop)
+    assert len(looks) == 2
+
+
+def test_one_schedule_with_a_mistake_stops_no_other(settings: Settings, ledger: Ledger, config: Path) -> None:
+    worker = worker_of(settings, ledger, config)
+    now = next_time(Schedule("watch", "*/10 * * * *"), time.time()) + 30
+    config.write_text(CONFIG + 'discovr = "*/10 * * * *"\nharvest = ["*/10 * * * *", "never"]\n')
+    worker.look(now)
+    assert {order.kind for order in JobOrders(settings.data_folder).newest()} == {"watch", "harvest"}
+
+
+def test_a_job_that_another_process_has_finished_is_not_run_again(settings: Settings, ledger: Ledger) -> None:
+    stored(settings, requests(tickets(20), system=SYSTEM))
+    job = start_job(settings, ledger, "discover", {"since": "2020-01-01", "until": "2040-01-01"})
+    again = go_on(settings, ledger, job)
+    assert (again.state, again.ended_s) == ("done", job.ended_s)
 
 
 def test_a_job_whose_process_always_dies_is_given_up(settings: Settings, ledger: Ledger, config: Path) -> None:
