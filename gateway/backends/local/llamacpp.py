@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
+from msgspec.structs import replace
 
 from gateway.backends.local import variants
-from gateway.backends.local.engine import LlamaEngine, LlamaOptions
+from gateway.backends.local.engine import LlamaEngine, LlamaOptions, with_adapters, without_cache
 from gateway.backends.local.gguf import metadata
 from gateway.backends.local.serve import LocalModel, Serving
 from gateway.backends.local.stored import CannotStore, stored_copy
@@ -20,6 +21,7 @@ from gateway.backends.local.variants import AUTO, NoSuchVariant, StoredVariant
 from gateway.errors import ConfigError, Problem
 from gateway.registry import AdapterKind
 from gateway.resources import NoSuchResource, locate
+from gateway.wire.engine.ask import EngineAsk
 
 log = logging.getLogger("foreword.llamacpp")
 
@@ -64,6 +66,11 @@ class LlamaCppSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """The GGUF file of a smaller model with the same vocabulary, for `speculation = "draft"`."""
     adapters: tuple[str, ...] = ()
     """LoRA adapters in GGUF, which are added to the model when it is loaded."""
+    adapter_models: dict[str, str] = {}
+    """LoRA adapters in GGUF by the names of models: `{refiner = "refiner.gguf"}`. A request for such a name is answered
+    with its adapter. All names share the model's weights in memory. `prompt_cache_mb` then has no effect, and requests
+    for the model without an adapter read their whole prompt.
+    """
     context_tokens: int = 8192
     """The longest request in tokens, prompt and answer together. All running requests together have the same limit. If
     the model was trained for a shorter window, that window is used. 8192 tokens of the default model take 190 MB.
@@ -115,6 +122,7 @@ class LlamaCpp(LocalModel):
         given = -(-settings.context_tokens // BLOCK) * BLOCK
         serving = Serving(
             name=settings.name,
+            other_names=tuple(settings.adapter_models),
             window_tokens=min(given, self._file.window_tokens or given),
             parallel=settings.parallel,
             queue=settings.queue,
@@ -144,6 +152,14 @@ class LlamaCpp(LocalModel):
             log.warning("%s; the model is served from %s", error, self._path)
             return self._path
 
+    def _named(self, ask: EngineAsk, model: str) -> EngineAsk:
+        names, always = list(self._settings.adapter_models), len(self._settings.adapters)
+        if not names:
+            return ask
+        if model not in names:
+            return replace(ask, body=without_cache(ask.body))
+        return replace(ask, body=with_adapters(ask.body, [*range(always), always + names.index(model)]))
+
     def _options(self) -> LlamaOptions:
         settings = self._settings
         return LlamaOptions(
@@ -159,6 +175,7 @@ class LlamaCpp(LocalModel):
             speculation=settings.speculation,
             draft=locate(settings.draft, self._root) if settings.draft else None,
             adapters=tuple(locate(adapter, self._root) for adapter in settings.adapters),
+            chosen_adapters=tuple(locate(adapter, self._root) for adapter in settings.adapter_models.values()),
         )
 
     @property
@@ -186,6 +203,10 @@ def _check(settings: LlamaCppSettings, root: Path) -> Iterable[Problem]:
     yield from (problem for field, file in files.items() if file for problem in _file_problems(field, file, root))
     for adapter in settings.adapters:
         yield from _file_problems("adapters", adapter, root)
+    for name, adapter in settings.adapter_models.items():
+        yield from _file_problems(f"adapter_models.{name}", adapter, root)
+        if name == settings.name:
+            yield Problem(f"adapter_models.{name}", "is the name of the model without an adapter", "Take another name.")
 
 
 def _file_problems(field: str, file: str, root: Path) -> Iterable[Problem]:

@@ -56,6 +56,8 @@ class Serving(Struct, frozen=True):
     queue: int
     ready_wait_s: float
     answer_tokens: int
+    other_names: tuple[str, ...] = ()
+    """Further names by which clients request the model, with an adapter."""
     control_tokens: tuple[str, ...] = ()
     """The control tokens that the engine parses. They are broken up in the texts of clients, so that the engine reads
     them as plain text.
@@ -102,6 +104,10 @@ class LocalModel:
         """
         return loaded.chat if ask.endpoint is Endpoint.CHAT else loaded.complete
 
+    def _named(self, ask: EngineAsk, model: str) -> EngineAsk:
+        """Return the request as the engine needs it for the model's name."""
+        return ask
+
     async def open(self) -> None:
         """Load the model on a worker thread."""
         try:
@@ -124,7 +130,10 @@ class LocalModel:
     def models(self) -> Sequence[ModelCard]:
         serving = self._serving
         well = serving.read_well_tokens or serving.window_tokens
-        return [ModelCard(serving.name, ENDPOINTS, well, serving.logits, longest_tokens=serving.window_tokens)]
+        return [
+            ModelCard(name, ENDPOINTS, well, serving.logits, longest_tokens=serving.window_tokens)
+            for name in (serving.name, *serving.other_names)
+        ]
 
     def count_tokens(self, text: str) -> int:
         """Return the number of tokens in `text`. The number is exact once the model is loaded, and a low estimate
@@ -139,7 +148,7 @@ class LocalModel:
         endpoint = exchange.ask.endpoint
         if endpoint not in ENDPOINTS:
             raise NotFound(f"The model {self._serving.name!r} does not serve /v1/{endpoint}.", param="model")
-        ask = engine.ask(encode.body(exchange, model), endpoint, self._limits, self._neutral)
+        ask = self._named(engine.ask(encode.body(exchange, model), endpoint, self._limits, self._neutral), model)
         loaded = await self._ready()
         notes: list[Note] = [*ask.notes]
         call = await self._call(loaded, ask, exchange, notes)
