@@ -13,6 +13,8 @@ import random
 import signal
 import sys
 import tempfile
+import time
+import urllib.error
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from statistics import median
@@ -44,11 +46,23 @@ def main() -> None:
         bare = Process([sys.executable, __file__, "--bare", str(other)], Path(folder) / "bare.log", None, ROOT)
         try:
             bare.wait_port(other)
+            wait_loaded(other)
             compare({"gateway": (gateway, port), "bare": (bare, other)}, options.pairs)
             streams(gateway, port, options.runs)
         finally:
             gateway.stop()
             bare.stop()
+
+
+def wait_loaded(port: int) -> None:
+    for _ in range(600):
+        try:
+            answer(port, "warm")
+            return
+        except urllib.error.HTTPError as error:
+            if error.code != 503:
+                raise
+            time.sleep(0.2)
 
 
 def serve_bare(port: int) -> None:

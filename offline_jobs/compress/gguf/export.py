@@ -20,6 +20,8 @@ from offline_jobs.compress.methods.grids import Grid, Quantized, quantize
 from offline_jobs.compress.source import Source
 from offline_jobs.errors import JobFailed
 
+INPUTS = {"num_bits": 8, "type": "int", "symmetric": True, "dynamic": True, "strategy": "token"}
+"""How vLLM rounds the inputs of matrices with int8 weights: with a scale for each token."""
 FILE_TYPES = {F16: 1, blocks.Q4_0: 2, blocks.Q4_1: 3, Q8_0: 7, blocks.IQ4_NL: 25}
 """The value of `general.file_type`, by the GGUF type of most tensors."""
 EMBEDDING_GRID = Grid(8, blocks.BLOCK, searched=False)
@@ -160,7 +162,7 @@ def write_compressed_tensors(model: Compressed, folder: Path) -> None:
         if held is None or name in (EMBEDDING, HEAD):
             tensors[name] = values.to(torch.bfloat16).contiguous()
         else:
-            tensors.update(_packed_tensors(name.removesuffix(".weight"), held))
+            tensors.update(_coded_tensors(name.removesuffix(".weight"), held))
     folder.mkdir(parents=True, exist_ok=True)
     save_file(tensors, folder / "model.safetensors", {"format": "pt"})
     config = model.network.config.to_dict() | {"torch_dtype": "bfloat16", "dtype": "bfloat16"}
@@ -170,8 +172,15 @@ def write_compressed_tensors(model: Compressed, folder: Path) -> None:
     _write_tokenizer(model.source, folder)
 
 
-def _packed_tensors(name: str, held: Quantized) -> dict[str, Tensor]:
-    """Pack unsigned codes into int32 numbers. The first code goes to the lowest bits."""
+def _coded_tensors(name: str, held: Quantized) -> dict[str, Tensor]:
+    """Return the codes as int8 numbers if `_is_w8a8`. Otherwise, pack unsigned codes into int32 numbers, the first code
+    into the lowest bits.
+    """
+    if _is_w8a8(held.grid):
+        return {
+            f"{name}.weight": held.codes.to(torch.int8).contiguous(),
+            f"{name}.weight_scale": held.scales.to(torch.bfloat16).contiguous(),
+        }
     bits = held.grid.bits
     rows, columns = held.codes.shape
     raised = (held.codes.to(torch.int64) + (1 << bits - 1)).reshape(rows, -1, 32 // bits)
@@ -184,6 +193,14 @@ def _packed_tensors(name: str, held: Quantized) -> dict[str, Tensor]:
     }
 
 
+def _is_w8a8(grid: Grid) -> bool:
+    """Return whether vLLM computes with int8 activations, as llama.cpp does. It does so for scales of whole rows.
+
+    vLLM for processors has no kernel for int8 weights beside other activations.
+    """
+    return grid.bits == 8 and not grid.group
+
+
 def _quantization(model: Compressed, grid: Grid) -> dict[str, Any]:
     """Return one config group for each group size. A group lists the layers whose codes have this group size."""
     groups: dict[int, list[str]] = {}
@@ -194,11 +211,15 @@ def _quantization(model: Compressed, grid: Grid) -> dict[str, Any]:
     plain = [name.removesuffix(".weight") for name in linear_names(model.network) if name not in model.quantized]
     return {
         "quant_method": "compressed-tensors",
-        "format": "pack-quantized",
+        "format": "int-quantized" if _is_w8a8(grid) else "pack-quantized",
         "quantization_status": "compressed",
         "ignore": ["lm_head", *plain],
         "config_groups": {
-            f"group_{place}": {"targets": _targets(groups, size), "weights": _scale_settings(grid, size)}
+            f"group_{place}": {
+                "targets": _targets(groups, size),
+                "weights": _scale_settings(grid, size),
+                "input_activations": INPUTS if _is_w8a8(grid) else None,
+            }
             for place, (size, names) in enumerate(groups.items())
         },
     }

@@ -150,9 +150,9 @@ def test_the_rounded_model_is_the_exported_one(tmp_path: Path) -> None:
     assert json.loads((folder / "config.json").read_text())["model_type"] == "llama"
 
 
-@pytest.mark.parametrize("grid", [Grid(4, 32), Grid(8, 0)])
+@pytest.mark.parametrize("grid", [Grid(4, 32), Grid(8, 32), Grid(8, 0)])
 def test_the_safetensors_hold_the_codes_of_the_file(tmp_path: Path, grid: Grid) -> None:
-    """Eight or four codes in an int32, the first in the lowest bits; scales of groups or channels beside them."""
+    """Eight or four codes in an int32, the first in the lowest bits; int8 with a scale a row is not packed."""
     source = open_source(tiny_families.folder(tmp_path / "tiny", "llama"))
     model = Compressed(source, load_network(source))
     quantize_network(model, grid)
@@ -160,12 +160,17 @@ def test_the_safetensors_hold_the_codes_of_the_file(tmp_path: Path, grid: Grid) 
     tensors = load_file(tmp_path / "out" / "model.safetensors")
     name = "model.layers.1.mlp.down_proj"
     made = model.quantized[f"{name}.weight"]
-    words = tensors[f"{name}.weight_packed"].to(torch.int64) & 0xFFFFFFFF
-    codes = (words[..., None] >> torch.arange(0, 32, grid.bits)) & ((1 << grid.bits) - 1)
-    assert torch.equal(codes.flatten(1) - (1 << grid.bits - 1), made.codes.to(torch.int64))
+    if grid.bits == 8 and not grid.group:
+        codes = tensors[f"{name}.weight"].to(torch.int64)
+    else:
+        words = tensors[f"{name}.weight_packed"].to(torch.int64) & 0xFFFFFFFF
+        raised = (words[..., None] >> torch.arange(0, 32, grid.bits)) & ((1 << grid.bits) - 1)
+        codes = raised.flatten(1) - (1 << grid.bits - 1)
+    assert torch.equal(codes, made.codes.to(torch.int64))
     assert tensors[f"{name}.weight_scale"].shape == made.scales.shape
     settings = json.loads((tmp_path / "out" / "config.json").read_text())["quantization_config"]
     weights = settings["config_groups"]["group_0"]["weights"]
+    assert (settings["format"] == "int-quantized") == (grid == Grid(8, 0))
     assert (weights["num_bits"], weights["strategy"]) == (grid.bits, "group" if grid.group else "channel")
     assert (tmp_path / "out" / "tokenizer.json").is_file()
 
