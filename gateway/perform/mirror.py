@@ -100,7 +100,8 @@ class Mirrors:
                 recognised=RecognisedPrompt.NONE,
             )
             outcome, copy = await self._send(copy, mirror.timeout_s)
-            self._count(mirror.model, "answered" if outcome.ending == "finished" else "failed")
+            is_answered = outcome.ending == "finished" and outcome.status < 300
+            self._count(mirror.model, "answered" if is_answered else "failed")
             self._record(copy, outcome)
         except Exception:  # nothing here may reach a client
             log.exception("a mirrored request failed", extra={"exchange": exchange.id})

@@ -43,9 +43,11 @@ class Proxies:
 
 def _address(text: str) -> IPv4Address | IPv6Address | None:
     try:
-        return ip_address(text)
+        address = ip_address(text)
     except ValueError:
         return None
+    # a socket for both families shows an IPv4 peer as ::ffff:10.0.0.1
+    return getattr(address, "ipv4_mapped", None) or address
 
 
 def line_of(scope: Any) -> AccessLine | None:

@@ -121,7 +121,7 @@ def json_line(line: AccessLine) -> str:
 
 def plain_line(line: AccessLine) -> str:
     """Return the line as `name=value` pairs after the usual beginning. A value that could be misread is quoted."""
-    head = [line.time, line.client or "-", _shown(line.key) or "-", line.method, _shown(line.path)]
+    head = [line.time, _shown(line.client) or "-", _shown(line.key) or "-", line.method, _shown(line.path)]
     pairs = [("id", line.id), ("model", line.model), ("backend", line.backend), ("upstream", line.upstream)]
     pairs += [("ending", line.ending)]
     numbers = [("read", line.tokens_read), ("written", line.tokens_written)]

@@ -19,6 +19,7 @@ from gateway.exchange import Exchange
 from gateway.perform.mirror import is_repeatable, mirrored_id
 from gateway.server.app import application
 from gateway.settings.read import load, read_file
+from tests.doubles.upstream import Script, Upstream
 
 CONFIG = """
 [prompt]
@@ -116,6 +117,20 @@ async def test_a_mirror_that_fails_is_recorded_and_harms_nobody(tmp_path: Path) 
 
     assert answer.status_code == 200
     assert record.ending == "failed"
+
+
+async def test_a_mirror_that_refuses_has_not_answered(tmp_path: Path) -> None:
+    upstream = Upstream()
+    port = await upstream.start()
+    upstream.play(Script(400, pieces=[b'{"error":{"message":"no"}}']))
+    try:
+        async with gateway(tmp_path, model="stuck", port=port) as (made, client):
+            answer = await ask(client)
+            record = await mirrored(made, answer.headers["x-foreword-id"])
+            assert results(made) == {"failed": 1}
+    finally:
+        await upstream.stop()
+    assert (answer.status_code, record.status) == (200, 400)
 
 
 async def test_a_mirror_that_hangs_delays_nobody_and_is_bounded(tmp_path: Path) -> None:
