@@ -62,6 +62,40 @@ ANSWERED = (
     (Endpoint.TOKEN_COUNT, messages.token_count),
 )
 
+HANDLERS = (
+    models.list_models,
+    models.get_model,
+    models.delete_model,
+    foreword.preview_request,
+    foreword.get_exchange,
+    foreword.give_feedback,
+    compare.compare_versions,
+    compare.compare_page,
+    report.template_report,
+    stored.list_stored,
+    stored.get_stored,
+    stored.get_stored_messages,
+    stored.change_stored,
+    stored.delete_stored,
+    *stored_responses.HANDLERS,
+    *engine_variants.HANDLERS,
+    *found_prompts.HANDLERS,
+    *job_orders.HANDLERS,
+    *templates.HANDLERS,
+    *template_page.HANDLERS,
+    *files.HANDLERS,
+    *batch_routes.HANDLERS,
+    *part_uploads.HANDLERS,
+    *vector_stores.HANDLERS,
+    *store_files.HANDLERS,
+    operations.live,
+    operations.ready,
+    operations.metrics,
+    reload.reload_config,
+    openapi.document,
+)
+"""The routes that Litestar serves."""
+
 
 class AsgiFront:
     """The ASGI application. It serves the busiest (hot) routes itself and passes the others to Litestar.
@@ -217,13 +251,7 @@ def application(gateway: Gateway) -> AsgiFront:
         await gateway.open()
         if gateway.intake is not None:
             running = asyncio.create_task(runner.run(), name="batches")
-        # the existing objects live until the process ends, so garbage collection need not look at them
-        gc.collect()
-        gc.freeze()
-        # a request creates hundreds of objects but hardly any reference cycle; the default threshold of 700 would
-        # trigger several collections per request
-        gc.set_threshold(20_000, 20, 20)
-        gc.enable()
+        _collect_garbage_rarely()
 
     async def close_gateway() -> None:
         if running is not None:
@@ -232,38 +260,7 @@ def application(gateway: Gateway) -> AsgiFront:
         await gateway.aclose()
 
     rest = Litestar(
-        [
-            models.list_models,
-            models.get_model,
-            models.delete_model,
-            foreword.preview_request,
-            foreword.get_exchange,
-            foreword.give_feedback,
-            compare.compare_versions,
-            compare.compare_page,
-            report.template_report,
-            stored.list_stored,
-            stored.get_stored,
-            stored.get_stored_messages,
-            stored.change_stored,
-            stored.delete_stored,
-            *stored_responses.HANDLERS,
-            *engine_variants.HANDLERS,
-            *found_prompts.HANDLERS,
-            *job_orders.HANDLERS,
-            *templates.HANDLERS,
-            *template_page.HANDLERS,
-            *files.HANDLERS,
-            *batch_routes.HANDLERS,
-            *part_uploads.HANDLERS,
-            *vector_stores.HANDLERS,
-            *store_files.HANDLERS,
-            operations.live,
-            operations.ready,
-            operations.metrics,
-            reload.reload_config,
-            openapi.document,
-        ],
+        HANDLERS,
         guards=[admitted],
         dependencies={"gateway": Provide(shared), "key": Provide(caller), "batches": Provide(batches)},
         exception_handlers={RequestError: _refused, HTTPException: _unrouted, Exception: _failed},
@@ -276,6 +273,16 @@ def application(gateway: Gateway) -> AsgiFront:
     hot = {f"/v1/{endpoint}": AnswerHandler(gateway, access, endpoint, read) for endpoint, read in ANSWERED}
     sockets = SocketHandler(gateway, access, hot[f"/v1/{Endpoint.RESPONSES}"])
     return AsgiFront(hot, rest, PassingHandler(gateway, access), sockets, gateway, access)
+
+
+def _collect_garbage_rarely() -> None:
+    # the existing objects live until the process ends, so garbage collection need not look at them
+    gc.collect()
+    gc.freeze()
+    # a request creates hundreds of objects but hardly any reference cycle; the default threshold of 700 would
+    # trigger several collections per request
+    gc.set_threshold(20_000, 20, 20)
+    gc.enable()
 
 
 def _is_page(connection: ASGIConnection[Any, Any, Any, Any]) -> bool:
