@@ -15,6 +15,8 @@ _ZSTD_STEP = 1024
 """The number of compressed bytes that are decompressed in one step. They hold at most 256 blocks, each of which expands
 to at most 128 kB.
 """
+_MOST_MEMBERS = 2000
+"""A body may consist of several compressed members. Thousands of empty ones would hold up the event loop."""
 _MOST_WINDOW = 2**27
 """The maximum window of a zstd frame in bytes. The decoder keeps the window in memory."""
 
@@ -23,6 +25,7 @@ class _Inflater:
     """Unpacks gzip, zlib or bare deflate data of one or several members."""
 
     def __init__(self) -> None:
+        self.members = 0
         self._member: Any = None
         self._first = b""
 
@@ -34,6 +37,7 @@ class _Inflater:
                 return b"", b""
             packed, self._first = self._first, b""
             self._member = zlib.decompressobj(wbits=_window_bits(packed))
+            self.members += 1
         plain: bytes = self._member.decompress(packed, _MOST_AT_ONCE)
         return plain, self._member.unconsumed_tail or self._member.unused_data
 
@@ -50,6 +54,7 @@ class _ZstdUnpacker:
     def __init__(self) -> None:
         import zstandard  # imported here, since most gateways never receive zstd
 
+        self.members = 1
         self._decoder = zstandard.ZstdDecompressor(max_window_size=_MOST_WINDOW)
         self._frame: Any = self._decoder.decompressobj()
 
@@ -59,6 +64,7 @@ class _ZstdUnpacker:
 
         if self._frame.eof:
             self._frame = self._decoder.decompressobj()
+            self.members += 1
         step, rest = packed[:_ZSTD_STEP], packed[_ZSTD_STEP:]
         try:
             plain: bytes = self._frame.decompress(step)
@@ -95,6 +101,8 @@ class UnpackedAnswer:
                 plain, self._tail = self._unpack(packed)
             except zlib.error as error:
                 raise Broken(f"cannot be unpacked: {error}") from error
+            if self._unpack.members > _MOST_MEMBERS:
+                raise Broken(f"cannot be unpacked: it has more than {_MOST_MEMBERS:,} parts")
             self._room -= len(plain)
             if self._room < 0:
                 raise TooLong

@@ -16,7 +16,13 @@ MOST_WINDOW = 2**27
 """The largest window of a zstd frame, in bytes. The decoder keeps the window in memory."""
 ZSTD_STEP = 1024
 """How many compressed bytes are decompressed in one step. The output of one step is at most 256 blocks of 128 kB."""
+GZIP_STEP = 16 * 1024
+"""The same for gzip and zlib, whose output is at most 1,032 times as large."""
 MOST_CODINGS = 2
+MOST_MEMBERS = 10_000
+"""A body may consist of several compressed members. A megabyte can hold 50,000 that are empty, each of which takes as
+long to begin as a full one.
+"""
 
 
 def unpacking(scope: Scope, receive: Receive, limit: int) -> tuple[Scope, Receive]:
@@ -95,19 +101,7 @@ def _check(codings: list[str]) -> None:
 
 
 def _gzip(raw: bytes, limit: int) -> bytes:
-    """Decompress gzip or zlib data, which may have several members."""
-    pieces: list[bytes] = []
-    left = limit
-    while raw:
-        member = zlib.decompressobj(AUTO)
-        pieces.append(member.decompress(raw, left + 1))
-        left -= len(pieces[-1])
-        if left < 0:
-            raise too_large(limit)
-        if not member.eof:
-            raise EOFError("it ends too early")
-        raw = member.unused_data
-    return b"".join(pieces)
+    return _members(raw, limit, lambda: zlib.decompressobj(AUTO), GZIP_STEP)
 
 
 def _deflate(raw: bytes, limit: int) -> bytes:
@@ -125,21 +119,34 @@ def _deflate(raw: bytes, limit: int) -> bytes:
 
 
 def _zstd(raw: bytes, limit: int) -> bytes:
-    """Decompress one or several frames in small steps, so that the output of each step is small."""
+    return _members(
+        raw, limit, lambda: zstandard.ZstdDecompressor(max_window_size=MOST_WINDOW).decompressobj(), ZSTD_STEP
+    )
+
+
+def _members(raw: bytes, limit: int, begin: Callable[[], Any], step: int) -> bytes:
+    """Decompress one or several members in small steps, so that the output of each step is small, and so is what is
+    copied at the end of a member. `begin` returns the decompressor of the next member.
+    """
     pieces: list[bytes] = []
-    frame = zstandard.ZstdDecompressor(max_window_size=MOST_WINDOW).decompressobj()
-    left = limit
-    for start in range(0, len(raw), ZSTD_STEP):
-        piece = raw[start : start + ZSTD_STEP]
+    left, count = limit, 0
+    member: Any = None
+    for start in range(0, len(raw), step):
+        piece = raw[start : start + step]
         while piece:
-            if frame.eof:
-                frame = zstandard.ZstdDecompressor(max_window_size=MOST_WINDOW).decompressobj()
-            pieces.append(frame.decompress(piece))
+            if member is None or member.eof:
+                member, count = begin(), count + 1
+                if count > MOST_MEMBERS:
+                    raise BadRequest(
+                        f"The request body is compressed in more than {MOST_MEMBERS:,} parts. Compress it as a whole.",
+                        code="invalid_encoding",
+                    )
+            pieces.append(member.decompress(piece))
             left -= len(pieces[-1])
             if left < 0:
                 raise too_large(limit)
-            piece = frame.unused_data if frame.eof else b""
-    if raw and not frame.eof:
+            piece = member.unused_data if member.eof else b""
+    if member is not None and not member.eof:
         raise EOFError("it ends too early")
     return b"".join(pieces)
 

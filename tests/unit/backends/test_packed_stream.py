@@ -1,5 +1,6 @@
 """Compressed streams: unpacked, judged by what is in them, and passed on plain."""
 
+import gzip
 import zlib
 from collections.abc import Iterable
 from typing import Any
@@ -122,3 +123,12 @@ async def test_a_whole_body_is_unpacked_within_its_limit() -> None:
     assert await UnpackedAnswer(answer(), "deflate", len(body)).whole() == body
     with pytest.raises(TooLong):
         await UnpackedAnswer(answer(), "deflate", len(body) - 1).whole()
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "zstd"])
+async def test_an_answer_of_countless_members_is_broken(encoding: str) -> None:
+    empty = gzip.compress(b"") if encoding == "gzip" else zstandard.compress(b"")
+    answer: Any = ScriptedAnswer([empty * 5000])
+
+    with pytest.raises(Broken, match="parts"):
+        await UnpackedAnswer(answer, encoding, 1 << 20).piece()

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.errors import BadRequest, BodyTooLarge, EncodingNotRead
-from gateway.server.packed_body import unpacked, unpacking
+from gateway.server.packed_body import MOST_MEMBERS, unpacked, unpacking
 
 LIMIT = 1_000_000
 
@@ -84,3 +84,10 @@ async def test_what_is_cut_short_or_no_such_data_is_a_400(coding: str, pack: Any
     for raw in (pack(b"some text that is packed" * 20)[:-cut], b'{"model": "m"}'):
         with pytest.raises(BadRequest):
             unpacked(raw, [coding], LIMIT)
+
+
+@pytest.mark.parametrize(("coding", "pack"), [("gzip", gzip.compress), ("zstd", zstandard.ZstdCompressor().compress)])
+def test_a_body_of_countless_members_is_refused_and_one_of_many_is_read(coding: str, pack: Any) -> None:
+    assert unpacked(pack(b"a") * MOST_MEMBERS, [coding], LIMIT) == b"a" * MOST_MEMBERS
+    with pytest.raises(BadRequest, match="parts"):
+        unpacked(pack(b"") * (MOST_MEMBERS + 1), [coding], LIMIT)
