@@ -30,7 +30,9 @@ class JobRun:
         ledger: Ledger,
         executor: Executor,
         clock: Callable[[], float] = time.monotonic,
+        parent: "JobRun | None" = None,
     ) -> None:
+        """`parent` is the run of the job of which this one is a part. What stops that one stops this one."""
         self.job = job
         self.settings = settings
         self.ledger = ledger
@@ -42,6 +44,7 @@ class JobRun:
         self._booked_s = 0.0
         self._booking = threading.Lock()
         self._look_at = 0.0
+        self._parent = parent
         self._over: Cancelled | BudgetSpent | None = None
 
     def step(self, name: str, inputs: Any, do: Callable[[], T], type: Any) -> T:
@@ -83,6 +86,8 @@ class JobRun:
         self._look_at = now + LOOK_EVERY_S
         self.book_time()
         try:
+            if self._parent is not None:
+                self._parent.check()
             if self.ledger.cancelled(self.job.id):
                 raise Cancelled(f"{self.job.id} was cancelled")
             in_time(self.job.budget, self.spent)

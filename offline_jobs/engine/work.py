@@ -41,9 +41,15 @@ def start(
 
 
 def go_on(
-    settings: Settings, ledger: Ledger, job: LedgerJob, *, executor: str = "local", processes: int = 1
+    settings: Settings,
+    ledger: Ledger,
+    job: LedgerJob,
+    *,
+    executor: str = "local",
+    processes: int = 1,
+    parent: JobRun | None = None,
 ) -> LedgerJob:
-    """Continue a job and record how it ended."""
+    """Continue a job and record how it ended. `parent` is the run of the job of which this one is a part."""
     kind = kind_of(job.kind)
     options = read_options(job.kind, kind, job.words)
     clean_parts(ledger)
@@ -52,7 +58,7 @@ def go_on(
             return ledger.job(job.id)  # by another process, while this one started
         ledger.begin(job.id)
         place = open_executor(executor, processes)
-        run = JobRun(job, settings, ledger, place)
+        run = JobRun(job, settings, ledger, place, parent=parent)
         try:
             report = kind.run(run, options)
             ledger.end(job.id, DONE, report=msgspec.json.encode(report))

@@ -160,7 +160,7 @@ def _done(run: JobRun, kind: str, words: dict[str, Any]) -> LedgerJob:
     )
     id = run.step(f"{kind} {words['prompt']}", words, lambda: run.ledger.create(kind, words, budget).id, str)
     job = run.ledger.job(id)
-    return job if job.state == DONE else go_on(run.settings, run.ledger, job)
+    return job if job.state == DONE else go_on(run.settings, run.ledger, job, parent=run)
 
 
 def _spent(run: JobRun) -> Spent:

@@ -41,6 +41,17 @@ def test_another_run_of_the_job_finds_the_steps_done_and_another_job_does_not(
     assert a_run(settings, ledger).step("double", 1, lambda: 3, int) == 3
 
 
+def test_a_job_that_is_a_part_of_a_cancelled_one_ends_with_it(settings: Settings, ledger: Ledger) -> None:
+    whole = a_run(settings, ledger)
+    part = JobRun(ledger.create("optimise", {}, BUDGET), settings, ledger, Local(), parent=whole)
+    ledger.cancel(whole.job.id)
+    with pytest.raises(Cancelled):
+        part.step("double", 1, lambda: pytest.fail("done although cancelled"), int)
+    late = a_run(settings, ledger, ledger.create("improve-prompts", {}, JobBudget(10, 1000, 1.0, 1e-9)))
+    with pytest.raises(BudgetSpent):
+        JobRun(part.job, settings, ledger, Local(), parent=late).check()
+
+
 def test_a_step_that_raises_is_not_done(settings: Settings, ledger: Ledger) -> None:
     run = a_run(settings, ledger)
     with pytest.raises(ZeroDivisionError):
