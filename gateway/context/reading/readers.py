@@ -10,12 +10,13 @@ from pathlib import Path
 
 from gateway.context.reading.document import Document
 from gateway.context.reading.formats.code import BRACES, PYTHON
+from gateway.context.reading.formats.definitions import FORMS
 from gateway.context.reading.kinds import kind_of
 from gateway.context.reading.recognition import NO_RECOGNITION, Recogniser, Recognition
 from gateway.context.reading.writer import DocumentWriter
 from gateway.errors import CollectionError
 
-VERSION = 5
+VERSION = 6
 """The version of the readers. It is part of the recipe of each ingested file. Increase it after a change to a reader,
 so that files are read again.
 """
@@ -52,7 +53,7 @@ READERS: dict[str, str] = {
     ".xlsb": "sheets:read_workbook",
     ".xlsx": "sheets:read_workbook",
     ".xml": "trees:read_xml",
-    **dict.fromkeys(PYTHON | BRACES, "code:read_code"),
+    **dict.fromkeys([*PYTHON, *BRACES, *FORMS], "code:read_code"),
 }
 """The reader of each kind, as `module:function` within `formats`. Files of all other kinds are read as text."""
 WITH_PARTS: dict[str, str] = {

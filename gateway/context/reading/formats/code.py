@@ -1,8 +1,8 @@
 """Reads source code. The file's name is the top heading. Each class or function is a heading below it.
 
 Python's own parser reads Python. In languages with braces, a lexer finds the braces outside strings and comments. The
-text before a brace is the title of its block. A file in any other language has only the top heading, and is cut into
-chunks at blank lines.
+text before a brace is the title of its block. `definitions.py` reads languages whose blocks are told by lines. A file
+in any other language has only the top heading, and is cut into chunks at blank lines.
 """
 
 import ast
@@ -13,9 +13,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from msgspec import Struct
-
 from gateway.context.reading.document import Document, Heading, ReadReport
+from gateway.context.reading.formats.code_block import LONGEST_TITLE, CodeBlock
+from gateway.context.reading.formats.definitions import FORMS, line_blocks
 from gateway.context.reading.formats.markdown import decode, text_report
 
 LINE_ENDS = frozenset((".go", ".groovy", ".js", ".jsx", ".kt", ".kts", ".mjs", ".scala", ".swift", ".ts", ".tsx"))
@@ -25,7 +25,6 @@ BRACES = LINE_ENDS | frozenset(
 )
 PYTHON = frozenset((".py", ".pyi"))
 CODE = ReadReport("code")
-LONGEST_TITLE = 80
 MOST_CHARS = 1_000_000
 """A file with more characters than this is not split into blocks. Such files are usually data or generated code, and a
 lexer needs a second for each million characters.
@@ -49,19 +48,6 @@ DEEPEST = 8
 BEHIND = re.compile(r"[ \t]*[;,)]*")
 
 
-class CodeBlock(Struct, frozen=True):
-    """A class or function, including the comments and decorators above it. `level` is the heading level. It is 2 for a
-    block at the top level of the file.
-    """
-
-    start: int
-    end: int
-    level: int
-    title: str
-    holds: bool = False
-    """Whether the block may contain other blocks, as a class contains methods."""
-
-
 def read_code(path: Path, raw: bytes) -> Document:
     text = decode(path, raw)
     return code_document(text.text, path.name, path.suffix.lower(), text_report("code", text))
@@ -70,8 +56,14 @@ def read_code(path: Path, raw: bytes) -> Document:
 def code_document(text: str, name: str, suffix: str, report: ReadReport = CODE) -> Document:
     blocks: list[CodeBlock] = []
     if len(text) <= MOST_CHARS:
-        blocks = python_blocks(text) if suffix in PYTHON else brace_blocks(text, name)
+        blocks = _blocks(text, name, suffix)
     return Document(text, tuple(_headings(text, name, blocks)), report=report)
+
+
+def _blocks(text: str, name: str, suffix: str) -> list[CodeBlock]:
+    if suffix in PYTHON:
+        return python_blocks(text)
+    return line_blocks(text, suffix) if suffix in FORMS else brace_blocks(text, name)
 
 
 def python_blocks(text: str) -> list[CodeBlock]:

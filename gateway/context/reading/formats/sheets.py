@@ -22,6 +22,7 @@ PLAIN_NAME = re.compile(r"(?:Sheet|Tabelle|Feuille?|Hoja|Foglio|Planilha|Blad|Л
 DELIMITERS = (",", ";", "\t", "|")
 SAMPLE_LINES = 50
 LONGEST_FIELD = 10_000_000
+LONGEST_CAPTION = 200
 
 
 def read_workbook(path: Path, raw: bytes) -> Document:
@@ -91,12 +92,22 @@ def _cell(value: Any) -> str:
 
 
 def write_tables(writer: DocumentWriter, rows: Sequence[Sequence[str]]) -> None:
-    """Write the tables of a sheet. Empty rows separate tables. A block with a single column is written as text."""
+    """Write the tables of a sheet. Empty rows separate tables. A block of one or two rows with a single cell is text,
+    and the caption of the table below it.
+    """
+    text = ""
     for block in _blocks(rows):
         if max(sum(map(bool, row)) for row in block) == 1 and len(block) < 3:
-            writer.paragraph("\n".join(next(filter(None, row)) for row in block))
+            writer.paragraph(text)
+            text = "\n".join(next(filter(None, row)) for row in block)
+        elif len(text) <= LONGEST_CAPTION:
+            writer.table(Table(block, text))
+            text = ""
         else:
+            writer.paragraph(text)
             writer.table(Table(block))
+            text = ""
+    writer.paragraph(text)
 
 
 def _blocks(rows: Sequence[Sequence[str]]) -> Iterator[list[Sequence[str]]]:

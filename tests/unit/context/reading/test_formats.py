@@ -296,3 +296,12 @@ def test_an_open_comment_mark_of_markdown_hides_nothing(tmp_path: Path) -> None:
     source = "Arrows such as <!-- are\n\nwritten like this.\n"
 
     assert written(tmp_path, "a.md", source).text == source
+
+
+def test_lines_above_a_table_of_a_sheet_are_its_caption(tmp_path: Path) -> None:
+    rows = [["Paint shops"], [], ["Litres sold in 2025"], [], *LIMITS, [], ["Provisional."]]
+
+    document = written(tmp_path, "a.xlsx", xlsx({"Sheet1": rows}))
+
+    assert document.text == f"Paint shops\n\nLitres sold in 2025\n{TABLE}\n\nProvisional."
+    assert document.leads[0].text == "Litres sold in 2025\nCountry | Hotel limit | Approver"
