@@ -34,8 +34,8 @@ models = ["*"]
 # a plain proxy that decides and records nothing
 PASS_THROUGH = PROXY + '[prompt]\nmode = "off"\ntemplates = []\n[records]\npolicy = "none"\n'
 RECORDED = PROXY + '[prompt]\nmode = "off"\ntemplates = []\n[records]\npolicy = "full"\n'
-# everything: classify, rewrite by a template, record. The first tier decides: its confidence in the prompts of the load is
-# 0.82 to 0.93
+# everything: classify, rewrite by a template, record. The first tier is to decide: its confidence in the prompts of the
+# load is 0.82 to 0.93
 FULL_PATH = (
     PROXY
     + EMBEDDER
