@@ -32,6 +32,8 @@ RENEW_S = 3.0
 BUSY_S = 0.05
 PATIENCE_S = 5.0
 """Under steady load, a line begins at least this often, in seconds."""
+TURN_S = 30.0
+"""A batch that was executed for this long waits while another key's batch waits for a worker."""
 AGAIN_S = 30.0
 """After this time, a batch that failed because of the gateway itself is tried again."""
 TRIES = 3
@@ -41,7 +43,7 @@ OPEN = ("in_progress", "validating")
 
 
 class BatchRunner:
-    """Executes one batch after the other, with a few lines at the same time."""
+    """Executes one batch at a time, with a few lines at the same time. Keys take turns."""
 
     def __init__(self, gateway: Gateway, access: Access, store: BatchStore, decoders: Mapping[str, Decode]) -> None:
         """`decoders` maps each endpoint, such as `/v1/embeddings`, to the function that reads its requests."""
@@ -95,7 +97,7 @@ class BatchRunner:
         done = await asyncio.to_thread(self._store.done, batch.id)
         status = await self._lines_of(batch, key, path, done)
         if not status:
-            return  # another worker goes on, or this one is shutting down
+            return  # another worker goes on, another key has its turn, or this worker is shutting down
         if status in ("cancelling", "expired") and is_checked:  # lines that were not checked may be no JSON
             await asyncio.to_thread(self._leave_out, batch, path, status)
         await self._end(batch, key, {"cancelling": "cancelled", "expired": "expired"}.get(status, "completed"))
@@ -106,6 +108,7 @@ class BatchRunner:
         status = "in_progress"
         pending: set[asyncio.Task[None]] = set()
         renewed = begun = 0.0
+        turn_ends, is_others_turn = asyncio.get_running_loop().time() + TURN_S, False
         lines = _lines(path)
         number, at_end = 0, False
         try:
@@ -117,13 +120,18 @@ class BatchRunner:
                     status = await asyncio.to_thread(self._store.renew, batch.id, self._worker)
                     if not status or self._gateway.readiness.draining:
                         return ""
+                    if now > turn_ends and not is_others_turn:
+                        is_others_turn = await asyncio.to_thread(self._store.others_wait, batch.owner)
                 if batch.expires <= time():
                     status = "expired"
                 is_over = at_end or status not in OPEN
-                if is_over and not pending:
-                    return status
+                if (is_over or is_others_turn) and not pending:
+                    if is_over:
+                        return status
+                    await asyncio.to_thread(self._store.end_turn, batch.id, self._worker)
+                    return ""
                 is_busy = self._is_busy() and now - begun < PATIENCE_S
-                if is_over or is_busy or len(pending) >= self._settings.parallel:
+                if is_over or is_others_turn or is_busy or len(pending) >= self._settings.parallel:
                     await self._wait(pending)
                     continue
                 raw = await asyncio.to_thread(next, lines, None)

@@ -95,11 +95,16 @@ class BatchStore:
         return self._select("(? OR owner = ?) ORDER BY created, rowid", everyone, owner)
 
     def take(self, worker: str) -> StoredBatch | None:
-        """Take the lease of the oldest unfinished batch that no other worker executes, or return None."""
+        """Take the lease of an unfinished batch that no other worker executes, or return None.
+
+        The key that has waited longest for its turn comes first, with its oldest batch.
+        """
         now = time()
         with self._writing() as database:
+            # the end of a key's last lease tells when it had its turn
+            served = f"(SELECT max(lease) FROM batches o WHERE o.owner = b.owner AND o.status NOT IN {ENDS})"
             free = f"status NOT IN {ENDS} AND (lease < ? OR worker = ?)"
-            query = f"SELECT id FROM batches WHERE {free} ORDER BY created, rowid"
+            query = f"SELECT id FROM batches b WHERE {free} ORDER BY {served}, created, rowid"
             row = database.execute(query, (now, worker)).fetchone()
             if row is None:
                 return None
@@ -112,6 +117,19 @@ class BatchStore:
             database.execute("UPDATE batches SET lease = ? WHERE id = ? AND worker = ?", (time() + LEASE_S, id, worker))
             row = database.execute("SELECT status FROM batches WHERE id = ? AND worker = ?", (id, worker)).fetchone()
         return row[0] if row else ""
+
+    def others_wait(self, owner: str) -> bool:
+        """Return whether a batch of another key waits for a worker."""
+        with self._reading() as database:
+            waiting = f"SELECT 1 FROM batches WHERE status NOT IN {ENDS} AND lease < ? AND owner != ?"
+            return database.execute(waiting, (time(), owner)).fetchone() is not None
+
+    def end_turn(self, id: str, worker: str) -> None:
+        """Give the lease of a batch back, and let the batches of other keys go first."""
+        with self._writing() as database:
+            database.execute(
+                "UPDATE batches SET lease = ?, worker = '' WHERE id = ? AND worker = ?", (time() - 0.001, id, worker)
+            )
 
     def postpone(self, id: str, wait_s: float) -> None:
         """Keep every worker from a batch for a time."""

@@ -79,15 +79,15 @@ def runner_of(stub: Any, batches: BatchStore) -> BatchRunner:
     return BatchRunner(stub, stub, batches, {ENDPOINT: lambda raw, _: Ask(Endpoint.CHAT, "m", raw)})
 
 
-def begin(folder: Path, batches: BatchStore, name: str, lines: int = 1) -> str:
+def begin(folder: Path, batches: BatchStore, name: str, lines: int = 1, owner: str = "me") -> str:
     line = {"method": "POST", "url": ENDPOINT, "body": {}}
     text = "\n".join(json.dumps({"custom_id": f"{name}-{number}", **line}) for number in range(lines))
     (folder / name).write_text(text)
-    return batches.create("me", ENDPOINT, name, {}, 20)
+    return batches.create(owner, ENDPOINT, name, {}, 20)
 
 
 async def status_of(batches: BatchStore, id: str, status: str) -> bool:
-    for _ in range(100):
+    for _ in range(500):
         batch = batches.get(id)
         assert batch is not None
         if batch.status == status:
@@ -200,3 +200,27 @@ def test_a_locked_file_is_told_as_an_outage_that_passes(tmp_path: Path, monkeypa
         other.execute("ROLLBACK")
     other.close()
     assert "locked" in told.value.message and str(tmp_path) not in told.value.message
+
+
+async def test_a_long_batch_of_one_key_does_not_keep_another_key_waiting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run, "TURN_S", 0.05)
+    monkeypatch.setattr(run, "RENEW_S", 0.02)
+    monkeypatch.setattr(run, "LOOK_S", 0.01)
+    stub, batches = Stub(tmp_path), BatchStore(tmp_path / "batches.sqlite3")
+    stub.wait_s = 0.02
+    long = [begin(tmp_path, batches, name, 14, "one") for name in ("first", "second")]
+    task = asyncio.create_task(runner_of(stub, batches).run())
+    try:
+        assert await status_of(batches, long[0], "in_progress")
+        short = begin(tmp_path, batches, "short", 1, "other")
+        assert await status_of(batches, short, "completed")
+        later = [batches.get(id) for id in long]
+        assert [one.status for one in later if one is not None] == ["in_progress", "validating"]
+        for id in long:
+            assert await status_of(batches, id, "completed")
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+    assert stub.answers == 29
