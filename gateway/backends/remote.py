@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from urllib.parse import quote, urlsplit
 
 from msgspec.structs import replace
@@ -71,8 +71,7 @@ class Remote:
     async def open(self) -> None:
         settings, origin = self._settings, self._origin
         secure = origin.scheme == "https"
-        given = {**{key.lower(): value for key, value in settings.headers.items()}, **self.credentials()}
-        fixed = {"content-type": "application/json", "accept": "*/*", **given}
+        fixed = {"content-type": "application/json", "accept": "*/*", **self._with_key(self.credentials())}
         self._pool = ConnectionPool(
             origin.hostname or "",
             origin.port or (443 if secure else 80),
@@ -97,7 +96,7 @@ class Remote:
         request = await self._passing(request)
         if self._pass_on is None:
             settings, secure = self._settings, self._origin.scheme == "https"
-            headers = {**settings.headers, **self.managing_headers()}
+            headers = self._with_key(self.managing_headers())
             tls = await asyncio.to_thread(tls_for, settings) if secure else None
             proxy = proxy_for(settings, settings.base_url)
             made = PassOn(self.name, settings, self._origin, headers, tls, proxy)
@@ -117,7 +116,7 @@ class Remote:
             self.name,
             settings,
             f"{'wss' if secure else 'ws'}://{self._origin.netloc}{place}",
-            {**settings.headers, **self.managing_headers()},
+            self._with_key(self.managing_headers()),
             request.headers,
             subprotocols,
             most_bytes=most_bytes,
@@ -167,6 +166,10 @@ class Remote:
     def managing_headers(self) -> dict[str, str]:
         """Return the headers that every request of `manage` needs."""
         return self.credentials()
+
+    def _with_key(self, own: Mapping[str, str]) -> dict[str, str]:
+        """Return the configured headers with those of the kind, which replace equal names in any case."""
+        return {**{name.lower(): value for name, value in self._settings.headers.items()}, **own}
 
     def count_tokens(self, text: str) -> int:
         return self._counter.count(text)
@@ -222,7 +225,7 @@ class Remote:
         url = f"{settings.base_url.rstrip('/')}/{quote(path)}" + (f"?{query}" if query else "")
         made = await self.fresh_headers(method, url.encode(), body)
         fresh = {name.decode(): value.decode() for name, value in made}
-        headers = {"content-type": "application/json", **settings.headers, **self.managing_headers(), **fresh}
+        headers = {"content-type": "application/json", **self._with_key(self.managing_headers()), **fresh}
         proxy = proxy_for(settings, settings.base_url)
         timeout = httpx.Timeout(MANAGE_S, connect=settings.connect_timeout_s)
         try:

@@ -113,6 +113,11 @@ class Azure(Remote):
         if status == UNAUTHORISED and self._token is not None:
             self._token.drop()
 
+    async def ping(self, path: str) -> int:
+        # without its version, Azure answers any path of its API with 404, which tells nothing
+        is_of_the_api = self._version and not path.startswith("/")
+        return await super().ping(f"{path}{'&' if '?' in path else '?'}{self._version}" if is_of_the_api else path)
+
     async def manage(self, method: str, path: str, query: str = "", body: bytes = b"") -> tuple[int, bytes]:
         return await super().manage(method, path, "&".join(filter(None, (query, self._version))), body)
 

@@ -16,6 +16,7 @@ from gateway.exchange import Exchange
 from gateway.ports import PassedRequest
 from gateway.wire.chat import decode
 from tests.doubles.entra import EntraStub
+from tests.doubles.raw_server import RawConnection, RawServer
 from tests.doubles.upstream import Script, Upstream
 
 CHAT = b'{"model":"m","messages":[{"role":"user","content":"Hi"}]}'
@@ -191,3 +192,54 @@ def test_responses_are_native_at_the_v1_path_alone(version: str, native: bool) -
     (card,) = Azure("azure", settings, Path()).models()
 
     assert (Endpoint.RESPONSES in card.endpoints) is native
+
+
+@pytest.mark.parametrize(
+    ("version", "path", "target"),
+    [
+        ("v1", "models", "/openai/v1/models"),
+        ("2024-10-21", "models", "/openai/models?api-version=2024-10-21"),
+        ("2024-10-21", "models?a=b", "/openai/models?a=b&api-version=2024-10-21"),
+        ("2024-10-21", "/status", "/status"),
+    ],
+)
+async def test_a_probe_names_the_version(stub: tuple[Upstream, int], version: str, path: str, target: str) -> None:
+    double, port = stub
+    double.play(Script(pieces=[b"{}"]))
+    settings = AzureSettings(base_url=f"http://127.0.0.1:{port}", models=("*",), api_key="k", api_version=version)
+    backend = Azure("azure", settings, Path())
+    await backend.open()
+    try:
+        assert await backend.ping(path) == 200
+    finally:
+        await backend.aclose()
+    assert double.received[0].line == f"GET {target} HTTP/1.1"
+
+
+async def test_a_configured_header_is_not_sent_twice_beside_the_key() -> None:
+    heads: list[bytes] = []
+
+    def handle(connection: RawConnection, _: int) -> None:
+        while head := connection.request():
+            heads.append(head)
+            connection.send(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{}")
+
+    with RawServer(handle) as server:
+        headers = {"Api-Key": "of the table", "Content-Type": "application/json", "X-Own": "a"}
+        settings = AzureSettings(
+            base_url=f"http://127.0.0.1:{server.port}", models=("*",), api_key="k", headers=headers
+        )
+        backend = Azure("azure", settings, Path())
+        await backend.open()
+        try:
+            await backend.manage("GET", "models")
+            await (await backend.pass_on(PassedRequest("GET", b"/models", ()))).aclose()
+            await backend.ping("models")
+        finally:
+            await backend.aclose()
+
+    assert len(heads) == 3
+    for head in heads:
+        lines = [line.lower() for line in head.split(b"\r\n")]
+        assert [line for line in lines if line.startswith(b"api-key:")] == [b"api-key: k"]
+        assert sum(line.startswith(b"content-type:") for line in lines) == 1 and b"x-own: a" in lines

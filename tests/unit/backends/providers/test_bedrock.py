@@ -19,7 +19,7 @@ from tests.golden.test_bedrock_streams import MODEL, STREAM
 
 CHAT = b'{"model":"m","messages":[{"role":"user","content":"Hi \xc3\xbc"}]}'
 ANSWER = b'{"output":{"message":{"role":"assistant","content":[{"text":"Hello"}]}},"stopReason":"end_turn"}'
-KEYS = {"access_key_id": "AKIA1", "secret_access_key": "the-secret"}
+KEYS: Any = {"access_key_id": "AKIA1", "secret_access_key": "the-secret"}
 
 
 @pytest.fixture
