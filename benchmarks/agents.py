@@ -1,4 +1,5 @@
-"""Runs coding agents against a scripted model: directly, and through the gateway in front of either API.
+"""Runs coding agents against a scripted model: directly, and through the gateway in front of either API and of the local
+engine, whose small model says what it likes.
 
 The model writes a file with the agent's shell, reads it, and says what it holds. An agent passes if the results of its
 tools and its last words are the same as without a gateway. The agents are not dependencies of this project:
@@ -38,6 +39,7 @@ kind = "anthropic"
 base_url = "http://{host}:{upstream}/v1"
 models = ["claude-scripted"]
 """
+LOCAL = "smollm2-135m-instruct"
 TASK = "Write a note and tell me what it says."
 LONGEST_S = 300
 _VARYING = re.compile(r"(PGID: )\d+")
@@ -98,6 +100,8 @@ def agents(node: Path) -> None:
             rows.append(
                 ["", api, f"{len(sent)}", "", done[1], "the same" if same else f"other: {done}", _lost(bodies, sent)]
             )
+        (_, words), _ = _outcome(agent, programs, LOCAL, through=True)
+        rows.append(["", "the local engine", "", "", words[-300:], "", ""])
     click.echo(
         table(["agent", "in front of", "requests", "largest", "last words", "calls and results", "left out"], rows)
     )
@@ -114,7 +118,7 @@ def _outcome(
         scripted = ScriptedAgentModel(str(work))
         url, stop = f"http://{HOST}:{scripted.port}", scripted.stop
         if through:
-            gateway, port = foreword.start(Path(folder) / "gateway", CONFIG, scripted.port)
+            gateway, port = foreword.start(Path(folder) / "gateway", foreword.LOCAL + CONFIG, scripted.port, ready_s=300)
             url = f"http://{HOST}:{port}"
         try:
             words = _run(agent.command(programs, model), {**agent.env(url), "HOME": str(home)}, work)

@@ -51,15 +51,15 @@ BEHIND = {
     "anthropic": ("claude-scripted", "embedding-scripted"),
 }
 FEATURES = {
-    "chat": "^(chat|message|invoke|text|prompt|completion|complete|generateText)$|system|^-s$|asyncio|^beta$",
+    "chat": "^(chat|invoke|text|prompt|completion|complete|completions|generateText|withResponse)$|^-s$|asyncio",
     "stream": "stream",
     "tools": "tool|function_?[cC]alling|TOOLS",
     "parallel tools": "parallel",
     "JSON": "json|schema|structured|parse|JSON|generateObject|Native|output_config",
     "images": "image",
     "thinking": "thinking",
-    "responses": "responses",
-    "messages": "message|beta|count_tokens|anthropic",
+    "responses": r"responses|openai\(\)",
+    "messages": "message|beta|count_tokens|[aA]nthropic|system",
     "embeddings": "embed",
     "files, stores, batches": "files|batch|upload",
     "errors": "error|refusal",

@@ -38,7 +38,7 @@ class ChatRounds:
         self._texts: list[str] = []
         """The texts of the rounds, in order."""
         self._said = ""
-        self._asked: dict[Any, dict[str, Any]] = {}
+        self._asked: dict[str, dict[str, Any]] = {}
         """All calls of the present round, by their index."""
         self._usage: Any = None
         self._completion: dict[str, Any] = {}
@@ -74,7 +74,7 @@ class ChatRounds:
         message = object_of(choice.get("message"))
         self._usage = added(self._usage, self._completion.get("usage"))
         self._take_text(message.get("content"))
-        self._asked = dict(enumerate(objects_of(message.get("tool_calls"))))
+        self._asked = {str(place): call for place, call in enumerate(objects_of(message.get("tool_calls")))}
         self._settle()
 
     def feed(self, piece: bytes) -> bytes:
@@ -159,7 +159,7 @@ class ChatRounds:
 
     def _call_part(self, part: dict[str, Any]) -> None:
         empty = {"type": "function", "function": {"name": "", "arguments": ""}}
-        call = self._asked.setdefault(part.get("index"), empty)
+        call = self._asked.setdefault(str(part.get("index")), empty)
         call.update({name: value for name, value in part.items() if name not in ("index", "function") and value})
         for name, value in object_of(part.get("function")).items():
             if isinstance(value, str):

@@ -44,7 +44,7 @@ class MessageRounds:
         """The blocks of the present round."""
         self._usage: Any = None
         self._of_round: dict[str, Any] = {}
-        self._indexes: dict[Any, tuple[int, int]] = {}
+        self._indexes: dict[str, tuple[int, int]] = {}
         """For each index in this round's stream: the block's place, and its index in the client's stream, or -1."""
         self._next_index = 0
         self._written: dict[int, str] = {}
@@ -91,9 +91,9 @@ class MessageRounds:
         self._settle()
         called = {call.id for call in self.calls}
         for block in self._blocks:
-            if block.get("type") != "tool_use" or block.get("name") not in self._tools:
+            if not self._is_ours(block):
                 self._content.append(block)
-            elif block.get("id") in called:
+            elif _id(block) in called:
                 self._content.append(self._use(block))
 
     def feed(self, piece: bytes) -> bytes:
@@ -109,7 +109,7 @@ class MessageRounds:
         called = {call.id for call in self.calls}
         out = b""
         for block in self._blocks:
-            if block.get("type") == "tool_use" and block.get("id") in called:
+            if self._is_ours(block) and _id(block) in called:
                 shown = self._use(block)
                 delta = {"type": "input_json_delta", "partial_json": _encode(shown["input"]).decode()}
                 out += self._block({**shown, "input": {}}, [delta])
@@ -137,7 +137,7 @@ class MessageRounds:
 
     def _reason(self, reason: Any) -> Any:
         """Return why the answer ended. It waits for no call if the client has none to answer."""
-        own = any(block.get("type") == "tool_use" and block.get("name") not in self._tools for block in self._blocks)
+        own = any(block.get("type") == "tool_use" and not self._is_ours(block) for block in self._blocks)
         return "end_turn" if reason == "tool_use" and not own else reason
 
     def _event(self, event: dict[str, Any], data: bytes) -> bytes:
@@ -167,14 +167,14 @@ class MessageRounds:
         self._blocks.append(block)
         if block.get("type") == "tool_use":
             self._written[place] = ""
-        if block.get("type") != "tool_use" or block.get("name") not in self._tools:
+        if not self._is_ours(block):
             index = self._next_index
             self._next_index += 1
-        self._indexes[event.get("index")] = (place, index)
+        self._indexes[str(event.get("index"))] = (place, index)
         return _framed({**event, "index": index}) if index >= 0 else b""
 
     def _continue(self, event: dict[str, Any]) -> bytes:
-        place, index = self._indexes.get(event.get("index"), (-1, -1))
+        place, index = self._indexes.get(str(event.get("index")), (-1, -1))
         if place < 0:
             return b""
         block, delta = self._blocks[place], object_of(event.get("delta"))
@@ -203,17 +203,25 @@ class MessageRounds:
                 own = True
                 continue
             arguments = (written or {}).get(place) or _encode(block.get("input") or {}).decode()
-            calls.append(RoundCall(str(block.get("id") or f"toolu_{place}"), tool, arguments))
+            calls.append(RoundCall(_id(block), tool, arguments))
         if own:
             self.postponed += len(calls)
         else:
             self.calls = calls
 
+    def _is_ours(self, block: dict[str, Any]) -> bool:
+        """Whether a block is a call of an MCP tool."""
+        return block.get("type") == "tool_use" and str(block.get("name")) in self._tools
+
     def _use(self, block: dict[str, Any]) -> dict[str, Any]:
         """Return a call as the client sees it."""
         tool = self._tools[str(block.get("name"))]
-        shown = {"id": PREFIX + str(block.get("id")), "name": tool.tool.name, "server_name": tool.label}
+        shown = {"id": PREFIX + _id(block), "name": tool.tool.name, "server_name": tool.label}
         return {"type": USE, **shown, "input": object_of(block.get("input"))}
+
+
+def _id(block: dict[str, Any]) -> str:
+    return str(block.get("id") or "")
 
 
 def _is_toolset(tool: bytes) -> bool:
