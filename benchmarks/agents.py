@@ -1,5 +1,5 @@
-"""Runs coding agents against a scripted model: directly, and through the gateway in front of either API and of the local
-engine, whose small model says what it likes.
+"""Runs coding agents against a scripted model: directly, and through the gateway in front of either API. The requests
+that they sent directly are then sent to the local engine, too.
 
 The model writes a file with the agent's shell, reads it, and says what it holds. An agent passes if the results of its
 tools and its last words are the same as without a gateway. The agents are not dependencies of this project:
@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+import httpx
 from harness import foreword
 from harness.processes import HOST
 from harness.report import table
@@ -100,8 +101,7 @@ def agents(node: Path) -> None:
             rows.append(
                 ["", api, f"{len(sent)}", "", done[1], "the same" if same else f"other: {done}", _lost(bodies, sent)]
             )
-        (_, words), _ = _outcome(agent, programs, LOCAL, through=True)
-        rows.append(["", "the local engine", "", "", words[-300:], "", ""])
+        rows.append(["", "the local engine", f"{len(bodies)}", "", "", _from_local_engine(bodies), ""])
     click.echo(
         table(["agent", "in front of", "requests", "largest", "last words", "calls and results", "left out"], rows)
     )
@@ -118,7 +118,7 @@ def _outcome(
         scripted = ScriptedAgentModel(str(work))
         url, stop = f"http://{HOST}:{scripted.port}", scripted.stop
         if through:
-            gateway, port = foreword.start(Path(folder) / "gateway", foreword.LOCAL + CONFIG, scripted.port, ready_s=300)
+            gateway, port = foreword.start(Path(folder) / "gateway", CONFIG, scripted.port)
             url = f"http://{HOST}:{port}"
         try:
             words = _run(agent.command(programs, model), {**agent.env(url), "HOME": str(home)}, work)
@@ -129,6 +129,23 @@ def _outcome(
         path, last = scripted.bodies[-1] if scripted.bodies else ("", {"messages": []})
         results = [_VARYING.sub(r"\1N", text.replace(str(work), "WORK")) for text in tool_results(path, last)]
         return (results, words.strip()), scripted.bodies
+
+
+def _from_local_engine(bodies: list[tuple[str, dict[str, Any]]]) -> str:
+    """Return what the local engine answers to an agent's requests."""
+    answers = []
+    with tempfile.TemporaryDirectory(prefix="foreword-agent-") as folder:
+        gateway, port = foreword.start(Path(folder) / "gateway", foreword.LOCAL, ready_s=300)
+        try:
+            for path, body in bodies:
+                url = f"http://{HOST}:{port}{path}"
+                answer = httpx.post(url, json={**body, "model": LOCAL, "stream": False}, timeout=LONGEST_S)
+                said = answer.json()
+                error = said.get("error", {}).get("message", "")
+                answers.append(f"{answer.status_code}: {(error or json.dumps(said))[:200]}")
+        finally:
+            gateway.stop()
+    return "; ".join(dict.fromkeys(answers))
 
 
 def _lost(came: list[tuple[str, dict[str, Any]]], sent: list[tuple[str, dict[str, Any]]]) -> str:
