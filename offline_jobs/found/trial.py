@@ -85,9 +85,12 @@ class FoundTrial:
         if pool is None:
             vectors = np.stack([self._vector(text) for text in texts_of(template, template.nearest)])
             pool = self._pools[template] = pool_of(template, template.nearest, vectors)
-        # a recorded request may be an example itself, and would show its own answer
-        own = template.own_message(template.named(row.parts))
-        near = pool.nearest(self._vector(template.named(row.parts)[template.nearest.part]), template.nearest.k + 1)
+        values = template.named(row.parts)
+        vector, own = self._vector(values[template.nearest.part]), template.own_message(values)
+        if all(shot.input != own for shot in pool.rows.shots):
+            return pool.nearest(vector)
+        # the recorded request is an example itself, and would show its own answer
+        near = pool.nearest(vector, template.nearest.k + 1)
         return tuple([shot for shot in near if shot.input != own][-template.nearest.k :])
 
     def _vector(self, text: str) -> Vectors:

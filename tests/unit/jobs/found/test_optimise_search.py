@@ -8,20 +8,25 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from gateway.prompt.found.adopt import identity
+from gateway.prompt.found.adopt import NearestExamples, identity
 from gateway.prompt.found.contract import AnswerContract
 from gateway.prompt.found.contract_file import write_contract
 from gateway.prompt.found.frozen import refuse_changes
 from gateway.prompt.found.templates import newest_template
 from gateway.settings.tables import Settings
 from offline_jobs.datasets.dataset import find
-from offline_jobs.engine.ledger import DONE
+from offline_jobs.engine.executor import Local
+from offline_jobs.engine.ledger import DONE, Ledger
+from offline_jobs.engine.models import open_models
+from offline_jobs.engine.run import JobRun
 from offline_jobs.engine.work import jobs_folder
+from offline_jobs.found.candidates import as_examples, with_nearest
+from offline_jobs.found.trial import FoundTrial
 from tests.doubles.bag_embedder import BagEmbedder
 from tests.doubles.canary import LABELS, PROMPT, SYSTEM, adopted
 from tests.doubles.recorded import settings_in
 from tests.doubles.toy_model import Messages, Toy, toy_model
-from tests.unit.jobs.found.test_optimise_found import WORDS, did, harvested, recorded, ticket, with_feedback
+from tests.unit.jobs.found.test_optimise_found import BUDGET, WORDS, did, harvested, recorded, ticket, with_feedback
 
 CRITIC = "Say what the ticket is about, in one word, and add no greeting."
 
@@ -133,3 +138,20 @@ def test_a_judge_decides_where_no_right_answer_is_known(tmp_path: Path) -> None:
     assert report["won"] == "triage@3", report["verdict"]
     assert (report["start"], report["best"]) == (0.5, 1.0)
     assert ticket(1)[1] in LABELS
+
+
+def test_a_recorded_request_is_never_its_own_example(tmp_path: Path) -> None:
+    with toy_model(nearest_mind) as toy:
+        settings = prepared(tmp_path, toy)
+        rows = harvested(settings, *with_feedback(30))
+        base = identity(PROMPT)
+        template = with_nearest(base, NearestExamples(base.slots[0].name, 2, as_examples(rows)))
+        ledger = Ledger(jobs_folder(settings))
+        run = JobRun(ledger.create("optimise", {}, BUDGET), settings, ledger, Local())
+        with open_models(run) as loop:
+            FoundTrial(loop, "toy", BagEmbedder()).answers(template, rows)
+        ledger.close()
+    for body in toy.asked:
+        *shown, asked = [message["content"] for message in body["messages"]]
+        assert len(shown) == 5
+        assert asked not in shown
