@@ -7,6 +7,7 @@ forgotten, and a resumed job begins again.
 import logging
 import shutil
 import time
+from contextlib import suppress
 
 from offline_jobs.engine.ledger import DONE, Ledger, LedgerJob
 
@@ -37,5 +38,7 @@ def clean_parts(ledger: Ledger, now_s: float | None = None) -> list[str]:
 
 def _last_s(ledger: Ledger, job: LedgerJob) -> float:
     """Return when a job last did something, in seconds since 1970. A killed job has no end."""
-    files = [file.stat().st_mtime for file in (ledger.folder / job.id / PARTS).iterdir() if file.exists()]
-    return max([job.ended_s, job.created_s, *files])
+    times = [job.ended_s, job.created_s]
+    with suppress(FileNotFoundError):  # another process, which begins a job too, may be removing them now
+        times.extend(file.stat().st_mtime for file in (ledger.folder / job.id / PARTS).iterdir())
+    return max(times)

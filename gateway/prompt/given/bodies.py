@@ -45,6 +45,9 @@ def jinja_body(text: str) -> tuple[Body, list[str]]:
             tag = words[0] if words else ""
             if kind == "data":
                 pieces.append("" if depth else source)
+            elif kind == "variable" and len(words) == 1 and source[0] in "\"'":
+                # a text in quotes, such as {{ "{{" }}, is how the marks of the language itself are written
+                pieces.append("" if depth else _quoted(source))
             elif kind == "variable":
                 if not depth:
                     pieces.append(Blank(blank_name(source) if len(words) > 1 else source))
@@ -66,6 +69,11 @@ def jinja_body(text: str) -> tuple[Body, list[str]]:
     except TemplateSyntaxError as error:
         raise PromptFileBroken(f"line {error.lineno} of the prompt: {error.message}") from error
     return joined(pieces), losses
+
+
+def _quoted(source: str) -> str:
+    """Return the text in quotes, with its escapes read as Jinja reads them."""
+    return source[1:-1].encode("ascii", "backslashreplace").decode("unicode-escape")
 
 
 def _statements(text: str) -> Iterator[tuple[str, str, list[str]]]:

@@ -1,6 +1,7 @@
 """Texts of unfinished jobs go away in time, and a misspelt job is told."""
 
 import os
+import shutil
 import time
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from gateway.settings.tables import Settings
 from offline_jobs.discover import job as discover
 from offline_jobs.engine.budget import JobBudget
 from offline_jobs.engine.cleanup import KEPT_S, clean_parts
-from offline_jobs.engine.ledger import DONE, FAILED, Ledger
+from offline_jobs.engine.ledger import DONE, FAILED, Ledger, LedgerJob
 from offline_jobs.engine.work import go_on, start
 from tests.doubles.application import SYSTEM, requests, tickets
 from tests.doubles.recorded import stored
@@ -105,3 +106,21 @@ def test_the_list_says_what_a_prompt_lacks(settings: Settings, ledger: Ledger, t
     start(settings, ledger, "discover", {"since": "2020-01-01", "until": "2040-01-01"})
     assert "read 25 records" in listed()
     assert "1 of 3 users or days" in listed()
+
+
+def test_jobs_that_begin_together_may_clean_up_together(settings: Settings) -> None:
+    class Overtaken(Ledger):
+        """Another process removes the texts as soon as this one has looked a job up."""
+
+        def known(self, id: str) -> LedgerJob | None:
+            job = super().known(id)
+            shutil.rmtree(self.folder / id / "parts")
+            return job
+
+    ledger = Overtaken(settings.data_folder / "jobs")
+    try:
+        parts = with_parts(ledger, FAILED, 2 * KEPT_S)
+        clean_parts(ledger)
+        assert not parts.exists()
+    finally:
+        ledger.close()
