@@ -3,8 +3,8 @@
     .venv/bin/python benchmarks/bombs.py
 
 Each is read or refused within the limits that ship: 1 GB, and 30 to 120 seconds by size. The table says what happened,
-the seconds by the clock, and the largest memory of any parse process so far. A process that the limit of memory ends is
-no fault of the gateway's, but a refusal with a better reason would be.
+the seconds by the clock, and the largest memory of the parse process so far (`-` where it was ended). A process that
+the limit of memory ends is no fault of the gateway's, but a refusal with a better reason would be.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from __future__ import annotations
 import gzip
 import io
 import json
-import resource
 import struct
 import sys
 import tarfile
@@ -214,8 +213,16 @@ def _row(parse: ParseProcess, folder: Path, name: str, content: bytes) -> str:
         outcome = str(error).removeprefix(f"{name}: ")[:110]
     spent = time.perf_counter() - began
     late = " **LATE**" if spent > time_for(str(path)) + 5 else ""
-    used = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss // 1024
-    return f"| {name} | {len(content) // 1024:,} | {outcome}{late} | {spent:.1f} | {used:,} |"
+    return f"| {name} | {len(content) // 1024:,} | {outcome}{late} | {spent:.1f} | {_most_mb(parse)} |"
+
+
+def _most_mb(parse: ParseProcess) -> str:
+    process = parse._process
+    try:
+        status = Path(f"/proc/{process.pid if process else 0}/status").read_text("utf-8")
+        return f"{int(status.partition('VmHWM:')[2].split()[0]) // 1024:,}"
+    except (OSError, IndexError):
+        return "-"
 
 
 if __name__ == "__main__":

@@ -1,11 +1,13 @@
 """Measures how the cost of collections grows: adding files to one collection, and finding one of many collections,
 and searching a large collection in the store `exact`.
 
-    python benchmarks/growth.py [--files 10000] [--collections 5000] [--vectors 500000]
+    python benchmarks/growth.py [--files 10000] [--collections 5000] [--vectors 500000] [--novel frankenstein_en.txt]
 
 The embedder is a bag of words (a word is a dimension; some 20 us a text), and the documents are text files, read in
 this process. So the times are those of the store, the catalog and the word index. A real embedder adds its own time to
 each file, whatever the size of the collection.
+
+`--novel` adds a text as one PDF of 300 pages, with MiniLM, and says what reading, cutting and embedding take.
 
 The large collection has random vectors. `exact` compares all of them, so its times do not depend on their values. They
 say nothing about a store with an approximate index.
@@ -17,6 +19,7 @@ import re
 import statistics
 import sys
 import tempfile
+import textwrap
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -29,13 +32,17 @@ import click
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from gateway.ask import ClientKey
+from gateway.context.embedding.sentence import DEFAULT_MODEL, SentenceEmbedder
 from gateway.context.ingest.ingest import Ingest, IngestItem
-from gateway.context.reading.chunk import Cut
+from gateway.context.reading.chunk import Cut, chunk
+from gateway.context.reading.document import Document
 from gateway.context.reading.readers import read
 from gateway.context.store import lexical
 from gateway.context.store.catalog import Catalog
 from gateway.context.store.collections import OPERATOR, Collections, Wish
 from gateway.context.store.exact import ExactStore
+from gateway.exchange import Chunk
+from gateway.resources import locate
 
 if TYPE_CHECKING:
     from gateway.ports import Vectors
@@ -49,6 +56,7 @@ FILLED = 1_000
 WORD = re.compile(r"\w+")
 DIMENSIONS = 384
 PARAGRAPHS = 5
+PAGES = 300
 
 
 class WordBag:
@@ -131,6 +139,37 @@ def look_ups(folder: Path, most: int) -> Iterator[str]:
     collections.close()
 
 
+def novel(folder: Path, text: Path) -> Iterator[str]:
+    """Yield what each step of adding a long PDF takes, in CPU time of this process, where the file is read too."""
+    from tests.doubles.documents import pdf
+
+    lines = textwrap.wrap(text.read_text("utf-8").encode("latin-1", "ignore").decode("latin-1"), 75)
+    lines = lines[: PAGES * -(-len(lines) // PAGES)]
+    each = -(-len(lines) // PAGES)
+    pages = [
+        [(line, 60.0, 800.0 - 700 / each * row, 8.0) for row, line in enumerate(lines[first : first + each])]
+        for first in range(0, len(lines), each)
+    ]
+    path = folder / "novel.pdf"
+    path.write_bytes(pdf(*pages))
+    embedder = SentenceEmbedder("minilm", locate(DEFAULT_MODEL, Path()))
+    embedder.embed(["A first call loads the model."])
+    collections = Collections(Catalog(folder / "catalog.sqlite3"), ExactStore(folder / "vectors"))
+    ingest = Ingest(collections, embedder, read, folder / "turns", Cut())
+    collection = collections.find_or_create("novel", OPERATOR)
+    documents: list[Document] = []
+    chunks: list[Chunk] = []
+    reading = _took(lambda: documents.append(read(path)))
+    cutting = _took(
+        lambda: chunks.extend(chunk(documents[0], "c", path.name, embedder.count_tokens, Cut(), embedder.window_tokens))
+    )
+    adding = _took(partial(ingest.add, collection, [IngestItem(path, path.name)]))
+    for name, (wall, cpu) in (("reading", reading), ("cutting", cutting), ("all of adding", adding)):
+        yield f"| {name} | {wall / 1000:.1f} | {cpu / 1000:.1f} |"
+    yield f"{len(documents[0].pages)} pages, {path.stat().st_size // 1024:,} kB, {len(chunks):,} chunks"
+    collections.close()
+
+
 def vectors(folder: Path, most: int) -> Iterator[str]:
     """Yield, for each number of vectors: thousands added a second, milliseconds of a search, seconds until a store that
     was opened again has found something (its files are in the page cache), and MB on the disk."""
@@ -185,8 +224,15 @@ def _took(work: Callable[[], object]) -> tuple[float, float]:
 @click.option(
     "--collections", "most", default=COUNTS[-1], show_default=True, help="Create up to this many collections."
 )
+@click.option("--novel", "text", type=click.Path(path_type=Path, exists=True), help="Add this text as a PDF alone.")
 @click.option("--vectors", "most_vectors", default=VECTORS[-1], show_default=True, help="Add up to this many vectors.")
-def main(most_files: int, most: int, most_vectors: int) -> None:
+def main(most_files: int, most: int, most_vectors: int, text: Path | None) -> None:
+    if text is not None:
+        with tempfile.TemporaryDirectory() as folder:
+            click.echo("\n| a PDF | s | CPU |\n|---|---:|---:|")
+            for row in novel(Path(folder), text):
+                click.echo(row)
+        return
     with tempfile.TemporaryDirectory() as folder:
         click.echo("\n| files | chunks | ms a file | of them CPU | CPU ms a search |")
         click.echo("|------:|-------:|----------:|------------:|----------------:|")

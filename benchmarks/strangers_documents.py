@@ -46,7 +46,11 @@ folder, results = Path(sys.argv[1]), {}
 for path in sorted(path for path in folder.rglob("*") if path.is_file()):
     name = str(path.relative_to(folder))
     try:
-        pieces = chunk(read(path), "c", name, lambda text: len(text) // 4 + 1, Cut(200), 256)
+        document = read(path)
+        if len(sys.argv) > 2:
+            from gateway.context.reading.recognition import Recognition
+            document = read(path, "", Recognition(tuple(sys.argv[2:])))
+        pieces = chunk(document, "c", name, lambda text: len(text) // 4 + 1, Cut(200), 256)
         results[name] = [[piece.heading, piece.text] for piece in pieces]
     except Exception as error:
         results[name] = str(error)
@@ -122,8 +126,9 @@ def _in_order(texts: Iterable[str], everything: str) -> bool:
     return True
 
 
-def ours(folder: Path) -> Chunks:
-    return dict(_run([sys.executable, "-c", OURS, str(folder)], ROOT))
+def ours(folder: Path, *languages: str) -> Chunks:
+    """`languages`: those in which text in pictures is recognised."""
+    return dict(_run([sys.executable, "-c", OURS, str(folder), *languages], ROOT))
 
 
 def old(folder: Path, commit: str) -> Chunks:
@@ -222,10 +227,11 @@ def answer(corpus: Path) -> None:
 @click.option("--peers", metavar="PYTHON", help="A Python that has markitdown[all] and unstructured.")
 @click.option("--old", "commit", metavar="COMMIT", help="An earlier version of this repository.")
 @click.option("--questions", is_flag=True, help="Search for the questions too.")
+@click.option("--ocr", multiple=True, help="Recognise text in pictures in this language. Repeatable.")
 @click.option("--every", is_flag=True, help="List all features, and not only those that we read wrongly.")
-def main(corpus: Path, peers: str, commit: str, questions: bool, every: bool) -> None:
+def main(corpus: Path, peers: str, commit: str, questions: bool, every: bool, ocr: tuple[str, ...]) -> None:
     folder = corpus / "files"
-    systems: dict[str, Chunks] = {"ours": ours(folder)}
+    systems: dict[str, Chunks] = {"ours": ours(folder, *ocr)}
     if peers:
         systems["markitdown"] = peer(folder, peers, MARKITDOWN)
         systems["unstructured"] = peer(folder, peers, UNSTRUCTURED)

@@ -21,7 +21,9 @@ class Archive:
         self._name = name
         self._zip = zipfile.ZipFile(io.BytesIO(raw))
         members = self._zip.infolist()
-        if len(members) > MOST_MEMBERS or sum(member.file_size for member in members) > MAX_UNPACKED_BYTES:
+        if len(members) > MOST_MEMBERS:
+            raise CollectionError(f"{name}: holds more than {MOST_MEMBERS:,} files")
+        if sum(member.file_size for member in members) > MAX_UNPACKED_BYTES:
             raise CollectionError(f"{name}: unpacks to more than {MAX_UNPACKED_BYTES // 2**20} MB")
         self.names = [member.filename for member in members]
 
