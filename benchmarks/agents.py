@@ -132,20 +132,30 @@ def _outcome(
 
 
 def _from_local_engine(bodies: list[tuple[str, dict[str, Any]]]) -> str:
-    """Return what the local engine answers to an agent's requests."""
+    """Return what the local engine answers to an agent's requests, in its first tokens. The small model calls no tool,
+    and would write until its window is full.
+    """
     answers = []
     with tempfile.TemporaryDirectory(prefix="foreword-agent-") as folder:
         gateway, port = foreword.start(Path(folder) / "gateway", foreword.LOCAL, ready_s=300)
         try:
             for path, body in bodies:
                 url = f"http://{HOST}:{port}{path}"
-                answer = httpx.post(url, json={**body, "model": LOCAL, "stream": False}, timeout=LONGEST_S)
-                said = answer.json()
-                error = said.get("error", {}).get("message", "")
-                answers.append(f"{answer.status_code}: {(error or json.dumps(said))[:200]}")
+                answers.append(_short_answer(url, body))
         finally:
             gateway.stop()
     return "; ".join(dict.fromkeys(answers))
+
+
+def _short_answer(url: str, body: dict[str, Any]) -> str:
+    wanted = {name: value for name, value in body.items() if name not in ("max_completion_tokens", "stream_options")}
+    answer = httpx.post(url, json={**wanted, "model": LOCAL, "stream": False, "max_tokens": 16}, timeout=2 * LONGEST_S)
+    said = answer.json()
+    if answer.status_code != 200:
+        return f"{answer.status_code}: {said['error']['message'][:200]}"
+    if "content" in said:
+        return f"200: {', '.join([block['type'] for block in said['content']])}"
+    return f"200: {'tool_calls' if said['choices'][0]['message'].get('tool_calls') else 'text'}"
 
 
 def _lost(came: list[tuple[str, dict[str, Any]]], sent: list[tuple[str, dict[str, Any]]]) -> str:
