@@ -231,12 +231,12 @@ def test_every_cut_of_a_file_is_read_or_refused(tmp_path: Path, form: str) -> No
 def test_a_text_in_quotes_is_fixed_text_and_every_part_has_a_name_that_an_export_can_hold(tmp_path: Path) -> None:
     file = tmp_path / "a.prompt"
     file.write_text(
-        """Fill {{ "{{" }} name {{ '}}' }} for {{ user }}{% if a %}{{ "b" }}{% endif %}: {{ 5 }} {{ a['b'] }}"""
+        """Fill {{ "{{" }} name {{ '}}\\xe9é' }} for {{ user }}{% if a %}{{ "b" }}{% endif %}: {{ 5 }} {{ a['b'] }}"""
     )
     (given,) = FORMATS["litellm"](file)
     prompt = put_given([], given, "k", "chat/completions").prompt
 
-    assert prompt.newest.last.pieces == ("Fill {{ name }} for ", ": ", " ", "")
+    assert prompt.newest.last.pieces == ("Fill {{ name }}éé for ", ": ", " ", "")
     assert [part.name for part in prompt.newest.parts] == ["user_if_a", "5", "a_b"]
     template = identity(prompt)
     assert imported(exported(template), template, prompt).messages == template.messages
