@@ -88,18 +88,22 @@ def answers_of(part: PromptPortion) -> list[SeenAnswer]:
 def _answer(request: PromptRequest) -> SeenAnswer | None:
     seen = request.seen
     record, answer = seen.record, seen.record.answer
-    if not is_answered(seen) or record.changed or answer.finish == CUT or len(answer.text) > LONGEST:
+    if not is_answered(seen) or record.changed:
         return None
     asked = "\n".join(request.values)[:2000]
     own = replace(answer, extra={})
+    # an answer that was cut off says nothing about the form; the right answer that feedback gives does
+    is_cut = answer.finish == CUT or len(answer.text) > LONGEST
     for opinion in reversed(seen.feedback):
         if opinion.answer:
             return SeenAnswer(Answer(opinion.answer), asked, is_given=True)
+        if is_cut:
+            continue
         if opinion.score is not None:
             if opinion.score < HALF:
                 return None
             return SeenAnswer(own, asked, is_confirmed=opinion.score >= RIGHT)
-    return SeenAnswer(own, asked)
+    return None if is_cut else SeenAnswer(own, asked)
 
 
 JOB = JobKind(

@@ -10,6 +10,7 @@ from gateway.exchange import Arm
 from gateway.prompt.found.contract import AnswerContract
 from gateway.prompt.found.contract_file import contract_path, read_contract, write_contract
 from gateway.prompt.found.store import change_found, found_path, put, read_found
+from gateway.records.feedback import Feedback
 from gateway.settings.tables import Settings
 from offline_jobs.engine.ledger import DONE, FAILED, LedgerJob
 from offline_jobs.publish.decisions import decisions
@@ -130,3 +131,23 @@ def test_a_broken_file_is_not_replaced(settings: Settings, run: Run) -> None:
     job = run("learn-contract", prompt="triage", since="2020-01-01")
     assert (job.state, str(path) in job.reason) == (FAILED, True)
     assert path.read_text() == "{"
+
+
+def test_right_answers_of_people_count_where_the_models_own_were_cut_off(settings: Settings, run: Run) -> None:
+    adopted(settings)
+    records = [answered(number, "I am sorry to hear that your card") for number in range(90)]
+    cut = [replace(one, answer=replace(one.answer, finish="length")) for one in records]
+    stored(settings, cut, [Feedback(one.id, answer=LABELS[number % 3]) for number, one in enumerate(cut)])
+    job = run("learn-contract", prompt="triage", since="2020-01-01")
+    assert job.state == DONE, job.reason
+    contract = read_contract(settings.data_folder, PROMPT.id)
+    assert contract is not None
+    assert contract.labels == LABELS
+
+
+def test_the_models_own_answers_that_were_cut_off_settle_nothing(settings: Settings, run: Run) -> None:
+    adopted(settings)
+    records = [answered(number, LABELS[number % 3]) for number in range(90)]
+    stored(settings, [replace(one, answer=replace(one.answer, finish="length")) for one in records])
+    run("learn-contract", prompt="triage", since="2020-01-01")
+    assert read_contract(settings.data_folder, PROMPT.id) is None
