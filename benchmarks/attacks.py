@@ -70,11 +70,12 @@ def _many_streams(count: int, pieces: int) -> Callable[[Path], Outcome]:
 
     def attack(scratch: Path) -> Outcome:
         with gateway(scratch) as attacked, Probe(attacked.port, attacked.health, KEY) as probe:
-            began = attacked.process.cpu_s()
+            began, empty = attacked.process.cpu_s(), attacked.rss_mb()
             ends = asyncio.run(_streams(attacked.port, count, pieces))
             cpu = (attacked.process.cpu_s() - began) * 1e6 / max(1, count * pieces)
             rss = attacked.rss_mb()
-        figures = f"{ends['whole']:,} of {count:,} whole, {cpu:.0f} µs of CPU a piece, RSS {rss:,.0f} MB"
+        each = f"{(rss - empty) * 1024 / count:.0f} kB each"
+        figures = f"{ends['whole']:,} of {count:,} whole, {cpu:.0f} µs of CPU a piece, RSS {rss:,.0f} MB, {each}"
         return Outcome(ends["whole"] == count, figures, probe.seen)
 
     return attack

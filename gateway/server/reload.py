@@ -48,7 +48,9 @@ async def reload_config(request: AnyRequest, gateway: Shared, key: Caller) -> Re
         case "replaced":
             raise ReloadReplaced(outcome.text)
     done = {"status": "in use", "workers": outcome.workers, "took_s": round(outcome.took_s, 3)}
-    return json_of({**done, "needs_restart": outcome.needs_restart})
+    answer = json_of({**done, "needs_restart": outcome.needs_restart})
+    answer.headers["connection"] = "close"  # this worker ends, and the client's next request must go to a new one
+    return answer
 
 
 def _text(body: bytes) -> str:

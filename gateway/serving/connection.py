@@ -9,9 +9,9 @@ import httptools
 from gateway.errors import BadRequest, RequestError, TimedOut
 from gateway.serving.head import HEAD_LIMIT, address, head_too_large
 from gateway.serving.limits import ClientLimits
+from gateway.serving.queued_bytes import unread_bytes, unsent_bytes
 from gateway.serving.request import ServedRequest
 from gateway.serving.request_parser import RequestParser
-from gateway.serving.unsent import unsent_bytes
 from gateway.serving.websocket import ServedSocket
 
 WRITE_HIGH_WATER = 64 * 1024
@@ -311,6 +311,11 @@ class ClientConnection(asyncio.Protocol):
             self._body_too_slow(self._answering, now)
         elif self._parser.in_head:
             self._answer_bytes(TimedOut("The head of the request did not arrive in time."))
+        elif unread_bytes(self._transport):
+            # a request has come, which the event loop has not read yet, since this process stood still
+            self.deadline = now + self._owner.limits.head_s
+            if self._owner.draining:
+                self._owner.rests()
         else:
             self._close()
 

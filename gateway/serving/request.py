@@ -205,6 +205,8 @@ class ServedRequest:
             if lower == b"content-length":
                 length = value
                 continue
+            if lower == b"connection":
+                self.keep = self.keep and value.lower() != b"close"
             if lower in (b"transfer-encoding", b"connection"):
                 continue
             dated = dated or lower == b"date"

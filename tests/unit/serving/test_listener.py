@@ -401,3 +401,36 @@ async def test_a_connection_that_rests_while_the_listener_drains_is_closed_after
         writer.close()
 
     assert (rest, 0.2 < took_s < 1.0) == (b"", True)
+
+
+@pytest.mark.parametrize("draining", [False, True])
+async def test_a_request_that_has_come_but_is_not_read_yet_is_answered_before_its_connection_closes(
+    draining: bool,
+) -> None:
+    """A worker that stood still may find the end of an idle connection's time before the request."""
+    async with place() as there:
+        client = await asyncio.to_thread(socket.create_connection, ("127.0.0.1", there.port), 5)
+        client.sendall(post())
+        await asyncio.to_thread(client.recv, 65536)
+        if draining:
+            there.listener.drain(60.0)
+        (connection,) = there.listener._connections
+        client.sendall(post())
+        connection.expire(asyncio.get_running_loop().time())
+        answer = await asyncio.to_thread(client.recv, 65536)
+        client.close()
+
+    assert status(answer) == 200
+
+
+async def test_an_application_can_close_the_connection() -> None:
+    async def closes(scope: Any, receive: Any, send: Any) -> None:
+        head = [(b"content-length", b"2"), (b"connection", b"close")]
+        await send({"type": "http.response.start", "status": 200, "headers": head})
+        await send({"type": "http.response.body", "body": b"ok"})
+
+    async with place(closes) as there:
+        answer = await there.say(post())
+
+    assert answer.endswith(b"ok")
+    assert answer.count(b"connection: close") == 1
