@@ -19,7 +19,7 @@ import threading
 import time
 import urllib.request
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -34,7 +34,7 @@ CONFIG = """
 workers = 2
 [prompt]
 mode = "off"
-templates = []
+templates = ["{{root}}/templates"]
 [records]
 database = "{database}"
 drain_s = 0.5
@@ -59,28 +59,31 @@ requests_per_minute = 1000000
 HEADERS = {"authorization": "Bearer key-of-the-benchmark", "content-type": "application/json"}
 COLLECTION = "leave"
 DOWN_S = 3.0
-CALM_S = 6.0
+CALM_S = 10.0
 CLIENTS = 8
 
 
 class Part:
     """A server that can be killed and started again at the same place."""
 
-    def __init__(self, start: Callable[[], Process], port: int) -> None:
-        self._start, self.port = start, port
-        self.process = self._started()
+    def __init__(self, command: list[str], log: Path, port: int) -> None:
+        self._command, self._log, self._port = command, log, port
+        self._process = self._started()
 
     def _started(self) -> Process:
-        process = self._start()
-        process.wait_port(self.port)
+        process = Process(self._command, self._log, {"PYTHONPATH": str(HERE)})
+        process.wait_port(self._port)
         return process
 
     def kill(self) -> None:
-        os.killpg(self.process.pid, signal.SIGKILL)
+        os.killpg(self._process.pid, signal.SIGKILL)
 
     def again(self) -> None:
-        self.process.stop()
-        self.process = self._started()
+        self.stop()
+        self._process = self._started()
+
+    def stop(self) -> None:
+        self._process.stop()
 
 
 class Postgres:
@@ -110,7 +113,9 @@ class Postgres:
         shutil.rmtree(self.folder)
 
     def _run(self, *command: str) -> None:
-        subprocess.run(command, check=True, user=self._user, cwd=self.folder, stdout=subprocess.DEVNULL)
+        subprocess.run(
+            command, check=True, user=self._user, cwd=self.folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
 
 
 class Clients:
@@ -137,9 +142,12 @@ class Clients:
             thread.join()
 
     def _ask(self, number: int) -> None:
-        asked = {"model": "quick", "messages": [{"role": "user", "content": "How many days of leave are there?"}]}
+        asked: dict[str, object] = {
+            "model": "quick",
+            "messages": [{"role": "user", "content": "How many days of leave are there?"}],
+        }
         if number % 2:
-            asked["foreword"] = {"collections": [COLLECTION]}
+            asked["foreword"] = {"collections": [COLLECTION], "collections_required": True}
         body = json.dumps(asked)
         while not self._over.is_set():
             phase, began = self.phase, time.monotonic()
@@ -157,9 +165,7 @@ class Clients:
                 self.acknowledged.add(answer.headers["x-foreword-id"])
             if not with_passages:
                 return "200"
-            return (
-                "200 with passages" if b'"chunks"' in said or "x-foreword-chunks" in answer.headers else "200 without"
-            )
+            return "200 with passages" if b"fifteen days" in said else "200 without passages"
         except (OSError, http.client.HTTPException) as error:
             return type(error).__name__
         finally:
@@ -172,7 +178,7 @@ class Clients:
 
 
 @contextmanager
-def parts(scratch: Path) -> Iterator[tuple[dict[str, Part | Postgres], Process, int]]:
+def parts(scratch: Path, classifier: Path | None) -> Iterator[tuple[dict[str, Part | Postgres], Process, int]]:
     """Start all servers and the gateway. Yields the servers by name, the gateway's process and its port."""
     with ExitStack() as stack:
         redis, chroma, upstream = free_port(), free_port(), free_port()
@@ -198,11 +204,11 @@ def parts(scratch: Path) -> Iterator[tuple[dict[str, Part | Postgres], Process, 
         }
         servers: dict[str, Part | Postgres] = {"PostgreSQL": postgres}
         for name, (command, port) in commands.items():
-            log = scratch / f"{port}.log"
-            part = Part(lambda command=command, log=log: Process(command, log, {"PYTHONPATH": str(HERE)}), port)  # type: ignore[misc]
-            stack.callback(lambda part=part: part.process.stop())
+            part = Part(command, scratch / f"{port}.log", port)
+            stack.callback(part.stop)
             servers[name] = part
         config = CONFIG.format(database=postgres.url, redis=redis, chroma=chroma)
+        foreword.copy_classifier(classifier, scratch / "gateway")
         process, port = foreword.start(scratch / "gateway", config, upstream, ready_s=1200)
         stack.callback(process.stop)
         yield servers, process, port
@@ -210,8 +216,7 @@ def parts(scratch: Path) -> Iterator[tuple[dict[str, Part | Postgres], Process, 
 
 def fill(port: int) -> None:
     """Make a collection with one document, and wait until it is found."""
-    for path, body in (("/v1/vector_stores", {"name": COLLECTION}),):
-        store = json.loads(foreword.post(port, path, body, HEADERS))["id"]
+    store = json.loads(foreword.post(port, "/v1/vector_stores", {"name": COLLECTION}, HEADERS))["id"]
     boundary, name = "b0undary", "leave.txt"
     said = "Every employee has fifteen days of paid annual leave."
     form = (
@@ -245,11 +250,16 @@ def _missing(url: str, acknowledged: set[str]) -> int:
 
 
 @click.command()
-def kills() -> None:
+@click.option(
+    "--classifier",
+    type=click.Path(path_type=Path, exists=True),
+    help="The data folder of a gateway with a trained classifier, which is copied instead of training one.",
+)
+def kills(classifier: Path | None) -> None:
     """Print what clients see while parts of the system are killed and come back."""
     with (
         tempfile.TemporaryDirectory(prefix="foreword-kills-") as folder,
-        parts(Path(folder)) as (servers, process, port),
+        parts(Path(folder), classifier) as (servers, process, port),
     ):
         fill(port)
         with Clients(port) as clients:

@@ -27,6 +27,7 @@ QUESTION = "What is the capital of France? Answer in one short sentence."
 ANSWER = b"The capital of France is Paris."
 FULL = "Foreword, rewrite + records"
 LIMITED = "Foreword, key + limit in Redis"
+TWO = "* the same, two workers"
 KEY = "key-of-the-benchmark"
 
 
@@ -70,14 +71,26 @@ class Target:
 @click.option("--rounds", default=5, show_default=True)
 @click.option("--seconds", default=4, show_default=True, help="Seconds per round and gateway.")
 @click.option("--only", default="", help="Run only targets whose name contains this.")
+@click.option(
+    "--classifier",
+    type=click.Path(path_type=Path, exists=True),
+    help="The data folder of a gateway with a trained classifier, which is copied instead of training one.",
+)
 @click.option("--json", "json_file", type=click.Path(path_type=Path), help="Also write the figures to this file.")
 def overhead(
-    peers_folder: Path | None, no_peers: bool, rounds: int, seconds: int, only: str, json_file: Path | None
+    peers_folder: Path | None,
+    no_peers: bool,
+    rounds: int,
+    seconds: int,
+    only: str,
+    classifier: Path | None,
+    json_file: Path | None,
 ) -> None:
     """Compare requests per second, latency and CPU time per request of gateways."""
     folder = peers_folder or peers.default_folder()
     missing = {} if no_peers else peers.install(folder)
     with tempfile.TemporaryDirectory(prefix="foreword-overhead-") as scratch, ExitStack() as stack:
+        foreword.copy_classifier(classifier, Path(scratch) / "full")
         targets = _start_all(Path(scratch), None if no_peers else folder, only, missing, stack)
         for number in range(rounds):
             for target in targets:
@@ -97,7 +110,8 @@ def _start_all(
         "nginx proxy_pass": lambda: _plain(nginx.proxy(scratch / "proxy", port)),
         "Foreword, pass-through": lambda: _plain(foreword.start(scratch / "off", foreword.PASS_THROUGH, port)),
         "Foreword, records": lambda: _plain(foreword.start(scratch / "recorded", foreword.RECORDED, port)),
-        LIMITED: lambda: _limited(scratch, port, stack),
+        LIMITED: lambda: _limited(scratch / "limited", port, stack),
+        TWO: lambda: _limited(scratch / "two", port, stack, "workers = 2\n"),
         FULL: lambda: _plain(foreword.start(scratch / "full", foreword.FULL_PATH, port, ready_s=1200)),
     }
     for name, start in peers.PEERS.items() if installed else ():
@@ -126,19 +140,19 @@ def _plain(started: tuple[Process, int]) -> Running:
     return Running(*started)
 
 
-def _limited(scratch: Path, upstream: int, stack: ExitStack) -> Running:
+def _limited(folder: Path, upstream: int, stack: ExitStack, server: str = "") -> Running:
     """Start a pass-through whose requests need a key, and are counted in Redis against a limit out of reach."""
     program, port = shutil.which("redis-server"), free_port()
     if program is None:
         raise NotUp("redis-server is not installed")
-    redis = Process([program, "--port", str(port), "--save", ""], scratch / "redis.log")
+    redis = Process([program, "--port", str(port), "--save", ""], folder.with_name(f"{folder.name}-redis.log"))
     stack.callback(redis.stop)
     redis.wait_port(port)
     more = (
         f'[state]\nkind = "redis"\nurl = "redis://{HOST}:{port}"\n[keys.app]\n'
         f'sha256 = "{hashlib.sha256(KEY.encode()).hexdigest()}"\nrequests_per_minute = 1000000000\n'
     )
-    process, gateway = foreword.start(scratch / "limited", foreword.PASS_THROUGH + more, upstream)
+    process, gateway = foreword.start(folder, server + foreword.PASS_THROUGH + more, upstream)
     return Running(process, gateway, headers={"authorization": f"Bearer {KEY}"})
 
 
@@ -146,7 +160,7 @@ def _script(scratch: Path, name: str, running: Running) -> Path:
     headers = {"content-type": "application/json", **running.headers}
     file = "".join(letter for letter in name if letter.isalnum())
     if name == FULL:
-        bodies = [json.dumps(_ask(running.model, text)) for text in texts.summaries(20_000)]
+        bodies = [json.dumps(_ask(running.model, text)) for text in _first_tier(running)]
         return varied_script(scratch, file, bodies, headers)
     return script(scratch, file, json.dumps(_ask(running.model, QUESTION)), headers)
 
@@ -155,23 +169,25 @@ def _ask(model: str, text: str) -> dict[str, object]:
     return {"model": model, "messages": [{"role": "user", "content": text}], "temperature": 0.2}
 
 
+def _first_tier(running: Running) -> list[str]:
+    """Return prompts with those wordings that the first tier decides. The second tier takes some 15 ms for a prompt."""
+    decided = []
+    for ask in texts.ASKS:
+        shown = _preview(running, next(text for text in texts.summaries(40) if text.startswith(ask)))
+        if '"static"' in shown and '"rewrite"' in shown:
+            decided.append(ask)
+    click.echo(f"{FULL}: the first tier decides {len(decided)} of {len(texts.ASKS)} wordings", err=True)
+    return [text for text in texts.summaries(40_000) if text.startswith(tuple(decided))] if decided else []
+
+
 def _wrong(target: Target) -> str:
-    """Return why this target must not be measured, or "": it answers differently, or its first tier does not decide."""
+    """Return why this target must not be measured, or "": it answers differently."""
     running = target.running
     try:
         answer = foreword.post(running.port, running.path, _ask(running.model, QUESTION), running.headers)
     except OSError as error:
         return f"gave no answer: {error} {running.process.tail()[-200:]}"
-    if ANSWER not in answer:
-        return f"gave another answer: {answer[:200]!r}"
-    if target.name != FULL:
-        return ""
-    shown = [_preview(running, text) for text in texts.summaries(40)]
-    decided = sum('"static"' in text and '"rewrite"' in text for text in shown)
-    click.echo(f"{FULL}: {decided} of {len(shown)} sampled prompts decided by the first tier", err=True)
-    return (
-        "" if decided >= len(shown) // 2 else f"the first tier decided only {decided} of {len(shown)}: {shown[0][:900]}"
-    )
+    return "" if ANSWER in answer else f"gave another answer: {answer[:200]!r}"
 
 
 def _preview(running: Running, text: str) -> str:

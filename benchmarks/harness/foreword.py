@@ -1,6 +1,7 @@
 """Starts this project's gateway with a configuration given as text."""
 
 import json
+import shutil
 import sys
 import time
 import urllib.error
@@ -54,7 +55,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def start(folder: Path, config: str, upstream: int = 0, ready_s: float = 180.0) -> tuple[Process, int]:
     """Start a gateway on a free port, with its data in `folder`. Returns when everything is loaded."""
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     port, file = free_port(), folder / "config.toml"
     text = f'[server]\nport = {port}\nlog_level = "warning"\n' + config
     file.write_text(text.replace("{host}", HOST).replace("{upstream}", str(upstream)).replace("{root}", str(ROOT)))
@@ -67,6 +68,12 @@ def start(folder: Path, config: str, upstream: int = 0, ready_s: float = 180.0) 
         process.stop()
         raise
     return process, port
+
+
+def copy_classifier(data: Path | None, folder: Path) -> None:
+    """Copy the trained classifier of another gateway's data folder, so that a gateway in `folder` trains none."""
+    for part in ("classifier", "static", "examples") if data else ():
+        shutil.copytree(data / part, folder / "data" / part)  # type: ignore[operator]
 
 
 def wait_ready(process: Process, port: int, timeout_s: float) -> None:
