@@ -69,7 +69,8 @@ def tasks(data: Path) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
 
     def rows(file: str) -> list[dict[str, Any]]:
-        return [json.loads(line) for line in (data / file).read_text("utf-8").splitlines()]
+        with (data / file).open("rb") as lines:
+            return [json.loads(line) for line in lines]
 
     found["banking77"] = [f"Classify the customer's request.\n{row['text']}" for row in rows("banking77/dev.jsonl")]
     found["clinc150"] = [row["text"] for row in rows("clinc150/val.jsonl")]

@@ -5,6 +5,7 @@ ForewordError
 ├── TemplateError           a template file cannot be used; gives line and column
 ├── CollectionError         a document or a collection cannot be used
 │   ├── StoreDamaged        the files of a vector store cannot be read
+│   ├── StoreUnreachable    the server of a vector store does not answer
 │   ├── DocumentGone        the document was deleted while it was being added
 │   └── CatalogUnavailable  the catalog is locked, read-only or damaged; answered with 503
 ├── DatabaseFailed          the database of the records cannot be reached or used
@@ -72,6 +73,10 @@ class CollectionError(ForewordError):
 
 class StoreDamaged(CollectionError):
     """The files of a vector store cannot be read. The message names the files and says how to replace them."""
+
+
+class StoreUnreachable(CollectionError):
+    """The server of a vector store does not answer. The message has its address and the reason."""
 
 
 class DocumentGone(CollectionError):

@@ -5,6 +5,7 @@ budget. They never go into a system message.
 """
 
 import asyncio
+import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
@@ -25,6 +26,8 @@ from gateway.exchange import Chunk, Exchange
 from gateway.filters import Filter
 from gateway.ports import Vectors
 from gateway.settings.context import Context
+
+log = logging.getLogger("foreword.collections")
 
 Embed = Callable[[Sequence[str]], Awaitable[Vectors]]
 
@@ -132,6 +135,15 @@ class RetrieveStage:
         except TimeoutError:
             what = f"took longer than {self.settings.budget_ms} ms"
             raise CannotRetrieve(NotReady(what, retry_after_s=5.0)) from None
+        except RequestError:
+            raise
+        except Exception as error:  # a store is a plug-in and may raise anything
+            if not limits.required:
+                raise  # the pipeline goes on without this stage
+            log.exception("a required search failed")
+            raise CannotRetrieve(
+                NotReady("the search failed; the gateway's log has the reason", retry_after_s=5.0)
+            ) from error
         if result.chunks:
             return self._with(exchange, result)
         if result.tight:

@@ -6,6 +6,7 @@ import sys
 import time
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +14,9 @@ import pytest
 
 from gateway.context.store.chroma import ChromaStore
 from gateway.context.store.exact import ExactStore
-from gateway.errors import CollectionError
+from gateway.errors import CollectionError, StoreUnreachable
 from gateway.ports import Vectors, VectorStore
+from tests.doubles.process import free_port
 
 DIMENSIONS = 8
 
@@ -27,16 +29,21 @@ def store(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         yield opened
         opened.close()
         return
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
+    with running(port, folder):
+        remote = ChromaStore(url=f"http://127.0.0.1:{port}")
+        yield remote
+        remote.close()
+
+
+@contextmanager
+def running(port: int, folder: Path) -> Iterator[None]:
+    """Run a Chroma server on a folder."""
     command = [Path(sys.executable).with_name("chroma"), "run", "--path", folder, "--host", "127.0.0.1"]
     server = subprocess.Popen([*command, "--port", str(port)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         _wait_until_it_listens(port, server)
-        remote = ChromaStore(url=f"http://127.0.0.1:{port}")
-        yield remote
-        remote.close()
+        yield
     finally:
         server.terminate()
         server.wait(10)
@@ -158,3 +165,15 @@ def test_more_than_one_batch_goes_in_and_most_of_it_out_again(store: VectorStore
     assert {key for key, _ in store.search(name, vectors[0], 10)} == set(range(5000, 5010))
     store.add(name, 3, [count], vectors[:1])
     assert store.search(name, vectors[0], 1) == [(count, pytest.approx(1.0, abs=1e-3))]
+
+
+def test_a_server_that_goes_away_is_said_and_one_that_comes_back_is_used(tmp_path: Path) -> None:
+    port = free_port()
+    remote = ChromaStore(url=f"http://127.0.0.1:{port}")
+    with pytest.raises(StoreUnreachable, match=f"no Chroma server answers at http://127.0.0.1:{port}"):
+        remote.search("c", axis(1), 3)
+    with running(port, tmp_path):
+        assert remote.search("c", axis(1), 3) == []
+    with pytest.raises(StoreUnreachable, match=f"no Chroma server answers at http://127.0.0.1:{port}"):
+        remote.search("c", axis(1), 3)
+    remote.close()

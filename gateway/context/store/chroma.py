@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 from msgspec import Struct
 
 from gateway.context.store.shared_folder import SharedFolder, damaged, set_aside
-from gateway.errors import CollectionError, Problem, StoreDamaged
+from gateway.errors import CollectionError, Problem, StoreDamaged, StoreUnreachable
 from gateway.registry import AdapterKind
 from gateway.settings.web_address import split_url
 
@@ -146,10 +146,15 @@ class ChromaStore:
 
     @contextmanager
     def _remote(self) -> Iterator[Client]:
+        from httpx import TransportError
+
         with self._one_at_a_time:
             if self._client is None:
                 self._client = _connect(self.url)
-            yield self._client
+            try:
+                yield self._client
+            except TransportError as error:
+                raise _unreachable(self.url, error) from error
 
     def _drop(self) -> None:
         if self._client is not None:
@@ -233,8 +238,15 @@ def _connect(url: str) -> Client:
             settings=Settings(anonymized_telemetry=False),
         )
     except ValueError as error:  # Chroma raises this for every failure to connect
-        raise CollectionError(f"no Chroma server answers at {url}: {error}") from error
+        raise _unreachable(url, error) from error
     return cast("Client", client)
+
+
+def _unreachable(url: str, reason: Exception) -> StoreUnreachable:
+    return StoreUnreachable(
+        f"no Chroma server answers at {url}: {reason}. Until one does, searches use words only, "
+        "and nothing can be added"
+    )
 
 
 def build(name: str, settings: ChromaSettings, parts: Any) -> ChromaStore:

@@ -21,7 +21,7 @@ from gateway.context.store.distinct import distinct
 from gateway.context.store.fusion import VECTORS_SHARE, Ranked, gathered, reordered
 from gateway.context.store.relevance import COVERED, SPACED, Tuning, adds_to, relevance, signs_of
 from gateway.context.store.stored_documents import Attributes, DocumentRow, Documents
-from gateway.errors import CollectionError, RequestError, StoreDamaged
+from gateway.errors import CollectionError, RequestError, StoreDamaged, StoreUnreachable
 from gateway.exchange import Chunk, cited_name
 from gateway.file_search import FileSource
 from gateway.filters import Filter
@@ -126,7 +126,7 @@ class Collections:
         """Open the files and delete expired collections. Some stores take a second to open."""
         try:
             self.vectors.collections()
-        except StoreDamaged as error:
+        except (StoreDamaged, StoreUnreachable) as error:
             self._report(error)
         self.catalog.open()
         self.sweep()
@@ -245,7 +245,7 @@ class Collections:
             try:
                 dense = self.vectors.search(documents.collection, wish.vector, limit, matching)
                 self.damage = ""
-            except StoreDamaged as error:
+            except (StoreDamaged, StoreUnreachable) as error:
                 self._report(error)
                 weight = 0.0
         words = documents.by_words(wish.text, limit, matching) if weight < 1 else []
@@ -318,8 +318,8 @@ class Collections:
             # not raised, since the texts must be deleted in any case
             self._report(error)
 
-    def _report(self, error: StoreDamaged) -> None:
-        """Log that the vector store is damaged. The same damage is logged only once, and not at each search."""
+    def _report(self, error: StoreDamaged | StoreUnreachable) -> None:
+        """Log that the vectors cannot be read. The same reason is logged only once, and not at each search."""
         if self.damage != str(error):
             self.damage = str(error)
             log.error("%s", error)

@@ -13,7 +13,7 @@ from gateway.context.store.collections import Collections
 from gateway.context.store.distinct import distinct
 from gateway.context.store.lexical import Likeness
 from gateway.context.store.stored_documents import Documents
-from gateway.errors import BadRequest, KeyNotAllowed, NotFound, NotReady, RequestError
+from gateway.errors import BadRequest, KeyNotAllowed, NotFound, NotReady, RequestError, StoreUnreachable
 from gateway.exchange import Chunk, Exchange, Intent, Target
 from gateway.filters import AttributeComparison
 from gateway.ports import Vectors
@@ -187,6 +187,39 @@ async def test_sources_that_are_required_and_cannot_be_given_fail_the_request(
     with pytest.raises(error) as refusal:
         await stage(replace(asking(question, required), **exchange))
     assert refusal.value.param == "foreword.collections_required"
+
+
+async def test_required_sources_whose_search_fails_fail_the_request_and_offered_ones_do_not(
+    stage: RetrieveStage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The pipeline notes the failure of an offer, and goes on."""
+
+    def fails(*_: object) -> None:
+        raise OSError("a plug-in's own error")
+
+    assert stage.collections is not None
+    monkeypatch.setattr(stage.collections.vectors, "search", fails)
+    question = "How many days of paid leave has an employee?"
+    with pytest.raises(NotReady, match="the search failed"):
+        await stage(asking(question, Controls(collections=("handbook",), collections_required=True)))
+    with pytest.raises(OSError, match="own error"):
+        await stage(asking(question))
+
+
+async def test_a_vector_server_that_does_not_answer_leaves_the_search_by_words(
+    stage: RetrieveStage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def is_gone(*_: object) -> None:
+        raise StoreUnreachable("no server answers")
+
+    assert stage.collections is not None
+    monkeypatch.setattr(stage.collections.vectors, "search", is_gone)
+    required = Controls(collections=("handbook",), collections_required=True)
+
+    done = await stage(asking("How many days of paid leave has an employee?", required))
+
+    assert done.chunks[0].source == "leave.md"
+    assert stage.collections.damage == "no server answers"
 
 
 async def test_required_sources_wait_for_the_embedder() -> None:
