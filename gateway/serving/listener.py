@@ -25,6 +25,8 @@ AT_ONCE = 64
 PAUSE_S = 0.1
 """How long to wait after `accept` has failed, usually because too many files are open, before accepting again."""
 RETRY_AFTER_S = 1.0
+ADOPT_S = 0.1
+"""How long an accepted connection takes at most, usually, until it is set up."""
 ALWAYS = frozenset(("/health/live", "/health/ready", "/metrics"))
 """Paths that are answered under any load."""
 
@@ -94,7 +96,13 @@ class Listener:
         now = self._loop.time()
         for connection in [connection for connection in self._connections if connection.deadline <= now]:
             connection.expire(now)
-        self._look_idle()
+        # a connection that opened or became idle later has its own time
+        ends = [connection.deadline for connection in self._connections if connection.resting]
+        if ends or self._adopting:
+            self._rests_end = min(max(ends, default=now + ADOPT_S), now + self.rest_s)
+            self._loop.call_at(self._rests_end, self._end_rests)
+        else:
+            self._look_idle()
 
     def _look_idle(self) -> None:
         if not self._requests and self._loop.time() >= self._rests_end:

@@ -434,3 +434,20 @@ async def test_an_application_can_close_the_connection() -> None:
 
     assert answer.endswith(b"ok")
     assert answer.count(b"connection: close") == 1
+
+
+async def test_a_connection_that_opens_late_has_its_own_time_for_a_request() -> None:
+    """A busy worker may accept a connection and learn only later that it is replaced, or the other way round."""
+    loop = asyncio.get_running_loop()
+    async with place(echo, ClientLimits()) as there:
+        client, late = socket.socketpair()
+        late.setblocking(False)
+        began = loop.time()
+        there.listener.drain(0.3)
+        await asyncio.sleep(0.2)
+        await there.listener._adopt(late)
+        await asyncio.wait_for(there.listener.finished(), 5)
+        took_s = loop.time() - began
+        client.close()
+
+    assert took_s > 0.45
