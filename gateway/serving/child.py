@@ -102,9 +102,9 @@ class Child:
             os.kill(self.pid, signal.SIGKILL)
 
     def wait(self) -> None:
-        """Wait until the process has ended, and leave its status to `os.waitpid`."""
-        with suppress(ChildProcessError):
-            os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
+        """Wait until the process has ended."""
+        with suppress(ChildProcessError):  # its status was read before
+            os.waitpid(self.pid, 0)
 
     def close(self) -> None:
         self.channel.close()

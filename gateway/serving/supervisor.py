@@ -171,10 +171,12 @@ class Supervisor:
         return [*self._signals.sockets(), *health, *[child.channel for child in self._children]]
 
     def _hear(self, child: Child) -> None:
+        if child not in self._children:
+            return  # it was forgotten by an event that came with this one
         reports, there = child.hear()
         for report in reports:
             self._note(child, report)
-        if not there:
+        if not there and child in self._children:
             with suppress(KeyError):
                 self._selector.unregister(child.channel)
 
@@ -199,15 +201,20 @@ class Supervisor:
     def _reap(self) -> None:
         for child in tuple(self._children):
             if child not in self._children:
-                continue  # its configuration was given up after the death of another child
+                continue  # it was ended with its configuration, after the death of another child
             pid, wait_status = os.waitpid(child.pid, os.WNOHANG)
             if pid:
                 self._hear(child)
-                with suppress(KeyError):
-                    self._selector.unregister(child.channel)
-                child.close()
-                self._children.remove(child)
+                self._forget(child)
                 self._died(child, os.waitstatus_to_exitcode(wait_status))
+
+    def _forget(self, child: Child) -> None:
+        """Close the channel of a child that has ended. Events that came with the last one may still name the child."""
+        if child in self._children:
+            with suppress(KeyError):
+                self._selector.unregister(child.channel)
+            child.close()
+            self._children.remove(child)
 
     def _died(self, child: Child, exit_code: int) -> None:
         if self._ending is not None or child.draining:
@@ -283,7 +290,8 @@ class Supervisor:
             self._spawn(number, self._serving + 1, settings)
 
     def _hear_check(self, swap: ConfigSwap) -> None:
-        assert swap.check is not None
+        if swap.check is None:
+            return  # it was given up by an event that came with this one
         swap.check.read()
         if not swap.check.done:
             return
@@ -351,12 +359,12 @@ class Supervisor:
     def _give_up_next(self, outcome: ReloadOutcome) -> None:
         """End the workers that were started for a new configuration."""
         swap, self._swap = self._swap, None
-        for child in self._children:
+        for child in tuple(self._children):
             if child.generation > self._serving and not child.draining:
                 child.draining = True
                 child.kill()
                 child.wait()
-        self._reap()
+                self._forget(child)
         if swap is not None:
             self._end_check(swap)
             swap.refused(outcome)

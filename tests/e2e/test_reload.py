@@ -172,6 +172,30 @@ def test_a_reload_during_a_reload_replaces_it_and_says_so(gateway: GatewayProces
     assert (ask(gateway, "second"), ask(gateway, "first")) == (200, 404)
 
 
+def test_reloads_that_come_at_once_and_are_refused_or_replaced_leave_a_server_that_serves(
+    gateway: GatewayProcess, upstream: UpstreamInThread
+) -> None:
+    """Workers that start for a configuration are ended by its check, by their own failure, or by the next one."""
+    broken = config(upstream) + '[models.x]\nbackend = "upp"\n'
+    seen: list[int] = []
+
+    def reload_some(number: int) -> None:
+        for turn in range(4):
+            text = broken if (number + turn) % 2 else config(upstream)
+            seen.append(reload(gateway, text).status_code)
+
+    threads = [threading.Thread(target=reload_some, args=(number,)) for number in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert len(seen) == 12
+    assert set(seen) <= {200, 400, 409}
+    assert reload(gateway, config(upstream)).status_code == 200
+    assert ask(gateway) == 200
+
+
 def test_connections_that_stay_open_lose_nothing_in_several_reloads(
     gateway: GatewayProcess, upstream: UpstreamInThread
 ) -> None:
