@@ -146,14 +146,16 @@ class ChromaStore:
 
     @contextmanager
     def _remote(self) -> Iterator[Client]:
-        from httpx import TransportError
+        from chromadb.errors import ChromaError
 
         with self._one_at_a_time:
             if self._client is None:
                 self._client = _connect(self.url)
             try:
                 yield self._client
-            except TransportError as error:
+            except (ChromaError, CollectionError):
+                raise
+            except Exception as error:  # those of Chroma's HTTP client, which has no common one
                 raise _unreachable(self.url, error) from error
 
     def _drop(self) -> None:
