@@ -245,8 +245,11 @@ def _connect(url: str) -> Client:
 
 
 def _unreachable(url: str, reason: Exception) -> StoreUnreachable:
+    parts = urlsplit(url)
+    # a user and a password of the address are nobody's to read
+    place = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
     return StoreUnreachable(
-        f"no Chroma server answers at {url}: {reason}. Until one does, searches use words only, "
+        f"no Chroma server answers at {place}: {reason}. Until one does, searches use words only, "
         "and nothing can be added"
     )
 

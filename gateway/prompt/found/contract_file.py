@@ -1,7 +1,9 @@
 """The file of an answer contract, beside the template's versions. A person may edit it."""
 
+import re
 from collections.abc import Iterator
 from hashlib import sha256
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +73,11 @@ def checked(contract: AnswerContract) -> AnswerContract:
     return contract
 
 
+_REPEAT = re.compile(r"\{(\d*),?(\d*)\}")
+MOST_REPEATS = 1_000_000
+"""The largest product of the numbers in the `{m,n}` of one pattern."""
+
+
 def _check_schema(name: str, schema: JsonSchema) -> None:
     from jsonschema import Draft202012Validator, SchemaError
 
@@ -93,6 +100,9 @@ def _check_schema(name: str, schema: JsonSchema) -> None:
 
 
 def _check_pattern(name: str, pattern: str) -> None:
+    # repeats inside repeats are unrolled: three of 500 take more memory than a machine has
+    if prod(max(1, *(int(count[:9] or 1) for count in counts)) for counts in _REPEAT.findall(pattern)) > MOST_REPEATS:
+        raise ContractBroken(f"`{name}` repeats too often; lower the numbers in {{}}")
     try:
         regex.compile(pattern)
     except regex.error as error:

@@ -75,6 +75,8 @@ def _deep() -> dict[str, Any]:
         AnswerContract(json_schema={"patternProperties": {"(": {}}}),
         AnswerContract(tools={"f": {"properties": {"a": {"pattern": "["}}}}),
         AnswerContract(pattern="(?1)"),
+        AnswerContract(pattern="(((a{500}){500}){500})"),
+        AnswerContract(json_schema={"pattern": "((a{1,3000}){3000,})"}),
     ],
 )
 def test_a_contract_that_cannot_be_used_is_refused(contract: AnswerContract) -> None:
