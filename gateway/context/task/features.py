@@ -15,6 +15,11 @@ COLUMNS = 8192
 HEAD_WORDS, TAIL_WORDS = 60, 30
 HEAD_CHARS, TAIL_CHARS = 80, 40
 _WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)?|\d+|[?？:：]")
+_NAME = re.compile(r"(?<=[\w,;] )[A-Z][\w.’'-]*")
+"""A word within a sentence that begins with a capital letter. A task that names such things is often about one place of
+the text.
+"""
+MOST_NAMES = 3
 _BLANK, _DIGITS = re.compile(r"\s+"), re.compile(r"\d+")
 _SENTENCE = re.compile(r"(?<=[.!?;:])\s+(?=\S)|(?<=[。！？；：\n])(?=\S)")
 SHORTEST = 3
@@ -25,7 +30,7 @@ def columns(text: str, *, spaced: bool) -> set[int]:
     """Return the columns of the tokens in a text. In a language without spaces, runs of one to three characters replace
     the words.
     """
-    return {crc32(token.encode()) % COLUMNS for token in (_spaced if spaced else _dense)(text.lower())}
+    return {crc32(token.encode()) % COLUMNS for token in (_spaced if spaced else _dense)(text)}
 
 
 def rows(texts: list[str], *, spaced: bool) -> Vectors:
@@ -46,6 +51,8 @@ def sentences(text: str) -> list[str]:
 
 
 def _spaced(text: str) -> Iterator[str]:
+    yield f"<names {min(MOST_NAMES, len(_NAME.findall(text)))}>"
+    text = text.lower()
     words = ["#" if word.isdigit() else word.replace("’", "'") for word in _WORD.findall(text)]
     if len(words) > HEAD_WORDS + TAIL_WORDS:
         words = words[:HEAD_WORDS] + words[-TAIL_WORDS:]
@@ -57,7 +64,7 @@ def _spaced(text: str) -> Iterator[str]:
 
 
 def _dense(text: str) -> Iterator[str]:
-    dense = _DIGITS.sub("#", _BLANK.sub("", text))
+    dense = _DIGITS.sub("#", _BLANK.sub("", text.lower()))
     if len(dense) > HEAD_CHARS + TAIL_CHARS:
         dense = dense[:HEAD_CHARS] + dense[-TAIL_CHARS:]
     for size in (1, 2, 3):

@@ -55,15 +55,15 @@ def digest() -> str:
 
 
 def tasks(patterns: TaskPatterns, each: int, draw: random.Random) -> Iterator[LabelledTask]:
-    """Generate at most `each` tasks from every pattern, all of them different. Tasks of the kind `OTHER` stand alone.
-    Of the other tasks, half stand alone and half stand in a frame.
+    """Generate at most `each` tasks from every pattern. Tasks of the kind `OTHER` stand alone. Of the other tasks, half
+    stand alone and half stand in a frame. A pattern without a choice is used once in each way.
     """
     number = 0
     for kind, of_kind in patterns.kinds.items():
         for pattern in of_kind:
             number += 1
             plain = {expand(pattern, patterns.slots, draw) for _ in range(each)}
-            for place, text in enumerate(sorted(plain)):
+            for place, text in enumerate(sorted(plain) if len(plain) > 1 or kind == OTHER else [*plain] * 2):
                 framed = text if place % 2 or kind == OTHER else _framed(text, patterns, draw)
                 yield LabelledTask(framed if kind == OTHER else _ended(framed, draw), kind, number)
 

@@ -49,6 +49,13 @@ class TaskKind(StrEnum):
 ASKING = tuple(kind for kind in TaskKind if kind is not TaskKind.OTHER)
 
 
+WHOLE_ODDS = 1.3
+"""If `place` and `whole` are almost equally probable, the kind is `whole`: to read all of the text costs calls, and to
+read only a part of it loses the rest.
+"""
+_PREFERENCES = [WHOLE_ODDS if kind is TaskKind.WHOLE else 1.0 for kind in ASKING]
+
+
 class TaskVerdict(Struct, frozen=True):
     """The most probable kind of a task. `trust` is the probability of this kind."""
 
@@ -131,7 +138,7 @@ class TaskHead:
         weights *= [RULE_WEIGHT if kind else 1.0 for kind in kinds]
         shares = (weights[:, None] * chances[:, :-1]).sum(axis=0)
         shares /= shares.sum()
-        best = int(shares.argmax())
+        best = int((shares * _PREFERENCES).argmax())
         return TaskVerdict(ASKING[best], float(shares[best]))
 
     def _chances(self, units: list[str], vectors: Vectors | None) -> NDArray[np.float32]:
