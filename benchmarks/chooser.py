@@ -214,23 +214,27 @@ EXPECTED = {
 def written(file: Path, data: Path, chosen: Chooser, show: bool) -> None:
     """Print the share of a file's tasks that get a right strategy, by kind, language and kind of text.
 
-    Each line has `lang`, the kind of task (`place`, `summary`, `whole`, `transform`), `instruction`, the kind of text,
-    and `prompt`, which contains a marker in place of the text.
+    Each line has `lang` or `language`, the kind of task (`place`, `summary`, `whole`, `transform`), `instruction` and the
+    kind of text. It may have `prompt`, which contains a marker in place of the text. Without it, the text follows after
+    the instruction in every other line, and stands before it in the others.
     """
     right: Counter[tuple[str, str]] = Counter()
     total: Counter[tuple[str, str]] = Counter()
     missed: Counter[tuple[str, str]] = Counter()
     lost = 0
-    for line in file.read_text("utf-8").splitlines():
+    for number, line in enumerate(file.read_text("utf-8").splitlines()):
         row = json.loads(line)
         kind, text_kind = _kinds(row)
-        text = text_of(text_kind, row["lang"], data)
-        message = filled(row["prompt"], text)
+        language = row.get("lang") or row["language"]
+        text = text_of(text_kind, language, data)
+        task = row["instruction"]
+        ends = f"{task}\n\n{text}", f"{text}\n\n{task}"
+        message = filled(row["prompt"], text) if "prompt" in row else ends[number % 2]
         got = chosen(message)
         hit = got in EXPECTED[kind]
         shape = shape_of(message)
         lost += text[100:-100].strip() not in shape.text
-        for group in (("kind", kind), ("language", row["lang"]), ("text", text_kind), ("all", "all")):
+        for group in (("kind", kind), ("language", language), ("text", text_kind), ("all", "all")):
             total[group] += 1
             right[group] += hit
         if not hit:

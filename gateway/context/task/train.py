@@ -24,6 +24,8 @@ EMBEDDED = ("en",)
 """The languages that the default embedder knows."""
 EACH = 12
 """The number of tasks that are generated from one pattern."""
+OTHER_MARGIN = 0.5
+"""Subtracted from the score of `other`: a task that is taken for a sentence of the text is lost."""
 FOLDS = 3
 BATCH = 32
 STRENGTH = {"words": 30.0, "both": 10.0}
@@ -86,4 +88,6 @@ def _fit(features: NDArray[np.float32], labels: NDArray[np.intp], strength: floa
     dense = features[:, COLUMNS:]
     table = hstack([csr_matrix(features[:, :COLUMNS]), csr_matrix(dense)]).tocsr()
     model = LogisticRegression(C=strength, max_iter=400, class_weight="balanced").fit(table, labels)
-    return LinearModel(model.coef_.T.astype(np.float32), model.intercept_.astype(np.float32))
+    bias = model.intercept_.astype(np.float32)
+    bias[list(TaskKind).index(TaskKind.OTHER)] -= OTHER_MARGIN
+    return LinearModel(model.coef_.T.astype(np.float32), bias)
