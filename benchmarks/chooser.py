@@ -214,9 +214,9 @@ EXPECTED = {
 def written(file: Path, data: Path, chosen: Chooser, show: bool) -> None:
     """Print the share of a file's tasks that get a right strategy, by kind, language and kind of text.
 
-    Each line has `lang` or `language`, the kind of task (`place`, `summary`, `whole`, `transform`), `instruction` and the
-    kind of text. It may have `prompt`, which contains a marker in place of the text. Without it, the text follows after
-    the instruction in every other line, and stands before it in the others.
+    Each line has `lang` or `language`, the kind of task (`place`, `summary`, `whole`, `transform`), `instruction` and
+    the kind of text. It may have `prompt`, which contains a marker in place of the text. Without it, the text follows
+    after the instruction in every other line, and stands before it in the others.
     """
     right: Counter[tuple[str, str]] = Counter()
     total: Counter[tuple[str, str]] = Counter()
