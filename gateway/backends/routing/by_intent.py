@@ -27,10 +27,10 @@ class IntentRouteStage:
         group = self._routes.route(exchange.ask.model, exchange.ask.endpoint).groups[0]
         if group.strategy is not SpreadStrategy.INTENT or len(exchange.route) < 2:
             return exchange
-        ranks = {
-            (each.target.backend, each.target.model): (each.order, _rank(each, exchange.intent.name))
-            for each in group.deployments
-        }
+        ranks: dict[tuple[str, str], tuple[int, int]] = {}
+        for each in group.deployments:  # a target with several entries counts by its best one
+            place, rank = (each.target.backend, each.target.model), (each.order, _rank(each, exchange.intent.name))
+            ranks[place] = min(ranks.get(place, rank), rank)
         own = [target for target in exchange.route if (target.backend, target.model) in ranks]
         rest = exchange.route[len(own) :]
         if exchange.route[: len(own)] != tuple(own):

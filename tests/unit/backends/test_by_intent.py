@@ -20,6 +20,7 @@ CHAT = ModelTable(
         Deployment("words", "w", intents=("summarise",)),
         Deployment("any", "a"),
         Deployment("reserve", "r", order=1, intents=("write-code",)),
+        Deployment("words", "w", intents=("shorten",)),
     ),
     fallback="other",
 )
@@ -39,6 +40,7 @@ async def order(intent: str, route: tuple[str, ...] = ("words", "any", "code", "
         ("write-code", ["code", "any", "words", "reserve", "last"]),
         ("fix-grammar", ["code", "any", "words", "reserve", "last"]),
         ("summarise", ["words", "any", "code", "reserve", "last"]),
+        ("shorten", ["words", "any", "code", "reserve", "last"]),
         ("translate", ["any", "words", "code", "reserve", "last"]),
         ("", ["any", "words", "code", "reserve", "last"]),
     ],
