@@ -270,11 +270,12 @@ def test_a_wrong_field_is_never_a_failure_of_the_gateway(gateway: GatewayProcess
 @each_model
 def test_a_body_nested_as_deep_as_can_be_read_is_no_failure_of_the_gateway(gateway: GatewayProcess, model: str) -> None:
     # how deep that is depends on the stack: the decoding for a provider begins further down it than the first one
-    text = b'{"model":"%s","messages":[{"role":"user","content":"a"}],"stop":["x"],"x":%s}'
+    tools = b'[{"type":"function","function":{"name":"weather","parameters":{"type":"object"}}}]'
+    text = b'{"model":"%s","messages":[{"role":"user","content":"a"}],"stop":["x"],"tools":%s,"x":%s}'
     with httpx.Client(base_url=gateway.url, timeout=20) as client:
         for depth in range(600, 1000, 8):
             deep = b'{"a":' * depth + b"{}" + b"}" * depth
-            answer = client.post("/v1/chat/completions", content=text % (model.encode(), deep))
+            answer = client.post("/v1/chat/completions", content=text % (model.encode(), tools, deep))
             assert answer.status_code in (200, 400), answer.text
             assert answer.status_code == 200 or "recursion" in answer.text
     assert "the gateway itself failed" not in gateway.log.read_text("utf-8", "replace")
