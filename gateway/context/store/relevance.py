@@ -70,7 +70,7 @@ class RelevanceWeights(Struct, frozen=True):
     """The maximum number of words that count. Otherwise a long message would be relevant to everything."""
 
 
-SPACED = RelevanceWeights(-24.821, 21.041, 0.0, 11.248, 9.851, 4)
+SPACED = RelevanceWeights(-18.196, 18.085, 0.0, 8.013, 7.121, 4)
 SPACED_BY_WORDS = RelevanceWeights(-21.073, 0.0, 21.479, 9.382, 6.873, 12)
 SPACELESS = RelevanceWeights(-3.861, 0.0, 8.547, 8.94, -0.053, 12)
 """In Chinese, pairs of characters are a better sign of relevance than the vectors of an English model."""
