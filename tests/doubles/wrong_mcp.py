@@ -81,9 +81,13 @@ class _Handler(BaseHTTPRequestHandler):
 KINDS = (*WRONG, "hang", "close", "status", "id", "result", "error")
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 128  # with the default of 5, some of many connections at once are reset
+
+
 def wrong_server() -> ThreadingHTTPServer:
     """Start the server on a free port. The caller shuts it down."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
-    server.daemon_threads = True
+    server = _Server(("127.0.0.1", 0), _Handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     return server
