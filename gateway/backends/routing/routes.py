@@ -238,7 +238,8 @@ class Routes:
         groups = tuple([group for entry in names if (group := self._group(entry, endpoint)) is not None])
         if not groups:
             raise NotFound(
-                f"The model {name!r} does not exist for /v1/{endpoint}. {self._known_models(endpoint)}",
+                f"The model {name!r} does not exist for /v1/{endpoint}. {self._known_models(endpoint)} The gateway's "
+                "configuration can let this name mean one of them: [routing] aliases, or unknown.",
                 param="model",
                 code="model_not_found",
             )
