@@ -99,8 +99,10 @@ class Caller:
     async def _round(self, exchange: Exchange, headers: Headers) -> Reply:
         """Try each target of the route once."""
         *others, last = exchange.route
+        passed: list[str] = []
         for place, target in enumerate(others):
             if target.backend in self._ejected or await self._breaker.skips(target):
+                passed.append(f"{target.backend}: left out for a while after failures")
                 continue
             try:
                 if target.hedge_s:
@@ -111,15 +113,17 @@ class Caller:
                 if error.taken and not is_repeatable(target, headers):
                     raise
                 log.warning("handing over", extra={"backend": target.backend, "error": error.message})
+                passed.append(f"{target.backend}: {error.message}")
                 continue
             if not is_failure(reply.status):
-                return reply
+                return _told(reply, passed)
+            passed.append(f"{target.backend}: status {reply.status}")
             await reply.aclose()
         if exchange.spare and await self._breaker.skips(last):
             raise BackendFailed(
                 f"The backend {last.backend!r} is skipped for a while after failures.", code=UNREACHABLE
             )
-        return await self._try(exchange, last, headers)
+        return _told(await self._try(exchange, last, headers), passed)
 
     async def _hedged(self, exchange: Exchange, target: Target, other: Target, headers: Headers) -> Reply:
         """Send the request to `other` too if `target` has not answered after `target.hedge_s` seconds. Return the first
@@ -189,6 +193,13 @@ class Caller:
             if error.code != UNREACHABLE and not lost:
                 raise
         return await backend.send(exchange, target.model, headers)
+
+
+def _told(reply: Reply, passed: Sequence[str]) -> Reply:
+    """Note why targets before the one that replied did not."""
+    if passed:
+        reply.notes.append(Note("route", "handed over", "; ".join(passed), {"answered": reply.backend}))
+    return reply
 
 
 def is_repeatable(target: Target, headers: Headers) -> bool:

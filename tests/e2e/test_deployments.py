@@ -1,6 +1,8 @@
 """A model with several deployments, over HTTP: choice, handing over, and what the client is told."""
 
+import time
 from collections.abc import Iterator
+from typing import Any
 
 import httpx
 import pytest
@@ -15,7 +17,7 @@ folder = "data"
 [prompt]
 mode = "off"
 [records]
-policy = "none"
+policy = "full"
 [routing]
 default = "chat"
 retries = 1
@@ -60,6 +62,15 @@ def ask(gateway: GatewayProcess, model: str = "chat", **headers: str) -> httpx.R
     return httpx.post(f"{gateway.url}/v1/chat/completions", json=body, headers=names, timeout=20)
 
 
+def record_of(gateway: GatewayProcess, answer: httpx.Response) -> Any:
+    address = f"{gateway.url}/v1/foreword/exchanges/{answer.headers['x-foreword-id']}"
+    for _ in range(200):
+        if (found := httpx.get(address, timeout=20)).status_code == 200:
+            return found.json()
+        time.sleep(0.05)
+    raise AssertionError(found.text)
+
+
 def text(answer: httpx.Response) -> str:
     content: str = answer.json()["choices"][0]["message"]["content"]
     return content
@@ -86,4 +97,9 @@ def test_a_refusal_for_the_moment_hands_over_to_the_fallbacks_deployments(
 ) -> None:
     upstream.double.play(Script(status=429, headers=[("retry-after", "0")], pieces=[b'{"error":{"message":"busy"}}']))
 
-    assert text(ask(gateway, "first-remote")) in ("In the EU.", "In the US.")
+    answer = ask(gateway, "first-remote")
+    assert text(answer) in ("In the EU.", "In the US.")
+
+    [note] = [note for note in record_of(gateway, answer)["notes"] if note["decision"] == "handed over"]
+    assert (note["stage"], note["reason"]) == ("route", "up: status 429")
+    assert note["data"] == {"answered": answer.headers["x-foreword-backend"]}
