@@ -235,14 +235,29 @@ def test_connections_that_stay_open_lose_nothing_in_several_reloads(
     assert min(counts) > 5
 
 
+def kept_connection(gateway: GatewayProcess) -> http.client.HTTPConnection:
+    """Return a connection that has had an answer and stays open.
+
+    A worker that an earlier reload replaces closes its connections after their answers.
+    """
+    connection = http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=10)
+
+    def stays_open() -> bool:
+        connection.request("GET", "/v1/models", headers=key("app"))
+        assert connection.getresponse().read()
+        return connection.sock is not None
+
+    until(stays_open)
+    return connection
+
+
 def test_a_connection_in_use_may_send_one_more_request_to_the_old_worker(
     gateway: GatewayProcess, upstream: UpstreamInThread
 ) -> None:
-    connection = http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=10)
-    connection.request("GET", "/v1/models", headers=key("app"))
-    assert connection.getresponse().read()
+    connection = kept_connection(gateway)
     assert reload(gateway, config(upstream)).status_code == 200
 
+    assert connection.sock is not None, "another connection would go to the new worker, which never says close"
     ends = ""
     while ends != "close":  # the order to drain reaches the worker just after the answer to the reload
         connection.request("GET", "/v1/models", headers=key("app"))
@@ -254,14 +269,7 @@ def test_a_connection_in_use_may_send_one_more_request_to_the_old_worker(
 
 
 def test_an_idle_connection_ends_soon_after_a_reload(gateway: GatewayProcess, upstream: UpstreamInThread) -> None:
-    connection = http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=10)
-
-    def stays_open() -> bool:
-        connection.request("GET", "/v1/models", headers=key("app"))
-        connection.getresponse().read()
-        return connection.sock is not None
-
-    until(stays_open)  # a worker that an earlier reload replaces closes it after its answer
+    connection = kept_connection(gateway)
     assert reload(gateway, config(upstream)).status_code == 200
     began = time.monotonic()
 
