@@ -112,7 +112,7 @@ def instructions() -> str:
 def with_adapters(body: bytes, numbers: Sequence[int]) -> bytes:
     """Return the request body for an answer with exactly these adapters. The body must be a JSON object."""
     used = ",".join(f'{{"id":{number},"scale":1.0}}' for number in numbers)
-    return body.rstrip()[:-1] + f',"lora":[{used}]}}'.encode()
+    return _with_field(body, f'"lora":[{used}]'.encode())
 
 
 def without_cache(body: bytes) -> bytes:
@@ -120,7 +120,7 @@ def without_cache(body: bytes) -> bytes:
 
     The library clears a prompt that was read with another adapter, but not for a request without an adapter.
     """
-    return body.rstrip()[:-1] + b',"cache_prompt":false}'
+    return _with_field(body, b'"cache_prompt":false')
 
 
 def _with_progress(body: bytes) -> bytes:
@@ -130,7 +130,12 @@ def _with_progress(body: bytes) -> bytes:
     The engine checks whether the client has left only when the engine sends output. Without reports, the first output
     comes after the whole prompt is read.
     """
-    return body.rstrip()[:-1] + b',"return_progress":true}'
+    return _with_field(body, b'"return_progress":true')
+
+
+def _with_field(body: bytes, field: bytes) -> bytes:
+    """Add a field at the end of a JSON object, without reading the object."""
+    return body.rstrip()[:-1] + b"," + field + b"}"
 
 
 def _between_batches(callback: Callback) -> Callback:
