@@ -22,12 +22,12 @@ from offline_jobs.found.candidates import FoundCandidate, with_all_rows
 from offline_jobs.found.judge import Judgement
 from offline_jobs.found.search import TriedVersion
 from offline_jobs.publish.decisions import LoggedDecision, log_decision
+from offline_jobs.publish.winner import LINEAGE
 from offline_jobs.search.outcome import commonest_share
 from offline_jobs.search.template_search import OptimiseOptions
 
 LEVEL = 0.05
 WINNER = "winner.md"
-LINEAGE = "lineage.json"
 CHEAPER = 0.9
 """A prompt with at most this share of the tokens is noticed in the bill."""
 
