@@ -108,9 +108,7 @@ class ServedRequest:
         self.wake()
 
     def wake(self) -> None:
-        for waiter in self._waiters:
-            if not waiter.done():
-                waiter.set_result(None)
+        wake_all(self._waiters)
 
     # called by the application (ASGI)
 
@@ -134,12 +132,12 @@ class ServedRequest:
             if self._expects:
                 self._expects = False
                 self._link.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-            await self._wait()
+            await next_wake(self._waiters)
         if self._pieces or (self.body_complete and not self._told_end):
             self._told_end = self.body_complete
             return {"type": "http.request", "body": self._take(), "more_body": not self.body_complete}
         while not self.over:
-            await self._wait()
+            await next_wake(self._waiters)
         return {"type": "http.disconnect"}
 
     async def send(self, message: Any) -> None:
@@ -175,14 +173,6 @@ class ServedRequest:
             self._link.resume_body()
         self._held = 0
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
-
-    async def _wait(self) -> None:
-        waiter = asyncio.get_running_loop().create_future()
-        self._waiters.append(waiter)
-        try:
-            await waiter
-        finally:
-            self._waiters.remove(waiter)
 
     def _start(self, body: bytes, more: bool) -> None:
         self.started = True
@@ -263,3 +253,19 @@ class ServedRequest:
             self._link.abort()
         else:
             self.refuse(FAILED)
+
+
+async def next_wake(waiters: list[asyncio.Future[None]]) -> None:
+    """Wait until the next call of `wake_all`."""
+    waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    waiters.append(waiter)
+    try:
+        await waiter
+    finally:
+        waiters.remove(waiter)
+
+
+def wake_all(waiters: list[asyncio.Future[None]]) -> None:
+    for waiter in waiters:
+        if not waiter.done():
+            waiter.set_result(None)

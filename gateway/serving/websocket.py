@@ -12,7 +12,9 @@ from typing import Any
 
 from gateway.errors import BadRequest, RequestError
 from gateway.serving.head import FRAMING
-from gateway.serving.request import BODY_HIGH_WATER, FAILED, Application, Link, ServedRequest
+from gateway.serving.request import BODY_HIGH_WATER, FAILED, Application, Link, ServedRequest, next_wake, wake_all
+from gateway.wire import close_codes
+from gateway.wire.close_codes import LOST, NO_CODE, NOT_TEXT
 
 log = logging.getLogger("foreword.serving")
 
@@ -20,7 +22,6 @@ PING_S = 20.0
 """How often a silent client is asked whether it is still there. It is given up if it is silent this long after that."""
 CLOSE_S = 5.0
 """How long a client may take to confirm the end of its connection."""
-LEFT, WENT_AWAY, FAILED_CODE, NOT_TEXT, NO_CODE = 1006, 1001, 1011, 1007, 1005
 TEXT, CONTINUED, BINARY, CLOSE = 1, 0, 2, 8
 """The kinds of frames (RFC 6455, 11.8)."""
 HANDSHAKE = frozenset((b"connection", b"upgrade"))
@@ -90,7 +91,7 @@ class ServedSocket:
     def leave(self) -> None:
         """Note that the client has left. Nothing is sent after this."""
         self.over = True
-        self._end(LEFT, "")
+        self._end(LOST, "")
 
     def refuse(self, error: RequestError) -> None:
         """Answer the handshake with an error in OpenAI's form."""
@@ -118,7 +119,7 @@ class ServedSocket:
             self._told_connect = True
             return {"type": "websocket.connect"}
         while not self._messages and self._ending is None:
-            await self._wait()
+            await next_wake(self._waiters)
         if self._messages:
             message = self._messages.popleft()
             self._held -= len(message)
@@ -201,7 +202,7 @@ class ServedSocket:
             self._denial.end_body()
             self._denial.over = self.over
             self.over = True
-            self._end(LEFT, "")
+            self._end(LOST, "")
         return self._denial
 
     def _take_events(self) -> None:
@@ -214,7 +215,7 @@ class ServedSocket:
         if self._protocol.parser_exc is not None:
             # the client broke the protocol, or sent a message that is too large; the library answers with the code
             sent = self._protocol.close_sent
-            self._end(sent.code if sent is not None else LEFT, sent.reason if sent is not None else "")
+            self._end(sent.code if sent is not None else LOST, sent.reason if sent is not None else "")
 
     def _take_part(self, frame: Any) -> None:
         if frame.opcode != CONTINUED:
@@ -284,26 +285,16 @@ class ServedSocket:
             self._paused = False
             self._link.resume_body()
         if self._is_open:
-            self._close(FAILED_CODE, "")
+            self._close(close_codes.FAILED, "")
             self._flush()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(CLOSE_S):
                 while not self.over:
-                    await self._wait()
+                    await next_wake(self._waiters)
         if self._beat is not None:
             self._beat.cancel()
         self.over = True
         self._link.answered(keep=False)
 
     def _wake(self) -> None:
-        for waiter in self._waiters:
-            if not waiter.done():
-                waiter.set_result(None)
-
-    async def _wait(self) -> None:
-        waiter = asyncio.get_running_loop().create_future()
-        self._waiters.append(waiter)
-        try:
-            await waiter
-        finally:
-            self._waiters.remove(waiter)
+        wake_all(self._waiters)

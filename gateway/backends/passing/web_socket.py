@@ -13,8 +13,8 @@ from gateway.backends.reply_headers import passed_back
 from gateway.backends.tunnel import Proxy, open_tunnel
 from gateway.errors import BackendFailed
 from gateway.ports import Headers, Reply, SocketEnd
+from gateway.wire.close_codes import LOST, NO_CODE
 
-NO_CODE, LOST = 1005, 1006
 CLOSE_S = 5.0
 PING_S = 20.0
 OWN = ("host", "connection", "upgrade", "origin", "content-type", "accept")

@@ -25,9 +25,10 @@ from gateway.server.passing.paths import OWN, check_segments, mapped, parts_of
 from gateway.server.passing.target import Targets, place, queried, renamed
 from gateway.server.sockets.checks import MessageCheck
 from gateway.server.sockets.handshake import check_origin, headers_of, passed_subprotocols
-from gateway.server.sockets.relay import LOST, WENT_AWAY, Relay
+from gateway.server.sockets.relay import Relay
 from gateway.server.sockets.responses import ResponsesSocket
-from gateway.wire import errors
+from gateway.wire import close_codes, errors
+from gateway.wire.close_codes import LOST, WENT_AWAY
 from gateway.wire.references import REFERENCES
 
 log = logging.getLogger("foreword.sockets")
@@ -177,7 +178,7 @@ class _SocketRun:
         """Answer the handshake with an error, or end a connection that is open already."""
         self._ending, self._error = "failed", error.message
         if self._status == OPENED:
-            await self.send({"type": "websocket.close", "code": 1011, "reason": ""})
+            await self.send({"type": "websocket.close", "code": close_codes.FAILED, "reason": ""})
             return
         self._status = error.status
         head = [(b"content-type", b"application/json"), *self._head()]

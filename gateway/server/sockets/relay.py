@@ -9,9 +9,9 @@ from msgspec import Struct
 
 from gateway.errors import RequestError
 from gateway.ports import BackendSocket, SocketEnd
+from gateway.wire.close_codes import BAD_GATEWAY, LOST, WENT_AWAY
 from gateway.wire.realtime import USAGE, UsageSum, error_event
 
-NORMAL, WENT_AWAY, NO_CODE, LOST, BAD_GATEWAY = 1000, 1001, 1005, 1006, 1014
 Check = Callable[[str | bytes], Awaitable[None]]
 
 
