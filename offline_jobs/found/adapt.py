@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -9,10 +10,9 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from gateway.prompt.found.adopt import FoundTemplate, NotAdopted
-from gateway.prompt.found.found_prompt import FoundPrompt, PromptState, promoted
+from gateway.prompt.found.found_prompt import FoundPrompt, promoted
 from gateway.prompt.found.store import FoundFile, change_found, found_path, one_of, put
-from gateway.prompt.found.templates import NoSuchVersion, add_template, read_template, write_identity
-from gateway.settings.tables import Settings
+from gateway.prompt.found.templates import add_template, adopt, identity_version, read_template
 from offline_jobs.datasets.rows import DatasetRow
 from offline_jobs.datasets.splits import FEWEST
 from offline_jobs.engine.budget import JobBudget
@@ -46,7 +46,7 @@ def adapted(
     settings = run.settings
     if sum(bool(row.wanted) for row in rows) * 0.4 < FEWEST:
         return Adaptation(None, "too few requests with a right answer to adapt the prompt by", tuple(rows))
-    _adopt(settings, prompt)
+    adopt(settings.data_folder, prompt.id, anew=False)
     # an order to adapt makes a version; who sends it is decided here
     jobs = replace(settings, jobs=replace(settings.jobs, auto="candidate"))
     options = OptimiseOptions(prompt=prompt.id, dataset=ref, model=model)
@@ -71,8 +71,8 @@ def switched(run: JobRun, prompt: FoundPrompt, template: FoundTemplate | None, m
     text. `watch` lets the share grow, and takes it back. Returns what was done.
     """
     settings, folder = run.settings, run.settings.data_folder
-    _adopt(settings, prompt)
-    base = template or read_template(folder, prompt.id, _identity(settings, prompt))
+    adopt(settings.data_folder, prompt.id, anew=False)
+    base = template or _identity(folder, prompt)
     sent: list[FoundPrompt] = []
 
     def changed(content: FoundFile) -> FoundFile:
@@ -95,26 +95,8 @@ def switched(run: JobRun, prompt: FoundPrompt, template: FoundTemplate | None, m
     return f"{what}; `foreword jobs run watch` lets the share grow, or takes it back"
 
 
-def _identity(settings: Settings, prompt: FoundPrompt) -> int:
-    """Return the first version that was made for the application's present text."""
-    number = 1
-    while True:
-        try:
-            if read_template(settings.data_folder, prompt.id, number).base == prompt.newest.number:
-                return number
-        except NoSuchVersion as error:
-            raise NotAdopted(f"{prompt.name} was deployed anew; run: foreword prompts adopt {prompt.name}") from error
-        number += 1
-
-
-def _adopt(settings: Settings, prompt: FoundPrompt) -> None:
-    """Adopt the prompt if it is not adopted yet. Raises `NotAdopted` if it cannot be."""
-
-    def adopted_(content: FoundFile) -> FoundFile:
-        own = one_of(content.prompts, prompt.id)
-        if own.state is PromptState.ADOPTED:
-            return content
-        write_identity(settings.data_folder, own)
-        return put(content, [replace(own, state=PromptState.ADOPTED)])
-
-    change_found(found_path(settings.data_folder), adopted_)
+def _identity(folder: Path, prompt: FoundPrompt) -> FoundTemplate:
+    number = identity_version(folder, prompt)
+    if number is None:
+        raise NotAdopted(f"{prompt.name} was deployed anew; run: foreword prompts adopt {prompt.name}")
+    return read_template(folder, prompt.id, number)

@@ -10,12 +10,11 @@ from typing import Any
 
 import msgspec
 from msgspec import Struct
-from msgspec.structs import replace
 
 from gateway.prompt.found.adopt import NotAdopted
 from gateway.prompt.found.found_prompt import FoundPrompt, PromptState
-from gateway.prompt.found.store import FoundFile, change_found, found_path, one_of, put, read_found
-from gateway.prompt.found.templates import write_identity
+from gateway.prompt.found.store import found_path, one_of, read_found
+from gateway.prompt.found.templates import adopt
 from gateway.settings.tables import Settings
 from offline_jobs.datasets.splits import FEWEST, SEALED
 from offline_jobs.engine.alert import alert
@@ -104,21 +103,12 @@ def _steps(run: JobRun, options: ImprovePromptsOptions, prompt: FoundPrompt) -> 
         yield ImproveStep(name, "left", f"version {prompt.spoken.version} is on trial")
         return
     try:
-        _adopt(run.settings, prompt)
+        adopt(run.settings.data_folder, prompt.id)
     except NotAdopted as error:
         yield ImproveStep(name, "left", str(error))
         return
     yield ImproveStep(name, "adopted", f"{count} requests of {prompt.newest.use.users or 'unknown'} users")
     yield from _jobs(run, options, prompt)
-
-
-def _adopt(settings: Settings, prompt: FoundPrompt) -> None:
-    def adopted(content: FoundFile) -> FoundFile:
-        own = one_of(content.prompts, prompt.id)
-        write_identity(settings.data_folder, own)
-        return put(content, [replace(own, state=PromptState.ADOPTED)])
-
-    change_found(found_path(settings.data_folder), adopted)
 
 
 def _jobs(run: JobRun, options: ImprovePromptsOptions, prompt: FoundPrompt) -> Iterator[ImproveStep]:

@@ -15,11 +15,11 @@ from gateway.prompt.found.found_prompt import FoundPrompt, PromptState, promoted
 from gateway.prompt.found.store import FoundFile, change_found, found_path, one_of, put, read_found
 from gateway.prompt.found.templates import (
     add_template,
+    adopt,
     exported,
     imported,
     newest_template,
     read_template,
-    write_identity,
 )
 
 
@@ -32,16 +32,7 @@ def adopt_prompt(name: str, config: Path) -> None:
     Nothing changes for the application: the application's own bytes are sent as before. Fixed text with a secret or a
     person's data is refused.
     """
-    folder = load_settings(config).data_folder
-    files: list[Path] = []
-
-    def adopted(content: FoundFile) -> FoundFile:
-        prompt = one_of(content.prompts, name)
-        files.append(write_identity(folder, prompt))
-        return put(content, [replace(prompt, state=PromptState.ADOPTED)])
-
-    change_found(found_path(folder), adopted)
-    click.echo(f"{name} is adopted: {files[0]}")
+    click.echo(f"{name} is adopted: {adopt(load_settings(config).data_folder, name)}")
 
 
 @click.command("export")

@@ -10,8 +10,9 @@ from msgspec.structs import replace
 from gateway.atomic_file import locked, write_whole
 from gateway.errors import ForewordError
 from gateway.prompt.found.adopt import HISTORY, NEAREST, FoundTemplate, SkeletonPart, TemplateMessage, identity
-from gateway.prompt.found.found_prompt import FoundPrompt
+from gateway.prompt.found.found_prompt import FoundPrompt, PromptState
 from gateway.prompt.found.frozen import WrongTemplate, refuse_changes
+from gateway.prompt.found.store import FoundFile, change_found, found_path, one_of, put
 
 FROZEN = "{% frozen %}", "{% endfrozen %}"
 _HEAD = re.compile(r"\A---\n.*?\n---\n", re.S)
@@ -76,6 +77,32 @@ def add_template(
         newest = newest_template(data_folder, prompt)
         template = replace(change(newest), version=newest.version + 1)
         return template, write_template(data_folder, template)
+
+
+def adopt(data_folder: Path, name: str, *, anew: bool = True) -> Path | None:
+    """Write the identity of a prompt, and set its state to adopted. With `anew`, an adopted prompt also gets the
+    identity of a text that was deployed since. Returns the file, or None if there was nothing to do. Raises
+    `NoSuchPrompt` and `NotAdopted`.
+    """
+    file: Path | None = None
+
+    def adopted(content: FoundFile) -> FoundFile:
+        nonlocal file
+        prompt = one_of(content.prompts, name)
+        if prompt.state is PromptState.ADOPTED and not anew:
+            return content
+        file = write_identity(data_folder, prompt)
+        return put(content, [replace(prompt, state=PromptState.ADOPTED)])
+
+    change_found(found_path(data_folder), adopted)
+    return file
+
+
+def identity_version(data_folder: Path, prompt: FoundPrompt) -> int | None:
+    """Return the first version that was made for the application's present text, or None."""
+    newest = newest_template(data_folder, prompt.id).version
+    versions = (read_template(data_folder, prompt.id, number) for number in range(1, newest + 1))
+    return next((one.version for one in versions if one.base == prompt.newest.number), None)
 
 
 def newest_template(data_folder: Path, prompt: str) -> FoundTemplate:
