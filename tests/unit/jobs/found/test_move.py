@@ -67,18 +67,19 @@ def toy() -> Iterator[Toy]:
         yield made
 
 
-def prepared(folder: Path, toy: Toy) -> Settings:
+def prepared(folder: Path, toy: Toy, rows: int = ROWS) -> Settings:
     (folder / "config.toml").write_text(CONFIG.format(port=toy.port))
     settings = load(folder / "config.toml")
     adopted(settings)
     write_contract(settings.data_folder, PROMPT.id, AnswerContract(labels=LABELS))
-    stored(settings, *with_feedback(ROWS))
+    stored(settings, *with_feedback(rows))
     return settings
 
 
 def moved(settings: Settings, to: str, **words: object) -> dict[str, object]:
     job = did(settings, "move-prompt", prompt="triage", to=to, since="2020-01-01", **words)
     assert job.state == DONE, job.reason
+    report_text(job.report)
     return dict(json.loads(job.report))
 
 

@@ -13,15 +13,13 @@ from gateway.prompt.found.contract_file import write_contract
 from gateway.prompt.found.found_prompt import FoundPrompt, PromotedVersion
 from gateway.prompt.found.store import change_found, found_path, put, read_found
 from gateway.prompt.found.templates import newest_template
-from gateway.settings.read import load
 from gateway.settings.tables import Settings
 from offline_jobs.engine.ledger import DONE
-from offline_jobs.found.move_report import report_text
 from tests.doubles.canary import LABELS, PROMPT, adopted, breaking, label, trial
 from tests.doubles.recorded import BEGAN, stored
-from tests.doubles.toy_model import Messages, Toy, toy_model
-from tests.unit.jobs.found.test_move import CONFIG
-from tests.unit.jobs.found.test_optimise_found import WORDS, did, with_feedback
+from tests.doubles.toy_model import Messages, toy_model
+from tests.unit.jobs.found.test_move import moved, prepared
+from tests.unit.jobs.found.test_optimise_found import WORDS, did
 
 ROWS = 90
 SWITCH = {"switch": True, "share": 0.2}
@@ -40,22 +38,6 @@ def mind(model: str, messages: Messages) -> str:
     return f"This is about a {answer}, dear customer." if model == "wordy" and not said else answer
 
 
-def prepared(folder: Path, toy: Toy) -> Settings:
-    (folder / "config.toml").write_text(CONFIG.format(port=toy.port))
-    settings = load(folder / "config.toml")
-    adopted(settings)
-    write_contract(settings.data_folder, PROMPT.id, AnswerContract(labels=LABELS))
-    stored(settings, *with_feedback(ROWS))
-    return settings
-
-
-def moved(settings: Settings, to: str, **words: object) -> dict[str, object]:
-    job = did(settings, "move-prompt", prompt="triage", to=to, since="2020-01-01", **words)
-    assert job.state == DONE, job.reason
-    report_text(job.report)
-    return dict(json.loads(job.report))
-
-
 def sent(settings: Settings) -> PromotedVersion | None:
     return read_found(found_path(settings.data_folder)).prompts[0].spoken
 
@@ -64,7 +46,7 @@ def test_a_model_that_needs_another_text_gets_it_and_is_compared_on_rows_that_it
     tmp_path: Path,
 ) -> None:
     with toy_model(mind) as toy:
-        settings = prepared(tmp_path, toy)
+        settings = prepared(tmp_path, toy, ROWS)
         report = moved(settings, "wordy", adapt=True, **SWITCH)
         asked = [body["messages"][-1]["content"].split("\n\n")[0] for body in toy.asked if body["model"] == "toy"]
         chosen_by = [body["messages"][-1]["content"].split("\n\n")[0] for body in toy.asked if body["model"] == "wordy"]
@@ -84,7 +66,7 @@ def test_a_model_that_needs_another_text_gets_it_and_is_compared_on_rows_that_it
 
 def test_a_model_that_is_worse_gets_nothing(tmp_path: Path) -> None:
     with toy_model(mind) as toy:
-        settings = prepared(tmp_path, toy)
+        settings = prepared(tmp_path, toy, ROWS)
         report = moved(settings, "wordy", **SWITCH)
     assert report["switched"] == "not switched: the new model is worse with certainty"
     assert sent(settings) is None
@@ -92,7 +74,7 @@ def test_a_model_that_is_worse_gets_nothing(tmp_path: Path) -> None:
 
 def test_a_switch_without_adapting_sends_the_text_that_everybody_gets(tmp_path: Path) -> None:
     with toy_model(mind) as toy:
-        settings = prepared(tmp_path, toy)
+        settings = prepared(tmp_path, toy, ROWS)
         path = found_path(settings.data_folder)
         everybody = PromotedVersion(2, 1.0, BEGAN)
         change_found(path, lambda now: put(now, [replace(now.prompts[0], spoken=everybody)]))
