@@ -3,6 +3,8 @@
 import json
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -86,8 +88,13 @@ class _Server(ThreadingHTTPServer):
     request_queue_size = 128  # with the default of 5, some of many connections at once are reset
 
 
-def wrong_server() -> ThreadingHTTPServer:
-    """Start the server on a free port. The caller shuts it down."""
+@contextmanager
+def wrong_server() -> Iterator[int]:
+    """Run the server, and yield its port."""
     server = _Server(("127.0.0.1", 0), _Handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    return server
+    try:
+        yield server.server_port
+    finally:
+        server.shutdown()
+        server.server_close()

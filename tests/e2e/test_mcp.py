@@ -2,22 +2,19 @@
 gateway, the stock `openai` client, and a scripted upstream in place of a paid model."""
 
 import json
-import subprocess
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 from openai import APIStatusError, OpenAI
 
 from tests.conftest import UpstreamInThread
 from tests.doubles.handbook import said, sent, streamed
-from tests.doubles.process import GatewayProcess, free_port
+from tests.doubles.mcp_process import SERVER, mcp_server, wait_for_mcp
+from tests.doubles.process import GatewayProcess, free_port, running
 from tests.doubles.upstream import Script
 
-SERVER = Path(__file__).parents[1] / "doubles" / "mcp_server.py"
 CONFIG = """
 [prompt]
 templates = []
@@ -58,37 +55,17 @@ approval = "always"
 
 @pytest.fixture(scope="module")
 def gateway(upstream: UpstreamInThread, tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProcess]:
-    web, down = free_port(), free_port()
-    server = subprocess.Popen([sys.executable, str(SERVER), str(web)], stderr=subprocess.DEVNULL)
-    config = CONFIG.format(port=upstream.port, web=web, down=down, python=sys.executable, server=SERVER)
-    process = GatewayProcess(tmp_path_factory.mktemp("mcp"), config)
-    try:
-        process.wait("/health/live")
-        _listens(web)
-        yield process
-    finally:
-        process.stop()
-        server.terminate()
-        server.wait()
+    with mcp_server() as web:
+        more = {"down": free_port(), "python": sys.executable, "server": SERVER}
+        with running(tmp_path_factory.mktemp("mcp"), CONFIG.format(port=upstream.port, web=web, **more)) as process:
+            wait_for_mcp(web)
+            yield process
 
 
 @pytest.fixture(scope="module")
 def alice(gateway: GatewayProcess) -> Iterator[OpenAI]:
     with OpenAI(base_url=gateway.url + "/v1", api_key="alice-key", max_retries=0) as client:
         yield client
-
-
-def _listens(port: int) -> None:
-    import time
-
-    for _ in range(600):
-        try:
-            httpx.get(f"http://127.0.0.1:{port}/mcp", timeout=2)
-        except httpx.HTTPError:
-            time.sleep(0.1)
-        else:
-            return
-    raise AssertionError("the MCP server does not listen")
 
 
 def calls(*wanted: tuple[str, dict[str, Any]]) -> Script:

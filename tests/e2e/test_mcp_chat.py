@@ -2,21 +2,19 @@
 gateway, and a scripted upstream in place of a paid model, which speaks OpenAI's API and Anthropic's."""
 
 import json
-import subprocess
-import sys
 from collections.abc import Iterator
 from typing import Any
 
 import anthropic
-import httpx
 import openai
 import pytest
 
 from tests.conftest import UpstreamInThread
 from tests.doubles.handbook import said, sent, streamed
-from tests.doubles.process import GatewayProcess, free_port
+from tests.doubles.mcp_process import mcp_server, wait_for_mcp
+from tests.doubles.process import GatewayProcess, running
 from tests.doubles.upstream import Script
-from tests.e2e.test_mcp import SERVER, calls, mcp, streamed_call
+from tests.e2e.test_mcp import calls, mcp, streamed_call
 
 CONFIG = """
 [prompt]
@@ -55,31 +53,12 @@ MODELS = ["claude", "gpt-4o"]
 
 @pytest.fixture(scope="module")
 def gateway(upstream: UpstreamInThread, tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProcess]:
-    web = free_port()
-    server = subprocess.Popen([sys.executable, str(SERVER), str(web)], stderr=subprocess.DEVNULL)
-    config = CONFIG.format(port=upstream.port, web=web)
-    process = GatewayProcess(tmp_path_factory.mktemp("mcp"), config)
-    try:
-        process.wait("/health/live")
-        listens(web)
+    with (
+        mcp_server() as web,
+        running(tmp_path_factory.mktemp("mcp"), CONFIG.format(port=upstream.port, web=web)) as process,
+    ):
+        wait_for_mcp(web)
         yield process
-    finally:
-        process.stop()
-        server.terminate()
-        server.wait()
-
-
-def listens(port: int) -> None:
-    import time
-
-    for _ in range(600):
-        try:
-            httpx.get(f"http://127.0.0.1:{port}/mcp", timeout=2)
-        except httpx.HTTPError:
-            time.sleep(0.1)
-        else:
-            return
-    raise AssertionError("the MCP server does not listen")
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,5 @@
 """MCP servers that talk nonsense, the older transport, and tools that are always offered. The model is a stub."""
 
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -12,9 +10,10 @@ import pytest
 
 from tests.conftest import UpstreamInThread
 from tests.doubles.handbook import said, sent
-from tests.doubles.process import GatewayProcess, free_port
+from tests.doubles.mcp_process import mcp_server, wait_for_mcp
+from tests.doubles.process import GatewayProcess, running
 from tests.doubles.wrong_mcp import KINDS, wrong_server
-from tests.e2e.test_mcp import SERVER, _listens, calls, mcp
+from tests.e2e.test_mcp import calls, mcp
 
 HEAD = """
 [prompt]
@@ -56,23 +55,14 @@ STAGES = {"initialize": "initialize", "list": "tools/list", "call": "tools/call"
 
 @pytest.fixture(scope="module")
 def gateway(upstream: UpstreamInThread, tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProcess]:
-    web, wrong = free_port(), wrong_server()
-    server = subprocess.Popen([sys.executable, str(SERVER), str(web), "sse"], stderr=subprocess.DEVNULL)
-    config = HEAD.format(port=upstream.port, web=web, wrong=wrong.server_port)
-    for name, stage in STAGES.items():
-        for kind in KINDS:
-            config += ONE.format(name=f"{name}_{kind}", stage=stage, kind=kind, wrong=wrong.server_port)
-    process = GatewayProcess(tmp_path_factory.mktemp("mcp"), config)
-    try:
-        process.wait("/health/live")
-        _listens(web)
-        yield process
-    finally:
-        process.stop()
-        server.terminate()
-        server.wait()
-        wrong.shutdown()
-        wrong.server_close()
+    with wrong_server() as wrong, mcp_server("sse") as web:
+        config = HEAD.format(port=upstream.port, web=web, wrong=wrong)
+        for name, stage in STAGES.items():
+            for kind in KINDS:
+                config += ONE.format(name=f"{name}_{kind}", stage=stage, kind=kind, wrong=wrong)
+        with running(tmp_path_factory.mktemp("mcp"), config) as process:
+            wait_for_mcp(web)
+            yield process
 
 
 def respond(gateway: GatewayProcess, *tools: Any, key: str = "alice", **more: Any) -> Any:
