@@ -15,7 +15,7 @@ import msgspec
 import numpy as np
 from msgspec import Struct
 
-from gateway.atomic_file import write_whole
+from gateway.disk.atomic_file import write_whole
 from gateway.records.locations import database_url
 from gateway.records.scrub import scrubbed
 from gateway.settings.prices import ModelPrice, TokenUse, cost_of

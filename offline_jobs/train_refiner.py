@@ -15,7 +15,7 @@ import torch
 from msgspec import Struct
 from torch import Tensor, nn
 
-from gateway.atomic_file import write_whole
+from gateway.disk.atomic_file import write_whole
 from gateway.prompt.library.library import load_library
 from gateway.prompt.refine import refiner_of
 from gateway.prompt.templates.template import Template

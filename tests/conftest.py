@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
-from tests.doubles.process import free_port
+from tests.doubles.ports import free_port
 from tests.doubles.upstream import Upstream
 
 # make test-all runs ten times the random examples, unless a test sets their number itself

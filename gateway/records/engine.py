@@ -8,6 +8,7 @@ from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
+from gateway.disk.wal import use_wal
 from gateway.errors import ConfigError, Problem
 
 log = logging.getLogger("foreword.database")
@@ -100,8 +101,9 @@ def _wrong(what: str, remedy: str) -> ConfigError:
 def _set_up_sqlite(connection: Any, _record: Any) -> None:
     # SQLAlchemy's "begin" event begins transactions, because Python's driver would begin them late and by its own rules
     connection.isolation_level = None
+    use_wal(connection)
     # FULL: the spool deletes a segment after the commit, so the commit must be on disk by then
-    for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
+    for pragma in ("synchronous = FULL", "foreign_keys = ON"):
         connection.execute(f"PRAGMA {pragma}")
 
 

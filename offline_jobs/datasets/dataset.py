@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from gateway.atomic_file import write_whole
+from gateway.disk.atomic_file import write_whole
 from offline_jobs.datasets.rows import DatasetRow
 from offline_jobs.errors import JobFailed
 

@@ -10,7 +10,7 @@ from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
-from gateway.atomic_file import locked, write_whole
+from gateway.disk.atomic_file import locked, write_whole
 from gateway.settings.tables import Settings
 
 log = logging.getLogger("foreword.jobs")

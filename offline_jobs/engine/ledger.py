@@ -20,6 +20,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from gateway.disk.wal import use_wal
 from offline_jobs.engine.budget import JobBudget, Spent
 from offline_jobs.errors import JobFailed
 
@@ -85,7 +86,8 @@ class Ledger:
         self._lock = threading.Lock()
         self._open = sqlite3.connect(folder / "ledger.db", timeout=30, isolation_level=None, check_same_thread=False)
         # a killed process loses nothing; after a power failure, the last steps may have to be repeated
-        self._open.executescript("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;" + TABLES)
+        use_wal(self._open)
+        self._open.executescript("PRAGMA synchronous = NORMAL;" + TABLES)
 
     def close(self) -> None:
         self._open.close()

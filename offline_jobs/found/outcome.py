@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from gateway.atomic_file import write_whole
+from gateway.disk.atomic_file import write_whole
 from gateway.prompt.found.found_prompt import FoundPrompt, promoted
 from gateway.prompt.found.store import FoundFile, change_found, found_path, one_of, put
 from gateway.prompt.found.templates import add_template, exported

@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from gateway.atomic_file import write_whole
+from gateway.disk.atomic_file import write_whole
 from gateway.prompt.authoring.promote_rollback import end_canary
 from gateway.prompt.library.library import load_library
 from gateway.prompt.library.pointers import Pointer, change_pointer

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from gateway.atomic_file import write_whole
+from gateway.disk.atomic_file import write_whole
 from gateway.records.scores import Paired
 from offline_jobs.datasets.rows import DatasetRow
 from offline_jobs.engine.run import JobRun

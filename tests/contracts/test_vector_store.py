@@ -16,7 +16,7 @@ from gateway.context.store.chroma import ChromaStore
 from gateway.context.store.exact import ExactStore
 from gateway.errors import CollectionError, StoreUnreachable
 from gateway.ports import Vectors, VectorStore
-from tests.doubles.process import free_port
+from tests.doubles.ports import free_port
 
 DIMENSIONS = 8
 

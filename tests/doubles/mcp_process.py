@@ -9,7 +9,7 @@ from pathlib import Path
 
 import httpx
 
-from tests.doubles.process import free_port
+from tests.doubles.ports import free_port
 
 SERVER = Path(__file__).with_name("mcp_server.py")
 

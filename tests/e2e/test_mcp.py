@@ -12,7 +12,8 @@ from openai import APIStatusError, OpenAI
 from tests.conftest import UpstreamInThread
 from tests.doubles.handbook import said, sent, streamed
 from tests.doubles.mcp_process import SERVER, mcp_server, wait_for_mcp
-from tests.doubles.process import GatewayProcess, free_port, running
+from tests.doubles.ports import free_port
+from tests.doubles.process import GatewayProcess, running
 from tests.doubles.upstream import Script
 
 CONFIG = """

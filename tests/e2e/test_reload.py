@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from gateway.atomic_file import write_whole
+from gateway.disk.atomic_file import write_whole
 from tests.conftest import UpstreamInThread
 from tests.doubles.process import GatewayProcess, running
 from tests.doubles.upstream import Script

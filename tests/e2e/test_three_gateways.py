@@ -17,8 +17,9 @@ import httpx
 import pytest
 from sqlalchemy import create_engine, text
 
-from gateway.atomic_file import write_whole
-from tests.doubles.process import GatewayProcess, free_port
+from gateway.disk.atomic_file import write_whole
+from tests.doubles.ports import free_port
+from tests.doubles.process import GatewayProcess
 from tests.doubles.templates import source, write
 
 pytestmark = pytest.mark.long

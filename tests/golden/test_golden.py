@@ -11,7 +11,8 @@ import pytest
 import yaml
 
 from tests.conftest import UpstreamInThread
-from tests.doubles.process import GatewayProcess, free_port, running
+from tests.doubles.ports import free_port
+from tests.doubles.process import GatewayProcess, running
 from tests.doubles.upstream import Script, Upstream
 
 CASES = sorted(Path(__file__).with_name("cases").glob("*.yaml"))

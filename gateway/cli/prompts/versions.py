@@ -8,8 +8,8 @@ from pathlib import Path
 import click
 from msgspec.structs import replace
 
-from gateway.atomic_file import write_whole
 from gateway.cli.config import config_option, load_settings
+from gateway.disk.atomic_file import write_whole
 from gateway.prompt.found.adopt import FoundTemplate, identity
 from gateway.prompt.found.found_prompt import FoundPrompt, PromptState, promoted
 from gateway.prompt.found.store import FoundFile, change_found, found_path, one_of, put, read_found

@@ -20,6 +20,7 @@ from msgspec import Struct
 from gateway.context.store import lexical
 from gateway.context.store.chunk_owners import Owners, marks
 from gateway.context.store.schema import VERSION, prepare
+from gateway.disk.wal import use_wal
 from gateway.errors import CatalogUnavailable, CollectionError
 
 PATIENCE_S = 1.5
@@ -279,7 +280,7 @@ class Catalog:
         database = sqlite3.connect(self.file, timeout=self.patience_s, isolation_level=None, check_same_thread=False)
         try:
             if database.execute("PRAGMA user_version").fetchone()[0] < VERSION:
-                database.execute("PRAGMA journal_mode = WAL")
+                use_wal(database)
                 prepare(database)
             database.execute("PRAGMA secure_delete = ON")
             database.execute("PRAGMA synchronous = NORMAL")

@@ -12,7 +12,7 @@ from pathlib import Path
 from msgspec import Struct
 from msgspec.structs import replace
 
-from gateway.atomic_file import write_whole
+from gateway.disk.atomic_file import write_whole
 from gateway.errors import ForewordError, TemplateError
 from gateway.prompt.authoring.cases import run_cases
 from gateway.prompt.authoring.lint import lint

@@ -11,7 +11,7 @@ import msgspec
 import regex  # type: ignore[import-untyped]
 from msgspec.structs import replace
 
-from gateway.atomic_file import write_whole
+from gateway.disk.atomic_file import write_whole
 from gateway.errors import ForewordError
 from gateway.prompt.found.contract import SCHEMA, AnswerContract, JsonSchema
 from gateway.prompt.found.templates import template_file

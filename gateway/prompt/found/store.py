@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from gateway.atomic_file import locked, write_whole
+from gateway.disk.atomic_file import locked, write_whole
 from gateway.errors import ForewordError
 from gateway.near import did_you_mean
 from gateway.prompt.found.found_prompt import FoundPrompt

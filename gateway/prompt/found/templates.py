@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 from msgspec.structs import replace
 
-from gateway.atomic_file import locked, write_whole
+from gateway.disk.atomic_file import locked, write_whole
 from gateway.errors import ForewordError
 from gateway.prompt.found.adopt import HISTORY, NEAREST, FoundTemplate, SkeletonPart, TemplateMessage, identity
 from gateway.prompt.found.found_prompt import FoundPrompt, PromptState

@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from gateway.atomic_file import locked, write_whole
+from gateway.disk.atomic_file import locked, write_whole
 from gateway.errors import TemplateError
 from gateway.prompt.templates.fields import ID
 from gateway.prompt.templates.frontmatter import FrontMatterHead

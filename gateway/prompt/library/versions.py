@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from gateway.atomic_file import write_whole
+from gateway.disk.atomic_file import write_whole
 from gateway.errors import TemplateError
 from gateway.prompt.templates.faults import errors_of
 from gateway.prompt.templates.fields import ExamplePool, Status

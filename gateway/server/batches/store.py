@@ -15,6 +15,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from gateway.disk.wal import use_wal
 from gateway.errors import NotReady, outage_cause
 
 TABLES = """
@@ -198,7 +199,7 @@ class BatchStore:
         try:
             self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             with closing(sqlite3.connect(self._file, PATIENCE_S, isolation_level=None)) as database:
-                database.execute("PRAGMA journal_mode = WAL")
+                use_wal(database)
                 database.execute("PRAGMA secure_delete = ON")
                 for statement in TABLES.split(";"):
                     database.execute(statement)

@@ -23,7 +23,7 @@ from gateway.backends.tunnel import environment_url, proxy_at
 from gateway.errors import BackendFailed
 from gateway.exchange import Exchange
 from gateway.settings.read import read_file
-from tests.doubles.process import free_port
+from tests.doubles.ports import free_port
 from tests.doubles.raw_server import RawConnection, RawServer
 
 OK = b'{"id":"c","choices":[{"index":0,"message":{"role":"assistant","content":"A"},"finish_reason":"stop"}]}'

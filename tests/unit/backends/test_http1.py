@@ -7,7 +7,7 @@ import pytest
 
 from gateway.backends.connection_pool import ConnectionPool, UpstreamAnswer
 from gateway.backends.http1 import AnswerBounds, Broken, Idle, Unreachable
-from tests.doubles.process import free_port
+from tests.doubles.ports import free_port
 from tests.doubles.upstream import Script, Upstream
 
 

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from gateway.atomic_file import write_whole
 from gateway.cli.check import open_folders
 from gateway.cli.main import main
+from gateway.disk.atomic_file import write_whole
 from tests.doubles.recorded import settings_in
 
 

@@ -17,7 +17,7 @@ from offline_jobs.engine.budget import JobBudget
 from offline_jobs.engine.ledger import CANCELLED, DONE, FAILED, SPENT, Ledger, LedgerJob
 from offline_jobs.engine.work import go_on, jobs_folder, start
 from offline_jobs.publish.winner import read_winner
-from tests.doubles.process import free_port
+from tests.doubles.ports import free_port
 from tests.doubles.recorded import settings_in
 from tests.doubles.templates import source, write
 from tests.doubles.toy_model import Messages, Toy, toy_model

@@ -14,7 +14,7 @@ import pytest
 from gateway.errors import NotReady
 from gateway.state.outage import GuardedState
 from gateway.state.redis import RedisSettings, RedisState
-from tests.doubles.process import free_port
+from tests.doubles.ports import free_port
 
 
 @pytest.fixture

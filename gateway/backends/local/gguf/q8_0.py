@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from gateway.atomic_file import locked
 from gateway.backends.local.gguf import blocks
 from gateway.backends.local.gguf.blocks import Q8_0, Coded, Floats
 from gateway.backends.local.gguf.metadata import NotAModel
@@ -25,6 +24,7 @@ from gateway.backends.local.gguf.tensors import (
     read_gguf,
     write_gguf,
 )
+from gateway.disk.atomic_file import locked
 
 FILE_TYPE = 7
 HIGHEST = 127

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.atomic_file import locked
+from gateway.disk.atomic_file import locked
 from gateway.errors import TemplateError
 from gateway.prompt.library.library import Library, load_library
 from gateway.prompt.library.pointers import Pointer, move, read_pointers
