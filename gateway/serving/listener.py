@@ -10,6 +10,7 @@ import logging
 import socket
 import time
 from email.utils import formatdate
+from functools import partial
 
 from gateway.errors import TooBusy
 from gateway.serving.connection import ClientConnection
@@ -156,7 +157,12 @@ class Listener:
             client.setblocking(False)
             task = self._loop.create_task(self._adopt(client))
             self._adopting.add(task)
-            task.add_done_callback(self._adopting.discard)
+            task.add_done_callback(partial(self._adopted, client))
+
+    def _adopted(self, client: socket.socket, task: asyncio.Task[None]) -> None:
+        self._adopting.discard(task)
+        if task.cancelled():
+            client.close()  # a task that is cancelled before its first step runs no code of its own
 
     async def _adopt(self, client: socket.socket) -> None:
         try:

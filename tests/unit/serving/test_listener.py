@@ -452,3 +452,21 @@ async def test_a_connection_that_opens_late_has_its_own_time_for_a_request() -> 
         client.close()
 
     assert took_s > 0.45
+
+
+async def test_a_connection_whose_worker_ends_before_it_is_opened_is_closed() -> None:
+    async with place() as there:
+        with socket.create_connection(("127.0.0.1", there.port), timeout=5) as client:
+            await until(lambda: bool(there.listener._adopting))
+            for task in there.listener._adopting:
+                task.cancel()
+
+            assert await asyncio.to_thread(client.recv, 1) == b""
+
+
+async def until(true: Callable[[], bool]) -> None:
+    for _ in range(100):
+        if true():
+            return
+        await asyncio.sleep(0)
+    raise AssertionError("it did not become true")
