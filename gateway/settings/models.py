@@ -49,7 +49,7 @@ class SpreadStrategy(StrEnum):
     WEIGHTED = "weighted"  # at random, in proportion to the weights
     CONVERSATION = "conversation"  # by weights, with the same deployment for all requests of a conversation
     LEAST_BUSY = "least_busy"  # by the number of running requests
-    FASTEST = "fastest"  # by the measured time to the first byte
+    FASTEST = "fastest"  # by the measured time to the first byte and the number of running requests
     CHEAPEST = "cheapest"  # by price
     INTENT = "intent"  # by what the prompt is for, as the classifier says
 

@@ -153,12 +153,31 @@ def _keys(
         case SpreadStrategy.CHEAPEST:
             return [(entry.price, place) for entry, place in zip(deployments, drawn, strict=True)]
         case SpreadStrategy.FASTEST:
-            # a deployment without a measurement is tried first; from time to time another one is tested
+            # from time to time, a randomly chosen deployment is tested
             explored = deployments[int(chance() * len(deployments))] if chance() < EXPLORED else None
-            times = [0.0 if entry is explored else live.first_byte_s(entry.target) or 0.0 for entry in deployments]
+            waits = _expected_waits(deployments, live)
+            times = [0.0 if entry is explored else wait for entry, wait in zip(deployments, waits, strict=True)]
             return list(zip(times, drawn, strict=True))
         case _:
             return [(place, 0.0) for place in drawn]
+
+
+def _expected_waits(deployments: tuple[RoutedDeployment, ...], live: Live) -> list[float]:
+    """Return how long each deployment's next request is expected to wait for its first byte, in seconds: the usual time,
+    once for the request itself and once for each running request (Finagle's balancer "peak EWMA" weighs load so).
+
+    Without the running requests, all clients would go to the same deployment until its mean rises. A deployment without
+    a measurement is tested by one request; further requests take it for the slowest until that one is answered.
+    """
+    measured = [live.first_byte_s(entry.target) for entry in deployments]
+    slowest = max((time for time in measured if time is not None), default=1.0)
+    waits = []
+    for entry, time in zip(deployments, measured, strict=True):
+        running = live.running(entry.target)
+        if time is None:
+            time = slowest if running else 0.0
+        waits.append(time * (1 + running))
+    return waits
 
 
 def _race(weight: float, number: float) -> float:

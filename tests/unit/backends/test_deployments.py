@@ -126,6 +126,35 @@ def test_the_fastest_is_first_but_for_a_few_tests_and_unmeasured_ones_are_tried_
     assert 0.95 < shares["quick"] < 1.0
 
 
+def test_a_fast_deployment_with_a_queue_leaves_requests_to_the_others() -> None:
+    deployments = deployment("slow"), deployment("quick")
+    quick = Backend(2)
+    live = LiveFigures({"slow": Backend(0), "quick": quick})
+    live.answered(deployments[0].target, 0.4)
+    live.answered(deployments[1].target, 0.1)
+
+    few = first_shares(500, deployments, SpreadStrategy.FASTEST, live=live)
+    quick.running = 5
+    many = first_shares(500, deployments, SpreadStrategy.FASTEST, live=live)
+
+    assert few["quick"] > 0.9
+    assert many["slow"] > 0.9
+
+
+def test_a_deployment_without_a_measurement_is_tested_by_one_request() -> None:
+    deployments = deployment("new"), deployment("known")
+    new = Backend(0)
+    live = LiveFigures({"new": new, "known": Backend(1)})
+    live.answered(deployments[1].target, 0.1)
+
+    first = first_shares(500, deployments, SpreadStrategy.FASTEST, live=live)
+    new.running = 2
+    then = first_shares(500, deployments, SpreadStrategy.FASTEST, live=live)
+
+    assert first["new"] > 0.9
+    assert then["known"] > 0.9
+
+
 def test_a_server_that_refuses_quickly_is_not_the_fastest() -> None:
     deployments = deployment("works"), deployment("refuses")
     live = LiveFigures({})
