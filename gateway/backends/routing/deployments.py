@@ -163,8 +163,9 @@ def _keys(
 
 
 def _expected_waits(deployments: tuple[RoutedDeployment, ...], live: Live) -> list[float]:
-    """Return how long each deployment's next request is expected to wait for its first byte, in seconds: the usual time,
-    once for the request itself and once for each running request (Finagle's balancer "peak EWMA" weighs load so).
+    """Return how long each deployment's next request is expected to wait for its first byte, in seconds.
+
+    That is the usual time, once for the request itself and once for each running request (as in Finagle's "peak EWMA").
 
     Without the running requests, all clients would go to the same deployment until its mean rises. A deployment without
     a measurement is tested by one request; further requests take it for the slowest until that one is answered.
