@@ -70,7 +70,7 @@ def varied_script(folder: Path, name: str, bodies: list[str], headers: Mapping[s
     return _write(folder / f"{name}.lua", VARIED_LUA.format(file=_lua(str(file)), headers=_headers(headers)))
 
 
-def wrk(port: int, path: str, lua: Path, seconds: float, start: int = 0) -> Load:
+def wrk(port: int, path: str, lua: Path, seconds: float, start: int = 0, connections: int = CONNECTIONS) -> Load:
     """Run wrk. `start` is the first body of a varied script, so that rounds do not repeat each other."""
     program = shutil.which("wrk")
     if program is None:
@@ -80,7 +80,7 @@ def wrk(port: int, path: str, lua: Path, seconds: float, start: int = 0) -> Load
         [
             program,
             "-t1",
-            f"-c{CONNECTIONS}",
+            f"-c{connections}",
             f"-d{whole}s",
             "--timeout",
             "20s",

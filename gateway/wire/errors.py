@@ -7,7 +7,7 @@ import msgspec
 from gateway.errors import RequestError
 from gateway.wire.chat.completion import CompletionFault, loose_json, read_fault
 
-_NUMBER = re.compile(rb'"sequence_number": ?(\d+)')
+_NUMBER = re.compile(rb'"sequence_number": ?([0-9]{1,15})(?![0-9])')
 _encode = msgspec.json.Encoder().encode
 
 

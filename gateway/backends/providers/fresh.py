@@ -16,6 +16,9 @@ EARLY_S = 300.0
 AGAIN_S = 10.0
 """After a failure, a value that has not expired is fetched again after this time at the earliest."""
 
+PAUSE_S = 1.0
+"""Without a value, a failure holds for this time: requests get the same error, and the source is not asked again."""
+
 
 class NoCredentials(BackendFailed):
     """The token or the keys for a backend cannot be fetched."""
@@ -40,6 +43,8 @@ class Fresh(Generic[Value]):
         self._expires_s = 0.0
         self._stale_at_s = 0.0
         self._again_at_s = 0.0
+        self._failed: NoCredentials | None = None
+        self._failed_until_s = 0.0
         self._running: asyncio.Task[Value] | None = None
 
     async def get(self) -> Value:
@@ -51,6 +56,8 @@ class Fresh(Generic[Value]):
             if now >= self._again_at_s:
                 self._refresh()
             return self._value
+        if self._failed is not None and now < self._failed_until_s:
+            raise self._failed.with_traceback(None)
         # shielded, because other requests wait for the same value
         return await asyncio.shield(self._refresh())
 
@@ -73,8 +80,10 @@ class Fresh(Generic[Value]):
         except Exception as error:  # the libraries that fetch have errors of their own
             self._again_at_s = self._clock() + AGAIN_S
             log.warning("no %s", self._what, extra={"error": f"{type(error).__name__}: {str(error)[:300]}"})
-            raise NoCredentials(f"The {self._what} cannot be fetched ({type(error).__name__}).") from error
-        now = self._clock()
+            self._failed = NoCredentials(f"The {self._what} cannot be fetched ({type(error).__name__}).")
+            self._failed_until_s = self._clock() + PAUSE_S
+            raise self._failed from error
+        now, self._failed = self._clock(), None
         self._value, self._expires_s = value, expires_s
         # a short-lived value is used for half of its time
         self._stale_at_s = max(expires_s - EARLY_S, now + (expires_s - now) / 2)

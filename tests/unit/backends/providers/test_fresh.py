@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from gateway.backends.providers.fresh import AGAIN_S, EARLY_S, Fresh, NoCredentials
+from gateway.backends.providers.fresh import AGAIN_S, EARLY_S, PAUSE_S, Fresh, NoCredentials
 from gateway.backends.providers.tokens import TokenSettings, check_tokens, own_token
 
 
@@ -17,13 +17,14 @@ class Source:
 
     def __init__(self, valid_s: float = 3600.0) -> None:
         self.now = 1000.0
-        self.fetched = 0
+        self.fetched = self.asked = 0
         self.fails = False
         self.valid_s = valid_s
         self.threads: set[int] = set()
 
     def fetch(self) -> tuple[int, float]:
         self.threads.add(threading.get_ident())
+        self.asked += 1
         if self.fails:
             raise OSError("secret of the source")
         self.fetched += 1
@@ -74,7 +75,22 @@ async def test_a_failure_keeps_the_old_value_until_it_expires() -> None:
     assert "secret of the source" not in told.value.message and "backend 'x'" in told.value.message
 
     source.fails = False
+    source.now += PAUSE_S
     assert await fresh.get() == 2
+
+
+async def test_a_source_that_fails_is_not_asked_by_every_request() -> None:
+    source = Source()
+    fresh = source.fresh()
+    source.fails = True
+    for _ in range(20):
+        with pytest.raises(NoCredentials):
+            await fresh.get()
+    assert source.asked == 1
+
+    source.now += PAUSE_S
+    source.fails = False
+    assert await fresh.get() == 1
 
 
 async def test_a_cancelled_request_does_not_stop_the_fetch_of_the_others() -> None:
