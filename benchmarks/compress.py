@@ -46,6 +46,7 @@ def main() -> None:
     parser.add_argument("--calibrating", type=int, default=16, help="windows that calibrate")
     parser.add_argument("--training", type=int, default=0, help="windows for tune, qat and gradual")
     parser.add_argument("--torch-only", action="store_true")
+    parser.add_argument("--folder", type=Path, help="keeps finished parts; only for schemes that begin alike")
     options = parser.parse_args()
     torch.set_num_threads(1)
     source = open_source(locate(options.source, Path()))
@@ -54,7 +55,7 @@ def main() -> None:
     click.echo("| scheme | MB | zeros | torch | llama.cpp | apart | CPU s |\n|---|---|---|---|---|---|---|")
     for word in options.schemes.split(","):
         network = changed(source, options.model)
-        click.echo(row(word, source, network, windows, torch_only=options.torch_only))
+        click.echo(row(word, source, network, windows, options))
 
 
 def read(options: Any, source: Source) -> TextWindows:
@@ -88,7 +89,7 @@ def changed(source: Source, model: str) -> Any:
     return network
 
 
-def row(word: str, source: Source, network: Any, windows: TextWindows, *, torch_only: bool) -> str:
+def row(word: str, source: Source, network: Any, windows: TextWindows, options: Any) -> str:
     scheme, *settings = word.split(":")
     given = read_words(settings)
     if "sparsity" in given:
@@ -97,12 +98,13 @@ def row(word: str, source: Source, network: Any, windows: TextWindows, *, torch_
     plan = plan_of(CompressOptions(source=str(source.path), scheme=scheme, text="", **given))
     with tempfile.TemporaryDirectory() as folder:
         began = time.process_time()
-        model, pairs = compressed(source, network, Bench(plan, windows, Path(folder), lambda: None))
+        parts = options.folder or Path(folder)
+        model, pairs = compressed(source, network, Bench(plan, windows, parts, lambda: None))
         took = time.process_time() - began
         with rounded_inputs(model.network, model.rounded_inputs):
             in_torch = perplexity(mean_losses(model.network, windows.evaluate, lambda: None))
         in_llamacpp, apart = "", ""
-        if not torch_only:
+        if not options.torch_only:
             file = Path(folder) / "model.gguf"
             write_model(model, file, pairs)
             cache = "q8_0" if plan.int8_cache else "f16"

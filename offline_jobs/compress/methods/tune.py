@@ -203,7 +203,8 @@ def _train(
         nn.utils.clip_grad_norm_([*weights, *scales], CLIP)
         optimiser.step()
         schedule.step()
-        if step % SAVE_EVERY == 0 and step < tuning.steps:
+        # the last step is kept too: a job that is killed while it rounds or measures does not train again
+        if step % SAVE_EVERY == 0 or step == tuning.steps:
             _save(file, step, network, optimiser, schedule)
 
 

@@ -97,6 +97,14 @@ def test_a_killed_fine_tune_resumes_at_its_last_checkpoint(tmp_path: Path) -> No
         torch.testing.assert_close(one, other)
 
 
+def test_a_finished_fine_tune_is_not_repeated(tmp_path: Path) -> None:
+    once, again = reference(**SHAPE), reference(**SHAPE)
+    tune(once, WINDOWS, TUNING, tmp_path / "tune.pt", nothing)
+    tune(again, WINDOWS, TUNING, tmp_path / "tune.pt", lambda: pytest.fail("a step was taken"))
+    for one, other in zip(once.parameters(), again.parameters(), strict=True):
+        assert torch.equal(one, other)
+
+
 @pytest.mark.parametrize(
     ("cuts", "architecture"),
     [
