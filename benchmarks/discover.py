@@ -366,7 +366,7 @@ def timed(index: PromptIndex, asked: Sequence[tuple[Turn, ...]]) -> tuple[float,
     return sum(best) / len(best), max(best)
 
 
-def scale(data: Path, count: int, seed: int, kills: int) -> None:
+def scale(data: Path, count: int, seed: int, kills: int, processes: int) -> None:
     """Record many requests, and run the job in a process of its own, which reports its memory. With `kills`, kill it so
     many times, and compare its outcome with that of a run that nobody killed.
     """
@@ -374,7 +374,7 @@ def scale(data: Path, count: int, seed: int, kills: int) -> None:
         config, settings = recorded(Path(folder), many_requests(data, count, random.Random(seed)))
         size_mb = sum(file.stat().st_size for file in settings.data_folder.rglob("*.db*")) / 2**20
         began = time.monotonic()
-        subprocess.run(job_command(config), check=True, stdout=subprocess.DEVNULL)
+        subprocess.run(job_command(config, processes), check=True, stdout=subprocess.DEVNULL)
         took_s = time.monotonic() - began
         used = resource.getrusage(resource.RUSAGE_CHILDREN)
         file = found_path(settings.data_folder)
@@ -386,10 +386,10 @@ def scale(data: Path, count: int, seed: int, kills: int) -> None:
         if kills:
             file.unlink()
             killed = 0
-            while killed < kills and kill_once(config, took_s / (kills + 1)):
+            while killed < kills and kill_once(config, processes, took_s / (kills + 1)):
                 killed += 1
             if killed == kills:
-                subprocess.run([*job_command(config), "--continue"], check=True, stdout=subprocess.DEVNULL)
+                subprocess.run([*job_command(config, processes), "--continue"], check=True, stdout=subprocess.DEVNULL)
             same = read_found(file).prompts == prompts
             click.echo(f"killed {killed} times: {'the same' if same else 'other'} prompts and figures")
 
@@ -411,14 +411,15 @@ def batched(items: Iterable[tuple[int, MadeRequest]], size: int) -> Iterator[lis
         yield batch
 
 
-def job_command(config: Path) -> list[str]:
-    words = ["since=2020-01-01", "until=2030-01-01", "portion=2000", "--config", str(config)]
+def job_command(config: Path, processes: int) -> list[str]:
+    words = ["since=2020-01-01", "until=2030-01-01", "portion=2000"]
+    words += ["--processes", str(processes), "--config", str(config)]
     return [sys.executable, "-m", "gateway.cli.main", "jobs", "run", "discover", *words]
 
 
-def kill_once(config: Path, after_s: float) -> bool:
+def kill_once(config: Path, processes: int, after_s: float) -> bool:
     """Start or resume the job, and kill it after some seconds. Returns whether it was still running."""
-    process = subprocess.Popen([*job_command(config), "--continue"], stdout=subprocess.DEVNULL)
+    process = subprocess.Popen([*job_command(config, processes), "--continue"], stdout=subprocess.DEVNULL)
     try:
         process.wait(after_s)
         return False
@@ -454,9 +455,12 @@ def many_requests(data: Path, count: int, rng: random.Random) -> Iterator[MadeRe
 @click.option("--only", type=click.Choice(["finding", "deployments", "recognition"]), help="Left out: all.")
 @click.option("--records", default=0, help="Only how long the job takes for so many records.")
 @click.option("--kills", default=0, help="With --records: how often the job is killed in a second run.")
-def main(data: Path, half: str, seed: int, seeds: int, only: str | None, records: int, kills: int) -> None:
+@click.option("--processes", default=1, show_default=True, help="With --records: the processes of the job.")
+def main(
+    data: Path, half: str, seed: int, seeds: int, only: str | None, records: int, kills: int, processes: int
+) -> None:
     if records:
-        scale(data, records, seed, kills)
+        scale(data, records, seed, kills, processes)
         return
     for one in range(seed, seed + seeds):
         if only in (None, "finding"):

@@ -23,6 +23,7 @@ from gateway.records.scrub import scrubbed
 from gateway.settings.tables import Settings
 from offline_jobs.datasets.recorded import PORTION, Portion, RecordWindow, portions
 from offline_jobs.discover import passes
+from offline_jobs.discover.feature_files import add_counts
 from offline_jobs.discover.known import COUNTERS, SystemShape, write_known
 from offline_jobs.discover.names import name_of
 from offline_jobs.discover.passes import Bucket, KeptSystems, PortionCounts, read_part
@@ -164,8 +165,7 @@ def _systems(parts: Sequence[TrafficPortion]) -> MinedSystems:
 def _add_counters(parts: Sequence[TrafficPortion], file: Path) -> int:
     table = np.zeros(COUNTERS, np.uint32)
     for part in parts:
-        counted = np.load(Path(part.folder) / f"features-0-{part.number:06d}.npz")
-        table[counted["places"]] += counted["often"]
+        add_counts(passes.features_file(part), table)
     draft = file.with_suffix(".tmp.npy")
     np.save(draft, table)
     draft.replace(file)

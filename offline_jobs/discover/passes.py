@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import numpy as np
 from msgspec import Struct
+from msgspec.structs import replace
 
 from gateway.prompt.found.index import PromptIndex
+from offline_jobs.discover.feature_files import FeatureRows, most_telling
 from offline_jobs.discover.features import features, hashed
-from offline_jobs.discover.known import COUNTERS, counters, prompt_index, system_table, write_known
-from offline_jobs.discover.mine import primary
+from offline_jobs.discover.known import counters, prompt_index, system_table, write_known
 from offline_jobs.discover.sample import SampleText
 from offline_jobs.discover.traffic import TrafficPortion, TrafficRequest, requests
 
@@ -84,24 +84,25 @@ def collect_systems(part: TrafficPortion) -> PortionCounts:
 
 
 def count_features(part: TrafficPortion) -> int:
-    """Write how often each feature occurs in the user messages of a portion. Repeated messages count every time."""
-    hashes = [feature.hash % COUNTERS for _, _, text, salt in _unknown(part) for feature in features(text, salt)]
-    places, often = np.unique(np.array(hashes, np.uint32), return_counts=True)
-    np.savez(_file(part, "features").with_suffix(".npz"), places=places, often=often.astype(np.uint32))
-    return len(hashes)
+    """Write the features of the user messages of a portion, and how often each feature occurs. Repeated messages count
+    every time."""
+    rows = FeatureRows()
+    for request, _, text, salt in _unknown(part):
+        rows.add(request.id, features(text, salt))
+    return rows.write(features_file(part))
 
 
 def collect_messages(part: TrafficPortion) -> int:
     """Write the user messages of a portion that have a frequent feature, grouped by their most telling feature."""
-    table = Frequencies(str(Path(part.folder) / "counters.npy"))
+    telling = most_telling(features_file(part), counters(str(Path(part.folder) / "counters.npy")))
     totals: Counter[tuple[str, str, int]] = Counter()
     groups: defaultdict[tuple[str, str, int], defaultdict[int, dict[str, SampleText]]]
     groups = defaultdict(lambda: defaultdict(dict))
     counts: defaultdict[tuple[str, str, int], Counter[int]] = defaultdict(Counter)
-    for request, system, text, salt in _unknown(part):
+    for request, system, text, _ in _unknown(part):
         bucket = (request.key, request.endpoint, system)
         totals[bucket] += 1
-        best = primary(features(text, salt), table)
+        best = telling.get(hashed(request.id), 0)
         if best:
             counts[bucket][best] += 1
             own = groups[bucket][best]
@@ -114,22 +115,6 @@ def collect_messages(part: TrafficPortion) -> int:
     ]
     write_known(_file(part, "messages"), kept)
     return len(kept)
-
-
-class Frequencies(Mapping[int, int]):
-    """The frequency of each feature in all records. Features that share a counter seem more frequent than they are."""
-
-    def __init__(self, file: str) -> None:
-        self._table = counters(file)
-
-    def __getitem__(self, feature: int) -> int:
-        return int(self._table[feature % COUNTERS])
-
-    def __iter__(self) -> Iterator[int]:
-        return iter(())
-
-    def __len__(self) -> int:
-        return COUNTERS
 
 
 def _least(texts: Mapping[str, SampleText]) -> list[SampleText]:
@@ -177,6 +162,11 @@ def _unknown(part: TrafficPortion) -> Iterator[tuple[TrafficRequest, int, str, s
             if system < 0:
                 continue
         yield request, system, request.last, f"{request.key}\x1f{request.endpoint}\x1f{system}\x1f"
+
+
+def features_file(part: TrafficPortion) -> Path:
+    """Return the file of a portion's features. The first round writes it, and the others read it."""
+    return _file(replace(part, round=0), "features").with_suffix(".npz")
 
 
 def _file(part: TrafficPortion, name: str) -> Path:
