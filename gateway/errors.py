@@ -107,6 +107,8 @@ class RequestError(ForewordError):
     """
     calls: tuple[Any, ...] = ()
     """The model calls (`exchange.Call`) that were made before the error."""
+    passed: tuple[str, ...] = ()
+    """Why the targets of the route that came before did not answer."""
 
     def __init__(
         self, message: str, *, param: str | None = None, code: str | None = None, retry_after_s: float = 0.0

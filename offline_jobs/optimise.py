@@ -46,7 +46,6 @@ from offline_jobs.search.search_budget import SearchBudget, SearchEnd
 from offline_jobs.search.template_search import OptimiseOptions, TemplateSearch
 from offline_jobs.search.trial import CandidateTrial
 
-LEVEL = 0.05
 LOOKED = 2 * MINIBATCH
 """At most this many rows are answered to find failures."""
 
@@ -192,7 +191,7 @@ def _settled(
     differences = [new.correct - old.correct for old, new in zip(seed, winner, strict=True)]
     test = paired(differences, Random(options.seed))
     means = (_mean(seed), _mean(winner))
-    better = test.p < LEVEL and test.low > 0
+    better = test.is_higher
     commonest = commonest_share(problem.sealed)
     verdict = (
         f"right {means[0]:.3f} -> {means[1]:.3f} on {test.pairs} sealed rows, "

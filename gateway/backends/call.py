@@ -30,6 +30,7 @@ log = logging.getLogger("foreword.call")
 UNREACHABLE = "backend_unreachable"
 HANDED_OVER = (BackendFailed, BackendTimeout, NotReady, LimitReached)
 """The errors after which the next target on the route is tried."""
+HANDED = "handed over"
 REPEATABLE = b"idempotency-key"
 
 
@@ -111,19 +112,24 @@ class Caller:
                     reply = await self._try(exchange, target, headers)
             except HANDED_OVER as error:
                 if error.taken and not is_repeatable(target, headers):
+                    error.passed = tuple(passed)
                     raise
                 log.warning("handing over", extra={"backend": target.backend, "error": error.message})
                 passed.append(f"{target.backend}: {error.message}")
                 continue
             if not is_failure(reply.status):
-                return _told(reply, passed)
+                return with_passed(reply, passed)
             passed.append(f"{target.backend}: status {reply.status}")
             await reply.aclose()
-        if exchange.spare and await self._breaker.skips(last):
-            raise BackendFailed(
-                f"The backend {last.backend!r} is skipped for a while after failures.", code=UNREACHABLE
-            )
-        return _told(await self._try(exchange, last, headers), passed)
+        try:
+            if exchange.spare and await self._breaker.skips(last):
+                raise BackendFailed(
+                    f"The backend {last.backend!r} is skipped for a while after failures.", code=UNREACHABLE
+                )
+            return with_passed(await self._try(exchange, last, headers), passed)
+        except HANDED_OVER as error:
+            error.passed = tuple(passed)
+            raise
 
     async def _hedged(self, exchange: Exchange, target: Target, other: Target, headers: Headers) -> Reply:
         """Send the request to `other` too if `target` has not answered after `target.hedge_s` seconds. Return the first
@@ -195,11 +201,18 @@ class Caller:
         return await backend.send(exchange, target.model, headers)
 
 
-def _told(reply: Reply, passed: Sequence[str]) -> Reply:
-    """Note why targets before the one that replied did not."""
+def with_passed(reply: Reply, passed: Sequence[str]) -> Reply:
+    """Note why targets before the one that replied did not. A note that is there already names later targets."""
     if passed:
-        reply.notes.append(Note("route", "handed over", "; ".join(passed), {"answered": reply.backend}))
+        later = passed_of(reply)
+        reply.notes[:] = [note for note in reply.notes if note.decision != HANDED]
+        reply.notes.append(Note("route", HANDED, "; ".join([*passed, *later]), {"answered": reply.backend}))
     return reply
+
+
+def passed_of(reply: Reply) -> tuple[str, ...]:
+    """Return what the note of a reply says about the targets before it."""
+    return tuple([note.reason for note in reply.notes if note.decision == HANDED])
 
 
 def is_repeatable(target: Target, headers: Headers) -> bool:

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from gateway.ask import Endpoint
 from gateway.backends import messages_over_chat
-from gateway.backends.call import HANDED_OVER, is_repeatable, without_idempotency_key
+from gateway.backends.call import HANDED_OVER, is_repeatable, passed_of, with_passed, without_idempotency_key
 from gateway.backends.calling.retry import is_failure
 from gateway.backends.chat_over_messages import as_messages
 from gateway.backends.responses import as_chat, as_response, speaks
@@ -63,17 +63,21 @@ class Responder:
         route, rest = split_route(exchange)
         if not rest:
             return await self._refused_once(exchange, headers)
+        passed: tuple[str, ...] = ()
         if route:
             try:
                 done, reply = await self._refused_once(replace(exchange, route=route, spare=True), headers)
             except HANDED_OVER as error:
                 if error.taken and not is_repeatable(route[-1], headers):
                     raise
+                passed = (*error.passed, f"{route[-1].backend}: {error.message}")
             else:
                 if not is_failure(reply.status):
                     return replace(done, route=exchange.route, spare=False), reply
+                passed = (*passed_of(reply), f"{reply.backend or route[-1].backend}: status {reply.status}")
                 await reply.aclose()
-        return await self._refused_once(with_own_prompt(exchange, rest, self._mark_of), headers)
+        done, reply = await self._refused_once(with_own_prompt(exchange, rest, self._mark_of), headers)
+        return done, with_passed(reply, passed)
 
     async def _refused_once(self, exchange: Exchange, headers: Headers) -> tuple[Exchange, Reply]:
         try:

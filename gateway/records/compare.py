@@ -19,7 +19,7 @@ from msgspec import Struct
 
 from gateway.errors import BadRequest
 from gateway.exchange import Arm
-from gateway.records.scores import DIGITS, FEWEST, WORTHWHILE, Z95, Difference, Scores, difference
+from gateway.records.scores import DIGITS, FEWEST, LEVEL, WORTHWHILE, Z95, Difference, Scores, difference
 from gateway.records.spoken_record import SpokenRecord, read_spoken
 
 if TYPE_CHECKING:  # importing this module imports SQLAlchemy; the server imports `compare` at its start
@@ -27,7 +27,6 @@ if TYPE_CHECKING:  # importing this module imports SQLAlchemy; the server import
 
 RAW = "raw"
 REF = re.compile(r"([a-z0-9]+(?:[._-][a-z0-9]+)*)@(\d{1,9})")
-LEVEL = 0.05
 ALWAYS = (-math.inf, math.inf)
 SEED = 20_260_101
 

@@ -20,6 +20,8 @@ BOOTSTRAP_UP_TO = 1000
 """If a side has more scores than this, the normal interval is used, because it agrees with the bootstrap."""
 WORTHWHILE = 0.05
 """The smallest difference between means that matters."""
+LEVEL = 0.05
+"""A difference counts as certain if its p-value is below this level and its whole interval is on one side of 0."""
 FEWEST = 10
 
 
@@ -158,6 +160,16 @@ class Paired(Struct, frozen=True):
     low: float
     high: float
     p: float
+
+    @property
+    def is_higher(self) -> bool:
+        """Whether the mean is above 0 with certainty."""
+        return self.p < LEVEL and self.low > 0
+
+    @property
+    def is_lower(self) -> bool:
+        """Whether the mean is below 0 with certainty."""
+        return self.p < LEVEL and self.high < 0
 
 
 def paired(differences: Sequence[float], random: Random) -> Paired:

@@ -15,8 +15,6 @@ from offline_jobs.datasets.rows import DatasetRow
 from offline_jobs.found.bill import token_use
 from offline_jobs.found.trial import FoundAnswer
 
-LEVEL = 0.05
-
 
 class ModelSide(Struct, frozen=True):
     """How one model did. `right` and `kept` are shares from 0 to 1, and None where no row tells.
@@ -139,15 +137,6 @@ def _compared(old: Sequence[float | None], new: Sequence[float | None], random: 
     scale = max(map(abs, changes)) or 1.0
     test = paired([one / scale for one in changes], random)
     return replace(test, mean=mean(changes), low=test.low * scale, high=test.high * scale)
-
-
-def is_lower(test: Paired | None) -> bool:
-    """Whether the new model's figure is lower with certainty: the whole 95 % interval and p < 0.05."""
-    return test is not None and test.high < 0 and test.p < LEVEL
-
-
-def is_higher(test: Paired | None) -> bool:
-    return test is not None and test.low > 0 and test.p < LEVEL
 
 
 def _known(values: Sequence[float | None]) -> list[float]:

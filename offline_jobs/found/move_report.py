@@ -3,6 +3,7 @@
 import json
 import math
 import re
+from collections.abc import Sequence
 
 import msgspec
 from msgspec import Struct
@@ -10,9 +11,10 @@ from msgspec import Struct
 from gateway.exchange import Target
 from gateway.records.scores import WORTHWHILE, Paired
 from gateway.settings.tables import Settings
-from offline_jobs.found.model_sides import ModelDifferences, ModelSide, is_higher, is_lower
+from offline_jobs.found.model_sides import ModelDifferences, ModelSide
 
 BARE = re.compile(r"[A-Za-z0-9_-]+")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
 class MoveReport(Struct, frozen=True):
@@ -40,10 +42,10 @@ class MoveReport(Struct, frozen=True):
 
 def verdict_of(changes: ModelDifferences) -> tuple[list[str], str]:
     """Return what is worse with certainty, and the verdict."""
-    worse = ["it answers less often"] if is_lower(changes.answered) else []
-    if is_lower(changes.right):
+    worse = ["it answers less often"] if _is_lower(changes.answered) else []
+    if _is_lower(changes.right):
         worse.append("it is right less often")
-    if is_lower(changes.kept):
+    if _is_lower(changes.kept):
         worse.append("it breaks the answer contract more often")
     if worse:
         return worse, f"worse with certainty: {' and '.join(worse)}"
@@ -55,9 +57,13 @@ def verdict_of(changes: ModelDifferences) -> tuple[list[str], str]:
         return worse, f"too few rows to tell: a loss of up to {-lowest:.2f} is possible"
     if changes.right is None:
         return worse, f"it keeps the answer contract (loss below {-lowest:.3f}); which answers are right is unknown"
-    if is_higher(changes.right):
+    if changes.right.is_higher:
         return worse, "better: it is right more often"
     return worse, f"no noticeable loss: below {max(0.0, -lowest):.3f}"
+
+
+def _is_lower(test: Paired | None) -> bool:
+    return test is not None and test.is_lower
 
 
 def _low(test: Paired) -> float:
@@ -75,13 +81,16 @@ def switch_text(settings: Settings, name: str, target: Target, other: str, share
     line = "shares = {" + ", ".join(f"{_key(model)} = {part:g}" for model, part in shares.items()) + "}"
     if table is not None:
         return f"[models.{_key(name)}]  # the table that is there; its other lines stay\n{line}"
-    return (
-        f"[models.{_key(name)}]\nbackend = {json.dumps(target.backend)}\nupstream = {json.dumps(target.model)}\n{line}"
-    )
+    return f"[models.{_key(name)}]\nbackend = {_string(target.backend)}\nupstream = {_string(target.model)}\n{line}"
 
 
 def _key(name: str) -> str:
-    return name if BARE.fullmatch(name) else json.dumps(name)
+    return name if BARE.fullmatch(name) else _string(name)
+
+
+def _string(text: str) -> str:
+    """Write a text as a string of TOML. JSON would write an emoji as two escapes, which TOML refuses."""
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def report_text(report: str) -> str:
@@ -116,17 +125,22 @@ def report_text(report: str) -> str:
     if not made.has_contract:
         lines.append(f"no answer contract; run: foreword jobs run learn-contract prompt={made.prompt}")
     if made.adapted:
-        lines += ["", made.adapted]
+        lines += ["", *made.adapted.splitlines()]
     if made.switched:
-        return "\n".join([*lines, "", made.switched])
+        return _printable([*lines, "", *made.switched.splitlines()])
     lines += [
         "",
         "Nothing is changed for the application. `--switch` moves this prompt alone. "
         f"This gives {new.model} a share of all conversations with {old.model}, those of other prompts too:",
         "",
-        made.switch.rstrip(),
+        *made.switch.rstrip().splitlines(),
     ]
-    return "\n".join(lines)
+    return _printable(lines)
+
+
+def _printable(lines: Sequence[str]) -> str:
+    """Join the lines. Names and errors of providers may hold line breaks and control characters of the terminal."""
+    return "\n".join(_CONTROL.sub("\ufffd", line) for line in lines)
 
 
 def _line(name: str, *columns: str) -> str:

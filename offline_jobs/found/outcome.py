@@ -26,7 +26,6 @@ from offline_jobs.publish.winner import LINEAGE
 from offline_jobs.search.outcome import commonest_share
 from offline_jobs.search.template_search import OptimiseOptions
 
-LEVEL = 0.05
 WINNER = "winner.md"
 CHEAPER = 0.9
 """A prompt with at most this share of the tokens is noticed in the bill."""
@@ -99,7 +98,7 @@ def _problem(best: FoundCandidate, test: Paired, broken: tuple[int, int], *, is_
         # no label measures what the text is for, so a gain must be one that people notice
         is_noticed = test.low >= WORTHWHILE or (is_cheaper and test.low > -WORTHWHILE)
         return "" if is_noticed else "neither better nor cheaper by enough to leave out text"
-    return "" if test.p < LEVEL and test.low > 0 else "not better"
+    return "" if test.is_higher else "not better"
 
 
 def _published(

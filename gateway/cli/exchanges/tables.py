@@ -10,11 +10,18 @@ from rich.text import Text
 
 from gateway.ask import Turn
 from gateway.cli.listing import facts_table, plain, print_rows
-from gateway.exchange import Note
+from gateway.exchange import Arm, Note
 from gateway.records.archive import RecordedExchange
 from gateway.records.database import Summary
 from gateway.records.feedback import Feedback
 from gateway.records.schema import ExchangeRecord
+
+ARMS = {
+    Arm.STABLE: "the version in use",
+    Arm.CANARY: "the version on trial",
+    Arm.HELD: "held back as a control",
+    Arm.SHADOW: "decided in the shadow, not sent",
+}
 
 
 def print_exchanges(summaries: Sequence[Summary]) -> None:
@@ -52,14 +59,16 @@ def print_entry(entry: RecordedExchange) -> None:
 
 
 def _facts(record: ExchangeRecord) -> Table:
-    rewrite = f"{record.rewrite.template} version {record.rewrite.version}, {record.rewrite.technique}"
+    rewrite = record.rewrite
+    used = f"{rewrite.template} version {rewrite.version}, {rewrite.technique}" if rewrite.template else "none"
     usage = f"{_count(record.answer.prompt_tokens)} in, {_count(record.answer.completion_tokens)} out"
     facts = {
         "exchange": record.id,
         "time": _time(record.time_s),
         "asked": f"{record.key} for {record.model or 'the default'} at {record.endpoint}, mode {record.mode}",
         "intent": f"{record.intent.name} ({record.intent.confidence:.2f})" if record.intent.known else "unknown",
-        "template": rewrite if record.rewrite.template else "none",
+        "found prompt": record.recognised or "none",
+        "template": f"{used}, {ARMS[rewrite.arm]}" if rewrite.arm else used,
         "context": f"{record.plan.strategy}, {record.plan.prompt_tokens} of {record.plan.window_tokens} tokens",
         "answered by": f"{record.backend or 'nobody'} {record.upstream}",
         "outcome": f"{record.ending}, status {record.status}, {record.answer.finish or 'no finish reason'}",

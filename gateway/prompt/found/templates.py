@@ -20,6 +20,14 @@ _PIECE = re.compile(r"\{% frozen %\}(?P<frozen>.*?)\{% endfrozen %\}|\{\{ *(?P<s
 _KEY = re.compile(r"^(\w+):", re.M)
 HEAD_KEYS = ("id", "version", "found", "key", "endpoint", "match", "slots", "nearest", "answered_by")
 _SECTION = re.compile(r"(?:\A|\n)# (system|user|assistant|history|nearest)\n")
+_MARK = re.compile(
+    r"(?P<start>\{)(?P<bars>\\*)(?P<rest>% (?:end)?frozen %\}|\{ *\w+ *\}\})"
+    r"|^(?P<more>\\*)(?P<head># (?:system|user|assistant|history|nearest))$",
+    re.M,
+)
+"""Text that looks like a mark of an export. An export writes it with one backslash more."""
+BAR = "\\"
+_END = re.compile(r"\{(\\*)% endfrozen %\}")
 
 
 class NoSuchVersion(ForewordError):
@@ -134,13 +142,37 @@ def exported(template: FoundTemplate, unlocked: Collection[str] = ()) -> str:
 
 
 def _body(parts: tuple[SkeletonPart, ...], unlocked: Collection[str]) -> str:
-    return "".join(_written(part, unlocked) for part in parts)
+    written, loose = "", ""
+    for part in parts:
+        if not part.slot and not (part.frozen and part.text not in unlocked):
+            loose += part.text
+            continue
+        written, loose = written + _escaped(loose), ""
+        written += f"{{{{ {part.slot} }}}}" if part.slot else f"{FROZEN[0]}{_frozen_escaped(part.text)}{FROZEN[1]}"
+    return written + _escaped(loose)
 
 
-def _written(part: SkeletonPart, unlocked: Collection[str]) -> str:
-    if part.slot:
-        return f"{{{{ {part.slot} }}}}"
-    return f"{FROZEN[0]}{part.text}{FROZEN[1]}" if part.frozen and part.text not in unlocked else part.text
+def _escaped(loose: str) -> str:
+    """Write loose text so that nothing in it is read as a mark, a part or a heading."""
+    return _MARK.sub(lambda match: _with_bars(match, 1), loose)
+
+
+def _unescaped(loose: str) -> str:
+    return _MARK.sub(lambda match: _with_bars(match, -1), loose)
+
+
+def _with_bars(match: re.Match[str], more: int) -> str:
+    bars = len(match["bars"] or match["more"] or "") + more
+    return (match["start"] or "") + BAR * max(0, bars) + (match["rest"] or match["head"])
+
+
+def _frozen_escaped(text: str) -> str:
+    """Write frozen text so that it does not end early. Other marks mean nothing inside frozen text."""
+    return _END.sub(r"{\1\\% endfrozen %}", text)
+
+
+def _frozen_unescaped(text: str) -> str:
+    return _END.sub(lambda match: f"{{{match[1][1:]}% endfrozen %}}", text)
 
 
 def _quoted(text: str) -> str:
@@ -211,8 +243,8 @@ def _parts(text: str) -> list[SkeletonPart]:
             loose += match["other"]
             continue
         if loose:
-            parts.append(SkeletonPart(text=loose, frozen=False))
+            parts.append(SkeletonPart(text=_unescaped(loose), frozen=False))
             loose = ""
-        slot = match["slot"] or ""
-        parts.append(SkeletonPart(slot=slot, frozen=False) if slot else SkeletonPart(text=match["frozen"]))
-    return [*parts, SkeletonPart(text=loose, frozen=False)] if loose else parts
+        slot, frozen = match["slot"] or "", match["frozen"] or ""
+        parts.append(SkeletonPart(slot=slot, frozen=False) if slot else SkeletonPart(text=_frozen_unescaped(frozen)))
+    return [*parts, SkeletonPart(text=_unescaped(loose), frozen=False)] if loose else parts

@@ -9,8 +9,7 @@ from msgspec import Struct
 
 from gateway.prompt.library.library import Library
 from gateway.prompt.measure.cost import MeasureCost, money_of, tokens_of
-from gateway.prompt.measure.pairs import ANSWER_TOKENS
-from gateway.prompt.measure.prepare import measurable
+from gateway.prompt.measure.prepare import measurable, sampling_of
 from gateway.prompt.measure.prompts import shipped_prompts
 from gateway.prompt.policy.decide import RewritePolicy
 from gateway.prompt.templates.template import Template
@@ -18,6 +17,7 @@ from gateway.settings.jobs import Price
 from gateway.settings.tables import Settings
 
 LISTED = 5
+EXACTLY = "--dry-run renders the prompts and counts those that a template changes"
 
 
 class UnprovenTemplates(Struct, frozen=True):
@@ -39,14 +39,14 @@ class UnprovenTemplates(Struct, frozen=True):
         return (
             f"{len(self.refs)} of {self.templates} templates are not proven for model {self.model} and decide in the "
             f"shadow: {named}. Measure them: foreword gains measure --missing --source prompts --model {self.name} "
-            f"({self.cost})"
+            f"({self.cost}; {EXACTLY})"
         )
 
     def of_one(self) -> str:
         """Return the message for a list of only one template."""
         return (
             f"{self.refs[0]} is not proven for model {self.model} and decides in the shadow there. Measure it: "
-            f"foreword gains measure --template {self.refs[0]} --model {self.name} ({self.cost})"
+            f"foreword gains measure --template {self.refs[0]} --model {self.name} ({self.cost}; {EXACTLY})"
         )
 
 
@@ -63,7 +63,9 @@ def unproven(
     if not missing:
         return None
     refs = sorted(template.ref for template in missing)
-    return UnprovenTemplates(upstream, name, refs, len(templates), _cost(missing, prices.get(upstream)))
+    # `--missing` measures only what has no row yet, and a template that lost has one
+    unmeasured = [template for template in missing if only or not policy.is_measured(template, upstream)]
+    return UnprovenTemplates(upstream, name, refs, len(templates), _cost(unmeasured, prices.get(upstream)))
 
 
 def models_of(settings: Settings) -> Mapping[str, str]:
@@ -87,8 +89,7 @@ def _cost(templates: Iterable[Template], price: Price | None) -> MeasureCost:
         cell = template.intent.name, template.language
         for prompt in shipped_prompts():
             if (prompt.intent, prompt.language) == cell:
-                text = sum(len(part.source) for part in template.parts) // 3
                 calls += 2
-                read += 2 * tokens_of(prompt.prompt) + text
-                written += 2 * (template.output.max_tokens or ANSWER_TOKENS)
+                read += 2 * tokens_of(prompt.prompt) + sum(tokens_of(part.source) for part in template.parts)
+                written += 2 * sampling_of(template).max_tokens
     return MeasureCost(calls, read + written, money_of(price, read, written))

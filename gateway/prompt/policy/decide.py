@@ -106,6 +106,10 @@ class RewritePolicy:
         gain = self._gains.of(measured.text_digest, measured.language, model) if self._gains else None
         return gain is not None and gain.verdict == "helps"
 
+    def is_measured(self, measured: MeasuredText, model: str) -> bool:
+        """Whether the gain table has a row for the text and the model, whatever it says."""
+        return self._gains is not None and self._gains.of(measured.text_digest, measured.language, model) is not None
+
     def not_proven(self, measured: MeasuredText, model: str) -> str:
         """Return the reason why the text is not proven for a model."""
         gain = self._gains.of(measured.text_digest, measured.language, model) if self._gains else None

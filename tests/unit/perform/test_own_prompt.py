@@ -62,8 +62,8 @@ class Answering:
         return Reply(self._does, (), json.dumps(said).encode(), backend=self.name, model=model)
 
 
-def responder(up: Answering, other: Answering) -> tuple[Responder, MemoryState]:
-    backends: dict[str, Any] = {"up": up, "other": other}
+def responder(*answering: Answering) -> tuple[Responder, MemoryState]:
+    backends: dict[str, Any] = {one.name: one for one in answering}
     state = MemoryState()
     caller = Caller(backends, state)
     return Responder(Performer(caller, Completions(caller, Routes({}, backends, "smol"))), backends), state
@@ -103,6 +103,31 @@ async def test_a_fallback_with_a_row_gets_the_rewritten_prompt() -> None:
 
     assert b"Be brief." in other.bodies[0]
     assert done.rewrite.arm is Arm.STABLE
+
+
+@pytest.mark.parametrize("proven", [("smol",), ("smol", "large"), ("smol", "large", "last")])
+@pytest.mark.parametrize(("failure", "cause"), [(DOWN, "it is down"), (503, "status 503")])
+async def test_one_note_names_all_targets_that_did_not_answer(
+    failure: int | BackendFailed, cause: str, proven: tuple[str, ...]
+) -> None:
+    """It does not matter where the targets for the client's own prompt begin."""
+    up, other, last = Answering("up", failure), Answering("other", failure), Answering("last", 200)
+    respond, _ = responder(up, other, last)
+    route = (*EXCHANGE.route, Target("last", "last"))
+
+    _, reply = await respond(replace(EXCHANGE, proven=proven, route=route), ())
+
+    assert reply.notes == [Note("route", "handed over", f"up: {cause}; other: {cause}", {"answered": "last"})]
+
+
+async def test_a_backend_that_rests_before_the_split_is_named_too() -> None:
+    respond, state = responder(Answering("up", 200), Answering("other", 200))
+    await state.block("backend:up:smol", 60.0)
+
+    _, reply = await respond(EXCHANGE, ())
+
+    (note,) = reply.notes
+    assert note.reason.startswith("up: ")
 
 
 async def test_a_failure_of_both_is_the_last_ones() -> None:

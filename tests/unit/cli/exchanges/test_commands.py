@@ -8,7 +8,9 @@ from click.testing import CliRunner, Result
 from msgspec.structs import replace
 
 from gateway.ask import Turn
+from gateway.cli.exchanges.tables import ARMS
 from gateway.cli.main import main
+from gateway.exchange import Arm
 from gateway.records.database import Database
 from gateway.records.feedback import Feedback
 from gateway.records.spool import Spool
@@ -81,6 +83,21 @@ def test_show_tells_the_whole_story(config: Path) -> None:
 
     for part in ("my secret question", "it asks a secret", "120", "a secret passage", "The secret answer.", "too long"):
         assert part in shown
+
+
+@pytest.mark.parametrize(
+    ("arm", "words"), [(Arm.CANARY, "the version on trial"), (Arm.HELD, "held back as a control"), (Arm.NONE, "")]
+)
+def test_show_tells_which_group_of_the_experiment_the_exchange_was_in(config: Path, arm: Arm, words: str) -> None:
+    exchange = an_exchange()
+    spool = Spool(config.parent / "data" / "spool", "full", read_answer=read_answer)
+    spool.record(replace(exchange, id="ex-2", rewrite=replace(exchange.rewrite, arm=arm)), an_outcome())
+    spool.close()
+
+    (line,) = [one for one in run(config, "show", "ex-2").output.splitlines() if one.startswith("template")]
+
+    assert line.endswith(words)
+    assert all(other in words for other in ARMS.values() if other in line)
 
 
 def test_text_from_outside_is_neither_markup_nor_terminal_control(config: Path) -> None:

@@ -1,6 +1,7 @@
 """Another model for a found prompt: both answer the same recorded requests, and nothing changes."""
 
 import json
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from click.testing import CliRunner
 from msgspec.structs import replace
 
 from gateway.cli.main import main
+from gateway.exchange import Target
 from gateway.prompt.found.contract import AnswerContract
 from gateway.prompt.found.contract_file import write_contract
 from gateway.prompt.found.store import found_path
@@ -18,7 +20,7 @@ from offline_jobs.engine.budget import JobBudget
 from offline_jobs.engine.ledger import DONE, FAILED, Ledger
 from offline_jobs.engine.work import go_on, jobs_folder, start
 from offline_jobs.found.move import MovePromptOptions, estimate
-from offline_jobs.found.move_report import report_text
+from offline_jobs.found.move_report import report_text, switch_text
 from tests.doubles.canary import LABELS, PROMPT, adopted
 from tests.doubles.recorded import stored
 from tests.doubles.toy_model import Messages, Toy, toy_model
@@ -233,3 +235,18 @@ def test_the_command_quotes_and_compares(tmp_path: Path, toy: Toy) -> None:
     lost = CliRunner().invoke(main, ["prompts", "move", "nothing", "--to", "big", *config])
     assert lost.exit_code == 1
     assert "nothing" in lost.output
+
+
+def test_the_configuration_that_a_report_shows_is_toml_whatever_the_names_are(tmp_path: Path) -> None:
+    (tmp_path / "config.toml").write_text('[backends.m]\nkind = "scripted"\nname = "m"\n')
+    names = 'a "quoted" \N{GRINNING FACE}\\model\x7f', "größe/größer"
+    text = switch_text(load(tmp_path / "config.toml"), names[0], Target("m", names[1]), names[1], 0.1)
+    read = tomllib.loads(text)
+    assert read["models"][names[0]] == {"backend": "m", "upstream": names[1], "shares": {names[1]: 0.1}}
+
+
+def test_a_report_has_no_control_characters_of_the_terminal(tmp_path: Path, toy: Toy) -> None:
+    report = moved(prepared(tmp_path, toy), "big", rows=12)
+    shown = report_text(json.dumps({**report, "problem": "no\x1b[2J such\nmodel", "prompt": "tri\x1bage"}))
+    assert "\x1b" not in shown
+    assert "no answer, most often: no\ufffd[2J such\ufffdmodel" in shown

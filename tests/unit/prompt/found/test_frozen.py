@@ -50,6 +50,40 @@ def test_texts_have_numbers_and_states() -> None:
         with_locks(PROMPT, [9], [])
 
 
+MARKS = (
+    "{% endfrozen %}",
+    "{% frozen %}",
+    "{\\% endfrozen %}",
+    "{{ part1 }}",
+    "{\\{ part1 }}",
+    "\n# user\n",
+    "\n\\# user\n",
+    "# user",
+)
+
+
+@pytest.mark.parametrize("mark", MARKS)
+@pytest.mark.parametrize("is_frozen", [True, False])
+def test_text_that_looks_like_a_mark_of_the_export_is_read_again_as_it_was(mark: str, is_frozen: bool) -> None:
+    text = SkeletonPart(text=f"Say {mark} and stop.", frozen=is_frozen)
+    alone = SkeletonPart(text=mark, frozen=is_frozen)
+    system = TemplateMessage("system", (text, SkeletonPart(slot="part1", frozen=False), alone))
+    before = replace(BEFORE, messages=(system, *BEFORE.messages[1:]))
+    read = imported(exported(before), before, unlocked=not is_frozen)
+    assert [message.role for message in read.messages] == [message.role for message in before.messages]
+    assert [(part.text, part.slot) for part in read.messages[0].parts] == [
+        (part.text, part.slot) for part in system.parts
+    ]
+
+
+def test_marks_in_texts_next_to_each_other_are_read_again_as_they_were() -> None:
+    texts = ("Fixed {", "{ part1 }} and\n", "# user", "\nEnd {% frozen %}")
+    system = TemplateMessage("system", tuple(SkeletonPart(text=one) for one in texts))
+    before = replace(BEFORE, messages=(system, *BEFORE.messages[1:]))
+    read = imported(exported(before, texts), before, unlocked=True)
+    assert "".join(part.text for part in read.messages[0].parts) == "".join(texts)
+
+
 @pytest.mark.parametrize("text", [one.text for one in fixed_texts(PROMPT)])
 def test_each_fixed_text_is_kept_until_it_is_unlocked(text: str) -> None:
     shorter = without(BEFORE, text)

@@ -230,6 +230,13 @@ def test_what_is_not_proven_is_named_with_the_cost_of_measuring_it(tmp_path: Pat
     assert "foreword gains measure --missing --source prompts --model for-clients (at most 40 calls" in str(report)
     assert unproven(library_of_two, policy, ("small", "small"), {}, "summarise.en@1") is None
 
+    lost = replace(row, text=library_of_two.templates[1].text_digest, gain=-0.3)
+    write_gains(tmp_path / "gains.json", [row, lost])
+    policy = RewritePolicy({}, GainTable(tmp_path / "gains.json"))
+    again = unproven(library_of_two, policy, ("small", "for-clients"), prices)
+    assert again is not None
+    assert (again.refs, again.cost.calls) == (["translate.en@1"], 0)  # `--missing` does not measure it again
+
 
 def test_the_models_to_measure_are_the_default_and_the_configured_ones() -> None:
     models = {"best": ModelTable("up", "gpt-4.1"), "same": ModelTable("up", "gpt-4.1"), "own": ModelTable("up")}
