@@ -5,13 +5,17 @@
     python benchmarks/public_prompts.py later --lot third --auto-j testdata_pairwise.jsonl --belle eval_set.json \
         --align-bench data_v1.1_release.jsonl --leave-out FOLDER/real_prompts/dev.jsonl --out FOLDER3
     python benchmarks/public_prompts.py later --lot fourth --wizard-lm WizardLM_testset.jsonl --auto-j ... --out FOLDER4
+    python benchmarks/public_prompts.py fifth --bpo val.json --dolly dolly_eval.json --belle eval_set.json \
+        --leave-out FOLDER/real_prompts/dev.jsonl --leave-out FOLDER4/real_prompts/dev.jsonl --out FOLDER5
 
 The files are those of tatsu-lab/alpaca_eval (`results/FsfairX-Zephyr-Chat-v0.1/model_outputs.json`; its sets
 `helpful_base`, `oasst` and `vicuna`), lm-sys/FastChat (`fastchat/llm_judge/data/mt_bench/question.jsonl`, first turns),
 GAIR-NLP/auto-j (`data/test/testdata_pairwise.jsonl`), LianjiaTech/BELLE (`eval/eval_set.json`), THUDM/AlignBench
 (`data/data_v1.1_release.jsonl`; the first lot holds the 240 questions whose ids have the lowest SHA-256, the second and
-the third the next 160 each) and nlpxucan/WizardLM (`WizardLM/data/WizardLM_testset.jsonl`, whole, in the fourth lot
-alone). No text of them is part of this project. Prompts that also stand in a file of `--leave-out` are left out.
+the third the next 160 each), nlpxucan/WizardLM (`WizardLM/data/WizardLM_testset.jsonl`, whole, in the fourth lot
+alone) and thu-coai/BPO (`data/train_data/val.json` at commit eef4e1f and `data/testset/dolly_eval.json`, whole, in the
+fifth lot, with 300 more of BELLE). No text of them is part of this project. Prompts that also stand in a file of
+`--leave-out` are left out.
 """
 
 import hashlib
@@ -30,6 +34,7 @@ LOTS = {
     "third": (slice(420, 840), slice(400, 560), slice(140, 280)),
     "fourth": (slice(840, None), slice(560, None), slice(280, 440)),
 }
+FIFTH_CHINESE = slice(440, 740)
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 FOLDER = click.Path(file_okay=False, path_type=Path)
 
@@ -84,6 +89,22 @@ def wizard_lm_rows(file: Path) -> Iterator[Row]:
         yield {"id": f"wz-{row['idx']}", "lang": "en", "kind": row["Skill"], "text": row["Instruction"]}
 
 
+def bpo_rows(file: Path) -> Iterator[Row]:
+    """Yield the prompts that BPO validates with. They come from Open Assistant, HH-RLHF, Chatbot Arena and Alpaca."""
+    for place, row in enumerate(json.loads(file.read_text("utf-8"))):
+        yield {"id": f"bv-{place}", "lang": "en", "kind": str(row.get("source", "")), "text": with_context(row)}
+
+
+def dolly_rows(file: Path) -> Iterator[Row]:
+    for row in json.loads(file.read_text("utf-8")):
+        yield {"id": f"do-{row['idx']}", "lang": "en", "kind": row["category"], "text": with_context(row)}
+
+
+def with_context(row: dict[str, Any]) -> str:
+    """Return the instruction, with the text that belongs to it below."""
+    return "\n\n".join(part.strip() for part in (row["instruction"], row.get("context") or "") if part.strip())
+
+
 def write(rows: Iterable[Row], leave_out: Iterable[Path], out: Path) -> None:
     known = {row["text"].strip() for file in leave_out for row in lines_of(file)}
     kept = [row for row in rows if row["text"].strip() not in known]
@@ -133,6 +154,17 @@ def later(
     places = zip((auto_j_rows(auto_j), align_bench_rows(align_bench), belle_rows(belle)), LOTS[lot], strict=True)
     rows = [row for rows, place in places for row in rows[place]]
     write([*rows, *(wizard_lm_rows(wizard_lm) if wizard_lm else ())], leave_out, out)
+
+
+@main.command()
+@click.option("--bpo", required=True, type=FILE)
+@click.option("--dolly", required=True, type=FILE)
+@click.option("--belle", required=True, type=FILE)
+@click.option("--leave-out", type=FILE, multiple=True, help="A file with prompts that must not be drawn.")
+@click.option("--out", required=True, type=FOLDER)
+def fifth(bpo: Path, dolly: Path, belle: Path, leave_out: tuple[Path, ...], out: Path) -> None:
+    """Draw the fifth lot."""
+    write((*bpo_rows(bpo), *dolly_rows(dolly), *belle_rows(belle)[FIFTH_CHINESE]), leave_out, out)
 
 
 if __name__ == "__main__":

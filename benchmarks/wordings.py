@@ -1,6 +1,6 @@
 """Checks that the same task is decided alike in different wordings.
 
-    python benchmarks/wordings.py [--prompts FILE]
+    python benchmarks/wordings.py [--data FILE]
 
 FILE has one task per line, `{"task", "wordings": [...]}`. Default: our thirty tasks in lower case, in full sentences,
 as a polite question, with the text first, and in another form.
@@ -21,7 +21,9 @@ PROMPTS = Path(__file__).parent / "prompts/wordings.jsonl"
 
 
 @click.command()
-@click.option("--prompts", type=click.Path(exists=True, dir_okay=False, path_type=Path), default=PROMPTS)
+@click.option(
+    "--data", "--prompts", "prompts", type=click.Path(exists=True, dir_okay=False, path_type=Path), default=PROMPTS
+)
 @click.option("--templates", type=click.Path(exists=True, file_okay=False, path_type=Path), default=Path("templates"))
 def main(prompts: Path, templates: Path) -> None:
     """Print the decisions that differ, and how many tasks are improved in some wording."""

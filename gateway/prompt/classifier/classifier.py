@@ -98,29 +98,44 @@ class Classifier:
         return Intent("", 0.0, raw, language, "", (*reasons, looks), lacked, needed)
 
     async def _cascade(self, seen: Look, tiers: dict[str, Tier]) -> tuple[TierVerdict, str]:
-        """Return a verdict and the tier that gave it. The second tier is asked only if the first is unsure."""
-        first: tuple[TierVerdict, str] | None = None
+        """Return a verdict and the tier that gave it. The second tier is asked only if the first is unsure.
+
+        A request whose sentences only lead to one that asks is judged by that sentence too, so that it does not matter
+        how much somebody tells before asking.
+        """
         seen = as_read(seen, tiers)
         kind, tier = next(iter(tiers.items()))  # all tiers have the same examples
-        recalled = tier.recall(seen)
-        if recalled is not None:
-            return recalled, kind
+        views = (seen, replace(seen, request=seen.core)) if seen.core else (seen,)
+        for view in views:
+            recalled = tier.recall(view)
+            if recalled is not None:
+                return recalled, kind
+        first: tuple[TierVerdict, str] | None = None
         if "static" in tiers and self._static is not None:
-            first = tiers["static"].judge(seen, self._static.embed([seen.request])[0]), "static"
+            first = self._first(tiers["static"], views, self._static), "static"
         elif "words" in tiers:
-            first = tiers["words"].judge(seen), "words"
+            first = self._first(tiers["words"], views, None), "words"
         second = tiers.get("sentence") if self._sentence is not None else None
         if first and (second is None or self._is_clear(first[0])):
             return first
         if second is None or self._sentence is None:
             raise NotReady("the embedding that the classifier was trained on is not loaded")
         try:
-            vectors = await self._sentence.embed([seen.request])
+            vectors = await self._sentence.embed([view.request for view in views])
         except NotReady:
             if first is None:
                 raise
             return first  # the embedder is overloaded, and the first tier's verdict is better than none
-        return second.judge(seen, vectors[0]), "sentence"
+        return _surest([second.judge(view, vector) for view, vector in zip(views, vectors, strict=True)]), "sentence"
+
+    def _first(self, tier: Tier, views: Sequence[Look], static: Embedder | None) -> TierVerdict:
+        """Return the first tier's verdict. The asking sentence is judged only if the whole request is not clear."""
+        verdicts: list[TierVerdict] = []
+        for view in views:
+            verdicts.append(tier.judge(view, static.embed([view.request])[0] if static is not None else None))
+            if verdicts[-1].confidence >= self._settings.first_tier:
+                break
+        return _surest(verdicts)
 
     def _is_clear(self, verdict: TierVerdict) -> bool:
         """Return whether the first tier's verdict is certain enough. "No intent" needs less certainty, since leaving a
@@ -172,6 +187,10 @@ class Classifier:
 def as_read(seen: Look, tiers: Mapping[str, Tier]) -> Look:
     """Return the view of the prompt that these tiers use: its instruction, or the whole prompt."""
     return whole(seen.text) if next(iter(tiers.values())).names.whole else seen
+
+
+def _surest(verdicts: Sequence[TierVerdict]) -> TierVerdict:
+    return max(verdicts, key=lambda verdict: verdict.confidence)
 
 
 def _known(verdict: TierVerdict) -> tuple[str, ...]:

@@ -12,11 +12,16 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 
 from gateway.prompt.language.literals import fences
+from gateway.prompt.language.payload import SENTENCE_END
+from gateway.prompt.language.vocabulary import folded
+from gateway.prompt.language.wording import commands, is_sequel
 from gateway.split import Split
 
 FIRST_LINES, LAST_LINES = 6, 3  # an instruction is at the start or at the end
 LINE_CHARS = 300
 HARDLY, CLEARLY = 1.0, 1.5  # log-odds, used by `_asks_more`
+ASKS, CONTEXT = 1.5, 1.5  # log-odds: a request's one sentence that asks has more, the others at most as much
+CORE_SENTENCES, CORE_CHARS = 5, 500
 LEADS = 1.5  # log-odds that are added to a first line if the split's rules also take it for the instruction
 _LEADING = frozenset({"colon", "line", "dash", "fence"})
 """The names of the rules for a payload that follows its instruction."""
@@ -54,6 +59,21 @@ class InstructionModel:
         if lines and last and self._asks_more(last[-1], lines[0], leads):
             lines = []
         return "\n".join(self._asking(lines, leads) or reversed(self._asking(last[::-1])))
+
+    def core(self, request: str) -> str:
+        """Return the sentence of a request that asks, if it is the only one and the others only say what it is about:
+        `Rent or buy the skis?` for `We go skiing once a year. Rent or buy the skis?` Else the result is "".
+        """
+        if len(request) > CORE_CHARS:
+            return ""
+        ends = [match.end() for match in SENTENCE_END.finditer(request.rstrip())]
+        if not 1 <= len(ends) < CORE_SENTENCES:
+            return ""
+        sentences = [request[start:end].strip() for start, end in itertools.pairwise([0, *ends, len(request)])]
+        *others, (best, core) = sorted((self.score(sentence), sentence) for sentence in sentences if sentence)
+        if not others or best < ASKS or others[-1][0] > min(CONTEXT, best - CLEARLY) or is_sequel(folded(core)):
+            return ""
+        return "" if any(is_sequel(folded(other)) or commands(folded(other)) for _, other in others) else core
 
     def _asks_more(self, last: str, first: str, leads: float) -> bool:
         """Return whether the last line is clearly an instruction and the first line is not.

@@ -32,6 +32,7 @@ SEARCHED_CHARS = 110
 """A longer instruction is not shortened to search words, since nobody types it that way."""
 FEWEST_OF_A_KIND = 10  # with fewer prompts, a kind of prompt without a template is not a class of its own
 FEWEST_SEARCH_WORDS = 2
+_ENDS = ".!?:;。！？：；"
 R = TypeVar("R")
 _PUNCTUATION = re.compile(r"[.,;:?!，；：？！]+(?=\s|\Z)|[。，；：？！“”\"]")
 SEED = Path(__file__).parent / "seed"
@@ -210,13 +211,27 @@ def _as_written(prompts: Sequence[SeedPrompt]) -> Iterator[tuple[SeedPrompt, str
 
 
 def _reworded(prompt: SeedPrompt, nth: int) -> Iterator[SeedPrompt]:
-    """Yield the prompt in at most `REWORDINGS` other wordings, which `nth` chooses."""
+    """Yield the prompt in at most `REWORDINGS` other wordings and in a frame, which `nth` chooses."""
     searched = as_search(prompt.instruction, prompt.language)
     if searched:
         yield replace(prompt, instruction=searched)
+    framed = _framed(prompt.instruction, prompt.language, nth)
+    if framed:
+        yield replace(prompt, instruction=framed)
     texts = [text for text in _rewordings(prompt) if text.lower() != prompt.instruction.lower()]
     for step in range(min(REWORDINGS, len(texts))):
         yield replace(prompt, instruction=texts[(nth + step * (1 + len(texts) // REWORDINGS)) % len(texts)])
+
+
+def _framed(instruction: str, language: str, nth: int) -> str:
+    """Return the instruction beside a sentence that says nothing about what is asked, so that such sentences count for
+    no intent. The result is "" if the language has no such sentences.
+    """
+    frames = VOCABULARY[language].task.frames if language in VOCABULARY else ()
+    if not frames:
+        return ""
+    ended = instruction if instruction[-1:] in _ENDS else f"{instruction}{'.' if instruction.isascii() else '。'}"
+    return frames[nth % len(frames)].replace("{request}", ended)
 
 
 def as_search(instruction: str, language: str) -> str:

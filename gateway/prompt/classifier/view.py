@@ -76,6 +76,8 @@ class Look(Struct, frozen=True):
     request: str
     rule: str = ""
     """The rule that found the payload; "" if no rule did."""
+    core: str = ""
+    """The one sentence of `request` that asks, if the others only say what it is about; else ""."""
 
 
 def look(text: str, parts: Split | None = None, instructions: InstructionModel | None = None) -> Look:
@@ -84,17 +86,22 @@ def look(text: str, parts: Split | None = None, instructions: InstructionModel |
     `instructions` is the model that separates an instruction from a pasted text. Without this model, the rules of the
     split decide.
     """
-    parts = parts or split(text)
+    request, rule = _request(text, parts or split(text), instructions)
+    core = instructions.core(request) if instructions is not None else ""
+    return Look(text, _bare(request), rule, _bare(core))
+
+
+def _request(text: str, parts: Split, instructions: InstructionModel | None) -> tuple[str, str]:
+    """Return the request, and the rule that found the payload."""
     asking = "" if instructions is None else instructions.instruction(text, parts)
     if says_something(asking) and not _is_announcement(asking, text):
-        rule = parts.rule or ("lines" if len(asking) < NEARLY_ALL * len(text.strip()) else "")
-        return Look(text, _bare(asking), rule)
+        return asking, parts.rule or ("lines" if len(asking) < NEARLY_ALL * len(text.strip()) else "")
     instruction = parts.instruction_text
     silent = not says_something(instruction) or _is_announcement(instruction, text)
     if parts.payload is None or silent or _only_announces(parts, instructions):
         after_colon = instructions is not None and instructions.has_text_after_colon(text)
-        return Look(text, _bare(text), parts.rule or ("colon" if after_colon else ""))
-    return Look(text, _bare(instruction), parts.rule)
+        return text, parts.rule or ("colon" if after_colon else "")
+    return instruction, parts.rule
 
 
 def _bare(request: str) -> str:

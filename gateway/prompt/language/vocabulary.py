@@ -45,6 +45,12 @@ class TaskWords(Struct, frozen=True, forbid_unknown_fields=True):
     """Everyday words of machines and programs, such as `printer` and `password`."""
     fillers: tuple[str, ...] = ()
     """Words, in an unspaced language characters, that people leave out of search words."""
+    plain_forms: Mapping[str, str] = {}
+    """The plain form of each verb form that follows an opening, such as `compare` for `comparing`."""
+    sequels: tuple[str, ...] = ()
+    """Patterns with which the second of several tasks begins."""
+    frames: tuple[str, ...] = ()
+    """Sentences around a request, with the place `{request}`. They do not tell what is asked."""
 
 
 class KeepWords(Struct, frozen=True, forbid_unknown_fields=True):

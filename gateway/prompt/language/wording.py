@@ -39,6 +39,7 @@ class TaskWording:
         verbs, wishes = "|".join(task.verbs) or "(?!)", "|".join(task.wishes)
         polite = rf"(?:(?:{'|'.join(task.polite)})\W+)*" if task.polite else ""
         self._begins = re.compile(rf"\W*{polite}(?:{wishes})?(?:{verbs})\b")
+        self._sequel = re.compile(rf"\W*(?:{'|'.join(task.sequels) or '(?!)'})")
         self._marks = re.compile("|".join(task.marks) or "(?!)")
         the_text = rf"\b{article} (?:[\w-]+ )?{text}"
         self._asks = re.compile(
@@ -55,6 +56,7 @@ class TaskWording:
 
         opening, closing = "|".join(task.openings), "|".join(task.closings)
         self._opening = re.compile(rf"\W*(?:{opening})+" if opening else r"(?!)", re.IGNORECASE)
+        self._plain_forms = task.plain_forms
         self._closing = re.compile(rf"(?:{closing})\Z" if closing else r"(?!)", re.IGNORECASE)
 
     def without_frame(self, text: str) -> str:
@@ -63,9 +65,15 @@ class TaskWording:
         """
         opening = self._opening.match(text)
         if opening is not None and opening.end() < len(text):
-            text = text[opening.end() :].rstrip("?？ ")
+            text = self._plain_verb(text[opening.end() :].rstrip("?？ "))
         closing = self._closing.search(text, max(0, len(text) - CLOSING_CHARS))
         return text[: closing.start()] if closing is not None and closing.start() > 0 else text
+
+    def _plain_verb(self, request: str) -> str:
+        """Return the request with its first verb in the plain form: `compare` for `comparing`."""
+        verb, space, rest = request.partition(" ")
+        plain = self._plain_forms.get(verb.lower()) if self._plain_forms else None
+        return f"{plain}{space}{rest}" if plain else request
 
     def is_task(self, text: str) -> bool:
         if self._begins.match(text) or self._marks.search(text):
@@ -79,6 +87,12 @@ class TaskWording:
             return False
         linked = "?" in text or len(words) <= 2 or not words.isdisjoint(self._links)
         return linked and bool(self._asks.search(text))
+
+    def commands(self, text: str) -> bool:
+        return bool(self._begins.match(text))
+
+    def is_sequel(self, text: str) -> bool:
+        return bool(self._sequel.match(text))
 
     def is_about(self, text: str) -> bool:
         if not self.spaced:
@@ -121,6 +135,16 @@ def without_frame(text: str) -> str:
     for wording in _wordings_for(text):
         text = wording.without_frame(text) or text
     return text
+
+
+def commands(sentence: str) -> bool:
+    """Return whether the sentence begins with a verb that gives a task."""
+    return any(wording.commands(sentence) for wording in _wordings_for(sentence))
+
+
+def is_sequel(sentence: str) -> bool:
+    """Return whether the sentence begins like the second of several tasks, such as `Then write a poem about it.`"""
+    return any(wording.is_sequel(sentence) for wording in _wordings_for(sentence))
 
 
 def is_task(text: str) -> bool:

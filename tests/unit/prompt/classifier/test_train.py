@@ -132,5 +132,6 @@ def test_a_prompt_is_also_learned_in_other_wordings_of_its_language() -> None:
     written = {other.instruction for nth in range(8) for other in _reworded(prompt, nth)}
     assert {"I want to mount a disk at boot. How do I do that?", "mount a disk at boot"} <= written
     assert prompt.instruction not in written
-    assert [*_reworded(SeedPrompt("none:chat", "hello there", language="en"), 0)] == []
+    (framed,) = _reworded(SeedPrompt("none:chat", "hello there", language="en"), 0)
+    assert framed.instruction != "hello there" and "hello there." in framed.instruction
     assert [*_reworded(SeedPrompt("write-code", "escribe un poema", language="es"), 0)] == []

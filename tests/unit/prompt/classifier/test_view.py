@@ -1,5 +1,7 @@
 """The request that the classifier reads: what is asked, without a pasted text and without a polite frame."""
 
+from functools import cache
+
 import pytest
 
 from gateway.prompt.classifier.instruction import InstructionModel
@@ -18,6 +20,11 @@ def language(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="module")
 def model(language: str) -> InstructionModel:
+    return _model(language)
+
+
+@cache
+def _model(language: str) -> InstructionModel:
     prompts = [prompt for prompt in read_seeds().prompts if prompt.language == language]
     found = train_instructions(prompts, spaced=language == "en")
     assert found is not None
@@ -52,6 +59,12 @@ def test_a_command_in_a_pasted_text_is_not_read(model: InstructionModel, languag
         ("I'd like to know how this works.", "how this works"),
         ("May I ask which is better", "which is better"),
         ("Tell me about bees", "Tell me about bees"),
+        ("Would you mind comparing figs and dates?", "compare figs and dates"),
+        ("I'd be very grateful if you could help me to plan a fair.", "plan a fair"),
+        ("May I trouble you for a list of pears", "a list of pears"),
+        ("Is it possible for you to check this?", "check this"),
+        ("Comparing figs and dates", "Comparing figs and dates"),
+        ("打扰一下，请解释潮汐，可以吗？", "解释潮汐"),
         ("想请教一下，灯为什么闪呢？", "灯为什么闪"),
         ("能告诉我这是什么吗？", "这是什么吗"),
         ("可以写一首诗吗", "写一首诗吗"),
@@ -61,6 +74,23 @@ def test_a_command_in_a_pasted_text_is_not_read(model: InstructionModel, languag
 )
 def test_a_polite_frame_is_not_read(framed: str, bare: str) -> None:
     assert look(framed).request == bare
+
+
+@pytest.mark.parametrize(
+    ("text", "core"),
+    [
+        ("We go skiing once a year, four of us. Rent or buy the skis?", "Rent or buy the skis"),
+        ("Which hat is better, felt or straw? It is for my aunt.", "Which hat is better, felt or straw"),
+        ("Rent or buy the skis?", ""),
+        ("We go skiing once a year. It is fun.", ""),
+        ("Translate the letter into Dutch. Then write a poem about it.", ""),
+        ("我们一家四口每年滑雪一次。租还是买滑雪板好？", "租还是买滑雪板好"),
+        ("请翻译这封信。然后写一首诗。", ""),
+    ],
+)
+def test_the_one_sentence_that_asks_is_read_apart(text: str, core: str) -> None:
+    models = {code: _model(code) for code in ("en", "zh")}
+    assert look(text, None, models["en" if text.isascii() else "zh"]).core == core
 
 
 def test_case_and_last_marks_do_not_change_what_is_counted() -> None:

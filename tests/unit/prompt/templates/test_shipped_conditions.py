@@ -9,6 +9,7 @@ from gateway.prompt.library.library import Library, load_library
 from gateway.prompt.rewrite import compose, fill_or_keep
 
 ROOT = Path(__file__).parents[4]
+VALUES = "\n\nMon 4, Tue 9, Wed 2, Thu 7; the week before 3, 8, 6 and 5. All in litres, at noon."
 SNIPPET = "\n\nfor (const row of rows) { total += row.price; }"
 
 
@@ -68,6 +69,16 @@ def addition(library: Library, id: str, query: str) -> str:
             "I do not understand this code. Please explain it.\n`x = sorted(set(a) & set(b))`",
             "errors",
         ),
+        ("extract-fields.en", f"List the days and the values.{VALUES}", "copy each value exactly"),
+        ("summarise.en", f"{VALUES}{VALUES}\n\nTwo-sentence summary please.", "main point"),
+        ("classify-text.en", f"Which is it: praise, question, order\n{VALUES}", "label alone"),
+        ("write-code.en", "Would it be possible to get an SQL statement that trims all names?", "ready to paste"),
+        (
+            "polish-text.en",
+            "Make this more formal.\n\nHi, can we meet another day? Something came up.",
+            "revised text alone",
+        ),
+        ("polish-text.zh", "把这句话改得委婉一点：你们的报告又晚了，明天必须交。", "只回答修改后的文本"),
         ("technical-help.zh", "怎么让服务在磁盘挂载之后再启动？", "按使用顺序"),
         ("solve-maths.zh", "水龙头5分钟放40升水，放130升要多久？", "一步一步"),
     ],
@@ -95,6 +106,12 @@ def test_it_adds(library: Library, id: str, query: str, words: str) -> None:
         ("write-code.en", "Write the code for a clock, code only."),
         ("write-code.en", "Write a 30 second script for a radio advert about soap."),
         ("write-code.en", "I want a to-do app. Ask me questions before you write any code."),
+        # a picture of the values is wanted, not the values
+        ("extract-fields.en", f"Plot these values over the days.{VALUES}"),
+        ("extract-fields.en", f"Get the values and show them as a bar chart.{VALUES}"),
+        ("extract-fields.en", f"Draw a diagram of it as SVG.{VALUES}"),
+        ("extract-fields.zh", "把下面的数据可视化：周一4升，周二9升，周三2升，周四7升，周五11升，周六8升"),
+        ("polish-text.en", "Write three different versions of this.\n\nThe lamp is small but it is bright."),
         # a title and an author are no text to summarise
         ("summarise.en", 'Please summarise the main points of "The Long Winter of Corn" by Ada Quill.'),
         ("summarise.en", "Give me a short summary of this prompt: You are a bot that sorts mail into folders."),
