@@ -112,6 +112,13 @@ def test_it_adds(library: Library, id: str, query: str, words: str) -> None:
         ("extract-fields.en", f"Draw a diagram of it as SVG.{VALUES}"),
         ("extract-fields.zh", "把下面的数据可视化：周一4升，周二9升，周三2升，周四7升，周五11升，周六8升"),
         ("polish-text.en", "Write three different versions of this.\n\nThe lamp is small but it is bright."),
+        ("polish-text.en", "Rephrase it ten times, please.\n\nThe lamp is small but it is bright."),
+        # what to say to people, and goals, are no instructions and no plan
+        ("how-to.en", "My friend lost her cat. How do I comfort her?"),
+        ("plan-task.en", "Write three goals for a plan that keeps our server safe."),
+        # a report on one's own work, and a saying, are no summary
+        ("summarise.zh", "请按下面的格式输出一篇专业的工作总结文章。\n\n引言\n工作内容\n成果和不足"),
+        ("summarise.zh", "哪个成语最能总结这段话？\n\n老人每天都去河边挑水，十年没有断过。"),
         # a title and an author are no text to summarise
         ("summarise.en", 'Please summarise the main points of "The Long Winter of Corn" by Ada Quill.'),
         ("summarise.en", "Give me a short summary of this prompt: You are a bot that sorts mail into folders."),
