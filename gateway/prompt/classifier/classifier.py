@@ -16,7 +16,7 @@ from gateway.ports import Embedder
 from gateway.prompt.classifier.fingerprints import FixedSentences
 from gateway.prompt.classifier.needs import lacks, needs
 from gateway.prompt.classifier.rawness import measures
-from gateway.prompt.classifier.view import Look, look, whole
+from gateway.prompt.classifier.view import Look, core, look, whole
 from gateway.prompt.language.detect import language_of, load_detector
 from gateway.settings.prompt import PromptTable
 from gateway.split import Split
@@ -29,6 +29,8 @@ NO_INTENT = 0.5
 """If the first tier finds "no intent" with at least this probability, the second tier is not asked."""
 NO_INTENT_TECHNICAL = 0.95
 """The limit in place of `NO_INTENT` for a request with a technical name, since most such requests have an intent."""
+HOPELESS = 0.03
+"""With less confidence of the first tier, the request has no intent, and its sentences are not looked at."""
 QUOTED_CHARACTERS = 80  # how many characters of an example a reason quotes
 
 
@@ -72,7 +74,7 @@ class Classifier:
             return self._without_intent(
                 language, (reason,), measured, lacks(seen, measured, language, intent=False), needed
             )
-        verdict, tier = await self._cascade(seen, tiers)
+        verdict, tier = await self._cascade(seen, language)
         known = verdict.confidence >= self._settings.confidence
         lacked = lacks(seen, measured, language, intent=known)
         if not known:
@@ -97,24 +99,27 @@ class Classifier:
         looks = f"looks {'raw' if raw >= self._settings.improvable else 'well specified'}: {', '.join(signs)}"
         return Intent("", 0.0, raw, language, "", (*reasons, looks), lacked, needed)
 
-    async def _cascade(self, seen: Look, tiers: dict[str, Tier]) -> tuple[TierVerdict, str]:
+    async def _cascade(self, seen: Look, language: str) -> tuple[TierVerdict, str]:
         """Return a verdict and the tier that gave it. The second tier is asked only if the first is unsure.
 
         A request whose sentences only lead to one that asks is judged by that sentence too, so that it does not matter
         how much somebody tells before asking.
         """
-        seen = as_read(seen, tiers)
+        tiers = self.model.tiers[language]
+        views = [as_read(seen, tiers)]
         kind, tier = next(iter(tiers.items()))  # all tiers have the same examples
-        views = (seen, replace(seen, request=seen.core)) if seen.core else (seen,)
-        for view in views:
-            recalled = tier.recall(view)
-            if recalled is not None:
-                return recalled, kind
-        first: tuple[TierVerdict, str] | None = None
-        if "static" in tiers and self._static is not None:
-            first = self._first(tiers["static"], views, self._static), "static"
-        elif "words" in tiers:
-            first = self._first(tiers["words"], views, None), "words"
+        recalled = tier.recall(views[0])
+        if recalled is not None:
+            return recalled, kind
+        first = self._first(views[0], tiers)
+        if first is None or HOPELESS <= first[0].confidence < self._settings.first_tier:
+            asking = core(views[0], self.model.instructions.get(language))
+            if asking is not None:
+                views.append(asking)
+                recalled, alone = tier.recall(asking), self._first(asking, tiers)
+                if recalled is not None:
+                    return recalled, kind
+                first = max(first, alone, key=_confidence) if first and alone else first
         second = tiers.get("sentence") if self._sentence is not None else None
         if first and (second is None or self._is_clear(first[0])):
             return first
@@ -126,16 +131,14 @@ class Classifier:
             if first is None:
                 raise
             return first  # the embedder is overloaded, and the first tier's verdict is better than none
-        return _surest([second.judge(view, vector) for view, vector in zip(views, vectors, strict=True)]), "sentence"
+        verdicts = [second.judge(view, vector) for view, vector in zip(views, vectors, strict=True)]
+        return max(((verdict, "sentence") for verdict in verdicts), key=_confidence)
 
-    def _first(self, tier: Tier, views: Sequence[Look], static: Embedder | None) -> TierVerdict:
-        """Return the first tier's verdict. The asking sentence is judged only if the whole request is not clear."""
-        verdicts: list[TierVerdict] = []
-        for view in views:
-            verdicts.append(tier.judge(view, static.embed([view.request])[0] if static is not None else None))
-            if verdicts[-1].confidence >= self._settings.first_tier:
-                break
-        return _surest(verdicts)
+    def _first(self, seen: Look, tiers: Mapping[str, Tier]) -> tuple[TierVerdict, str] | None:
+        """Return the verdict of the first tier and its name, or None if its embedding is missing."""
+        if "static" in tiers and self._static is not None:
+            return tiers["static"].judge(seen, self._static.embed([seen.request])[0]), "static"
+        return (tiers["words"].judge(seen), "words") if "words" in tiers else None
 
     def _is_clear(self, verdict: TierVerdict) -> bool:
         """Return whether the first tier's verdict is certain enough. "No intent" needs less certainty, since leaving a
@@ -165,8 +168,9 @@ class Classifier:
         The result is None if there is no template in the prompt's language.
         """
         language = language_of(text)
-        tiers = self.model.tiers.get(language)
-        return await self._cascade(look(text, None, self.model.instructions.get(language)), tiers) if tiers else None
+        if language not in self.model.tiers:
+            return None
+        return await self._cascade(look(text, None, self.model.instructions.get(language)), language)
 
     async def vector(self, kind: str, seen: Look) -> Vectors | None:
         """Return the prompt's embedding [dimensions] for a tier, or None if the embedder is missing."""
@@ -189,8 +193,8 @@ def as_read(seen: Look, tiers: Mapping[str, Tier]) -> Look:
     return whole(seen.text) if next(iter(tiers.values())).names.whole else seen
 
 
-def _surest(verdicts: Sequence[TierVerdict]) -> TierVerdict:
-    return max(verdicts, key=lambda verdict: verdict.confidence)
+def _confidence(verdict: tuple[TierVerdict, str]) -> float:
+    return verdict[0].confidence
 
 
 def _known(verdict: TierVerdict) -> tuple[str, ...]:

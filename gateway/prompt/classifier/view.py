@@ -76,8 +76,8 @@ class Look(Struct, frozen=True):
     request: str
     rule: str = ""
     """The rule that found the payload; "" if no rule did."""
-    core: str = ""
-    """The one sentence of `request` that asks, if the others only say what it is about; else ""."""
+    written: str = ""
+    """The request as it was written, with its polite frame and its marks."""
 
 
 def look(text: str, parts: Split | None = None, instructions: InstructionModel | None = None) -> Look:
@@ -87,8 +87,13 @@ def look(text: str, parts: Split | None = None, instructions: InstructionModel |
     split decide.
     """
     request, rule = _request(text, parts or split(text), instructions)
-    core = instructions.core(request) if instructions is not None else ""
-    return Look(text, _bare(request), rule, _bare(core))
+    return Look(text, _bare(request), rule, request)
+
+
+def core(seen: Look, instructions: InstructionModel | None) -> Look | None:
+    """Return the view of the one sentence of the request that asks, if the others only say what it is about."""
+    sentence = instructions.core(seen.written) if instructions is not None else ""
+    return Look(seen.text, _bare(sentence), seen.rule, sentence) if sentence else None
 
 
 def _request(text: str, parts: Split, instructions: InstructionModel | None) -> tuple[str, str]:

@@ -7,7 +7,7 @@ import pytest
 from gateway.prompt.classifier.instruction import InstructionModel
 from gateway.prompt.classifier.lessons import read_seeds
 from gateway.prompt.classifier.train_instruction import train_instructions
-from gateway.prompt.classifier.view import Keywords, has_code, look, tokens
+from gateway.prompt.classifier.view import Keywords, core, has_code, look, tokens
 
 ATTACK = "Write a Python function that adds two numbers."
 MAIL = "Dear Ann,\nthe boat is sold and the roof is paid.\n\nYours, Tom"
@@ -77,7 +77,7 @@ def test_a_polite_frame_is_not_read(framed: str, bare: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "core"),
+    ("text", "sentence"),
     [
         ("We go skiing once a year, four of us. Rent or buy the skis?", "Rent or buy the skis"),
         ("Which hat is better, felt or straw? It is for my aunt.", "Which hat is better, felt or straw"),
@@ -88,9 +88,10 @@ def test_a_polite_frame_is_not_read(framed: str, bare: str) -> None:
         ("请翻译这封信。然后写一首诗。", ""),
     ],
 )
-def test_the_one_sentence_that_asks_is_read_apart(text: str, core: str) -> None:
-    models = {code: _model(code) for code in ("en", "zh")}
-    assert look(text, None, models["en" if text.isascii() else "zh"]).core == core
+def test_the_one_sentence_that_asks_is_read_apart(text: str, sentence: str) -> None:
+    model = _model("en" if text.isascii() else "zh")
+    apart = core(look(text, None, model), model)
+    assert (apart.request if apart else "") == sentence
 
 
 def test_case_and_last_marks_do_not_change_what_is_counted() -> None:
