@@ -5,7 +5,7 @@ All of these values are frozen.
 
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import ClassVar
+from typing import ClassVar, Protocol
 
 from msgspec import Struct
 
@@ -133,6 +133,13 @@ class NamedTemplate(Struct, frozen=True):
     fault: str = ""
 
 
+class Unwritten(Protocol):
+    """A body that is encoded when it is needed. A further translation needs only its parts."""
+
+    @property
+    def body(self) -> bytes: ...
+
+
 class Ask(Struct, frozen=True):
     """A request as the client sent it. `raw` holds the bytes of the body.
 
@@ -167,6 +174,8 @@ class Ask(Struct, frozen=True):
     """Whether the gateway wrote Anthropic's own fields into a chat body. Most backends do not take these fields."""
     owns_room: bool = False
     """Whether the gateway itself wrote `max_tokens` into the body. For some backends, this field must be renamed."""
+    unwritten: Unwritten | None = None
+    """The body, if it was translated and not encoded yet. It counts only while `raw` is empty."""
     named: NamedTemplate | None = None
     search: FileSearch | None = None
     mcp: tuple[McpRequest, ...] = ()
@@ -176,6 +185,11 @@ class Ask(Struct, frozen=True):
     marked: bool = False
     path: str = ""
     """The path below `/v1/`, without ids, of a request that passes through unchanged; otherwise ""."""
+
+    @property
+    def content(self) -> bytes:
+        """The bytes of the body."""
+        return self.raw if self.raw or self.unwritten is None else self.unwritten.body
 
     @property
     def spoken_for(self) -> bool:

@@ -24,7 +24,7 @@ def as_events(reply: Reply, ask: Ask) -> Reply:
     elif ask.endpoint is Endpoint.MESSAGES:
         events = messages.events(reply.body)
     else:
-        events = chat.events(reply.body, usage=next_draw.wants_usage(ask.raw))
+        events = chat.events(reply.body, usage=next_draw.wants_usage(ask.content))
     return replace(reply, headers=streamed_headers(reply.headers), body=b"", pieces=_pieces(events))
 
 

@@ -44,7 +44,7 @@ class ChatOverMessages:
     async def _send_plain(self, exchange: Exchange, model: str, headers: Headers) -> Reply:
         """Send a request that was translated for another backend, without the fields that only that backend takes."""
         losses = Losses()
-        raw = plain_body(exchange.ask.raw, losses)
+        raw = plain_body(exchange.ask.content, losses)
         plain = replace(exchange, ask=replace(exchange.ask, raw=raw, is_extended=False))
         reply = await self._backend.send(plain, model, headers)
         reply.notes.extend(filter(None, (losses.note(),)))
@@ -69,10 +69,8 @@ async def as_completion(exchange: Exchange, reply: Reply, losses: Losses) -> Rep
         reply.notes.append(lost)
     if reply.status >= 300:
         return replace(reply, headers=translated_headers(reply, JSON), body=rewritten(reply.body, reply.status))
-    ask = exchange.ask
-    head = CompletionHead(
-        "chatcmpl-" + exchange.id, reply.model, int(exchange.started_s), next_draw.wants_usage(ask.raw)
-    )
+    wants_usage = exchange.ask.stream and next_draw.wants_usage(exchange.ask.content)
+    head = CompletionHead("chatcmpl-" + exchange.id, reply.model, int(exchange.started_s), wants_usage)
     late = Losses()
     if reply.pieces is None:
         body = whole(reply.body, head, late)

@@ -88,14 +88,23 @@ def as_chat(exchange: Exchange, model: str, *, extended: bool = False) -> Exchan
     ask, losses = exchange.ask, Losses()
     if not (exchange.changed or ask.marked or exchange.key.models):
         made = chat_body(ask.raw, losses, model, ask.room_tokens, extended=extended)
-        chat = replace(ask, endpoint=Endpoint.CHAT, model=model, raw=made.body, turns=(), owns_room=True)
-        chat = replace(chat, may_require_call=made.has_choice, is_extended=extended)
+        chat = replace(
+            ask,
+            endpoint=Endpoint.CHAT,
+            model=model,
+            raw=b"",
+            unwritten=made,
+            turns=(),
+            owns_room=True,
+            may_require_call=made.has_choice,
+            is_extended=extended,
+        )
         return replace(
             exchange, ask=chat, turns=None, sampling=Sampling.NONE, procedure=None, notes=_noted(exchange, losses)
         )
     # not in the body: the field for the answer's length has another name in each backend
     made = chat_body(encode.body(replace(exchange, sampling=Sampling.NONE), model), losses, extended=extended)
-    turns = tuple([Turn(message["role"], "", place, plain=False) for place, message in enumerate(made.messages)])
+    turns = tuple([Turn(message.role, "", place, plain=False) for place, message in enumerate(made.messages)])
     wished = exchange.sampling if exchange.changed else Sampling.NONE
     sampling = replace(wished, max_tokens=exchange.ask.room_tokens or wished.max_tokens)
     chat = replace(exchange.ask, endpoint=Endpoint.CHAT, raw=made.body, turns=turns, named=None, marked=False)

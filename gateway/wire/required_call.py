@@ -8,7 +8,6 @@ from msgspec import Raw, Struct
 from gateway.ask import Ask, Endpoint
 from gateway.wire.chat.completion import CallPart, loose_json, read_completion, text_of
 
-FIELDS = (b'"tool_choice"', b'"function_call"')
 ANY = ""
 """Stands for a required call of any tool, in place of a function's name."""
 KINDS = ("function", "custom")
@@ -31,10 +30,10 @@ def required_names(ask: Ask) -> frozenset[str]:
     `ANY` stands for every tool. The set is empty if no call is required. The set is also empty for Anthropic's API,
     which enforces the choice itself.
     """
-    if ask.endpoint.is_anthropic or not ask.may_require_call or not any(field in ask.raw for field in FIELDS):
+    if ask.endpoint.is_anthropic or not ask.may_require_call:
         return frozenset()
     try:
-        fields = _fields.decode(ask.raw)
+        fields = _fields.decode(ask.content)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return frozenset()  # the backend validates the body
     return _names(loose_json(bytes(fields.tool_choice))) or _older_names(loose_json(bytes(fields.function_call)))

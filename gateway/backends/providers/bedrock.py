@@ -24,6 +24,7 @@ from gateway.errors import Problem
 from gateway.exchange import Exchange
 from gateway.ports import Headers
 from gateway.registry import AdapterKind
+from gateway.wire.chat import encode
 from gateway.wire.chat.chunks import CompletionHead
 from gateway.wire.converse import as_completion, errors
 from gateway.wire.converse.of_chat import converse_body
@@ -113,8 +114,8 @@ class Bedrock(TranslatedRemote):
             ]
         )
 
-    def translated(self, body: bytes, exchange: Exchange, model: str, losses: Losses) -> bytes:
-        return converse_body(body, model, losses)
+    def translated(self, exchange: Exchange, model: str, losses: Losses) -> bytes:
+        return converse_body(encode.request(exchange, model), model, losses)
 
     def completion(self, body: bytes, exchange: Exchange, head: CompletionHead, losses: Losses) -> bytes:
         return as_completion.whole(body, head, losses)

@@ -19,6 +19,7 @@ from gateway.errors import Problem
 from gateway.exchange import Exchange
 from gateway.ports import Headers
 from gateway.registry import AdapterKind
+from gateway.wire.chat import encode
 from gateway.wire.chat.chunks import CompletionHead
 from gateway.wire.gemini import as_completion, embeddings, errors, models
 from gateway.wire.gemini.of_chat import generate_body
@@ -80,9 +81,10 @@ class Gemini(TranslatedRemote):
             action = "streamGenerateContent?alt=sse" if exchange.ask.stream else "generateContent"
         return f"{self._models_path}{quote(model.removeprefix('models/'), safe='')}:{action}".encode()
 
-    def translated(self, body: bytes, exchange: Exchange, model: str, losses: Losses) -> bytes:
+    def translated(self, exchange: Exchange, model: str, losses: Losses) -> bytes:
         if exchange.ask.endpoint is not Endpoint.EMBEDDING:
-            return generate_body(body, model, losses)
+            return generate_body(encode.request(exchange, model), model, losses)
+        body = encode.body(exchange, model)
         if self._predicts:
             return embeddings.predict_body(body, losses)
         return embeddings.batch_body(body, model, losses)

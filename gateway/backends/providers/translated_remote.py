@@ -21,7 +21,7 @@ from gateway.backends.sampling import within
 from gateway.backends.translated import EVENTS, JSON, OF_THE_BODY
 from gateway.exchange import Exchange, Note
 from gateway.ports import Headers, ModelCard, Reply
-from gateway.wire.chat import encode, next_draw
+from gateway.wire.chat import next_draw
 from gateway.wire.chat.chunks import CompletionHead
 from gateway.wire.messages.losses import Losses
 
@@ -111,8 +111,8 @@ class TranslatedRemote(Remote):
         """Return the path and the query of a request."""
         raise NotImplementedError
 
-    def translated(self, body: bytes, exchange: Exchange, model: str, losses: Losses) -> bytes:
-        """Translate the body of a request. Raises `BadRequest`, which names the field that cannot be translated."""
+    def translated(self, exchange: Exchange, model: str, losses: Losses) -> bytes:
+        """Return the body of a request. Raises `BadRequest`, which names the field that cannot be translated."""
         raise NotImplementedError
 
     def completion(self, body: bytes, exchange: Exchange, head: CompletionHead, losses: Losses) -> bytes:
@@ -128,8 +128,7 @@ class TranslatedRemote(Remote):
 
     async def send(self, exchange: Exchange, model: str, headers: Headers) -> Reply:
         losses = Losses()
-        body = encode.body(within(exchange, self._settings.sampling), model)
-        content = self.translated(body, exchange, model, losses)
+        content = self.translated(within(exchange, self._settings.sampling), model, losses)
         sent_on = tuple([header for header in headers if header[0] in SENT_ON])
         answer = await self._post(self.address(exchange, model), content, sent_on)
         return await self._translated_reply(answer, exchange, model, losses)
@@ -158,7 +157,7 @@ class TranslatedRemote(Remote):
         return as_events(reply, exchange.ask) if exchange.ask.stream else reply
 
     def _head(self, exchange: Exchange, model: str) -> CompletionHead:
-        wants_usage = exchange.ask.stream and next_draw.wants_usage(exchange.ask.raw)
+        wants_usage = exchange.ask.stream and next_draw.wants_usage(exchange.ask.content)
         return CompletionHead("chatcmpl-" + exchange.id, model, int(exchange.started_s), wants_usage)
 
     def _is_stream(self, headers: Sequence[tuple[bytes, bytes]]) -> bool:

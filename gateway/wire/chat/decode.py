@@ -67,6 +67,8 @@ class ChatBody(Struct):
     temperature: Raw | UnsetType = UNSET
     tools: Raw | UnsetType = UNSET
     functions: Raw | UnsetType = UNSET
+    tool_choice: Raw | UnsetType = UNSET
+    function_call: Raw | UnsetType = UNSET
     response_format: Raw | UnsetType = UNSET
     prompt: Raw | UnsetType = UNSET
     user: str | None = None
@@ -135,6 +137,7 @@ def chat(raw: bytes, headers: Mapping[bytes, bytes]) -> Ask:
         choices=_number(body.n),
         greedy=body.temperature is not UNSET and bytes(body.temperature) in _ZERO,
         has_tools=is_given(body.tools) or is_given(body.functions),
+        may_require_call=is_given(body.tool_choice) or is_given(body.function_call),
         has_format=is_given(body.response_format) and not _FREE_FORMAT.match(bytes(body.response_format)),
         kept_elsewhere=kept_elsewhere,
         user=body.user or "",
@@ -164,6 +167,7 @@ def completion(raw: bytes, headers: Mapping[bytes, bytes]) -> Ask:
         stream=bool(body.stream),
         room_tokens=max(0, body.max_tokens or 0),
         user=body.user or "",
+        may_require_call=False,
         controls=controls_of(body.foreword, headers),
         marked=body.foreword is not UNSET,
     )
@@ -179,6 +183,7 @@ def embedding(raw: bytes, headers: Mapping[bytes, bytes]) -> Ask:
         model=body.model,
         raw=raw,
         user=body.user or "",
+        may_require_call=False,
         controls=controls_of(body.foreword, headers),
         marked=body.foreword is not UNSET,
     )

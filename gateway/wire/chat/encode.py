@@ -11,7 +11,9 @@ from msgspec import Raw
 from gateway.ask import Endpoint, Turn
 from gateway.exchange import Exchange, Sampling
 from gateway.wire.added import with_additions
+from gateway.wire.chat.request import ChatRequest, read_request
 from gateway.wire.messages import request as messages
+from gateway.wire.messages.as_chat import TranslatedRequest
 from gateway.wire.responses import request as responses
 
 _object = msgspec.json.Decoder(dict[str, Raw])
@@ -49,15 +51,16 @@ def body(exchange: Exchange, model: str, *, force: Mapping[str, Any] | None = No
     with the maximum answer length.
     """
     ask = exchange.ask
+    raw = ask.content
     is_renamed = ask.owns_room and room_field != ROOM
     if not exchange.changed and not ask.marked and not force and not is_renamed and _is_clear(exchange):
         if model == ask.model:
-            return ask.raw
-        names = _MODEL.findall(ask.raw)
+            return raw
+        names = _MODEL.findall(raw)
         # a single match can only be the top-level field, because quotes inside a JSON string are escaped
-        if len(names) == len(_KEY.findall(ask.raw)) == 1 and _text.decode(names[0]) == ask.model:
-            return _MODEL.sub(lambda match: _renamed(match, model), ask.raw, count=1)
-    fields = _object.decode(ask.raw)
+        if len(names) == len(_KEY.findall(raw)) == 1 and _text.decode(names[0]) == ask.model:
+            return _MODEL.sub(lambda match: _renamed(match, model), raw, count=1)
+    fields = _object.decode(raw)
     fields.pop("foreword", None)
     for name in [name for name in fields if name != "model" and name.lower() == "model"]:
         del fields[name]
@@ -81,6 +84,18 @@ def body(exchange: Exchange, model: str, *, force: Mapping[str, Any] | None = No
     for name, value in (force or {}).items():
         fields[name] = Raw(_encode(value))
     return _encode(fields)
+
+
+def request(exchange: Exchange, model: str) -> ChatRequest:
+    """Return the request for a backend, decoded. `model` is the backend's name for the model.
+
+    Raises `BadRequest`, which names the field, for a wrong type.
+    """
+    ask = exchange.ask
+    is_same = model == ask.model and not (exchange.changed or ask.marked or exchange.key.models)
+    if is_same and not ask.raw and isinstance(ask.unwritten, TranslatedRequest):
+        return ask.unwritten
+    return read_request(body(exchange, model))
 
 
 def question(model: str, turns: Sequence[Turn], sampling: Sampling, schema: Mapping[str, Any] | None = None) -> bytes:
@@ -108,9 +123,9 @@ def _is_clear(exchange: Exchange) -> bool:
     accept `Model`, or choose the model by other fields. Without this check, a client could use a model that its key
     does not allow.
     """
-    raw = exchange.ask.raw
     if not exchange.key.models:
         return True
+    raw = exchange.ask.content
     if len(_ANY_MODEL.findall(raw)) <= 1 and not _ESCAPED.search(raw) and not _ANY_ROUTING.search(raw):
         return True
     names: list[str] = []

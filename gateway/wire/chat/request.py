@@ -3,12 +3,16 @@
 Long texts stay undecoded JSON. Fields that are not listed here are read by their names where they are translated.
 """
 
+from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
 
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
+from gateway.wire.chat.tool_block import FunctionSpec, ToolBlock, tool_block
 from gateway.wire.json_fields import NULL, decoded, missing
+from gateway.wire.messages.build import raw_input_of
 
 NOTHING = Raw(NULL)
 EMPTY = Raw(b'""')
@@ -25,6 +29,11 @@ class Function(Struct, frozen=True):
 
     name: str = ""
     arguments: str = ""
+
+    @property
+    def input(self) -> Any:
+        """The arguments as JSON, as far as possible undecoded."""
+        return raw_input_of(self.arguments)
 
 
 class RequestedCall(Struct):
@@ -52,13 +61,17 @@ class ChatMessage(Struct):
     is_error: bool | None = None
     """Whether the result of a tool is an error. Only the gateway's own translation of Anthropic's API writes this."""
 
+    def parts(self, where: str) -> "list[ChatContentPart]":
+        """Decode the parts of the content. `where` is its path in the request."""
+        return read_parts(self.content, where)
 
-class ImageUrl(Struct):
+
+class ImageUrl(Struct, omit_defaults=True):
     url: str
     detail: str | None = None
 
 
-class StoredOrGivenFile(Struct):
+class StoredOrGivenFile(Struct, omit_defaults=True):
     file_data: str = ""
     filename: str | None = None
     file_id: str | None = None
@@ -69,7 +82,7 @@ class GivenAudio(Struct):
     format: str = ""
 
 
-class ChatContentPart(Struct):
+class ChatContentPart(Struct, omit_defaults=True):
     """One part of a message's content."""
 
     type: str = ""
@@ -81,22 +94,13 @@ class ChatContentPart(Struct):
     cache_control: Raw | UnsetType = UNSET
 
 
-class FunctionSpec(Struct, frozen=True):
-    name: str = ""
-    description: Raw | UnsetType = UNSET
-    parameters: Raw | UnsetType = UNSET
-    strict: Raw | UnsetType = UNSET
-
-
-class ChatTool(Struct):
-    type: str = "function"
+class AllowedTool(Struct, frozen=True):
     function: FunctionSpec = FunctionSpec()
-    cache_control: Raw | UnsetType = UNSET
 
 
 class AllowedTools(Struct, frozen=True):
     mode: str = "auto"
-    tools: list[ChatTool] = []
+    tools: list[AllowedTool] = []
 
 
 class ChosenTool(Struct):
@@ -124,13 +128,13 @@ class GivenThinking(Struct):
 
 
 class ChatFields(Struct):
-    messages: list[ChatMessage] = []
+    """The short fields of a request that are read with their types."""
+
     max_tokens: int | None = None
     max_completion_tokens: int | None = None
     stop: str | list[str] | None = None
     stream: bool | None = None
     temperature: float | None = None
-    tools: list[ChatTool] | None = None
     tool_choice: str | ChosenTool | None = None
     parallel_tool_calls: bool | None = None
     response_format: ResponseFormat | None = None
@@ -157,23 +161,41 @@ class ChatFields(Struct):
 
 
 _fields = msgspec.json.Decoder(ChatFields)
+_messages = msgspec.json.Decoder(list[ChatMessage])
 _thinking = msgspec.json.Decoder(GivenThinking)
 _parts = msgspec.json.Decoder(list[ChatContentPart])
 _object = msgspec.json.Decoder(dict[str, Raw])
 _text = msgspec.json.Decoder(str)
+_encode = msgspec.json.Encoder().encode
 
 
-def read_fields(body: bytes) -> ChatFields:
+class ChatRequest:
+    """A decoded request. `given` has its fields that are not null, but neither its messages nor its tools."""
+
+    def __init__(self, given: dict[str, Raw], messages: Sequence[ChatMessage], tools: ToolBlock) -> None:
+        self.given = given
+        self.messages = messages
+        self.tools = tools
+
+    @cached_property
+    def fields(self) -> ChatFields:
+        """The typed fields. Raises `BadRequest`, which names the field, for a wrong type."""
+        return decoded(_fields, _encode(self.given))
+
+
+def read_request(body: bytes) -> ChatRequest:
     """Decode a request. Raises `BadRequest`, which names the field, for a wrong type or for missing messages."""
-    fields = decoded(_fields, body)
-    if not fields.messages:
+    given = given_fields(body)
+    raw = given.pop("messages", None)
+    messages: list[ChatMessage] = [] if raw is None else decoded(_messages, raw, "messages")
+    if not messages:
         raise missing("messages")
-    return fields
+    return ChatRequest(given, messages, tool_block(given.pop("tools", None)))
 
 
 def given_fields(body: bytes) -> dict[str, Raw]:
     """Return the fields of a request that are not null, undecoded."""
-    return {name: value for name, value in _object.decode(body).items() if bytes(value) != NULL}
+    return {name: value for name, value in _object.decode(body).items() if value != NOTHING}
 
 
 def read_parts(content: Raw, where: str) -> list[ChatContentPart]:

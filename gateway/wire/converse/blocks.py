@@ -24,12 +24,10 @@ from gateway.wire.chat.request import (
     StoredOrGivenFile,
     data_of,
     is_text,
-    read_parts,
 )
 from gateway.wire.gemini.signatures import OF_GEMINI
 from gateway.wire.json_fields import NULL
 from gateway.wire.loose_objects import object_of
-from gateway.wire.messages.build import raw_input_of
 from gateway.wire.messages.losses import Losses
 
 Block = dict[str, Any]
@@ -59,14 +57,14 @@ class CacheMarks:
     """Translates `cache_control` to the marks of the Converse API, for models that take them."""
 
     def __init__(self, are_taken: bool, losses: Losses) -> None:
-        self._are_taken = are_taken
+        self.are_taken = are_taken
         self._losses = losses
 
     def after(self, control: Raw | UnsetType) -> list[Block]:
         """Return the mark that stands after a block with this `cache_control`, or nothing."""
         if control is UNSET or bytes(control) == NULL:
             return []
-        if not self._are_taken:
+        if not self.are_taken:
             self._losses.add("cache_control", "the model has no cache")
             return []
         ttl = text_of(object_of(loose_json(bytes(control))).get("ttl"))
@@ -85,20 +83,20 @@ class ConverseTalk:
         self._losses = losses
         self._documents = 0
 
-    def add(self, message: ChatMessage, where: str) -> None:
+    def add(self, message: ChatMessage, place: int) -> None:
         """Translate one message. Raises `BadRequest`, which names the part, for content that the API lacks."""
         if message.role in SYSTEM:
             if self.messages:
                 self._losses.add("place of a system message", "moved to the front")
-            self.system += self._blocks(message.content, f"{where}.content", only_text=True)
+            self.system += self._blocks(message, place, only_text=True)
         elif message.role == "assistant":
-            self._add("assistant", self._assistant(message, where))
+            self._add("assistant", self._assistant(message, place))
         elif message.role == "tool":
-            self._add("user", self._result(message, where))
+            self._add("user", self._result(message, place))
         elif message.role == "user":
-            self._add("user", self._blocks(message.content, f"{where}.content"))
+            self._add("user", self._blocks(message, place))
         else:
-            raise CONVERSE.unsupported(f"{where}.role", message.role, "system, user, assistant and tool")
+            raise CONVERSE.unsupported(f"messages[{place}].role", message.role, "system, user, assistant and tool")
 
     def _add(self, role: str, blocks: list[Block]) -> None:
         if self.messages and self.messages[-1]["role"] == role:
@@ -106,18 +104,22 @@ class ConverseTalk:
         elif blocks:
             self.messages.append({"role": role, "content": blocks})
 
-    def _assistant(self, message: ChatMessage, where: str) -> list[Block]:
+    def _assistant(self, message: ChatMessage, place: int) -> list[Block]:
         if message.function_call is not UNSET and bytes(message.function_call) != NULL:
-            raise CONVERSE.unsupported(f"{where}.function_call", "an older form", "'tool_calls'")
-        blocks = self._reasoning(message) + self._blocks(message.content, f"{where}.content")
+            raise CONVERSE.unsupported(f"messages[{place}].function_call", "an older form", "'tool_calls'")
+        blocks: list[Block] = []
+        if message.thinking_blocks or message.reasoning_content or message.reasoning:
+            blocks += self._reasoning(message)
+        blocks += self._blocks(message, place)
         if message.refusal:
             blocks.append({"text": message.refusal})
-        for place, call in enumerate(message.tool_calls or ()):
+        for number, call in enumerate(message.tool_calls or ()):
             if call.type != "function":
-                raise CONVERSE.unsupported(f"{where}.tool_calls[{place}].type", call.type, "functions")
+                raise CONVERSE.unsupported(f"messages[{place}].tool_calls[{number}].type", call.type, "functions")
             self.called[call.function.name] = None
-            given = raw_input_of(call.function.arguments)
-            blocks.append({"toolUse": {"toolUseId": tool_id(call.id), "name": call.function.name, "input": given}})
+            function = call.function
+            called = {"toolUseId": tool_id(call.id), "name": function.name, "input": function.input}
+            blocks.append({"toolUse": called})
         return blocks
 
     def _reasoning(self, message: ChatMessage) -> list[Block]:
@@ -133,29 +135,33 @@ class ConverseTalk:
                 blocks.append({"reasoningContent": {"reasoningText": text}})
             else:
                 self._losses.add("reasoning_content", "only reasoning with a signature of the model is taken")
-        if not blocks and (message.reasoning_content or message.reasoning):
+        if not blocks:
             self._losses.add("reasoning_content", "only reasoning with a signature of the model is taken")
         return blocks
 
-    def _result(self, message: ChatMessage, where: str) -> list[Block]:
-        blocks = self._blocks(message.content, f"{where}.content")
-        points = [block for block in blocks if "cachePoint" in block]
-        content = [block for block in blocks if "cachePoint" not in block]
+    def _result(self, message: ChatMessage, place: int) -> list[Block]:
+        content = self._blocks(message, place)
+        points: list[Block] = []
+        if len(content) > 1:
+            points = [block for block in content if "cachePoint" in block]
+            content = [block for block in content if "cachePoint" not in block]
         if not content:
             self._losses.add("an empty result of a tool", f"sent as {NO_OUTPUT!r}, since the API refuses empty texts")
             content = [{"text": NO_OUTPUT}]
         result: Block = {"toolUseId": tool_id(message.tool_call_id), "content": content}
         return [{"toolResult": result | ({"status": "error"} if message.is_error else {})}, *points]
 
-    def _blocks(self, content: Raw, where: str, *, only_text: bool = False) -> list[Block]:
-        """Return the blocks of a field `content`. Blank texts are left out, because the API refuses them."""
+    def _blocks(self, message: ChatMessage, place: int, *, only_text: bool = False) -> list[Block]:
+        """Return the blocks of a message's content. Blank texts are left out, because the API refuses them."""
+        content = message.content
         if is_text(content):
             return [] if _is_blank(content) else [{"text": content}]
         blocks: list[Block] = []
-        for place, part in enumerate(read_parts(content, where)):
-            block = self._block(part, f"{where}[{place}]")
+        where = f"messages[{place}].content"
+        for number, part in enumerate(message.parts(where)):
+            block = self._block(part, f"{where}[{number}]")
             if only_text and "text" not in block:
-                raise CONVERSE.unsupported(f"{where}[{place}].type", part.type, "only text here")
+                raise CONVERSE.unsupported(f"{where}[{number}].type", part.type, "only text here")
             if "text" in block and _is_blank(block["text"]):
                 continue
             blocks += [block, *self._marks.after(part.cache_control)]
@@ -206,7 +212,7 @@ def talk_of(messages: Sequence[ChatMessage], marks: CacheMarks, losses: Losses) 
     """Translate the messages of a chat request."""
     talk = ConverseTalk(marks, losses)
     for place, message in enumerate(messages):
-        talk.add(message, f"messages[{place}]")
+        talk.add(message, place)
     return talk
 
 

@@ -6,13 +6,16 @@ is refused. Otherwise, the field is left out and a note says so.
 """
 
 import re
+from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import msgspec
 from msgspec import UNSET, Raw
 
 from gateway.errors import BadRequest
-from gateway.wire.chat.request import NO_SCHEMA, ChatFields, ChatTool, ChosenTool, given_fields, read_fields
+from gateway.wire.chat.request import NO_SCHEMA, ChatFields, ChatRequest, ChosenTool
+from gateway.wire.chat.tool_block import ChatTool, ToolBlock
 from gateway.wire.converse.blocks import CONVERSE, CacheMarks, talk_of
 from gateway.wire.json_fields import NULL, decoded, json_text
 from gateway.wire.messages.losses import Losses
@@ -82,23 +85,22 @@ _model_fields = msgspec.json.Decoder(dict[str, Raw])
 _metadata = msgspec.json.Decoder(dict[str, str])
 
 
-def converse_body(body: bytes, model: str, losses: Losses) -> bytes:
+def converse_body(request: ChatRequest, model: str, losses: Losses) -> bytes:
     """Return the body of the Converse request. Raises `BadRequest` for features that the API lacks."""
-    given = given_fields(body)
+    given, fields = dict(request.given), request.fields
     for name in CONVERSE.fields_left_out(given, REFUSED, HARMLESS, LEFT_OUT):
         losses.add(name)
-    fields = read_fields(body)
     vendor = vendor_of(model)
     if vendor not in ("", THINKING) and given.pop("thinking", None) is not None:
         losses.add("thinking", "only Claude models take it")
     marks = CacheMarks(vendor in ("", *CACHING), losses)
-    talk = talk_of(fields.messages, marks, losses)
+    talk = talk_of(request.messages, marks, losses)
     own = {name: given[name] for name in OWN if name in given}
     written: dict[str, Any] = {
         "messages": talk.messages,
         **({"system": talk.system} if talk.system else {}),
         **_inference(fields, given, losses),
-        **_tools(fields, list(talk.called), marks, losses),
+        **_tools(fields, request.tools, list(talk.called), marks, losses),
         **_output(fields, losses),
         **_tier(fields.service_tier, losses),
         **_request_metadata(given, losses),
@@ -138,14 +140,18 @@ def _inference(fields: ChatFields, given: dict[str, Raw], losses: Losses) -> dic
     return {"inferenceConfig": config} if config else {}
 
 
-def _tools(fields: ChatFields, called: list[str], marks: CacheMarks, losses: Losses) -> dict[str, Any]:
+def _tools(
+    fields: ChatFields, tools: ToolBlock, called: list[str], marks: CacheMarks, losses: Losses
+) -> dict[str, Any]:
     """Translate the tools. If the history has calls, the API wants tools, even if none may be called."""
-    choice, tools = fields.tool_choice, fields.tools or []
+    choice = fields.tool_choice
     if isinstance(choice, ChosenTool) and choice.type == "allowed_tools":
-        allowed = {tool.function.name for tool in choice.allowed_tools.tools}
-        tools = [tool for tool in tools if tool.function.name in allowed]
+        tools = tools.among({tool.function.name for tool in choice.allowed_tools.tools})
         choice = choice.allowed_tools.mode
-    specs = [spec for place, tool in enumerate(tools) for spec in _spec(tool, place, marks)]
+    # also where they are not sent, since wrong tools are refused
+    form = f"converse {'with' if marks.are_taken else 'without'} marks"
+    translated = tools.translated(form, partial(_specs, are_taken=marks.are_taken), losses)
+    specs: Any = translated if tools else []
     if choice == "none" and not called:
         return {}
     if choice == "none" and specs:
@@ -159,6 +165,11 @@ def _tools(fields: ChatFields, called: list[str], marks: CacheMarks, losses: Los
         losses.add("parallel_tool_calls", "the model may make several calls at once")
     chosen = _choice(choice)
     return {"toolConfig": {"tools": specs} | ({"toolChoice": chosen} if chosen else {})}
+
+
+def _specs(tools: Sequence[ChatTool], losses: Losses, *, are_taken: bool) -> list[dict[str, Any]]:
+    marks = CacheMarks(are_taken, losses)
+    return [spec for place, tool in enumerate(tools) for spec in _spec(tool, place, marks)]
 
 
 def _spec(tool: ChatTool, place: int, marks: CacheMarks) -> list[dict[str, Any]]:

@@ -4,7 +4,7 @@ import mimetypes
 from collections.abc import Sequence
 from typing import Any
 
-from msgspec import UNSET, Raw
+from msgspec import UNSET, Raw, UnsetType
 
 from gateway.errors import BadRequest
 from gateway.wire.chat.completion import loose_json, text_of
@@ -18,13 +18,11 @@ from gateway.wire.chat.request import (
     StoredOrGivenFile,
     data_of,
     is_text,
-    read_parts,
     read_text,
 )
 from gateway.wire.gemini.signatures import MISSING, OF_GEMINI, parts_of_id, signature_beside
 from gateway.wire.json_fields import NULL
 from gateway.wire.loose_objects import object_of
-from gateway.wire.messages.build import raw_input_of
 from gateway.wire.messages.losses import Losses
 
 Part = dict[str, Any]
@@ -45,20 +43,20 @@ class Contents:
         self._must_be_signed = must_be_signed
         self._names: dict[str, str] = {}
 
-    def add(self, message: ChatMessage, where: str) -> None:
+    def add(self, message: ChatMessage, place: int) -> None:
         """Translate one message. Raises `BadRequest`, which names the part, for content that the API lacks."""
         if message.role in SYSTEM:
             if self.contents:
                 self._losses.add("place of a system message", "moved to the front")
-            self.instructions += self._parts(message.content, f"{where}.content")
+            self.instructions += self._parts(message, place)
         elif message.role == "assistant":
-            self._add("model", self._assistant(message, where))
+            self._add("model", self._assistant(message, place))
         elif message.role == "tool":
-            self._add("user", self._result(message, where))
+            self._add("user", self._result(message, place))
         elif message.role == "user":
-            self._add("user", self._parts(message.content, f"{where}.content"))
+            self._add("user", self._parts(message, place))
         else:
-            raise GEMINI.unsupported(f"{where}.role", message.role, "system, user, assistant and tool")
+            raise GEMINI.unsupported(f"messages[{place}].role", message.role, "system, user, assistant and tool")
 
     def _add(self, role: str, parts: list[Part]) -> None:
         """Add parts. Results of tools are joined, because the API wants those of one turn in one content."""
@@ -69,17 +67,18 @@ class Contents:
         elif parts:
             self.contents.append({"role": role, "parts": parts})
 
-    def _assistant(self, message: ChatMessage, where: str) -> list[Part]:
+    def _assistant(self, message: ChatMessage, place: int) -> list[Part]:
         if message.function_call is not UNSET and bytes(message.function_call) != NULL:
-            raise GEMINI.unsupported(f"{where}.function_call", "an older form", "'tool_calls'")
-        parts = self._parts(message.content, f"{where}.content")
+            raise GEMINI.unsupported(f"messages[{place}].function_call", "an older form", "'tool_calls'")
+        parts = self._parts(message, place)
         if message.refusal:
             parts.append({"text": message.refusal})
-        parts += self._signatures(message)
+        if message.thinking_blocks or message.reasoning_content or message.reasoning:
+            parts += self._signatures(message)
         has_signature = not self._must_be_signed
-        for place, call in enumerate(message.tool_calls or ()):
+        for number, call in enumerate(message.tool_calls or ()):
             if call.type != "function":
-                raise GEMINI.unsupported(f"{where}.tool_calls[{place}].type", call.type, "functions")
+                raise GEMINI.unsupported(f"messages[{place}].tool_calls[{number}].type", call.type, "functions")
             own, signature = parts_of_id(call.id)
             signature = signature or signature_beside(call.extra_content)
             # of parallel calls only the first one is signed
@@ -88,7 +87,7 @@ class Contents:
                 self._losses.add("signature of a call", "another model made the call, or the client cut its id")
             has_signature = True
             self._names[call.id] = call.function.name
-            called = {"name": call.function.name, "args": raw_input_of(call.function.arguments)}
+            called = {"name": call.function.name, "args": call.function.input}
             part: Part = {"functionCall": called | ({"id": own} if own else {})}
             parts.append(part | ({"thoughtSignature": signature} if signature else {}))
         return parts
@@ -98,42 +97,48 @@ class Contents:
         blocks = [object_of(loose_json(bytes(block))) for block in message.thinking_blocks or ()]
         signatures = [text_of(block.get("signature")) for block in blocks]
         own = [signature for signature in signatures if signature.startswith(OF_GEMINI)]
-        if not own and (blocks or message.reasoning_content or message.reasoning):
+        if not own:
             self._losses.add("reasoning_content", "a Gemini model reads only its own signed reasoning")
         return [{"text": "", "thoughtSignature": signature.removeprefix(OF_GEMINI)} for signature in own]
 
-    def _result(self, message: ChatMessage, where: str) -> list[Part]:
+    def _result(self, message: ChatMessage, place: int) -> list[Part]:
         name = self._names.get(message.tool_call_id) or message.name
         if not name:
+            where = f"messages[{place}]"
             raise BadRequest(
                 f"Invalid value for '{where}.tool_call_id': no earlier message has a call with this id, and Gemini's "
                 "API needs the function's name. Send the assistant's message with the call, or the field 'name'.",
                 param=f"{where}.tool_call_id",
                 code="invalid_value",
             )
-        text, others = self._output(message.content, f"{where}.content")
+        text, others = self._output(message, place)
         own, _ = parts_of_id(message.tool_call_id)
         response = {"name": name, "response": {"error" if message.is_error else "output": text}}
         return [{"functionResponse": response | ({"id": own} if own else {})}, *others]
 
-    def _output(self, content: Raw, where: str) -> tuple[str | Raw, list[Part]]:
+    def _output(self, message: ChatMessage, place: int) -> tuple[str | Raw, list[Part]]:
         """Return the text of a tool's result, and its other parts. A text that stands alone stays undecoded."""
-        if is_text(content):
-            return content, []
+        if is_text(message.content):
+            return message.content, []
         texts, others = [], []
-        for place, part in enumerate(read_parts(content, where)):
+        where = f"messages[{place}].content"
+        for number, part in enumerate(message.parts(where)):
             if part.type in TEXTS:
-                texts.append(read_text(part.text, f"{where}[{place}].text"))
+                note_mark(part.cache_control, self._losses)
+                texts.append(read_text(part.text, f"{where}[{number}].text"))
             else:
-                others.append(self._part(part, f"{where}[{place}]"))
+                others.append(self._part(part, f"{where}[{number}]"))
         return "\n".join(texts), others
 
-    def _parts(self, content: Raw, where: str) -> list[Part]:
+    def _parts(self, message: ChatMessage, place: int) -> list[Part]:
+        content = message.content
         if is_text(content):
             return [] if content == EMPTY else [{"text": content}]
-        return [self._part(part, f"{where}[{place}]") for place, part in enumerate(read_parts(content, where))]
+        where = f"messages[{place}].content"
+        return [self._part(part, f"{where}[{number}]") for number, part in enumerate(message.parts(where))]
 
     def _part(self, part: ChatContentPart, where: str) -> Part:
+        note_mark(part.cache_control, self._losses)
         if part.type in TEXTS:
             return {"text": part.text}
         if part.type == "refusal":
@@ -164,8 +169,13 @@ def contents_of(messages: Sequence[ChatMessage], losses: Losses, *, must_be_sign
     """Translate the messages of a chat request."""
     translated = Contents(losses, must_be_signed=must_be_signed)
     for place, message in enumerate(messages):
-        translated.add(message, f"messages[{place}]")
+        translated.add(message, place)
     return translated
+
+
+def note_mark(control: Raw | UnsetType, losses: Losses) -> None:
+    if control is not UNSET:
+        losses.add("cache_control", "Gemini models cache by themselves")
 
 
 def _media(url: str) -> Part:

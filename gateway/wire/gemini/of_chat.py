@@ -6,14 +6,16 @@ says so.
 """
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 from msgspec import UNSET, Raw
 
 from gateway.errors import BadRequest
-from gateway.wire.chat.request import ChatFields, ChatTool, ChosenTool, given_fields, read_fields
-from gateway.wire.gemini.contents import GEMINI, contents_of
+from gateway.wire.chat.request import ChatFields, ChatRequest, ChosenTool
+from gateway.wire.chat.tool_block import ChatTool, ToolBlock
+from gateway.wire.gemini.contents import GEMINI, contents_of, note_mark
 from gateway.wire.json_fields import NULL, decoded
 from gateway.wire.messages.losses import Losses
 
@@ -83,21 +85,18 @@ ALWAYS, LEAST_BUDGET = "gemini-2.5-pro", 128
 _config = msgspec.json.Decoder(dict[str, Raw])
 
 
-def generate_body(body: bytes, model: str, losses: Losses) -> bytes:
+def generate_body(request: ChatRequest, model: str, losses: Losses) -> bytes:
     """Return the body of the `generateContent` request. Raises `BadRequest` for features that the API lacks."""
-    given = given_fields(body)
+    given, fields = request.given, request.fields
     for name in GEMINI.fields_left_out(given, REFUSED, HARMLESS, LEFT_OUT):
         losses.add(name)
-    if b'"cache_control"' in body:
-        losses.add("cache_control", "Gemini models cache by themselves")
-    fields = read_fields(body)
-    talk = contents_of(fields.messages, losses, must_be_signed=SIGNING.search(model) is not None)
+    talk = contents_of(request.messages, losses, must_be_signed=SIGNING.search(model) is not None)
     config = {**_config_of(fields, given, model, losses), **_own_config(given)}
     unchanged = {name: value for name, value in given.items() if name not in ANSWERED}
     written: dict[str, Any] = {
         **({"systemInstruction": {"parts": talk.instructions}} if talk.instructions else {}),
         "contents": talk.contents,
-        **_tools(fields, losses),
+        **_tools(fields, request.tools, losses),
         **({"generationConfig": config} if config else {}),
         **_tier(fields.service_tier, losses),
     }
@@ -160,12 +159,11 @@ def _least_thinking(model: str, losses: Losses) -> dict[str, Any]:
     return {"thinkingBudget": 0}
 
 
-def _tools(fields: ChatFields, losses: Losses) -> dict[str, Any]:
-    tools, choice = fields.tools or [], fields.tool_choice
+def _tools(fields: ChatFields, tools: ToolBlock, losses: Losses) -> dict[str, Any]:
+    choice = fields.tool_choice
     names: list[str] = []
     if isinstance(choice, ChosenTool) and choice.type == "allowed_tools":
-        allowed = {tool.function.name for tool in choice.allowed_tools.tools}
-        tools = [tool for tool in tools if tool.function.name in allowed]
+        tools = tools.among({tool.function.name for tool in choice.allowed_tools.tools})
         choice = choice.allowed_tools.mode
     elif isinstance(choice, ChosenTool):
         names = [choice.function.name]
@@ -174,7 +172,8 @@ def _tools(fields: ChatFields, losses: Losses) -> dict[str, Any]:
         return {}
     if fields.parallel_tool_calls is False:
         losses.add("parallel_tool_calls", "the model may make several calls at once")
-    translated: dict[str, Any] = {"tools": [{"functionDeclarations": _declarations(tools, losses)}]}
+    declared = tools.translated("gemini", _declarations, losses)
+    translated: dict[str, Any] = {"tools": [{"functionDeclarations": declared}]}
     if choice is None:
         return translated
     if choice not in CHOICES:
@@ -187,12 +186,13 @@ def _tools(fields: ChatFields, losses: Losses) -> dict[str, Any]:
     return {**translated, "toolConfig": {"functionCallingConfig": calling}}
 
 
-def _declarations(tools: list[ChatTool], losses: Losses) -> list[dict[str, Any]]:
+def _declarations(tools: Sequence[ChatTool], losses: Losses) -> list[dict[str, Any]]:
     declared = []
     for place, tool in enumerate(tools):
         if tool.type != "function":
             raise GEMINI.unsupported(f"tools[{place}].type", tool.type, "functions")
         function = tool.function
+        note_mark(tool.cache_control, losses)
         if function.strict is not UNSET and bytes(function.strict) == b"true":
             losses.add("tools.strict")
         schema = {"description": function.description, "parametersJsonSchema": function.parameters}

@@ -5,7 +5,6 @@ completions, responses and messages have no field for them, and clients drop fie
 client sends a call's id back, so the signature is a part of the id. Other signatures go into `thinking_blocks`.
 """
 
-import re
 from typing import Any
 
 from gateway.wire.chat.completion import text_of
@@ -19,7 +18,8 @@ MISSING = "skip_thought_signature_validator"
 """Google's documentation names this signature for calls that another model made."""
 _TO_ID = str.maketrans("+/", "-_", "=")
 _FROM_ID = str.maketrans("-_", "+/")
-_OWN = re.compile(r"call_fw_")
+OWN = "call_fw_"
+"""Begins an id that the gateway made."""
 
 
 def signed_id(id: str, signature: str) -> str:
@@ -30,10 +30,15 @@ def signed_id(id: str, signature: str) -> str:
 def parts_of_id(id: str) -> tuple[str, str]:
     """Return a call's own id and its signature. The id is "" if the gateway made it, the signature if there is none."""
     own, _, carried = id.partition(BETWEEN)
+    own = "" if own.startswith(OWN) else own
+    if not carried:
+        return own, ""
     signature = carried.translate(_FROM_ID)
-    return "" if _OWN.match(own) else own, signature + "=" * (-len(signature) % 4)
+    return own, signature + "=" * (-len(signature) % 4)
 
 
 def signature_beside(extra_content: Any) -> str:
     """Return the signature in a call's `extra_content`, where Google's own chat completions put it."""
+    if extra_content is None:
+        return ""
     return text_of(object_of(object_of(extra_content).get("google")).get("thought_signature"))

@@ -4,15 +4,19 @@ Fields that neither API defines pass unchanged. Chat completions lack some of An
 mean something else without such a field, the request is refused. Otherwise, the field is left out and a note says so.
 """
 
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from functools import cached_property, partial
+from typing import Any
 
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
 from gateway.errors import BadRequest
-from gateway.wire.json_fields import NULL, decoded, missing
-from gateway.wire.messages.blocks import WHY_CHAT, GivenMessage, Message, messages
+from gateway.wire.chat.request import NOTHING, ChatRequest, given_fields
+from gateway.wire.chat.tool_block import ChatTool, FunctionSpec, KeptBlocks, ToolBlock
+from gateway.wire.json_fields import decoded, missing
+from gateway.wire.messages.blocks import WHY_CHAT
+from gateway.wire.messages.chat_messages import GivenMessage, MadeMessage, messages
 from gateway.wire.messages.losses import Losses
 
 _object = msgspec.json.Decoder(dict[str, Raw])
@@ -55,8 +59,7 @@ TRANSLATED = (
 )
 ANSWERED = frozenset((*TRANSLATED, *LEFT_OUT, *REFUSED))
 """The fields that this module translates. Every other field passes unchanged."""
-NOTHING = (b"null", b"false", b"[]", b"{}")
-CACHE_CONTROL = b'"cache_control"'
+WITHOUT_EFFECT = (b"null", b"false", b"[]", b"{}")
 LONGEST_USER = 64
 """OpenAI's limit for the length of `user`, in characters."""
 SCHEMA_NAME = "answer"
@@ -103,10 +106,8 @@ class _Metadata(Struct):
 
 
 class _MessageKnobs(Struct):
-    messages: list[GivenMessage] = []
     stop_sequences: list[str] | None = None
     stream: bool | None = None
-    tools: list[_OfferedTool] | None = None
     tool_choice: _OfferedChoice | None = None
     thinking: _Thinking | None = None
     output_config: _OutputConfig | None = None
@@ -116,42 +117,60 @@ class _MessageKnobs(Struct):
 
 
 _knobs = msgspec.json.Decoder(_MessageKnobs)
+_messages = msgspec.json.Decoder(list[GivenMessage])
+_offered = msgspec.json.Decoder(list[_OfferedTool])
 
 
-class ChatRequest(NamedTuple):
-    """A translated request. `has_choice` says whether the request has a `tool_choice`."""
+class TranslatedRequest(ChatRequest):
+    """A translated request. `head` is a JSON object with all of its fields but the messages and the tools."""
 
-    body: bytes
-    messages: list[Message]
-    has_choice: bool
+    messages: Sequence[MadeMessage]
+
+    def __init__(self, head: bytes, made: Sequence[MadeMessage], tools: ToolBlock) -> None:
+        super().__init__(_object.decode(head), made, tools)
+        self._head = head
+
+    @property
+    def has_choice(self) -> bool:
+        """Whether the request has a `tool_choice`."""
+        return "tool_choice" in self.given
+
+    @cached_property
+    def body(self) -> bytes:
+        """The request as JSON."""
+        parts = [b'{"messages":', _encode([message.as_json() for message in self.messages])]
+        if self.tools:
+            parts += [b',"tools":', self.tools.raw]
+        return b"".join([*parts, b"," if self.given else b"", self._head[1:]])
 
 
 def chat_body(
     body: bytes, losses: Losses, model: str = "", room_tokens: int = 0, *, extended: bool = False
-) -> ChatRequest:
+) -> TranslatedRequest:
     """Translate the request. Raises `BadRequest` for features that chat completions lack.
 
     With `extended`, the backend's chat completions take `thinking`, `thinking_blocks` and `cache_control`.
 
     A given `model` replaces the name of the client's model. A given `room_tokens` replaces the client's `max_tokens`.
     """
-    fields = {name: value for name, value in _object.decode(body).items() if bytes(value) != NULL}
+    fields = given_fields(body)
+    system, given, offered = [fields.pop(name, None) for name in ("system", "messages", "tools")]
     for name, remedy in REFUSED.items():
-        if name in fields and bytes(fields[name]) not in NOTHING:
+        if name in fields and bytes(fields[name]) not in WITHOUT_EFFECT:
             raise untranslatable(name, remedy)
     for name in LEFT_OUT:
-        if name in fields and bytes(fields[name]) not in NOTHING:
+        if name in fields and bytes(fields[name]) not in WITHOUT_EFFECT:
             losses.add(name)
-    if CACHE_CONTROL in body and not extended:
-        losses.add("cache_control")
-    knobs = decoded(_knobs, body)
-    turns = messages(fields.get("system"), knobs.messages, losses, extended=extended)
+    knobs = decoded(_knobs, _encode(fields))
+    came: list[GivenMessage] = [] if given is None else decoded(_messages, given, "messages")
+    turns = messages(system, came, losses, extended=extended)
     if not turns:
         raise missing("messages")
+    tools = _kept[extended].decoded(offered)
+    losses.add_all(tools.lost)
     written: dict[str, Any] = {
-        "messages": turns,
         **_stops(knobs),
-        **_tools(knobs, losses, extended),
+        **(_choice_of(knobs) if tools else {}),
         **_output(knobs, losses, extended),
         **_about(knobs, losses),
     }
@@ -165,7 +184,7 @@ def chat_body(
     if model:
         written["model"] = model
     unchanged = {name: value for name, value in fields.items() if name not in ANSWERED}
-    return ChatRequest(_encode({**unchanged, **written}), turns, "tool_choice" in written)
+    return TranslatedRequest(_encode({**unchanged, **written}), turns, tools)
 
 
 def untranslatable(param: str, remedy: str) -> BadRequest:
@@ -180,23 +199,28 @@ def _stops(knobs: _MessageKnobs) -> dict[str, Any]:
     return {"stop": knobs.stop_sequences} if knobs.stop_sequences else {}
 
 
-def _tools(knobs: _MessageKnobs, losses: Losses, extended: bool) -> dict[str, Any]:
-    if not knobs.tools:
-        return {}
-    functions = [_function(tool, place, extended) for place, tool in enumerate(knobs.tools)]
-    for name in TOOL_FIELDS:
-        if any(getattr(tool, name) is not UNSET for tool in knobs.tools):
-            losses.add(f"tools.{name}")
+def _choice_of(knobs: _MessageKnobs) -> dict[str, Any]:
     choice = knobs.tool_choice
-    extra: dict[str, Any] = {}
-    if choice is not None:
-        extra["tool_choice"] = _choice(choice)
-        if choice.disable_parallel_tool_use:
-            extra["parallel_tool_calls"] = False
-    return {"tools": functions, **extra}
+    if choice is None:
+        return {}
+    single = {"parallel_tool_calls": False} if choice.disable_parallel_tool_use else {}
+    return {"tool_choice": _choice(choice), **single}
 
 
-def _function(tool: _OfferedTool, place: int, extended: bool) -> dict[str, Any]:
+def _tool_block(content: bytes, *, extended: bool) -> ToolBlock:
+    offered, lost = decoded(_offered, content, "tools"), Losses()
+    for name in TOOL_FIELDS:
+        if any(getattr(tool, name) is not UNSET for tool in offered):
+            lost.add(f"tools.{name}")
+    if not extended and any(tool.cache_control is not UNSET for tool in offered):
+        lost.add("cache_control")
+    return ToolBlock([_function(tool, place, extended) for place, tool in enumerate(offered)], lost)
+
+
+_kept = {extended: KeptBlocks(partial(_tool_block, extended=extended)) for extended in (False, True)}
+
+
+def _function(tool: _OfferedTool, place: int, extended: bool) -> ChatTool:
     if tool.type not in (None, "custom"):
         raise BadRequest(
             f"Unsupported value: 'tools[{place}].type' is {tool.type!r}, and the tools of chat completions are "
@@ -205,10 +229,9 @@ def _function(tool: _OfferedTool, place: int, extended: bool) -> dict[str, Any]:
             param=f"tools[{place}].type",
             code="unsupported_value",
         )
-    optional = {"description": tool.description, "parameters": tool.input_schema, "strict": tool.strict}
-    given = {name: value for name, value in optional.items() if value is not UNSET and bytes(value) != NULL}
-    mark = {"cache_control": tool.cache_control} if extended and tool.cache_control is not UNSET else {}
-    return {"type": "function", "function": {"name": tool.name, **given}, **mark}
+    optional = [UNSET if value == NOTHING else value for value in (tool.description, tool.input_schema, tool.strict)]
+    mark = tool.cache_control if extended else UNSET
+    return ChatTool("function", FunctionSpec(tool.name, *optional), mark)
 
 
 def _choice(choice: _OfferedChoice) -> Any:

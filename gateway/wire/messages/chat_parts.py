@@ -18,10 +18,9 @@ from gateway.wire.chat.request import (
     ChatMessage,
     StoredOrGivenFile,
     data_of,
-    read_parts,
+    is_text,
 )
 from gateway.wire.gemini.signatures import OF_GEMINI
-from gateway.wire.messages.build import raw_input_of
 from gateway.wire.messages.losses import Losses
 
 Block = dict[str, Any]
@@ -50,40 +49,42 @@ class Conversation:
         if message.role in SYSTEM:
             if self.messages:
                 self._losses.add("place of a system message", "moved to the front")
-            self.instructions += _blocks(message.content, f"{where}.content", self._losses)
+            self.instructions += _blocks(message, f"{where}.content", self._losses)
         elif message.role == "assistant":
             self._assistant(message, where)
         elif message.role == "tool":
             self._result(message, where)
         elif message.role == "user":
-            self._user(_blocks(message.content, f"{where}.content", self._losses))
+            self._user(_blocks(message, f"{where}.content", self._losses))
         else:
             raise ANTHROPIC.unsupported(f"{where}.role", message.role, "system, user, assistant and tool")
 
     def _assistant(self, message: ChatMessage, where: str) -> None:
         if message.function_call is not UNSET and bytes(message.function_call) != b"null":
             raise ANTHROPIC.unsupported(f"{where}.function_call", "an older form", "'tool_calls'")
-        blocks: list[Any] = [block for block in message.thinking_blocks or () if not FOREIGN.search(block)]
-        if len(blocks) < len(message.thinking_blocks or ()):
-            self._losses.add("thinking_blocks", "another provider's model signed them")
+        blocks: list[Any] = []
+        if message.thinking_blocks:
+            blocks += [block for block in message.thinking_blocks if not FOREIGN.search(block)]
+            if len(blocks) < len(message.thinking_blocks):
+                self._losses.add("thinking_blocks", "another provider's model signed them")
         has_thinking = bool(blocks)
         if not blocks and (message.reasoning_content or message.reasoning):
             self._losses.add("reasoning_content", "only thinking_blocks have the signature that is required")
-        blocks += _blocks(message.content, f"{where}.content", self._losses)
+        blocks += _blocks(message, f"{where}.content", self._losses)
         if message.refusal:
             blocks.append({"type": "text", "text": message.refusal})
         calls = message.tool_calls or []
         for place, call in enumerate(calls):
             if call.type != "function":
                 raise ANTHROPIC.unsupported(f"{where}.tool_calls[{place}].type", call.type, "functions")
-            name, given = call.function.name, raw_input_of(call.function.arguments)
+            name, given = call.function.name, call.function.input
             blocks.append({"type": "tool_use", "id": call.id, "name": name, "input": given})
         self.lacks_thinking = bool(calls) and not has_thinking
         if blocks:
             self.messages.append({"role": "assistant", "content": _shortest(blocks)})
 
     def _result(self, message: ChatMessage, where: str) -> None:
-        content = _shortest(_blocks(message.content, f"{where}.content", self._losses))
+        content = _shortest(_blocks(message, f"{where}.content", self._losses))
         result: Block = {"type": "tool_result", "tool_use_id": message.tool_call_id, "content": content}
         self._user([result | ({"is_error": True} if message.is_error else {})])
 
@@ -106,10 +107,12 @@ def conversation(messages: Sequence[ChatMessage], losses: Losses) -> Conversatio
     return translated
 
 
-def _blocks(content: Raw, where: str, losses: Losses) -> list[Block]:
-    """Return the blocks of a field `content`. Empty texts are left out, because Anthropic's API refuses them."""
+def _blocks(message: ChatMessage, where: str, losses: Losses) -> list[Block]:
+    """Return the blocks of a message's content. Empty texts are left out, because Anthropic's API refuses them."""
+    if is_text(message.content):
+        return [] if message.content == EMPTY else [{"type": "text", "text": message.content}]
     blocks = []
-    for place, part in enumerate(read_parts(content, where)):
+    for place, part in enumerate(message.parts(where)):
         block = _block(part, f"{where}[{place}]", losses)
         if block.get("text") in ("", EMPTY):
             continue

@@ -15,6 +15,10 @@ class Losses:
         """Record a loss. If the field was changed instead of left out, `why` describes the change."""
         self._names.setdefault(name, why)
 
+    def add_all(self, others: "Losses") -> None:
+        for name, why in others._names.items():
+            self.add(name, why)
+
     def note(self) -> Note | None:
         """Return the note for the client and the record, or None if nothing was lost."""
         if not self._names:

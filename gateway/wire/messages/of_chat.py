@@ -5,13 +5,15 @@ would mean something else without such a field, the request is refused. Otherwis
 so.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 from msgspec import UNSET
 
 from gateway.errors import BadRequest
-from gateway.wire.chat.request import NO_SCHEMA, ChatFields, ChatTool, ChosenTool, given_fields, read_fields
+from gateway.wire.chat.request import NO_SCHEMA, ChatFields, ChosenTool, read_request
+from gateway.wire.chat.tool_block import ChatTool, ToolBlock
 from gateway.wire.json_fields import NULL
 from gateway.wire.messages.chat_parts import ANTHROPIC, conversation
 from gateway.wire.messages.losses import Losses
@@ -71,11 +73,11 @@ def messages_body(body: bytes, answer_tokens: int, losses: Losses) -> bytes:
 
     Anthropic's API requires a maximum answer length. If the client sets none, `answer_tokens` is used.
     """
-    given = given_fields(body)
+    request = read_request(body)
+    given, fields = request.given, request.fields
     for name in ANTHROPIC.fields_left_out(given, REFUSED, HARMLESS, LEFT_OUT):
         losses.add(name)
-    fields = read_fields(body)
-    talk = conversation(fields.messages, losses)
+    talk = conversation(request.messages, losses)
     limit = fields.limit
     if not limit:
         losses.add("max_tokens", f"not set, so {answer_tokens} of the backend's answer_tokens")
@@ -91,7 +93,7 @@ def messages_body(body: bytes, answer_tokens: int, losses: Losses) -> bytes:
         **({"stream": True} if fields.stream else {}),
         **_stops(fields),
         **_temperature(fields, losses),
-        **_tools(fields),
+        **_tools(fields, request.tools, losses),
         **_output(fields, losses),
         **_about(fields, losses),
         **thinking,
@@ -116,20 +118,22 @@ def _temperature(fields: ChatFields, losses: Losses) -> dict[str, Any]:
     return {"temperature": min(fields.temperature, 1.0)}
 
 
-def _tools(fields: ChatFields) -> dict[str, Any]:
+def _tools(fields: ChatFields, tools: ToolBlock, losses: Losses) -> dict[str, Any]:
     choice = fields.tool_choice
-    tools = fields.tools or []
     if isinstance(choice, ChosenTool) and choice.type == "allowed_tools":
-        names = {tool.function.name for tool in choice.allowed_tools.tools}
-        tools = [tool for tool in tools if tool.function.name in names]
+        tools = tools.among({tool.function.name for tool in choice.allowed_tools.tools})
         choice = choice.allowed_tools.mode
     if not tools:
         return {}
-    translated = {"tools": [_tool(tool, place) for place, tool in enumerate(tools)]}
+    translated: dict[str, Any] = {"tools": tools.translated("messages", _translated_tools, losses)}
     chosen = _choice(choice)
     if fields.parallel_tool_calls is False:
         chosen = {**(chosen or {"type": "auto"}), "disable_parallel_tool_use": True}
     return translated | ({"tool_choice": chosen} if chosen else {})
+
+
+def _translated_tools(tools: Sequence[ChatTool], _losses: Losses) -> list[dict[str, Any]]:
+    return [_tool(tool, place) for place, tool in enumerate(tools)]
 
 
 def _tool(tool: ChatTool, place: int) -> dict[str, Any]:

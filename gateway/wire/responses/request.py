@@ -82,6 +82,7 @@ def ask(raw: bytes, headers: Mapping[bytes, bytes]) -> Ask:
         room_tokens=max(0, body.max_output_tokens or 0),
         greedy=body.temperature is not UNSET and bytes(body.temperature) in (b"0", b"0.0"),
         has_tools=is_given(body.tools),
+        may_require_call=is_given(body.tool_choice),
         has_format=body.text is not None and body.text.format is not None and body.text.format.type != "text",
         kept_elsewhere=stored or bool(body.previous_response_id) or is_given(body.conversation),
         previous=body.previous_response_id or "",

@@ -11,6 +11,7 @@ from botocore.validate import ParamValidator
 
 from gateway.errors import BadRequest, RequestError
 from gateway.wire.chat.chunks import CompletionHead
+from gateway.wire.chat.request import read_request
 from gateway.wire.converse import as_completion, errors
 from gateway.wire.converse.blocks import tool_id
 from gateway.wire.converse.of_chat import converse_body, vendor_of
@@ -45,7 +46,7 @@ def _with_bytes(value: Any) -> Any:
 
 def translated(request: Any, model: str = CLAUDE) -> tuple[dict[str, Any], list[str]]:
     losses = Losses()
-    made: dict[str, Any] = json.loads(converse_body(encoded({"model": "m", **request}), model, losses))
+    made: dict[str, Any] = json.loads(converse_body(read_request(encoded({"model": "m", **request})), model, losses))
     note = losses.note()
     return made, list(note.data["left_out"]) if note else []
 
@@ -58,7 +59,7 @@ def test_requests_have_the_shape_of_awss_model(case: str, model: str) -> None:
 
 def test_a_messages_request_has_the_shape_of_awss_model_and_keeps_its_marks_and_its_thinking() -> None:
     request = chat_body(encoded(body("bedrock-messages")), Losses(), extended=True)
-    made = json.loads(converse_body(request.body, CLAUDE, Losses()))
+    made = json.loads(converse_body(request, CLAUDE, Losses()))
 
     of_aws(made)
     assert json.dumps(made).count("cachePoint") == encoded(body("bedrock-messages")).count(b"cache_control")
@@ -67,7 +68,7 @@ def test_a_messages_request_has_the_shape_of_awss_model_and_keeps_its_marks_and_
 def test_a_wrong_field_of_a_request_is_refused_or_passed_on() -> None:
     for wrong in mutated(body("bedrock-chat")):
         try:
-            converse_body(encoded(wrong), CLAUDE, Losses())
+            converse_body(read_request(encoded(wrong)), CLAUDE, Losses())
         except RequestError as error:
             assert error.status == 400 and error.message
 

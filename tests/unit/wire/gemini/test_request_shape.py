@@ -8,6 +8,7 @@ from google.genai import types
 
 from gateway.errors import BadRequest, RequestError
 from gateway.wire.chat.chunks import CompletionHead
+from gateway.wire.chat.request import read_request
 from gateway.wire.gemini import as_completion, embeddings, errors
 from gateway.wire.gemini.of_chat import generate_body
 from gateway.wire.gemini.signatures import parts_of_id, signed_id
@@ -21,7 +22,7 @@ MODEL = "gemini-3-pro"
 
 def translated(request: Any, model: str = MODEL) -> tuple[dict[str, Any], list[str]]:
     losses = Losses()
-    made: dict[str, Any] = json.loads(generate_body(encoded({"model": "m", **request}), model, losses))
+    made: dict[str, Any] = json.loads(generate_body(read_request(encoded({"model": "m", **request})), model, losses))
     note = losses.note()
     return made, list(note.data["left_out"]) if note else []
 
@@ -43,7 +44,7 @@ def test_requests_have_the_shape_of_googles_types(case: str) -> None:
 
 def test_a_messages_request_has_the_shape_of_googles_types_and_keeps_its_thinking_budget() -> None:
     request = chat_body(encoded(body("messages-translated")).replace(b"BB==", b"BA=="), Losses(), extended=True)
-    made = json.loads(generate_body(request.body, MODEL, Losses()))
+    made = json.loads(generate_body(request, MODEL, Losses()))
 
     of_google(made)
 
@@ -51,7 +52,7 @@ def test_a_messages_request_has_the_shape_of_googles_types_and_keeps_its_thinkin
 def test_a_wrong_field_of_a_request_is_refused_or_passed_on() -> None:
     for wrong in mutated(body("gemini-chat")):
         try:
-            generate_body(encoded(wrong), MODEL, Losses())
+            generate_body(read_request(encoded(wrong)), MODEL, Losses())
         except RequestError as error:
             assert error.status == 400 and error.message
 

@@ -11,6 +11,7 @@ import yaml
 from gateway.errors import RequestError
 from gateway.wire.chat import decode, next_draw
 from gateway.wire.chat.chunks import CompletionHead
+from gateway.wire.chat.request import read_request
 from gateway.wire.converse.of_chat import converse_body
 from gateway.wire.gemini.of_chat import generate_body
 from gateway.wire.messages import answer, as_completion, as_stream, read, request
@@ -134,17 +135,17 @@ REQUESTS: dict[str, tuple[str, Callable[[bytes], Any]]] = {
     ),
     "messages to gemini": (
         "bedrock-messages",
-        lambda raw: generate_body(chat_body(raw, Losses(), extended=True).body, "gemini-3-pro", Losses()),
+        lambda raw: generate_body(chat_body(raw, Losses(), extended=True), "gemini-3-pro", Losses()),
     ),
     "messages to bedrock": (
         "bedrock-messages",
-        lambda raw: converse_body(chat_body(raw, Losses(), extended=True).body, "us.anthropic.x", Losses()),
+        lambda raw: converse_body(chat_body(raw, Losses(), extended=True), "us.anthropic.x", Losses()),
     ),
     "messages counted": ("messages-translated", countable),
     "chat to messages": ("chat-over-messages", lambda raw: messages_body(raw, 9, Losses())),
     "rich chat to messages": ("rich", lambda raw: messages_body(raw, 9, Losses())),
-    "rich chat to gemini": ("rich", lambda raw: generate_body(raw, "gemini-3-pro", Losses())),
-    "rich chat to bedrock": ("rich", lambda raw: converse_body(raw, "us.anthropic.x", Losses())),
+    "rich chat to gemini": ("rich", lambda raw: generate_body(read_request(raw), "gemini-3-pro", Losses())),
+    "rich chat to bedrock": ("rich", lambda raw: converse_body(read_request(raw), "us.anthropic.x", Losses())),
     "rich chat once more": ("rich", lambda raw: next_draw.whole(raw, 1)),
     "chat decoded": ("rich", lambda raw: decode.chat(raw, {})),
     "completion decoded": ("prompt", lambda raw: decode.completion(raw, {})),
