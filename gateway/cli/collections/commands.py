@@ -55,14 +55,16 @@ def add(collection: str, paths: tuple[Path, ...], attributes: tuple[str, ...], a
     settings = load_settings(config)
     values = _attributes(attributes)
     with parts.opened(settings) as known, parts.ingesting(settings, known) as ingest:
-        files = [path.resolve() for path in parts.files_of(paths)]
+        named, left_out = parts.files_of(paths, settings.data_folder)
+        files = [path.resolve() for path in named]
         items = [IngestItem(path, source_name(path, settings.root), attributes=values) for path in files]
         with view.progress(quiet=as_json) as on_progress:
             reports = ingest.add(known.find_or_create(collection, OPERATOR), items, on_progress)
+    own = str(settings.data_folder) if left_out else ""
     if as_json:
-        _echo({"collection": collection, "files": [view.added_values(row) for row in reports]})
+        _echo({"collection": collection, "files": [view.added_values(row) for row in reports], "left_out": own})
     else:
-        view.print_added(collection, reports)
+        view.print_added(collection, reports, own)
     if any(row.state == "failed" for row in reports):
         raise SystemExit(1)
 

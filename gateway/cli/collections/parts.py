@@ -75,15 +75,26 @@ def require(collections: Collections, name: str) -> Collection:
     return collection
 
 
-def files_of(paths: Sequence[Path]) -> list[Path]:
-    """Replace each folder by the documents in the folder."""
+def files_of(paths: Sequence[Path], data_folder: Path) -> tuple[list[Path], bool]:
+    """Replace each folder by the documents in the folder. The second value says whether files were left out.
+
+    In `data_folder` the gateway keeps records and uploads, which others may have written. They are left out of a folder
+    that contains it. A folder or file inside it is read if it is named.
+    """
+    own = data_folder.resolve()
     files: list[Path] = []
+    left_out = False
     for path in paths:
-        if path.is_dir():
-            files += sorted(file for file in path.rglob("*") if file.suffix.lower() in READABLE and file.is_file())
-        else:
+        if not path.is_dir():
             files.append(path)
-    return files
+            continue
+        readable = sorted(file for file in path.rglob("*") if file.suffix.lower() in READABLE and file.is_file())
+        if own.is_relative_to(path.resolve()):
+            kept = [file for file in readable if not file.resolve().is_relative_to(own)]
+            left_out |= len(kept) < len(readable)
+            readable = kept
+        files += readable
+    return files, left_out
 
 
 def adapter(settings: Settings, group: str, name: str, table: KindTable | None) -> Any:

@@ -53,7 +53,8 @@ def added_values(row: AddedFile) -> dict[str, Any]:
     return {**values, "report": report} if report else values
 
 
-def print_added(collection: str, reports: Sequence[AddedFile]) -> None:
+def print_added(collection: str, reports: Sequence[AddedFile], left_out: str = "") -> None:
+    """Print what was added. `left_out` is the gateway's own folder if it was among the folders."""
     from rich.console import Console
     from rich.markup import escape
 
@@ -67,6 +68,8 @@ def print_added(collection: str, reports: Sequence[AddedFile]) -> None:
         console.print(f"[{colour}]{row.state:<9}[/{colour}] {escape(line)}")
         for detail in summary_lines(row.report):
             console.print(f"          {escape(detail)}")
+    if left_out:
+        console.print(f"left out  {escape(left_out)}: the gateway's own data")
     counts = {state: sum(row.state == state for row in reports) for state in COLOURS}
     summary = ", ".join(f"{count} {state}" for state, count in counts.items() if count) or "no documents found"
     console.print(f"{escape(collection)}: {summary}")

@@ -17,7 +17,7 @@ from gateway.context.reading.document import Document, Lead
 from gateway.context.reading.text_spans import Count, Span, fits, overlapping, split, stripped
 from gateway.exchange import Chunk
 
-VERSION = 4
+VERSION = 5
 """The version of the cutting. Increase it after a change, so that files are cut again when they are added again."""
 
 SPECIAL_TOKENS = 4
@@ -105,7 +105,8 @@ class _Section:
         self._heads = [_head(self._text, lead) for lead in document.leads[first:last]]
         self._starts = [lead.start for lead in self._leads]
         first = bisect_left(document.headings, start, key=lambda heading: heading.start)
-        self._headed = first < len(document.headings) and document.headings[first].start < end
+        last = bisect_left(document.headings, end, key=lambda heading: heading.start)
+        self._headings = document.headings[first:last]
         first = bisect_left(document.records, (start, 0))
         self._records = document.records[first : bisect_left(document.records, (end, 0))]
 
@@ -138,18 +139,35 @@ class _Section:
             head = max(at, head)
             spans += self._cut(at, head, self._room)
             room = self._room - self._tokens(lead.start)
-            rows = self._cut(lead.start, lead.end, room)
+            rows = self._with_last_row(self._cut(lead.start, lead.end, room), room)
             spans += [(head, rows[0][1]), *rows[1:]] if rows else []
             at = lead.end
         spans += self._cut(at, end, self._room)
         return self._packed(self._with_heading(spans))
 
     def _with_heading(self, spans: list[Span]) -> list[Span]:
-        """Join a span that consists only of a heading with the text below it."""
-        if len(spans) < 2 or not self._headed or "\n" in self._text[slice(*spans[0])]:
+        """Join a span that consists only of headings with the text below it. Such a chunk would answer nothing, and
+        would rank first for each question that names the heading.
+        """
+        if len(spans) < 2 or not self._is_heading(*spans[0]):
             return spans
         both = (spans[0][0], spans[1][1])
         return [both, *spans[2:]] if fits(self._text[slice(*both)], self._count, self._room) else spans
+
+    def _is_heading(self, start: int, end: int) -> bool:
+        """Whether a span has no line but headings, or is the only line before the text of a section with a heading."""
+        lines = [line for line in self._text[start:end].split("\n") if line.strip()]
+        headings = sum(start <= heading.start < end and heading.own_line for heading in self._headings)
+        return len(lines) <= max(headings, 1 if self._headings else 0)
+
+    def _with_last_row(self, spans: list[Span], room: int) -> list[Span]:
+        """Join a short last part of a table with the part before it, if both fit. A chunk of one row, with the titles
+        of all columns, would have too high a score.
+        """
+        if len(spans) < 2 or not fits(self._text[slice(*spans[-1])], self._count, self._joined // 2):
+            return spans
+        both = (spans[-2][0], spans[-1][1])
+        return [*spans[:-2], both] if fits(self._text[slice(*both)], self._count, room) else spans
 
     def _tokens(self, first: int) -> int:
         lead = self.lead(first)

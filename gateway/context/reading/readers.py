@@ -8,15 +8,18 @@ from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 
-from gateway.context.reading.document import Document
+from msgspec.structs import replace
+
+from gateway.context.reading.document import Document, Heading
 from gateway.context.reading.formats.code import BRACES, PYTHON
 from gateway.context.reading.formats.definitions import FORMS
 from gateway.context.reading.kinds import kind_of
 from gateway.context.reading.recognition import NO_RECOGNITION, Recogniser, Recognition
 from gateway.context.reading.writer import DocumentWriter
+from gateway.context.store.index_text import label_of
 from gateway.errors import CollectionError
 
-VERSION = 6
+VERSION = 7
 """The version of the readers. It is part of the recipe of each ingested file. Increase it after a change to a reader,
 so that files are read again.
 """
@@ -29,6 +32,8 @@ MOST_FILES = 500
 
 OFF = Recogniser(NO_RECOGNITION)
 """Recognises nothing."""
+
+TABLES = frozenset(("CSV", "TSV", "XLSX", "XLS", "XLSB", "ODS"))
 
 FORMATS = "gateway.context.reading.formats"
 READERS: dict[str, str] = {
@@ -85,7 +90,17 @@ def read(path: Path, name: str = "", recognition: Recognition = NO_RECOGNITION) 
         scanned = document.report.kind == "PDF"
         hint = "; a scanned PDF needs text recognition: see [context] ocr" if scanned else ""
         raise CollectionError(f"{named}: {reason}{hint}")
-    return document
+    return _titled(document, named)
+
+
+def _titled(document: Document, named: Path) -> Document:
+    """Put a table without headings below the words of the file's name. The name is often the only place that says what
+    the table is about.
+    """
+    title = label_of(named.name)
+    if document.headings or document.report.kind not in TABLES or not title:
+        return document
+    return replace(document, headings=(Heading(0, 1, title, own_line=False),))
 
 
 def read_bytes(name: Path, raw: bytes, recogniser: Recogniser = OFF, depth: int = 0) -> Document:

@@ -25,7 +25,7 @@ VECTORS_SHARE = 0.5
 
 NEAR, SUPPORTERS = 3, 2
 STEPS = tuple(step for step in range(-NEAR, NEAR + 1) if step)
-SUPPORT = 0.5
+SUPPORT = 0.25
 """This share of the mean score of a chunk's two best neighbours is added to the score of the chunk. In a long document
 that answers a question, several chunks have a score.
 """

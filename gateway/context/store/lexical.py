@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-VERSION = 3
+VERSION = 4
 """The version of the indexed text. It is part of the recipe of each ingested file. Increase it after a change to the
 indexed text or to the splitting into words, since a search finds only words that its own version formed.
 """
@@ -229,6 +229,9 @@ def nearest(
 def _gains(database: Database, collection: str, term: str, average: float) -> tuple[NDArray[np.int64], Any]:
     """Return the keys of the chunks with a word, and the weight of the word in each of these chunks. The weights do not
     include the idf.
+
+    A chunk that is shorter than the mean counts as one of mean length. Otherwise the last rows of a table, which repeat
+    its titles, would rank before the row that the question is about.
     """
     import numpy as np
 
@@ -238,7 +241,7 @@ def _gains(database: Database, collection: str, term: str, average: float) -> tu
     ends = np.flatnonzero(np.concatenate([places[1:] != places[:-1], [True]]))
     rows, times = places[ends], np.diff(ends, prepend=-1)
     lengths = np.array(LENGTHS)[rows & (len(LENGTHS) - 1)]
-    return rows >> LENGTH_BITS, _tf(times, lengths, average)
+    return rows >> LENGTH_BITS, _tf(times, np.maximum(lengths, average), average)
 
 
 def _tf(times: Any, words: Any, average: float) -> Any:

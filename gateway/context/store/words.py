@@ -7,8 +7,13 @@ import unicodedata
 from itertools import pairwise
 from pathlib import Path
 
+from gateway.context.store.written_forms import form_of, normal
+
 SPACELESS = "\u0e00-\u0eff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 WORD = re.compile(rf"[{SPACELESS}]+|(?:(?![{SPACELESS}])[^\W_])+")
+JOINED_WORDS = re.compile(r"[A-Za-z][a-z]{2,}(?:[A-Z][a-z]{2,})+")
+"""A name such as `uploadPiece`. Its parts are indexed too, since a question names them as separate words."""
+CAPITAL = re.compile(r"(?=[A-Z])")
 IS_SPACELESS = re.compile(rf"[{SPACELESS}]")
 
 # Words that occur in any question.
@@ -32,16 +37,21 @@ def terms_of(query: str) -> list[str]:
 def words_of(text: str) -> list[str]:
     """Return the words of a text in the form in which they are indexed."""
     # replaces compatibility forms (full width, ligatures) and drops accents
-    plain = unicodedata.normalize("NFKD", text).casefold()
+    plain = unicodedata.normalize("NFKD", JOINED_WORDS.sub(_apart, text)).casefold()
     if not plain.isascii():
         plain = "".join(char for char in plain if not unicodedata.combining(char))
     words: list[str] = []
-    for word in WORD.findall(plain):
+    for word in WORD.findall(normal(plain)):
         if IS_SPACELESS.match(word):
             words += map("".join, pairwise(word)) if len(word) > 1 else (word,)
         else:
+            word = form_of(word)
             words.append(word if word in STOP else stem(word))
     return words
+
+
+def _apart(match: re.Match[str]) -> str:
+    return f"{match[0]} {CAPITAL.sub(' ', match[0])}"
 
 
 def stem(word: str) -> str:

@@ -57,6 +57,33 @@ def test_no_chunk_is_a_title_row_alone() -> None:
     assert all("Land" in piece.text for piece in cut(writer.document(), 30))
 
 
+def test_no_chunk_is_only_headings() -> None:
+    writer = DocumentWriter()
+    writer.heading(1, "Travel costs of the whole company")
+    writer.heading(2, "Limits for hotels, by country")
+    writer.table(Table([TITLES, *[[f"Land {row}", "1 EUR", "a b c d e f g h"] for row in range(30)]]))
+
+    assert all("Land" in piece.text for piece in cut(writer.document(), 60))
+
+
+def test_the_last_rows_of_a_table_do_not_stand_alone_where_they_fit_the_chunk_before() -> None:
+    writer = DocumentWriter()
+    writer.table(Table([TITLES, *[[f"Land{row}", "1 EUR", "a b c d e"] for row in range(9)]]))
+
+    *_, last = cut(writer.document(), 72)
+
+    assert last.text.count("Land") > 1
+
+
+def test_a_table_without_a_heading_stands_below_the_name_of_its_file(tmp_path: Path) -> None:
+    file = tmp_path / "hotel-limits_2026.csv"
+    file.write_text("Country,Limit\nJapan,187\nPeru,90\n")
+
+    (piece,) = cut(read(file))
+
+    assert (piece.heading, piece.text) == ("hotel limits 2026", "Country | Limit\nJapan | 187\nPeru | 90")
+
+
 def test_rows_and_records_are_never_cut(tmp_path: Path) -> None:
     lines = "".join(f"{row},{'long ' * (5 * row % 60)}note {row}\n" for row in range(60))
     (tmp_path / "a.csv").write_text("id,note\n" + lines, "utf-8")

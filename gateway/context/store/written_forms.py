@@ -1,0 +1,108 @@
+"""Gives numbers, dates and units one form, in texts and in questions: "nineteenth of June" and "2025-06-19", "Q3" and
+"third quarter", "1,500" and "1.5k", "$" and "USD".
+
+A question and a text often write the same number differently. Words are lower case and have no accents here.
+"""
+
+import re
+
+ISO_DATE = re.compile(r"\b(\d{4})-(\d\d)-(\d\d)(?:t(?=\d)|(?!\d))")
+DAY_FIRST = re.compile(r"\b(\d{1,2})\.(\d{1,2})\.(\d{4})\b")
+SLASHED = re.compile(r"\b(\d{1,2})/(\d{1,2})/(\d{4})\b")
+GROUPED = re.compile(r"(?<![\d.,])\d{1,3}(?:(?:,\d{3})+(?![\d,])|(?:\.\d{3}){1,2}(?![\d.])|(?:'\d{3})+(?!\d))")
+THOUSANDS = re.compile(r"\b(\d+(?:\.\d+)?)k\b")
+QUARTER = re.compile(
+    r"\b(?:(?:(1|first|1st|erste[sn]?)|(2|second|2nd|zweite[sn]?)|(3|third|3rd|dritte[sn]?)|(4|fourth|4th|vierte[sn]?))"
+    r"\.?[ -](?:quarter|quartal)|(?:quarter|quartal) ([1-4]))\b"
+)
+SYMBOLS = {"€": " euro ", "$": " dollar ", "£": " pound ", "¥": " yen ", "%": " percent "}
+HAS_SYMBOL = re.compile("[€$£¥%]")
+ORDINAL = re.compile(r"(\d+)(?:st|nd|rd|th)")
+
+MONTHS = (
+    "january jan januar janner janvier enero janeiro gennaio",
+    "february feb februar fevrier febrero fevereiro febbraio",
+    "march marz mars marzo marco",
+    "april apr avril abril aprile",
+    "may mai mayo maio maggio",
+    "june jun juni juin junio junho giugno",
+    "july jul juli juillet julio julho luglio",
+    "august aug aout agosto",
+    "september sep sept septembre septiembre setembro settembre",
+    "october oct oktober okt octobre octubre outubro ottobre",
+    "november nov novembre noviembre novembro",
+    "december dec dezember dez decembre diciembre dezembro dicembre",
+)
+UNITS = "- one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen"
+TEENS = "eighteen nineteen"
+TENS = "- - twenty thirty forty fifty sixty seventy eighty ninety"
+ORDINALS = (
+    "- first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth thirteenth fourteenth "
+    "fifteenth sixteenth seventeenth eighteenth nineteenth twentieth"
+)
+COMMON_WORDS = frozenset(("-", "one", "first", "second"))
+"""Words that mostly mean something else than a number. They stay as they are."""
+
+
+def _numbers() -> dict[str, str]:
+    named = {word: str(value) for value, word in enumerate(f"{UNITS} {TEENS}".split())}
+    named |= {word: str(10 * value) for value, word in enumerate(TENS.split())}
+    named |= {word: str(value) for value, word in enumerate(ORDINALS.split())}
+    return {word: digits for word, digits in named.items() if word != "-"}
+
+
+NUMBERS = _numbers()
+TENS_AND_UNITS = re.compile(
+    rf"\b({'|'.join(TENS.split()[2:])})[- ]({'|'.join((UNITS + ' ' + ORDINALS).split()[1:10])}|"
+    rf"{'|'.join(ORDINALS.split()[1:10])})\b"
+)
+FORMS = {
+    **{word: digits for word, digits in NUMBERS.items() if word not in COMMON_WORDS},
+    **{word: names.split()[0] for names in MONTHS for word in names.split()},
+    "eur": "euro",
+    "usd": "dollar",
+    "gbp": "pound",
+    "jpy": "yen",
+    "prozent": "percent",
+}
+"""The form of each word that has another one."""
+
+
+def normal(text: str) -> str:
+    """Rewrite the numbers, dates and units in a text of lower case that are more than one word."""
+    if HAS_SYMBOL.search(text):
+        for symbol, word in SYMBOLS.items():
+            text = text.replace(symbol, word)
+    text = TENS_AND_UNITS.sub(lambda m: str(int(NUMBERS[m[1]]) + int(NUMBERS[m[2]])), text)
+    text = QUARTER.sub(_quarter, text)
+    text = ISO_DATE.sub(lambda m: _date(m[0], m[1], m[2], m[3]), text)
+    text = DAY_FIRST.sub(lambda m: _date(m[0], m[3], m[2], m[1]), text)
+    text = SLASHED.sub(_slashed, text)
+    text = GROUPED.sub(lambda m: re.sub(r"\D", "", m[0]), text)
+    return THOUSANDS.sub(lambda m: f"{float(m[1]) * 1000:.0f}" if len(m[1]) < 10 else m[0], text)
+
+
+def form_of(word: str) -> str:
+    """Return the form of a word under which it is indexed, before it is stemmed."""
+    if word[0].isdigit():
+        ordinal = ORDINAL.fullmatch(word)
+        return (ordinal[1] if ordinal else word).lstrip("0") or "0"
+    return FORMS.get(word, word)
+
+
+def _quarter(match: re.Match[str]) -> str:
+    return f"q{next(number for number in range(1, 6) if match[number])}" if not match[5] else f"q{match[5]}"
+
+
+def _slashed(match: re.Match[str]) -> str:
+    """A date with slashes has the month or the day first. If both numbers may be a month, it stays as it is."""
+    first, second = int(match[1]), int(match[2])
+    if first > 12:
+        return _date(match[0], match[3], match[2], match[1])
+    return _date(match[0], match[3], match[1], match[2]) if second > 12 else match[0]
+
+
+def _date(whole: str, year: str, month: str, day: str) -> str:
+    if not 1 <= int(month) <= len(MONTHS) or not 1 <= int(day) <= 31:
+        return whole
+    return f" {day} {MONTHS[int(month) - 1].split()[0]} {year} "
