@@ -105,12 +105,17 @@ CREATE INDEX IF NOT EXISTS attachments_by_file ON attachments (file);
 CREATE INDEX IF NOT EXISTS attachments_waiting ON attachments (created) WHERE status = 'in_progress'
 """
 
-VERSION = 7
+VERSION = 8
 """The version of the file. Version 1 had other row numbers in the word index. Version 2 lacked the index
 `chunks_owners`, and version 3 lacked the counts of common words. Version 4 lacked the number of chunks, the size of the
 word index and some indexes. Version 5 lacked the labels of documents.
-Version 6 lacked uploads in parts.
+Version 6 lacked uploads in parts. Version 7 had other words in the word index: numbers, dates and units had other
+forms. A text is removed from the index by its words, so no index may keep those of an earlier version.
 """
+
+
+BATCH = 1000
+"""The number of texts that are indexed at a time when a file is upgraded."""
 
 
 def prepare(database: sqlite3.Connection) -> None:
@@ -130,8 +135,7 @@ def prepare(database: sqlite3.Connection) -> None:
         for (id,) in database.execute("SELECT id FROM collections").fetchall():
             if f"words_{id}" not in indexed:
                 continue  # a collection gets its index with its first text
-            if version == 1:
-                _index_again(database, id)
+            _index_again(database, id)
             lexical.create_counts(database, id)
             lexical.measure(database, id)
         database.execute(f"PRAGMA user_version = {VERSION}")
@@ -168,4 +172,5 @@ def _index_again(database: sqlite3.Connection, collection: str) -> None:
         "WHERE d.collection = ?",
         (collection,),
     )
-    lexical.add(database, collection, ((key, indexed(*parts)) for key, *parts in rows))
+    while some := rows.fetchmany(BATCH):
+        lexical.add(database, collection, ((key, indexed(*parts)) for key, *parts in some))

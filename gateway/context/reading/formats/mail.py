@@ -24,6 +24,8 @@ SHOWN_HEADERS = ("From", "To", "Cc", "Date")
 LONGEST_HEADER = 4000
 SEPARATOR = re.compile(rb"(?:\A|\n)From [^\n]{1,400}\n(?=[!-9;-~]{1,80}:)")
 MOST_PARTS = 1000
+FULLER = 2
+"""HTML with more than this many times the words of the plain text is read in place of the plain text."""
 RTF_BODY = 0x1009
 
 
@@ -104,12 +106,26 @@ def _parts(message: "Message[str, str]") -> list["Message[str, str]"]:
 
 
 def _body(leaves: "list[Message[str, str]]") -> "Message[str, str] | None":
-    """Return the part with the plain text, or else the part with the HTML. The result is None if neither has text."""
-    for kind in ("text/plain", "text/html"):
-        for part in leaves:
-            shown = part.get_content_type() == kind and part.get_content_disposition() != "attachment"
-            if shown and _payload(part).strip():
-                return part
+    """Return the part with the plain text or the part with the HTML. The result is None if neither has text.
+
+    The plain text is returned unless the HTML says more: a program may write "see the HTML part" in place of a text,
+    and the rows of a table lose their titles in plain text.
+    """
+    plain, page = (_first(leaves, kind) for kind in ("text/plain", "text/html"))
+    if plain is None or page is None:
+        return plain or page
+    shown = _text(page)
+    words = len(shown.text.split())
+    is_fuller = bool(words and shown.report.tables and shown.leads) or words > FULLER * len(_text(plain).text.split())
+    return page if is_fuller else plain
+
+
+def _first(leaves: "list[Message[str, str]]", kind: str) -> "Message[str, str] | None":
+    """Return the first part of this kind that has content and is not an attachment."""
+    for part in leaves:
+        shown = part.get_content_type() == kind and part.get_content_disposition() != "attachment"
+        if shown and _payload(part).strip():
+            return part
     return None
 
 

@@ -1,5 +1,6 @@
 """Everyday files: what each kind holds is read, and what is not read is reported."""
 
+from email.message import EmailMessage
 from pathlib import Path
 
 import pytest
@@ -305,3 +306,25 @@ def test_lines_above_a_table_of_a_sheet_are_its_caption(tmp_path: Path) -> None:
 
     assert document.text == f"Paint shops\n\nLitres sold in 2025\n{TABLE}\n\nProvisional."
     assert document.leads[0].text == "Litres sold in 2025\nCountry | Hotel limit | Approver"
+
+
+@pytest.mark.parametrize(
+    ("plain", "page", "text"),
+    [
+        ("See the HTML part.", "<p>Our offer for your roof: 5,320 euros for the insulation, until June.</p>", "5,320"),
+        (
+            "Our offer. Work Price Insulation 5,320 Tiles 8,940",
+            "<p>Our offer.</p><table><tr><th>Work</th><th>Price</th></tr><tr><td>Insulation</td><td>5,320</td></tr>"
+            "<tr><td>Tiles</td><td>8,940</td></tr></table>",
+            "Work | Price\nInsulation | 5,320",
+        ),
+        ("The offer holds until June.", "<p>The offer holds until <b>June</b>.</p>", "The offer holds until June."),
+    ],
+)
+def test_the_fuller_alternative_of_a_message_is_read(tmp_path: Path, plain: str, page: str, text: str) -> None:
+    message = EmailMessage()
+    message["Subject"] = "Offer"
+    message.set_content(plain)
+    message.add_alternative(page, "html")
+
+    assert text in written(tmp_path, "offer.eml", message.as_bytes()).text

@@ -22,7 +22,8 @@ def filled(catalog: Catalog) -> Documents:
     return documents
 
 
-def test_words_that_version_1_kept_under_other_numbers_are_found(tmp_path: Path) -> None:
+@pytest.mark.parametrize("version", [1, 7])
+def test_words_that_an_earlier_version_kept_in_another_way_are_found(tmp_path: Path, version: int) -> None:
     documents = filled(Catalog(tmp_path / "catalog.sqlite3"))
     table = f"words_{documents.collection}"
     with closing(sqlite3.connect(tmp_path / "catalog.sqlite3")) as database, database:
@@ -31,7 +32,7 @@ def test_words_that_version_1_kept_under_other_numbers_are_found(tmp_path: Path)
         database.execute(f"CREATE VIRTUAL TABLE {table} USING fts5(words, content='', tokenize='ascii')")
         database.execute(f"CREATE VIRTUAL TABLE rarity_{documents.collection} USING fts5vocab({table}, row)")
         database.execute(f"INSERT INTO {table} (rowid, words) VALUES (1, 'leav fifteen days'), (2, 'pay')")
-        database.execute("PRAGMA user_version = 1")
+        database.execute(f"PRAGMA user_version = {version}")
 
     again = Documents(Catalog(tmp_path / "catalog.sqlite3"), documents.collection)
 
