@@ -3,7 +3,8 @@
     python benchmarks/engine_soak.py [--minutes 10] [--streams 32] [--parallel 8] [--batch-tokens N]
 
 A gap is the time between two events of one answer, so that waiting for a slot does not count. A busy machine makes gaps
-longer: the load is printed. The questions are ours; their answers are not judged.
+longer: so the load is printed, and the gaps also in CPU seconds of the engine's process, which are what an idle core
+would take. The questions are ours; their answers are not judged.
 """
 
 import argparse
@@ -17,7 +18,7 @@ from pathlib import Path
 
 import httpx
 from harness.foreword import LOCAL, start
-from harness.processes import HOST, heaviest, rss_bytes
+from harness.processes import HOST, TICKS, heaviest, rss_bytes
 
 QUIET = '[prompt]\nmode = "off"\ntemplates = []\n[records]\npolicy = "none"\n'
 MB, LOOK_S, WRITTEN = 1 << 20, 15, 48
@@ -33,6 +34,8 @@ class Soaked:
     errors: list[str] = field(default_factory=list)
     gaps_s: list[float] = field(default_factory=list)
     """The longest gap of each answer."""
+    gaps_cpu_s: list[float] = field(default_factory=list)
+    """The same in CPU seconds of the engine's process."""
     memory: list[int] = field(default_factory=list)
 
 
@@ -60,7 +63,8 @@ async def soak(port: int, pid: int, streams: int, seconds: float) -> Soaked:
     async with httpx.AsyncClient(
         base_url=f"http://{HOST}:{port}", limits=limits, timeout=900, trust_env=False
     ) as client:
-        clients = [asyncio.create_task(stream(client, at, soaked, deadline)) for at in range(streams)]
+        worker = heaviest(pid)
+        clients = [asyncio.create_task(stream(client, at, soaked, deadline, worker)) for at in range(streams)]
         while time.monotonic() < deadline:
             soaked.memory.append(rss_bytes(heaviest(pid)))
             await asyncio.sleep(LOOK_S)
@@ -69,7 +73,7 @@ async def soak(port: int, pid: int, streams: int, seconds: float) -> Soaked:
     return soaked
 
 
-async def stream(client: httpx.AsyncClient, number: int, soaked: Soaked, deadline: float) -> None:
+async def stream(client: httpx.AsyncClient, number: int, soaked: Soaked, deadline: float, worker: int) -> None:
     turn = 0
     while time.monotonic() < deadline:
         turn += 1
@@ -84,38 +88,51 @@ async def stream(client: httpx.AsyncClient, number: int, soaked: Soaked, deadlin
             async with client.stream("POST", "/v1/chat/completions", json=body) as reply:
                 if reply.status_code != 200:
                     raise RuntimeError(f"status {reply.status_code}: {(await reply.aread())[:200]!r}")
-                await read(reply, soaked)
+                await read(reply, soaked, worker)
         except Exception as error:  # every failure is a finding
             soaked.errors.append(repr(error)[:200])
 
 
-async def read(reply: httpx.Response, soaked: Soaked) -> None:
-    last, longest, ended = 0.0, 0.0, False
+async def read(reply: httpx.Response, soaked: Soaked, worker: int) -> None:
+    longest, longest_cpu, ended = 0.0, 0.0, False
+    last: tuple[float, float] | None = None
     async for line in reply.aiter_lines():
         if not line.startswith("data: "):
             continue
-        now = time.monotonic()
-        longest, last = max(longest, now - last if last else 0.0), now
+        now = time.monotonic(), cpu_s(worker)
+        if last is not None:
+            longest, longest_cpu = max(longest, now[0] - last[0]), max(longest_cpu, now[1] - last[1])
+        last = now
         soaked.events += 1
         ended = ended or line == "data: [DONE]"
     if not ended:
         raise RuntimeError("a stream ended without its end mark")
     soaked.answers += 1
     soaked.gaps_s.append(longest)
+    soaked.gaps_cpu_s.append(longest_cpu)
+
+
+def cpu_s(pid: int) -> float:
+    user, system = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13]
+    return (int(user) + int(system)) / TICKS
 
 
 def report(soaked: Soaked) -> None:
-    gaps = sorted(soaked.gaps_s) or [0.0]
     first, last = soaked.memory[min(2, len(soaked.memory) - 1)], soaked.memory[-1]
     most = max(soaked.memory)
-    over = ", ".join(f"{sum(gap > limit for gap in gaps)} over {limit:g} s" for limit in LIMITS_S)
     lines = (
         f"{soaked.answers} answers, {soaked.events} events, {len(soaked.errors)} errors {soaked.errors[:3]}",
         f"memory {first / MB:.0f} MB after {2 * LOOK_S} s, {most / MB:.0f} at most, {last / MB:.0f} at the end",
-        f"longest gap of an answer: median {gaps[len(gaps) // 2]:.2f} s, 99 % {gaps[len(gaps) * 99 // 100]:.2f}, "
-        f"largest {gaps[-1]:.2f}; {over}; load {os.getloadavg()[1]:.0f}",
+        f"longest gap of an answer, seconds: {spread(soaked.gaps_s)}; load {os.getloadavg()[1]:.0f}",
+        f"longest gap of an answer, CPU seconds: {spread(soaked.gaps_cpu_s)}",
     )
     sys.stdout.write("\n".join(lines) + "\n")
+
+
+def spread(gaps: list[float]) -> str:
+    gaps = sorted(gaps) or [0.0]
+    over = ", ".join(f"{sum(gap > limit for gap in gaps)} over {limit:g}" for limit in LIMITS_S)
+    return f"median {gaps[len(gaps) // 2]:.2f}, 99 % {gaps[len(gaps) * 99 // 100]:.2f}, largest {gaps[-1]:.2f}; {over}"
 
 
 if __name__ == "__main__":

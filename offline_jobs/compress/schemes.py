@@ -15,6 +15,8 @@ METHODS: dict[str, Method] = {"magnitude": "magnitude", "wanda": "wanda", "spars
 GRADUAL, STRUCTURED, QAT, TUNE, CACHE = "gradual", "structured", "qat", "tune", "kv-int8"
 PRUNE = (*METHODS, GRADUAL)
 SCHEMES = (*QUANTIZE, *PRUNE, STRUCTURED, QAT, TUNE, CACHE)
+LEFT_OUT = ("gptq", "awq")
+"""Schemes that others offer, and that were not better here than `int4-group` with searched scales."""
 JOIN = "+"
 KERNEL_NOTE = "llama.cpp rounds the inputs of quantized matrices to int8, 32 numbers at a time"
 
@@ -98,6 +100,9 @@ class Plan(Struct, frozen=True):
 def plan_of(options: CompressOptions) -> Plan:
     """Make the plan for these options. Raises `JobFailed` if a scheme is unknown or two schemes exclude each other."""
     schemes = tuple(dict.fromkeys(word.strip() for word in options.scheme.split(JOIN) if word.strip()))
+    for word in LEFT_OUT:
+        if word in schemes:
+            raise JobFailed(f"{word} is not offered; take int4-group, which searches its scales, or int4-group+qat")
     unknown = [word for word in schemes if word not in SCHEMES]
     if unknown or not schemes:
         raise JobFailed(f"there is no scheme {', '.join(unknown) or options.scheme!r}; there are {', '.join(SCHEMES)}")

@@ -147,6 +147,8 @@ def test_smoothing_changes_weights_and_not_the_function(tmp_path: Path) -> None:
     [
         ("int3", "there is no scheme 'int3'; there are f16"),
         ("", "there is no scheme"),
+        ("gptq", "gptq is not offered; take int4-group, which searches its scales"),
+        ("wanda+awq", "awq is not offered"),
         ("int8-channel+int4-group", "exclude each other"),
         ("wanda+sparsegpt", "exclude each other"),
     ],
