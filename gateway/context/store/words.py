@@ -7,12 +7,13 @@ import unicodedata
 from itertools import pairwise
 from pathlib import Path
 
-from gateway.context.store.written_forms import form_of, normal
+from gateway.context.store.written_forms import FORMS, form_of, normal
 
 SPACELESS = "\u0e00-\u0eff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 WORD = re.compile(rf"[{SPACELESS}]+|(?:(?![{SPACELESS}])[^\W_])+")
 JOINED_WORDS = re.compile(r"[A-Za-z][a-z]{2,}(?:[A-Z][a-z]{2,})+")
-"""A name such as `uploadPiece`. Its parts are indexed too, since a question names them as separate words."""
+JOINED = re.compile(r"[a-z]{2}[A-Z][a-z]{2}")
+DIGITS = frozenset("0123456789")
 CAPITAL = re.compile(r"(?=[A-Z])")
 IS_SPACELESS = re.compile(rf"[{SPACELESS}]")
 
@@ -30,14 +31,22 @@ def terms_of(query: str) -> list[str]:
     """Return the distinct words of a query, without stop words and Chinese question words. If the query has only such
     words, they are returned.
     """
-    words = list(dict.fromkeys(words_of(ASKING.sub(" ", query)) or words_of(query)))
+    words = list(dict.fromkeys(_words_of(ASKING.sub(" ", query)) or _words_of(query)))
     return [word for word in words if word not in STOP] or words
 
 
 def words_of(text: str) -> list[str]:
-    """Return the words of a text in the form in which they are indexed."""
+    """Return the words of a text in the form in which they are indexed.
+
+    The parts of a name such as `uploadPiece` are indexed too, since a question names them as separate words. A question
+    that has the whole name finds it without its parts, which would make the question look longer.
+    """
+    return _words_of(JOINED_WORDS.sub(_apart, text) if JOINED.search(text) else text)
+
+
+def _words_of(text: str) -> list[str]:
     # replaces compatibility forms (full width, ligatures) and drops accents
-    plain = unicodedata.normalize("NFKD", JOINED_WORDS.sub(_apart, text)).casefold()
+    plain = unicodedata.normalize("NFKD", text).casefold()
     if not plain.isascii():
         plain = "".join(char for char in plain if not unicodedata.combining(char))
     words: list[str] = []
@@ -45,7 +54,8 @@ def words_of(text: str) -> list[str]:
         if IS_SPACELESS.match(word):
             words += map("".join, pairwise(word)) if len(word) > 1 else (word,)
         else:
-            word = form_of(word)
+            if word in FORMS or word[0] in DIGITS:
+                word = form_of(word)
             words.append(word if word in STOP else stem(word))
     return words
 

@@ -6,11 +6,16 @@ A question and a text often write the same number differently. Words are lower c
 
 import re
 
-ISO_DATE = re.compile(r"\b(\d{4})-(\d\d)-(\d\d)(?:t(?=\d)|(?!\d))")
-DAY_FIRST = re.compile(r"\b(\d{1,2})\.(\d{1,2})\.(\d{4})\b")
-SLASHED = re.compile(r"\b(\d{1,2})/(\d{1,2})/(\d{4})\b")
-GROUPED = re.compile(r"(?<![\d.,])\d{1,3}(?:(?:,\d{3})+(?![\d,])|(?:\.\d{3}){1,2}(?![\d.])|(?:'\d{3})+(?!\d))")
-THOUSANDS = re.compile(r"\b(\d+(?:\.\d+)?)k\b")
+NUMBER = re.compile(
+    r"(?<![\w.,])(?:"
+    r"(?P<iso>\d{4}-\d\d-\d\d(?:t(?=\d)|(?!\d)))"
+    r"|(?P<dotted>\d{1,2}\.\d{1,2}\.\d{4}\b)"
+    r"|(?P<slashed>\d{1,2}/\d{1,2}/\d{4}\b)"
+    r"|(?P<grouped>\d{1,3}(?:(?:,\d{3})+(?![\d,])|(?:\.\d{3}){1,2}(?![\d.])|(?:'\d{3})+(?!\d)))"
+    r"|(?P<thousands>\d{1,9}(?:\.\d{1,9})?k\b))"
+)
+"""Dates and numbers that are more than one word. One expression finds all of them, since each pass takes time."""
+HAS_NUMBER = re.compile(r"\d[-./,'k]")
 QUARTER = re.compile(
     r"\b(?:(?:(1|first|1st|erste[sn]?)|(2|second|2nd|zweite[sn]?)|(3|third|3rd|dritte[sn]?)|(4|fourth|4th|vierte[sn]?))"
     r"\.?[ -](?:quarter|quartal)|(?:quarter|quartal) ([1-4]))\b"
@@ -73,13 +78,28 @@ def normal(text: str) -> str:
     if HAS_SYMBOL.search(text):
         for symbol, word in SYMBOLS.items():
             text = text.replace(symbol, word)
-    text = TENS_AND_UNITS.sub(lambda m: str(int(NUMBERS[m[1]]) + int(NUMBERS[m[2]])), text)
-    text = QUARTER.sub(_quarter, text)
-    text = ISO_DATE.sub(lambda m: _date(m[0], m[1], m[2], m[3]), text)
-    text = DAY_FIRST.sub(lambda m: _date(m[0], m[3], m[2], m[1]), text)
-    text = SLASHED.sub(_slashed, text)
-    text = GROUPED.sub(lambda m: re.sub(r"\D", "", m[0]), text)
-    return THOUSANDS.sub(lambda m: f"{float(m[1]) * 1000:.0f}" if len(m[1]) < 10 else m[0], text)
+    if "ty" in text:
+        text = TENS_AND_UNITS.sub(lambda m: str(int(NUMBERS[m[1]]) + int(NUMBERS[m[2]])), text)
+    if "quart" in text:
+        text = QUARTER.sub(_quarter, text)
+    return NUMBER.sub(_number, text) if HAS_NUMBER.search(text) else text
+
+
+def _number(match: re.Match[str]) -> str:
+    whole = match[0]
+    match match.lastgroup:
+        case "iso":
+            year, month, day = re.findall(r"\d+", whole)
+            return _date(whole, year, month, day)
+        case "dotted":
+            day, month, year = whole.split(".")
+            return _date(whole, year, month, day)
+        case "slashed":
+            return _slashed(whole)
+        case "thousands":
+            return f"{float(whole[:-1]) * 1000:.0f}"
+        case _:
+            return re.sub(r"\D", "", whole)
 
 
 def form_of(word: str) -> str:
@@ -94,12 +114,12 @@ def _quarter(match: re.Match[str]) -> str:
     return f"q{next(number for number in range(1, 6) if match[number])}" if not match[5] else f"q{match[5]}"
 
 
-def _slashed(match: re.Match[str]) -> str:
+def _slashed(whole: str) -> str:
     """A date with slashes has the month or the day first. If both numbers may be a month, it stays as it is."""
-    first, second = int(match[1]), int(match[2])
-    if first > 12:
-        return _date(match[0], match[3], match[2], match[1])
-    return _date(match[0], match[3], match[1], match[2]) if second > 12 else match[0]
+    first, second, year = whole.split("/")
+    if int(first) > 12:
+        return _date(whole, year, second, first)
+    return _date(whole, year, first, second) if int(second) > 12 else whole
 
 
 def _date(whole: str, year: str, month: str, day: str) -> str:
