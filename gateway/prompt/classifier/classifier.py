@@ -31,6 +31,8 @@ NO_INTENT_TECHNICAL = 0.95
 """The limit in place of `NO_INTENT` for a request with a technical name, since most such requests have an intent."""
 HOPELESS = 0.03
 """With less confidence of the first tier, the request has no intent, and its sentences are not looked at."""
+GREETING_CHARS = 12
+"""A text that is not longer and in no known language is a greeting such as "hi", or as empty as one."""
 QUOTED_CHARACTERS = 80  # how many characters of an example a reason quotes
 
 
@@ -68,9 +70,7 @@ class Classifier:
         tiers = self.model.tiers.get(language)
         needed = needs(seen, language)
         if not tiers:
-            reason = (
-                f"there is no template in the language {language!r}" if language else "no template is in this language"
-            )
+            reason = _why_no_template(text, language)
             return self._without_intent(
                 language, (reason,), measured, lacks(seen, measured, language, intent=False), needed
             )
@@ -186,6 +186,14 @@ class Classifier:
             return (f"unlike the prompts of any template (probability {verdict.none:.2f})", *_near(verdict))
         best = f"the best intent, {verdict.name}, has {verdict.confidence:.2f}, below {self._settings.confidence:.2f}"
         return (best, *_near(verdict))
+
+
+def _why_no_template(text: str, language: str) -> str:
+    if language:
+        return f"there is no template in the language {language!r}"
+    if len(text.strip()) <= GREETING_CHARS:
+        return "a greeting or a few letters: nothing to improve"
+    return "no template is in this language"
 
 
 def as_read(seen: Look, tiers: Mapping[str, Tier]) -> Look:

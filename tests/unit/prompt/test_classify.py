@@ -9,6 +9,7 @@ from gateway.exchange import Exchange, Intent
 from gateway.ports import Vectors
 from gateway.prompt.classifier.classifier import Classifier
 from gateway.prompt.classifier.fingerprints import fingerprints
+from gateway.prompt.classifier.instruction import InstructionModel
 from gateway.prompt.classifier.labelled import Labelled
 from gateway.prompt.classifier.model import ClassifierModel
 from gateway.prompt.classifier.train import Embedders, train
@@ -66,6 +67,20 @@ async def test_a_prompt_like_the_examples_gets_their_intent(
     assert 0.0 < found.improvable <= 1.0
     assert "examples" in found.lacks
     assert any(reason.startswith(f"nearest example of {intent}") for reason in found.reasons)
+
+
+async def test_what_is_told_before_the_sentence_that_asks_decides_less(model: ClassifierModel) -> None:
+    asking = "Please write an email about the noise next door?"
+    told = f"Ever since we moved in we sleep badly, and the walls are thin. {asking}"
+    asks = replace(model, instructions={"en": InstructionModel({"": -1.0, "<ends ?>": 4.0})})
+    whole, alone = [await classifier(model, first_tier=1.01).classify(text) for text in (told, asking)]
+    apart = await classifier(asks, first_tier=1.01).classify(told)
+    assert apart.confidence == max(alone.confidence, whole.confidence) > whole.confidence
+
+
+@pytest.mark.parametrize("text", ["hi", "ok", "?"])
+async def test_a_few_letters_leave_nothing_to_improve(model: ClassifierModel, text: str) -> None:
+    assert "nothing to improve" in (await classifier(model).classify(text)).reasons[0]
 
 
 @pytest.mark.parametrize("text", ["play the radio", "播放新闻", "zzzz qqqq"])
