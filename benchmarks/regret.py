@@ -56,6 +56,9 @@ TRUNCATE, CHOSEN = "truncate", "chooser"
 NAMED = ("focus", "nbce", "map-reduce", "gather", "piecewise", "refine", "interpolated")
 PASSES = ((TRUNCATE, "focus", "gather", "piecewise", "interpolated", CHOSEN), ("nbce", "map-reduce", "refine"))
 """The most expensive strategy comes last, so that the finished ones cover all cases."""
+BY_CASE = ((TRUNCATE, *NAMED, CHOSEN),)
+"""All strategies of a case before the next case, so that the finished cases have all strategies."""
+Arms = Sequence[str]
 SAME = {"tree": "map-reduce"}
 """The same calls under another name."""
 HEAD_WORDS = 180
@@ -128,9 +131,11 @@ def choose(port: int, case: Case, number: int, known: Sequence[Ran], again: bool
     return asked
 
 
-def run(port: int, todo: Sequence[tuple[int, Case]], rows: list[Ran], until: float, again: int) -> Iterator[Ran]:
+def run(
+    port: int, todo: Sequence[tuple[int, Case]], rows: list[Ran], until: float, again: int, passes: Sequence[Arms]
+) -> Iterator[Ran]:
     """Run what is missing in `rows`, and append the results to it."""
-    for arms in PASSES:
+    for arms in passes:
         for place, (number, case) in enumerate(todo):
             known = [one for one in rows if (one.kind, one.number) == (case.kind, number)]
             for arm in arms:
@@ -240,7 +245,8 @@ def _figure(found: Scores, arm: str, field: str) -> str:
     show_default=True,
     help="For this many cases, the chooser's choice is sent to the model again.",
 )
-def main(data: Path, first: int, each: int, minutes: float, keep: Path | None, again: int) -> None:
+@click.option("--by-case", is_flag=True, help="Run all strategies of a case before the next case.")
+def main(data: Path, first: int, each: int, minutes: float, keep: Path | None, again: int, by_case: bool) -> None:
     """Run every strategy on every case, then print the tables."""
     until = time.monotonic() + 60 * minutes
     with tempfile.TemporaryDirectory(prefix="foreword-regret-") as scratch:
@@ -253,7 +259,7 @@ def main(data: Path, first: int, each: int, minutes: float, keep: Path | None, a
         server, port = foreword.start(Path(scratch) / "gateway", config, ready_s=900)
         try:
             with results.open("a", encoding="utf-8") as file:
-                for one in run(port, todo, rows, until, again):
+                for one in run(port, todo, rows, until, again, BY_CASE if by_case else PASSES):
                     file.write(json.dumps(asdict(one), ensure_ascii=False) + "\n")
                     file.flush()
                     click.echo(f"{one.kind} {one.number} {one.arm}: {one.score:.2f}, {one.tokens} tokens", err=True)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from msgspec import Struct
 
 from gateway.context.fence import language_of
+from gateway.context.long.middle import Middle, middle_of
 from gateway.context.task.head import shipped
 from gateway.context.task.rules import is_order, is_wish
 
@@ -27,7 +28,7 @@ CODE, CODE_SHARE = 0.6, 0.05
 """If more than the share `CODE_SHARE` of the characters are typical of code, `CODE` is subtracted from the score."""
 SENTENCE = 0.05
 """Subtracted from the score for each sentence after the first, since a text has more sentences than a task."""
-GOES_ON = 0.6
+GOES_ON = 0.45
 MOST_FURTHER = 2
 """The maximum number of paragraphs that a task may have after its first paragraph. Each of them must give an order or
 introduce the text.
@@ -47,6 +48,7 @@ _TAG = re.compile(r"<(\w[\w-]{0,40})[^<>\n]{0,200}>")
 MOST_TAGS = 5
 """At most this many tags near the beginning of a message are examined."""
 _CODE = re.compile(r"[{}();=<>\[\]|\\_]")
+_INDENTED = re.compile(r"\n(?: {2,}|\t)[^\s\d*•-]")
 _COLON = re.compile(r":\s|：|:(?=\n)")
 _KINDS = "passage|document|source|context|article|excerpt|段落|文档|资料|文章"
 PASSAGE = re.compile(
@@ -93,9 +95,9 @@ def _fenced(message: str) -> Instruction | None:
             continue
         outside = [message[: fence.whole[0]].strip(), message[fence.whole[1] :].strip()]
         task = "\n".join(part for part in outside if part)
-        if not task or len(task) > _longest(task):
+        if not task or len(task) > _longest(task) or (not fence.is_sure and any(map(_has_code, outside))):
             continue
-        if fence.is_sure or max(_asks([part for part in outside if part])) >= ASKS:
+        if fence.is_sure or max(map(asks_for_something, filter(None, outside))) >= ASKS:
             return Instruction(task, start, end)
     return None
 
@@ -116,7 +118,7 @@ def _fences(message: str) -> Iterator[TextFence]:
     yield from _between(_CODE_FENCE, message, is_sure=True)
     for marks in _QUOTES:
         if not _is_doubtful(marks[0].pattern, message):
-            yield from _between(marks, message, is_sure=True)
+            yield from _between(marks, message, is_sure=message.count(marks[0].pattern) == 2)
     for tag in list(_TAG.finditer(message, 0, TASK_CHARS))[:MOST_TAGS]:
         closing = f"</{tag[1]}>"
         end = message.rfind(closing)
@@ -154,8 +156,9 @@ def _by_blocks(message: str) -> Instruction | None:
     there is no task.
     """
     blocks = _blocks(message)
-    first = _first(message, blocks)
-    last = _last(message, blocks)
+    middle = middle_of(message, blocks, asks_for_something)
+    first = _first(message, blocks, middle)
+    last = _last(message, blocks, middle)
     if last is not None and (first is None or last[1] > first[1]):
         (start, end), _ = last
         return Instruction(message[start:end].strip(), _after_lead(message, blocks, start), start)
@@ -165,7 +168,7 @@ def _by_blocks(message: str) -> Instruction | None:
     return None
 
 
-def _first(message: str, blocks: list[Span]) -> tuple[Span, float] | None:
+def _first(message: str, blocks: list[Span], middle: Middle) -> tuple[Span, float] | None:
     """Return the span and the score of the most probable task at the beginning, or None.
 
     Further paragraphs belong to the task if they give an order or introduce the text.
@@ -177,14 +180,14 @@ def _first(message: str, blocks: list[Span]) -> tuple[Span, float] | None:
         stops.append(line)
     colons = [colon.end() for colon in _COLON.finditer(message, begin, min(end, begin + LINE_CHARS))][:3]
     stops += [stop for stop in colons if not _goes_on(message[stop:end])]
-    likeliest = _likeliest(message, [(begin, stop) for stop in stops if stop < len(message)])
+    likeliest = _likeliest(message, [(begin, stop) for stop in stops if stop < len(message)], middle)
     if likeliest is None or likeliest[0][1] != end:
         return likeliest
     stop = end
     for start, upto in blocks[1 : min(len(blocks) - 1, 1 + MOST_FURTHER)]:
         block = message[start:upto].strip()
-        belongs = block[-1] in ":：" or is_order(block, language_of(block))
-        if len(block) > LEAD_CHARS or not belongs:
+        introduces = block[-1] in ":：" and "\n" not in block and not middle.resembles(block)
+        if len(block) > LEAD_CHARS or not (introduces or is_order(block, language_of(block))):
             break
         stop = upto
     return (begin, stop), likeliest[1]
@@ -196,16 +199,16 @@ def _goes_on(rest: str) -> bool:
     return bool(line) and len(line) <= LEAD_CHARS and shipped().asks(line) >= GOES_ON
 
 
-def _last(message: str, blocks: list[Span]) -> tuple[Span, float] | None:
+def _last(message: str, blocks: list[Span], middle: Middle) -> tuple[Span, float] | None:
     start, end = blocks[-1]
     starts = [start] if len(blocks) > 1 else []
     line = message.rfind("\n", max(start, end - LINE_CHARS), end)
     if line > start:
         starts.append(line + 1)
-    return _likeliest(message, [(place, end) for place in starts])
+    return _likeliest(message, [(place, end) for place in starts], middle)
 
 
-def _likeliest(message: str, spans: list[Span]) -> tuple[Span, float] | None:
+def _likeliest(message: str, spans: list[Span], middle: Middle) -> tuple[Span, float] | None:
     texts = [message[start:end].strip() for start, end in spans]
     fitting = [
         (span, text)
@@ -214,13 +217,9 @@ def _likeliest(message: str, spans: list[Span]) -> tuple[Span, float] | None:
     ]
     if not fitting:
         return None
-    scored = list(zip([span for span, _ in fitting], _asks([text for _, text in fitting]), strict=True))
+    scored = [(span, asks_for_something(text) + middle.stands_out(text)) for span, text in fitting]
     best = max(scored, key=lambda pair: pair[1])
     return best if best[1] >= ASKS else None
-
-
-def _asks(texts: list[str]) -> list[float]:
-    return [asks_for_something(text) for text in texts]
 
 
 def asks_for_something(text: str) -> float:
@@ -234,8 +233,16 @@ def asks_for_something(text: str) -> float:
     plainly = RULED * any(is_order(unit, language_of(unit)) for unit in units)
     question = QUESTION if text[-1] in "?？" else 0.0
     wish = WISH * any(is_wish(unit, language_of(unit)) for unit in units)
-    code = CODE * (len(_CODE.findall(text)) > CODE_SHARE * len(text))
+    code = CODE * _is_code(text)
     return head.asks(text) + plainly + question + wish - code - SENTENCE * (len(units) - 1) - len(text) / TASK_CHARS / 4
+
+
+def _has_code(text: str) -> bool:
+    return _is_code(text) or _INDENTED.search(text) is not None
+
+
+def _is_code(text: str) -> bool:
+    return len(_CODE.findall(text)) > CODE_SHARE * len(text)
 
 
 def _after_lead(message: str, blocks: list[Span], task: int) -> int:

@@ -71,6 +71,11 @@ class RelevanceWeights(Struct, frozen=True):
 
 
 SPACED = RelevanceWeights(-18.196, 18.085, 0.0, 8.013, 7.121, 4)
+SPACED_LARGE = RelevanceWeights(-24.821, 21.041, 0.0, 11.248, 9.851, 4)
+"""For collections of `LARGE` chunks. Among many chunks, one is often near a question about another subject. Among few,
+there is hardly ever one, and a question in other words than the text must not be lost.
+"""
+LARGE = 100
 SPACED_BY_WORDS = RelevanceWeights(-21.073, 0.0, 21.479, 9.382, 6.873, 12)
 SPACELESS = RelevanceWeights(-3.861, 0.0, 8.547, 8.94, -0.053, 12)
 """In Chinese, pairs of characters are a better sign of relevance than the vectors of an English model."""
@@ -80,7 +85,8 @@ def relevance(signs: SearchSigns, tuning: Tuning) -> float:
     """Return the estimate, from 0 to 1. The relevance of a question that consists only of stop words is 0."""
     if not signs.words:
         return 0.0
-    weights = SPACELESS if signs.spaceless else SPACED if signs.cosine is not None else SPACED_BY_WORDS
+    vectors = SPACED_LARGE if tuning.size >= LARGE else SPACED
+    weights = SPACELESS if signs.spaceless else vectors if signs.cosine is not None else SPACED_BY_WORDS
     usual = tuning.spaceless if signs.spaceless else tuning.spaced
     headroom = ((signs.cosine or 0.0) - usual) / max(0.05, 1 - usual)
     value = (

@@ -9,12 +9,18 @@ from pathlib import Path
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
+from gateway.context.task import classes
+
+CLASSES = classes.FILE
 FOLDER = Path(__file__).parent / "words"
 OTHER = "other"
 """The kind of a sentence that asks for nothing: an introduction, a wish about the form of the answer, or a sentence of
 a text.
 """
+COPIES = 4
+"""A pattern without a choice gives this many tasks, half of them in a frame."""
 _CHOICE = re.compile(r"([(\[])([^()\[\]]*)[)\]]")
 _SLOT = re.compile(r"\{(\w+)\}")
 
@@ -32,6 +38,8 @@ class TaskPatterns(Struct, frozen=True, forbid_unknown_fields=True):
     slots: Mapping[str, tuple[str, ...]]
     kinds: Mapping[str, tuple[str, ...]]
     frames: TaskFrames
+    asides: tuple[str, ...] = ()
+    """The sentences of the kind `OTHER` that can stand beside a task in a frame: no lines of texts."""
 
 
 class LabelledTask(Struct, frozen=True):
@@ -45,25 +53,33 @@ class LabelledTask(Struct, frozen=True):
 
 
 def patterns_of(language: str) -> TaskPatterns:
-    """Return the patterns in `words/<language>.toml`."""
-    return msgspec.convert(tomllib.loads((FOLDER / f"{language}.toml").read_text("utf-8")), TaskPatterns)
+    """Return the patterns in `words/<language>.toml` and in `words/requests/<language>/<kind>.txt`."""
+    patterns = msgspec.convert(tomllib.loads((FOLDER / f"{language}.toml").read_text("utf-8")), TaskPatterns)
+    kinds = dict(patterns.kinds)
+    for file in sorted((FOLDER / "requests" / language).glob("*.txt")):
+        kinds[file.stem] = (*kinds[file.stem], *filter(None, file.read_text("utf-8").splitlines()))
+    return replace(patterns, kinds=kinds, asides=patterns.kinds[OTHER])
 
 
 def digest() -> str:
-    """Return a hash of all patterns."""
-    return hashlib.sha256(b"".join(path.read_bytes() for path in sorted(FOLDER.glob("*.toml")))).hexdigest()[:16]
+    """Return a hash of all patterns, and of the classes that the features of the head depend on."""
+    files = [CLASSES, *sorted([*FOLDER.rglob("*.toml"), *FOLDER.rglob("*.txt")])]
+    return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()[:16]
 
 
-def tasks(patterns: TaskPatterns, each: int, draw: random.Random) -> Iterator[LabelledTask]:
+def tasks(patterns: TaskPatterns, each: int, seed: int) -> Iterator[LabelledTask]:
     """Generate at most `each` tasks from every pattern. Tasks of the kind `OTHER` stand alone. Of the other tasks, half
-    stand alone and half stand in a frame. A pattern without a choice is used once in each way.
+    stand alone and half stand in a frame.
+
+    Each pattern has its own random numbers, so that a new pattern does not change the tasks of the others.
     """
     number = 0
     for kind, of_kind in patterns.kinds.items():
         for pattern in of_kind:
             number += 1
+            draw = random.Random(f"{seed} {pattern}")
             plain = {expand(pattern, patterns.slots, draw) for _ in range(each)}
-            for place, text in enumerate(sorted(plain) if len(plain) > 1 or kind == OTHER else [*plain] * 2):
+            for place, text in enumerate(sorted(plain) if len(plain) > 1 or kind == OTHER else [*plain] * COPIES):
                 framed = text if place % 2 or kind == OTHER else _framed(text, patterns, draw)
                 yield LabelledTask(framed if kind == OTHER else _ended(framed, draw), kind, number)
 
@@ -86,7 +102,7 @@ def _framed(text: str, patterns: TaskPatterns, draw: random.Random) -> str:
     if after:
         framed = f"{framed} {after}" if after.isascii() else f"{framed}{after}"
     if draw.random() < 0.35:
-        aside = expand(draw.choice(patterns.kinds[OTHER]), patterns.slots, draw)
+        aside = expand(draw.choice(patterns.asides), patterns.slots, draw)
         framed = draw.choice((f"{aside} {framed}", f"{framed} {aside}"))
     return framed if draw.random() < 0.5 else framed[:1].upper() + framed[1:]
 

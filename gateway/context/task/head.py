@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from gateway.context.fence import language_of
-from gateway.context.task.features import rows, sentences
+from gateway.context.task.features import COLUMNS, columns, sentences
 from gateway.context.task.rules import is_order, ruled
 
 if TYPE_CHECKING:
@@ -75,11 +75,15 @@ class LinearModel(Struct, frozen=True):
     weights: NDArray[np.float32]
     bias: NDArray[np.float32]
 
-    def chances(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return the probabilities of the kinds as an array [texts, kinds]."""
+    def chances(self, own: list[int], vector: Vectors | None = None) -> NDArray[np.float32]:
+        """Return the probabilities of the kinds of one text as an array [1, kinds]. `own` holds the text's columns, and
+        `vector` its vector, [1, dimensions].
+        """
         import numpy as np
 
-        scores = features @ self.weights + self.bias
+        scores = (self.weights[own].sum(axis=0) * max(1, len(own)) ** -0.5 + self.bias)[None]
+        if vector is not None:
+            scores = scores + vector @ self.weights[COLUMNS:]
         scores = np.exp(scores - scores.max(axis=1, keepdims=True))
         return np.asarray(scores / scores.sum(axis=1, keepdims=True), np.float32)
 
@@ -152,14 +156,12 @@ class TaskHead:
         return np.concatenate(made)
 
     def _chances_in(self, language: str, unit: str, vector: Vectors | None) -> NDArray[np.float32]:
-        import numpy as np
-
         language = language if f"{language}.words" in self.models else "en"
-        features = rows([unit], spaced=language in self.spaced)
+        own = sorted(columns(unit, spaced=language in self.spaced))
         both = self.models.get(f"{language}.both")
-        if vector is None or both is None or len(both.weights) != features.shape[1] + vector.shape[1]:
-            return self.models[f"{language}.words"].chances(features)
-        return both.chances(np.concatenate([features, VECTOR_WEIGHT * vector], axis=1))
+        if vector is None or both is None or len(both.weights) != COLUMNS + vector.shape[1]:
+            return self.models[f"{language}.words"].chances(own)
+        return both.chances(own, VECTOR_WEIGHT * vector)
 
 
 VECTOR_WEIGHT = 2.0

@@ -4,13 +4,14 @@ the training.
 
 from __future__ import annotations
 
-import random
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy.sparse import csr_matrix, hstack
+from sklearn.linear_model import LogisticRegression
 
-from gateway.context.task.features import COLUMNS, rows
+from gateway.context.task.features import COLUMNS, columns
 from gateway.context.task.grammar import LabelledTask, digest, patterns_of, tasks
 from gateway.context.task.head import PROBE, VECTOR_WEIGHT, LinearModel, TaskHead, TaskKind
 
@@ -34,7 +35,7 @@ STRENGTH = {"words": 30.0, "both": 10.0}
 
 def made(language: str, each: int = EACH, seed: int = 7) -> list[LabelledTask]:
     """Return the training tasks of a language."""
-    return list(tasks(patterns_of(language), each, random.Random(seed)))
+    return list(tasks(patterns_of(language), each, seed))
 
 
 def train(embedder: Embedder | None, languages: Sequence[str] = tuple(SPACED)) -> tuple[TaskHead, dict[str, float]]:
@@ -45,13 +46,21 @@ def train(embedder: Embedder | None, languages: Sequence[str] = tuple(SPACED)) -
     probe = np.zeros(0, np.float32) if embedder is None else embedder.embed([PROBE])[0]
     for language in languages:
         examples = made(language)
-        words = rows([example.text for example in examples], spaced=SPACED[language])
+        words = _table([example.text for example in examples], spaced=SPACED[language])
         models[f"{language}.words"], figures[f"{language}.words"] = _fitted(words, examples, STRENGTH["words"])
         if embedder is not None and language in EMBEDDED:
             vectors = _embedded(embedder, [example.text for example in examples])
-            both = np.concatenate([words, VECTOR_WEIGHT * vectors], axis=1)
+            both = hstack([words, csr_matrix(VECTOR_WEIGHT * vectors)]).tocsr()
             models[f"{language}.both"], figures[f"{language}.both"] = _fitted(both, examples, STRENGTH["both"])
     return TaskHead(models, frozenset(code for code, spaced in SPACED.items() if spaced), digest(), probe), figures
+
+
+def _table(texts: Sequence[str], *, spaced: bool) -> csr_matrix:
+    """Return the features as an array [texts, COLUMNS] of rows of length 1. It is sparse: a dense one takes 1 GB."""
+    places = [sorted(columns(text, spaced=spaced)) for text in texts]
+    values = np.concatenate([np.full(len(own), max(1, len(own)) ** -0.5, np.float32) for own in places])
+    starts = np.cumsum([0, *map(len, places)])
+    return csr_matrix((values, np.concatenate(places), starts), shape=(len(texts), COLUMNS))
 
 
 def _embedded(embedder: Embedder, texts: Sequence[str]) -> NDArray[np.float32]:
@@ -66,9 +75,7 @@ def _embedded(embedder: Embedder, texts: Sequence[str]) -> NDArray[np.float32]:
     return made
 
 
-def _fitted(
-    features: NDArray[np.float32], examples: Sequence[LabelledTask], strength: float
-) -> tuple[LinearModel, float]:
+def _fitted(features: csr_matrix, examples: Sequence[LabelledTask], strength: float) -> tuple[LinearModel, float]:
     """Return a model that is trained on all examples, and its accuracy. The accuracy is measured by cross-validation
     that leaves out whole patterns.
     """
@@ -77,17 +84,13 @@ def _fitted(
     right = 0
     for fold in range(FOLDS):
         model = _fit(features[folds != fold], labels[folds != fold], strength)
-        right += int((model.chances(features[folds == fold]).argmax(axis=1) == labels[folds == fold]).sum())
+        scores = features[folds == fold] @ model.weights + model.bias
+        right += int((scores.argmax(axis=1) == labels[folds == fold]).sum())
     return _fit(features, labels, strength), right / len(labels)
 
 
-def _fit(features: NDArray[np.float32], labels: NDArray[np.intp], strength: float) -> LinearModel:
-    from scipy.sparse import csr_matrix, hstack
-    from sklearn.linear_model import LogisticRegression
-
-    dense = features[:, COLUMNS:]
-    table = hstack([csr_matrix(features[:, :COLUMNS]), csr_matrix(dense)]).tocsr()
-    model = LogisticRegression(C=strength, max_iter=400, class_weight="balanced").fit(table, labels)
+def _fit(features: csr_matrix, labels: NDArray[np.intp], strength: float) -> LinearModel:
+    model = LogisticRegression(C=strength, max_iter=400, class_weight="balanced").fit(features, labels)
     bias = model.intercept_.astype(np.float32)
     bias[list(TaskKind).index(TaskKind.OTHER)] -= OTHER_MARGIN
     return LinearModel(model.coef_.T.astype(np.float32), bias)

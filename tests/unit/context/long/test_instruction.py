@@ -52,6 +52,30 @@ def test_a_text_alone_has_no_task() -> None:
 
 @pytest.mark.parametrize(
     "text",
+    [
+        '"""Loads files."""\n\n' + "\n\n".join(
+            f'def load_{n}(path):\n    """Return the text."""\n    size, count = path.size, path.count\n    return 1'
+            for n in range(9)
+        ),
+        "\n".join(f"Anna: he said the boat number {n} was late, and could we wait?" for n in range(20)),
+        "\n\n".join(f"{n}\n00:00:{n},000 --> 00:00:{n},900\nTom: why should we do that?" for n in range(10, 30)),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("task", ["Who pays for the boat?", "What is going on in here?", "Give me the short version."])
+def test_a_task_is_what_is_written_in_another_way_than_the_text(text: str, task: str) -> None:
+    assert instruction_of(f"{text}\n\n{task}").task == task
+    assert instruction_of(f"{task}\n\n{text}").task == task
+
+
+def test_lines_that_only_introduce_a_speech_do_not_belong_to_the_task() -> None:
+    talk = "\n".join(f"Anna: and then number {n} said:" for n in range(20))
+    assert instruction_of(f"Translate this into French.\n\nAnna: she said:\n\n{talk}").task == (
+        "Translate this into French."
+    )
+
+
+@pytest.mark.parametrize(
+    "text",
     ["Use the command ```ls``` or ```cd```\n" + "and so on, " * 8 + "\n", "=" * 3000 + "\n" + "A line.\n" * 3],
 )
 def test_marks_that_open_and_never_close_take_no_quadratic_time(text: str) -> None:

@@ -69,3 +69,10 @@ def test_the_label_and_the_heading_of_a_chunk_cover_words_too() -> None:
     signs = signs_of("notice of Acme zebra", 0.5, 0.2, likeness, [("acme", "Notice", "Six weeks."), ("", "", "zebra")])
 
     assert signs.cover == pytest.approx(0.75)
+
+
+def test_among_many_chunks_a_question_needs_more_signs_than_among_few() -> None:
+    doubtful = SearchSigns(0.45, 0.1, 0.38, 3, spaceless=False)
+    few, many = Tuning(0.2, 0.7, 6), Tuning(0.2, 0.7, 600)
+    assert relevance(doubtful, many) < 0.5 <= relevance(doubtful, few)
+    assert relevance(OWN, many) > 0.9

@@ -1,12 +1,13 @@
 """The head that comes with the gateway, on tasks that are not among its patterns."""
 
-import random
 import re
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 from gateway.context.embedding.sentence import SentenceEmbedder
+from gateway.context.task.classes import with_names, with_signs
 from gateway.context.task.grammar import digest, patterns_of, tasks
 from gateway.context.task.head import PROBE, TaskKind, shipped
 from gateway.context.task.rules import is_order, ruled
@@ -50,10 +51,29 @@ def test_a_sentence_that_asks_for_nothing_moves_nothing() -> None:
 
 @pytest.mark.parametrize("language", ["en", "zh"])
 def test_there_are_thousands_of_different_tasks_of_every_kind(language: str) -> None:
-    made = list(tasks(patterns_of(language), 12, random.Random(1)))
+    made = list(tasks(patterns_of(language), 12, 1))
     assert len({task.text for task in made}) > 1800
     assert {task.kind for task in made} == {kind.value for kind in TaskKind}
     assert not any(re.search(r"\{\w+\}|\|\)|\(\w+\|", task.text) for task in made)
+
+
+def test_a_new_pattern_changes_no_task_of_the_others() -> None:
+    patterns = patterns_of("en")
+    some = {task.text for task in tasks(patterns, 3, 1)}
+    more = {**patterns.kinds, "summary": ("what became of (it|them)?", *patterns.kinds["summary"])}
+    assert some <= {task.text for task in tasks(replace(patterns, kinds=more), 3, 1)}
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [("into french, nothing else", "into swedish, nothing else"), ("as yaml", "as toml")],
+)
+def test_words_of_one_class_are_read_alike(one: str, other: str) -> None:
+    assert with_names(one) == with_names(other) != one
+
+
+def test_so_are_those_of_a_language_without_spaces() -> None:
+    assert with_signs("译成法语") == with_signs("译成泰语") != "译成法语"
 
 
 def test_a_rule_needs_the_first_words() -> None:
