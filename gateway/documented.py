@@ -35,6 +35,19 @@ def _own_texts(struct: type[Struct]) -> dict[str, str]:
     return texts
 
 
+def listed_fields(of: Any, path: Sequence[str] = ()) -> Iterator[str]:
+    """Yield the names of the fields that the object at `path` may have, if they can be listed."""
+    kind, inner = get_origin(of), get_args(of)
+    if isinstance(of, type) and issubclass(of, Struct):
+        fields = {field.encode_name: field.type for field in msgspec.structs.fields(of)}
+        yield from listed_fields(fields.get(path[0]), path[1:]) if path else fields
+    elif kind in (list, tuple, dict) and path:
+        yield from listed_fields(inner[-1] if kind is dict else inner[0], path[1:])
+    elif kind not in (Literal, list, tuple, dict):
+        for member in inner[:1] if kind is Annotated else inner:
+            yield from listed_fields(member, path)
+
+
 def listed_values(of: Any, path: Sequence[str] = ()) -> Iterator[str]:
     """Yield the values that the field at `path` may have, if they can be listed."""
     kind, inner = get_origin(of), get_args(of)

@@ -1,16 +1,19 @@
 """Connects to an MCP server with the official SDK, over streamable HTTP, server-sent events or stdin and stdout."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
 import httpx2
-from mcp import Client, StdioServerParameters, stdio_client
+from mcp import Client, MCPError, StdioServerParameters, stdio_client
 from mcp.client.sse import sse_client
 from mcp.client.streamable_http import streamable_http_client
+from mcp.client.subscriptions import ListenNotSupportedError, SubscriptionLost
 
 from gateway.settings.mcp import McpServer
 
+LISTEN_AGAIN_S, LISTEN_AGAIN_MOST_S = 1.0, 60.0
 LARGEST_BODY = 16 * 2**20
 """The largest answer of a server in bytes. The SDK itself limits only single events."""
 
@@ -22,6 +25,31 @@ def client_of(server: McpServer, on_message: Callable[[Any], None]) -> AbstractA
         on_message(message)
 
     return _client(server, handle)
+
+
+async def listen(client: Client, on_change: Callable[[], None]) -> None:
+    """Call `on_change` whenever the server's tools may have changed.
+
+    Since version 2026-07-28 of the protocol, servers tell this only to clients that listen. Earlier versions need no
+    request: `on_message` gets the notification. A server that ends the stream is asked again, ever more rarely.
+    """
+    wait_s = LISTEN_AGAIN_S
+    while True:
+        try:
+            async with client.listen(tools_list_changed=True) as subscription:
+                if not subscription.honored.tools_list_changed:
+                    return
+                wait_s = LISTEN_AGAIN_S
+                async for _ in subscription:
+                    on_change()
+        except (ListenNotSupportedError, MCPError):
+            return  # an earlier version, or a server that never tells
+        except (SubscriptionLost, TimeoutError):
+            pass
+        await asyncio.sleep(wait_s)
+        # a change may have been missed
+        on_change()
+        wait_s = min(2 * wait_s, LISTEN_AGAIN_MOST_S)
 
 
 @asynccontextmanager

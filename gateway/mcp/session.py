@@ -144,7 +144,12 @@ class McpSession:
             async with connect.client_of(self._server, self._told) as client:
                 if not ready.done():
                     ready.set_result(client)
-                await stop.wait()
+                listener = asyncio.create_task(connect.listen(client, self._changed), name=f"mcp {self.label} changes")
+                try:
+                    await stop.wait()
+                finally:
+                    listener.cancel()
+                    await asyncio.wait([listener])
         except Exception as error:
             log.warning("an MCP session ended", exc_info=error, extra={"server": self.label})
             if not ready.done():
@@ -152,8 +157,11 @@ class McpSession:
 
     def _told(self, message: Any) -> None:
         if getattr(message, "method", "") == "notifications/tools/list_changed":
-            self._changes += 1
-            self._fresh_until_s = 0.0
+            self._changed()
+
+    def _changed(self) -> None:
+        self._changes += 1
+        self._fresh_until_s = 0.0
 
 
 def _connect() -> Any:

@@ -1,12 +1,14 @@
 """Decodes JSON to typed values, and reports errors in OpenAI's wording."""
 
+import difflib
 import re
+from collections.abc import Sequence
 from typing import Any, TypeVar
 
 import msgspec
 from msgspec import Raw, inspect
 
-from gateway.documented import listed_values
+from gateway.documented import listed_fields, listed_values
 from gateway.errors import BadRequest
 
 Decoded = TypeVar("Decoded")
@@ -124,8 +126,9 @@ def explained(error: msgspec.ValidationError, within: str = "", of: Any = None) 
     if lacking := _MISSING.search(what):
         return missing(f"{param}.{lacking.group(1)}".lstrip("."))
     if unknown := _UNKNOWN.search(what):
+        hint = _did_you_mean(unknown.group(1), list(listed_fields(of, _STEP.findall(inner))))
         param = f"{param}.{unknown.group(1)}".lstrip(".")
-        return BadRequest(f"Unknown parameter: '{param}'.", param=param, code="unknown_parameter")
+        return BadRequest(f"Unknown parameter: '{param}'.{hint}", param=param, code="unknown_parameter")
     if param == "messages" and "length" in what:
         return BadRequest("Invalid 'messages': the list is empty; give at least one message.", param=param)
     if path and path.group(1):
@@ -134,6 +137,14 @@ def explained(error: msgspec.ValidationError, within: str = "", of: Any = None) 
     if known and (wrong := _ENUM.match(what)):
         what = f"{wrong.group(1)}. Supported: {known}"
     return BadRequest(f"Invalid value for '{param or 'body'}': {what}.", param=param or None, code="invalid_value")
+
+
+def _did_you_mean(name: str, known: Sequence[str]) -> str:
+    """Return a sentence with the known field whose name is nearest, or with all known fields."""
+    close = difflib.get_close_matches(name, known, 1)
+    if close:
+        return f" Did you mean '{close[0]}'?"
+    return f" Known: {', '.join(known)}." if known else ""
 
 
 def whole(text: str) -> int | None:

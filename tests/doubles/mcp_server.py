@@ -6,7 +6,7 @@ import os
 import sys
 from typing import Any
 
-from mcp.server.mcpserver import MCPServer
+from mcp.server.mcpserver import Context, MCPServer
 
 server = MCPServer("double")
 _seen: list[str] = []
@@ -48,6 +48,43 @@ def remember(text: str) -> str:
 def die() -> str:
     """End the process."""
     os._exit(1)
+
+
+def later() -> str:
+    """Be there from some time on."""
+    return "here"
+
+
+@server.tool()
+async def change(context: Context[Any, Any]) -> str:
+    """Add the tool `later`, or take it away, and tell the client so during the call."""
+    await _change(context)
+    return "changed"
+
+
+@server.tool()
+async def change_later(context: Context[Any, Any]) -> str:
+    """Do the same after the call."""
+
+    async def tell() -> None:
+        await asyncio.sleep(0.2)
+        await _change(context)
+
+    _tasks.add(asyncio.create_task(tell()))
+    return "will change"
+
+
+_tasks: set["asyncio.Task[None]"] = set()
+
+
+async def _change(context: Context[Any, Any]) -> None:
+    try:
+        server.remove_tool("later")
+    except Exception:  # the SDK's error for an unknown tool
+        server.add_tool(later)
+    # the first is for clients that listen, the second for those of earlier versions of the protocol
+    await context.notify_tools_changed()
+    await context.session.send_tool_list_changed()
 
 
 if __name__ == "__main__":

@@ -76,6 +76,7 @@ class TokenCountBody(Struct):
 
     messages: list[Raw]
     model: str = ""
+    foreword: ForewordObject | UnsetType | None = UNSET
 
 
 _body = msgspec.json.Decoder(MessagesBody)
@@ -119,7 +120,8 @@ def ask(raw: bytes, headers: Mapping[bytes, bytes]) -> Ask:
 def token_count(raw: bytes, headers: Mapping[bytes, bytes]) -> Ask:
     """Decode a `/v1/messages/count_tokens` request. The `Ask` has no turns, because the prompt is counted unchanged."""
     body: TokenCountBody = decoded(_count, raw)
-    return Ask(Endpoint.TOKEN_COUNT, body.model, raw, controls=controls_of(UNSET, headers))
+    controls, marked = controls_of(body.foreword, headers), body.foreword is not UNSET
+    return Ask(Endpoint.TOKEN_COUNT, body.model, raw, controls=controls, marked=marked)
 
 
 def put_turns(fields: dict[str, Raw], turns: Sequence[Turn]) -> None:

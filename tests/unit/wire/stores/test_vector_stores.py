@@ -26,7 +26,7 @@ def chunks(**sizes: int) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("read", "body", "param", "words"),
     [
-        (NEW, {"nmae": "x"}, "nmae", "Unknown parameter: 'nmae'."),
+        (NEW, {"nmae": "x"}, "nmae", "Unknown parameter: 'nmae'. Did you mean 'name'?"),
         (NEW, {"name": "x" * 257}, "name", "length <= 256"),
         (NEW, {"expires_after": {"anchor": "created_at", "days": 1}}, "expires_after.anchor", "last_active_at"),
         (NEW, {"expires_after": {"anchor": "last_active_at"}}, "expires_after.days", "Missing required"),
