@@ -46,9 +46,10 @@ def masked(text: str) -> str:
 def without_dates(text: str) -> str:
     """Replace each date and time by `DATE`. Only the words around digits and weekdays are searched, which takes half of
     the time of a search in the whole text."""
-    parts, done = [], 0
+    parts: list[str] = []
+    done = 0
     for start, end in _dated_spans(text):
-        parts += text[done:start], _DATE.sub(DATE, text[start:end])
+        parts += (text[done:start], _DATE.sub(DATE, text[start:end]))
         done = end
     return "".join((*parts, text[done:]))
 
