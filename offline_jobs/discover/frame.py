@@ -1,6 +1,7 @@
 """A mined shape, and the rule that distinguishes a program's prompt from similar texts written by people."""
 
 import re
+from collections.abc import Sequence
 
 from msgspec import Struct
 
@@ -23,6 +24,30 @@ class MinedShape(Struct, frozen=True):
 
     shape: TextShape
     members: tuple[SampleText, ...]
+
+
+class MinedShapes:
+    """Finds the first of many shapes that fits a text. Thousands of them may be constant texts, which people ask again
+    and again, so these are looked up and not tried."""
+
+    def __init__(self, mined: Sequence[MinedShape]) -> None:
+        self._constant: dict[str, tuple[int, MinedShape]] = {}
+        self._others: list[tuple[int, MinedShape]] = []
+        for number, one in enumerate(mined):
+            if one.shape.parts:
+                self._others.append((number, one))
+            else:
+                self._constant.setdefault(one.shape.pieces[0], (number, one))
+
+    def first(self, text: str) -> MinedShape | None:
+        """Return the first shape, in the given order, that fits the text."""
+        number, constant = self._constant.get(text, (-1, None))
+        for place, one in self._others:
+            if constant is not None and place > number:
+                break
+            if one.shape.values(text) is not None:
+                return one
+        return constant
 
 
 def instructs(shape: TextShape) -> bool:

@@ -11,7 +11,7 @@ from itertools import combinations
 
 from offline_jobs.discover.align import aligned
 from offline_jobs.discover.features import Feature
-from offline_jobs.discover.frame import MinedShape, instructs
+from offline_jobs.discover.frame import MinedShape, MinedShapes, instructs
 from offline_jobs.discover.sample import FEWEST_REQUESTS, SampleText
 from offline_jobs.discover.split import LONGEST, follow_each_other, is_label
 from offline_jobs.discover.tokens import words
@@ -37,21 +37,21 @@ Known = Mapping[str, Sequence[Feature]]
 def merged(mined: Sequence[MinedShape]) -> list[MinedShape]:
     """Join shapes if one matches the texts of the other, or if several differ only in one short value."""
     shapes = sorted(mined, key=lambda one: (one.shape.fixed_chars, one.shape.pieces))
+    # a constant text fits no other text, and there may be thousands of them
+    wide = [place for place, one in enumerate(shapes) if one.shape.parts]
     kept: list[MinedShape] = []
-    for one in reversed(shapes):
-        wider = next((other for other in shapes if other is not one and _reads(other, one)), None)
+    for place in reversed(range(len(shapes))):
+        one = shapes[place]
+        wider = next((other for other in wide if other < place and _reads(shapes[other], one)), None)
         if wider is None:
             kept.append(one)
-            continue
-        shapes = [other for other in shapes if other is not one and other is not wider]
-        joined = MinedShape(wider.shape, (*wider.members, *one.members))
-        shapes.append(joined)
-        kept = [joined if other is wider else other for other in kept]
+        else:
+            shapes[wider] = MinedShape(shapes[wider].shape, (*shapes[wider].members, *one.members))
     return _siblings_joined(kept)
 
 
 def _reads(wide: MinedShape, narrow: MinedShape) -> bool:
-    if wide.shape.fixed_chars > narrow.shape.fixed_chars:
+    if wide.shape.values(narrow.members[0].text) is None or wide.shape.fixed_chars > narrow.shape.fixed_chars:
         return False
     if not instructs(wide.shape) and wide.shape.fixed_chars < KEPT * narrow.shape.fixed_chars:
         return False
@@ -102,7 +102,8 @@ def without_content(
         for feature in known[sample.text]:
             if feature.weight >= STRONG:
                 by_feature[feature.hash].append(sample)
-    reader = {sample.text: _reader(kept, sample) for sample in samples}
+    fits = MinedShapes(kept)
+    reader = {sample.text: fits.first(sample.text) for sample in samples}
     tried: set[frozenset[str]] = set()
     for texts in sorted(by_feature.values(), key=lambda texts: -sum(sample.count for sample in texts)):
         if sum(sample.count for sample in texts) < FEWEST_REQUESTS:
@@ -118,10 +119,6 @@ def without_content(
             kept = [one for one in kept if one not in readers and not _reads(wide[0], one)] + wide
             reader |= {text: wide[0] for text in reader if wide[0].shape.values(text) is not None}
     return kept
-
-
-def _reader(mined: Sequence[MinedShape], sample: SampleText) -> MinedShape | None:
-    return next((one for one in mined if one.shape.values(sample.text) is not None), None)
 
 
 def _is_wider(

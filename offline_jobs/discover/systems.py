@@ -8,7 +8,7 @@ import numpy as np
 from gateway.prompt.found.shape import TextShape
 from offline_jobs.datasets.near_duplicates import ALIKE, signature
 from offline_jobs.discover.align import aligned
-from offline_jobs.discover.frame import MinedShape
+from offline_jobs.discover.frame import MinedShape, MinedShapes
 from offline_jobs.discover.mine import mine
 from offline_jobs.discover.sample import SampleText, evidence
 from offline_jobs.discover.split import separated
@@ -87,4 +87,5 @@ def _is_one(shape: TextShape, members: Sequence[SampleText]) -> bool:
 
 
 def unread(samples: Iterable[SampleText], mined: Sequence[MinedShape]) -> list[SampleText]:
-    return [sample for sample in samples if all(one.shape.values(sample.text) is None for one in mined)]
+    fits = MinedShapes(mined)
+    return [sample for sample in samples if fits.first(sample.text) is None]
