@@ -5,10 +5,12 @@ so a task must write the same files every time.
 """
 
 import importlib
+import os
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from typing import Any, Protocol
 
 from offline_jobs.errors import JobFailed
@@ -31,7 +33,7 @@ class Local:
     def __init__(self, processes: int = 1) -> None:
         self._processes = processes
         # processes are spawned: a fork would copy the locks of loaded libraries
-        self._pool = ProcessPoolExecutor(processes, get_context("spawn")) if processes > 1 else None
+        self._pool = ProcessPoolExecutor(processes, get_context("spawn"), _end_with_parent) if processes > 1 else None
 
     def map(self, task: Task, inputs: Iterable[Any]) -> Iterator[Any]:
         if self._pool is None:
@@ -43,6 +45,19 @@ class Local:
     def close(self) -> None:
         if self._pool is not None:
             self._pool.shutdown(cancel_futures=True)
+
+
+def _end_with_parent() -> None:
+    """End this process when its parent ends. Otherwise a killed job would leave processes that wait for work."""
+    parent = parent_process()
+    if parent is None:
+        return
+
+    def watch() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def ahead(start: Callable[[Any], Any], wait: Callable[[Any], Any], inputs: Iterable[Any], most: int) -> Iterator[Any]:
