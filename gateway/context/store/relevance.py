@@ -75,7 +75,7 @@ SPACED_LARGE = RelevanceWeights(-24.821, 21.041, 0.0, 11.248, 9.851, 4)
 """For collections of `LARGE` chunks. Among many chunks, one is often near a question about another subject. Among few,
 there is hardly ever one, and a question in other words than the text must not be lost.
 """
-LARGE = 100
+LARGE = 64
 SPACED_BY_WORDS = RelevanceWeights(-21.073, 0.0, 21.479, 9.382, 6.873, 12)
 SPACELESS = RelevanceWeights(-3.861, 0.0, 8.547, 8.94, -0.053, 12)
 """In Chinese, pairs of characters are a better sign of relevance than the vectors of an English model."""
