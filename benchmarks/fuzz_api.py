@@ -176,7 +176,7 @@ def main() -> None:
         while time.monotonic() < ends:
             seed += 1
             command = [given.schemathesis, "run", str(asked), "--url", gateway.url, "--checks", "not_a_server_error"]
-            command += ["--header", f"Authorization: Bearer {KEYS[seed % 2]}", "--seed", str(seed)]
+            command += ["--header", f"Authorization: Bearer {KEYS[(seed + 1) % 2]}", "--seed", str(seed)]
             command += ["--max-examples", str(given.examples), "--continue-on-failure", "--no-color"]
             command += ["--request-timeout", "30", "--suppress-health-check", "all"]
             with output.open("ab") as file:

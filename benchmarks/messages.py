@@ -2,7 +2,7 @@
 
 The upstream is nginx with a fixed answer. The long request is that of a coding agent: twelve tools, a system prompt of
 two blocks, and a conversation with tool calls and results, about 40 kB. CPU is that of the whole process tree, as in
-`overhead.py`.
+`overhead.py`. An agent sends the same tools each time; `--other-tools` gives each request tools of its own.
 """
 
 import json
@@ -15,7 +15,7 @@ from typing import Any
 
 import click
 from harness import foreword, nginx
-from harness.load import script
+from harness.load import varied_script
 from harness.measure import measure
 from harness.peers import Running
 from harness.processes import HOST
@@ -96,43 +96,70 @@ CASES: dict[str, Case] = {
 @click.option("--rounds", default=5, show_default=True)
 @click.option("--seconds", default=3, show_default=True)
 @click.option("--only", default="", help="Only cases whose name contains this.")
-def messages(rounds: int, seconds: int, only: str) -> None:
+@click.option("--beside", type=Path, help="The folder of another version, which gets the same requests in turn.")
+@click.option("--other-tools", is_flag=True, help="Give each request tools of its own.")
+def messages(rounds: int, seconds: int, only: str, beside: Path | None, other_tools: bool) -> None:
     """CPU per request of Anthropic's API."""
     chosen = {name: case for name, case in CASES.items() if only in name}
-    compare(chosen, CONFIG, rounds, seconds)
+    compare(chosen, CONFIG, rounds, seconds, beside, other_tools=other_tools)
 
 
-def compare(cases: Mapping[str, Case], config: str, rounds: int, seconds: int) -> None:
+def compare(
+    cases: Mapping[str, Case],
+    config: str,
+    rounds: int,
+    seconds: int,
+    beside: Path | None = None,
+    *,
+    other_tools: bool = False,
+) -> None:
     """Send the requests of all cases in turn, in each round, and print the median CPU time of each case.
 
-    A case is a path, a body, and the name of the case that it is compared with, or "".
+    A case is a path, a body, and the name of the case that it is compared with, or "". `beside` is the folder of
+    another version.
     """
-    figures: dict[str, list[float]] = {name: [] for name in cases}
+    versions: dict[str, Path | None] = {"this": None} | ({"other": beside} if beside else {})
+    figures: dict[tuple[str, str], list[float]] = {(name, version): [] for name in cases for version in versions}
     with tempfile.TemporaryDirectory(prefix="foreword-compared-") as folder, ExitStack() as stack:
         scratch = Path(folder)
         upstream, port = nginx.fixed(scratch / "upstream")
         stack.callback(upstream.stop)
-        gateway, own = foreword.start(scratch / "gateway", config, port)
-        stack.callback(gateway.stop)
+        gateways = {}
+        for version, source in versions.items():
+            gateways[version] = foreword.start(scratch / version, config, port, source=source)
+            stack.callback(gateways[version][0].stop)
         scripts = {
-            name: script(scratch, f"case{place}", json.dumps(body), HEADERS)
+            name: varied_script(scratch, f"case{place}", _bodies(body, other_tools), HEADERS)
             for place, (name, (_, body, _)) in enumerate(cases.items())
         }
         for number in range(rounds):
-            for name, (path, _, _) in cases.items():
-                load, cpu = measure(Running(gateway, own, path), scripts[name], seconds, number)
+            for name, version in figures:
+                running = Running(*gateways[version], cases[name][0])
+                load, cpu = measure(running, scripts[name], seconds, number)
                 if load.errors:
                     raise click.ClickException(f"{name}: {load.errors} of {load.requests} requests failed")
-                figures[name].append(cpu)
+                figures[name, version].append(cpu)
             click.echo(f"round {number + 1} done", err=True)
-    middles = {name: statistics.median(each) for name, each in figures.items()}
+    middles = {each: statistics.median(figures[each]) for each in figures}
     rows = []
-    for name, middle in middles.items():
-        before = middles.get(cases[name][2])
-        size = f"{len(json.dumps(cases[name][1])):,}"
-        rows.append([name, size, f"{middle:,.0f}", f"{middle / before:.2f}" if before else ""])
+    for name, (_, body, base) in cases.items():
+        row = [name, f"{len(json.dumps(body)):,}"]
+        for version in versions:
+            middle, before = middles[name, version], middles.get((base, version))
+            row += [f"{middle:,.0f}", f"{middle / before:.2f}" if before else ""]
+        rows.append(row)
     click.echo(f"{rounds} interleaved rounds of {seconds} s, medians\n")
-    click.echo(table(["request", "bytes", "CPU us a request", "times its byte-true one"], rows))
+    heads = ["CPU us a request", "times its byte-true one"]
+    others = [f"{head}, other version" for head in heads] if beside else []
+    click.echo(table(["request", "bytes", *heads, *others], rows))
+
+
+def _bodies(body: dict[str, Any], other_tools: bool) -> list[str]:
+    """Return a body, or 200 with different tools."""
+    if not other_tools or "tools" not in body:
+        return [json.dumps(body)]
+    text = json.dumps(body)
+    return [text.replace("One of the fields.", f"Field {number:03} of all.") for number in range(200)]
 
 
 if __name__ == "__main__":

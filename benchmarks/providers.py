@@ -4,6 +4,8 @@ The upstream is nginx with a fixed answer in each provider's form. The requests 
 question, and a coding agent's request of about 40 kB with tools, calls and results.
 """
 
+from pathlib import Path
+
 import click
 from harness import foreword
 from messages import CHAT, MESSAGES, Case, compare, long_chat, long_messages, short_chat
@@ -65,9 +67,14 @@ CASES: dict[str, Case] = {
 @click.command()
 @click.option("--rounds", default=5, show_default=True)
 @click.option("--seconds", default=3, show_default=True)
-def providers(rounds: int, seconds: int) -> None:
+@click.option("--only", default="", help="Only cases whose name contains this, and those that they are compared with.")
+@click.option("--beside", type=Path, help="The folder of another version, which gets the same requests in turn.")
+@click.option("--other-tools", is_flag=True, help="Give each request tools of its own.")
+def providers(rounds: int, seconds: int, only: str, beside: Path | None, other_tools: bool) -> None:
     """CPU per request to the cloud providers' APIs."""
-    compare(CASES, CONFIG, rounds, seconds)
+    bases = {base for name, (_, _, base) in CASES.items() if only in name}
+    chosen = {name: case for name, case in CASES.items() if only in name or name in bases}
+    compare(chosen, CONFIG, rounds, seconds, beside, other_tools=other_tools)
 
 
 if __name__ == "__main__":

@@ -53,14 +53,21 @@ policy = "full"
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def start(folder: Path, config: str, upstream: int = 0, ready_s: float = 180.0) -> tuple[Process, int]:
-    """Start a gateway on a free port, with its data in `folder`. Returns when everything is loaded."""
+def start(
+    folder: Path, config: str, upstream: int = 0, ready_s: float = 180.0, source: Path | None = None
+) -> tuple[Process, int]:
+    """Start a gateway on a free port, with its data in `folder`. Returns when everything is loaded.
+
+    `source` is the folder of another version of this project, which is then started.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     port, file = free_port(), folder / "config.toml"
     text = f'[server]\nport = {port}\nlog_level = "warning"\n' + config
     file.write_text(text.replace("{host}", HOST).replace("{upstream}", str(upstream)).replace("{root}", str(ROOT)))
     program = Path(sys.executable).parent / "foreword"
-    process = Process([str(program), "serve", "--config", str(file)], folder / "log", {"HF_HUB_OFFLINE": "1"}, ROOT)
+    root = source or ROOT
+    env = {"HF_HUB_OFFLINE": "1"} | ({"PYTHONPATH": str(source)} if source else {})
+    process = Process([str(program), "serve", "--config", str(file)], folder / "log", env, root)
     try:
         process.wait_port(port)
         wait_ready(process, port, ready_s)

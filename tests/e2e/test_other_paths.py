@@ -13,6 +13,7 @@ import httpx
 import openai
 import pytest
 
+from gateway.server.passing.paths import WORDS
 from tests.conftest import UpstreamInThread
 from tests.doubles.process import GatewayProcess, running
 from tests.doubles.upstream import Script
@@ -216,17 +217,27 @@ KINDS = [
     ("containers", "/files", {"name": "a"}),
     ("evals", "/runs", {"name": "a"}),
     ("uploads", "/parts", {"bytes": 1}),
+    ("realtime/calls", "/hangup", {"model": "gpt-4o"}),
+    ("audio/voices", "", {"name": "a"}),
+    ("audio/voice_consents", "", {"name": "a"}),
     ("brand_new_things", "/contents", {}),
 ]
+
+
+def test_every_path_that_stores_objects_is_tried() -> None:
+    families = {kind.partition("/")[0] for kind, _, _ in KINDS}
+    # the results of batches are files, and are tried with them
+    assert set(WORDS) - {"files"} <= families
 
 
 @pytest.mark.parametrize(("kind", "below", "body"), KINDS)
 def test_an_object_is_seen_by_the_key_that_made_it_alone(
     gateway: GatewayProcess, upstream: UpstreamInThread, kind: str, below: str, body: dict[str, Any]
 ) -> None:
-    id, foreign = f"obj_{kind[:5]}9Xa".replace("/", ""), f"obj_{kind[:5]}7Yb".replace("/", "")
+    name = kind.replace("/", "")
+    id, foreign = f"obj_{name}9Xa", f"obj_{name}7Yb"
     body = {name: value for name, value in body.items() if value}
-    play(upstream, {"id": id, "output_file_id": f"file-{kind[:5]}Out1"})
+    play(upstream, {"id": id, "output_file_id": f"file-{name}Out1"})
     assert call(gateway, "POST", f"/v1/{kind}", json=body).status_code == 200
     one = f"/v1/{kind}/{id}"
     assert call(gateway, "GET", one).json()["id"] == id
@@ -243,7 +254,7 @@ def test_an_object_is_seen_by_the_key_that_made_it_alone(
             ):
                 answer = call(gateway, method, path, key)
                 assert answer.status_code in (403, 404), (key, method, path, answer.text)
-    assert call(gateway, "GET", f"/v1/files/file-{kind[:5]}Out1/content", "other").status_code == 404
+    assert call(gateway, "GET", f"/v1/files/file-{name}Out1/content", "other").status_code == 404
     for field in ("assistant_id", "thread_id", "input_file_id", "conversation", "container", "file_ids"):
         nested = {"a": [{field: [id] if field.endswith("s") else id}]}
         assert call(gateway, "POST", f"/v1/{kind}", "other", json=nested).status_code == 404

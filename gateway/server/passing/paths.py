@@ -12,8 +12,8 @@ OWN = frozenset(("chat", "completions", "embeddings", "foreword", "messages", "m
 """The first parts of paths that never pass to a backend unread."""
 STATELESS = frozenset(("audio", "images", "moderations", "rerank", "score", "classify", "pooling", "tokenize"))
 """The first parts of paths whose servers store nothing. Their answers are not read."""
-STORED_SOUND = ("audio/voices", "audio/voice_consents")
-"""Paths below a stateless one whose servers do store something."""
+SOUND, STATELESS_SOUND = "audio", ("audio/speech", "audio/transcriptions", "audio/translations")
+"""Below `audio`, servers also store voices and the like, so that only these paths are stateless."""
 STATELESS_PATHS = ("responses/compact", "responses/input_tokens")
 UNNAMED = frozenset(("batches", "conversations", "threads", "containers", "uploads", "files", "evals"))
 """The first parts of paths whose requests name no model."""
@@ -76,8 +76,7 @@ class PathParts(Struct, frozen=True):
 
     @property
     def is_stateless(self) -> bool:
-        stores = self.shown.startswith(STORED_SOUND)
-        return (self.family in STATELESS and not stores) or self.shown in STATELESS_PATHS
+        return _is_stateless(self.shown) or self.shown in STATELESS_PATHS
 
 
 def parts_of(path: str) -> PathParts:
@@ -85,7 +84,7 @@ def parts_of(path: str) -> PathParts:
     family, *rest = path.removeprefix("/v1/").rstrip("/").split("/")
     words = WORDS.get(family)
     ids, shown, doubtful = [], [family[:40]], []
-    is_stateless = family in STATELESS and not "/".join([family, *rest]).startswith(STORED_SOUND)
+    is_stateless = _is_stateless("/".join([family, *rest]))
     for part in rest:
         is_word = WORD.fullmatch(part) is not None if words is None else part in words
         if is_word or is_stateless or (family == "responses" and part in ("compact", "input_tokens")):
@@ -95,6 +94,11 @@ def parts_of(path: str) -> PathParts:
             ids.append(part)
             shown.append("*")
     return PathParts(family, tuple(ids), "/".join(shown[:8]), tuple(doubtful))
+
+
+def _is_stateless(path: str) -> bool:
+    family = path.partition("/")[0]
+    return path.startswith(STATELESS_SOUND) if family == SOUND else family in STATELESS
 
 
 def mapped(paths: Mapping[str, str], path: str) -> str:
