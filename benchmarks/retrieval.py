@@ -249,7 +249,7 @@ def size(data: Path, count: int = 100_000) -> None:
             "words": lambda query, vector: documents.by_words(query, 60, None),
             "both, fused, with texts": lambda query, vector: collections.look_up(collection, Wish(query, vector, 6)),
         }
-        tell(ROW.format("ms a search", "p50", "p90", "best", "CPU"))
+        tell(WIDER.format("ms a search", "p50", "p90", "best", "CPU"))
         for name, search in told.items():
             # other queries each time, or a search would find data that the search before has read
             queries = [" ".join(rng.choice(text, 8)) for _ in range(60)]
@@ -261,7 +261,7 @@ def size(data: Path, count: int = 100_000) -> None:
                 walls.append((time.perf_counter() - began) * 1000)
             cpu = (time.process_time() - cpu) * 1000 / len(walls)
             p50, p90 = statistics.median(walls), sorted(walls)[int(0.9 * len(walls))]
-            tell(ROW.format(name, *(f"{value:.1f}" for value in (p50, p90, min(walls), cpu))))
+            tell(WIDER.format(name, *(f"{value:.1f}" for value in (p50, p90, min(walls), cpu))))
 
 
 class Timed(SentenceEmbedder):
