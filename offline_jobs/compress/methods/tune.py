@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as functional
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
+from torch.utils.checkpoint import checkpoint
 
 from offline_jobs.compress.gguf.export import linear_names
 from offline_jobs.compress.methods.grids import Grid, Quantized, limits, quantize, to_codes
@@ -53,6 +54,11 @@ class FakeQuantized(nn.Module):
         self.least = None if made.least is None else nn.Parameter(made.least.clone())
 
     def forward(self, weight: Tensor) -> Tensor:
+        # rounded again for the gradients: the tensors in between would take twice the memory of the weights
+        rounded: Tensor = checkpoint(self._rounded, weight, use_reentrant=False)
+        return rounded
+
+    def _rounded(self, weight: Tensor) -> Tensor:
         scales, least = self._halves()
         groups = weight.reshape(*scales.shape, -1)
         low, high = limits(self.grid)

@@ -23,7 +23,14 @@ from offline_jobs.compress.methods.grids import Grid, quantize
 from offline_jobs.compress.methods.layers import LayerFiles, importances
 from offline_jobs.compress.methods.prune import Sparsity, prune, zeros_of
 from offline_jobs.compress.methods.structured import Cuts, cut, described_shape
-from offline_jobs.compress.methods.tune import LayerTuning, norms_of, tune, tune_on_grid, tune_sparser
+from offline_jobs.compress.methods.tune import (
+    FakeQuantized,
+    LayerTuning,
+    norms_of,
+    tune,
+    tune_on_grid,
+    tune_sparser,
+)
 from offline_jobs.compress.source import load_network, open_source
 from offline_jobs.errors import JobFailed
 from tests.doubles import tiny_families
@@ -55,6 +62,23 @@ def test_training_on_the_grid_ends_on_it_and_beats_rounding_after_training(tmp_p
         for name in linear_names(control):
             control.get_parameter(name).copy_(quantize(control.get_parameter(name), GRID).values)
     assert loss(network) < loss(control)
+
+
+def test_a_rounded_weight_keeps_nothing_in_memory_but_its_values() -> None:
+    weight = torch.nn.Parameter(torch.randn(64, 128, generator=torch.Generator().manual_seed(1)))
+    rounding = FakeQuantized(quantize(weight.detach(), GRID))
+    bytes_of: dict[int, int] = {}
+
+    def keep(saved: torch.Tensor) -> torch.Tensor:
+        bytes_of[saved.data_ptr()] = saved.numel() * saved.element_size()
+        return saved
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda saved: saved):
+        values = rounding(weight)
+        out = torch.ones(2, 128) @ values.T
+    assert sum(bytes_of.values()) < 1.5 * weight.numel() * weight.element_size()
+    out.square().sum().backward()  # type: ignore[no-untyped-call]
+    assert weight.grad is not None and weight.grad.any()
 
 
 def test_a_fine_tune_keeps_zeros_and_recovers(tmp_path: Path) -> None:
