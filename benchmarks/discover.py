@@ -390,8 +390,13 @@ def scale(data: Path, count: int, seed: int, kills: int, processes: int) -> None
                 killed += 1
             if killed == kills:
                 subprocess.run([*job_command(config, processes), "--continue"], check=True, stdout=subprocess.DEVNULL)
-            same = read_found(file).prompts == prompts
+            same = without_end(read_found(file).prompts) == without_end(prompts)
             click.echo(f"killed {killed} times: {'the same' if same else 'other'} prompts and figures")
+
+
+def without_end(prompts: Sequence[FoundPrompt]) -> list[FoundPrompt]:
+    """Return the prompts without the time up to which they are counted, which is the time of the run."""
+    return [replace(prompt, counted_s=0.0) for prompt in prompts]
 
 
 def recorded(folder: Path, made: Iterable[MadeRequest]) -> tuple[Path, Settings]:
