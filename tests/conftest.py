@@ -17,10 +17,11 @@ from hypothesis import settings
 from tests.doubles.ports import free_port
 from tests.doubles.upstream import Upstream
 
-# make test-all runs ten times the random examples, unless a test sets their number itself
-settings.register_profile("all", max_examples=1000)
-if os.environ.get("FOREWORD_TESTS") == "all":
-    settings.load_profile("all")
+# no test is timed: on a busy machine, the first example of a test can take a second. make test-all runs ten times the
+# random examples, unless a test sets their number itself
+settings.register_profile("untimed", deadline=None)
+settings.register_profile("all", deadline=None, max_examples=1000)
+settings.load_profile("all" if os.environ.get("FOREWORD_TESTS") == "all" else "untimed")
 
 
 class UpstreamInThread:

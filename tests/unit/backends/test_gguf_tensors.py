@@ -52,7 +52,7 @@ def test_values_are_decoded_and_a_token_that_is_no_utf_8_stays_bytes(tmp_path: P
     assert file.value("absent", 7) == 7
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(length=st.integers(0, 1200))
 def test_a_truncated_file_is_refused(tmp_path_factory: pytest.TempPathFactory, length: int) -> None:
     path = written(tmp_path_factory.mktemp("gguf") / "one.gguf")
@@ -67,7 +67,7 @@ def test_a_tensor_of_another_size_than_its_description_is_not_written(tmp_path: 
         write_gguf(tmp_path / "x.gguf", {}, [TensorSpec("a.weight", (1, 64), blocks.F32)], [np.zeros(1, np.float32)])
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(type=st.sampled_from([Q8_0, Q4_0, Q4_1, blocks.IQ4_NL]), seed=st.integers(0, 1000))
 def test_codes_and_scales_survive_the_file_and_mean_what_the_library_reads(type: int, seed: int) -> None:
     from gguf import GGMLQuantizationType, quants

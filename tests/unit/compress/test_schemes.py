@@ -40,14 +40,14 @@ def weights(seed: int, rows: int = 8, columns: int = 128) -> Tensor:
     return torch.randn(rows, columns, generator=generator)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(grid=st.sampled_from(ALL_GRIDS), seed=st.integers(0, 99))
 def test_the_files_values_are_exactly_those_of_the_codes(grid: Grid, seed: int) -> None:
     made = quantize(weights(seed), grid)
     assert torch.equal(torch.from_numpy(values(made.coded)), made.values)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(grid=st.sampled_from(ALL_GRIDS), seed=st.integers(0, 99))
 def test_a_searched_scale_is_never_worse_than_the_largest_value(grid: Grid, seed: int) -> None:
     plain = Grid(grid.bits, grid.group, grid.symmetric, searched=False, nonlinear=grid.nonlinear)

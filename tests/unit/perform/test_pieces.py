@@ -102,7 +102,7 @@ def text_of(endings: list[int], words: int) -> str:
     return "".join(f"S{n} {'word ' * words}ends.{ENDINGS[kind]}" for n, kind in enumerate(endings)).strip(" -\n")
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(
     st.lists(st.integers(0, 3), min_size=40, max_size=400), st.integers(2, 30), st.integers(900, 4000), st.booleans()
 )

@@ -224,7 +224,7 @@ def edited(draw: st.DrawFn) -> tuple[str, str]:
     return prompt, joint.join(_edits(prompt, draw))
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(edited())
 def test_an_edited_prompt_still_says_everything_or_is_dropped(pair: tuple[str, str]) -> None:
     prompt, answer = pair
@@ -245,7 +245,7 @@ def test_an_edited_prompt_still_says_everything_or_is_dropped(pair: tuple[str, s
         assert guards.changed(prompt, refined) == ()
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.text(max_size=80), st.text(max_size=200))
 def test_any_answer_to_any_prompt_is_read_or_rejected(prompt: str, answer: str) -> None:
     try:

@@ -225,7 +225,7 @@ async def test_a_message_that_is_a_document_is_kept() -> None:
     assert "at most 200000 are searched" in await reason_of(stage(library(WRAP, "")), named)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.text(max_size=200))
 async def test_whatever_comes_in_one_note_goes_out_and_the_roles_hold(query: str) -> None:
     done = await stage(library())(exchange(query))

@@ -110,7 +110,7 @@ PIECES = ("Summarise: ", "翻译：", "how old is ", '"quoted"', "\n", " ", "```
 MESSAGES = st.lists(st.sampled_from(PIECES) | st.text(max_size=20), max_size=8).map("".join)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.sampled_from(CHOSEN), MESSAGES)
 async def test_whatever_the_template_and_the_message_it_is_sent_as_one_piece(template: Template, message: str) -> None:
     raw = json.dumps({"model": "m", "messages": [{"role": "user", "content": message}]}).encode()

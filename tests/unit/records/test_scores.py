@@ -40,7 +40,6 @@ def test_newcombe_is_as_published() -> None:
 
 
 @given(counts, counts)
-@settings(deadline=None)
 def test_fisher_is_scipys(a: tuple[int, int], b: tuple[int, int]) -> None:
     known = stats.fisher_exact([[a[0], a[1] - a[0]], [b[0], b[1] - b[0]]]).pvalue
 
@@ -48,7 +47,6 @@ def test_fisher_is_scipys(a: tuple[int, int], b: tuple[int, int]) -> None:
 
 
 @given(graded, graded)
-@settings(deadline=None)
 def test_mann_whitney_is_scipys(a: list[float], b: list[float]) -> None:
     known = stats.mannwhitneyu(a, b, method="asymptotic").pvalue if len({*a, *b}) > 1 else 1.0
 
@@ -114,7 +112,7 @@ def test_graded_scores_in_great_numbers_have_the_normal_interval() -> None:
 
 
 @given(graded, graded)
-@settings(deadline=None, max_examples=10)
+@settings(max_examples=10)
 def test_turning_the_sides_round_turns_the_interval_round(a: list[float], b: list[float]) -> None:
     one = difference(Scores.of(a), Scores.of(b), Random(1))
     other = difference(Scores.of(b), Scores.of(a), Random(1))

@@ -52,7 +52,7 @@ async def read(raw: bytes, codings: bytes, cut: int = 0, limit: int = LIMIT) -> 
     return bytes(message["body"])
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(raw=st.binary(max_size=3000), cut=st.integers(0, 3000))
 @pytest.mark.parametrize(("coding", "pack"), WAYS)
 def test_what_was_packed_comes_back_whole(coding: str, pack: Any, raw: bytes, cut: int) -> None:

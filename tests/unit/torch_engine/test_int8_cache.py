@@ -14,7 +14,7 @@ from tests.doubles import tiny_llama
 IDS = list(range(3, 40))
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(seed=st.integers(0, 999), size=st.floats(1e-2, 1e3))
 def test_values_are_kept_within_half_a_step(seed: int, size: float) -> None:
     values = torch.randn(2, 5, 64, generator=torch.Generator().manual_seed(seed)) * size

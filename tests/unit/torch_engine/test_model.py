@@ -47,7 +47,7 @@ def test_reading_in_pieces_changes_nothing(model: TorchNetwork) -> None:
     torch.testing.assert_close(last[0], alone(model, ids), **CLOSE)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(prefixes=st.lists(TOKENS, min_size=1, max_size=5), behind=TOKENS, spare=st.integers(0, 5))
 def test_rows_of_any_lengths_give_the_logits_that_each_gives_alone(
     prefixes: list[list[int]], behind: list[int], spare: int
@@ -71,7 +71,7 @@ def test_rows_of_any_lengths_give_the_logits_that_each_gives_alone(
 SHARED = tiny_llama.model()
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(requests=st.lists(TOKENS, min_size=2, max_size=4))
 def test_requests_in_one_step_do_not_see_each_other(requests: list[list[int]]) -> None:
     model = SHARED

@@ -74,7 +74,7 @@ class Said:
         self.report = report
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(passages=st.lists(PASSAGE, min_size=2, max_size=6, unique_by=tuple), pooling=CHOOSING, question=PASSAGE)
 def test_one_passage_twice_is_that_passage_once(passages: list[list[int]], pooling: str, question: list[int]) -> None:
     once = Said([[0], *passages], question, Nbce(pooling=pooling, eta=0))
@@ -82,7 +82,7 @@ def test_one_passage_twice_is_that_passage_once(passages: list[list[int]], pooli
     assert twice.text == once.text
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(passages=st.lists(PASSAGE, min_size=2, max_size=6), pooling=POOLING, question=PASSAGE)
 def test_the_size_of_the_groups_changes_nothing(passages: list[list[int]], pooling: str, question: list[int]) -> None:
     """Rows of one and of all lengths in a block; room for five rows at the least is always there."""
@@ -129,7 +129,7 @@ def test_a_long_question_is_read_in_pieces() -> None:
     assert pieces.widest <= 64
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(question=LONG, judged=st.integers(1, 40), at_once=st.integers(2, 40))
 def test_the_likelihood_of_a_question_is_that_of_its_last_tokens(
     question: list[int], judged: int, at_once: int

@@ -65,7 +65,7 @@ def condensed(model: Talkative, text: str, task: str, strategy: str, note_tokens
     return asyncio.run(stage(exchange))
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     st.sampled_from([ENGLISH, CHINESE]),
     st.lists(st.integers(0, 2), min_size=20, max_size=250),

@@ -141,7 +141,7 @@ TEXTS = st.lists(
 ).map("".join)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(text=TEXTS, limit=st.integers(4, 200))
 def test_chunks_are_spans_in_order_that_lose_nothing_and_fit_the_embedder(
     minilm: SentenceEmbedder, text: str, limit: int

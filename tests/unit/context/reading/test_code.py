@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.context.reading.chunk import Cut, chunk
@@ -167,7 +167,6 @@ LINES = st.sampled_from(
 SOURCES = st.one_of(st.lists(LINES, max_size=40).map("\n".join), st.text(max_size=200))
 
 
-@settings(deadline=None)
 @given(SOURCES, st.sampled_from(["a.py", *(f"a{suffix}" for suffix in sorted(BRACES))]), st.integers(3, 60))
 def test_no_character_is_lost_and_every_chunk_is_its_span(text: str, name: str, limit: int) -> None:
     document = code_document(text, name, name[1:])

@@ -124,7 +124,7 @@ def test_an_excerpt_of_a_table_keeps_its_title_row() -> None:
     assert len(taken.text) < len(row.text)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     st.lists(st.lists(st.text("abc 1,.\n", max_size=30), min_size=1, max_size=4), max_size=12),
     st.text("ab c", max_size=20),

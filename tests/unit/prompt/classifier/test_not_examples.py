@@ -47,7 +47,7 @@ async def test_a_not_example_is_never_of_its_intent(classifier: Classifier, text
 
 
 @given(st.sampled_from(NEAR), st.sampled_from(["", ".", "!", "  "]), st.booleans())
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 async def test_letter_case_and_the_last_mark_make_no_difference(
     classifier: Classifier, text: str, mark: str, upper: bool
 ) -> None:

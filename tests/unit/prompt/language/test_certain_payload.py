@@ -45,7 +45,7 @@ def test_what_is_quoted_fenced_or_the_last_line_is_the_text(query: str, payload:
     assert certain(split(query)).payload_text == payload
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     st.sampled_from(["\n\n", "\n", " ", "。"]), st.sampled_from(["Don't mention it.", "In German please", "不要提。"])
 )

@@ -102,7 +102,7 @@ def test_where_nothing_is_quoted_or_given_there_is_no_payload(query: str) -> Non
 PIECES = [*"ab:：\n\"'“”「」`-—.?？。 ", "```", "this text", "Translate ", "把", " to French"]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.lists(st.sampled_from(PIECES)).map("".join))
 def test_payload_and_instruction_are_apart_and_within_the_query(query: str) -> None:
     found = split(query)
@@ -112,7 +112,7 @@ def test_payload_and_instruction_are_apart_and_within_the_query(query: str) -> N
     assert all(first.end <= second.start for first, second in pairwise(ordered))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.text(alphabet=st.characters(blacklist_categories=["Cs", "Zs", "Cc"]), min_size=3, max_size=80))
 def test_what_follows_a_plain_instruction_is_the_payload(text: str) -> None:
     found = split(f"Which intent does the following message have?\n\n{text}")

@@ -22,7 +22,7 @@ def test_a_number_is_digits_alone(words: str, value: str | None) -> None:
     assert number_of(words) == value
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.integers(-(10**12), 10**12))
 def test_a_number_with_separators_is_itself(number: int) -> None:
     assert number_of(f"{number:,}") == str(number)
@@ -65,7 +65,7 @@ def test_a_list_is_its_items(words: str, items: tuple[str, ...]) -> None:
     assert items_of(words) == items
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.text(max_size=60))
 def test_any_text_can_be_read_as_anything(text: str) -> None:
     for read in (number_of, date_of):

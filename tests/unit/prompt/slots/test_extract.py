@@ -167,7 +167,7 @@ def test_any_json_is_a_value_of_the_query_or_none(said: object, kind: SlotType |
 
 
 @given(JSON)
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 async def test_whatever_a_model_answers_the_call_is_counted(said: object) -> None:
     answer = json.dumps({"who": said, "count": said, "size": said, "parts": said})
     result = await extracted(template("# user\n{{ who }}", more=MODEL), asking(), ScriptedCompleter(answer))

@@ -131,7 +131,7 @@ EVERY = template(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.text(max_size=120) | st.lists(st.sampled_from(PIECES)).map("".join))
 def test_a_place_is_where_the_value_stands(query: str) -> None:
     filled = fill(EVERY, query)

@@ -138,7 +138,6 @@ WORDS = st.sampled_from(
 )
 
 
-@settings(deadline=None)
 @given(st.lists(WORDS, max_size=40), st.text(max_size=100))
 def test_any_template_is_refused_or_renders_to_text_of_an_end(words: list[str], value: str) -> None:
     try:
@@ -149,7 +148,6 @@ def test_any_template_is_refused_or_renders_to_text_of_an_end(words: list[str], 
     assert len(text) <= MAX_CHARS
 
 
-@settings(deadline=None)
 @given(st.text())
 def test_any_value_is_in_the_message_word_for_word(value: str) -> None:
     body = compile_body("<{{ query }}>", {"query"})
@@ -212,7 +210,7 @@ def _outcome(body: CompiledBody, values: dict[str, str]) -> str | type[Exception
         return type(error)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(BODIES, VALUES)
 def test_any_body_is_written_as_jinja_would(source: str, values: dict[str, str]) -> None:
     body = compile_body(source, SLOTS)

@@ -210,7 +210,7 @@ def test_what_a_user_writes_stays_text(value: str) -> None:
 SHARED = template(BODY, more=SLOTS)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.text(max_size=200), st.text(max_size=200), st.text(min_size=1, max_size=40).filter(str.strip))
 def test_no_value_adds_a_message_or_changes_a_role(query: str, text: str, tone: str) -> None:
     turns = SHARED.render({"query": query, "text": text, "tone": tone})
@@ -219,7 +219,7 @@ def test_no_value_adds_a_message_or_changes_a_role(query: str, text: str, tone: 
     assert turns[3].text == query
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.text(alphabet="`~a\n ", max_size=60))
 def test_a_fence_cannot_be_closed_by_what_is_in_it(text: str) -> None:
     rendered = template("# user\n{{ query | fenced }}").render({"query": text})[0].text
@@ -274,7 +274,7 @@ def test_a_file_without_front_matter_says_what_is_missing() -> None:
         parse(f"---\n{head()}# user\nx", "f")
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.text(max_size=300))
 def test_any_text_is_a_template_or_a_template_error(text: str) -> None:
     for candidate in (text, f"---\n{text}\n---\n# user\nx", source(text)):
