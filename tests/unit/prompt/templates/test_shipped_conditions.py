@@ -60,6 +60,11 @@ def addition(library: Library, id: str, query: str) -> str:
         ("brainstorm.en", "Generate a list of five activities for a street party.", "differ in kind"),
         ("brainstorm.zh", "列出一些适合雨天的亲子活动。", "在类型上要有区别"),
         ("how-to.en", "How do I get candle wax out of a tablecloth?", "amounts, times and tools"),
+        ("how-to.zh", "怎么把桌布上的蜡去掉？", "步骤"),
+        ("classify-text.en", "Is this positive or negative?\n\nThe lamp fell apart after a week.", "the label alone"),
+        ("classify-text.zh", "这条评论是好评还是差评？\n\n灯用了一周就坏了。", "只回答标签"),
+        ("write-email.en", "Send an email to my sister that the shelf has arrived.", "a subject line"),
+        ("write-email.zh", "发一封邮件给我姐姐，说书架已经到了。", "附上主题"),
         ("summarise.en", "Summarise this page: https://example.com/report", "cannot open the link"),
         ("summarise.en", "Sum this note up: the roof leaks since May and nobody has come to repair it.", "main point"),
         ("solve-maths.en", "A tap fills 40 litres in 5 minutes. How long for 130 litres?", "step by step"),
@@ -113,6 +118,23 @@ def test_it_adds(library: Library, id: str, query: str, words: str) -> None:
         ("extract-fields.zh", "把下面的数据可视化：周一4升，周二9升，周三2升，周四7升，周五11升，周六8升"),
         ("polish-text.en", "Write three different versions of this.\n\nThe lamp is small but it is bright."),
         ("polish-text.en", "Rephrase it ten times, please.\n\nThe lamp is small but it is bright."),
+        # groups that the answer is to find have no labels, and a claim wants more than a label
+        ("classify-text.en", "Divide these trees into two categories.\n\noak, spruce, maple, pine"),
+        ("classify-text.en", "Sort the tools below into several different groups: saw, drill, chisel or plane"),
+        ("classify-text.en", "Decide whether this is true or false: Lisbon lies on the Pacific."),
+        ("classify-text.zh", "把下面的树分成两类：橡树、云杉、枫树、松树"),
+        ("classify-text.zh", "判断下面的说法是否正确：里斯本在太平洋边上。"),
+        # a title and one short line hold nothing to summarise
+        ("summarise.zh", "请给下面的新闻标题写一篇80字的摘要：“新桥将于五月通车”"),
+        ("summarise.zh", "总结一下：商店周日不营业。"),
+        # an e-mail that exists is to be passed on
+        ("write-email.en", "Please forward these e-mails to Bo.\n\nDear Ann, the shelf has arrived. Tim"),
+        ("write-email.en", "Send this email to my sister: Hi, the shelf has arrived."),
+        ("write-email.zh", "请把这封邮件转发给小李：书架已经到了。"),
+        # how to bring people to something
+        ("how-to.en", "how do i get my toddler to brush his teeth"),
+        ("how-to.en", "How can I convince my neighbours to sort their rubbish?"),
+        ("how-to.zh", "怎么让孩子自己刷牙？"),
         # what to say to people, and goals, are no instructions and no plan
         ("how-to.en", "My friend lost her cat. How do I comfort her?"),
         ("plan-task.en", "Write three goals for a plan that keeps our server safe."),
