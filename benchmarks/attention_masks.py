@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable
 
+import click
 import torch
 import torch.nn.functional as functional
 
@@ -18,6 +19,7 @@ SHAPES = {"piece behind 256": (1, 256, 256), "piece behind 1,024": (1, 256, 1024
 PADDING, RUNS = 40, 8
 
 
+@click.command(help=__doc__)
 @torch.inference_mode()
 def main() -> None:
     torch.set_num_threads(1)
