@@ -98,10 +98,9 @@ def test_a_backend_gets_only_the_decoder_settings_that_its_entry_names(
 ) -> None:
     upstream.double.play(answers())
 
-    chat(gateway, "o1")
-    chat(gateway, "s1")
-    chat(gateway, "s1", temperature=0.9)
+    done = [chat(gateway, "o1"), chat(gateway, "s1"), chat(gateway, "s1", temperature=0.9)]
 
+    assert [(answer.status_code, answer.text) for answer in done if answer.status_code != 200] == []
     named, none, clients = sent(upstream)
     assert (named["temperature"], named["max_tokens"], "stop" in named) == (0.3, 50, False)
     assert set(none) == {"model", "messages"}
