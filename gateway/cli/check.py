@@ -76,12 +76,13 @@ def mistakes(config: Path, server: Mapping[str, Any] | None = None, posted: str 
     `server` holds values from the command line, which replace those in `[server]`. `posted` stands in for the file.
     """
     from gateway.adapters import problems_of
+    from gateway.serving.tls import tls_problems
 
     settings, problems = read_file(config) if posted is None else read_posted(posted, config)
     if settings is None:
         return problems
     settings = replace(settings, server=replace(settings.server, **(server or {})))
-    return [*problems, *problems_of(settings), *_folder_problems(settings)]
+    return [*problems, *problems_of(settings), *_folder_problems(settings), *tls_problems(settings)]
 
 
 def open_folders(settings: Settings) -> list[Problem]:

@@ -139,6 +139,7 @@ def _serve(config: Path, settings: Settings, given: dict[str, Any]) -> int:
     from gateway.serving.limits import limits_of, raise_open_files
     from gateway.serving.shared_config import SharedConfig
     from gateway.serving.supervisor import Supervisor
+    from gateway.serving.tls import tls_of
     from gateway.serving.worker import work
 
     files = raise_open_files()
@@ -146,14 +147,20 @@ def _serve(config: Path, settings: Settings, given: dict[str, Any]) -> int:
 
     def life(channel: socket.socket, taken: Settings) -> int:
         return work(
-            lambda: create(taken), limits_of(taken.server, files), listening, channel, drain_s=taken.server.drain_s
+            lambda: create(taken),
+            limits_of(taken.server, files),
+            listening,
+            channel,
+            drain_s=taken.server.drain_s,
+            tls=lambda: tls_of(taken),
         )
 
     def read(posted: str | None) -> Settings:
         return _with(load(config) if posted is None else load_posted(posted, config), given)
 
     warm(settings)
-    log.info("serving", extra={"url": f"http://{settings.server.host}:{settings.server.port}", "pid": os.getpid()})
+    scheme = "https" if settings.server.tls_cert else "http"
+    log.info("serving", extra={"url": f"{scheme}://{settings.server.host}:{settings.server.port}", "pid": os.getpid()})
     return Supervisor(
         settings,
         life,

@@ -103,7 +103,8 @@ class ClientConnection(asyncio.Protocol):
         self._transport = transport
         self._transport.set_write_buffer_limits(WRITE_HIGH_WATER)
         server, client = transport.get_extra_info("sockname"), transport.get_extra_info("peername")
-        self._parser = RequestParser(self, server=address(server), client=address(client))
+        secure = transport.get_extra_info("sslcontext") is not None
+        self._parser = RequestParser(self, server=address(server), client=address(client), secure=secure)
         self.deadline = self._loop.time() + self._owner.limits.head_s
         self._owner.opened(self)
         self._owner.waits(self)
@@ -271,7 +272,8 @@ class ClientConnection(asyncio.Protocol):
         self.deadline = self._loop.time() + LINGER_S
         self._owner.waits(self)
         self._transport.resume_reading()
-        self._transport.write_eof()
+        if self._transport.can_write_eof():  # TLS closes both directions at once
+            self._transport.write_eof()
 
     def _close(self) -> None:
         """Close the connection once everything is sent. If the client does not read, `expire` closes it."""

@@ -11,6 +11,7 @@ import socket
 import time
 from email.utils import formatdate
 from functools import partial
+from ssl import SSLContext
 
 from gateway.errors import TooBusy
 from gateway.serving.connection import ClientConnection
@@ -24,6 +25,8 @@ SWEEP_S = 1.0
 AT_ONCE = 64
 """How many connections are accepted in a row before the event loop handles other events."""
 PAUSE_S = 0.1
+HANDSHAKE_S = 10.0
+"""How long a client may take to agree on TLS."""
 """How long to wait after `accept` has failed, usually because too many files are open, before accepting again."""
 RETRY_AFTER_S = 1.0
 ADOPT_S = 0.1
@@ -36,7 +39,12 @@ class Listener:
     """Serves `application` on a listening socket, and closes the socket at the end."""
 
     def __init__(
-        self, application: Application, limits: ClientLimits, loop: asyncio.AbstractEventLoop, sweep_s: float = SWEEP_S
+        self,
+        application: Application,
+        limits: ClientLimits,
+        loop: asyncio.AbstractEventLoop,
+        sweep_s: float = SWEEP_S,
+        tls: SSLContext | None = None,
     ) -> None:
         """`sweep_s` is the interval at which deadlines are checked."""
         self.limits = limits
@@ -45,13 +53,15 @@ class Listener:
         self.date = _date()
         self.refused = self.evicted = self.expired = 0
         self._application = application
+        self._tls = tls
         self._loop = loop
         self._socket: socket.socket | None = None
         self._accepting = False
         self._connections: set[ClientConnection] = set()
         self._waiting: dict[ClientConnection, None] = {}
         """Connections that wait for their client. The connection that has waited longest is first."""
-        self._adopting: set[asyncio.Task[None]] = set()
+        self._adopting: dict[asyncio.Task[None], None] = {}
+        """Connections that are being set up, with TLS until the handshake is done. The oldest is first."""
         self._requests: set[asyncio.Task[None]] = set()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -156,28 +166,46 @@ class Listener:
                 return
             client.setblocking(False)
             task = self._loop.create_task(self._adopt(client))
-            self._adopting.add(task)
+            self._adopting[task] = None
             task.add_done_callback(partial(self._adopted, client))
 
     def _adopted(self, client: socket.socket, task: asyncio.Task[None]) -> None:
-        self._adopting.discard(task)
+        self._adopting.pop(task, None)
         if task.cancelled():
             client.close()  # a task that is cancelled before its first step runs no code of its own
 
     async def _adopt(self, client: socket.socket) -> None:
         try:
-            await self._loop.connect_accepted_socket(lambda: ClientConnection(self, self._loop), client)
+            if self._tls is None:
+                await self._loop.connect_accepted_socket(lambda: ClientConnection(self, self._loop), client)
+            else:
+                await self._loop.connect_accepted_socket(
+                    lambda: ClientConnection(self, self._loop),
+                    client,
+                    ssl=self._tls,
+                    ssl_handshake_timeout=min(self.limits.head_s, HANDSHAKE_S),
+                )
         except OSError:
-            client.close()  # the client has already left
+            client.close()  # the client has already left, or speaks no TLS
 
     def _make_room(self) -> bool:
         """Close the connection that has been idle longest. Returns False if none is idle."""
         oldest = next(iter(self._waiting), None)
         if oldest is None:
-            return False
+            return self._tls is not None and self._give_up_handshake()
         self.evicted += 1
         self.closed(oldest)
         oldest.abort()
+        return True
+
+    def _give_up_handshake(self) -> bool:
+        """Close the connection whose TLS handshake began first. Returns False if there is none."""
+        oldest = next(iter(self._adopting), None)
+        if oldest is None:
+            return False
+        self.evicted += 1
+        oldest.cancel()
+        self._adopting.pop(oldest)
         return True
 
     # called by connections

@@ -35,6 +35,7 @@ class RequestParser:
         "_headers",
         "_owner",
         "_parser",
+        "_secure",
         "_server",
         "_special",
         "_upgrading",
@@ -43,9 +44,10 @@ class RequestParser:
         "in_head",
     )
 
-    def __init__(self, owner: ParserOwner, *, server: Address, client: Address) -> None:
+    def __init__(self, owner: ParserOwner, *, server: Address, client: Address, secure: bool = False) -> None:
         self._owner = owner
         self._server, self._client = server, client
+        self._secure = secure
         self._parser: Any = httptools.HttpRequestParser(self)
         self._upgrading = False
         """Whether the parser stopped at a head that asks for another protocol."""
@@ -111,6 +113,8 @@ class RequestParser:
         scope = scope_of(
             self._parser, self._url, self._headers, self._special, server=self._server, client=self._client
         )
+        if self._secure:
+            scope["scheme"] = "https"
         self.head_size = 0
         if upgrades and is_handshake(self._parser.get_method(), self._headers):
             self._handshake = scope

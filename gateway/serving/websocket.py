@@ -43,7 +43,7 @@ class ServedSocket:
         self.scope = {
             **scope,
             "type": "websocket",
-            "scheme": "ws",
+            "scheme": "wss" if scope["scheme"] == "https" else "ws",
             "subprotocols": [name for name in names if name],
             "extensions": {"websocket.http.response": {}},
         }

@@ -9,6 +9,7 @@ import logging
 import signal
 import socket
 from collections.abc import Awaitable, Callable
+from ssl import SSLContext
 from typing import Any, Protocol
 
 from msgspec import Raw
@@ -76,10 +77,16 @@ class ServedApplication(Protocol):
 class Worker:
     """Runs until a `DrainOrder` arrives or the parent has ended."""
 
-    def __init__(self, application: ServedApplication, limits: ClientLimits, listening: socket.socket) -> None:
+    def __init__(
+        self,
+        application: ServedApplication,
+        limits: ClientLimits,
+        listening: socket.socket,
+        tls: SSLContext | None = None,
+    ) -> None:
         self._application = application
         self._loop = asyncio.get_running_loop()
-        self._listener = Listener(application, limits, self._loop)
+        self._listener = Listener(application, limits, self._loop, tls=tls)
         self._listening = listening
         self._lifespan = _Lifespan(application)
         self._ready: tuple[int, bytes] | None = None
@@ -235,12 +242,13 @@ def work(
     listening: socket.socket,
     channel: socket.socket,
     drain_s: float,
+    tls: Callable[[], SSLContext | None] = lambda: None,
 ) -> int:
-    """Run a worker process and return its exit status."""
+    """Run a worker process and return its exit status. `tls` may raise `ConfigError`."""
     import uvloop
 
     async def live() -> None:
-        await Worker(create(), limits, listening).run(channel, drain_s)
+        await Worker(create(), limits, listening, tls()).run(channel, drain_s)
 
     loop = uvloop.new_event_loop()
     asyncio.set_event_loop(loop)

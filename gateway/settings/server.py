@@ -16,6 +16,11 @@ class Server(Struct, frozen=True, forbid_unknown_fields=True):
     """The address to listen on. Any address other than loopback needs at least one `[keys.x]`."""
     port: Annotated[int, Meta(ge=1, le=65535)] = 8080
     """The port to listen on."""
+    tls_cert: str = ""
+    """A file with the gateway's certificate and its chain (PEM), relative to the config file. With it, the port speaks
+    TLS, and no plain HTTP. A reload reads the file again. Default: plain HTTP."""
+    tls_key: str = ""
+    """A file with the key of `tls_cert` (PEM, without a passphrase). Default: the key is in the same file."""
     workers: Count = 1
     """The number of worker processes. More than one needs `[state] kind = "redis"` and a store that several processes
     may open."""

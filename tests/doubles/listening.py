@@ -4,6 +4,7 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from ssl import SSLContext
 from typing import Any
 
 from gateway.serving.limits import ClientLimits
@@ -33,13 +34,13 @@ class Place:
 
 
 @asynccontextmanager
-async def listening(application: Any, limits: ClientLimits) -> AsyncIterator[Place]:
+async def listening(application: Any, limits: ClientLimits, tls: SSLContext | None = None) -> AsyncIterator[Place]:
     sock = socket.socket()
     sock.bind(("127.0.0.1", 0))
     sock.listen(128)
     sock.setblocking(False)
     port = sock.getsockname()[1]
-    listener = Listener(application, limits, asyncio.get_running_loop(), sweep_s=0.05)
+    listener = Listener(application, limits, asyncio.get_running_loop(), sweep_s=0.05, tls=tls)
     listener.listen(sock)
     try:
         yield Place(listener, port)

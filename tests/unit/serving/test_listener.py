@@ -3,11 +3,13 @@
 import asyncio
 import json
 import socket
+import ssl
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 import pytest
+import trustme
 
 from gateway.serving.limits import ClientLimits
 from tests.doubles.listening import Place, listening
@@ -462,6 +464,42 @@ async def test_a_connection_whose_worker_ends_before_it_is_opened_is_closed() ->
                 task.cancel()
 
             assert await asyncio.to_thread(client.recv, 1) == b""
+
+
+@pytest.fixture(scope="module")
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+async def test_clients_that_do_not_finish_their_handshake_give_way(authority: trustme.CA) -> None:
+    tls, trusting = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH), ssl.create_default_context()
+    authority.issue_cert("localhost").configure_cert(tls)
+    authority.configure_trust(trusting)
+    async with listening(echo, ClientLimits(connections=3), tls) as there:
+        silent = [socket.create_connection(("127.0.0.1", there.port)) for _ in range(8)]
+        async with asyncio.timeout(5):
+            reader, writer = await asyncio.open_connection(
+                "127.0.0.1", there.port, ssl=trusting, server_hostname="localhost"
+            )
+            writer.write(post(b"hello", "/a", "connection: close"))
+            answer = await reader.read()
+        writer.close()
+        assert there.listener.connections <= 3
+
+    for connection in silent:
+        connection.close()
+    assert status(answer) == 200
+
+
+async def test_a_handshake_has_a_limit_of_time(authority: trustme.CA) -> None:
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("localhost").configure_cert(tls)
+    async with listening(echo, QUICK, tls) as there:
+        with socket.create_connection(("127.0.0.1", there.port), timeout=5) as silent:
+            assert await asyncio.to_thread(silent.recv, 1) == b""
+        plain = await there.say(post())
+
+    assert not plain.startswith(b"HTTP/1.1 200")
 
 
 async def until(true: Callable[[], bool]) -> None:
