@@ -142,6 +142,8 @@ class Chunk(Struct, frozen=True):
     page: int = 0
     tokens: int = 0
     score: float = 0.0
+    placement: str = ""
+    """A line by a model that places the chunk in its document. It is indexed, and never part of a prompt."""
 
     @property
     def cited(self) -> str:

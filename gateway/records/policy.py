@@ -86,7 +86,8 @@ def _slot(slot: SlotValue) -> SlotValue:
 
 
 def _chunk(chunk: Chunk) -> Chunk:
-    return replace(chunk, text=hashed_text(chunk.text), heading=hashed_text(chunk.heading))
+    texts = {name: hashed_text(getattr(chunk, name)) for name in ("text", "heading", "placement")}
+    return replace(chunk, **texts)
 
 
 def _note(note: Note) -> Note:

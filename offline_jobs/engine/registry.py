@@ -24,6 +24,7 @@ KINDS = {
     "optimise": "offline_jobs.optimise:JOB",
     "watch": "offline_jobs.watch:JOB",
     "measure-gains": "offline_jobs.measure_gains:JOB",
+    "place-chunks": "offline_jobs.place_chunks:JOB",
     "drift": "offline_jobs.drift:JOB",
     "train-classifier": "offline_jobs.train_classifier:JOB",
     "train-shots": "offline_jobs.train_shots:JOB",

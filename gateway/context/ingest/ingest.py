@@ -14,6 +14,8 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
+from gateway.context.ingest.embedded import PROBE, check_embedder, embedded
+from gateway.context.ingest.placement import carried_over
 from gateway.context.ingest.tune import Tuner
 from gateway.context.reading import chunk as chunking
 from gateway.context.reading import readers
@@ -23,11 +25,12 @@ from gateway.context.store import lexical
 from gateway.context.store.catalog import Collection
 from gateway.context.store.collections import Collections
 from gateway.context.store.index_text import indexed
+from gateway.context.store.placements import mark_placed, placements
 from gateway.context.store.shared_folder import SharedFolder
 from gateway.context.store.stored_documents import Attributes, Documents
 from gateway.errors import CatalogUnavailable, CollectionError, DocumentGone, StoreDamaged
 from gateway.exchange import Chunk
-from gateway.ports import Embedder, Vectors
+from gateway.ports import Embedder
 from gateway.settings.tables import Settings
 
 log = logging.getLogger("foreword.ingest")
@@ -36,12 +39,6 @@ BATCH = 64
 """The number of chunks that are embedded and written between two progress reports."""
 PATIENCE_S = 24 * 3600.0
 """The time that an ingest waits for its turn. Only one ingest runs on a machine, since embedding uses all cores."""
-
-PROBE = "The embedder that this collection was made with."
-SAME_EMBEDDER = 0.999
-"""If two vectors of one text have at least this cosine, they come from the same model. Machines and batches cause small
-differences.
-"""
 
 Read = Callable[[Path, str], Document]
 
@@ -140,7 +137,7 @@ class Ingest(Struct, frozen=True):
         documents = self.collections.documents(collection.id)
         if self._count_vectors(collection.id) >= documents.count():
             return
-        self._check_embedder(collection)
+        check_embedder(self.collections.catalog, collection, self.embedder)
         probe = self.embedder.embed([PROBE])[0]
         for row in documents.live():
             keys = documents.keys(row.key)
@@ -170,15 +167,18 @@ class Ingest(Struct, frozen=True):
                 return AddedFile(item.source, "unchanged", documents.staged(known.key))
             read = self.read(item.path, item.title or item.source)
             chunks = self._chunks(collection, item, read)
+            before = placements(self.collections.catalog, known.key) if known else {}
+            chunks, digests = carried_over(before, item.title or item.source, chunks)
         except CatalogUnavailable:
             raise
         except CollectionError as error:
             return AddedFile(item.source, "failed", reason=str(error))
-        self._check_embedder(collection)
+        check_embedder(self.collections.catalog, collection, self.embedder)
         document = self._begun(documents, item, recipe)
         progress = replace(progress, chunks=len(chunks))
         try:
             self._store_all(documents, document, chunks, lambda done: on_progress(replace(progress, done=done)))
+            mark_placed(self.collections.catalog, document, digests)
             documents.go_live(document)
         except DocumentGone:
             self._discard(collection.id, document)
@@ -240,25 +240,9 @@ class Ingest(Struct, frozen=True):
         The document's label is part of the indexed words, but not of the embedded text. If each chunk's text began with
         the label, all vectors of a document would be alike.
         """
-        vectors = embedded([indexed("", chunk.heading, chunk.text) for chunk in chunks], self.embedder)
+        vectors = embedded([indexed("", chunk.heading, chunk.text, chunk.placement) for chunk in chunks], self.embedder)
         keys = stored or documents.put(document, chunks)
         self.collections.vectors.add(documents.collection, document, keys, vectors)
-
-    def _check_embedder(self, collection: Collection) -> None:
-        """Raise `CollectionError` if the collection was made with another embedder. Vectors of two embedders cannot be
-        compared.
-        """
-        import numpy as np
-
-        probe = self.embedder.embed([PROBE])[0]
-        before = np.frombuffer(self.collections.catalog.probe(collection.id), np.float32)
-        if not before.size:
-            self.collections.catalog.change(collection.id, probe=probe.astype(np.float32).tobytes())
-        elif before.shape != probe.shape or float(before @ probe) < SAME_EMBEDDER:
-            raise CollectionError(
-                f"collection {collection.name!r} was made with another embedder; "
-                f"run `foreword collections remove {collection.name}`, then add its files again"
-            )
 
 
 def new_ingest(settings: Settings, collections: Collections, embedder: Embedder, read: Read) -> Ingest:
@@ -269,26 +253,6 @@ def new_ingest(settings: Settings, collections: Collections, embedder: Embedder,
 
 def recognition_of(settings: Settings) -> Recognition:
     return Recognition(settings.context.ocr, settings.context.ocr_s)
-
-
-def embedded(texts: Sequence[str], embedder: Embedder) -> Vectors:
-    """Return the vectors of the texts: [texts, dimensions].
-
-    Clients may ask for chunks that are longer than the embedder's window. Such a chunk is embedded in parts and gets
-    the mean of their vectors. If it were cut off, no search would find the rest.
-    """
-    import numpy as np
-
-    parts = [chunking.within(text, embedder.count_tokens, embedder.window_tokens) for text in texts]
-    vectors = embedder.embed([piece for pieces in parts for piece in pieces])
-    if len(vectors) == len(texts):
-        return vectors
-    rows, first = [], 0
-    for pieces in parts:
-        mean = vectors[first : first + len(pieces)].mean(axis=0)
-        rows.append(mean / (np.linalg.norm(mean) or 1.0))
-        first += len(pieces)
-    return np.stack(rows)
 
 
 def source_name(path: Path, root: Path) -> str:

@@ -202,7 +202,7 @@ class Collections:
             dense[0][1] if dense else None,
             words[0][1] if words else 0.0,
             documents.likeness(wish.text),
-            best := [(hit.document.label, hit.chunk.heading, hit.chunk.text) for hit in first],
+            best := [(hit.document.label, hit.chunk.heading, hit.chunk.text, hit.chunk.placement) for hit in first],
         )
         if wish.refers and signs.words:
             signs = replace(signs, words=max(signs.words, SPACED.most_words))

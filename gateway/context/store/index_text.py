@@ -1,5 +1,5 @@
-"""Builds the text of a chunk for the word index. It consists of the document's label, the heading path and the chunk.
-The embedder gets the same text without the label.
+"""Builds the text of a chunk for the word index. It consists of the document's label, the heading path, the placement
+(a line that a model wrote, see `ingest/placement.py`) and the chunk. The embedder gets the same text without the label.
 """
 
 import re
@@ -19,10 +19,10 @@ def label_of(name: str) -> str:
     return GAPS.sub(" ", ENDING.sub("", bare)).strip()[:LABEL_CHARS].rstrip()
 
 
-def indexed(label: str, heading: str, text: str) -> str:
+def indexed(label: str, heading: str, text: str, placement: str = "") -> str:
     """Return the text of a chunk for the word index. If the heading path begins with the label, the label is not
     repeated.
     """
     if heading.casefold().startswith(label.casefold()):
         label = ""
-    return "\n".join(part for part in (label, heading, text) if part)
+    return "\n".join(part for part in (label, heading, placement, text) if part)

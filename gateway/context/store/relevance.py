@@ -100,9 +100,11 @@ def relevance(signs: SearchSigns, tuning: Tuning) -> float:
 
 
 def signs_of(
-    query: str, cosine: float | None, share: float, likeness: Likeness, best: Sequence[tuple[str, str, str]]
+    query: str, cosine: float | None, share: float, likeness: Likeness, best: Sequence[tuple[str, str, str, str]]
 ) -> SearchSigns:
-    """Return the signs of a query. `best` holds the label, the heading and the text of each of the best chunks."""
+    """Return the signs of a query. `best` holds the label, heading, text and placement of each of the best
+    chunks.
+    """
     return SearchSigns(
         cosine,
         share,
@@ -112,7 +114,7 @@ def signs_of(
     )
 
 
-def adds_to(likeness: Likeness, addition: str, best: Sequence[tuple[str, str, str]]) -> bool:
+def adds_to(likeness: Likeness, addition: str, best: Sequence[tuple[str, str, str, str]]) -> bool:
     """Whether one of the best chunks has something to do with the words that a message adds to the message before it.
     Otherwise the new message is about something else, and the chunks answer only the message before it.
     """

@@ -38,7 +38,9 @@ CREATE TABLE IF NOT EXISTS chunks (
     heading TEXT NOT NULL,
     page INTEGER NOT NULL,
     tokens INTEGER NOT NULL,
-    text TEXT NOT NULL
+    text TEXT NOT NULL,
+    placement TEXT NOT NULL DEFAULT '',
+    placed TEXT NOT NULL DEFAULT ''
 ) STRICT;
 CREATE TABLE IF NOT EXISTS files (
     id TEXT PRIMARY KEY,
@@ -89,7 +91,8 @@ CREATE TABLE IF NOT EXISTS parts (
 ) STRICT
 """
 """`collections.chunks` is the number of chunks of live documents. Each transaction that adds or removes such chunks
-updates this number.
+updates this number. `chunks.placed` is the digest of the question whose answer is `chunks.placement`, or "" if no
+model was asked.
 """
 
 INDEXES = """
@@ -105,13 +108,16 @@ CREATE INDEX IF NOT EXISTS attachments_by_file ON attachments (file);
 CREATE INDEX IF NOT EXISTS attachments_waiting ON attachments (created) WHERE status = 'in_progress'
 """
 
-VERSION = 8
+VERSION = 9
 """The version of the file. Version 1 had other row numbers in the word index. Version 2 lacked the index
 `chunks_owners`, and version 3 lacked the counts of common words. Version 4 lacked the number of chunks, the size of the
 word index and some indexes. Version 5 lacked the labels of documents.
 Version 6 lacked uploads in parts. Version 7 had other words in the word index: numbers, dates and units had other
 forms. A text is removed from the index by its words, so no index may keep those of an earlier version.
+Version 8 lacked the placements of chunks.
 """
+SAME_WORDS = 8
+"""Word indexes of this version or a later one are kept. Earlier ones are built again."""
 
 
 BATCH = 1000
@@ -130,11 +136,12 @@ def prepare(database: sqlite3.Connection) -> None:
         _run(database, TABLES)
         _add_chunks(database)
         _add_labels(database)
+        _add_placements(database)
         _run(database, INDEXES)
         indexed = {name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE name LIKE 'words%'")}
         for (id,) in database.execute("SELECT id FROM collections").fetchall():
-            if f"words_{id}" not in indexed:
-                continue  # a collection gets its index with its first text
+            if version >= SAME_WORDS or f"words_{id}" not in indexed:
+                continue  # a collection without an index gets it with its first text
             _index_again(database, id)
             lexical.create_counts(database, id)
             lexical.measure(database, id)
@@ -164,11 +171,18 @@ def _add_labels(database: sqlite3.Connection) -> None:
         database.execute("ALTER TABLE documents ADD COLUMN label TEXT NOT NULL DEFAULT ''")
 
 
+def _add_placements(database: sqlite3.Connection) -> None:
+    columns = {row[1] for row in database.execute("PRAGMA table_info(chunks)")}
+    for name in ("placement", "placed"):
+        if name not in columns:
+            database.execute(f"ALTER TABLE chunks ADD COLUMN {name} TEXT NOT NULL DEFAULT ''")
+
+
 def _index_again(database: sqlite3.Connection, collection: str) -> None:
     lexical.drop(database, collection)
     lexical.create(database, collection)
     rows = database.execute(
-        "SELECT c.key, d.label, c.heading, c.text FROM chunks c JOIN documents d ON d.key = c.document "
+        "SELECT c.key, d.label, c.heading, c.text, c.placement FROM chunks c JOIN documents d ON d.key = c.document "
         "WHERE d.collection = ?",
         (collection,),
     )

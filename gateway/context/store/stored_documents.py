@@ -19,6 +19,7 @@ from gateway.exchange import Chunk
 Attributes = Mapping[str, str | float | bool]
 
 COLUMNS = "key, source, file, recipe, state, attributes, title, label"
+CHUNK_COLUMNS = ("id", "start", "end", "heading", "page", "tokens", "text", "placement")
 
 
 class DocumentRow(Struct, frozen=True):
@@ -88,13 +89,13 @@ class Documents:
             keys = []
             for chunk in chunks:
                 inserted = database.execute(
-                    "INSERT INTO chunks (document, id, start, end, heading, page, tokens, text) "
-                    "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                    (document, chunk.id, chunk.start, chunk.end, chunk.heading, chunk.page, chunk.tokens, chunk.text),
+                    "INSERT INTO chunks (document, id, start, end, heading, page, tokens, text, placement) "
+                    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                    (document, *(getattr(chunk, name) for name in CHUNK_COLUMNS)),
                 )
                 assert inserted.lastrowid is not None
                 keys.append(inserted.lastrowid)
-            texts = [indexed(row[0], chunk.heading, chunk.text) for chunk in chunks]
+            texts = [indexed(row[0], chunk.heading, chunk.text, chunk.placement) for chunk in chunks]
             lexical.add(database, self.collection, zip(keys, texts, strict=True))
             return keys
 
@@ -137,7 +138,8 @@ class Documents:
         for document in documents:
             with self.catalog.writing() as database:
                 rows = database.execute(
-                    "SELECT c.key, d.label, c.heading, c.text FROM chunks c JOIN documents d ON d.key = c.document "
+                    "SELECT c.key, d.label, c.heading, c.text, c.placement "
+                    "FROM chunks c JOIN documents d ON d.key = c.document "
                     "WHERE c.document = ?",
                     (document,),
                 )
@@ -188,7 +190,7 @@ class Documents:
             for group in groups(list(keys)):
                 rows = database.execute(
                     f"SELECT {', '.join('d.' + name for name in COLUMNS.split(', '))}, "
-                    "c.key, c.id, c.start, c.end, c.heading, c.page, c.tokens, c.text "
+                    "c.key, c.id, c.start, c.end, c.heading, c.page, c.tokens, c.text, c.placement "
                     # CROSS JOIN starts from the chunks; otherwise SQLite would read all chunks of each document
                     "FROM chunks c CROSS JOIN documents d ON d.key = c.document "
                     f"WHERE d.collection = ? AND d.state = 'live' AND c.key IN ({marks(group)})",
@@ -253,5 +255,6 @@ def _row(row: tuple[Any, ...]) -> DocumentRow:
 
 
 def _chunk(collection: str, document: DocumentRow, row: tuple[Any, ...]) -> Chunk:
-    id, start, end, heading, page, tokens, text = row
-    return Chunk(id, collection, document.title or document.source, text, start, end, heading, page, tokens)
+    id, start, end, heading, page, tokens, text, placement = row
+    source = document.title or document.source
+    return Chunk(id, collection, source, text, start, end, heading, page, tokens, placement=placement)

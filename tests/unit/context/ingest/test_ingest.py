@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from gateway.context.ingest.ingest import AddedFile, Ingest, IngestItem, Progress, embedded, source_name
+from gateway.context.ingest.embedded import embedded
+from gateway.context.ingest.ingest import AddedFile, Ingest, IngestItem, Progress, source_name
 from gateway.context.reading.chunk import Cut
 from gateway.context.reading.document import ReadReport
 from gateway.context.reading.readers import read

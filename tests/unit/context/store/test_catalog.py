@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from gateway.context.store.catalog import Catalog
+from gateway.context.store.placements import Placement, placements, store_placements
 from gateway.context.store.schema import VERSION
 from gateway.context.store.stored_documents import Documents
 from gateway.exchange import Chunk
@@ -155,3 +156,25 @@ def test_a_connection_that_knew_a_collection_as_empty_finds_its_first_text(tmp_p
     documents.go_live(document)
 
     assert len(before.by_words("fifteen", 5, None)) == 1
+
+
+def test_a_catalog_of_version_8_keeps_its_words_and_gets_room_for_placements(tmp_path: Path) -> None:
+    documents = filled(Catalog(tmp_path / "catalog.sqlite3"))
+    documents.catalog.close()
+    with closing(sqlite3.connect(tmp_path / "catalog.sqlite3")) as database, database:
+        for name in ("placement", "placed"):
+            database.execute(f"ALTER TABLE chunks DROP COLUMN {name}")
+        # a word that no text has shows that the index is the same one
+        database.execute(f"INSERT INTO words_{documents.collection} (rowid, words) VALUES (258, 'sentinel')")
+        database.execute("PRAGMA user_version = 8")
+
+    again = Documents(Catalog(tmp_path / "catalog.sqlite3"), documents.collection)
+
+    assert [key for key, _ in again.by_words("sentinel", 5, None)] == [2]
+    (row,) = again.live()
+    assert placements(again.catalog, row.key) == {1: Placement("", ""), 2: Placement("", "")}
+    store_placements(again.catalog, again.collection, row.key, {2: Placement("The salary in Norway", "digest")})
+    assert [key for key, _ in again.by_words("salary", 5, None)] == [2]
+    assert again.chunks([2])[2][0].placement == "The salary in Norway"
+    again.clear([row.key])
+    assert again.by_words("salary", 5, None) == again.by_words("fifteen", 5, None) == []
