@@ -47,11 +47,13 @@ class PlaceChunksOptions(Struct, frozen=True, forbid_unknown_fields=True):
     """The model that writes the lines. Default: the default model."""
     again: bool = False
     """Whether to ask about chunks that have a line already, for example with a better model."""
+    remove: bool = False
+    """Whether to remove all lines of the collection. No model is asked."""
 
 
 class PlaceChunksReport(Struct, frozen=True):
-    """The numbers of chunks that got a line, of those whose answer could not be used, of those whose call failed, and
-    of those that the budget left for the next run."""
+    """The numbers of chunks that got a line, of those whose answer could not be used, of those whose call failed, of
+    those that the budget left for the next run, and of those whose line was removed."""
 
     collection: str
     model: str
@@ -59,6 +61,7 @@ class PlaceChunksReport(Struct, frozen=True):
     unusable: int
     failed: int
     left: int
+    removed: int = 0
 
 
 class OpenChunk(Struct, frozen=True):
@@ -70,11 +73,19 @@ class OpenChunk(Struct, frozen=True):
 
 
 def run(run: JobRun, options: PlaceChunksOptions) -> PlaceChunksReport:
-    with _opened(run.settings) as collections, open_models(run) as loop:
+    with _opened(run.settings) as collections:
         collection = _required(collections, options.collection)
-        loop.models.exchange((), options.model)  # an unknown model is an error even if nothing is to be asked
         placer = Placer(collections, collection, open_embedder(run.settings), run.settings.data_folder / "ingest")
         placer.check()
+        if options.remove:
+            return PlaceChunksReport(collection.name, "", 0, 0, 0, 0, _remove(placer, run))
+        return _place(placer, run, options)
+
+
+def _place(placer: Placer, run: JobRun, options: PlaceChunksOptions) -> PlaceChunksReport:
+    collections, collection = placer.collections, placer.collection
+    with open_models(run) as loop:
+        loop.models.exchange((), options.model)  # an unknown model is an error even if nothing is to be asked
         asking = _Asking(run, loop.models, options.model)
         left = 0
         for row in collections.documents(collection.id).live():
@@ -91,8 +102,22 @@ def run(run: JobRun, options: PlaceChunksOptions) -> PlaceChunksReport:
     return PlaceChunksReport(collection.name, name, asking.placed, asking.unusable, asking.failed, left - asking.failed)
 
 
+def _remove(placer: Placer, run: JobRun) -> int:
+    """Remove all lines, and return their number."""
+    removed = 0
+    for row in placer.collections.documents(placer.collection.id).live():
+        run.check()
+        waiting = _waiting(placer.collections, placer.collection, row, again=True)
+        _store(placer, row, waiting, {chunk.key: Placement("", "") for chunk in waiting})
+        removed += sum(bool(chunk.chunk.placement) for chunk in waiting)
+    placer.collections.catalog.scrub(placer.collection.id)
+    return removed
+
+
 def estimate(settings: Settings, options: PlaceChunksOptions) -> Spent:
     """Return an upper bound of the cost of all chunks that would be asked about."""
+    if options.remove:
+        return Spent()
     with _opened(settings) as collections:
         collection = _required(collections, options.collection)
         rows = collections.documents(collection.id).live()

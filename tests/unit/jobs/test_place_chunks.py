@@ -325,6 +325,22 @@ def test_a_document_that_is_removed_while_the_model_answers_stays_removed(
     assert collections.vectors.count(id) == 0
 
 
+def test_all_lines_can_be_removed_without_a_call(ingest: Ingest, settings: Settings, tmp_path: Path, toy: Toy) -> None:
+    add(ingest, tmp_path, contract=CONTRACT, leave=LEAVE)
+    job(settings)
+    before = len(toy.asked)
+
+    done = job(settings, remove=True)
+
+    assert json.loads(done.report)["removed"] >= 1
+    assert (set(lines(ingest)), len(toy.asked)) == ({""}, before)
+    assert "six weeks" not in best(ingest, QUERY, 0.0)
+    assert "six weeks" not in best(ingest, QUERY, 1.0)
+    # the next run asks about all chunks again
+    job(settings)
+    assert len(toy.asked) == 2 * before
+
+
 def test_lost_vectors_are_computed_anew_with_the_lines(ingest: Ingest, settings: Settings, tmp_path: Path) -> None:
     add(ingest, tmp_path, contract=CONTRACT, leave=LEAVE)
     job(settings)
