@@ -34,7 +34,7 @@ class PromptTable(Struct, frozen=True, forbid_unknown_fields=True):
     budget_ms: Count = 300
     """The time limit of classifying, and also of rewriting. If classifying or rewriting takes longer, the client's
     prompt is sent unchanged."""
-    confidence: Share = 0.85
+    confidence: Share = 0.83
     """The lowest calibrated probability for an intent. Below it, the intent is *unknown* and nothing is rewritten."""
     first_tier: Share = 0.9
     """From this probability on, the static embedding decides alone. Below it, the sentence model is asked as well."""

@@ -22,8 +22,8 @@ def mcp_server(*transport: str) -> Iterator[int]:
     try:
         yield port
     finally:
-        server.terminate()
-        server.wait()
+        server.kill()  # asked politely, it waits as long as a stream to a client is open
+        server.wait(10)
 
 
 def wait_for_mcp(port: int) -> None:
