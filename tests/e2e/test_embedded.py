@@ -6,6 +6,7 @@ import json
 import struct
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -218,7 +219,11 @@ def test_a_client_that_leaves_stops_the_engine(gateway: GatewayProcess) -> None:
         id = answer.headers["x-foreword-id"]
         next(answer.iter_raw())
 
-    record = httpx.get(f"{gateway.url}/v1/foreword/exchanges/{id}", timeout=30).json()
+    # the gateway notices a little later that the client has left
+    deadline = time.monotonic() + 30
+    while "ending" not in (record := httpx.get(f"{gateway.url}/v1/foreword/exchanges/{id}", timeout=30).json()):
+        assert time.monotonic() < deadline, record
+        time.sleep(0.05)
 
     assert record["ending"] == "left"
     assert len(record["answer"]["text"]) < 4000
