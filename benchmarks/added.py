@@ -20,7 +20,7 @@ from harness import foreword, nginx, peers
 from harness.load import Load, script, wrk
 from harness.measure import settle
 from harness.peers import Running
-from harness.processes import NotUp, Process, free_port, heaviest, rss_bytes
+from harness.processes import Process, free_port, heaviest, rss_bytes
 from harness.report import table
 
 DELAY_MS = 20
@@ -83,17 +83,8 @@ def _start_all(scratch: Path, installed: Path | None, missing: dict[str, str], s
         "Foreword, pass-through": lambda: Running(*foreword.start(scratch / "off", foreword.PASS_THROUGH, port)),
         "Foreword, records": lambda: Running(*foreword.start(scratch / "recorded", foreword.RECORDED, port)),
     }
-    for name, start in peers.PEERS.items() if installed else ():
-        if name not in missing:
-            starts[name] = lambda name=name, start=start: start(installed / name, scratch, port)  # type: ignore[misc]
     targets = []
-    for name, begin in starts.items():
-        try:
-            running = begin()
-        except (NotUp, OSError) as error:
-            missing[name] = f"not started: {error}"
-            continue
-        stack.callback(running.process.stop)
+    for name, running in peers.start_with_peers(starts, installed, scratch, port, missing, stack):
         settle(running.process)
         idle = rss_bytes(heaviest(running.process.pid)) / 1e6
         targets.append(Target(name, running, _scripts(scratch, name, running), idle))

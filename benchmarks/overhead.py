@@ -114,19 +114,8 @@ def _start_all(
         TWO: lambda: _limited(scratch / "two", port, stack, "workers = 2\n"),
         FULL: lambda: _plain(foreword.start(scratch / "full", foreword.FULL_PATH, port, ready_s=1200)),
     }
-    for name, start in peers.PEERS.items() if installed else ():
-        if name not in missing:
-            starts[name] = lambda name=name, start=start: start(installed / name, scratch, port)  # type: ignore[misc]
     targets = []
-    for name, begin in starts.items():
-        if only and only not in name:
-            continue
-        try:
-            running = begin()
-        except (NotUp, OSError) as error:
-            missing[name] = f"not started: {error}"
-            continue
-        stack.callback(running.process.stop)
+    for name, running in peers.start_with_peers(starts, installed, scratch, port, missing, stack, only):
         target = Target(name, running, _script(scratch, name, running), [])
         wrong = _wrong(target)
         if wrong:

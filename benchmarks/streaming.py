@@ -16,7 +16,7 @@ from pathlib import Path
 import click
 from harness import foreword, layer_apps, nginx, peers
 from harness.peers import Running
-from harness.processes import NotUp, Process, free_port
+from harness.processes import Process, free_port
 from harness.reader import Reader, Seen
 from harness.report import table
 
@@ -70,19 +70,8 @@ def _start_all(scratch: Path, installed: Path | None, missing: dict[str, str], s
         "Foreword, pass-through": lambda: Running(*foreword.start(scratch / "off", foreword.PASS_THROUGH, port)),
         "Foreword, records": lambda: Running(*foreword.start(scratch / "recorded", foreword.RECORDED, port)),
     }
-    for name, start in peers.PEERS.items() if installed else ():
-        if name not in missing:
-            starts[name] = lambda name=name, start=start: start(installed / name, scratch, port)  # type: ignore[misc]
-    targets = []
-    for name, begin in starts.items():
-        try:
-            running = begin()
-        except (NotUp, OSError) as error:
-            missing[name] = f"not started: {error}"
-            continue
-        stack.callback(running.process.stop)
-        targets.append(Target(name, running))
-    return targets
+    started = peers.start_with_peers(starts, installed, scratch, port, missing, stack)
+    return [Target(name, running) for name, running in started]
 
 
 async def _run(targets: list[Target], missing: dict[str, str], rounds: int, streams: int) -> None:

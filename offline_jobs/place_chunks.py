@@ -9,19 +9,17 @@ from contextlib import contextmanager, suppress
 
 from msgspec import Struct
 
-from gateway.adapters import Parts, build_adapter
 from gateway.ask import Turn
 from gateway.context.ingest.placement import Placer, digest_of, questions, usable_line
 from gateway.context.store.catalog import Catalog, Collection, catalog_file
 from gateway.context.store.collections import OPERATOR, Collections
 from gateway.context.store.placements import Placement, placements
 from gateway.context.store.stored_documents import DocumentRow
-from gateway.errors import ConfigError, DocumentGone, Problem, RequestError
+from gateway.errors import DocumentGone, RequestError
 from gateway.exchange import Chunk, Sampling
-from gateway.ports import VectorStore
 from gateway.settings.tables import Settings
 from offline_jobs.engine.budget import Spent, cost
-from offline_jobs.engine.embedding import open_embedder
+from offline_jobs.engine.embedding import open_embedder, open_vectors
 from offline_jobs.engine.models import BYTES_A_TOKEN, JobModels, open_models
 from offline_jobs.engine.registry import JobKind
 from offline_jobs.engine.run import JobRun
@@ -199,13 +197,7 @@ def _store(placer: Placer, row: DocumentRow, waiting: Sequence[OpenChunk], answe
 @contextmanager
 def _opened(settings: Settings) -> Iterator[Collections]:
     """Open the configured collections. Raises `JobFailed` if there is no store."""
-    if settings.store is None:
-        raise JobFailed('this job needs collections; configure a store, for example: [store] kind = "chroma"')
-    problems: list[Problem] = []
-    vectors: VectorStore | None = build_adapter("stores", "store", settings.store, Parts(settings), problems)
-    if vectors is None:
-        raise JobFailed(str(ConfigError(problems)))
-    collections = Collections(Catalog(catalog_file(settings.data_folder), PATIENCE_S), vectors)
+    collections = Collections(Catalog(catalog_file(settings.data_folder), PATIENCE_S), open_vectors(settings))
     try:
         yield collections
     finally:

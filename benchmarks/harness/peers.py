@@ -7,8 +7,10 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from harness.processes import HOST, NotUp, Process, free_port
@@ -175,6 +177,38 @@ def portkey(installed: Path, scratch: Path, upstream: int) -> Running:
 
 
 PEERS: dict[str, Start] = {"litellm": litellm, "portkey": portkey, "tensorzero": tensorzero}
+
+
+def start_with_peers(
+    starts: Mapping[str, Callable[[], Running]],
+    installed: Path | None,
+    scratch: Path,
+    upstream: int,
+    missing: dict[str, str],
+    stack: ExitStack,
+    only: str = "",
+) -> Iterator[tuple[str, Running]]:
+    """Start each gateway of `starts` and then the peers, one after the other. `upstream` is the upstream's port.
+
+    What does not start, and why, goes into `missing`. Peers that are in `missing` already are left out. Without
+    `installed`, there are no peers. Gateways whose name does not contain `only` are left out. `stack` stops the
+    others at the end.
+    """
+    peers = {
+        name: partial(start, installed / name, scratch, upstream)
+        for name, start in (PEERS.items() if installed else ())
+        if installed and name not in missing
+    }
+    for name, begin in {**starts, **peers}.items():
+        if only not in name:
+            continue
+        try:
+            running = begin()
+        except (NotUp, OSError) as error:
+            missing[name] = f"not started: {error}"
+            continue
+        stack.callback(running.process.stop)
+        yield name, running
 
 
 def version(installed: Path, package: str) -> str:

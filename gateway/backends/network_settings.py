@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from gateway.backends.tunnel import FROM_ENVIRONMENT, Proxy, environment_url, proxy_at
 from gateway.errors import Problem
+from gateway.settings.certificate import BELONG_TOGETHER, load_certificate, why_not_loaded
 from gateway.settings.web_address import split_url
 
 
@@ -55,8 +56,7 @@ def tls_for(settings: NetworkSettings) -> ssl.SSLContext:
     """Return the context for connections to a server. Raises `OSError` if a file cannot be used. Reads files."""
     context = ssl.create_default_context(cafile=settings.ca_file or None)
     if settings.client_cert:
-        # without a function for the passphrase, OpenSSL would ask for it on the terminal
-        context.load_cert_chain(settings.client_cert, settings.client_key or None, password=lambda: "")
+        load_certificate(context, settings.client_cert, settings.client_key or None)
     return context
 
 
@@ -84,14 +84,11 @@ def check_network(settings: NetworkSettings, base_url: str) -> Iterable[Problem]
         try:
             ssl.create_default_context(cafile=settings.ca_file)
         except OSError as error:
-            yield Problem("ca_file", f"holds no certificate that can be read: {_reason(error)}", "It must be PEM.")
+            what = f"holds no certificate that can be read: {why_not_loaded(error)}"
+            yield Problem("ca_file", what, "It must be PEM.")
     if settings.client_cert:
         try:
             tls_for(replace(settings, ca_file=""))
         except OSError as error:
-            remedy = "Both must be PEM and belong together, and the key must have no passphrase."
-            yield Problem("client_cert", f"cannot be used with its key: {_reason(error)}", remedy)
-
-
-def _reason(error: OSError) -> str:
-    return (error.reason if isinstance(error, ssl.SSLError) else error.strerror) or type(error).__name__
+            what = f"cannot be used with its key: {why_not_loaded(error)}"
+            yield Problem("client_cert", what, BELONG_TOGETHER)

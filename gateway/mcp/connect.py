@@ -31,7 +31,8 @@ async def listen(client: Client, on_change: Callable[[], None]) -> None:
     """Call `on_change` whenever the server's tools may have changed.
 
     Since version 2026-07-28 of the protocol, servers tell this only to clients that listen. Earlier versions need no
-    request: `on_message` gets the notification. A server that ends the stream is asked again, ever more rarely.
+    request: `on_message` gets the notification. A server that ends the stream is asked again after a second, and ever
+    more rarely if it does not answer.
     """
     wait_s = LISTEN_AGAIN_S
     while True:

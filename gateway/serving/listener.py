@@ -25,9 +25,9 @@ SWEEP_S = 1.0
 AT_ONCE = 64
 """How many connections are accepted in a row before the event loop handles other events."""
 PAUSE_S = 0.1
+"""How long to wait after `accept` has failed, usually because too many files are open, before accepting again."""
 HANDSHAKE_S = 10.0
 """How long a client may take to agree on TLS."""
-"""How long to wait after `accept` has failed, usually because too many files are open, before accepting again."""
 RETRY_AFTER_S = 1.0
 ADOPT_S = 0.1
 """How long an accepted connection takes at most, usually, until it is set up."""
@@ -54,6 +54,7 @@ class Listener:
         self.refused = self.evicted = self.expired = 0
         self._application = application
         self._tls = tls
+        self._handshake_s = None if tls is None else min(limits.head_s, HANDSHAKE_S)
         self._loop = loop
         self._socket: socket.socket | None = None
         self._accepting = False
@@ -176,15 +177,12 @@ class Listener:
 
     async def _adopt(self, client: socket.socket) -> None:
         try:
-            if self._tls is None:
-                await self._loop.connect_accepted_socket(lambda: ClientConnection(self, self._loop), client)
-            else:
-                await self._loop.connect_accepted_socket(
-                    lambda: ClientConnection(self, self._loop),
-                    client,
-                    ssl=self._tls,
-                    ssl_handshake_timeout=min(self.limits.head_s, HANDSHAKE_S),
-                )
+            await self._loop.connect_accepted_socket(
+                lambda: ClientConnection(self, self._loop),
+                client,
+                ssl=self._tls,
+                ssl_handshake_timeout=self._handshake_s,
+            )
         except OSError:
             client.close()  # the client has already left, or speaks no TLS
 

@@ -4,10 +4,8 @@ import ssl
 from pathlib import Path
 
 from gateway.errors import ConfigError, Problem
-from gateway.settings.server import Server
+from gateway.settings.certificate import BELONG_TOGETHER, load_certificate, why_not_loaded
 from gateway.settings.tables import Settings
-
-BOTH = "Both must be PEM and belong together, and the key must have no passphrase."
 
 
 def tls_of(settings: Settings) -> ssl.SSLContext | None:
@@ -15,25 +13,21 @@ def tls_of(settings: Settings) -> ssl.SSLContext | None:
 
     Raises `ConfigError`.
     """
-    server = settings.server
-    if not server.tls_cert:
+    if not settings.server.tls_cert:
         return None
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.set_alpn_protocols(["http/1.1"])
-    cert, key = _files(settings)
     try:
-        # without a function for the passphrase, OpenSSL would ask for it on the terminal
-        context.load_cert_chain(cert, key, password=lambda: "")
+        load_certificate(context, *_files(settings))
     except OSError as error:
-        reason = (error.reason if isinstance(error, ssl.SSLError) else error.strerror) or type(error).__name__
-        where = f"{settings.file} [server] tls_cert"
-        raise ConfigError([Problem(where, f"cannot be used with its key: {reason}", BOTH)]) from None
+        where, what = f"{settings.file} [server] tls_cert", f"cannot be used with its key: {why_not_loaded(error)}"
+        raise ConfigError([Problem(where, what, BELONG_TOGETHER)]) from None
     return context
 
 
 def tls_problems(settings: Settings) -> list[Problem]:
     """Return the mistakes in `tls_cert` and `tls_key`."""
-    server: Server = settings.server
+    server = settings.server
     if not server.tls_cert:
         remedy = "Name the certificate, too."
         return [Problem(f"{settings.file} [server] tls_key", "needs tls_cert", remedy)] if server.tls_key else []

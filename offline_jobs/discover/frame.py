@@ -1,7 +1,7 @@
 """A mined shape, and the rule that distinguishes a program's prompt from similar texts written by people."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from msgspec import Struct
 
@@ -48,6 +48,12 @@ class MinedShapes:
             if one.shape.values(text) is not None:
                 return one
         return constant
+
+
+def unread(samples: Iterable[SampleText], mined: Sequence[MinedShape]) -> list[SampleText]:
+    """Return the texts that no shape fits."""
+    fits = MinedShapes(mined)
+    return [sample for sample in samples if fits.first(sample.text) is None]
 
 
 def instructs(shape: TextShape) -> bool:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from offline_jobs.discover.align import aligned
 from offline_jobs.discover.features import Feature, features
-from offline_jobs.discover.frame import MinedShape, MinedShapes, is_frame
+from offline_jobs.discover.frame import MinedShape, is_frame, unread
 from offline_jobs.discover.join import merged, without_content
 from offline_jobs.discover.sample import FEWEST_REQUESTS, SampleText, evidence
 from offline_jobs.discover.split import separated
@@ -35,8 +35,7 @@ def mine(samples: Sequence[SampleText], *, in_system: bool = False) -> list[Mine
                 dead |= _only_inside(members, rest, known)
             mined += shapes
         mined = merged(mined)
-        fits = MinedShapes(mined)
-        rest = [sample for sample in rest if fits.first(sample.text) is None]
+        rest = unread(rest, mined)
     if not in_system:
         mined = merged(without_content(mined, samples, known, shapes_of))
     return sorted(mined, key=lambda one: (-one.shape.fixed_chars, one.shape.pieces))

@@ -1,14 +1,14 @@
 """Mines the system messages of one key: first equal texts, then nearly equal texts, then the rest."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
 from gateway.prompt.found.shape import TextShape
 from offline_jobs.datasets.near_duplicates import ALIKE, signature
 from offline_jobs.discover.align import aligned
-from offline_jobs.discover.frame import MinedShape, MinedShapes
+from offline_jobs.discover.frame import MinedShape, unread
 from offline_jobs.discover.mine import mine
 from offline_jobs.discover.sample import SampleText, evidence
 from offline_jobs.discover.split import separated
@@ -84,8 +84,3 @@ def _is_one(shape: TextShape, members: Sequence[SampleText]) -> bool:
         return True
     values = [value for member in members for value in shape.values(member.text) or ()]
     return shape.parts <= FEW and all(words(value) <= SHORT for value in values)
-
-
-def unread(samples: Iterable[SampleText], mined: Sequence[MinedShape]) -> list[SampleText]:
-    fits = MinedShapes(mined)
-    return [sample for sample in samples if fits.first(sample.text) is None]

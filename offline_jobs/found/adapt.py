@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from gateway.prompt.found.adopt import FoundTemplate, NotAdopted
 from gateway.prompt.found.found_prompt import FoundPrompt, promoted
 from gateway.prompt.found.store import FoundFile, change_found, found_path, one_of, put
-from gateway.prompt.found.templates import add_template, adopt, identity_version, read_template
+from gateway.prompt.found.templates import add_template, adopt, present_identity, read_template
 from offline_jobs.datasets.rows import DatasetRow
 from offline_jobs.datasets.splits import FEWEST
 from offline_jobs.engine.budget import JobBudget
@@ -70,8 +70,8 @@ def switched(run: JobRun, prompt: FoundPrompt, template: FoundTemplate | None, m
     """Send a share of the prompt's conversations to another model, with the version `template` or the application's own
     text. `watch` lets the share grow, and takes it back. Returns what was done.
     """
-    settings, folder = run.settings, run.settings.data_folder
-    adopt(settings.data_folder, prompt.id, anew=False)
+    folder = run.settings.data_folder
+    adopt(folder, prompt.id, anew=False)
     base = template or _identity(folder, prompt)
     sent: list[FoundPrompt] = []
 
@@ -96,7 +96,7 @@ def switched(run: JobRun, prompt: FoundPrompt, template: FoundTemplate | None, m
 
 
 def _identity(folder: Path, prompt: FoundPrompt) -> FoundTemplate:
-    number = identity_version(folder, prompt)
-    if number is None:
+    identity = present_identity(folder, prompt)
+    if identity is None:
         raise NotAdopted(f"{prompt.name} was deployed anew; run: foreword prompts adopt {prompt.name}")
-    return read_template(folder, prompt.id, number)
+    return identity

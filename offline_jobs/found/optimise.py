@@ -13,7 +13,7 @@ from gateway.prompt.found.adopt import FoundTemplate
 from gateway.prompt.found.contract_file import read_contract
 from gateway.prompt.found.found_prompt import FoundPrompt
 from gateway.prompt.found.store import found_path, one_of, read_found
-from gateway.prompt.found.templates import identity_version, newest_template, read_template
+from gateway.prompt.found.templates import newest_template, present_identity, read_template
 from gateway.settings.prices import ModelPrice
 from gateway.settings.tables import Settings
 from offline_jobs.datasets.dataset import find
@@ -161,7 +161,8 @@ def _present(settings: Settings, prompt: FoundPrompt) -> int:
     newest = newest_template(settings.data_folder, prompt.id).version
     if prompt.spoken is not None:
         return prompt.spoken.version
-    return identity_version(settings.data_folder, prompt) or newest
+    identity = present_identity(settings.data_folder, prompt)
+    return newest if identity is None else identity.version
 
 
 def sealed_rows(

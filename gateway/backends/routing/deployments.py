@@ -165,10 +165,9 @@ def _keys(
 def _expected_waits(deployments: tuple[RoutedDeployment, ...], live: Live) -> list[float]:
     """Return how long each deployment's next request is expected to wait for its first byte, in seconds.
 
-    That is the usual time, once for the request itself and once for each running request (as in Finagle's "peak EWMA").
-
-    Without the running requests, all clients would go to the same deployment until its mean rises. A deployment without
-    a measurement is tested by one request; further requests take it for the slowest until that one is answered.
+    That is the usual time, multiplied by one more than the number of running requests (as in Finagle's "peak EWMA").
+    The usual time alone would send all clients to the same deployment until its mean rises. One request tests a
+    deployment without a measurement. Until it is answered, the deployment counts as the slowest.
     """
     measured = [live.first_byte_s(entry.target) for entry in deployments]
     slowest = max((time for time in measured if time is not None), default=1.0)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from msgspec import Struct
 
 from gateway.context.fence import language_of
-from gateway.context.long.middle import Middle, middle_of
+from gateway.context.long.middle import OF_CODE, Middle, middle_of
 from gateway.context.task.head import shipped
 from gateway.context.task.rules import is_order, is_wish
 
@@ -47,7 +47,6 @@ _QUOTES = tuple((re.compile(mark), re.compile(mark)) for mark in ('"""', "'''"))
 _TAG = re.compile(r"<(\w[\w-]{0,40})[^<>\n]{0,200}>")
 MOST_TAGS = 5
 """At most this many tags near the beginning of a message are examined."""
-_CODE = re.compile(r"[{}();=<>\[\]|\\_]")
 _INDENTED = re.compile(r"\n(?: {2,}|\t)[^\s\d*•-]")
 _COLON = re.compile(r":\s|：|:(?=\n)")
 _KINDS = "passage|document|source|context|article|excerpt|段落|文档|资料|文章"
@@ -242,7 +241,7 @@ def _has_code(text: str) -> bool:
 
 
 def _is_code(text: str) -> bool:
-    return len(_CODE.findall(text)) > CODE_SHARE * len(text)
+    return len(OF_CODE.findall(text)) > CODE_SHARE * len(text)
 
 
 def _after_lead(message: str, blocks: list[Span], task: int) -> int:

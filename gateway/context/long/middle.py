@@ -29,7 +29,8 @@ SPARSE = 0.5
 STANDS_ALONE = 3
 """A part stands alone if the paragraphs of the text are at least this many times as long."""
 
-_CODE = re.compile(r"[{}();=<>\[\]|\\_]")
+OF_CODE = re.compile(r"[{}();=<>\[\]|\\_]")
+"""A character that is typical of code."""
 _FORMS = {
     "number": re.compile(r"[\s\[(]*\d"),
     "speaker": re.compile(r"\s*(?!\d)[\w .'’-]{1,24}[:：]"),
@@ -64,7 +65,7 @@ class Middle(Struct, frozen=True):
         if self.resembles(part):
             return -ALIKE
         differs = bool(self.forms) and not _forms(part)
-        differs |= self.code > CODE_SHARE and len(_CODE.findall(part)) < SPARSE * self.code * len(part)
+        differs |= self.code > CODE_SHARE and len(OF_CODE.findall(part)) < SPARSE * self.code * len(part)
         differs |= bool(self.language) and language_of(part) != self.language
         alone = STANDS_ALONE * len(part) < self.block_chars
         return OWN * differs + OWN / 2 * alone - ASKING * max(0.0, self.asks)
@@ -87,7 +88,7 @@ def middle_of(message: str, blocks: list[tuple[int, int]], asks: Callable[[str],
     languages = Counter(map(language_of, chosen)).most_common(1)
     return Middle(
         forms if shared >= STRUCTURED * SAMPLES else frozenset(),
-        median(len(_CODE.findall(line)) / len(line) for line in chosen),
+        median(len(OF_CODE.findall(line)) / len(line) for line in chosen),
         languages[0][0] if languages[0][1] > STRUCTURED * SAMPLES else "",
         scores[-SAMPLES // 4],
         median(end - start for start, end in blocks[1:-1]) if len(blocks) > 2 else 0.0,

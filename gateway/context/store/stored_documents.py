@@ -89,8 +89,7 @@ class Documents:
             keys = []
             for chunk in chunks:
                 inserted = database.execute(
-                    "INSERT INTO chunks (document, id, start, end, heading, page, tokens, text, placement) "
-                    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                    f"INSERT INTO chunks (document, {', '.join(CHUNK_COLUMNS)}) VALUES (?, {marks(CHUNK_COLUMNS)})",
                     (document, *(getattr(chunk, name) for name in CHUNK_COLUMNS)),
                 )
                 assert inserted.lastrowid is not None
@@ -190,7 +189,7 @@ class Documents:
             for group in groups(list(keys)):
                 rows = database.execute(
                     f"SELECT {', '.join('d.' + name for name in COLUMNS.split(', '))}, "
-                    "c.key, c.id, c.start, c.end, c.heading, c.page, c.tokens, c.text, c.placement "
+                    f"c.key, {', '.join('c.' + name for name in CHUNK_COLUMNS)} "
                     # CROSS JOIN starts from the chunks; otherwise SQLite would read all chunks of each document
                     "FROM chunks c CROSS JOIN documents d ON d.key = c.document "
                     f"WHERE d.collection = ? AND d.state = 'live' AND c.key IN ({marks(group)})",

@@ -38,8 +38,10 @@ MONTHS = (
     "november nov novembre noviembre novembro",
     "december dec dezember dez decembre diciembre dezembro dicembre",
 )
-UNITS = "- one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen"
-TEENS = "eighteen nineteen"
+UNITS = (
+    "- one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
+    "eighteen nineteen"
+)
 TENS = "- - twenty thirty forty fifty sixty seventy eighty ninety"
 ORDINALS = (
     "- first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth thirteenth fourteenth "
@@ -50,7 +52,7 @@ COMMON_WORDS = frozenset(("-", "one", "first", "second"))
 
 
 def _numbers() -> dict[str, str]:
-    named = {word: str(value) for value, word in enumerate(f"{UNITS} {TEENS}".split())}
+    named = {word: str(value) for value, word in enumerate(UNITS.split())}
     named |= {word: str(10 * value) for value, word in enumerate(TENS.split())}
     named |= {word: str(value) for value, word in enumerate(ORDINALS.split())}
     return {word: digits for word, digits in named.items() if word != "-"}
@@ -58,7 +60,7 @@ def _numbers() -> dict[str, str]:
 
 NUMBERS = _numbers()
 TENS_AND_UNITS = re.compile(
-    rf"\b({'|'.join(TENS.split()[2:])})[- ]({'|'.join((UNITS + ' ' + ORDINALS).split()[1:10])}|"
+    rf"\b({'|'.join(TENS.split()[2:])})[- ]({'|'.join(UNITS.split()[1:10])}|"
     rf"{'|'.join(ORDINALS.split()[1:10])})\b"
 )
 FORMS = {
@@ -111,7 +113,8 @@ def form_of(word: str) -> str:
 
 
 def _quarter(match: re.Match[str]) -> str:
-    return f"q{next(number for number in range(1, 6) if match[number])}" if not match[5] else f"q{match[5]}"
+    # each of the first four groups stands for a quarter, and the last one is its number
+    return f"q{match[5] or match.lastindex}"
 
 
 def _slashed(whole: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from zlib import crc32
 
 from gateway.context.task.classes import is_sign, with_names, with_signs
@@ -24,11 +24,16 @@ SHORTEST = 3
 """The minimum length, in characters, of a sentence that is classified on its own."""
 
 
-def columns(text: str, *, spaced: bool) -> set[int]:
+def scale(own: Sequence[int]) -> float:
+    """Return the value of each of a text's columns, with which its features have the length 1."""
+    return float(max(1, len(own)) ** -0.5)
+
+
+def columns(text: str, *, spaced: bool) -> list[int]:
     """Return the columns of the tokens in a text. In a language without spaces, runs of one to three characters replace
     the words.
     """
-    return {crc32(token.encode()) % COLUMNS for token in (_spaced if spaced else _dense)(text)}
+    return sorted({crc32(token.encode()) % COLUMNS for token in (_spaced if spaced else _dense)(text)})
 
 
 def sentences(text: str) -> list[str]:

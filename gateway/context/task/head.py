@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from gateway.context.fence import language_of
-from gateway.context.task.features import COLUMNS, columns, sentences
+from gateway.context.task.features import COLUMNS, columns, scale, sentences
 from gateway.context.task.rules import is_order, ruled
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ class LinearModel(Struct, frozen=True):
         """
         import numpy as np
 
-        scores = (self.weights[own].sum(axis=0) * max(1, len(own)) ** -0.5 + self.bias)[None]
+        scores = (self.weights[own].sum(axis=0) * scale(own) + self.bias)[None]
         if vector is not None:
             scores = scores + vector @ self.weights[COLUMNS:]
         scores = np.exp(scores - scores.max(axis=1, keepdims=True))
@@ -157,7 +157,7 @@ class TaskHead:
 
     def _chances_in(self, language: str, unit: str, vector: Vectors | None) -> NDArray[np.float32]:
         language = language if f"{language}.words" in self.models else "en"
-        own = sorted(columns(unit, spaced=language in self.spaced))
+        own = columns(unit, spaced=language in self.spaced)
         both = self.models.get(f"{language}.both")
         if vector is None or both is None or len(both.weights) != COLUMNS + vector.shape[1]:
             return self.models[f"{language}.words"].chances(own)

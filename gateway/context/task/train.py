@@ -11,7 +11,7 @@ import numpy as np
 from scipy.sparse import csr_matrix, hstack
 from sklearn.linear_model import LogisticRegression
 
-from gateway.context.task.features import COLUMNS, columns
+from gateway.context.task.features import COLUMNS, columns, scale
 from gateway.context.task.grammar import LabelledTask, digest, patterns_of, tasks
 from gateway.context.task.head import PROBE, VECTOR_WEIGHT, LinearModel, TaskHead, TaskKind
 
@@ -57,8 +57,8 @@ def train(embedder: Embedder | None, languages: Sequence[str] = tuple(SPACED)) -
 
 def _table(texts: Sequence[str], *, spaced: bool) -> csr_matrix:
     """Return the features as an array [texts, COLUMNS] of rows of length 1. It is sparse: a dense one takes 1 GB."""
-    places = [sorted(columns(text, spaced=spaced)) for text in texts]
-    values = np.concatenate([np.full(len(own), max(1, len(own)) ** -0.5, np.float32) for own in places])
+    places = [columns(text, spaced=spaced) for text in texts]
+    values = np.concatenate([np.full(len(own), scale(own), np.float32) for own in places])
     starts = np.cumsum([0, *map(len, places)])
     return csr_matrix((values, np.concatenate(places), starts), shape=(len(texts), COLUMNS))
 

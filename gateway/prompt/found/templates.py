@@ -106,11 +106,11 @@ def adopt(data_folder: Path, name: str, *, anew: bool = True) -> Path | None:
     return file
 
 
-def identity_version(data_folder: Path, prompt: FoundPrompt) -> int | None:
+def present_identity(data_folder: Path, prompt: FoundPrompt) -> FoundTemplate | None:
     """Return the first version that was made for the application's present text, or None."""
     newest = newest_template(data_folder, prompt.id).version
     versions = (read_template(data_folder, prompt.id, number) for number in range(1, newest + 1))
-    return next((one.version for one in versions if one.base == prompt.newest.number), None)
+    return next((one for one in versions if one.base == prompt.newest.number), None)
 
 
 def newest_template(data_folder: Path, prompt: str) -> FoundTemplate:

@@ -103,16 +103,16 @@ class RewritePolicy:
         return tuple([model for model in models if self.helps(measured, model)])
 
     def helps(self, measured: MeasuredText, model: str) -> bool:
-        gain = self._gains.of(measured.text_digest, measured.language, model) if self._gains else None
+        gain = self._row(measured, model)
         return gain is not None and gain.verdict == "helps"
 
     def is_measured(self, measured: MeasuredText, model: str) -> bool:
         """Whether the gain table has a row for the text and the model, whatever it says."""
-        return self._gains is not None and self._gains.of(measured.text_digest, measured.language, model) is not None
+        return self._row(measured, model) is not None
 
     def not_proven(self, measured: MeasuredText, model: str) -> str:
         """Return the reason why the text is not proven for a model."""
-        gain = self._gains.of(measured.text_digest, measured.language, model) if self._gains else None
+        gain = self._row(measured, model)
         if gain is None:
             return f"not proven for model {model}: {MEASURE}"
         if gain.verdict == "leave it":
@@ -155,10 +155,13 @@ class RewritePolicy:
 
     def _gain(self, exchange: Exchange, template: Template) -> Gain | None:
         """Return the template's measured gain, or None if it is unknown or if the request names the template."""
-        if self._gains is None or exchange.ask.controls.template:
+        if exchange.ask.controls.template:
             return None
         target = exchange.route[0] if exchange.route else None
-        return self._gains.of(template.text_digest, template.language, target.model if target else exchange.ask.model)
+        return self._row(template, target.model if target else exchange.ask.model)
+
+    def _row(self, measured: MeasuredText, model: str) -> Gain | None:
+        return self._gains.of(measured.text_digest, measured.language, model) if self._gains else None
 
 
 def _held(exchange: Exchange, id: str, controls: float) -> str:

@@ -61,6 +61,10 @@ class ChatMessage(Struct):
     is_error: bool | None = None
     """Whether the result of a tool is an error. Only the gateway's own translation of Anthropic's API writes this."""
 
+    @property
+    def has_reasoning(self) -> bool:
+        return bool(self.thinking_blocks or self.reasoning_content or self.reasoning)
+
     def parts(self, where: str) -> "list[ChatContentPart]":
         """Decode the parts of the content. `where` is its path in the request."""
         return read_parts(self.content, where)
@@ -158,6 +162,17 @@ class ChatFields(Struct):
     @property
     def stops(self) -> list[str]:
         return [self.stop] if isinstance(self.stop, str) else self.stop or []
+
+
+Choice = str | ChosenTool | None
+
+
+def allowed(tools: ToolBlock, choice: Choice) -> tuple[ToolBlock, Choice]:
+    """Return the tools that a choice allows, and the choice among them."""
+    if isinstance(choice, ChosenTool) and choice.type == "allowed_tools":
+        names = {tool.function.name for tool in choice.allowed_tools.tools}
+        return tools.among(names), choice.allowed_tools.mode
+    return tools, choice
 
 
 _fields = msgspec.json.Decoder(ChatFields)

@@ -108,7 +108,7 @@ class ConverseTalk:
         if message.function_call is not UNSET and bytes(message.function_call) != NULL:
             raise CONVERSE.unsupported(f"messages[{place}].function_call", "an older form", "'tool_calls'")
         blocks: list[Block] = []
-        if message.thinking_blocks or message.reasoning_content or message.reasoning:
+        if message.has_reasoning:
             blocks += self._reasoning(message)
         blocks += self._blocks(message, place)
         if message.refusal:

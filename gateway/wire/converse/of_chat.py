@@ -14,7 +14,7 @@ import msgspec
 from msgspec import UNSET, Raw
 
 from gateway.errors import BadRequest
-from gateway.wire.chat.request import NO_SCHEMA, ChatFields, ChatRequest, ChosenTool
+from gateway.wire.chat.request import NO_SCHEMA, ChatFields, ChatRequest, ChosenTool, allowed
 from gateway.wire.chat.tool_block import ChatTool, ToolBlock
 from gateway.wire.converse.blocks import CONVERSE, CacheMarks, talk_of
 from gateway.wire.json_fields import NULL, decoded, json_text
@@ -144,10 +144,7 @@ def _tools(
     fields: ChatFields, tools: ToolBlock, called: list[str], marks: CacheMarks, losses: Losses
 ) -> dict[str, Any]:
     """Translate the tools. If the history has calls, the API wants tools, even if none may be called."""
-    choice = fields.tool_choice
-    if isinstance(choice, ChosenTool) and choice.type == "allowed_tools":
-        tools = tools.among({tool.function.name for tool in choice.allowed_tools.tools})
-        choice = choice.allowed_tools.mode
+    tools, choice = allowed(tools, fields.tool_choice)
     # also where they are not sent, since wrong tools are refused
     form = f"converse {'with' if marks.are_taken else 'without'} marks"
     translated = tools.translated(form, partial(_specs, are_taken=marks.are_taken), losses)

@@ -73,7 +73,7 @@ class Contents:
         parts = self._parts(message, place)
         if message.refusal:
             parts.append({"text": message.refusal})
-        if message.thinking_blocks or message.reasoning_content or message.reasoning:
+        if message.has_reasoning:
             parts += self._signatures(message)
         has_signature = not self._must_be_signed
         for number, call in enumerate(message.tool_calls or ()):

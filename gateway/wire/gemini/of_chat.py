@@ -13,7 +13,7 @@ import msgspec
 from msgspec import UNSET, Raw
 
 from gateway.errors import BadRequest
-from gateway.wire.chat.request import ChatFields, ChatRequest, ChosenTool
+from gateway.wire.chat.request import ChatFields, ChatRequest, ChosenTool, allowed
 from gateway.wire.chat.tool_block import ChatTool, ToolBlock
 from gateway.wire.gemini.contents import GEMINI, contents_of, note_mark
 from gateway.wire.json_fields import NULL, decoded
@@ -160,12 +160,9 @@ def _least_thinking(model: str, losses: Losses) -> dict[str, Any]:
 
 
 def _tools(fields: ChatFields, tools: ToolBlock, losses: Losses) -> dict[str, Any]:
-    choice = fields.tool_choice
+    tools, choice = allowed(tools, fields.tool_choice)
     names: list[str] = []
-    if isinstance(choice, ChosenTool) and choice.type == "allowed_tools":
-        tools = tools.among({tool.function.name for tool in choice.allowed_tools.tools})
-        choice = choice.allowed_tools.mode
-    elif isinstance(choice, ChosenTool):
+    if isinstance(choice, ChosenTool):
         names = [choice.function.name]
         choice = "required"
     if not tools:

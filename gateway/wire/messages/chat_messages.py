@@ -99,8 +99,7 @@ def messages(system: Raw | None, given: Sequence[GivenMessage], losses: Losses, 
         if message.role == "assistant":
             collected.append(_assistant(blocks, where, losses, extended))
         elif message.role == "system":
-            if any(block.cache_control is not UNSET for block in blocks):
-                losses.add("cache_control")
+            _lose_marks(blocks, losses)
             collected.append(MadeMessage("system", only_texts(blocks, where)))
         else:
             collected += _user(blocks, where, losses, extended)
@@ -185,6 +184,11 @@ def _whole_result(block: Block, where: str, losses: Losses) -> MadeMessage:
     return message
 
 
+def _lose_marks(blocks: Sequence[Block], losses: Losses) -> None:
+    if any([block.cache_control is not UNSET for block in blocks]):
+        losses.add("cache_control")
+
+
 def _marked(parts: list[ChatContentPart], block: Block, extended: bool) -> list[ChatContentPart]:
     """Put the block's `cache_control` on the last of its parts."""
     if extended and block.cache_control is not UNSET and parts:
@@ -198,8 +202,8 @@ def _instructions(system: Raw, losses: Losses, extended: bool) -> list[MadeMessa
     else:
         blocks = read_blocks(system, "system")
         texts = [(f"{where}.text", block) for where, block in text_blocks(blocks, "system")]
-        if not extended and any(block.cache_control is not UNSET for block in blocks):
-            losses.add("cache_control")
+        if not extended:
+            _lose_marks(blocks, losses)
         message = _spoken("system", texts, "\n\n", extended)
     return [] if message.content == EMPTY and not message.made else [message]
 
@@ -224,8 +228,7 @@ def _result(block: Block, where: str, losses: Losses) -> tuple[Raw, list[ChatCon
     if content == NOTHING:
         return EMPTY, []
     blocks = read_blocks(content, where)
-    if any(each.cache_control is not UNSET for each in blocks):
-        losses.add("cache_control")
+    _lose_marks(blocks, losses)
     parts = [part for place, each in enumerate(blocks) for part in parts_of(each, f"{where}[{place}]", losses)]
     others = [part for part in parts if part.type != "text"]
     if others:

@@ -12,7 +12,7 @@ import msgspec
 from msgspec import UNSET
 
 from gateway.errors import BadRequest
-from gateway.wire.chat.request import NO_SCHEMA, ChatFields, ChosenTool, read_request
+from gateway.wire.chat.request import NO_SCHEMA, ChatFields, ChosenTool, allowed, read_request
 from gateway.wire.chat.tool_block import ChatTool, ToolBlock
 from gateway.wire.json_fields import NULL
 from gateway.wire.messages.chat_parts import ANTHROPIC, conversation
@@ -119,10 +119,7 @@ def _temperature(fields: ChatFields, losses: Losses) -> dict[str, Any]:
 
 
 def _tools(fields: ChatFields, tools: ToolBlock, losses: Losses) -> dict[str, Any]:
-    choice = fields.tool_choice
-    if isinstance(choice, ChosenTool) and choice.type == "allowed_tools":
-        tools = tools.among({tool.function.name for tool in choice.allowed_tools.tools})
-        choice = choice.allowed_tools.mode
+    tools, choice = allowed(tools, fields.tool_choice)
     if not tools:
         return {}
     translated: dict[str, Any] = {"tools": tools.translated("messages", _translated_tools, losses)}

@@ -57,9 +57,9 @@ def _write_message(writer: DocumentWriter, message: "Message[str, str]", read_pa
     lines = [f"{name}: {value}" for name in SHOWN_HEADERS if (value := _header(message, name))]
     writer.paragraph("\n".join(lines))
     leaves = list(_leaves(message))
-    body = _body(leaves)
-    if body is not None:
-        writer.append(_text(body), level)
+    body, text = _body(leaves)
+    if text is not None:
+        writer.append(text, level)
     for part in leaves:
         if part is body or part.get_content_type() == "message/rfc822":
             continue
@@ -105,19 +105,21 @@ def _parts(message: "Message[str, str]") -> list["Message[str, str]"]:
     return payload if isinstance(payload, list) else []
 
 
-def _body(leaves: "list[Message[str, str]]") -> "Message[str, str] | None":
-    """Return the part with the plain text or the part with the HTML. The result is None if neither has text.
+def _body(leaves: "list[Message[str, str]]") -> "tuple[Message[str, str] | None, Document | None]":
+    """Return the part with the plain text or the part with the HTML, and what it says. Both are None if neither has
+    text.
 
     The plain text is returned unless the HTML says more: a program may write "see the HTML part" in place of a text,
     and the rows of a table lose their titles in plain text.
     """
     plain, page = (_first(leaves, kind) for kind in ("text/plain", "text/html"))
     if plain is None or page is None:
-        return plain or page
-    shown = _text(page)
+        only = page if plain is None else plain
+        return only, None if only is None else _text(only)
+    text, shown = _text(plain), _text(page)
     words = len(shown.text.split())
-    is_fuller = bool(words and shown.report.tables and shown.leads) or words > FULLER * len(_text(plain).text.split())
-    return page if is_fuller else plain
+    is_fuller = bool(words and shown.report.tables and shown.leads) or words > FULLER * len(text.text.split())
+    return (page, shown) if is_fuller else (plain, text)
 
 
 def _first(leaves: "list[Message[str, str]]", kind: str) -> "Message[str, str] | None":
