@@ -12,7 +12,7 @@ OWN = frozenset(("chat", "completions", "embeddings", "foreword", "messages", "m
 """The first parts of paths that never pass to a backend unread."""
 STATELESS = frozenset(("audio", "images", "moderations", "rerank", "score", "classify", "pooling", "tokenize"))
 """The first parts of paths whose servers store nothing. Their answers are not read."""
-SOUND, STATELESS_SOUND = "audio", ("audio/speech", "audio/transcriptions", "audio/translations")
+SOUND, STATELESS_SOUND = "audio", frozenset(("audio/speech", "audio/transcriptions", "audio/translations"))
 """Below `audio`, servers also store voices and the like, so that only these paths are stateless."""
 STATELESS_PATHS = ("responses/compact", "responses/input_tokens")
 UNNAMED = frozenset(("batches", "conversations", "threads", "containers", "uploads", "files", "evals"))
@@ -97,8 +97,8 @@ def parts_of(path: str) -> PathParts:
 
 
 def _is_stateless(path: str) -> bool:
-    family = path.partition("/")[0]
-    return path.startswith(STATELESS_SOUND) if family == SOUND else family in STATELESS
+    family, *rest = path.split("/")
+    return "/".join([family, *rest[:1]]) in STATELESS_SOUND if family == SOUND else family in STATELESS
 
 
 def mapped(paths: Mapping[str, str], path: str) -> str:
