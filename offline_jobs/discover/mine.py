@@ -1,7 +1,7 @@
 """Mines shapes from texts: groups the texts by their most telling feature (see `grouped`), and aligns each group."""
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from offline_jobs.discover.align import aligned
 from offline_jobs.discover.features import Feature, features
@@ -28,11 +28,12 @@ def mine(samples: Sequence[SampleText], *, in_system: bool = False) -> list[Mine
         groups = grouped(rest, known, dead)
         if not groups:
             break
+        holders = _holders(rest, known)
         for feature, members in groups.items():
             shapes = shapes_of(members, in_system=in_system)
             dead.add(feature)
             if not shapes:
-                dead |= _only_inside(members, rest, known)
+                dead |= _only_inside(members, holders, known)
             mined += shapes
         mined = merged(mined)
         rest = unread(rest, mined)
@@ -61,15 +62,18 @@ def grouped(
     return dict(sorted(groups.items(), key=lambda item: (-sum(s.count for s in item[1]), item[0])))
 
 
+def _holders(samples: Iterable[SampleText], known: Mapping[str, Sequence[Feature]]) -> Counter[int]:
+    """Return how many samples have each feature."""
+    return Counter(feature.hash for sample in samples for feature in known[sample.text])
+
+
 def _only_inside(
-    members: Sequence[SampleText], samples: Sequence[SampleText], known: Mapping[str, Sequence[Feature]]
+    members: Sequence[SampleText], holders: Mapping[int, int], known: Mapping[str, Sequence[Feature]]
 ) -> set[int]:
     """Return the features that occur almost only in this group. If the group has no shape, these features cannot lead
     to one."""
-    counts, inside = (
-        Counter(feature.hash for sample in part for feature in known[sample.text]) for part in (samples, members)
-    )
-    return {feature for feature, count in inside.items() if count >= INSIDE * counts[feature]}
+    inside = _holders(members, known)
+    return {feature for feature, count in inside.items() if count >= INSIDE * holders[feature]}
 
 
 def primary(known: Sequence[Feature], counts: Mapping[int, int], dead: set[int] | frozenset[int] = frozenset()) -> int:
