@@ -66,7 +66,7 @@ class RewritePolicy:
             return RewriteDecision(template, Arm.SHADOW, worse)
         gain = self._gain(exchange, template)
         proven = None
-        if version.arm is not Arm.CANARY and self.needs_proof(exchange, template.id):
+        if version.arm is not Arm.CANARY and self.needs_proof(exchange, template.id, template.proven_only):
             proven = self.proven(exchange, template)
             why = self._unproven(exchange, template, proven)
             if why:
@@ -86,16 +86,16 @@ class RewritePolicy:
         """Return a message for each table `[templates.x]` whose template does not exist."""
         return [f'[templates."{id}"] names a template that does not exist' for id in self._templates if id not in known]
 
-    def needs_proof(self, exchange: Exchange, id: str = "") -> bool:
+    def needs_proof(self, exchange: Exchange, id: str = "", proven_only: bool = False) -> bool:
         """Return whether the template may be used only if the gain table proves it.
 
-        Proof is needed in the mode `proven`. The template's own table may set another mode. A request that names its
-        template needs no proof.
+        Proof is needed in the mode `proven`, and for a template whose file says so (`proven_only`). The template's own
+        table may set another mode. A request that names its template needs no proof.
         """
         if exchange.ask.controls.template:
             return False
         own = self._templates.get(id, ANY).mode
-        return own is Mode.PROVEN or (own is None and exchange.mode is Mode.PROVEN)
+        return own is Mode.PROVEN or (own is None and (proven_only or exchange.mode is Mode.PROVEN))
 
     def proven(self, exchange: Exchange, measured: MeasuredText) -> tuple[str, ...]:
         """Return those models on the route that the text helps according to the gain table."""

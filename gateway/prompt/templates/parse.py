@@ -27,7 +27,9 @@ ESCAPED = re.compile(rf"^\\({_HEADINGS})$", re.MULTILINE)
 CALL = "call "
 RETRY = "retry"
 LONE = re.compile("[\ud800-\udfff]")
-BESIDES = ("schema", "id", "version", "status", "description", "family", "intent", "optimise", "tests", "provenance")
+BESIDES = (
+    "schema", "id", "version", "status", "mode", "description", "family", "intent", "optimise", "tests", "provenance",
+)  # fmt: skip
 """The keys whose values may change without a new version, since no model sees them."""
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from gateway.ask import Mode
 from gateway.prompt.templates.fields import (
     ID,
     SCHEMA,
@@ -44,6 +45,7 @@ class _FrontMatter(Struct, frozen=True):
     version: int
     intent: IntentSpec
     status: Status = Status.DRAFT
+    mode: str = ""
     language: Language = Language("en")
     technique: Technique = Technique.DIRECT
     description: str = ""
@@ -79,11 +81,14 @@ def read_head(head: FrontMatterHead) -> dict[str, Any]:
         raise head.error("a family is lower-case words joined by `.`, `-` or `_`, such as `summarise`", "family")
     if not ID.fullmatch(front.intent.name):
         raise head.error("an intent's name is lower-case words joined by `-` or `_`", "intent", "name")
+    if front.mode not in ("", Mode.PROVEN):
+        raise head.error('the mode of a file is `proven`; `[templates."id"] mode` sets any other', "mode")
     slots = {name: read_slot(head, name, value, RESERVED) for name, value in front.slots.items()}
     return {
         "id": front.id,
         "version": front.version,
         "status": front.status,
+        "proven_only": front.mode == Mode.PROVEN,
         "language": front.language,
         "family": front.family or front.id.removesuffix(f".{front.language}"),
         "intent": front.intent,

@@ -89,6 +89,8 @@ class Template(Struct, frozen=True, dict=True):
     file: str
     digest: str
     content: str = ""
+    proven_only: bool = False
+    """Whether the template needs a row of the gain table in mode `on` too. `[templates.x] mode` comes first."""
     description: str = ""
     purpose: Purpose = Purpose.ANSWER
     growth_chars: int = 0

@@ -7,6 +7,7 @@ import pytest
 from msgspec.structs import replace
 
 from gateway.ask import Ask, Controls, Endpoint, Mode, Turn
+from gateway.errors import TemplateError
 from gateway.exchange import Arm, CanaryTrial, Exchange, Intent, Target
 from gateway.prompt.library.library import OfferedVersions, build_library
 from gateway.prompt.policy.arms import RewriteDecision
@@ -225,6 +226,27 @@ def test_losses_can_be_ignored_in_the_mode_on_and_not_in_the_mode_proven(no_gain
 
     assert policy.decide(exchange(), OfferedVersions(STABLE)).arm is Arm.STABLE
     assert policy.decide(PROVEN, OfferedVersions(STABLE)).arm is Arm.SHADOW
+
+
+def test_a_file_can_ask_for_a_row_in_the_mode_on_too_and_a_table_of_its_own_comes_first(tmp_path: Path) -> None:
+    careful = template("# user\n{{ query }}\n\nBe brief.", more="mode: proven\n")
+    assert (careful.content, careful.text_digest) == (STABLE.content, STABLE.text_digest)
+
+    def decide(before: Exchange, own: Mode | None = None, *rows: Gain) -> tuple[Arm, str]:
+        policy = RewritePolicy({careful.id: TemplatePolicy(own)}, table(tmp_path, *rows))
+        decision = policy.decide(before, OfferedVersions(careful))
+        return decision.arm, decision.why
+
+    assert decide(exchange()) == (Arm.SHADOW, UNPROVEN)
+    assert decide(exchange(), None, HELPS)[0] is Arm.STABLE
+    assert decide(exchange(), Mode.ON)[0] is Arm.STABLE
+    assert decide(exchange(named="refund.en"))[0] is Arm.STABLE
+
+
+@pytest.mark.parametrize("mode", ["on", "shadow", "off", "always"])
+def test_a_file_can_ask_for_no_other_mode(mode: str) -> None:
+    with pytest.raises(TemplateError, match="the mode of a file is `proven`"):
+        template(more=f"mode: {mode}\n")
 
 
 def test_the_models_of_the_route_with_a_row_are_known_to_the_exchange(tmp_path: Path) -> None:
