@@ -2,10 +2,11 @@
 
 import itertools
 
+# minutes and messages: with an article the template for summaries adds nothing
 ASKS = (
-    "Summarise this in two sentences: ",
-    "Please summarize the following text: ",
-    "Give me a short summary of this article: ",
+    "Summarise these minutes in two sentences: ",
+    "Please summarize the following meeting: ",
+    "Give me a short summary of this e-mail: ",
     "Can you summarise this message for me? ",
 )
 WHO = (

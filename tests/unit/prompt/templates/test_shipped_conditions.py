@@ -65,8 +65,13 @@ def addition(library: Library, id: str, query: str) -> str:
         ("classify-text.zh", "这条评论是好评还是差评？\n\n灯用了一周就坏了。", "只回答标签"),
         ("write-email.en", "Send an email to my sister that the shelf has arrived.", "a subject line"),
         ("write-email.zh", "发一封邮件给我姐姐，说书架已经到了。", "附上主题"),
-        ("summarise.en", "Summarise this page: https://example.com/report", "cannot open the link"),
-        ("summarise.en", "Sum this note up: the roof leaks since May and nobody has come to repair it.", "main point"),
+        ("summarise.en", "Sum this e-mail up: the roof leaks since May and nobody came.", "still to be done"),
+        (
+            "summarise.en",
+            "Hi Ann, the desk moved to May. Please call Bo.\n\nTwo-sentence summary please.",
+            "main point",
+        ),
+        ("summarise.zh", "业主会决定六月换电梯，由物业联系厂家。\n\n请概括以上内容。", "由谁在什么时候完成"),
         ("solve-maths.en", "A tap fills 40 litres in 5 minutes. How long for 130 litres?", "step by step"),
         ("solve-maths.en", "3 pens cost $4.50, what do 7 pens cost?", "step by step"),
         (
@@ -75,7 +80,6 @@ def addition(library: Library, id: str, query: str) -> str:
             "errors",
         ),
         ("extract-fields.en", f"List the days and the values.{VALUES}", "copy each value exactly"),
-        ("summarise.en", f"{VALUES}{VALUES}\n\nTwo-sentence summary please.", "main point"),
         ("classify-text.en", f"Which is it: praise, question, order\n{VALUES}", "label alone"),
         ("write-code.en", "Would it be possible to get an SQL statement that trims all names?", "ready to paste"),
         (
@@ -86,6 +90,16 @@ def addition(library: Library, id: str, query: str) -> str:
         ("polish-text.zh", "把这句话改得委婉一点：你们的报告又晚了，明天必须交。", "只回答修改后的文本"),
         ("technical-help.zh", "怎么让服务在磁盘挂载之后再启动？", "按使用顺序"),
         ("solve-maths.zh", "水龙头5分钟放40升水，放130升要多久？", "一步一步"),
+        ("solve-maths.en", "A tap fills 40 litres in 5 minutes. How long for the tank?", "is not enough"),
+        ("write-code.en", "Write a bash script that renames all photos by date.", "what would change"),
+        ("write-code.en", "Write a Telegram bot in Python that repeats messages.", "Keep secrets out"),
+        ("write-code.zh", "写个Python脚本，把重复的照片删除", "先列出将要改动什么"),
+        ("translate.en", 'Translate the idiom "rain cats and dogs" into Danish.', "the equivalent that is usual"),
+        ("translate.en", "Translate to Danish: We open at nine on Monday and close at six.", "the translation alone"),
+        ("translate.zh", "翻译成英文：画蛇添足", "说明意思或用法"),
+        ("translate.zh", "翻译成英文：我们周一九点开门，周二休息。", "只回答译文"),
+        ("recommend.en", "Recommend a few cafes in Porto.", "what may have changed"),
+        ("explain-topic.en", "why do ships float?", "misunderstanding"),
     ],
 )
 def test_it_adds(library: Library, id: str, query: str, words: str) -> None:
@@ -118,6 +132,20 @@ def test_it_adds(library: Library, id: str, query: str, words: str) -> None:
         ("extract-fields.zh", "把下面的数据可视化：周一4升，周二9升，周三2升，周四7升，周五11升，周六8升"),
         ("polish-text.en", "Write three different versions of this.\n\nThe lamp is small but it is bright."),
         ("polish-text.en", "Rephrase it ten times, please.\n\nThe lamp is small but it is bright."),
+        # an article: a summary of it misses nothing that the addition would supply
+        ("summarise.en", f"Summarise this article.\n\nThe council decided to close the bridge.{VALUES}"),
+        ("summarise.en", f"Summarise this.{VALUES}"),
+        ("summarise.zh", "总结这篇文章：蜜蜂靠太阳、地标和气味找到回家的路，蜂群会一起决定新的住处。"),
+        # a row of things, and an exercise
+        ("classify-text.en", "Classify each of these as a tool or a toy: saw, doll, drill, kite"),
+        ("classify-text.en", "Is this a simple, compound or complex sentence?\n\nThe lamp fell and it broke."),
+        ("classify-text.zh", "这些东西是工具还是玩具：锯子、娃娃、电钻、风筝"),
+        # what is wanted is not a letter that somebody sends
+        ("write-email.en", "May I write an e-mail to my teacher on a Sunday?"),
+        ("write-email.en", "Write the subject lines for an e-mail campaign about soap."),
+        ("write-email.zh", "把这封邮件翻译成英文：书架已经到了，谢谢。"),
+        # a long question lists what its answer is to hold
+        ("explain-topic.en", "Explain how a lock works. " + "Name each part and say what it does. " * 8),
         # groups that the answer is to find have no labels, and a claim wants more than a label
         ("classify-text.en", "Divide these trees into two categories.\n\noak, spruce, maple, pine"),
         ("classify-text.en", "Sort the tools below into several different groups: saw, drill, chisel or plane"),
