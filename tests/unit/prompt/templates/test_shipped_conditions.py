@@ -146,6 +146,8 @@ def test_it_adds(library: Library, id: str, query: str, words: str) -> None:
         ("write-email.zh", "把这封邮件翻译成英文：书架已经到了，谢谢。"),
         # a long question lists what its answer is to hold
         ("explain-topic.en", "Explain how a lock works. " + "Name each part and say what it does. " * 8),
+        ("write-code.en", "Which of the following loops in Python ends? a) while 1 b) for x in [1]"),
+        ("write-code.en", "Write a function in Go that turns Fahrenheit into Celsius."),
         # groups that the answer is to find have no labels, and a claim wants more than a label
         ("classify-text.en", "Divide these trees into two categories.\n\noak, spruce, maple, pine"),
         ("classify-text.en", "Sort the tools below into several different groups: saw, drill, chisel or plane"),
