@@ -1,6 +1,7 @@
 """Connects to an MCP server with the official SDK, over streamable HTTP, server-sent events or stdin and stdout."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
@@ -14,6 +15,8 @@ from mcp.client.subscriptions import ListenNotSupportedError, SubscriptionLost
 from gateway.settings.mcp import McpServer
 
 LISTEN_AGAIN_S, LISTEN_AGAIN_MOST_S = 1.0, 60.0
+STEADY_S = 60.0
+"""A stream that lasted this long was not ended out of habit, so the next one is asked for after a second again."""
 LARGEST_BODY = 16 * 2**20
 """The largest answer of a server in bytes. The SDK itself limits only single events."""
 
@@ -32,21 +35,24 @@ async def listen(client: Client, on_change: Callable[[], None]) -> None:
 
     Since version 2026-07-28 of the protocol, servers tell this only to clients that listen. Earlier versions need no
     request: `on_message` gets the notification. A server that ends the stream is asked again after a second, and ever
-    more rarely if it does not answer.
+    more rarely if it does not answer, or ends each stream soon.
     """
     wait_s = LISTEN_AGAIN_S
     while True:
+        opened_s: float | None = None
         try:
             async with client.listen(tools_list_changed=True) as subscription:
                 if not subscription.honored.tools_list_changed:
                     return
-                wait_s = LISTEN_AGAIN_S
+                opened_s = time.monotonic()
                 async for _ in subscription:
                     on_change()
         except (ListenNotSupportedError, MCPError):
             return  # an earlier version, or a server that never tells
         except (SubscriptionLost, TimeoutError):
             pass
+        if opened_s is not None and time.monotonic() - opened_s >= STEADY_S:
+            wait_s = LISTEN_AGAIN_S
         await asyncio.sleep(wait_s)
         # a change may have been missed
         on_change()
