@@ -140,6 +140,13 @@ class Unwritten(Protocol):
     def body(self) -> bytes: ...
 
 
+class DecodedBody(Protocol):
+    """The decoded parts of a body, for a translation that would have to decode it again."""
+
+    @property
+    def raw(self) -> bytes: ...
+
+
 class Ask(Struct, frozen=True):
     """A request as the client sent it. `raw` holds the bytes of the body.
 
@@ -176,6 +183,8 @@ class Ask(Struct, frozen=True):
     """Whether the gateway itself wrote `max_tokens` into the body. For some backends, this field must be renamed."""
     unwritten: Unwritten | None = None
     """The body, if it was translated and not encoded yet. It counts only while `raw` is empty."""
+    read: DecodedBody | None = None
+    """The parts of the body, if they were decoded. They count only while its `raw` is this `raw`."""
     named: NamedTemplate | None = None
     search: FileSearch | None = None
     mcp: tuple[McpRequest, ...] = ()

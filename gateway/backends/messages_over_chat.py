@@ -21,6 +21,7 @@ from gateway.ports import Headers, Reply, is_encoded
 from gateway.wire.chat import encode
 from gateway.wire.messages.answer import MessageHead, MessageTranslator, message_id, whole
 from gateway.wire.messages.as_chat import chat_body
+from gateway.wire.messages.decoded_request import DecodedRequest
 from gateway.wire.messages.error_form import rewritten
 from gateway.wire.messages.losses import STAGE, Losses
 from gateway.wire.messages.token_count import countable
@@ -87,13 +88,15 @@ def as_chat(exchange: Exchange, model: str, *, extended: bool = False) -> Exchan
     """
     ask, losses = exchange.ask, Losses()
     if not (exchange.changed or ask.marked or exchange.key.models):
-        made = chat_body(ask.raw, losses, model, ask.room_tokens, extended=extended)
+        read = ask.read if isinstance(ask.read, DecodedRequest) and ask.read.raw is ask.raw else None
+        made = chat_body(read or ask.raw, losses, model, ask.room_tokens, extended=extended)
         chat = replace(
             ask,
             endpoint=Endpoint.CHAT,
             model=model,
             raw=b"",
             unwritten=made,
+            read=None,
             turns=(),
             owns_room=True,
             may_require_call=made.has_choice,

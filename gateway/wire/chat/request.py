@@ -210,7 +210,12 @@ def read_request(body: bytes) -> ChatRequest:
 
 def given_fields(body: bytes) -> dict[str, Raw]:
     """Return the fields of a request that are not null, undecoded."""
-    return {name: value for name, value in _object.decode(body).items() if value != NOTHING}
+    return given_of(_object.decode(body))
+
+
+def given_of(fields: dict[str, Raw]) -> dict[str, Raw]:
+    """Return the fields that are not null."""
+    return {name: value for name, value in fields.items() if value != NOTHING}
 
 
 def read_parts(content: Raw, where: str) -> list[ChatContentPart]:

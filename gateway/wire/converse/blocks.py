@@ -14,7 +14,6 @@ from msgspec import UNSET, Raw, UnsetType
 from gateway.wire.chat.completion import loose_json, text_of
 from gateway.wire.chat.foreign_api import ForeignApi
 from gateway.wire.chat.request import (
-    EMPTY,
     SYSTEM,
     TEXTS,
     ChatContentPart,
@@ -48,6 +47,8 @@ DOCUMENTS = {
 }
 LONGEST_ID = 64
 NO_OUTPUT = "(no output)"
+BLANK_BEGINS = b' \t\\"'
+"""The bytes that may follow the first quote of a blank text, as JSON."""
 _BLANK = re.compile(rb'"(?:[ \t]|\\[nrt])*"')
 _ID = re.compile(r"[a-zA-Z0-9_.:-]{1,64}")
 _NOT_IN_NAMES = re.compile(r"[^a-zA-Z0-9 \-()\[\]]+| {2,}")
@@ -140,8 +141,11 @@ class ConverseTalk:
         return blocks
 
     def _result(self, message: ChatMessage, place: int) -> list[Block]:
-        content = self._blocks(message, place)
         points: list[Block] = []
+        if is_text(message.content) and not _is_blank(message.content):
+            content: list[Block] = [{"text": message.content}]
+        else:
+            content = self._blocks(message, place)
         if len(content) > 1:
             points = [block for block in content if "cachePoint" in block]
             content = [block for block in content if "cachePoint" not in block]
@@ -149,7 +153,9 @@ class ConverseTalk:
             self._losses.add("an empty result of a tool", f"sent as {NO_OUTPUT!r}, since the API refuses empty texts")
             content = [{"text": NO_OUTPUT}]
         result: Block = {"toolUseId": tool_id(message.tool_call_id), "content": content}
-        return [{"toolResult": result | ({"status": "error"} if message.is_error else {})}, *points]
+        if message.is_error:
+            result["status"] = "error"
+        return [{"toolResult": result}, *points]
 
     def _blocks(self, message: ChatMessage, place: int, *, only_text: bool = False) -> list[Block]:
         """Return the blocks of a message's content. Blank texts are left out, because the API refuses them."""
@@ -226,7 +232,9 @@ def tool_id(id: str) -> str:
 def _is_blank(text: str | Raw) -> bool:
     if isinstance(text, str):
         return not text.strip()
-    return text == EMPTY or _BLANK.fullmatch(text) is not None
+    view = memoryview(text)
+    # most texts begin with a letter, which is found sooner than a pattern is tried
+    return len(view) > 1 and view[1] in BLANK_BEGINS and _BLANK.fullmatch(text) is not None
 
 
 def _audio(audio: GivenAudio, where: str) -> Block:

@@ -45,27 +45,31 @@ class Contents:
 
     def add(self, message: ChatMessage, place: int) -> None:
         """Translate one message. Raises `BadRequest`, which names the part, for content that the API lacks."""
-        if message.role in SYSTEM:
+        role = message.role
+        if role == "assistant":
+            if parts := self._assistant(message, place):
+                self.contents.append({"role": "model", "parts": parts})
+        elif role == "tool":
+            self._add_results(self._result(message, place))
+        elif role == "user":
+            if parts := self._parts(message, place):
+                self.contents.append({"role": "user", "parts": parts})
+        elif role in SYSTEM:
             if self.contents:
                 self._losses.add("place of a system message", "moved to the front")
             self.instructions += self._parts(message, place)
-        elif message.role == "assistant":
-            self._add("model", self._assistant(message, place))
-        elif message.role == "tool":
-            self._add("user", self._result(message, place))
-        elif message.role == "user":
-            self._add("user", self._parts(message, place))
         else:
             raise GEMINI.unsupported(f"messages[{place}].role", message.role, "system, user, assistant and tool")
 
-    def _add(self, role: str, parts: list[Part]) -> None:
-        """Add parts. Results of tools are joined, because the API wants those of one turn in one content."""
-        last = self.contents[-1] if self.contents else {}
-        joins = last.get("role") == role and parts and "functionResponse" in parts[0]
-        if joins and "functionResponse" in last["parts"][0]:
-            last["parts"] += parts
-        elif parts:
-            self.contents.append({"role": role, "parts": parts})
+    def _add_results(self, parts: list[Part]) -> None:
+        """Add the result of a tool. It is joined with a result before it, because the API wants those of one turn in
+        one content."""
+        if self.contents:
+            before = self.contents[-1]["parts"]
+            if "functionResponse" in before[0]:
+                before += parts
+                return
+        self.contents.append({"role": "user", "parts": parts})
 
     def _assistant(self, message: ChatMessage, place: int) -> list[Part]:
         if message.function_call is not UNSET and bytes(message.function_call) != NULL:
@@ -80,16 +84,22 @@ class Contents:
             if call.type != "function":
                 raise GEMINI.unsupported(f"messages[{place}].tool_calls[{number}].type", call.type, "functions")
             own, signature = parts_of_id(call.id)
-            signature = signature or signature_beside(call.extra_content)
+            if not signature and call.extra_content is not None:
+                signature = signature_beside(call.extra_content)
             # of parallel calls only the first one is signed
             if not signature and not has_signature:
                 signature = MISSING
                 self._losses.add("signature of a call", "another model made the call, or the client cut its id")
             has_signature = True
-            self._names[call.id] = call.function.name
-            called = {"name": call.function.name, "args": call.function.input}
-            part: Part = {"functionCall": called | ({"id": own} if own else {})}
-            parts.append(part | ({"thoughtSignature": signature} if signature else {}))
+            function = call.function
+            self._names[call.id] = function.name
+            called = {"name": function.name, "args": function.input}
+            if own:
+                called["id"] = own
+            part: Part = {"functionCall": called}
+            if signature:
+                part["thoughtSignature"] = signature
+            parts.append(part)
         return parts
 
     def _signatures(self, message: ChatMessage) -> list[Part]:
@@ -113,8 +123,10 @@ class Contents:
             )
         text, others = self._output(message, place)
         own, _ = parts_of_id(message.tool_call_id)
-        response = {"name": name, "response": {"error" if message.is_error else "output": text}}
-        return [{"functionResponse": response | ({"id": own} if own else {})}, *others]
+        response: Part = {"name": name, "response": {"error" if message.is_error else "output": text}}
+        if own:
+            response["id"] = own
+        return [{"functionResponse": response}, *others]
 
     def _output(self, message: ChatMessage, place: int) -> tuple[str | Raw, list[Part]]:
         """Return the text of a tool's result, and its other parts. A text that stands alone stays undecoded."""

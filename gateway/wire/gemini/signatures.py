@@ -29,10 +29,10 @@ def signed_id(id: str, signature: str) -> str:
 
 def parts_of_id(id: str) -> tuple[str, str]:
     """Return a call's own id and its signature. The id is "" if the gateway made it, the signature if there is none."""
+    if BETWEEN not in id:
+        return "" if id.startswith(OWN) else id, ""
     own, _, carried = id.partition(BETWEEN)
     own = "" if own.startswith(OWN) else own
-    if not carried:
-        return own, ""
     signature = carried.translate(_FROM_ID)
     return own, signature + "=" * (-len(signature) % 4)
 

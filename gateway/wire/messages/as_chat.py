@@ -12,11 +12,12 @@ import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
 from gateway.errors import BadRequest
-from gateway.wire.chat.request import NOTHING, ChatRequest, given_fields
+from gateway.wire.chat.request import NOTHING, ChatRequest, given_fields, given_of
 from gateway.wire.chat.tool_block import ChatTool, FunctionSpec, KeptBlocks, ToolBlock
 from gateway.wire.json_fields import decoded, missing
 from gateway.wire.messages.blocks import WHY_CHAT
 from gateway.wire.messages.chat_messages import GivenMessage, MadeMessage, messages
+from gateway.wire.messages.decoded_request import DecodedRequest
 from gateway.wire.messages.losses import Losses
 
 _object = msgspec.json.Decoder(dict[str, Raw])
@@ -145,16 +146,21 @@ class TranslatedRequest(ChatRequest):
 
 
 def chat_body(
-    body: bytes, losses: Losses, model: str = "", room_tokens: int = 0, *, extended: bool = False
+    body: bytes | DecodedRequest, losses: Losses, model: str = "", room_tokens: int = 0, *, extended: bool = False
 ) -> TranslatedRequest:
-    """Translate the request. Raises `BadRequest` for features that chat completions lack.
+    """Translate the request, which may be decoded already. Raises `BadRequest` for features that chat completions lack.
 
     With `extended`, the backend's chat completions take `thinking`, `thinking_blocks` and `cache_control`.
 
     A given `model` replaces the name of the client's model. A given `room_tokens` replaces the client's `max_tokens`.
     """
-    fields = given_fields(body)
-    system, given, offered = [fields.pop(name, None) for name in ("system", "messages", "tools")]
+    given: Raw | list[GivenMessage] | None
+    if isinstance(body, DecodedRequest):
+        fields, given = given_of(body.fields), body.messages
+        system, offered = [None if part == NOTHING else part for part in (body.system, body.tools)]
+    else:
+        fields = given_fields(body)
+        system, given, offered = [fields.pop(name, None) for name in ("system", "messages", "tools")]
     for name, remedy in REFUSED.items():
         if name in fields and bytes(fields[name]) not in WITHOUT_EFFECT:
             raise untranslatable(name, remedy)
@@ -162,7 +168,7 @@ def chat_body(
         if name in fields and bytes(fields[name]) not in WITHOUT_EFFECT:
             losses.add(name)
     knobs = decoded(_knobs, _encode(fields))
-    came: list[GivenMessage] = [] if given is None else decoded(_messages, given, "messages")
+    came = given if isinstance(given, list) else [] if given is None else decoded(_messages, given, "messages")
     turns = messages(system, came, losses, extended=extended)
     if not turns:
         raise missing("messages")

@@ -95,19 +95,30 @@ def messages(system: Raw | None, given: Sequence[GivenMessage], losses: Losses, 
         if isinstance(blocks, str):
             collected.append(MadeMessage(message.role, Raw(_encode(blocks))))
             continue
-        where = f"messages[{place}].content"
         if message.role == "assistant":
-            collected.append(_assistant(blocks, where, losses, extended))
+            collected.append(_assistant(blocks, place, losses, extended))
         elif message.role == "system":
             _lose_marks(blocks, losses)
-            collected.append(MadeMessage("system", only_texts(blocks, where)))
+            collected.append(MadeMessage("system", only_texts(blocks, f"messages[{place}].content")))
+        elif (result := _plain_result(blocks)) is not None:
+            collected.append(result)
         else:
-            collected += _user(blocks, where, losses, extended)
+            collected += _user(blocks, f"messages[{place}].content", losses, extended)
     return collected
 
 
-def _assistant(blocks: Sequence[Block], where: str, losses: Losses, extended: bool) -> MadeMessage:
-    texts: list[tuple[str, Block]] = []
+def _plain_result(blocks: Sequence[Block]) -> MadeMessage | None:
+    """Return the message for a single tool result that is a text without a mark, or None for anything else."""
+    if len(blocks) != 1:
+        return None
+    block = blocks[0]
+    if block.type != "tool_result" or block.cache_control is not UNSET or block.is_error or not is_text(block.content):
+        return None
+    return MadeMessage("tool", block.content, None, block.tool_use_id)
+
+
+def _assistant(blocks: Sequence[Block], message_place: int, losses: Losses, extended: bool) -> MadeMessage:
+    texts: list[tuple[int, Block]] = []
     thoughts: list[str] = []
     signed: list[Raw] = []
     calls: list[RequestedCall] = []
@@ -115,7 +126,7 @@ def _assistant(blocks: Sequence[Block], where: str, losses: Losses, extended: bo
         if block.cache_control is not UNSET and not extended:
             losses.add("cache_control")
         if block.type == "text":
-            texts.append((f"{where}[{place}].text", block))
+            texts.append((place, block))
         elif block.type == "tool_use":
             if extended and block.cache_control is not UNSET:
                 losses.add("cache_control of a call")
@@ -130,12 +141,21 @@ def _assistant(blocks: Sequence[Block], where: str, losses: Losses, extended: bo
         elif block.type == "redacted_thinking":
             losses.add("redacted_thinking")
         else:
-            raise unknown(f"{where}[{place}].type", block.type, KNOWN)
-    message = _spoken("assistant", texts, "", extended) if texts or not calls else MadeMessage("assistant")
+            raise unknown(f"messages[{message_place}].content[{place}].type", block.type, KNOWN)
+    if len(texts) == 1 and texts[0][1].cache_control is UNSET:
+        message = MadeMessage("assistant", texts[0][1].text)
+    elif texts or not calls:
+        where = f"messages[{message_place}].content"
+        placed = [(f"{where}[{place}].text", block) for place, block in texts]
+        message = _spoken("assistant", placed, "", extended)
+    else:
+        message = MadeMessage("assistant")
     if thoughts:
         message.reasoning_content = "\n\n".join(filter(None, thoughts))
-    message.thinking_blocks = signed or None
-    message.tool_calls = calls or None
+    if signed:
+        message.thinking_blocks = signed
+    if calls:
+        message.tool_calls = calls
     return message
 
 

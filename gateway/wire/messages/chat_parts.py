@@ -84,9 +84,13 @@ class Conversation:
             self.messages.append({"role": "assistant", "content": _shortest(blocks)})
 
     def _result(self, message: ChatMessage, where: str) -> None:
-        content = _shortest(_blocks(message, f"{where}.content", self._losses))
+        content: str | Raw | list[Block] = message.content
+        if content == EMPTY or not is_text(message.content):
+            content = _shortest(_blocks(message, f"{where}.content", self._losses))
         result: Block = {"type": "tool_result", "tool_use_id": message.tool_call_id, "content": content}
-        self._user([result | ({"is_error": True} if message.is_error else {})])
+        if message.is_error:
+            result["is_error"] = True
+        self._user([result])
 
     def _user(self, blocks: list[Block]) -> None:
         """Add a user's blocks to the last message if that message holds tool results. Otherwise, add a new message."""

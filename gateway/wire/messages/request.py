@@ -16,6 +16,7 @@ from gateway.wire.added import with_additions
 from gateway.wire.chat.decode import ForewordObject, controls_of, is_given
 from gateway.wire.json_fields import decoded, missing, parsed
 from gateway.wire.mcp.servers import servers_of
+from gateway.wire.messages.decoded_request import DecodedRequest, decode_once
 from gateway.wire.prompts import prompt_of
 
 SYSTEM = ("system", "developer")
@@ -86,11 +87,15 @@ _object = msgspec.json.Decoder(dict[str, Raw])
 _list = msgspec.json.Decoder(list[Raw])
 _encode = msgspec.json.Encoder().encode
 NOTHING = (b"null", b'""', b"[]")
+NO_MESSAGES: list[_MessageFields] = []
 
 
 def ask(raw: bytes, headers: Mapping[bytes, bytes]) -> Ask:
     """Decode a `/v1/messages` request. Raises `BadRequest` with the name of the invalid field."""
-    body: MessagesBody = decoded(_body, raw)
+    read = decode_once(raw)
+    body = _body_of(read) if read is not None else None
+    if read is None or body is None:
+        read, body = None, decoded(_body, raw)
     named, stored = prompt_of(body.prompt)
     if body.messages is UNSET and named is None:
         raise missing("messages")
@@ -101,7 +106,7 @@ def ask(raw: bytes, headers: Mapping[bytes, bytes]) -> Ask:
         endpoint=Endpoint.MESSAGES,
         model=body.model,
         raw=raw,
-        turns=_turns(body),
+        turns=_turns(body) if read is None else read.turns,
         stream=bool(body.stream),
         room_tokens=body.max_tokens or 0,
         greedy=body.temperature is not UNSET and bytes(body.temperature) in (b"0", b"0.0"),
@@ -114,7 +119,19 @@ def ask(raw: bytes, headers: Mapping[bytes, bytes]) -> Ask:
         mcp=servers_of(body.mcp_servers, body.tools),
         controls=controls_of(body.foreword, headers),
         marked=body.foreword is not UNSET,
+        read=read,
     )
+
+
+def _body_of(read: DecodedRequest) -> MessagesBody | None:
+    """Return the typed fields, without messages and `system`. None if one of them has a wrong type."""
+    try:
+        body = _body.decode(_encode(read.fields))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    body.messages = NO_MESSAGES
+    body.tools = UNSET if read.tools is None else read.tools
+    return body
 
 
 def token_count(raw: bytes, headers: Mapping[bytes, bytes]) -> Ask:
