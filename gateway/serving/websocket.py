@@ -228,7 +228,8 @@ class ServedSocket:
         try:
             message = whole.decode() if self._kind == TEXT else whole
         except UnicodeDecodeError:
-            self._close(NOT_TEXT, "the text is not UTF-8")
+            if self._is_open:  # the gateway may have ended the connection already
+                self._close(NOT_TEXT, "the text is not UTF-8")
             self._end(NOT_TEXT, "the text is not UTF-8")
             return
         self._messages.append(message)

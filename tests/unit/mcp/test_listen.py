@@ -10,11 +10,16 @@ import pytest
 from gateway.mcp import connect
 
 
+class Honored:
+    """What the server promises to tell."""
+
+    tools_list_changed = True
+
+
 class Subscription:
     """A stream of changes that ends after `lasts_s` of the test's clock."""
 
-    class honored:
-        tools_list_changed = True
+    honored = Honored()
 
     def __init__(self, clock: "Clock", lasts_s: float) -> None:
         self._clock, self._lasts_s = clock, lasts_s
