@@ -19,6 +19,7 @@ from gateway.wire.chat.tool_block import ChatTool, ToolBlock
 from gateway.wire.converse.blocks import CONVERSE, CacheMarks, talk_of
 from gateway.wire.json_fields import NULL, decoded, json_text
 from gateway.wire.messages.losses import Losses
+from gateway.wire.unknown_fields import note_unknown
 
 _encode = msgspec.json.Encoder().encode
 REFUSED = {
@@ -75,6 +76,9 @@ OWN = (
 """The fields of the API itself that a client may send."""
 MODEL_FIELDS = "additionalModelRequestFields"
 ANSWERED = frozenset((*TRANSLATED, *LEFT_OUT, *REFUSED, *OWN, MODEL_FIELDS))
+OF_MODELS = ("top_k", "thinking", "anthropic_beta", "reasoning_config", "inferenceConfig", "safe_prompt", "k", "p")
+"""Well-known fields that the API passes to the model unread."""
+KNOWN = ANSWERED | frozenset(OF_MODELS)
 EFFORTS = {"minimal": "low", "low": "low", "medium": "medium", "high": "high", "xhigh": "xhigh", "max": "max"}
 TIERS = ("default", "flex", "priority", "reserved")
 _METADATA = re.compile(r"[a-zA-Z0-9\s:_@$#=/+,.-]{0,256}")
@@ -105,7 +109,7 @@ def converse_body(request: ChatRequest, model: str, losses: Losses) -> bytes:
         **_tier(fields.service_tier, losses),
         **_request_metadata(given, losses),
         **own,
-        **_for_the_model(given),
+        **_for_the_model(given, losses),
     }
     return _encode(written)
 
@@ -116,9 +120,10 @@ def vendor_of(model: str) -> str:
     return found[1] if found else ""
 
 
-def _for_the_model(given: dict[str, Raw]) -> dict[str, Any]:
+def _for_the_model(given: dict[str, Raw], losses: Losses) -> dict[str, Any]:
     """Return what the API passes to the model unread: the client's own object, and fields of no API."""
     extra = {name: value for name, value in given.items() if name not in ANSWERED}
+    note_unknown(extra, KNOWN, losses)
     if MODEL_FIELDS in given:
         own: dict[str, Raw] = decoded(_model_fields, given[MODEL_FIELDS], MODEL_FIELDS)
         extra |= own

@@ -18,6 +18,7 @@ from gateway.wire.chat.tool_block import ChatTool, ToolBlock
 from gateway.wire.gemini.contents import GEMINI, contents_of, note_mark
 from gateway.wire.json_fields import NULL, decoded
 from gateway.wire.messages.losses import Losses
+from gateway.wire.unknown_fields import note_unknown
 
 _encode = msgspec.json.Encoder().encode
 REFUSED = {
@@ -69,6 +70,9 @@ TRANSLATED = (
     "generationConfig",
 )
 ANSWERED = frozenset((*TRANSLATED, *LEFT_OUT, *REFUSED, *RENAMED))
+OWN = ("safetySettings", "cachedContent", "labels", "modelArmorConfig", "store")
+"""The fields of the API itself that a client may send."""
+KNOWN = ANSWERED | frozenset(OWN)
 CHOICES = {"auto": "AUTO", "required": "ANY", "none": "NONE"}
 JSON = "application/json"
 LEVELS = {"minimal": "MINIMAL", "low": "LOW", "medium": "MEDIUM", "high": "HIGH", "xhigh": "HIGH", "max": "HIGH"}
@@ -93,6 +97,7 @@ def generate_body(request: ChatRequest, model: str, losses: Losses) -> bytes:
     talk = contents_of(request.messages, losses, must_be_signed=SIGNING.search(model) is not None)
     config = {**_config_of(fields, given, model, losses), **_own_config(given)}
     unchanged = {name: value for name, value in given.items() if name not in ANSWERED}
+    note_unknown(unchanged, KNOWN, losses)
     written: dict[str, Any] = {
         **({"systemInstruction": {"parts": talk.instructions}} if talk.instructions else {}),
         "contents": talk.contents,

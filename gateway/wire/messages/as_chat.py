@@ -19,6 +19,7 @@ from gateway.wire.messages.blocks import WHY_CHAT
 from gateway.wire.messages.chat_messages import GivenMessage, MadeMessage, messages
 from gateway.wire.messages.decoded_request import DecodedRequest
 from gateway.wire.messages.losses import Losses
+from gateway.wire.unknown_fields import note_unknown
 
 _object = msgspec.json.Decoder(dict[str, Raw])
 _encode = msgspec.json.Encoder().encode
@@ -60,6 +61,36 @@ TRANSLATED = (
 )
 ANSWERED = frozenset((*TRANSLATED, *LEFT_OUT, *REFUSED))
 """The fields that this module translates. Every other field passes unchanged."""
+OF_CHAT = (
+    "model",
+    "temperature",
+    "top_p",
+    "top_k",
+    "min_p",
+    "frequency_penalty",
+    "presence_penalty",
+    "repetition_penalty",
+    "seed",
+    "logit_bias",
+    "logprobs",
+    "top_logprobs",
+    "user",
+    "store",
+    "prediction",
+    "modalities",
+    "audio",
+    "verbosity",
+    "reasoning_effort",
+    "parallel_tool_calls",
+    "prompt_cache_key",
+    "prompt_cache_retention",
+    "safety_identifier",
+    "web_search_options",
+    "stream_options",
+    "chat_template_kwargs",
+)
+"""The fields of chat completions that a client may send."""
+KNOWN = ANSWERED | frozenset(OF_CHAT)
 WITHOUT_EFFECT = (b"null", b"false", b"[]", b"{}")
 LONGEST_USER = 64
 """OpenAI's limit for the length of `user`, in characters."""
@@ -190,6 +221,8 @@ def chat_body(
     if model:
         written["model"] = model
     unchanged = {name: value for name, value in fields.items() if name not in ANSWERED}
+    if not extended:  # else the backend translates further, and knows what is unknown
+        note_unknown(unchanged, KNOWN, losses)
     return TranslatedRequest(_encode({**unchanged, **written}), turns, tools)
 
 

@@ -17,6 +17,7 @@ from gateway.wire.chat.tool_block import ChatTool, ToolBlock
 from gateway.wire.json_fields import NULL
 from gateway.wire.messages.chat_parts import ANTHROPIC, conversation
 from gateway.wire.messages.losses import Losses
+from gateway.wire.unknown_fields import note_unknown
 
 _encode = msgspec.json.Encoder().encode
 
@@ -63,6 +64,24 @@ TRANSLATED = (
     "modalities",
 )
 ANSWERED = frozenset((*TRANSLATED, *LEFT_OUT, *REFUSED))
+OWN = (
+    "model",
+    "top_p",
+    "top_k",
+    "thinking",
+    "system",
+    "stop_sequences",
+    "container",
+    "context_management",
+    "mcp_servers",
+    "output_config",
+    "output_format",
+    "inference_geo",
+    "cache_control",
+    "speed",
+)
+"""The fields of Anthropic's API that a client may send."""
+KNOWN = ANSWERED | frozenset(OWN)
 EFFORTS = {"minimal": "low", "low": "low", "medium": "medium", "high": "high", "xhigh": "xhigh", "max": "max"}
 TIERS = {"auto": "auto", "default": "standard_only"}
 CHOICES = {"auto": "auto", "required": "any", "none": "none"}
@@ -86,6 +105,7 @@ def messages_body(body: bytes, answer_tokens: int, losses: Losses) -> bytes:
         losses.add("thinking", "the calls in the history came without their thinking_blocks")
         thinking["thinking"] = {"type": "disabled"}
     unchanged = {name: value for name, value in given.items() if name not in ANSWERED}
+    note_unknown(unchanged, KNOWN, losses)
     written: dict[str, Any] = {
         "max_tokens": limit or answer_tokens,
         **({"system": _system(talk.instructions)} if talk.instructions else {}),
