@@ -35,6 +35,8 @@ SIGNED_TYPE = "application/json"
 USED_S = 540.0
 """How long keys are used. botocore renews keys that expire ten minutes before they do, so they are valid for longer."""
 FOR_EVER_S = 10 * 365 * 86_400.0
+HEADERS = "headers_to_sign"
+"""The name under which a request's context keeps its headers."""
 REFUSED = (401, 403)
 USED_MODULES = ("auth", "awsrequest", "credentials", "eventstream")
 _REGION = re.compile(r"[a-z0-9]+(-[a-z0-9]+)+")
@@ -85,6 +87,8 @@ class Bedrock(TranslatedRemote):
         self._prefix = parts.path.rstrip("/")
         fetch = None if settings.api_key else _keys(settings)
         self._keys = Fresh(fetch, f"keys for the backend {name!r}") if fetch else None
+        self._signer: Any = None
+        self._signs_with: AwsKeys | None = None
 
     async def open(self) -> None:
         # loaded now and on a worker thread, since loading takes 0.1 s
@@ -101,11 +105,13 @@ class Bedrock(TranslatedRemote):
         return self._signature(await self._keys.get(), method, self._host + path.decode(), content)
 
     def _signature(self, keys: AwsKeys, method: str, url: str, content: bytes) -> Headers:
-        """Sign a request. This takes about 60 us, and 15 us more for each 32 kB."""
-        auth: Any = import_module("botocore.auth")
+        """Sign a request. This takes about 60 us, and 25 us more for each 32 kB, whose SHA-256 is a part of it."""
+        if self._signer is None or self._signs_with != keys:
+            self._signer, self._signs_with = _signer(keys, self._region), keys
         requests: Any = import_module("botocore.awsrequest")
-        request = requests.AWSRequest(method, url, data=content, headers={"content-type": SIGNED_TYPE})
-        auth.SigV4Auth(_credentials(keys), SERVICE, self._region).add_auth(request)
+        known = {"host": self._signer.host} if self._signer.host else {}
+        request = requests.AWSRequest(method, url, data=content, headers={"content-type": SIGNED_TYPE, **known})
+        self._signer.add_auth(request)
         return tuple(
             [
                 (name.lower().encode(), value.encode())
@@ -142,6 +148,26 @@ def address_of(settings: BedrockSettings) -> str:
 def _credentials(keys: AwsKeys) -> Any:
     credentials: Any = import_module("botocore.credentials")
     return credentials.Credentials(keys.access_key, keys.secret_key, keys.token or None)
+
+
+def _signer(keys: AwsKeys, region: str) -> Any:
+    """Return the library's signer, which here collects the headers of a request once and the host's name once.
+
+    The library does both twice a request, which is a third of its time.
+    """
+    auth: Any = import_module("botocore.auth")
+
+    class Signer(auth.SigV4Auth):  # type: ignore[misc]  # a library without types
+        host = ""
+        """The header `host` as it is signed, once a request was signed."""
+
+        def headers_to_sign(self, request: Any) -> Any:
+            if HEADERS not in request.context:
+                request.context[HEADERS] = super().headers_to_sign(request)
+                self.host = request.context[HEADERS]["host"]
+            return request.context[HEADERS]
+
+    return Signer(_credentials(keys), SERVICE, region)
 
 
 def _keys(settings: BedrockSettings) -> Callable[[], tuple[AwsKeys, float]]:
