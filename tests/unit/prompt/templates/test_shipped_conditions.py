@@ -100,6 +100,7 @@ def addition(library: Library, id: str, query: str) -> str:
         ("translate.zh", "翻译成英文：我们周一九点开门，周二休息。", "只回答译文"),
         ("recommend.en", "Recommend a few cafes in Porto.", "what may have changed"),
         ("explain-topic.en", "why do ships float?", "misunderstanding"),
+        ("recommend.en", "What's a good board game for two?", "exist, and say in a few words"),
     ],
 )
 def test_it_adds(library: Library, id: str, query: str, words: str) -> None:
