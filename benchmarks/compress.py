@@ -95,6 +95,7 @@ def row(word: str, source: Source, network: Any, windows: TextWindows, options: 
     if "sparsity" in given:
         given["sparsity"] = str(given["sparsity"]).replace("/", ":")
     given.setdefault("steps", max(1, len(windows.train)))
+    given.setdefault("layer_steps", len(windows.train))
     plan = plan_of(CompressOptions(source=str(source.path), scheme=scheme, text="", **given))
     with tempfile.TemporaryDirectory() as folder:
         began = time.process_time()

@@ -46,12 +46,12 @@ def forecast(config: Any, plan: Plan, options: CompressOptions) -> Forecast:
     weights = sum(rows * columns for rows, columns in matrices) + embedding[0] * embedding[1] * copies
     f16 = 2 * weights
     size = sum(_bytes(plan, shape) for shape in matrices) + copies * _bytes_of_embedding(plan, embedding)
-    layers = _bytes_of_layers(matrices) if plan.smooth or plan.prune else 0
+    layers = _bytes_of_layers(matrices) * ((plan.smooth or bool(plan.prune)) + plan.qat)
     return Forecast(
         parameters=weights,
         bytes=size,
         bytes_f16=f16,
-        memory_bytes=int(weights * FLOAT32 * SPARE * _copies(plan) + 256 * (1 << 20)),
+        memory_bytes=int(weights * FLOAT32 * SPARE * _copies(plan) + _states(config, plan, options) + 256 * (1 << 20)),
         disk_bytes=int((size + layers + f16 + (weights * FLOAT32 * 3 if plan.tuning.steps else 0)) * SPARE),
         seconds=_seconds(weights, plan, options),
     )
@@ -64,8 +64,14 @@ def _copies(plan: Plan) -> int:
     SmolLM2-135M took 4.6 GB. Training on a grid also holds the rounded weights.
     """
     if not plan.tuning.steps:
-        return 1
+        return 2 if plan.qat else 1
     return 10 if plan.qat else 7
+
+
+def _states(config: Any, plan: Plan, options: CompressOptions) -> int:
+    """Return the bytes of the hidden states, while layers are trained beside those of the full-precision model."""
+    windows = max(plan.tuning.steps, plan.tuning.layer_steps) + plan.tuning.layer_steps
+    return windows * options.window_tokens * config.hidden_size * FLOAT32 if plan.qat else 0
 
 
 def _matrices(config: Any) -> list[tuple[int, int]]:
@@ -100,8 +106,10 @@ def _seconds(weights: int, plan: Plan, options: CompressOptions) -> float:
     calibrating = options.windows * (sum(PASSES.get(word, 0.0) for word in (plan.prune, "smooth" * plan.smooth)) + 1)
     # four evaluations: in torch and in llama.cpp, before and after; torch and llama.cpp take about equally long
     evaluating = options.evaluated * 4
-    # 3.5 stands for the forward pass, the backward pass and the update of the weights
-    learning = plan.tuning.steps * 3.5
+    # 3.5 stands for the forward pass, the backward pass and the update of the weights. Layers that are trained by
+    # themselves also read the text with full and with rounded weights, and have no head
+    both = plan.tune and plan.qat
+    learning = plan.tuning.steps * 3.5 * (1 + both) + plan.tuning.layer_steps * (3.5 + 2)
     reading = (calibrating + evaluating + learning) * options.window_tokens * weights * each_s
     searching = weights * 1.2e-6 if plan.grid and plan.grid.searched else weights * 1e-7
     updating = weights * 5e-7 if plan.prune == "sparsegpt" else 0.0

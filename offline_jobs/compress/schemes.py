@@ -52,10 +52,13 @@ class CompressOptions(Struct, frozen=True, forbid_unknown_fields=True):
     """The number of layers that `structured` removes."""
     uneven: bool = True
     """Whether `structured` may leave layers with different widths."""
-    steps: Annotated[int, Meta(ge=1)] = 100
-    """The number of training steps of `tune`, `qat` and `gradual`. Each step reads one window."""
+    steps: Annotated[int, Meta(ge=0)] = 100
+    """The number of training steps of `tune`, `qat` and `gradual`. Each step reads one window. 0 for `qat` trains each
+    layer by itself only, which takes less memory."""
+    layer_steps: Annotated[int, Meta(ge=0)] = 64
+    """The number of steps in which `qat` trains each layer by itself, before `steps` train all layers together."""
     rate: Annotated[float, Meta(gt=0)] = 1e-4
-    """The learning rate of `tune`, `qat` and `gradual`."""
+    """The learning rate of `tune`, `gradual` and of the steps in which `qat` trains all layers together."""
     dataset: str = ""
     """The dataset of recorded exchanges to train on, made by the job `harvest`. Default: train on the text."""
     windows: Annotated[int, Meta(ge=1)] = 16
@@ -85,6 +88,7 @@ class Plan(Struct, frozen=True):
     sparsity: Sparsity
     int8_cache: bool
     cuts: Cuts | None = None
+    tune: bool = False
     qat: bool = False
     tuning: LayerTuning = LayerTuning(0, 0.0)
 
@@ -114,9 +118,12 @@ def plan_of(options: CompressOptions) -> Plan:
     if options.group not in (32, 64, 128):
         raise JobFailed(f"a group of {options.group} columns is not supported; choose 32, 64 or 128")
     grid = _grid(quantize[0] if quantize else "f16", options)
-    if QAT in schemes and (grid is None or grid.nonlinear or TUNE in schemes or GRADUAL in schemes):
-        raise JobFailed("qat needs an int8 or int4 scheme, and cannot be combined with tune, gradual or int4-nl")
+    if QAT in schemes and (grid is None or grid.nonlinear or GRADUAL in schemes):
+        raise JobFailed("qat needs an int8 or int4 scheme, and cannot be combined with gradual or int4-nl")
     learns = any(word in schemes for word in (TUNE, QAT, GRADUAL))
+    layer_steps = options.layer_steps if QAT in schemes else 0
+    if learns and not options.steps and not (layer_steps and TUNE not in schemes):
+        raise JobFailed("a training needs steps; only qat can do without them, if it has layer_steps")
     return Plan(
         schemes=schemes,
         grid=grid,
@@ -125,8 +132,9 @@ def plan_of(options: CompressOptions) -> Plan:
         sparsity=_sparsity(options.sparsity),
         int8_cache=CACHE in schemes,
         cuts=Cuts(options.channels, options.heads, options.layers, options.uneven) if STRUCTURED in schemes else None,
+        tune=TUNE in schemes,
         qat=QAT in schemes,
-        tuning=LayerTuning(options.steps if learns else 0, options.rate),
+        tuning=LayerTuning(options.steps if learns else 0, options.rate, layer_steps=layer_steps),
     )
 
 
@@ -161,7 +169,7 @@ def notes_of(plan: Plan) -> list[str]:
         notes.append("llama.cpp has no kernels for zeros: pruned weights save no time and no bytes in this file")
     if plan.prune and plan.grid and not plan.grid.symmetric:
         notes.append("an asymmetric grid has no exact zero: pruned weights are nearly zero")
-    if plan.tuning.steps:
+    if plan.tune or plan.gradual:
         notes.append("training also improves the model: compare with the source after the same training (f16+tune)")
     if plan.int8_cache:
         notes.append("the gateway serves this variant with an int8 cache (q8_0)")

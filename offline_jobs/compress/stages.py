@@ -63,9 +63,9 @@ def _prune(network: Any, bench: Bench) -> None:
 
 
 def _tune(network: Any, bench: Bench) -> None:
-    """Prune gradually, or train the model to recover from pruning. Quantization-aware training runs in `_rounded`."""
+    """Prune gradually, or train the model. Quantization-aware training runs in `_rounded`."""
     plan, windows = bench.plan, bench.windows
-    if plan.qat or not plan.tuning.steps:
+    if not plan.tune and not plan.gradual:
         return
     file = bench.folder / "tune.pt"
     if not plan.gradual:
@@ -81,13 +81,13 @@ def _rounded(model: Compressed, bench: Bench) -> Compressed:
         round_to_half(model.network)
         return model
     importance: dict[str, Tensor] = {}
-    if plan.grid.bits == 4 and plan.grid.searched:
-        importance = importances(model.network, bench.windows.calibrate, bench.check)
     if plan.qat:
         file = bench.folder / "qat.pt"
-        codes = tune_on_grid(model.network, bench.windows.train, plan.grid, plan.tuning, file, bench.check, importance)
+        codes = tune_on_grid(model.network, bench.windows.train, plan.grid, plan.tuning, file, bench.check)
         for name, each in codes.items():
             hold(model, name, each)
+    elif plan.grid.bits == 4 and plan.grid.searched:
+        importance = importances(model.network, bench.windows.calibrate, bench.check)
     left = quantize_network(model, plan.grid, importance)
     if left:
         log.warning("some matrices stay in float16: 32 does not divide their columns", extra={"matrices": left})

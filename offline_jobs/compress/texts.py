@@ -67,7 +67,8 @@ def read_windows(options: CompressOptions, settings: Settings, model: Path, chec
 
 def _learning_windows(options: CompressOptions) -> int:
     """Return the number of training windows, one per step. Returns 0 if the plan does not train."""
-    return plan_of(options).tuning.steps
+    tuning = plan_of(options).tuning
+    return max(tuning.steps, tuning.layer_steps)
 
 
 def _tokens(model: Path, file: Path, needed: int, check: Callable[[], None]) -> TextTokens:

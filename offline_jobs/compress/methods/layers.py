@@ -56,26 +56,38 @@ class Texts:
         self.place = 0
         """The index of the next layer."""
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def statistics(self, check: Check, *, products: bool = False, sample: int = 0) -> dict[str, InputStatistics]:
         """Return the input statistics of the linear layers inside the next layer, by the name of the linear layer."""
-        layer = self._layers[self.place]
-        seen = {name: InputStatistics() for name in LINEARS if _has(layer, name)}
-        with _watched(layer, seen, products=products, sample=sample):
+        with self._watched(products=products, sample=sample) as seen:
             for state in self.states:
                 check()
-                self._through(state)
+                self.through(state)
         return seen
 
-    @torch.inference_mode()
+    def measured_advance(self, check: Check) -> dict[str, InputStatistics]:
+        """Advance, and return the statistics of the inputs on the way."""
+        with self._watched(products=False, sample=0) as seen:
+            self.advance(check)
+        return seen
+
+    @torch.no_grad()
     def advance(self, check: Check) -> None:
         """Run the texts through the next layer. The layer's current weights are used."""
         for row, state in enumerate(self.states):
             check()
-            self.states[row] = self._through(state)
+            self.states[row] = self.through(state)
         self.place += 1
 
-    def _through(self, state: Tensor) -> Tensor:
+    @contextmanager
+    def _watched(self, *, products: bool, sample: int) -> Iterator[dict[str, InputStatistics]]:
+        layer = self._layers[self.place]
+        seen = {name: InputStatistics() for name in LINEARS if _has(layer, name)}
+        with _watched(layer, seen, products=products, sample=sample):
+            yield seen
+
+    def through(self, state: Tensor) -> Tensor:
+        """Return what the next layer makes of a state."""
         out = self._layers[self.place](state[None], **self._others[self.place])
         following: Tensor = (out[0] if isinstance(out, tuple) else out)[0]
         return following
@@ -108,7 +120,7 @@ class LayerFiles:
         return self._folder / f"{self._stage}-{number}.safetensors"
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def importances(network: Any, windows: Sequence[Sequence[int]], check: Check) -> dict[str, Tensor]:
     """Return the mean square of the inputs [columns] of every linear layer, by the name of the linear layer's
     weight."""
@@ -141,7 +153,7 @@ class _Reached(Exception):  # this exception stops a run, so its name does not e
     """Raised when a run has reached the requested layer."""
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def _arguments(network: Any, window: Sequence[int], index: int) -> dict[str, Any]:
     """Return the keyword arguments that a layer receives, such as positions and masks, without the hidden states."""
     caught: dict[str, Any] = {}
@@ -181,7 +193,7 @@ class _Skipped(nn.Module):
         return hidden_states
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def _embedded(network: Any, window: Sequence[int]) -> Tensor:
     """Return the input of the first layer for one window, [tokens, width]."""
     caught: list[Tensor] = []

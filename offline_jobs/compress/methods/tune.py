@@ -12,11 +12,11 @@ import torch
 import torch.nn.functional as functional
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
-from torch.utils.checkpoint import checkpoint
 
 from offline_jobs.compress.gguf.export import linear_names
-from offline_jobs.compress.methods.grids import Grid, Quantized, limits, quantize, to_codes
-from offline_jobs.compress.methods.layers import Check
+from offline_jobs.compress.methods.blocks import train_blocks
+from offline_jobs.compress.methods.grids import Grid, Quantized
+from offline_jobs.compress.methods.layers import Check, LayerFiles
 from offline_jobs.compress.methods.prune import Sparsity, lowest
 
 SAVE_EVERY = 20
@@ -32,51 +32,15 @@ REMASK_EVERY = 5
 
 @dataclass(frozen=True)
 class LayerTuning:
-    """Settings for training. Each step trains on one window. `rate` is AdamW's learning rate."""
+    """Settings for training. Each step trains on one window. `rate` is AdamW's learning rate.
+
+    `layer_steps` train each layer by itself on the grid, before `steps` train all layers together.
+    """
 
     steps: int
     rate: float
     seed: int = 0
-
-
-class FakeQuantized(nn.Module):
-    """Rounds a weight to its grid in each forward pass. The scales are trained (LSQ, Esser et al., 2020).
-
-    Gradients ignore the rounding (straight-through estimator). Grids with `Grid.nonlinear` are not supported.
-    """
-
-    def __init__(self, made: Quantized) -> None:
-        super().__init__()
-        self.grid = made.grid
-        self.unit = nn.Buffer(made.scales.clone())
-        self.scale = nn.Parameter(torch.ones_like(made.scales))
-        """The scales divided by `unit`. All quotients start at 1, so that one learning rate suits all of them."""
-        self.least = None if made.least is None else nn.Parameter(made.least.clone())
-
-    def forward(self, weight: Tensor) -> Tensor:
-        # rounded again for the gradients: the tensors in between would take twice the memory of the weights
-        rounded: Tensor = checkpoint(self._rounded, weight, use_reentrant=False)
-        return rounded
-
-    def _rounded(self, weight: Tensor) -> Tensor:
-        scales, least = self._halves()
-        groups = weight.reshape(*scales.shape, -1)
-        low, high = limits(self.grid)
-        shifted = groups if least is None else groups - least[..., None]
-        inside = (shifted / torch.where(scales == 0, 1.0, scales)[..., None]).clamp(low, high)
-        codes = inside + (inside.round() - inside).detach()
-        values = codes * scales[..., None]
-        return (values if least is None else values + least[..., None]).reshape(weight.shape)
-
-    @torch.no_grad()
-    def quantized(self, weight: Tensor) -> Quantized:
-        """Quantize the weight with the current scales."""
-        scales, least = self._halves()
-        codes = to_codes(weight.reshape(*scales.shape, -1), self.grid, scales, least)
-        return Quantized(self.grid, codes.reshape(weight.shape), scales, least)
-
-    def _halves(self) -> tuple[Tensor, Tensor | None]:
-        return _half(self.unit * self.scale), None if self.least is None else _half(self.least)
+    layer_steps: int = 0
 
 
 class Masked(nn.Module):
@@ -91,10 +55,6 @@ class Masked(nn.Module):
         return weight * self.mask
 
 
-def _half(values: Tensor) -> Tensor:
-    return values + (values.half().float() - values).detach()
-
-
 def tune_on_grid(
     network: Any,
     windows: Sequence[Sequence[int]],
@@ -102,25 +62,25 @@ def tune_on_grid(
     tuning: LayerTuning,
     file: Path,
     check: Check,
-    importance: Mapping[str, Tensor],
 ) -> dict[str, Quantized]:
     """Train the model with weights rounded to the grid (quantization-aware training).
+
+    First each layer learns to compute what it computed before; then all layers together learn to predict what the
+    model predicted before. So the model does not learn the text; it learns to be itself on the grid.
 
     Returns the codes of each matrix, by the name of its weight. Matrices whose columns cannot be divided into groups
     are trained without rounding.
     """
-    named = [name for name in linear_names(network) if grid.group_of(network.get_parameter(name).shape[1])]
-    made = {name: quantize(network.get_parameter(name), grid, importance.get(name)) for name in named}
+    files = LayerFiles(file.parent, file.stem)
+    targets = train_blocks(network, windows, grid, tuning.layer_steps, files, check)
     with torch.enable_grad():
-        for name in named:
-            parametrize.register_parametrization(_module(network, name), "weight", FakeQuantized(made[name]))
-        _train(network, windows, tuning, file, check)
+        _train(network, windows, tuning, file, check, targets=targets)
     codes = {}
-    for name in named:
-        module = _module(network, name)
-        weight: Any = module.parametrizations
-        codes[name] = weight.weight[0].quantized(weight.weight.original)
-        parametrize.remove_parametrizations(module, "weight", leave_parametrized=True)
+    for name, module in list(network.named_modules()):
+        if parametrize.is_parametrized(module):
+            weight: Any = module.parametrizations
+            codes[f"{name}.weight"] = weight.weight[0].quantized(weight.weight.original)
+            parametrize.remove_parametrizations(module, "weight", leave_parametrized=True)
     network.requires_grad_(False)
     return codes
 
@@ -186,8 +146,13 @@ def _train(
     file: Path,
     check: Check,
     before: Callable[[int], None] | None = None,
+    targets: Sequence[Tensor] = (),
 ) -> None:
-    """Train with AdamW, warm-up and linear decay. `before(step)` runs before each step. Steps are counted from 1."""
+    """Train with AdamW, warm-up and linear decay. `before(step)` runs before each step. Steps are counted from 1.
+
+    The model learns the next tokens, or to predict what `targets` predict: the head's inputs [tokens, width] for each
+    window.
+    """
     network.requires_grad_(False)
     weights, scales = _learning(network)
     for parameter in (*weights, *scales):
@@ -201,9 +166,13 @@ def _train(
         check()
         if before is not None:
             before(step)
-        ids = torch.tensor([list(windows[order[(step - 1) % len(order)]])])
+        row = order[(step - 1) % len(order)]
+        ids = torch.tensor([list(windows[row])])
         logits = network(ids, use_cache=False).logits[0]
-        loss = functional.cross_entropy(logits[:-1], ids[0, 1:])
+        if targets:
+            loss = _divergence(logits, network.lm_head(targets[row]))
+        else:
+            loss = functional.cross_entropy(logits[:-1], ids[0, 1:])
         optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_([*weights, *scales], CLIP)
@@ -212,6 +181,13 @@ def _train(
         # the last step is kept too: a job that is killed while it rounds or measures does not train again
         if step % SAVE_EVERY == 0 or step == tuning.steps:
             _save(file, step, network, optimiser, schedule)
+
+
+def _divergence(logits: Tensor, wanted: Tensor) -> Tensor:
+    """Return the Kullback-Leibler divergence from the wanted predictions, as a mean over tokens. Both are logits."""
+    return functional.kl_div(
+        functional.log_softmax(logits, -1), functional.log_softmax(wanted, -1), reduction="batchmean", log_target=True
+    )
 
 
 def _learning(network: Any) -> tuple[list[nn.Parameter], list[nn.Parameter]]:

@@ -207,6 +207,39 @@ def test_a_killed_job_resumes_with_the_layers_that_it_finished(place: Place, mon
     assert not list(folder.glob("*.safetensors"))
 
 
+def test_a_killed_training_on_the_grid_publishes_nothing_and_goes_on(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Cancelled in its second layer. After that the variant is the one of a job that nobody cancelled."""
+    from offline_jobs.compress.methods import blocks
+
+    options = ("--allow", "60", "--set", "layer_steps=8", "--set", "steps=4")
+    place.compress("int4-group+qat", "--name", "whole", *options)
+    trained: list[int] = []
+    train = blocks._train
+
+    def counted(*given: Any) -> tuple[float, float]:
+        trained.append(1)
+        if len(trained) == 2:
+            raise KeyboardInterrupt
+        return train(*given)
+
+    monkeypatch.setattr(blocks, "_train", counted)
+    with pytest.raises(AssertionError):
+        place.compress("int4-group+qat", "--name", "resumed", *options)
+    assert place.stored == ["small", "whole"]
+    place.compress("int4-group+qat", "--name", "resumed", *options, "--continue")
+    assert len(trained) == 3
+    folder = place.folder / "data"
+    whole, resumed = (variants.stored_variant(folder, name).model.read_bytes() for name in ("whole", "resumed"))
+    assert whole == resumed
+    manifest = json.loads(place.engines("show", "resumed"))
+    assert manifest["tensors"]["blk.0.ffn_up.weight"] == "Q4_0/32"
+    assert abs(manifest["after"]["llamacpp"] / manifest["after"]["torch"] - 1) < 0.01
+    for name in ("whole", "resumed"):
+        place.engines("remove", name)
+
+
 def test_a_model_is_stored_once_in_q8_0(place: Place, tmp_path: Path) -> None:
     """A Q4_0 model: every value within half a step, everything else as it was."""
     place.compress("int4-group", "--name", "four", "--allow", "60")

@@ -2,9 +2,11 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+import torch.nn.functional as functional
 from safetensors.torch import load_file
 
 from gateway.backends.local.gguf.tensors import read_gguf
@@ -19,12 +21,13 @@ from offline_jobs.compress.gguf.families import family_of
 from offline_jobs.compress.gguf.vocabulary import proven_pairs
 from offline_jobs.compress.measuring.measure import losses_of, tokens_of
 from offline_jobs.compress.measuring.perplexity import mean_losses
-from offline_jobs.compress.methods.grids import Grid, quantize
+from offline_jobs.compress.methods import blocks
+from offline_jobs.compress.methods.fake import FakeQuantized
+from offline_jobs.compress.methods.grids import Grid, Quantized, limits, quantize
 from offline_jobs.compress.methods.layers import LayerFiles, importances
 from offline_jobs.compress.methods.prune import Sparsity, prune, zeros_of
 from offline_jobs.compress.methods.structured import Cuts, cut, described_shape
 from offline_jobs.compress.methods.tune import (
-    FakeQuantized,
     LayerTuning,
     norms_of,
     tune,
@@ -40,6 +43,7 @@ GRID = Grid(4, 32)
 SHAPE = {"hidden_size": 64, "intermediate_size": 128, "num_attention_heads": 4, "num_key_value_heads": 2}
 WINDOWS = [[(start * step) % 97 for step in range(24)] for start in range(3, 9)]
 TUNING = LayerTuning(30, 3e-3)
+BOTH = LayerTuning(30, 1e-3, layer_steps=60)
 
 
 def nothing() -> None:
@@ -50,18 +54,92 @@ def loss(network: torch.nn.Module) -> float:
     return sum(mean_losses(network, WINDOWS, nothing)) / len(WINDOWS)
 
 
-def test_training_on_the_grid_ends_on_it_and_beats_rounding_after_training(tmp_path: Path) -> None:
-    network, control = reference(**SHAPE), reference(**SHAPE)
-    codes = tune_on_grid(network, WINDOWS, GRID, TUNING, tmp_path / "qat.pt", nothing, {})
+@torch.no_grad()
+def apart(network: Any, original: Any) -> float:
+    """Return the divergence of a model's predictions from those of the original, as a mean over tokens."""
+    ids = torch.tensor(WINDOWS)
+    given, wanted = (functional.log_softmax(each(ids).logits.flatten(0, 1), -1) for each in (network, original))
+    return float(functional.kl_div(given, wanted, reduction="batchmean", log_target=True))
+
+
+@torch.no_grad()
+def rounded(grid: Grid) -> Any:
+    network = reference(**SHAPE)
+    for name in linear_names(network):
+        network.get_parameter(name).copy_(quantize(network.get_parameter(name), grid).values)
+    return network
+
+
+@pytest.mark.parametrize("tuning", [LayerTuning(0, 1e-3, layer_steps=60), LayerTuning(30, 3e-3), BOTH])
+@pytest.mark.parametrize("grid", [GRID, Grid(4, 32, symmetric=False), Grid(4, 64)])
+def test_training_on_the_grid_ends_on_it_and_is_nearer_to_the_original_than_rounding(
+    tmp_path: Path, grid: Grid, tuning: LayerTuning
+) -> None:
+    network, original = reference(**SHAPE), reference(**SHAPE)
+    codes = tune_on_grid(network, WINDOWS, grid, tuning, tmp_path / "qat.pt", nothing)
+    assert sorted(codes) == sorted(linear_names(network))
     with torch.no_grad():
         for name, made in codes.items():
             assert torch.equal(made.scales, made.scales.half().float())
+            assert int(made.codes.min()) >= limits(grid)[0] and int(made.codes.max()) <= limits(grid)[1]
+            torch.testing.assert_close(network.get_parameter(name), made.values, rtol=1e-6, atol=1e-6)
             network.get_parameter(name).copy_(made.values)
-    tune(control, WINDOWS, TUNING, tmp_path / "tune.pt", nothing)
-    with torch.no_grad():
-        for name in linear_names(control):
-            control.get_parameter(name).copy_(quantize(control.get_parameter(name), GRID).values)
-    assert loss(network) < loss(control)
+    assert apart(network, original) < 0.8 * apart(rounded(grid), original)
+
+
+@pytest.mark.parametrize("kill_at", [30, 100, 170])
+def test_a_killed_training_on_the_grid_ends_with_the_same_bytes(tmp_path: Path, kill_at: int) -> None:
+    """Killed in the first layer, in the second, and in the training of both together."""
+    whole = tune_on_grid(reference(**SHAPE), WINDOWS, GRID, BOTH, tmp_path / "whole.pt", nothing)
+    calls = []
+
+    def check() -> None:
+        calls.append(1)
+        if len(calls) == kill_at:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        tune_on_grid(reference(**SHAPE), WINDOWS, GRID, BOTH, tmp_path / "qat.pt", check)
+    resumed = tune_on_grid(reference(**SHAPE), WINDOWS, GRID, BOTH, tmp_path / "qat.pt", nothing)
+    for name, made in whole.items():
+        assert torch.equal(made.codes, resumed[name].codes) and torch.equal(made.scales, resumed[name].scales)
+
+
+def test_a_finished_layer_is_not_trained_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tune_on_grid(reference(**SHAPE), WINDOWS, GRID, BOTH, tmp_path / "qat.pt", nothing)
+    monkeypatch.setattr(blocks, "_train", lambda *_: pytest.fail("a layer was trained"))
+    tune_on_grid(reference(**SHAPE), WINDOWS, GRID, BOTH, tmp_path / "qat.pt", nothing)
+
+
+def test_pruned_weights_stay_zero_on_the_grid(tmp_path: Path) -> None:
+    network = reference(**SHAPE)
+    list(prune(network, WINDOWS, "wanda", Sparsity(two_of_four=True), nothing, LayerFiles(tmp_path, "p")))
+    codes = tune_on_grid(network, WINDOWS, GRID, BOTH, tmp_path / "qat.pt", nothing)
+    assert all((made.codes.reshape(-1, 4) == 0).sum(1).ge(2).all() for made in codes.values())
+
+
+@pytest.mark.parametrize("grid", [GRID, Grid(4, 32, symmetric=False), Grid(8, 0)])
+def test_gradients_are_those_of_a_rounding_that_is_ignored(grid: Grid) -> None:
+    weight = torch.nn.Parameter(torch.randn(6, 64, generator=torch.Generator().manual_seed(1)))
+    made = quantize(weight.detach(), grid)
+    learned = FakeQuantized(Quantized(grid, made.codes, (made.scales * 0.8).half().float(), made.least))
+    towards = torch.randn(6, 64, generator=torch.Generator().manual_seed(2))
+    (learned(weight) * towards).sum().backward()
+
+    scale, least = learned.unit.clone().requires_grad_(), learned.least
+    low = None if least is None else least.detach().clone().requires_grad_()
+    other = weight.detach().clone().requires_grad_()
+    groups = other.reshape(*scale.shape, -1)
+    inside = ((groups if low is None else groups - low[..., None]) / scale[..., None]).clamp(*limits(grid))
+    values = (inside + (inside.round() - inside).detach()) * scale[..., None]
+    values = values if low is None else values + low[..., None]
+    (values.reshape(6, 64) * towards).sum().backward()
+    torch.testing.assert_close(weight.grad, other.grad)
+    assert learned.scale.grad is not None and scale.grad is not None
+    torch.testing.assert_close(learned.scale.grad, scale.grad * learned.unit, rtol=1e-4, atol=1e-5)
+    if low is not None:
+        assert least is not None
+        torch.testing.assert_close(least.grad, low.grad, rtol=1e-4, atol=1e-5)
 
 
 def test_a_rounded_weight_keeps_nothing_in_memory_but_its_values() -> None:
@@ -76,6 +154,7 @@ def test_a_rounded_weight_keeps_nothing_in_memory_but_its_values() -> None:
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda saved: saved):
         values = rounding(weight)
         out = torch.ones(2, 128) @ values.T
+    bytes_of.pop(weight.data_ptr())
     assert sum(bytes_of.values()) < 1.5 * weight.numel() * weight.element_size()
     out.square().sum().backward()  # type: ignore[no-untyped-call]
     assert weight.grad is not None and weight.grad.any()
@@ -174,7 +253,7 @@ def test_the_rounded_model_is_the_exported_one(tmp_path: Path) -> None:
     source = open_source(folder)
     network = load_network(source)
     windows = [list(range(40, 80))]
-    codes = tune_on_grid(network, windows, GRID, LayerTuning(3, 1e-3), tmp_path / "qat.pt", nothing, {})
+    codes = tune_on_grid(network, windows, GRID, LayerTuning(3, 1e-3), tmp_path / "qat.pt", nothing)
     model = Compressed(source, network)
     model.quantized.update(codes)
     quantize_network(model, GRID)
