@@ -80,7 +80,9 @@ class Contents:
         if message.has_reasoning:
             parts += self._signatures(message)
         has_signature = not self._must_be_signed
-        for number, call in enumerate(message.tool_calls or ()):
+        if not message.tool_calls:
+            return parts
+        for number, call in enumerate(message.tool_calls):
             if call.type != "function":
                 raise GEMINI.unsupported(f"messages[{place}].tool_calls[{number}].type", call.type, "functions")
             own, signature = parts_of_id(call.id)
@@ -121,7 +123,10 @@ class Contents:
                 param=f"{where}.tool_call_id",
                 code="invalid_value",
             )
-        text, others = self._output(message, place)
+        text: str | Raw = message.content
+        others: list[Part] = []
+        if not is_text(message.content):
+            text, others = self._output(message, place)
         own, _ = parts_of_id(message.tool_call_id)
         response: Part = {"name": name, "response": {"error" if message.is_error else "output": text}}
         if own:
@@ -129,9 +134,7 @@ class Contents:
         return [{"functionResponse": response}, *others]
 
     def _output(self, message: ChatMessage, place: int) -> tuple[str | Raw, list[Part]]:
-        """Return the text of a tool's result, and its other parts. A text that stands alone stays undecoded."""
-        if is_text(message.content):
-            return message.content, []
+        """Return the joined texts of a tool's result, and its other parts."""
         texts, others = [], []
         where = f"messages[{place}].content"
         for number, part in enumerate(message.parts(where)):
