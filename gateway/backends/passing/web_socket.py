@@ -3,6 +3,7 @@
 The library `websockets` writes and reads the frames, answers pings, and asks a silent server whether it is still there.
 """
 
+import logging
 import ssl
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -97,6 +98,7 @@ async def open_socket(
             ping_timeout=PING_S,
             close_timeout=CLOSE_S,
             max_size=most_bytes,
+            logger=_quiet(),
             **more,
         )
         if proxy is not None:
@@ -109,6 +111,15 @@ async def open_socket(
         raise BackendFailed(f"The backend {name!r} opens no WebSocket here: {error}.") from error
     except (OSError, TimeoutError) as error:
         raise BackendFailed(f"The backend {name!r} cannot be reached.", code=UNREACHABLE) from error
+
+
+def _quiet() -> logging.Logger:
+    """Return a silent logger. The library logs an error with its trace for each lost backend, but the record says how a
+    WebSocket ended.
+    """
+    log = logging.getLogger("foreword.backend_sockets")
+    log.disabled = True
+    return log
 
 
 def _refusal(name: str, response: Any) -> Reply:
