@@ -114,6 +114,8 @@ async def act(rng: random.Random, writer: asyncio.StreamWriter, *, masked: bool)
         if ending == "frame":
             writer.write(struct.pack("!BB", 0x88, 0x80 if masked else 0) + (b"\0\0\0\0" if masked else b""))
             await writer.drain()
+            await asyncio.sleep(0.2)
+            writer.write_eof()  # the frame may have become a part of one that was cut
         elif ending == "half" and writer.can_write_eof():
             writer.write_eof()
         elif ending == "abort":
