@@ -26,7 +26,7 @@ NO_TEXT = Raw(b'""')
 """Not `EMPTY`, which is left out where it is the text of a part."""
 
 
-class BlockSource(Struct):
+class BlockSource(Struct, gc=False):
     type: str
     media_type: str = ""
     data: str = ""
@@ -34,7 +34,7 @@ class BlockSource(Struct):
     content: Raw = EMPTY
 
 
-class Block(Struct):
+class Block(Struct, gc=False):
     type: str
     text: Raw = NO_TEXT
     thinking: str = ""

@@ -50,7 +50,7 @@ def _call_as_json(call: RequestedCall) -> dict[str, Any]:
     return {"id": call.id, "type": call.type, "function": function}
 
 
-class GivenMessage(Struct):
+class GivenMessage(Struct, gc=False):
     """A message of the request. The texts in its blocks stay undecoded JSON."""
 
     role: str

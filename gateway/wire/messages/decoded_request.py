@@ -17,7 +17,7 @@ ROLES = ("user", "assistant", "system")
 RESULT = "tool_result"
 
 
-class DecodedRequest(Struct, frozen=True):
+class DecodedRequest(Struct, frozen=True, gc=False):
     """The parts of a body. Long texts stay undecoded."""
 
     raw: bytes
