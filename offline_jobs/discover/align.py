@@ -18,7 +18,7 @@ SHARE = 0.95
 mistake."""
 LOOKED_AT = 60
 STEADY = 0.9
-_BORDER_END = re.compile(r"\d[\d\-/:.,]*$")
+_BORDER_END = re.compile(r"\d[\d\-/:.,]*\Z")
 _BORDER_START = re.compile(r"^(?:[\d\-/:.,]*\d|[^\S\n]?[.?!。？！]+)")
 """Matches the start of a piece if the start belongs to the value before the piece: digits of a number, or the mark that
 ends a sentence."""
@@ -108,12 +108,26 @@ def _is_steady(piece: str, texts: Sequence[str]) -> bool:
 def _read(first: str, inner: Sequence[str], last: str, texts: Sequence[str]) -> TextShape:
     """Return a shape of the outer pieces and the inner pieces. An inner piece is left out if the shape with this piece
     matches too few texts."""
-    pieces: list[str] = []
+    pieces: list[str] = [first]
     for piece in inner:
         trimmed = _BORDER_START.sub("", _BORDER_END.sub("", piece))
-        if trimmed.strip() and _readable(TextShape((first, *pieces, trimmed, last)), texts):
-            pieces.append(trimmed)
-    return TextShape((first, *pieces, last))
+        for part in _without_overlap(pieces[-1], trimmed):
+            if part.strip() and _readable(TextShape((*pieces, part, last)), texts):
+                pieces.append(part)
+                break
+    return TextShape((*pieces, last))
+
+
+def _without_overlap(before: str, piece: str) -> Iterator[str]:
+    """Yield a piece, and the piece without a beginning that is the end of the piece before it.
+
+    Where a text lacks what stands between the two, they share these characters: `…life:\\n`, `:\\nHow they look`.
+    """
+    yield piece
+    for length in range(min(len(before), len(piece) - 1), 0, -1):
+        if before.endswith(piece[:length]):
+            yield piece[length:]
+            return
 
 
 def _readable(shape: TextShape, texts: Sequence[str]) -> bool:

@@ -8,7 +8,7 @@ from itertools import pairwise
 
 from gateway.prompt.found.shape import TextShape
 from offline_jobs.discover.sample import FEWEST_REQUESTS, SampleText
-from offline_jobs.discover.tokens import words
+from offline_jobs.discover.tokens import masked, words
 
 COVERED = 0.97
 """The texts are split by a part only if its frequent values cover at least this share of the requests."""
@@ -170,6 +170,9 @@ def _are_markers(groups: dict[Hashable, list[SampleText]]) -> bool:
 
 RULES: tuple[tuple[Callable[[str], Hashable], Callable[[dict[Hashable, list[SampleText]]], bool]], ...] = (
     (str, _are_versions),
+    (masked, _are_versions),
+    (_opening, _are_versions),
+    (_closing, _are_versions),
     (str, _are_alternatives),
     (_marker, _are_markers),
 )

@@ -29,5 +29,22 @@ def test_items_of_a_list_are_no_fixed_text() -> None:
     assert all(shape.values(text) is not None for text in texts)
 
 
+def test_a_line_behind_a_number_does_not_hide_the_text_that_follows() -> None:
+    rest = "Sort each ticket by its topic.\nAnswer with the name of the topic alone."
+    added = "Name the source of each claim."
+    texts = [f"version: 2,\n{line}{rest}\n\n{word}" for word in WORDS for line in ("", f"{added}\n")]
+    shape = aligned(texts)
+    assert shape.pieces == ("version: 2,\n", f"{rest}\n\n", "")
+    assert all(shape.values(text) is not None for text in texts)
+
+
+def test_a_line_that_is_left_out_does_not_hide_the_text_that_follows() -> None:
+    head, rest = "Describe them.\nTheir purpose in life:\n", "How they look:\n(add other attributes)\n\n# INPUT\n\n"
+    texts = [f"{head}{line}{rest}{word}" for word in WORDS for line in ("Their favourite phrases:\n", "")]
+    shape = aligned(texts)
+    assert shape.pieces == (head, rest, "")
+    assert all(shape.values(text) is not None for text in texts)
+
+
 GREEK = "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi omicron pi rho sigma tau phi"
 WORDS = tuple(GREEK.split())

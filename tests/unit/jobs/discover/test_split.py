@@ -1,0 +1,39 @@
+"""When the values of a part show that texts are several prompts, or several versions of one."""
+
+from collections.abc import Callable
+
+import pytest
+
+from gateway.prompt.found.shape import TextShape
+from offline_jobs.discover.sample import SampleText
+from offline_jobs.discover.split import separated
+
+ADDED = "- Name the source of each claim that you make in your answer.\n"
+FRAME = ("Today is ", "Read the ticket and name its topic.\n\n# INPUT\n\n", "")
+DAY_S = 86_400.0
+
+
+def samples(texts: list[str], first_s: float = 0.0) -> list[SampleText]:
+    return [SampleText(text, 1, first_s + at, first_s + at, [at % 5], [at % 3]) for at, text in enumerate(texts)]
+
+
+def texts(value: Callable[[int], str], count: int = 30) -> list[str]:
+    return [TextShape(FRAME).text((value(at), f"case {at}")) for at in range(count)]
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (lambda at: f"2026-11-{at % 7 + 1:02d}.\n", lambda at: f"2026-11-{at % 7 + 8:02d}.\n{ADDED}"),
+        (lambda at: f"{ADDED}The user is u{at}.\n", lambda at: f"a good day for work, the user is u{at}.\n"),
+    ],
+    ids=["beside a date", "before a name"],
+)
+def test_values_that_change_on_one_day_are_versions(before: Callable[[int], str], after: Callable[[int], str]) -> None:
+    old, new = samples(texts(before)), samples(texts(after), DAY_S)
+    assert separated(TextShape(FRAME), [*old, *new]) == [old, new]
+
+
+def test_values_that_are_used_at_the_same_time_are_no_versions() -> None:
+    members = samples(texts(lambda at: f"2026-11-{at % 7 + 1:02d}.\n" + ADDED * (at % 2)))
+    assert separated(TextShape(FRAME), members) == [members]
