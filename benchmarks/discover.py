@@ -37,6 +37,7 @@ from gateway.records.locations import database_url
 from gateway.records.schema import ExchangeRecord
 from gateway.settings.read import load
 from gateway.settings.tables import Settings
+from offline_jobs.discover.sample import FEWEST_REQUESTS
 from offline_jobs.engine.ledger import Ledger
 from offline_jobs.engine.work import jobs_folder, start
 
@@ -221,6 +222,10 @@ def finding(data: Path, half: str, seed: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         prompts, _ = discovered(Path(folder), learned)
     show("  learned on one half of the requests, scored on the other", prompts, other)
+    half = Counter(made.truth for made in learned)
+    enough = [made for made in other if made.truth == FREE or half[made.truth] >= FEWEST_REQUESTS]
+    rest = f"{len(other) - len(enough)} of {len(other)} requests left out"
+    show(f"  the same, only prompts with {FEWEST_REQUESTS} requests in the half learned on; {rest}", prompts, enough)
 
 
 def halves(requests: Sequence[MadeRequest], rng: random.Random) -> tuple[list[MadeRequest], list[MadeRequest]]:

@@ -12,6 +12,7 @@ from offline_jobs.discover.split import separated
 
 ROUNDS = 8
 INSIDE = 0.9
+MOSTLY = 0.5
 
 
 def mine(samples: Sequence[SampleText], *, in_system: bool = False) -> list[MinedShape]:
@@ -70,10 +71,10 @@ def _holders(samples: Iterable[SampleText], known: Mapping[str, Sequence[Feature
 def _only_inside(
     members: Sequence[SampleText], holders: Mapping[int, int], known: Mapping[str, Sequence[Feature]]
 ) -> set[int]:
-    """Return the features that occur almost only in this group. If the group has no shape, these features cannot lead
-    to one."""
-    inside = _holders(members, known)
-    return {feature for feature, count in inside.items() if count >= INSIDE * holders[feature]}
+    """Return the features that occur almost only in this group, and in at least half of it. If the group has no shape,
+    these features cannot lead to one. A rarer feature may: its texts may be one prompt of several in the group."""
+    inside, least = _holders(members, known), MOSTLY * len(members)
+    return {feature for feature, count in inside.items() if count >= max(least, INSIDE * holders[feature])}
 
 
 def primary(known: Sequence[Feature], counts: Mapping[int, int], dead: set[int] | frozenset[int] = frozenset()) -> int:
@@ -94,6 +95,6 @@ def shapes_of(members: Sequence[SampleText], *, in_system: bool = False) -> list
         return []
     fitting = [member for member in members if shape.values(member.text) is not None]
     groups = separated(shape, fitting, in_system=in_system)
-    if len(groups) > 1:
+    if groups != [fitting]:
         return [mined for group in groups for mined in shapes_of(group, in_system=in_system)]
     return [MinedShape(shape, tuple(fitting))] if evidence(fitting).suffices else []

@@ -12,8 +12,17 @@ from offline_jobs.discover.tokens import masked, words
 
 COVERED = 0.97
 """The texts are split by a part only if its frequent values cover at least this share of the requests."""
+FEW_COVERED = 0.8
+"""The same for values with fewer requests than a prompt needs. Single requests of other prompts must not hide them."""
 MOST_VALUES = 3
 MOST_TEXTS = 12
+FEWEST_TOLD = 3
+"""The smallest number of requests that tell a value apart from others. A prompt needs more of them, so a value that is
+told apart may belong to no prompt yet."""
+FEWEST_AGREEING = 3
+"""The smallest number of parts in which user messages must differ alike before they count as several applications'."""
+_INSIDE = re.compile(r"[^\W\d_][^\S\n]+\Z")
+"""Matches a piece that ends within a sentence."""
 _ANNOUNCED = re.compile(r"[:：\"“]\s*$")
 FEWEST_WORDS = 4
 LONGEST = 300
@@ -29,7 +38,8 @@ Groups = list[list[SampleText]]
 
 
 def separated(shape: TextShape, members: Sequence[SampleText], *, in_system: bool = False) -> Groups:
-    """Return the members as one group, or as several groups if the values of a part separate them.
+    """Return the members as one group, or as several groups if the values of a part separate them. Members with a rare
+    value may be left out.
 
     In a system message, a long beginning that a few groups have is an instruction. In a user message, a long beginning
     may belong to a document that many requests quote.
@@ -39,11 +49,19 @@ def separated(shape: TextShape, members: Sequence[SampleText], *, in_system: boo
     columns = [[value[part] if value else "" for value in values] for part in range(shape.parts)]
     if in_system and (together := _changing_together(columns, members)):
         return together
+    several = not in_system and _agreeing(columns, members) >= FEWEST_AGREEING
     for part, column in enumerate(columns):
-        if not is_label(shape.pieces[part]) and (texts := _long_texts(column, members)):
+        before = shape.pieces[part]
+        if not is_label(before) and (texts := _long_texts(column, members)):
             return texts
+        if in_system or several or _INSIDE.search(before):
+            texts = _rare_texts(column, members, shape.fixed_chars)
+            # many users may quote one document, so in a user message one value alone is no other application's
+            if len(texts) > (0 if in_system else 1):
+                return texts
         for class_of, rule in rules:
-            groups = _grouped(column, members, class_of)
+            few = in_system and rule is not _are_versions
+            groups = _grouped(column, members, class_of, least=FEWEST_TOLD if few else FEWEST_REQUESTS)
             if groups and rule(groups):
                 return list(groups.values())
     return [list(members)]
@@ -67,6 +85,22 @@ def _changing_together(columns: Sequence[Sequence[str]], members: Sequence[Sampl
     return []
 
 
+def _agreeing(columns: Sequence[Sequence[str]], members: Sequence[SampleText]) -> int:
+    """Return how many parts divide the members alike by several sentences, each of which several requests have.
+
+    A document that is quoted several times has one such part, and a second one if its title is long.
+    """
+    seen: Counter[tuple[int, ...]] = Counter()
+    for column in columns:
+        counts: Counter[str] = Counter()
+        for value, member in zip(column, members, strict=True):
+            counts[value] += member.count
+        common = {value: at for at, value in enumerate(counts) if counts[value] >= FEWEST_TOLD}
+        if len(common) > 1 and sum(words(value) >= FEWEST_WORDS for value in common) >= len(common) - 1:
+            seen[tuple(common.get(value, -1) for value in column)] += 1
+    return max(seen.values(), default=0)
+
+
 def is_label(piece: str) -> bool:
     """Return whether a fixed piece announces content, which means that it ends with a colon or a quotation mark."""
     return bool(_ANNOUNCED.search(piece))
@@ -83,11 +117,31 @@ def _long_texts(column: Sequence[str], members: Sequence[SampleText]) -> Groups:
     return list(groups.values()) if is_long else []
 
 
+def _rare_texts(column: Sequence[str], members: Sequence[SampleText], fixed_chars: int) -> Groups:
+    """Do the same if some of the values have fewer requests than a prompt needs, and leave out those with one or two.
+    One of the values must be longer than the fixed text of the shape, since users may also quote a document several
+    times. A single group is returned if all others are left out.
+    """
+    counts: Counter[str] = Counter()
+    for value, member in zip(column, members, strict=True):
+        counts[value] += member.count
+    common = {value for value, count in counts.items() if count >= FEWEST_TOLD and words(value) >= FEWEST_WORDS}
+    covered = sum(counts[value] for value in common)
+    if max(map(len, common), default=0) <= max(LONGEST, fixed_chars) or covered < FEW_COVERED * counts.total():
+        return []
+    groups: defaultdict[str, list[SampleText]] = defaultdict(list)
+    for value, member in zip(column, members, strict=True):
+        if value in common and len(counts) > 1:
+            groups[value].append(member)
+    return list(groups.values())
+
+
 def _grouped(
     column: Sequence[str],
     members: Sequence[SampleText],
     class_of: Callable[[str], Hashable],
     most: int = MOST_VALUES,
+    least: int = FEWEST_REQUESTS,
 ) -> dict[Hashable, list[SampleText]]:
     """Group the members by the class of their value. Rare classes are left out, and at most `most` classes are kept.
 
@@ -98,8 +152,8 @@ def _grouped(
     for name, member in zip(classes, members, strict=True):
         counts[name] += member.count
     total = sum(counts.values())
-    least = max(FEWEST_REQUESTS, LEAST_SHARE * total) if most == MOST_VALUES else FEWEST_REQUESTS
-    common = {name for name, count in counts.most_common(most) if count >= least}
+    share = LEAST_SHARE * total if most == MOST_VALUES else 0.0
+    common = {name for name, count in counts.most_common(most) if count >= max(least, share)}
     if len(common) < 2 or sum(counts[name] for name in common) < COVERED * total:
         return {}
     groups: defaultdict[Hashable, list[SampleText]] = defaultdict(list)

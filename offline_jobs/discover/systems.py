@@ -69,7 +69,7 @@ def _group_shapes(group: Sequence[SampleText]) -> list[MinedShape]:
     shape = aligned([sample.text for sample in group], dates_vary=shared.dates_vary)
     fitting = [sample for sample in group if shape.values(sample.text) is not None]
     parts = separated(shape, fitting, in_system=True)
-    if len(parts) > 1:
+    if parts != [fitting]:
         return [mined for part in parts for mined in _group_shapes(part)]
     if _is_one(shape, fitting):
         return [MinedShape(shape, tuple(fitting))] if evidence(fitting).suffices else []

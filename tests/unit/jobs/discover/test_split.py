@@ -37,3 +37,29 @@ def test_values_that_change_on_one_day_are_versions(before: Callable[[int], str]
 def test_values_that_are_used_at_the_same_time_are_no_versions() -> None:
     members = samples(texts(lambda at: f"2026-11-{at % 7 + 1:02d}.\n" + ADDED * (at % 2)))
     assert separated(TextShape(FRAME), members) == [members]
+
+
+ALIKE = TextShape(("# ROLE\n\nYou ", "\n\n# INPUT\n\n", ""))
+RULES = [
+    f"{verb} each ticket that you are given, and name its topic, its language and its author. " * 4
+    for verb in ("sort", "shorten", "translate")
+]
+PROMPTS = [rule for rule, count in zip(RULES, (12, 6, 4), strict=True) for _ in range(count)]
+LEAD = TextShape(("Answer from this passage.\n\n", "\n\nThe question is about ", ""))
+
+
+@pytest.mark.parametrize("in_system", [True, False])
+def test_applications_with_few_requests_do_not_become_one_prompt(in_system: bool) -> None:
+    members = samples([ALIKE.text((rule, f"case {at}")) for at, rule in enumerate(PROMPTS)])
+    groups = separated(ALIKE, members, in_system=in_system)
+    assert groups == [members[:12], members[12:18], members[18:]]
+
+
+def test_a_system_message_of_another_application_is_left_out() -> None:
+    members = samples([ALIKE.text((rule, f"case {at}")) for at, rule in enumerate([*PROMPTS[:12], RULES[1]])])
+    assert separated(ALIKE, members, in_system=True) == [members[:12]]
+
+
+def test_documents_that_users_quote_several_times_are_one_prompt() -> None:
+    members = samples([LEAD.text((text, f"case {at}")) for at, text in enumerate(PROMPTS)])
+    assert separated(LEAD, members) == [members]
