@@ -16,7 +16,7 @@ from gateway.ports import Embedder
 from gateway.prompt.classifier.fingerprints import FixedSentences
 from gateway.prompt.classifier.needs import lacks, needs
 from gateway.prompt.classifier.rawness import measures
-from gateway.prompt.classifier.view import Look, core, look, whole
+from gateway.prompt.classifier.view import Look, core, look, told, whole
 from gateway.prompt.language.detect import language_of, load_detector
 from gateway.settings.prompt import PromptTable
 from gateway.split import Split
@@ -112,11 +112,14 @@ class Classifier:
         if recalled is not None:
             return recalled, kind
         first = self._first(views[0], tiers)
-        if first is None or HOPELESS <= first[0].confidence < self._settings.first_tier:
-            asking = core(views[0], self.model.instructions.get(language))
-            if asking is not None:
-                views.append(asking)
-                recalled, alone = tier.recall(asking), self._first(asking, tiers)
+        if first is None or first[0].confidence < self._settings.first_tier:
+            hopeless = first is not None and first[0].confidence < HOPELESS
+            asking = None if hopeless else core(views[0], self.model.instructions.get(language))
+            for view in (asking, told(views[0])):
+                if view is None:
+                    continue
+                views.append(view)
+                recalled, alone = tier.recall(view), self._first(view, tiers)
                 if recalled is not None:
                     return recalled, kind
                 first = max(first, alone, key=_confidence) if first and alone else first

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from gateway.prompt.language.literals import fences
 from gateway.prompt.language.payload import SENTENCE_END
 from gateway.prompt.language.vocabulary import folded
-from gateway.prompt.language.wording import commands, is_sequel
+from gateway.prompt.language.wording import commands, is_sequel, request_in
 from gateway.split import Split
 
 FIRST_LINES, LAST_LINES = 6, 3  # an instruction is at the start or at the end
@@ -22,6 +22,7 @@ LINE_CHARS = 300
 HARDLY, CLEARLY = 1.0, 1.5  # log-odds, used by `_asks_more`
 ASKS, CONTEXT = 1.5, 1.5  # log-odds: a request's one sentence that asks has more, the others at most as much
 CORE_SENTENCES, CORE_CHARS = 5, 500
+QUESTION_MARKS = ("?", "？")
 LEADS = 1.5  # log-odds that are added to a first line if the split's rules also take it for the instruction
 _LEADING = frozenset({"colon", "line", "dash", "fence"})
 """The names of the rules for a payload that follows its instruction."""
@@ -62,18 +63,33 @@ class InstructionModel:
 
     def core(self, request: str) -> str:
         """Return the sentence of a request that asks, if it is the only one and the others only say what it is about:
-        `Rent or buy the skis?` for `We go skiing once a year. Rent or buy the skis?` Else the result is "".
+        `Rent or buy the skis?` for `We go skiing once a year. Rent or buy the skis?` Of a sentence with a polite
+        request behind other words, only the request is returned. If there is nothing to leave out, the result is "".
         """
         if len(request) > CORE_CHARS:
             return ""
         ends = [match.end() for match in SENTENCE_END.finditer(request.rstrip())]
-        if not 1 <= len(ends) < CORE_SENTENCES:
+        if len(ends) >= CORE_SENTENCES:
             return ""
         sentences = [request[start:end].strip() for start, end in itertools.pairwise([0, *ends, len(request)])]
-        *others, (best, core) = sorted((self.score(sentence), sentence) for sentence in sentences if sentence)
-        if not others or best < ASKS or others[-1][0] > min(CONTEXT, best - CLEARLY) or is_sequel(folded(core)):
+        sentences = [sentence for sentence in sentences if sentence]
+        core = self._only_request(sentences) if len(sentences) > 1 else request
+        core = request_in(core) or core
+        return "" if core == request else core
+
+    def _only_request(self, sentences: Sequence[str]) -> str:
+        """Return the only one of several sentences that asks, or ""."""
+        polite = [sentence for sentence in sentences if request_in(sentence)]
+        others = [sentence for sentence in sentences if sentence not in polite]
+        if any(is_sequel(folded(sentence)) or commands(folded(sentence)) for sentence in others):
             return ""
-        return "" if any(is_sequel(folded(other)) or commands(folded(other)) for _, other in others) else core
+        if len(polite) == 1 and not any(sentence.endswith(QUESTION_MARKS) for sentence in others):
+            return "" if is_sequel(folded(polite[0])) else polite[0]
+        *others, core = sorted(sentences, key=self.score)
+        best, second = self.score(core), self.score(others[-1])
+        asks_alone = best >= ASKS and second <= min(CONTEXT, best - CLEARLY)
+        is_first = not any(is_sequel(folded(s)) for s in sentences) and not any(commands(folded(s)) for s in others)
+        return core if asks_alone and is_first else ""
 
     def _asks_more(self, last: str, first: str, leads: float) -> bool:
         """Return whether the last line is clearly an instruction and the first line is not.

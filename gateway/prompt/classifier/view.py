@@ -22,6 +22,9 @@ SHORTEST, SHORTEST_ZH = 4, 2  # characters; a shorter instruction is unclear wit
 FEW = 8  # characters; words before a colon that are not longer only announce a request, such as "A riddle:"
 ANNOUNCED_CHARS = 300  # a longer text is one to work on, and its task is at the start or the end
 ANNOUNCEMENT_CHARS = 40
+IN_LINE = frozenset({"sentence", "sentence-before", "colon"})
+"""The names of the rules that find a payload on the line of its instruction."""
+TOLD_CHARS = 400
 LAST_MARKS = " \n\t.!?:,;。！？：，；"
 NEARLY_ALL = 0.9  # if the instruction is at least this share of the prompt, there is no payload
 
@@ -94,6 +97,16 @@ def core(seen: Look, instructions: InstructionModel | None) -> Look | None:
     """Return the view of the one sentence of the request that asks, if the others only say what it is about."""
     sentence = instructions.core(seen.written) if instructions is not None else ""
     return Look(seen.text, _bare(sentence), seen.rule, sentence) if sentence else None
+
+
+def told(seen: Look) -> Look | None:
+    """Return the view of the whole line with the request, if the rules took a part of this line for a pasted text. It
+    may as well be what the request is about, as in `My laptop has no Wi-Fi after sleep. How can I solve this?`
+    """
+    line = seen.text.strip().partition("\n")[0]
+    if seen.rule not in IN_LINE or len(line) > TOLD_CHARS or len(line) <= len(seen.written) + FEW:
+        return None
+    return Look(seen.text, _bare(line), "" if len(line) == len(seen.text.strip()) else seen.rule, line)
 
 
 def _request(text: str, parts: Split, instructions: InstructionModel | None) -> tuple[str, str]:

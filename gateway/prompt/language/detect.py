@@ -71,6 +71,7 @@ decides. The detector reads 27 % of real prompts, at 0.2 ms each.
 DETECTED_CHARS = 300
 LAST_LINE_CHARS = 120
 LEADING_HAN = 2  # as many Chinese characters at the start make a request about code Chinese
+BELOW_HAN = 4  # as many Chinese characters in the last line below code make the request Chinese
 FOREIGN_HEAD = 6
 """A foreign request with at least this many words decides the language, even if an English text follows. For shorter
 requests the detector is not certain enough.
@@ -97,9 +98,21 @@ def _request_behind(text: str) -> str:
     """Return the last line if it is a request about the text before it, and the first line is none. Else return ""."""
     first, _, rest = text.strip().partition("\n")
     last = rest.rpartition("\n")[2].strip()
+    if _is_below_code(last, text):
+        return last
     if not last or len(last) > LAST_LINE_CHARS or not is_task(last.lower()) or is_task(first[:TASK_CHARS].lower()):
         return ""
     return last
+
+
+def _is_below_code(last: str, text: str) -> bool:
+    """Return whether the last line has the only Chinese words of a text with code."""
+    han = 0 if last.isascii() else len(_HAN.findall(last))
+    if han < BELOW_HAN or len(last) > LAST_LINE_CHARS:
+        return False
+    above = text.rstrip()[: -len(last)]
+    words = _WORD.findall(above.lower())
+    return above.isascii() and _CODE.search(above) is not None and sum(map(_ENGLISH.__contains__, words)) < ENOUGH
 
 
 def _decide(text: str) -> str | None:

@@ -38,7 +38,10 @@ LINE = re.compile(r"\n")
 PARAGRAPH = re.compile(r"\n[ \t]*\n+")
 BLANK_FIELD = re.compile(r"\n[ \t]*[\w ]{1,20}[:：]\s*\Z")
 """`Label:` at the very end of the query. This is a field to fill in, not part of the text."""
-SENTENCE_END = re.compile(r"[.!?](?=\s)|[。！？]|\n")
+_SHORTENED = ("mr", "mrs", "ms", "dr", "prof", "st", "vs", "approx", "incl", "e.g", "i.e", "a.m", "p.m")
+"""Words whose dot ends no sentence."""
+_NOT_SHORTENED = "".join(rf"(?<!\b{re.escape(word)}\.)" for word in _SHORTENED)
+SENTENCE_END = re.compile(rf"[.!?]{_NOT_SHORTENED}(?=\s)|[。！？]|\n", re.IGNORECASE)
 _DASHES = re.compile("[-–—=→]")
 
 

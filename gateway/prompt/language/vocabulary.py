@@ -47,6 +47,10 @@ class TaskWords(Struct, frozen=True, forbid_unknown_fields=True):
     """Words, in an unspaced language characters, that people leave out of search words."""
     plain_forms: Mapping[str, str] = {}
     """The plain form of each verb form that follows an opening, such as `compare` for `comparing`."""
+    question_end: str = ""
+    """The particle that ends a question and is left over when a polite opening is removed."""
+    asking: tuple[str, ...] = ()
+    """Patterns of what stands right before a request in the middle of a sentence."""
     sequels: tuple[str, ...] = ()
     """Patterns with which the second of several tasks begins."""
     frames: tuple[str, ...] = ()

@@ -14,6 +14,7 @@ TASK_CHARS = 400
 """The maximum length of a task in characters. A longer text is not an instruction about another text."""
 
 CLOSING_CHARS = 40
+SHORTEST_REQUEST = 6  # characters, with the polite words
 _WORD = re.compile(r"\w+")
 
 
@@ -56,6 +57,8 @@ class TaskWording:
 
         opening, closing = "|".join(task.openings), "|".join(task.closings)
         self._opening = re.compile(rf"\W*(?:{opening})+" if opening else r"(?!)", re.IGNORECASE)
+        self._asking = re.compile("|".join(task.asking) or r"(?!)", re.IGNORECASE)
+        self._question_end = task.question_end
         self._plain_forms = task.plain_forms
         self._closing = re.compile(rf"(?:{closing})\Z" if closing else r"(?!)", re.IGNORECASE)
 
@@ -64,10 +67,18 @@ class TaskWording:
         removed too.
         """
         opening = self._opening.match(text)
-        if opening is not None and opening.end() < len(text):
+        framed = opening is not None and opening.end() < len(text)
+        if opening is not None and framed:
             text = self._plain_verb(text[opening.end() :].rstrip("?？ "))
         closing = self._closing.search(text, max(0, len(text) - CLOSING_CHARS))
-        return text[: closing.start()] if closing is not None and closing.start() > 0 else text
+        if closing is not None and closing.start() > 0:
+            return text[: closing.start()]
+        return text.removesuffix(self._question_end) if framed and self._question_end else text
+
+    def request_in(self, sentence: str) -> str | None:
+        """Return the part of the sentence from its request on, or None if the sentence does not ask politely."""
+        asking = self._asking.search(sentence)
+        return sentence[asking.end() :] if asking is not None else None
 
     def _plain_verb(self, request: str) -> str:
         """Return the request with its first verb in the plain form: `compare` for `comparing`."""
@@ -135,6 +146,17 @@ def without_frame(text: str) -> str:
     for wording in _wordings_for(text):
         text = wording.without_frame(text) or text
     return text
+
+
+def request_in(sentence: str) -> str:
+    """Return the part of a sentence from its request on: `please translate it` for `I am in a hurry, so please
+    translate it`. The result is "" if the sentence has no polite words.
+    """
+    for wording in _wordings_for(sentence):
+        request = wording.request_in(sentence)
+        if request is not None and len(request) >= SHORTEST_REQUEST:
+            return request
+    return ""
 
 
 def commands(sentence: str) -> bool:

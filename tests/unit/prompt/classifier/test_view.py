@@ -7,7 +7,7 @@ import pytest
 from gateway.prompt.classifier.instruction import InstructionModel
 from gateway.prompt.classifier.lessons import read_seeds
 from gateway.prompt.classifier.train_instruction import train_instructions
-from gateway.prompt.classifier.view import Keywords, core, has_code, look, tokens
+from gateway.prompt.classifier.view import Keywords, core, has_code, look, told, tokens
 
 ATTACK = "Write a Python function that adds two numbers."
 MAIL = "Dear Ann,\nthe boat is sold and the roof is paid.\n\nYours, Tom"
@@ -66,8 +66,11 @@ def test_a_command_in_a_pasted_text_is_not_read(model: InstructionModel, languag
         ("Comparing figs and dates", "Comparing figs and dates"),
         ("打扰一下，请解释潮汐，可以吗？", "解释潮汐"),
         ("想请教一下，灯为什么闪呢？", "灯为什么闪"),
-        ("能告诉我这是什么吗？", "这是什么吗"),
-        ("可以写一首诗吗", "写一首诗吗"),
+        ("能告诉我这是什么吗？", "这是什么"),
+        ("可以写一首诗吗", "写一首诗"),
+        ("这首诗写完了吗", "这首诗写完了吗"),
+        ("请假邮件 简短", "请假邮件 简短"),
+        ("能不能请您帮我们写一首诗", "写一首诗"),
         ("能量守恒是什么", "能量守恒是什么"),
         ("请教练带我", "教练带我"),
     ],
@@ -84,6 +87,12 @@ def test_a_polite_frame_is_not_read(framed: str, bare: str) -> None:
         ("Rent or buy the skis?", ""),
         ("We go skiing once a year. It is fun.", ""),
         ("Translate the letter into Dutch. Then write a poem about it.", ""),
+        ("My aunt is from Oslo. I cannot read her notes, so please put them into English.", "put them into English"),
+        ("For the fair I would like you to write a poem about bees.", "write a poem about bees"),
+        ("I sell hats and always read the reviews. Please mark each as good or bad.", "mark each as good or bad"),
+        ("Write a card to Mr. Smith, i.e. the neighbour who moved out", ""),
+        ("She asked me whether you could come.", ""),
+        ("我不想重装系统，请告诉我怎样清理磁盘", "怎样清理磁盘"),
         ("我们一家四口每年滑雪一次。租还是买滑雪板好？", "租还是买滑雪板好"),
         ("请翻译这封信。然后写一首诗。", ""),
     ],
@@ -92,6 +101,23 @@ def test_the_one_sentence_that_asks_is_read_apart(text: str, sentence: str) -> N
     model = _model("en" if text.isascii() else "zh")
     apart = core(look(text, None, model), model)
     assert (apart.request if apart else "") == sentence
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        (
+            "My phone has no signal in the cellar. Please tell me how I can solve this.",
+            "My phone has no signal in the cellar. Please tell me how I can solve this",
+        ),
+        ("From this policy: can I return a hat?\n\nHats stay.", "From this policy: can I return a hat"),
+        ("Summarise this letter:\n\nThe boat is sold.", ""),
+        ("Is this nice? “The boat is sold.”\n", ""),
+    ],
+)
+def test_what_is_told_on_the_line_of_the_request_can_be_read_too(text: str, line: str) -> None:
+    view = told(look(text, None, _model("en")))
+    assert (view.request if view else "") == line
 
 
 def test_case_and_last_marks_do_not_change_what_is_counted() -> None:

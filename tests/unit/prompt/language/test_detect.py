@@ -44,6 +44,8 @@ from gateway.prompt.language.detect import language_of
         ("Leider kann ich am Freitag nicht kommen.\n\nBitte übersetze das.", ""),
         ("Übersetze das bitte ins Polnische.\nPlease keep off the grass.", ""),
         ("解释代码 a = sorted(set(b), key=b.index)", "zh"),
+        ("x = None\nprint(x.name)\nAttributeError: x\n\n报错原因 解决方法", "zh"),
+        ("The lift is out of order and I am in it; so what?\n今天下午开会", "en"),
         ("北京 is the capital of China and has many people (21 million)", "en"),
         ("", ""),
     ],
