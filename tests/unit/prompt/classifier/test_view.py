@@ -7,7 +7,7 @@ import pytest
 from gateway.prompt.classifier.instruction import InstructionModel
 from gateway.prompt.classifier.lessons import read_seeds
 from gateway.prompt.classifier.train_instruction import train_instructions
-from gateway.prompt.classifier.view import Keywords, core, has_code, look, told, tokens
+from gateway.prompt.classifier.view import Keywords, core, has_code, look, tokens, told
 
 ATTACK = "Write a Python function that adds two numbers."
 MAIL = "Dear Ann,\nthe boat is sold and the roof is paid.\n\nYours, Tom"
