@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from math import log
 from typing import TYPE_CHECKING, Protocol
 
 from msgspec.structs import replace
@@ -15,7 +16,7 @@ from gateway.exchange import Intent
 from gateway.ports import Embedder
 from gateway.prompt.classifier.fingerprints import FixedSentences
 from gateway.prompt.classifier.needs import lacks, needs
-from gateway.prompt.classifier.rawness import measures
+from gateway.prompt.classifier.rawness import logistic, measures
 from gateway.prompt.classifier.view import Look, core, look, told, whole
 from gateway.prompt.language.detect import language_of, load_detector
 from gateway.settings.prompt import PromptTable
@@ -31,6 +32,9 @@ NO_INTENT_TECHNICAL = 0.95
 """The limit in place of `NO_INTENT` for a request with a technical name, since most such requests have an intent."""
 HOPELESS = 0.03
 """With less confidence of the first tier, the request has no intent, and its sentences are not looked at."""
+FIRST_COUNTS, SECOND_COUNTS, AGREEING = 0.5, 0.5, 0.2
+"""How the log-odds of the two tiers make one confidence (`together`)."""
+SMALLEST = 1e-4
 GREETING_CHARS = 12
 """A text that is not longer and in no known language is a greeting such as "hi", or as empty as one."""
 QUOTED_CHARACTERS = 80  # how many characters of an example a reason quotes
@@ -106,26 +110,24 @@ class Classifier:
         how much somebody tells before asking.
         """
         tiers = self.model.tiers[language]
-        views = [as_read(seen, tiers)]
+        seen = as_read(seen, tiers)
         kind, tier = next(iter(tiers.items()))  # all tiers have the same examples
-        recalled = tier.recall(views[0])
+        recalled = tier.recall(seen)
         if recalled is not None:
             return recalled, kind
-        first = self._first(views[0], tiers)
-        if first is None or first[0].confidence < self._settings.first_tier:
-            hopeless = first is not None and first[0].confidence < HOPELESS
-            asking = None if hopeless else core(views[0], self.model.instructions.get(language))
-            for view in (asking, told(views[0])):
-                if view is None:
-                    continue
-                views.append(view)
-                recalled, alone = tier.recall(view), self._first(view, tiers)
+        views, firsts = [seen], [self._first(seen, tiers)]
+        if firsts[0] is None or firsts[0].confidence < self._settings.first_tier:
+            for view in self._other_views(seen, firsts[0], language):
+                recalled = tier.recall(view)
                 if recalled is not None:
                     return recalled, kind
-                first = max(first, alone, key=_confidence) if first and alone else first
+                views.append(view)
+                firsts.append(self._first(view, tiers))
+        judged = [verdict for verdict in firsts if verdict is not None]
+        first = max(judged, key=_confidence) if judged else None
         second = tiers.get("sentence") if self._sentence is not None else None
-        if first and (second is None or self._is_clear(first[0])):
-            return first
+        if first and (second is None or self._is_clear(first)):
+            return first, _first_kind(tiers)
         if second is None or self._sentence is None:
             raise NotReady("the embedding that the classifier was trained on is not loaded")
         try:
@@ -133,15 +135,23 @@ class Classifier:
         except NotReady:
             if first is None:
                 raise
-            return first  # the embedder is overloaded, and the first tier's verdict is better than none
-        verdicts = [second.judge(view, vector) for view, vector in zip(views, vectors, strict=True)]
-        return max(((verdict, "sentence") for verdict in verdicts), key=_confidence)
+            return first, _first_kind(tiers)  # the embedder is overloaded, and this verdict is better than none
+        verdicts = [
+            together(own, second.judge(view, vector)) for own, view, vector in zip(firsts, views, vectors, strict=True)
+        ]
+        return max(verdicts, key=_confidence), "sentence"
 
-    def _first(self, seen: Look, tiers: Mapping[str, Tier]) -> tuple[TierVerdict, str] | None:
-        """Return the verdict of the first tier and its name, or None if its embedding is missing."""
+    def _other_views(self, seen: Look, first: TierVerdict | None, language: str) -> list[Look]:
+        """Return the other views by which a request is judged whose first verdict is not clear."""
+        hopeless = first is not None and first.confidence < HOPELESS
+        asking = None if hopeless else core(seen, self.model.instructions.get(language))
+        return [view for view in (asking, told(seen)) if view is not None]
+
+    def _first(self, seen: Look, tiers: Mapping[str, Tier]) -> TierVerdict | None:
+        """Return the verdict of the first tier, or None if its embedding is missing."""
         if "static" in tiers and self._static is not None:
-            return tiers["static"].judge(seen, self._static.embed([seen.request])[0]), "static"
-        return (tiers["words"].judge(seen), "words") if "words" in tiers else None
+            return tiers["static"].judge(seen, self._static.embed([seen.request])[0])
+        return tiers["words"].judge(seen) if "words" in tiers else None
 
     def _is_clear(self, verdict: TierVerdict) -> bool:
         """Return whether the first tier's verdict is certain enough. "No intent" needs less certainty, since leaving a
@@ -204,8 +214,29 @@ def as_read(seen: Look, tiers: Mapping[str, Tier]) -> Look:
     return whole(seen.text) if next(iter(tiers.values())).names.whole else seen
 
 
-def _confidence(verdict: tuple[TierVerdict, str]) -> float:
-    return verdict[0].confidence
+def _confidence(verdict: TierVerdict) -> float:
+    return verdict.confidence
+
+
+def _first_kind(tiers: Mapping[str, Tier]) -> str:
+    return "static" if "static" in tiers else "words"
+
+
+def together(first: TierVerdict | None, second: TierVerdict) -> TierVerdict:
+    """Return the second tier's verdict with the confidence that both tiers give it together.
+
+    Two tiers that agree are right more often than either alone, so their log-odds add up in part. This never lowers the
+    second tier's confidence.
+    """
+    if first is None or first.name != second.name or second.confidence >= 1.0:
+        return second
+    odds = FIRST_COUNTS * log_odds(first.confidence) + SECOND_COUNTS * log_odds(second.confidence) + AGREEING
+    return replace(second, confidence=max(second.confidence, logistic(odds)))
+
+
+def log_odds(probability: float) -> float:
+    bounded = min(max(probability, SMALLEST), 1.0 - SMALLEST)
+    return log(bounded / (1.0 - bounded))
 
 
 def _known(verdict: TierVerdict) -> tuple[str, ...]:

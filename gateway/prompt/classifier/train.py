@@ -30,7 +30,7 @@ from gateway.prompt.library.library import Library
 
 log = logging.getLogger("foreword.classify")
 
-RECIPE = "18"  # part of the key of a stored model; raise it when the training changes
+RECIPE = "19"  # part of the key of a stored model; raise it when the training changes
 LABELLED = "labelled.jsonl"
 """The operator's labelled prompts, in the folder `classifier` of the data folder. `foreword classifier train` writes
 the file.
