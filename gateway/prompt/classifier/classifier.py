@@ -6,7 +6,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from math import log
 from typing import TYPE_CHECKING, Protocol
 
 from msgspec.structs import replace
@@ -16,7 +15,7 @@ from gateway.exchange import Intent
 from gateway.ports import Embedder
 from gateway.prompt.classifier.fingerprints import FixedSentences
 from gateway.prompt.classifier.needs import lacks, needs
-from gateway.prompt.classifier.rawness import logistic, measures
+from gateway.prompt.classifier.rawness import measures
 from gateway.prompt.classifier.view import Look, core, look, told, whole
 from gateway.prompt.language.detect import language_of, load_detector
 from gateway.settings.prompt import PromptTable
@@ -32,9 +31,6 @@ NO_INTENT_TECHNICAL = 0.95
 """The limit in place of `NO_INTENT` for a request with a technical name, since most such requests have an intent."""
 HOPELESS = 0.03
 """With less confidence of the first tier, the request has no intent, and its sentences are not looked at."""
-FIRST_COUNTS, SECOND_COUNTS, AGREEING = 0.5, 0.5, 0.2
-"""How the log-odds of the two tiers make one confidence (`together`)."""
-SMALLEST = 1e-4
 GREETING_CHARS = 12
 """A text that is not longer and in no known language is a greeting such as "hi", or as empty as one."""
 QUOTED_CHARACTERS = 80  # how many characters of an example a reason quotes
@@ -136,9 +132,7 @@ class Classifier:
             if first is None:
                 raise
             return first, _first_kind(tiers)  # the embedder is overloaded, and this verdict is better than none
-        verdicts = [
-            together(own, second.judge(view, vector)) for own, view, vector in zip(firsts, views, vectors, strict=True)
-        ]
+        verdicts = [second.judge(view, vector) for view, vector in zip(views, vectors, strict=True)]
         return max(verdicts, key=_confidence), "sentence"
 
     def _other_views(self, seen: Look, first: TierVerdict | None, language: str) -> list[Look]:
@@ -220,23 +214,6 @@ def _confidence(verdict: TierVerdict) -> float:
 
 def _first_kind(tiers: Mapping[str, Tier]) -> str:
     return "static" if "static" in tiers else "words"
-
-
-def together(first: TierVerdict | None, second: TierVerdict) -> TierVerdict:
-    """Return the second tier's verdict with the confidence that both tiers give it together.
-
-    Two tiers that agree are right more often than either alone, so their log-odds add up in part. This never lowers the
-    second tier's confidence.
-    """
-    if first is None or first.name != second.name or second.confidence >= 1.0:
-        return second
-    odds = FIRST_COUNTS * log_odds(first.confidence) + SECOND_COUNTS * log_odds(second.confidence) + AGREEING
-    return replace(second, confidence=max(second.confidence, logistic(odds)))
-
-
-def log_odds(probability: float) -> float:
-    bounded = min(max(probability, SMALLEST), 1.0 - SMALLEST)
-    return log(bounded / (1.0 - bounded))
 
 
 def _known(verdict: TierVerdict) -> tuple[str, ...]:

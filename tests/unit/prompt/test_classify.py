@@ -7,11 +7,11 @@ from gateway.ask import Ask, Controls, Endpoint, Mode, Turn
 from gateway.errors import NotReady
 from gateway.exchange import Exchange, Intent
 from gateway.ports import Vectors
-from gateway.prompt.classifier.classifier import Classifier, together
+from gateway.prompt.classifier.classifier import Classifier
 from gateway.prompt.classifier.fingerprints import fingerprints
 from gateway.prompt.classifier.instruction import InstructionModel
 from gateway.prompt.classifier.labelled import Labelled
-from gateway.prompt.classifier.model import ClassifierModel, TierVerdict
+from gateway.prompt.classifier.model import ClassifierModel
 from gateway.prompt.classifier.train import Embedders, train
 from gateway.prompt.classify import ClassifyStage
 from gateway.prompt.eligible import why_untouchable
@@ -165,24 +165,6 @@ async def test_the_second_tier_is_asked_when_the_first_is_not_sure(model: Classi
     )
     assert found.tier == "sentence"
     assert len(sentence.embedder.texts) == 1
-
-
-@pytest.mark.parametrize(
-    ("first", "second", "least", "most"),
-    [
-        (("plan", 0.76), ("plan", 0.76), 0.77, 0.83),
-        (("plan", 0.2), ("plan", 0.85), 0.85, 0.85),
-        (("code", 0.89), ("plan", 0.6), 0.6, 0.6),
-        (("plan", 0.3), ("plan", 0.3), 0.3, 0.4),
-        (("plan", 0.0), ("plan", 0.0), 0.0, 0.01),
-    ],
-)
-def test_tiers_that_agree_are_surer_together(
-    first: tuple[str, float], second: tuple[str, float], least: float, most: float
-) -> None:
-    both = together(TierVerdict(*first, none=0.1), TierVerdict(*second, none=0.1))
-    assert both.name == second[0]
-    assert least <= both.confidence <= most
 
 
 async def test_an_overloaded_second_tier_leaves_the_first_ones_answer(model: ClassifierModel) -> None:
