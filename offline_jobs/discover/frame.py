@@ -1,7 +1,10 @@
 """A mined shape, and the rule that distinguishes a program's prompt from similar texts written by people."""
 
 import re
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from heapq import merge
+from operator import itemgetter
 
 from msgspec import Struct
 
@@ -12,6 +15,7 @@ from offline_jobs.discover.tokens import words
 
 INSTRUCTION = 5
 """The smallest number of words in an instruction. Shorter pieces are labels."""
+EDGE = 8  # characters at the start or end of a text by which shapes are looked up
 LABELLED = 20
 """The smallest number of requests for a shape whose only fixed text is a label."""
 _LABEL = re.compile(r"\s*[^\W\d_][\w; ]{0,24}:\s*")
@@ -28,21 +32,30 @@ class MinedShape(Struct, frozen=True):
 
 class MinedShapes:
     """Finds the first of many shapes that fits a text. Thousands of them may be constant texts, which people ask again
-    and again, so these are looked up and not tried."""
+    and again, so these are looked up and not tried. Of the others only those are tried that begin or end as the text
+    does, besides those that show it neither way."""
 
     def __init__(self, mined: Sequence[MinedShape]) -> None:
         self._constant: dict[str, tuple[int, MinedShape]] = {}
+        self._begin: defaultdict[str, list[tuple[int, MinedShape]]] = defaultdict(list)
+        self._end: defaultdict[str, list[tuple[int, MinedShape]]] = defaultdict(list)
         self._others: list[tuple[int, MinedShape]] = []
         for number, one in enumerate(mined):
-            if one.shape.parts:
-                self._others.append((number, one))
+            first, last = one.shape.pieces[0], one.shape.pieces[-1]
+            if not one.shape.parts:
+                self._constant.setdefault(first, (number, one))
+            elif len(first) >= EDGE:
+                self._begin[first[:EDGE]].append((number, one))
+            elif len(last) >= EDGE:
+                self._end[last[-EDGE:]].append((number, one))
             else:
-                self._constant.setdefault(one.shape.pieces[0], (number, one))
+                self._others.append((number, one))
 
     def first(self, text: str) -> MinedShape | None:
         """Return the first shape, in the given order, that fits the text."""
         number, constant = self._constant.get(text, (-1, None))
-        for place, one in self._others:
+        begin, end = self._begin.get(text[:EDGE], ()), self._end.get(text[-EDGE:], ())
+        for place, one in merge(begin, end, self._others, key=itemgetter(0)):
             if constant is not None and place > number:
                 break
             if one.shape.values(text) is not None:

@@ -1,6 +1,7 @@
 """Which mined shapes are joined, and that many constant texts take little time."""
 
 from hashlib import sha256
+from random import Random
 
 from gateway.prompt.found.shape import TextShape
 from offline_jobs.discover.frame import MinedShape, MinedShapes
@@ -53,3 +54,17 @@ def test_the_first_shape_that_fits_is_found_whether_it_is_constant_or_not() -> N
     assert MinedShapes([constant, WIDE]).first(text) is constant
     assert MinedShapes([constant, WIDE]).first(f"{START}rate") is WIDE
     assert MinedShapes([constant, NARROW]).first("anything") is None
+
+
+def test_the_first_shape_is_found_as_if_all_were_tried() -> None:
+    random = Random(5)
+    words = ["", "a", "Translate: ", "Translate this: ", "Answer:", "\nAnswer in one word:", "b", "Translate: a"]
+    shapes = [
+        MinedShape(TextShape(tuple(random.choice(words) for _ in range(random.randint(1, 3)))), ()) for _ in range(300)
+    ]
+    for _ in range(2_000):
+        some = random.sample(shapes, random.randint(1, 40))
+        text = "".join(random.choice(words) for _ in range(random.randint(1, 5)))
+        tried = next((one for one in some if one.shape.values(text) is not None), None)
+        found = MinedShapes(some).first(text)
+        assert (found and found.shape) == (tried and tried.shape)
