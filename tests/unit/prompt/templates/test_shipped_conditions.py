@@ -124,6 +124,10 @@ def test_it_adds(library: Library, id: str, query: str, words: str) -> None:
         # code is given, and the question is another one
         ("change-code.en", f"Which licence fits best?{SNIPPET}"),
         ("write-code.en", "Write the code for a clock, code only."),
+        # an opinion on code, a manual of a program, and how to get on with people
+        ("write-code.en", "I keep a list of functions, one for each shop. Does this make sense?"),
+        ("write-code.zh", "为一款记账程序写一份使用手册。"),
+        ("how-to.zh", "怎样和邻居更好地相处？"),
         ("write-code.en", "Write a 30 second script for a radio advert about soap."),
         ("write-code.en", "I want a to-do app. Ask me questions before you write any code."),
         # a picture of the values is wanted, not the values
