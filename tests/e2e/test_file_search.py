@@ -97,7 +97,7 @@ def test_the_model_gets_the_sources_as_data_and_no_tool(
     body = sent(upstream)
     assert "tools" not in body and "tool_choice" not in body
     (message,) = body["messages"]
-    assert re.search(r"<<<sources (\w+)\n\[1\] leave\.md, Leave\n.*\nsources \1>>>", message["content"], re.S)
+    assert re.search(r"<<<sources (\w+)\n\[1\] leave\.md, Leave > Annual\n.*\nsources \1>>>", message["content"], re.S)
     assert message["content"].endswith(QUESTION)
     call = response.output[0]
     assert call.type == "file_search_call" and call.results is None

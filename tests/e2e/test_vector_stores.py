@@ -348,7 +348,7 @@ def test_a_store_is_a_collection_that_requests_can_name(gateway: GatewayProcess,
         headers = {"authorization": f"Bearer {key}"}
         return httpx.post(gateway.url + "/v1/foreword/preview", json=body, headers=headers, timeout=60)
 
-    assert "[1] leave.md, Leave" in ask("alice-key").text
+    assert "[1] leave.md, Leave > Annual" in ask("alice-key").text
     assert ask("bob-key").status_code == 404
 
 

@@ -9,16 +9,15 @@ record may be longer. Such a row or record stays whole, and its vector is the me
 
 import hashlib
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Sequence
-from itertools import takewhile
+from collections.abc import Iterator
 
 from msgspec import Struct
 
-from gateway.context.reading.document import Document, Heading, Lead
+from gateway.context.reading.document import Document, Lead
 from gateway.context.reading.text_spans import Count, Span, fits, overlapping, split, stripped
 from gateway.exchange import Chunk
 
-VERSION = 6
+VERSION = 5
 """The version of the cutting. Increase it after a change, so that files are cut again when they are added again."""
 
 SPECIAL_TOKENS = 4
@@ -31,9 +30,6 @@ limit.
 
 If a prompt has a fixed number of tokens for passages, a search with shorter chunks finds more.
 """
-
-SHORT = 0.4
-"""A section is short if it has at most this share of the tokens that short parts have together."""
 
 LEAD_SHARE = 3
 """The repeated head of a table or list takes at most a chunk's length divided by this number."""
@@ -58,16 +54,16 @@ def chunk(document: Document, collection: str, source: str, count: Count, cut: C
     this window.
     """
     chunks = []
-    for part in _joined(document, count, max(1, int(JOINED * min(cut.limit, window)))):
-        heading = _shortened(part.path, count, window // 4)
+    for (start, end), path in _sections(document):
+        heading = _shortened(path, count, window // 4)
         fitting = cut.limit if cut.strict else window - SPECIAL_TOKENS - count(heading)
         room = max(1, min(cut.limit, fitting))
         joined = room if cut.strict else max(1, int(JOINED * room))
-        section = _Section(document, *part.span, count, room, joined, room if cut.strict else WHOLE_RECORD * room)
+        section = _Section(document, start, end, count, room, joined, room if cut.strict else WHOLE_RECORD * room)
         spans = section.spans()
         if cut.overlap and len(spans) > 1:
             size = max(1, room - section.longest_lead)
-            spans = overlapping(document.text, *part.span, count, size, min(cut.overlap, size // 2))
+            spans = overlapping(document.text, start, end, count, size, min(cut.overlap, size // 2))
         for first, last in spans:
             text = section.lead(first) + document.text[first:last]
             chunks.append(
@@ -79,7 +75,7 @@ def chunk(document: Document, collection: str, source: str, count: Count, cut: C
                     start=first,
                     end=last,
                     heading=heading,
-                    page=_page(document, first),
+                    page=bisect_right(document.pages, first),
                     tokens=count(text),
                 )
             )
@@ -242,72 +238,22 @@ def chunk_id(collection: str, source: str, start: int, end: int, text: str) -> s
     return hashlib.sha256(parts.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
-class _Part(Struct, frozen=True):
-    """A section between two headings. The first `outside` titles of its heading path are not in its own text."""
-
-    span: Span
-    path: tuple[str, ...]
-    outside: int
-
-
-def _joined(document: Document, count: Count, room: int) -> Iterator[_Part]:
-    """Yield the sections of a document. A short section is joined with its neighbour if both are on one page and
-    together have at most `room` tokens. The joined section has the headings that both have in common. The text must
-    contain all other headings of both. The sections of code are definitions, which stay apart.
-
-    Alone, a section of a line or two would rank before the section that answers: its vector is that of the few words
-    that it shares with the question.
+def _sections(document: Document) -> Iterator[tuple[Span, tuple[str, ...]]]:
+    """Yield the sections between headings as (span, heading path). A heading without text is joined with the next
+    section.
     """
-    if document.headings and not document.headings[0].own_line:  # the name of a file of code
-        yield from _sections(document)
-        return
-    last: tuple[_Part, int] | None = None
-    for part in _sections(document):
-        text = document.text[slice(*part.span)]
-        # a long section is not counted, since that takes as long as cutting it
-        tokens = count(text) if fits(text, count, room) else room + 1
-        if last is not None:
-            before, length = last
-            path = _common(before.path, part.path)
-            same_page = _page(document, before.span[0]) == _page(document, part.span[0])
-            short = min(tokens, length) <= SHORT * room and tokens + length <= room
-            if same_page and short and len(path) >= before.outside:
-                last = _Part((before.span[0], part.span[1]), path, before.outside), tokens + length
-                continue
-            yield before
-        last = part, tokens
-    if last is not None:
-        yield last[0]
-
-
-def _common(first: tuple[str, ...], second: tuple[str, ...]) -> tuple[str, ...]:
-    same = takewhile(lambda pair: pair[0] == pair[1], zip(first, second, strict=False))
-    return tuple(title for title, _ in same)
-
-
-def _page(document: Document, place: int) -> int:
-    return bisect_right(document.pages, place)
-
-
-def _sections(document: Document) -> Iterator[_Part]:
-    """Yield the sections between headings. A heading without text is joined with the next section."""
     text = document.text
-    path: list[Heading] = []
+    path: list[tuple[int, str]] = []
     start = 0
     body = 0  # where the text under the last heading starts
     for heading in document.headings:
         if text[body : heading.start].strip():
-            yield _part((start, heading.start), path)
+            yield (start, heading.start), tuple(title for _, title in path)
             start = heading.start
         body = (text.find("\n", heading.start) + 1 or len(text)) if heading.own_line else heading.start
-        path = [*(above for above in path if above.level < heading.level), heading]
+        path = [*((level, title) for level, title in path if level < heading.level), (heading.level, heading.title)]
     if text[start:].strip():
-        yield _part((start, len(text)), path)
-
-
-def _part(span: Span, path: Sequence[Heading]) -> _Part:
-    outside = sum(heading.start < span[0] for heading in path)
-    return _Part(span, tuple(heading.title for heading in path), outside)
+        yield (start, len(text)), tuple(title for _, title in path)
 
 
 def _shortened(path: tuple[str, ...], count: Count, room: int) -> str:

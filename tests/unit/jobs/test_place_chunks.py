@@ -29,19 +29,17 @@ from tests.doubles.recorded import settings_in
 from tests.doubles.toy_model import Messages, Toy, toy_model
 
 REPOSITORY = Path(__file__).parents[3]
-REST = "Both sides have read this part, and each keeps a copy of it that the other side has signed. " * 4
-"""What makes a section long enough to be a chunk of its own."""
-CONTRACT = f"""# Supply contract of Globex
+CONTRACT = """# Supply contract of Globex
 
-This contract is about the delivery of bolts. {REST}
+This contract is about the delivery of bolts.
 
 ## Notice
 
-It ends six weeks after a letter. {REST}
+It ends six weeks after a letter.
 
 ## Money
 
-Invoices are due in thirty days. {REST}
+Invoices are due in thirty days.
 """
 QUERY = "Which clause is about the termination of the agreement?"
 LEAVE = "# Leave\n\nFifteen days of paid leave."

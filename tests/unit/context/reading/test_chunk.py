@@ -28,46 +28,17 @@ def markdown(text: str) -> Document:
 
 
 def test_a_section_is_a_chunk_with_its_heading_path() -> None:
-    text = (
-        "Who reads this works here.\n\n# Leave\n\n## Annual\n\nFifteen days, with pay.\n\n"
-        "## Sick\n\nCall us early that day.\n\n# Pay\n\nMonthly, on the last day.\n"
-    )
+    text = "Preface.\n\n# Leave\n\n## Annual\n\nFifteen days.\n\n## Sick\n\nCall early.\n\n# Pay\n\nMonthly.\n"
 
     chunks = cut(markdown(text))
 
     assert [(piece.heading, piece.text) for piece in chunks] == [
-        ("", "Who reads this works here."),
-        ("Leave > Annual", "# Leave\n\n## Annual\n\nFifteen days, with pay."),
-        ("Leave > Sick", "## Sick\n\nCall us early that day."),
-        ("Pay", "# Pay\n\nMonthly, on the last day."),
-    ]
-    assert indexed("", chunks[2].heading, chunks[2].text) == "Leave > Sick\n## Sick\n\nCall us early that day."
-
-
-def test_a_short_section_stands_with_its_neighbour_under_the_headings_of_both() -> None:
-    (piece,) = cut(markdown("# Leave\n\n## Annual\n\nFifteen days.\n\n## Sick\n\nCall early.\n"))
-
-    assert piece.heading == "Leave"
-    assert piece.text == "# Leave\n\n## Annual\n\nFifteen days.\n\n## Sick\n\nCall early."
-
-
-def test_short_sections_stay_apart_where_a_heading_above_would_be_lost() -> None:
-    long = "Whoever works here has fifteen days of paid leave."
-
-    chunks = cut(markdown(f"# Leave\n\n{long}\n\n## Sick\n\nCall early.\n\n# Pay\n\nMonthly.\n"))
-
-    assert [(piece.heading, piece.text) for piece in chunks] == [
-        ("Leave", f"# Leave\n\n{long}"),
+        ("", "Preface."),
+        ("Leave > Annual", "# Leave\n\n## Annual\n\nFifteen days."),
         ("Leave > Sick", "## Sick\n\nCall early."),
         ("Pay", "# Pay\n\nMonthly."),
     ]
-
-
-def test_short_sections_of_two_pages_stay_apart() -> None:
-    text = "# Sick\n\nCall early.\n\n# Pay\n\nMonthly.\n"
-    document = Document(text, tuple(markdown_headings(text)), pages=(0, text.index("# Pay")))
-
-    assert [(piece.page, piece.heading) for piece in cut(document)] == [(1, "Sick"), (2, "Pay")]
+    assert indexed("", chunks[2].heading, chunks[2].text) == "Leave > Sick\n## Sick\n\nCall early."
 
 
 def test_long_texts_are_cut_between_paragraphs_and_then_between_sentences() -> None:
