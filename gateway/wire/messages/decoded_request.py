@@ -3,7 +3,8 @@
 Each pass over a body of 40 kB takes some 30 us. `benchmarks/translations.py` shows what the second and third pass cost.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import TypeVar
 
 import msgspec
 from msgspec import Raw, Struct
@@ -15,6 +16,7 @@ from gateway.wire.messages.chat_messages import GivenMessage
 
 ROLES = ("user", "assistant", "system")
 RESULT = "tool_result"
+Part = TypeVar("Part")
 
 
 class DecodedRequest(Struct, frozen=True, gc=False):
@@ -50,7 +52,7 @@ def decode_once(raw: bytes) -> DecodedRequest | None:
         for place, message in enumerate(given, len(turns)):
             if message.role not in ROLES:
                 return None
-            turns.append(_turn(message, place))
+            turns.append(turn_of(message.role, message.content, place, _only_text, _has_result))
     except (KeyError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
     return DecodedRequest(raw, fields, system, given, tools, tuple(turns)) if given else None
@@ -66,15 +68,24 @@ def _instructions(system: Raw) -> Iterator[Turn]:
     yield Turn("system", text or "", 0, plain=text is not None)
 
 
-def _turn(message: GivenMessage, source: int) -> Turn:
-    content = message.content
+def turn_of(
+    role: str,
+    content: str | list[Part],
+    source: int,
+    only_text: Callable[[list[Part]], str | None],
+    has_result: Callable[[list[Part]], bool],
+) -> Turn:
+    """Return the turn of a message. The two functions read its blocks, in whatever form they were decoded."""
     if isinstance(content, str):
-        return Turn(message.role, content, source)
-    text = _only_text(content)
+        return Turn(role, content, source)
+    text = only_text(content)
     if text is not None:
-        return Turn(message.role, text, source)
-    is_result = message.role == "user" and any([block.type == RESULT for block in content])
-    return Turn("tool" if is_result else message.role, "", source, plain=False)
+        return Turn(role, text, source)
+    return Turn("tool" if role == "user" and has_result(content) else role, "", source, plain=False)
+
+
+def _has_result(blocks: list[Block]) -> bool:
+    return any([block.type == RESULT for block in blocks])
 
 
 def _only_text(blocks: list[Block]) -> str | None:

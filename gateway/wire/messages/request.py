@@ -16,7 +16,7 @@ from gateway.wire.added import with_additions
 from gateway.wire.chat.decode import ForewordObject, controls_of, is_given
 from gateway.wire.json_fields import decoded, missing, parsed
 from gateway.wire.mcp.servers import servers_of
-from gateway.wire.messages.decoded_request import DecodedRequest, decode_once
+from gateway.wire.messages.decoded_request import DecodedRequest, decode_once, turn_of
 from gateway.wire.prompts import prompt_of
 
 SYSTEM = ("system", "developer")
@@ -173,19 +173,12 @@ def _turns(body: MessagesBody) -> tuple[Turn, ...]:
         turns.append(Turn("system", text or "", 0, plain=text is not None))
     offset = len(turns)
     for place, message in enumerate(() if body.messages is UNSET else body.messages, offset):
-        turns.append(_turn(message, place))
+        turns.append(turn_of(message.role, message.content, place, _only_text, _has_result))
     return tuple(turns)
 
 
-def _turn(message: _MessageFields, source: int) -> Turn:
-    content = message.content
-    if isinstance(content, str):
-        return Turn(message.role, content, source)
-    text = _only_text(content)
-    if text is not None:
-        return Turn(message.role, text, source)
-    is_result = message.role == "user" and any([TOOL_RESULT in bytes(block) for block in content])
-    return Turn("tool" if is_result else message.role, "", source, plain=False)
+def _has_result(blocks: Sequence[Raw]) -> bool:
+    return any([TOOL_RESULT in bytes(block) for block in blocks])
 
 
 def _only_text(blocks: Sequence[Raw]) -> str | None:
