@@ -80,8 +80,10 @@ class LateLoader:
         `classifier` is False for commands that need no classifier, since its training can take minutes.
         """
         if not self.classifies:
-            # a plain proxy is ready without templates, even if their files are wrong
-            await self._readiness.watch("templates", self._load_templates)
+            # requests may name a template, so a plain proxy is ready once they were read, even if their files are wrong
+            readiness.expect("templates")
+            if not await readiness.watch("templates", self._load_templates):
+                readiness.forget("templates")
             return
         names = ["templates", "classifier", "embedder", "examples", *(["collections"] if self._store else [])]
         self._readiness = readiness

@@ -30,6 +30,10 @@ class Readiness:
     def failed(self) -> bool:
         return any(state.startswith("failed") for state in self.parts.values())
 
+    def forget(self, part: str) -> None:
+        """Take out a part without which the gateway is ready too."""
+        self.parts.pop(part, None)
+
     def mended(self, part: str) -> None:
         """Mark a failed part as ready. A part that is still loading is not changed."""
         if self.parts.get(part, "").startswith("failed"):

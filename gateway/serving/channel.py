@@ -61,6 +61,10 @@ class Ready(Struct, frozen=True, tag=True):
     body: Raw
 
 
+class Closed(Struct, frozen=True, tag=True):
+    """To the parent: the worker accepts no more connections."""
+
+
 class MetricsPage(Struct, frozen=True, tag=True):
     """To the parent: the metrics in Prometheus' text format."""
 
@@ -75,7 +79,7 @@ class AskReload(Struct, frozen=True, tag=True):
 
 
 ToWorker = Accept | DrainOrder | AskMetrics | ReloadEnded
-FromWorker = Opened | Failed | Beat | Ready | MetricsPage | AskReload
+FromWorker = Opened | Failed | Beat | Ready | Closed | MetricsPage | AskReload
 Message = TypeVar("Message", ToWorker, FromWorker)
 
 _encode = msgspec.json.Encoder().encode

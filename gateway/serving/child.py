@@ -10,6 +10,7 @@ from time import monotonic
 from gateway.serving.channel import (
     AskReload,
     Beat,
+    Closed,
     Failed,
     FromWorker,
     Lines,
@@ -32,7 +33,8 @@ class Child:
         self.generation = generation
         self.pid = 0
         self.opened = False
-        self.accepting = False
+        self.closed = False
+        """Whether the worker accepts no more connections."""
         self.draining = False
         self.kill_at = float("inf")
         self.failure = ""
@@ -90,6 +92,8 @@ class Child:
             self.ready_status, self.ready_body = report.status, bytes(report.body)
         elif isinstance(report, Beat):
             self.beat = report
+        elif isinstance(report, Closed):
+            self.closed = True
         else:
             assert isinstance(report, MetricsPage | AskReload)
 

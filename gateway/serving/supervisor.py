@@ -86,6 +86,8 @@ class Supervisor:
         workers."""
         self._swap: ConfigSwap | None = None
         """The attempt to take a new configuration, until it has succeeded or failed."""
+        self._taken: list[ConfigSwap] = []
+        """Attempts that have succeeded, until those who asked are told so."""
         self._shared = shared
         self._swaps = {"taken": 0, "refused": 0}
         self._deaths: dict[int, float] = {}
@@ -122,6 +124,7 @@ class Supervisor:
                 log.warning("a worker did not end in time and is killed", extra={"worker": child.number})
                 child.kill_at = NEVER
                 child.kill()
+        self._taken = [swap for swap in self._taken if not swap.tell_taken(self._children)]
         if now >= self._close_at and self._listening is not None:
             self._listening.close()
             self._listening = None
@@ -342,8 +345,8 @@ class Supervisor:
             self._deaths.clear()
             for worker in coming:
                 worker.send(Accept())
-            # the worker that asked must hear the result before it is drained
-            swap.taken(before)
+            swap.taken(before, current)
+            self._taken.append(swap)
             if self._shared is not None and not swap.follows:
                 # a gateway that only follows, and slowly, must not write over what was posted since
                 self._shared.put(swap.text)

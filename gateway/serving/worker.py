@@ -20,6 +20,7 @@ from gateway.serving.channel import (
     AskMetrics,
     AskReload,
     Beat,
+    Closed,
     DrainOrder,
     Failed,
     FromWorker,
@@ -141,6 +142,10 @@ class Worker:
             self._tell_readiness()
         await self._unless_hurried(asyncio.sleep(drain.notice_s))
         self._listener.drain(REST_S if drain.replaced else 0.0)
+        self._report(Closed())
+        if self._reloads:
+            # the parent tells the result once all workers are closed
+            await self._unless_hurried(asyncio.wait(list(self._reloads.values()), timeout=CLOSE_S))
         await self._unless_hurried(asyncio.wait_for(self._listener.finished(), drain.drain_s))
         if self._listener.requests:
             log.warning("drain time is over: running requests are cut", extra={"requests": self._listener.requests})

@@ -112,3 +112,22 @@ def test_the_start_says_that_some_conversations_stay_as_they_are() -> None:
     assert "leaves 30% of its conversations as they are" in controls_of(PromptTable(mode=Mode.ON))
     assert controls_of(PromptTable(mode=Mode.ON, controls=0.0)) == ""
     assert controls_of(PromptTable(mode=Mode.SHADOW)) == ""
+
+
+async def test_a_plain_proxy_is_ready_once_named_templates_were_read_and_also_without_them(tmp_path: Path) -> None:
+    write(tmp_path / "templates", "refund", source())
+    settings = Settings(tmp_path, data=Data("data"), prompt=replace(PromptTable(), watch_s=0.0))
+    plain, readiness = LateLoader(settings, None, None), Readiness()
+    loading = asyncio.create_task(plain.load(readiness))
+    await asyncio.sleep(0)
+    assert not readiness.ready
+    await loading
+    assert readiness.ready and plain.current.library is not None
+
+    def fail() -> None:
+        raise OSError("the disk is gone")
+
+    unreadable, readiness = LateLoader(settings, None, None), Readiness()
+    unreadable._read = fail  # type: ignore[assignment]
+    await unreadable.load(readiness)
+    assert readiness.ready and readiness.parts == {}

@@ -32,7 +32,7 @@ class Upload(Struct, frozen=True):
     filename: str
 
 
-class _Form:
+class _UploadForm:
     """The part of a form that is parsed so far. `unwritten` holds bytes of the file that are not on disk yet."""
 
     def __init__(self, limit: int, field: str) -> None:
@@ -80,7 +80,7 @@ async def receive(request: Request[Any, Any, Any], draft: Path, limit: int, fiel
         raise BadRequest(f"Send the file as multipart/form-data, in the field '{field}'.", param=field)
     try:
         parser = PushMultipartParser(options["boundary"], max_segment_count=FIELDS)
-        form = _Form(limit, field)
+        form = _UploadForm(limit, field)
         with await asyncio.to_thread(draft.open, "wb", buffering=0) as file, parser:
             async for piece in request.stream():
                 for event in parser.parse(piece):
@@ -98,7 +98,7 @@ async def receive(request: Request[Any, Any, Any], draft: Path, limit: int, fiel
     return Upload(form.fields, form.filename)
 
 
-async def _write(file: FileIO, form: _Form) -> None:
+async def _write(file: FileIO, form: _UploadForm) -> None:
     unwritten, form.unwritten = form.unwritten, bytearray()
     await asyncio.to_thread(_write_all, file, unwritten)
 
