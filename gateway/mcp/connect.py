@@ -45,6 +45,7 @@ async def listen(client: Client, on_change: Callable[[], None]) -> None:
                 if not subscription.honored.tools_list_changed:
                     return
                 opened_s = time.monotonic()
+                on_change()  # a change between the last list of tools and now was not told
                 async for _ in subscription:
                     on_change()
         except (ListenNotSupportedError, MCPError):

@@ -9,7 +9,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
+from gateway.prompt.classifier.lessons import read_seeds
 from gateway.prompt.classifier.train import kept_labels
 from gateway.settings.tables import Settings
 from offline_jobs import train_classifier, train_shots
@@ -27,9 +29,12 @@ WORDS = {"refund": "money back please", "delivery": "parcel where now", "passwor
 
 @pytest.fixture(autouse=True)
 def bag(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A bag of words in place of the sentence model, which takes seconds to load."""
+    """A bag of words in place of the sentence model, which takes seconds to load, and some of the seed prompts."""
     for module in (train_classifier, train_shots):
         monkeypatch.setattr(module, "open_embedder", lambda _settings: BagEmbedder())
+    seeds = read_seeds()
+    few = replace(seeds, prompts=seeds.prompts[::10], unknown=seeds.unknown[::10], improvable=seeds.improvable[::4])
+    monkeypatch.setattr(train_classifier, "read_seeds", lambda: few)
 
 
 def texts(draw: Random, count: int) -> list[tuple[str, str]]:
