@@ -11,6 +11,7 @@ from itertools import pairwise
 from msgspec import Struct
 
 from gateway.prompt.classifier.instruction import InstructionModel
+from gateway.prompt.language.literals import STATEMENT_END
 from gateway.prompt.language.payload import split
 from gateway.prompt.language.vocabulary import VOCABULARY, Derived, any_of, folded
 from gateway.prompt.language.wording import without_frame
@@ -32,7 +33,8 @@ _EN = re.compile(r"[a-z]+(?:'[a-z]+)?|\d+|[^\sa-z\d]")
 _SPACED = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)?|\d+|[^\s\w]")
 _LATIN = re.compile("[a-z][a-z0-9]+")
 _CODE = re.compile(
-    r"```|\bdef \w|\bfunction\b|\bclass \w+[:({]|[;{]\s*$|\w\(\)|=>|</\w|\bSELECT\b|\breturn\b|^\s*#include"
+    rf"{STATEMENT_END}|\{{\s*$|"
+    r"```|\bdef \w|\bfunction\b|\bclass \w+[:({]|\w\(\)|=>|</\w|\bSELECT\b|\breturn\b|^\s*#include"
     r"|^\s*(?:for \w+ in\b|if\b|elif\b|while\b|else\b|try\b|with\b)[^\n]*:\s*$|^\s*[\w.]+ (?:=|\+=|<-) [\[{(\"']"
     r"|^\s*(?:import \w|from \w[\w.]* import\b)|\w\.\w+\([^)\n]*\)",
     re.M,

@@ -34,6 +34,14 @@ def fences(text: str) -> list[Fence]:
     return blocks
 
 
+STATEMENT_END = (
+    r"(?:[=\[{}$]|\w\((?!e?s\))|::)[^\n]{0,120};[ \t]*$|"
+    r"^[ \t]*(?:break|continue|end|[A-Z]{3,}[ \t][^\n;]{1,120}|\w+(?:\+\+|--)|"
+    r"(?:return|int|char|float|double|bool|void|long|auto|var|let|const)[ \t]+[\w.-]+);[ \t]*$"
+)
+"""A semicolon at the end of a line of code, with `re.MULTILINE`. In prose it ends a clause, so the line must have
+another sign of code, or be a statement of one or two words. The repetitions are short, so that the search stays linear.
+"""
 INLINE_CODE = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
 _STOPS = r"\s<>\"'`，。；、！？）】」』》"
 URL = re.compile(rf"\b(?:https?|ftp)://[^{_STOPS}]*[^{_STOPS}.,;:!?)\]]", re.IGNORECASE)

@@ -108,8 +108,10 @@ def _quoted(_slot: Slot, reading: QueryReading) -> Place | None:
 
 
 _LOOKS_LIKE_CODE = re.compile(
-    r"[;{}][ \t]*$|^[ \t]*(?:def|class|import|from|function|const|let|var|public|private|#include|SELECT|if|for|while|"
-    r"return|print)\b[^\n]*[(:;{=]|\w\([^()\n]*\)|=>|==|\+=",
+    rf"[{{}}][ \t]*$|{marks.STATEMENT_END}|"
+    r"^[ \t]*(?:(?:def|class|function|const|let|var|public|private|#include|SELECT)\b[^\n]*[(:;{=]|"
+    r"(?:if|for|while|print)\b(?:[ \t]*\(|[^\n]*(?:=|:[ \t]*$))|(?:import|from|return)\b[^\n]*[({=])|"
+    r"\w\((?!e?s\))[^()\n]*\)|=>|==|\+=",
     re.MULTILINE,
 )
 

@@ -39,6 +39,7 @@ def addition(library: Library, id: str, query: str) -> str:
         ),
         ("technical-help.en", "my app only sees one of the two cameras, what should i check", "exact commands"),
         ("change-code.en", f"Make this shorter.{SNIPPET}", "give the complete changed code"),
+        ("change-code.en", "Make this shorter.\n\nint n;\nn++;\nreturn n;\n", "give the complete changed code"),
         (
             "change-code.en",
             f"Add a limit of 10 rows.{SNIPPET}{SNIPPET * 40}",
@@ -123,6 +124,10 @@ def test_it_adds(library: Library, id: str, query: str, words: str) -> None:
         ("technical-help.en", "Here is the manual that I wrote. How is my introduction?"),
         # code is given, and the question is another one
         ("change-code.en", f"Which licence fits best?{SNIPPET}"),
+        # prose with a semicolon at the end of a line
+        ("change-code.en", "Can this be simplified?\n\nThe ferry leaves at nine;\nit returns at noon;\n"),
+        ("explain-code.en", "What does this mean?\n\nMembers pay in May;\nguests pay at the door;\n"),
+        ("change-code.zh", "把这段改短一点：\n\nThe ferry leaves at nine;\nit returns at noon;\n"),
         ("write-code.en", "Write the code for a clock, code only."),
         # an opinion on code, a manual of a program, and how to get on with people
         ("write-code.en", "I keep a list of functions, one for each shop. Does this make sense?"),
