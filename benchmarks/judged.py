@@ -3,10 +3,12 @@
     python benchmarks/judged.py join --key key.json --reader a.jsonl --reader b.jsonl [--third c.jsonl] \
         --out benchmarks/verdicts/public-fourth.jsonl
     python benchmarks/judged.py show --prompts 826 benchmarks/verdicts/public-fourth.jsonl
+    python benchmarks/judged.py templates [--decisions decisions.jsonl] benchmarks/verdicts/{half,public}-*.jsonl
 
 The key has the `no`, `id`, `template` and `confidence` of each rewritten prompt. It is made with the samples and not
 shown to readers. A reader writes a `no`, a `verdict` (better, same, worse or wrong) and `intent_right` for each. The
-third reader's verdicts are needed only where the first two disagree about harm.
+third reader's verdicts are needed only where the first two disagree about harm. `templates` says which templates must
+be proven (`mode: proven` in the head); the decisions are lines of `strangers.py` on the same prompts.
 """
 
 import json
@@ -22,6 +24,11 @@ from gateway.records.scores import wilson
 
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 HARM = frozenset(("worse", "wrong"))
+GAINS_FOR_A_HARM = 3
+FEWEST_GAINS = 2
+"""A template with fewer gains is not excused: that it leaves the harmed prompts alone now says nothing of others."""
+FEW = 10
+"""Fewer prompts say too little of a template that gained nothing."""
 
 Row = dict[str, Any]
 
@@ -85,6 +92,63 @@ def show(prompts: int, file: Path) -> None:
     kinds = ("improved", "other", "harmed")
     ranked = sorted(by_template.items(), key=lambda item: -item[1].total())
     click.echo(table(["template", *kinds], [[name, *(str(count[kind]) for kind in kinds)] for name, count in ranked]))
+
+
+@main.command()
+@click.option("--decisions", type=FILE, help="What the present version does with the prompts: lines of strangers.py.")
+@click.argument("files", type=FILE, nargs=-1, required=True)
+def templates(decisions: Path | None, files: tuple[Path, ...]) -> None:
+    """Print the verdicts on each template, and whether it may rewrite in mode `on` without proof.
+
+    A template that harmed must be proven if it has fewer than 3 improvements for each harm. It is excused if, of the
+    prompts that it still rewrites, it improved at least 2, and 3 for each harm. One that neither improved nor harmed
+    any of fewer than 10 prompts follows the other language of its family.
+    """
+    rows = [row for file in files for row in lines_of(file)]
+    still = {(row["id"], row["template"]) for row in lines_of(decisions) if _rewritten(row)} if decisions else None
+    by_template: dict[str, list[Row]] = defaultdict(list)
+    for row in rows:
+        by_template[row["template"]].append(row)
+    every = {name: _gain_and_harm(own) for name, own in by_template.items()}
+    kept = {
+        name: every[name] if still is None else _gain_and_harm([row for row in own if (row["id"], name) in still])
+        for name, own in by_template.items()
+    }
+    verdicts = {name: _rule(every[name], kept[name]) for name in by_template}
+    cells = []
+    for name, own in sorted(by_template.items(), key=lambda item: -len(item[1])):
+        family = name.rpartition(".")[0]
+        others = [other for other in verdicts if other != name and other.rpartition(".")[0] == family]
+        follows = len(own) < FEW and every[name] == (0, 0) and others
+        verdict = f"{verdicts[others[0]]}, as {others[0]}" if follows else verdicts[name]
+        cells.append([name, str(len(own)), _ratio(every[name]), _ratio(kept[name]), verdict])
+    click.echo(table(["template", "read", "improved : harmed", "of those still rewritten", "mode `on`"], cells))
+
+
+def _rewritten(decision: Row) -> bool:
+    """Return whether the prompt is rewritten, or would be if the template needed no proof."""
+    return decision["changed"] or any(": shadow: " in note for note in decision["notes"])
+
+
+def _gain_and_harm(rows: Sequence[Row]) -> tuple[int, int]:
+    verdicts = [row["verdicts"] for row in rows]
+    return sum(map(improved, verdicts)), sum(map(harmed, verdicts))
+
+
+def _ratio(count: tuple[int, int]) -> str:
+    return f"{count[0]} : {count[1]}"
+
+
+def _rule(every: tuple[int, int], kept: tuple[int, int]) -> str:
+    """Return the rule's verdict, from the counts of all prompts and of those that the template still rewrites."""
+    if _pays(every):
+        return "yes"
+    return "yes, as it is now" if kept[0] >= FEWEST_GAINS and _pays(kept) else "proven"
+
+
+def _pays(count: tuple[int, int]) -> bool:
+    gain, harm = count
+    return gain >= GAINS_FOR_A_HARM * harm
 
 
 def _of_1000(name: str, flags: Iterable[bool], prompts: int) -> str:

@@ -46,6 +46,8 @@ mode = "on"
 first_tier = 0.8
 controls = 0.0
 templates = ["{root}/templates"]
+[templates."summarise.en"]
+mode = "on"
 [records]
 policy = "full"
 """
