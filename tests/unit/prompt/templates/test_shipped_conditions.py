@@ -116,6 +116,10 @@ def test_it_adds(library: Library, id: str, query: str, words: str) -> None:
         ("technical-help.en", "invert a matrix"),
         ("compare-options.en", "Compare and contrast the two novels."),
         ("compare-options.zh", "比较这两个词语的含义"),
+        # a choice between two ways
+        ("technical-help.en", "I have a web shop. Is it better to cache the pages in nginx or in Redis?"),
+        ("technical-help.en", "Should I use Docker or a plain virtual machine for a small wiki?"),
+        ("technical-help.zh", "小网站用nginx和apache，哪个更好？"),
         # the answer is one word or one line
         ("technical-help.en", "Which port does the database use? Answer in one word."),
         ("technical-help.en", "Briefly, how do I list the open files?"),
