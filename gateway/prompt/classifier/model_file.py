@@ -20,7 +20,7 @@ from gateway.prompt.classifier.instruction import InstructionModel
 from gateway.prompt.classifier.model import Array, ClassifierModel, Names, Tier
 from gateway.prompt.classifier.rawness import RawnessModel
 
-FORMAT = 7
+FORMAT = 8
 
 
 class ModelUnusable(ForewordError):
