@@ -4,6 +4,7 @@
         --out benchmarks/verdicts/public-fourth.jsonl
     python benchmarks/judged.py show --prompts 826 benchmarks/verdicts/public-fourth.jsonl
     python benchmarks/judged.py templates [--decisions decisions.jsonl] benchmarks/verdicts/{half,public}-*.jsonl
+    python benchmarks/judged.py forward benchmarks/verdicts/half-a.jsonl benchmarks/verdicts/half-b.jsonl ...
 
 The key has the `no`, `id`, `template` and `confidence` of each rewritten prompt. It is made with the samples and not
 shown to readers. A reader writes a `no`, a `verdict` (better, same, worse or wrong) and `intent_right` for each. The
@@ -123,6 +124,27 @@ def templates(decisions: Path | None, files: tuple[Path, ...]) -> None:
         verdict = f"{verdicts[others[0]]}, as {others[0]}" if follows else verdicts[name]
         cells.append([name, str(len(own)), _ratio(every[name]), _ratio(kept[name]), verdict])
     click.echo(table(["template", "read", "improved : harmed", "of those still rewritten", "mode `on`"], cells))
+
+
+@main.command()
+@click.argument("files", type=FILE, nargs=-1, required=True)
+def forward(files: tuple[Path, ...]) -> None:
+    """Print what the rule of `templates` would have kept of each lot, by the verdicts on the lots before it alone.
+
+    The files come in the order in which they were read. Nothing is excused here, since the decisions of the versions of
+    that time are not stored.
+    """
+    before: list[Row] = []
+    cells = []
+    for file in files:
+        rows = lines_of(file)
+        known = {row["template"] for row in before}
+        passed = {name for name in known if _pays(_gain_and_harm([row for row in before if row["template"] == name]))}
+        kept = [row for row in rows if row["template"] in passed or row["template"] not in known]
+        counts = [str(len(rows)), _ratio(_gain_and_harm(rows)), str(len(kept)), _ratio(_gain_and_harm(kept))]
+        cells.append([file.stem, *counts])
+        before += rows
+    click.echo(table(["lot", "rewritten", "improved : harmed", "by the rule", "improved : harmed"], cells))
 
 
 def _rewritten(decision: Row) -> bool:
