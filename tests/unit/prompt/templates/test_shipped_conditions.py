@@ -38,6 +38,12 @@ def addition(library: Library, id: str, query: str) -> str:
             "how to check that it worked",
         ),
         ("technical-help.en", "my app only sees one of the two cameras, what should i check", "exact commands"),
+        ("write-code.en", "How do I join two columns in Excel with a formula?", "ready to paste"),
+        (
+            "reason-step-by-step.en",
+            "Solve my puzzle: if all bins are red, and one is not, who lied?",
+            "every single condition",
+        ),
         ("change-code.en", f"Make this shorter.{SNIPPET}", "give the complete changed code"),
         ("change-code.en", "Make this shorter.\n\nint n;\nn++;\nreturn n;\n", "give the complete changed code"),
         (
@@ -116,6 +122,12 @@ def test_it_adds(library: Library, id: str, query: str, words: str) -> None:
         ("technical-help.en", "invert a matrix"),
         ("compare-options.en", "Compare and contrast the two novels."),
         ("compare-options.zh", "比较这两个词语的含义"),
+        # something done by hand in an application, a riddle to be made up, and what has no amounts and tools
+        ("write-code.en", "In Word, how to find every line that is in italics?"),
+        ("write-code.zh", "在Word里怎么找到所有斜体的字？"),
+        ("reason-step-by-step.en", "Can you make up a riddle about a bridge that only children can answer?"),
+        ("reason-step-by-step.zh", "出一道关于桥的脑筋急转弯，答案只有孩子想得到，是什么？"),
+        ("how-to.en", "What is the best way to overcome an addiction?"),
         # a choice between two ways
         ("technical-help.en", "I have a web shop. Is it better to cache the pages in nginx or in Redis?"),
         ("technical-help.en", "Should I use Docker or a plain virtual machine for a small wiki?"),
