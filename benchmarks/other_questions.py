@@ -22,16 +22,15 @@ from strangers import ROOT, decisions
 
 QUESTIONS = Path(__file__).parent / "prompts/other_questions.tsv"
 NAMES = ("clinc10", "banking8")
-WORDED = 40
-"""For the counter-check: how many texts of each task are asked about in the three wordings of the main job."""
 
 
 @click.command()
 @click.option("--data", required=True, type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--texts", default=40, show_default=True, help="Texts of each task, for the task's own three wordings.")
 @click.option("--show", is_flag=True, help="Print each decision.")
-def main(data: Path, show: bool) -> None:
+def main(data: Path, texts: int, show: bool) -> None:
     """Print how many of the other questions, and how many of the task's own, are answered as a label task."""
-    loaded = {name: tasks.read(data, name, WORDED) for name in NAMES}
+    loaded = {name: tasks.read(data, name, texts) for name in NAMES}
     rows = [*_others(loaded), *_own(loaded)]
     with tempfile.TemporaryDirectory(prefix="foreword-questions-") as folder:
         templates = Path(folder) / "templates"

@@ -35,7 +35,8 @@ class Settled:
     def __getattr__(self, name: str) -> str:
         if name not in FIELDS:
             raise AttributeError(name)
-        words = next((word for word in self._words if word in _single()[name]), "") or self._matched(name)
+        single = _single()[name]
+        words = next(filter(single.__contains__, self._words), "") or self._matched(name)
         setattr(self, name, words)
         return words
 
