@@ -15,8 +15,10 @@ import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from queue import SimpleQueue
 from statistics import mean
 from typing import Any
 
@@ -40,6 +42,7 @@ policy = "none"
 [context]
 note_tokens = 48
 gather_tokens = 48
+parallel_calls = 16
 [embedder]
 kind = "sentence"
 [backends.torch]
@@ -132,23 +135,54 @@ def choose(port: int, case: Case, number: int, known: Sequence[Ran], again: bool
 
 
 def run(
-    port: int, todo: Sequence[tuple[int, Case]], rows: list[Ran], until: float, again: int, passes: Sequence[Arms]
+    port: int,
+    todo: Sequence[tuple[int, Case]],
+    rows: list[Ran],
+    until: float,
+    again: int,
+    passes: Sequence[Arms],
+    together: int,
 ) -> Iterator[Ran]:
     """Run what is missing in `rows`, and append the results to it."""
     for arms in passes:
-        for place, (number, case) in enumerate(todo):
+        finished: SimpleQueue[Ran | None] = SimpleQueue()
+
+        def work(place: int, arms: Arms = arms, finished: SimpleQueue[Ran | None] = finished) -> None:
+            number, case = todo[place]
             known = [one for one in rows if (one.kind, one.number) == (case.kind, number)]
-            for arm in arms:
-                if time.monotonic() > until:
-                    return
-                if any(one.arm == arm for one in known):
-                    continue
-                chosen = arm == CHOSEN
-                one = choose(port, case, number, known, place < again) if chosen else ask(port, case, arm, number)
-                if one is not None:
-                    known.append(one)
+            try:
+                for one in of_case(port, case, number, known, until, place < again, arms):
+                    finished.put(one)
+            finally:
+                finished.put(None)
+
+        with ThreadPoolExecutor(together) as pool:
+            works = [pool.submit(work, place) for place in range(len(todo))]
+            left = len(works)
+            while left:
+                one = finished.get()
+                if one is None:
+                    left -= 1
+                else:
                     rows.append(one)
                     yield one
+            for done in works:
+                done.result()
+
+
+def of_case(
+    port: int, case: Case, number: int, known: list[Ran], until: float, again: bool, arms: Arms
+) -> Iterator[Ran]:
+    """Run what is missing in `known` of one case."""
+    for arm in arms:
+        if time.monotonic() > until:
+            return
+        if any(one.arm == arm for one in known):
+            continue
+        one = choose(port, case, number, known, again) if arm == CHOSEN else ask(port, case, arm, number)
+        if one is not None:
+            known.append(one)
+            yield one
 
 
 Scores = Mapping[str, Mapping[str, Mapping[int, Ran]]]
@@ -246,7 +280,15 @@ def _figure(found: Scores, arm: str, field: str) -> str:
     help="For this many cases, the chooser's choice is sent to the model again.",
 )
 @click.option("--by-case", is_flag=True, help="Run all strategies of a case before the next case.")
-def main(data: Path, first: int, each: int, minutes: float, keep: Path | None, again: int, by_case: bool) -> None:
+@click.option(
+    "--together",
+    default=1,
+    show_default=True,
+    help="The number of cases at a time. The engine reads them in one batch.",
+)
+def main(
+    data: Path, first: int, each: int, minutes: float, keep: Path | None, again: int, by_case: bool, together: int
+) -> None:
     """Run every strategy on every case, then print the tables."""
     until = time.monotonic() + 60 * minutes
     with tempfile.TemporaryDirectory(prefix="foreword-regret-") as scratch:
@@ -259,7 +301,7 @@ def main(data: Path, first: int, each: int, minutes: float, keep: Path | None, a
         server, port = foreword.start(Path(scratch) / "gateway", config, ready_s=900)
         try:
             with results.open("a", encoding="utf-8") as file:
-                for one in run(port, todo, rows, until, again, BY_CASE if by_case else PASSES):
+                for one in run(port, todo, rows, until, again, BY_CASE if by_case else PASSES, together):
                     file.write(json.dumps(asdict(one), ensure_ascii=False) + "\n")
                     file.flush()
                     click.echo(f"{one.kind} {one.number} {one.arm}: {one.score:.2f}, {one.tokens} tokens", err=True)
