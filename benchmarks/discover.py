@@ -11,6 +11,7 @@ import gzip
 import json
 import random
 import resource
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -371,12 +372,13 @@ def timed(index: PromptIndex, asked: Sequence[tuple[Turn, ...]]) -> tuple[float,
     return sum(best) / len(best), max(best)
 
 
-def scale(data: Path, count: int, seed: int, kills: int, processes: int) -> None:
+def scale(data: Path, count: int, seed: int, kills: int, processes: int, keep: Path | None) -> None:
     """Record many requests, and run the job in a process of its own, which reports its memory. With `kills`, kill it so
     many times, and compare its outcome with that of a run that nobody killed.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        config, settings = recorded(Path(folder), many_requests(data, count, random.Random(seed)))
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary) if keep is None else keep / f"{count}-{seed}"
+        config, settings = kept_records(folder, data, count, seed)
         size_mb = sum(file.stat().st_size for file in settings.data_folder.rglob("*.db*")) / 2**20
         began = time.monotonic()
         subprocess.run(job_command(config, processes), check=True, stdout=subprocess.DEVNULL)
@@ -397,6 +399,20 @@ def scale(data: Path, count: int, seed: int, kills: int, processes: int) -> None
                 subprocess.run([*job_command(config, processes), "--continue"], check=True, stdout=subprocess.DEVNULL)
             same = without_end(read_found(file).prompts) == without_end(prompts)
             click.echo(f"killed {killed} times: {'the same' if same else 'other'} prompts and figures")
+
+
+def kept_records(folder: Path, data: Path, count: int, seed: int) -> tuple[Path, Settings]:
+    """Make the records, or take those that an earlier run left in the folder, without what its job found."""
+    config, complete = folder / "config.toml", folder / "complete"
+    if not complete.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        _, settings = recorded(folder, many_requests(data, count, random.Random(seed)))
+        complete.touch()
+        return config, settings
+    settings = load(config)
+    found_path(settings.data_folder).unlink(missing_ok=True)
+    shutil.rmtree(jobs_folder(settings), ignore_errors=True)
+    return config, settings
 
 
 def without_end(prompts: Sequence[FoundPrompt]) -> list[FoundPrompt]:
@@ -466,11 +482,20 @@ def many_requests(data: Path, count: int, rng: random.Random) -> Iterator[MadeRe
 @click.option("--records", default=0, help="Only how long the job takes for so many records.")
 @click.option("--kills", default=0, help="With --records: how often the job is killed in a second run.")
 @click.option("--processes", default=1, show_default=True, help="With --records: the processes of the job.")
+@click.option("--keep", type=click.Path(path_type=Path), help="With --records: make them once, and keep them here.")
 def main(
-    data: Path, half: str, seed: int, seeds: int, only: str | None, records: int, kills: int, processes: int
+    data: Path,
+    half: str,
+    seed: int,
+    seeds: int,
+    only: str | None,
+    records: int,
+    kills: int,
+    processes: int,
+    keep: Path | None,
 ) -> None:
     if records:
-        scale(data, records, seed, kills, processes)
+        scale(data, records, seed, kills, processes, keep)
         return
     for one in range(seed, seed + seeds):
         if only in (None, "finding"):
