@@ -4,13 +4,14 @@
 
 The 70 skeletons are promptsource's templates with their right answers, as self-instruct ships them; their authors do
 not know Foreword. Twelve are drawn by `random.Random(SEED)`. Of the 120 prompts of each, 80 are recorded, all with the
-right answer as feedback, and 40 are fresh: they are answered with the application's own prompt and with the promoted
-version.
+right answer as feedback. The 40 others are fresh: they are answered with the application's own prompt and with the
+promoted version.
 """
 
 import gzip
 import json
 import tempfile
+import time
 from collections import defaultdict
 from pathlib import Path
 from random import Random
@@ -41,16 +42,23 @@ def chosen(names: list[str], count: int) -> list[str]:
 @click.option("--count", default=12, show_default=True, help="How many skeletons are drawn.")
 @click.option("--first", default=0, show_default=True, help="Begin with this one of those that are drawn.")
 @click.option("--calls", default=150, show_default=True, help="The budget of `optimise`.")
-def main(data: Path, count: int, first: int, calls: int) -> None:
+@click.option("--recorded", default=RECORDED, show_default=True, help="How many of the 120 prompts are recorded.")
+@click.option("--fresh", default=40, show_default=True, help="How many of the others are fresh.")
+@click.option("--minutes", default=0.0, help="Begin no further skeleton after so many minutes.")
+def main(data: Path, count: int, first: int, calls: int, recorded: int, fresh: int, minutes: float) -> None:
+    began = time.monotonic()
     known = skeletons(data)
     for name in chosen(list(known), count)[first:]:
+        if minutes and time.monotonic() - began > 60 * minutes:
+            click.echo(f"{name}: not begun, the time is over")
+            continue
         rows = Random(SEED).sample(known[name], len(known[name]))
         with tempfile.TemporaryDirectory() as folder:
             result = whole_loop(
                 name,
                 Path(folder),
-                rows[:RECORDED],
-                rows[RECORDED:],
+                rows[:recorded],
+                rows[recorded : recorded + fresh],
                 feedback=1.0,
                 calls=calls,
                 max_tokens=MOST_TOKENS,
