@@ -8,7 +8,7 @@ measures the times.
 
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Generic, TypeVar
 
 from msgspec import Struct
@@ -36,14 +36,18 @@ class PrefixTable(Generic[T]):
         self._values = [values[start] for start in self._starts]
         self._shorter = _links(self._starts)
 
-    def of(self, text: str) -> Iterator[T]:
-        """Yield the values of all keys with which the text begins. The longest key comes first."""
+    def of(self, text: str) -> Sequence[T]:
+        """Return the values of all keys with which the text begins. The longest key comes first."""
         starts = self._starts
+        if len(starts) == 1:  # most tables: a long key is compared once
+            return self._values if text.startswith(starts[0]) else ()
+        values: list[T] = []
         at = bisect_right(starts, text) - 1
         while at >= 0:
             if text.startswith(starts[at]):
-                yield self._values[at]
+                values.append(self._values[at])
             at = self._shorter[at]
+        return values
 
 
 def _links(starts: Sequence[str]) -> list[int]:
@@ -68,6 +72,11 @@ class ShapeMatch(Struct, Generic[T]):
     meaning: T
 
 
+Candidate = tuple[int, TextShape, T]
+"""The number of fixed characters of a shape, which is counted once, the shape, and its meaning."""
+ByTail = PrefixTable[list[Candidate[T]]]
+
+
 class ShapeIndex(Generic[T]):
     """An index of shapes. Each shape is stored with an object, its `meaning`.
 
@@ -77,17 +86,17 @@ class ShapeIndex(Generic[T]):
     def __init__(self, shapes: Iterable[tuple[TextShape, T]]) -> None:
         self.left_out = 0
         self._constant: dict[tuple[int, str, str], list[tuple[TextShape, T]]] = defaultdict(list)
-        nested: dict[str, dict[str, list[tuple[TextShape, T]]]] = defaultdict(lambda: defaultdict(list))
+        nested: dict[str, dict[str, list[Candidate[T]]]] = defaultdict(lambda: defaultdict(list))
         for shape, meaning in sorted(shapes, key=lambda pair: -pair[0].fixed_chars):
             if not shape.parts:
                 self._constant[_edges(shape.pieces[0])].append((shape, meaning))
                 continue
             alike = nested[shape.pieces[0]][shape.pieces[-1][: -EDGE - 1 : -1]]
             if len(alike) < MOST_ALIKE:
-                alike.append((shape, meaning))
+                alike.append((shape.fixed_chars, shape, meaning))
             else:
                 self.left_out += 1
-        heads: dict[str, dict[str, PrefixTable[list[tuple[TextShape, T]]]]] = defaultdict(dict)
+        heads: dict[str, dict[str, ByTail[T]]] = defaultdict(dict)
         for head, tails in nested.items():
             heads[head[:EDGE]][head] = PrefixTable(tails)
         self._by_start = PrefixTable({start: PrefixTable(own) for start, own in heads.items()})
@@ -95,8 +104,8 @@ class ShapeIndex(Generic[T]):
     def matches(self, text: str) -> list[ShapeMatch[T]]:
         """Return the shapes that fit the text. The shape with the most fixed text comes first."""
         found = [ShapeMatch(shape, (), meaning) for shape, meaning in self._constants(text)]
-        for shape, meaning in self._candidates(text):
-            values = shape.values(text)
+        for _, shape, meaning in self._candidates(text):
+            values = shape.values_after_first(text)
             if values is not None:
                 found.append(ShapeMatch(shape, values, meaning))
         if len(found) > 1:
@@ -108,27 +117,32 @@ class ShapeIndex(Generic[T]):
         for shape, meaning in self._constants(text):
             return ShapeMatch(shape, (), meaning)
         best: ShapeMatch[T] | None = None
-        for shape, meaning in self._candidates(text):
-            if best is None or shape.fixed_chars > best.shape.fixed_chars:
-                values = shape.values(text)
+        most = -1
+        for fixed_chars, shape, meaning in self._candidates(text):
+            if fixed_chars > most:
+                values = shape.values_after_first(text)
                 if values is not None:
-                    best = ShapeMatch(shape, values, meaning)
+                    best, most = ShapeMatch(shape, values, meaning), fixed_chars
         return best
 
-    def _constants(self, text: str) -> Iterator[tuple[TextShape, T]]:
-        if self._constant:
-            yield from (pair for pair in self._constant.get(_edges(text), ()) if pair[0].pieces[0] == text)
+    def _constants(self, text: str) -> Sequence[tuple[TextShape, T]]:
+        if not self._constant:
+            return ()
+        alike = self._constant.get(_edges(text), ())
+        return [pair for pair in alike if pair[0].pieces[0] == text] if alike else ()
 
-    def _candidates(self, text: str) -> Iterator[tuple[TextShape, T]]:
-        """Yield the shapes whose first piece begins the text, and whose last characters end it. The other pieces are
+    def _candidates(self, text: str) -> list[Candidate[T]]:
+        """Return the shapes whose first piece begins the text, and whose last characters end it. The other pieces are
         not compared.
         """
         turned = text[: -EDGE - 1 : -1]
+        candidates: list[Candidate[T]] = []
         # a short beginning is compared first, since comparing whole system messages would take most of the time
         for by_head in self._by_start.of(text[:EDGE]):
             for tails in by_head.of(text):
                 for alike in tails.of(turned):
-                    yield from alike
+                    candidates += alike
+        return candidates
 
 
 def _edges(text: str) -> tuple[int, str, str]:

@@ -41,6 +41,10 @@ class TextShape(Struct, frozen=True):
         """
         return _values(self.pieces, text, REACH)
 
+    def values_after_first(self, text: str) -> tuple[str, ...] | None:
+        """Do the same for a text that is known to begin with the first piece of a shape with parts."""
+        return _values_after_first(self.pieces, text, REACH)
+
     def is_ambiguous(self, text: str) -> bool:
         """Whether a text can be read in more than one way. The whole text is searched for each piece."""
         return len(self.pieces) > 2 and _values(self.pieces, text, len(text)) != self.last_values(text)
@@ -64,13 +68,19 @@ OPEN = TextShape(("", ""))
 def _values(pieces: tuple[str, ...], text: str, reach: int) -> tuple[str, ...] | None:
     if len(pieces) == 1:
         return () if text == pieces[0] else None
-    first, *inner, last = pieces
+    return _values_after_first(pieces, text, reach) if text.startswith(pieces[0]) else None
+
+
+def _values_after_first(pieces: tuple[str, ...], text: str, reach: int) -> tuple[str, ...] | None:
+    last = pieces[-1]
     end = len(text) - len(last)
-    at = len(first)
-    if at > end or not text.startswith(first) or not text.endswith(last):
+    at = len(pieces[0])
+    if at > end or not text.endswith(last):
         return None
+    if len(pieces) == 2:
+        return (text[at:end],)
     values = []
-    for piece in inner:
+    for piece in pieces[1:-1]:
         place = text.find(piece, at, min(end, at + reach + len(piece)))
         if place < 0 and end - at > reach:
             place = text.find(piece, max(at, end - reach), end)
