@@ -67,12 +67,12 @@ def portions(url: str, window: RecordWindow, size: int = PORTION) -> list[Portio
     return [Portion(number, start, end) for number, (start, end) in enumerate(zip(edges, ends, strict=True))]
 
 
-def read(url: str, window: RecordWindow, portion: Portion) -> Iterator[JudgedExchange]:
+def read(url: str, window: RecordWindow, portion: Portion, *, judged: bool = True) -> Iterator[JudgedExchange]:
     """Yield the exchanges of a portion, oldest first. Calls made by jobs are left out, so that jobs do not learn from
-    themselves."""
+    themselves. Without `judged` the feedback is not read, which saves a tenth of the time."""
     engine = engine_for(url)
     try:
-        opinions = _feedback(engine, window, portion)
+        opinions = _feedback(engine, window, portion) if judged else {}
         query = _ranged(select(exchanges.c.record), window, portion).order_by(*_order())
         with engine.connect().execution_options(yield_per=FETCH) as connection:
             for (data,) in connection.execute(query):

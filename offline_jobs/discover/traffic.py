@@ -60,10 +60,10 @@ class TrafficRequest(Struct, frozen=True):
         return SampleText(text, 1, self.time_s, self.time_s, users, [self.day])
 
 
-def requests(part: TrafficPortion) -> Iterator[TrafficRequest | None]:
+def requests(part: TrafficPortion, *, scored: bool = False) -> Iterator[TrafficRequest | None]:
     """Yield the requests of a portion. Yields None for a record without readable texts, which has only hashes or no
-    plain user message."""
-    for seen in read(part.url, part.window, part.portion):
+    plain user message. Only with `scored` do they have a score."""
+    for seen in read(part.url, part.window, part.portion, judged=scored):
         yield _request(seen, part.prices)
 
 

@@ -108,7 +108,7 @@ def count_use(task: CountPortion) -> PortionUse:
     index = prompt_index(str(Path(task.part.folder) / "prompts.bin"))
     uses: dict[tuple[str, int], VersionUse] = {}
     unknown = 0
-    for request in requests(task.part):
+    for request in requests(task.part, scored=True):
         if request is None:
             continue
         match = index.find_texts(request.key, request.endpoint, request.system, request.last)
