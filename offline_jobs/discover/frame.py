@@ -18,7 +18,12 @@ INSTRUCTION = 5
 EDGE = 8  # characters at the start or end of a text by which shapes are looked up
 LABELLED = 20
 """The smallest number of requests for a shape whose only fixed text is a label."""
+MANY_LABELS = 3
+"""A shape with at least this many labelled pieces needs no more requests than other shapes: people do not write them in
+one order."""
 _LABEL = re.compile(r"\s*[^\W\d_][\w; ]{0,24}:\s*")
+_LAST_LABEL = re.compile(r"\s*\n[^\W\d_][\w; ]{2,24}:\s*")
+"""Matches a label that ends a text on a line of its own. People write something after their labels."""
 _LABELLED = re.compile(r"(?:^|\n)\W*[^\W\d_][\w; ]{0,24}:")
 _BORDER = re.compile(r'[\n:"“”\'‘’(\[{<>|#*=`\]})-]\s*$|\n\s*$')
 
@@ -87,9 +92,11 @@ def is_frame(shape: TextShape, requests: int = 0) -> bool:
         return True
     if any(_has_border(shape, piece) for piece in strong):
         return True
+    labelled = sum(bool(_LABELLED.search(piece)) for piece in shape.pieces)
+    if labelled >= MANY_LABELS or _LAST_LABEL.fullmatch(shape.pieces[-1]):
+        return True
     if requests < LABELLED:
         return False
-    labelled = sum(bool(_LABELLED.search(piece)) for piece in shape.pieces)
     return labelled > 1 or any(_LABEL.fullmatch(piece) for piece in (shape.pieces[0], shape.pieces[-1]))
 
 

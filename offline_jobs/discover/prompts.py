@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 
 from gateway.prompt.found.found_prompt import FoundPrompt, PromptVersion, prompt_id
 from gateway.prompt.found.shape import OPEN, TextShape
-from offline_jobs.discover.frame import MinedShape
+from offline_jobs.discover.frame import MinedShape, MinedShapes
 from offline_jobs.discover.known import SystemShape
 from offline_jobs.discover.mine import mine
 from offline_jobs.discover.passes import NO_SYSTEM, Bucket, with_least_hashes
@@ -78,10 +78,10 @@ def _is_frame_below_system(shape: TextShape) -> bool:
 
 def _covered(bucket: Bucket, mined: Sequence[MinedShape]) -> float:
     """Estimate from the samples how many requests in a bucket match one of the shapes."""
-    covered = 0.0
+    covered, fits = 0.0, MinedShapes(mined)
     for feature, samples in bucket.groups.items():
         kept = sum(sample.count for sample in samples)
-        read = sum(s.count for s in samples if any(one.shape.values(s.text) is not None for one in mined))
+        read = sum(s.count for s in samples if fits.first(s.text) is not None)
         covered += bucket.counts[feature] * read / max(1, kept)
     return covered
 

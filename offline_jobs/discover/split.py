@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from difflib import SequenceMatcher
 from itertools import pairwise
 
@@ -32,6 +32,7 @@ OPENING = 8
 """How many words at the beginning or the end of a long value are compared."""
 LEAST_SHARE = 0.1
 OVERLAP = 0.02
+_FIRST_LABEL = re.compile(r"[A-Z][a-z]{2,24}:(?=\s)")
 _MARKERS = re.compile(r"(?:^|\n)[^\S\n]*(?:(\d+)|([A-Za-z]))?([.):*•-])[^\S\n]")
 
 Groups = list[list[SampleText]]
@@ -49,6 +50,8 @@ def separated(shape: TextShape, members: Sequence[SampleText], *, in_system: boo
     columns = [[value[part] if value else "" for value in values] for part in range(shape.parts)]
     if in_system and (together := _changing_together(columns, members)):
         return together
+    if not in_system and (apart := _differing_in_kind(columns, members)):
+        return apart
     several = not in_system and _agreeing(columns, members) >= FEWEST_AGREEING
     for part, column in enumerate(columns):
         before = shape.pieces[part]
@@ -83,6 +86,37 @@ def _changing_together(columns: Sequence[Sequence[str]], members: Sequence[Sampl
         if any(one.strip() != two.strip() for one, two in zip(column, other, strict=True)):
             return list(groups.values())
     return []
+
+
+def _differing_in_kind(columns: Sequence[Sequence[str]], members: Sequence[SampleText]) -> Groups:
+    """Group the members by the value of a part, such as an optional instruction, if the value tells in what list or
+    under what label another part has its content.
+
+    An optional section alone is a part of one prompt. What differs in two places at once is two prompts.
+    """
+    for number, column in enumerate(columns):
+        groups = _grouped(column, members, str)
+        if not any(words(str(name)) >= FEWEST_WORDS for name in groups):
+            continue
+        for other in (*columns[:number], *columns[number + 1 :]):
+            if any(_tells(column, other, groups, kind) for kind in (_marker, _label)):
+                return list(groups.values())
+    return []
+
+
+def _tells(column: Sequence[str], other: Sequence[str], names: Iterable[Hashable], kind: Callable[[str], str]) -> bool:
+    """Return whether almost all values of the other part are of one kind for each name, and of different kinds for
+    different names."""
+    kinds = {name: Counter(kind(two) for one, two in zip(column, other, strict=True) if one == name) for name in names}
+    most = [counts.most_common(1)[0] for counts in kinds.values()]
+    steady = all(count >= COVERED * counts.total() for (_, count), counts in zip(most, kinds.values(), strict=True))
+    return steady and len({name for name, _ in most}) == len(kinds)
+
+
+def _label(value: str) -> str:
+    """Return the label with which a value begins, such as `Question:`, or ""."""
+    match = _FIRST_LABEL.match(value)
+    return match[0] if match else ""
 
 
 def _agreeing(columns: Sequence[Sequence[str]], members: Sequence[SampleText]) -> int:

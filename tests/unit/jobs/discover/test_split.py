@@ -63,3 +63,29 @@ def test_a_system_message_of_another_application_is_left_out() -> None:
 def test_documents_that_users_quote_several_times_are_one_prompt() -> None:
     members = samples([LEAD.text((text, f"case {at}")) for at, text in enumerate(PROMPTS)])
     assert separated(LEAD, members) == [members]
+
+
+ASKED = TextShape(("", "\nAccording to the text above, ", "answer the question.\n", "\n"))
+OPTIONS = "Options:\n- It is a {}.\n- It is none.\n- It is both."
+
+
+def asked(*versions: tuple[str, str]) -> list[SampleText]:
+    """Requests that use the versions, an instruction and a section, in turn."""
+    cases = [(at, *versions[at % len(versions)]) for at in range(24)]
+    return samples(
+        [
+            ASKED.text((f"Case {at} is new.", choice, f"What is case {at}?\n{section.format(at)}"))
+            for at, choice, section in cases
+        ]
+    )
+
+
+def test_an_instruction_that_goes_with_a_list_of_options_is_another_prompt() -> None:
+    members = asked(("", ""), ("choose the best option to ", OPTIONS))
+    assert separated(ASKED, members) == [members[::2], members[1::2]]
+
+
+@pytest.mark.parametrize("other", [("", OPTIONS), ("in one short sentence, ", "")], ids=["section", "instruction"])
+def test_an_optional_section_or_instruction_alone_is_a_part(other: tuple[str, str]) -> None:
+    members = asked(("", ""), other)
+    assert separated(ASKED, members) == [members]
