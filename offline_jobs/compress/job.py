@@ -45,7 +45,7 @@ from offline_jobs.errors import JobFailed
 
 SETTINGS = (
     *("group", "symmetric", "searched", "sparsity", "channels", "heads", "layers", "uneven"),
-    *("steps", "layer_steps", "rate", "dataset", "windows", "evaluated", "window_tokens"),
+    *("steps", "layer_steps", "together", "rate", "dataset", "windows", "evaluated", "window_tokens"),
 )
 """The options that the manifest records."""
 LEFT_OVER = ("*.safetensors", "*.gguf", "*.half", "*.pt")

@@ -65,7 +65,7 @@ def _copies(plan: Plan) -> int:
     """
     if not plan.tuning.steps:
         return 2 if plan.qat else 1
-    return 10 if plan.qat else 7
+    return 10 if plan.together else 7
 
 
 def _states(config: Any, plan: Plan, options: CompressOptions) -> int:
@@ -108,7 +108,7 @@ def _seconds(weights: int, plan: Plan, options: CompressOptions) -> float:
     evaluating = options.evaluated * 4
     # 3.5 stands for the forward pass, the backward pass and the update of the weights. Layers that are trained by
     # themselves also read the text with full and with rounded weights, and have no head
-    both = plan.tune and plan.qat
+    both = plan.tune and plan.together
     learning = plan.tuning.steps * 3.5 * (1 + both) + plan.tuning.layer_steps * (3.5 + 2)
     reading = (calibrating + evaluating + learning) * options.window_tokens * weights * each_s
     searching = weights * 1.2e-6 if plan.grid and plan.grid.searched else weights * 1e-7

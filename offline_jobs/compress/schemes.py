@@ -57,6 +57,8 @@ class CompressOptions(Struct, frozen=True, forbid_unknown_fields=True):
     layer by itself only, which takes less memory."""
     layer_steps: Annotated[int, Meta(ge=0)] = 64
     """The number of steps in which `qat` trains each layer by itself, before `steps` train all layers together."""
+    together: bool = True
+    """Whether `qat` trains all layers together after each layer by itself. If false, `steps` counts for `tune` only."""
     rate: Annotated[float, Meta(gt=0)] = 1e-4
     """The learning rate of `tune`, `gradual` and of the steps in which `qat` trains all layers together."""
     dataset: str = ""
@@ -90,6 +92,8 @@ class Plan(Struct, frozen=True):
     cuts: Cuts | None = None
     tune: bool = False
     qat: bool = False
+    together: bool = False
+    """Whether `qat` trains all layers together at the end."""
     tuning: LayerTuning = LayerTuning(0, 0.0)
 
     @property
@@ -120,9 +124,11 @@ def plan_of(options: CompressOptions) -> Plan:
     grid = _grid(quantize[0] if quantize else "f16", options)
     if QAT in schemes and (grid is None or grid.nonlinear or GRADUAL in schemes):
         raise JobFailed("qat needs an int8 or int4 scheme, and cannot be combined with gradual or int4-nl")
-    learns = any(word in schemes for word in (TUNE, QAT, GRADUAL))
+    learns_text = TUNE in schemes or GRADUAL in schemes
+    together = QAT in schemes and options.together and options.steps > 0
+    steps = options.steps if learns_text or together else 0
     layer_steps = options.layer_steps if QAT in schemes else 0
-    if learns and not options.steps and not (layer_steps and TUNE not in schemes):
+    if (learns_text and not steps) or (QAT in schemes and not together and not layer_steps):
         raise JobFailed("a training needs steps; only qat can do without them, if it has layer_steps")
     return Plan(
         schemes=schemes,
@@ -134,7 +140,8 @@ def plan_of(options: CompressOptions) -> Plan:
         cuts=Cuts(options.channels, options.heads, options.layers, options.uneven) if STRUCTURED in schemes else None,
         tune=TUNE in schemes,
         qat=QAT in schemes,
-        tuning=LayerTuning(options.steps if learns else 0, options.rate, layer_steps=layer_steps),
+        together=together,
+        tuning=LayerTuning(steps, options.rate, layer_steps=layer_steps),
     )
 
 

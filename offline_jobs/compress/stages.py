@@ -5,7 +5,7 @@ A resumed job reads finished parts from files.
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +83,8 @@ def _rounded(model: Compressed, bench: Bench) -> Compressed:
     importance: dict[str, Tensor] = {}
     if plan.qat:
         file = bench.folder / "qat.pt"
-        codes = tune_on_grid(model.network, bench.windows.train, plan.grid, plan.tuning, file, bench.check)
+        tuning = plan.tuning if plan.together else replace(plan.tuning, steps=0)
+        codes = tune_on_grid(model.network, bench.windows.train, plan.grid, tuning, file, bench.check)
         for name, each in codes.items():
             hold(model, name, each)
     elif plan.grid.bits == 4 and plan.grid.searched:

@@ -189,3 +189,29 @@ def test_the_gate_refuses(after: Perplexities, changed: bool, message: str) -> N
 def test_the_gate_lets_a_good_variant_pass_and_a_bad_one_that_is_allowed() -> None:
     pass_gate(BEFORE, Perplexities(10.2, 10.25), 0.03, changed=True)
     pass_gate(BEFORE, Perplexities(10.9, 10.9), 0.1, changed=True)
+
+
+@pytest.mark.parametrize(
+    ("scheme", "steps", "together", "expected"),
+    [
+        ("int4-group+qat", 9, True, (9, True)),
+        ("int4-group+qat", 9, False, (0, False)),
+        ("int4-group+qat", 0, True, (0, False)),
+        ("int4-group+tune+qat", 9, False, (9, False)),
+        ("int4-group+tune+qat", 9, True, (9, True)),
+    ],
+)
+def test_steps_count_for_learning_the_text_and_for_all_layers_together(
+    scheme: str, steps: int, together: bool, expected: tuple[int, bool]
+) -> None:
+    plan = plan_of(CompressOptions("m.gguf", scheme, "t.txt", steps=steps, together=together))
+    assert (plan.tuning.steps, plan.together) == expected
+
+
+@pytest.mark.parametrize(
+    ("scheme", "options"),
+    [("int4-group+tune+qat", {"steps": 0}), ("int4-group+qat", {"together": False, "layer_steps": 0})],
+)
+def test_a_training_without_steps_is_refused(scheme: str, options: dict[str, int]) -> None:
+    with pytest.raises(JobFailed, match="needs steps"):
+        plan_of(CompressOptions("m.gguf", scheme, "t.txt", **options))  # type: ignore[arg-type]
