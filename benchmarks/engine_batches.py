@@ -1,38 +1,77 @@
 """Measures a model file by the rows in a step of llama.cpp: what a batch of answers or of prompt tokens costs.
 
-    python benchmarks/engine_batches.py FILE [FILE ...] [--rows 1,2,4,8,16] [--pieces 32,64,128,256]
+    python benchmarks/engine_batches.py FILE [FILE ...] [--rows 1,2,4,8] [--pieces 128] [--rounds 1]
+        [--build native=FOLDER]
 
-Shows milliseconds of CPU for a step that writes one token of each of so many answers, tokens written for each CPU
-second, and tokens of a prompt of 1,024 that are read for each CPU second in pieces of so many. One thread, the best of
-three.
+Prints a Markdown table: tokens written for each CPU second, one for each of so many answers in a step, and tokens of a
+prompt of 1,024 that are read for each CPU second in pieces of so many. One thread. A round asks each file in a process
+of its own and takes the best of three; the medians of the rounds are shown. `--build` adds the same with another build
+of llama.cpp: FOLDER is where its wheel was unpacked or installed (`foreword engines build --wheel`).
 """
 
 import argparse
+import json
+import os
+import subprocess
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from statistics import median
 
 from offline_jobs.compress.measuring.llamacpp import LlamaContext, LoadedModel
 
 PROMPT, STEPS, RUNS, LONG = 24, 12, 3, 1024
+WHEEL = "installed="
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("files", nargs="+", type=Path)
-    parser.add_argument("--rows", default="1,2,4,8,16")
-    parser.add_argument("--pieces", default="32,64,128,256")
+    parser.add_argument("--rows", default="1,2,4,8")
+    parser.add_argument("--pieces", default="128")
+    parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--build", action="append", default=[], help="NAME=FOLDER")
+    parser.add_argument("--inside", action="store_true", help="measure in this process, and print JSON")
     options = parser.parse_args()
-    for file in options.files:
-        model = LoadedModel(file)
-        sys.stdout.write(f"{file.name}\n")
-        for rows in map(int, options.rows.split(",")):
-            seconds = written(model, rows)
-            sys.stdout.write(f"  {rows} answers: {seconds * 1000:.1f} ms a step, {rows / seconds:.0f} written\n")
-        for piece in map(int, options.pieces.split(",")):
-            sys.stdout.write(f"  pieces of {piece}: {LONG / prompt_read(model, piece):.0f} read\n")
-        model.close()
+    rows = [int(word) for word in options.rows.split(",")]
+    pieces = [int(word) for word in options.pieces.split(",")]
+    if options.inside:
+        sys.stdout.write(json.dumps(measured(options.files[0], rows, pieces)))
+        return
+    builds = dict(word.split("=", 1) for word in [WHEEL, *options.build])
+    speeds: dict[tuple[str, Path], list[list[float]]] = {}
+    for _ in range(options.rounds):
+        for file in options.files:
+            for build, folder in builds.items():  # beside each other, so that other load falls on both alike
+                speeds.setdefault((build, file), []).append(asked(file, options, folder))
+    report(speeds, rows, pieces)
+
+
+def asked(file: Path, options: argparse.Namespace, folder: str) -> list[float]:
+    paths = [*([folder] if folder else []), *sys.path]
+    command = [sys.executable, __file__, str(file), "--inside", "--rows", options.rows, "--pieces", options.pieces]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+    done = subprocess.run(command, stdout=subprocess.PIPE, env=environment, check=True)
+    return [float(speed) for speed in json.loads(done.stdout)]
+
+
+def measured(file: Path, rows: list[int], pieces: list[int]) -> list[float]:
+    """Return tokens for each CPU second: written in steps of so many rows, then read in pieces of so many."""
+    model = LoadedModel(file)
+    speeds = [count / written(model, count) for count in rows]
+    speeds += [LONG / prompt_read(model, piece) for piece in pieces]
+    model.close()
+    return speeds
+
+
+def report(speeds: dict[tuple[str, Path], list[list[float]]], rows: list[int], pieces: list[int]) -> None:
+    heads = ["file", "build", *(f"writes {count}" for count in rows), *(f"reads by {piece}" for piece in pieces)]
+    lines = [f"| {' | '.join(heads)} |", "|---|---|" + "--:|" * (len(heads) - 2)]
+    for (build, file), runs in speeds.items():
+        cells = [f"{median(column):.0f}" for column in zip(*runs, strict=True)]
+        lines.append(f"| {' | '.join([file.stem, build, *cells])} |")
+    sys.stdout.write("\n".join(lines) + "\n")
 
 
 def written(model: LoadedModel, rows: int) -> float:

@@ -1,10 +1,11 @@
 """Compares answers through the gateway with those of xllamacpp's own server: tokens for each CPU second of the server.
 
-    python benchmarks/through_gateway.py [--pairs 20] [--runs 3]
+    python benchmarks/through_gateway.py [--pairs 20] [--runs 3] [--file MODEL.gguf]
 
-Both serve the default model's copy in Q8_0 with one thread. Each pair asks both for the same answer, one after the
-other and in turn first, so that other load on the machine falls on both alike. Prints the median of the pairs' ratios
-with its bootstrap interval, and what several streams with short prompts together get through the gateway.
+Both serve the default model's copy in Q8_0, or FILE, with one thread. PYTHONPATH chooses another build of llama.cpp.
+Each pair asks both for the same answer, one after the other and in turn first, so that other load on the machine falls
+on both alike. Prints the median of the pairs' ratios with its bootstrap interval, and what several streams with short
+prompts together get through the gateway.
 """
 
 import argparse
@@ -22,6 +23,7 @@ from statistics import median
 from harness.foreword import LOCAL, ROOT, post, start
 from harness.processes import Process, free_port
 
+from gateway.backends.local.engine import instructions
 from gateway.backends.local.stored import stored_copy
 from gateway.resources import locate
 
@@ -35,15 +37,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pairs", type=int, default=20)
     parser.add_argument("--runs", type=int, default=3, help="runs of each number of streams")
+    parser.add_argument("--file", type=Path, help="a GGUF file to serve; default: the default model in Q8_0")
     parser.add_argument("--bare", type=int, default=0, help="only serve with xllamacpp on this port")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         if options.bare:
-            serve_bare(options.bare)
+            serve_bare(options.bare, options.file)
             return
-        gateway, port = start(Path(folder) / "gateway", f"{LOCAL}parallel = 8\nprompt_cache_mb = 0\n{QUIET}")
+        say(f"{options.file or 'the default model in Q8_0'}; instructions: {instructions()}")
+        gateway, port = start(
+            Path(folder) / "gateway", f"{served(options.file)}parallel = 8\nprompt_cache_mb = 0\n{QUIET}"
+        )
         other = free_port()
-        bare = Process([sys.executable, __file__, "--bare", str(other)], Path(folder) / "bare.log", None, ROOT)
+        bare = Process(bare_command(other, options.file), Path(folder) / "bare.log", None, ROOT)
         try:
             bare.wait_port(other)
             wait_loaded(other)
@@ -53,6 +59,18 @@ def main() -> None:
         finally:
             gateway.stop()
             bare.stop()
+
+
+def served(file: Path | None) -> str:
+    """Return the beginning of the configuration."""
+    if file is None:
+        return LOCAL
+    return LOCAL.replace(MODEL, str(file.resolve())).replace('store = "Q8_0"\n', "")
+
+
+def bare_command(port: int, file: Path | None) -> list[str]:
+    named = ["--file", str(file.resolve())] if file else []
+    return [sys.executable, __file__, "--bare", str(port), *named]
 
 
 def wait_loaded(port: int) -> None:
@@ -66,11 +84,12 @@ def wait_loaded(port: int) -> None:
             time.sleep(0.2)
 
 
-def serve_bare(port: int) -> None:
+def serve_bare(port: int, file: Path | None) -> None:
     import xllamacpp
 
     params = xllamacpp.CommonParams()
-    params.model.path = str(stored_copy(locate(MODEL, ROOT), Path(tempfile.gettempdir()) / "through-gateway"))
+    copy = file or stored_copy(locate(MODEL, ROOT), Path(tempfile.gettempdir()) / "through-gateway")
+    params.model.path = str(copy)
     params.hostnames, params.port = ["127.0.0.1"], port
     params.n_ctx, params.n_parallel, params.kv_unified = 8192, 4, True
     params.n_batch = params.n_ubatch = 256
