@@ -38,18 +38,19 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=20)
     parser.add_argument("--runs", type=int, default=3, help="runs of each number of streams")
     parser.add_argument("--file", type=Path, help="a GGUF file to serve; default: the default model in Q8_0")
+    parser.add_argument("--bare-batch", type=int, default=256, help="prompt tokens in a step of xllamacpp's own server")
     parser.add_argument("--bare", type=int, default=0, help="only serve with xllamacpp on this port")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         if options.bare:
-            serve_bare(options.bare, options.file)
+            serve_bare(options.bare, options.file, options.bare_batch)
             return
         say(f"{options.file or 'the default model in Q8_0'}; instructions: {instructions()}")
         gateway, port = start(
             Path(folder) / "gateway", f"{served(options.file)}parallel = 8\nprompt_cache_mb = 0\n{QUIET}"
         )
         other = free_port()
-        bare = Process(bare_command(other, options.file), Path(folder) / "bare.log", None, ROOT)
+        bare = Process(bare_command(other, options.file, options.bare_batch), Path(folder) / "bare.log", None, ROOT)
         try:
             bare.wait_port(other)
             wait_loaded(other)
@@ -68,9 +69,9 @@ def served(file: Path | None) -> str:
     return LOCAL.replace(MODEL, str(file.resolve())).replace('store = "Q8_0"\n', "")
 
 
-def bare_command(port: int, file: Path | None) -> list[str]:
+def bare_command(port: int, file: Path | None, batch: int) -> list[str]:
     named = ["--file", str(file.resolve())] if file else []
-    return [sys.executable, __file__, "--bare", str(port), *named]
+    return [sys.executable, __file__, "--bare", str(port), "--bare-batch", str(batch), *named]
 
 
 def wait_loaded(port: int) -> None:
@@ -84,7 +85,7 @@ def wait_loaded(port: int) -> None:
             time.sleep(0.2)
 
 
-def serve_bare(port: int, file: Path | None) -> None:
+def serve_bare(port: int, file: Path | None, batch: int) -> None:
     import xllamacpp
 
     params = xllamacpp.CommonParams()
@@ -92,7 +93,7 @@ def serve_bare(port: int, file: Path | None) -> None:
     params.model.path = str(copy)
     params.hostnames, params.port = ["127.0.0.1"], port
     params.n_ctx, params.n_parallel, params.kv_unified = 8192, 4, True
-    params.n_batch = params.n_ubatch = 256
+    params.n_batch = params.n_ubatch = batch
     params.cpuparams.n_threads = params.cpuparams_batch.n_threads = 1
     params.cache_ram_mib, params.ui, params.fit_params = 0, False, False
     server = xllamacpp.Server(params)
