@@ -6,7 +6,7 @@
 Prints a Markdown table: tokens written for each CPU second, one for each of so many answers in a step, and tokens of a
 prompt of 1,024 that are read for each CPU second in pieces of so many. One thread. A round asks each file in a process
 of its own and takes the best of three; the medians of the rounds are shown. `--build` adds the same with another build
-of llama.cpp: FOLDER is where its wheel was unpacked or installed (`foreword engines build --wheel`).
+of llama.cpp: FOLDER is where its wheel was unpacked or installed (`pip install --target FOLDER`).
 """
 
 import argparse

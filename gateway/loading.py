@@ -81,7 +81,6 @@ class LateLoader:
         """
         if not self.classifies:
             # requests may name a template, so a plain proxy is ready once they were read, even if their files are wrong
-            readiness.expect("templates")
             if not await readiness.watch("templates", self._load_templates):
                 readiness.forget("templates")
             return

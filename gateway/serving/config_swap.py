@@ -6,6 +6,7 @@ from time import monotonic
 
 from gateway.serving.check import ConfigCheck
 from gateway.serving.child import Child
+from gateway.serving.worker import LEAVE_S
 from gateway.settings.reload import ReloadOutcome
 from gateway.settings.server import Server
 from gateway.settings.tables import Settings
@@ -13,8 +14,6 @@ from gateway.settings.tables import Settings
 FIXED = ("host", "port", "health_port")
 """The settings of `[server]` that a running server keeps, since its ports are already open."""
 
-LEAVE_S = 3.0
-"""How long the result waits for workers that do not say that they accept no more connections."""
 Hear = Callable[[ReloadOutcome], None]
 
 

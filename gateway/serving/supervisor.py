@@ -30,7 +30,7 @@ from gateway.serving.child import Child
 from gateway.serving.config_swap import ConfigSwap, Hear
 from gateway.serving.health import JSON, TEXT, HealthPort, Respond
 from gateway.serving.shared_config import SharedConfig
-from gateway.serving.worker import CLOSE_S, CUT_S, FLUSH_S, REST_S
+from gateway.serving.worker import CLOSE_S, CUT_S, FLUSH_S, LEAVE_S, REST_S
 from gateway.settings.reload import ReloadOutcome
 from gateway.settings.tables import Settings
 
@@ -197,7 +197,7 @@ class Supervisor:
     def _drain(self, child: Child, notice_s: float, *, replaced: bool = False) -> None:
         drain_s = self._settings.server.drain_s
         child.draining = True
-        wait_s = notice_s + REST_S + drain_s + CUT_S + FLUSH_S + CLOSE_S + SPARE_S
+        wait_s = notice_s + REST_S + LEAVE_S + drain_s + CUT_S + FLUSH_S + CLOSE_S + SPARE_S
         child.kill_at = min(child.kill_at, monotonic() + wait_s)
         child.send(DrainOrder(notice_s, drain_s, replaced))
 

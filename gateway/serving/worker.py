@@ -53,6 +53,8 @@ CUT_S = 5.0
 """After `cut`, how long the requests may take to send their last event and to be recorded."""
 FLUSH_S = 2.0
 """How long the last bytes of answers may take to reach their clients."""
+LEAVE_S = 3.0
+"""How long the result of a reload waits for workers that do not say that they accept no more connections."""
 CLOSE_S = 8.0
 """How long the application may take to close."""
 
@@ -145,7 +147,7 @@ class Worker:
         self._report(Closed())
         if self._reloads:
             # the parent tells the result once all workers are closed
-            await self._unless_hurried(asyncio.wait(list(self._reloads.values()), timeout=CLOSE_S))
+            await self._unless_hurried(asyncio.wait(list(self._reloads.values()), timeout=LEAVE_S))
         await self._unless_hurried(asyncio.wait_for(self._listener.finished(), drain.drain_s))
         if self._listener.requests:
             log.warning("drain time is over: running requests are cut", extra={"requests": self._listener.requests})

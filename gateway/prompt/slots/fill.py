@@ -64,12 +64,8 @@ def fill(
         # only here can a split cut a sentence: the body writes an optional slot of plain text
         cut = sure if name in used and not slot.required and slot.type is None else reading
         value = _find(name, slot, reading, cut) or others.get(name)
-        if value is None and not slot.required:
-            if slot.default:
-                values[name] = slot.default
-                filled.append(SlotValue(name, slot.default, "default"))
-            continue
-        why = _unfit(slot, value)
+        # nobody is told why an optional slot is empty, as most are
+        why = _unfit(slot, value) if value is not None or slot.required else ""
         condition = name not in used and slot.sources == (SlotSource.PATTERN,)
         if why and slot.required and not (named and condition):
             return SlotMissing(name, why)
